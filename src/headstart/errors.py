@@ -1,0 +1,74 @@
+"""Every error that headstart raises on purpose.
+
+    HeadstartError            one clear line for the user; the command line exits with status 2
+    ├── DataError             images, labels, manifests, splits
+    ├── SpecError             study files, options, unknown names
+    ├── ModelError            stages, image sizes, networks that do not fit together
+    │   └── WeightsError      checkpoints: absent, altered, cut short, of another network
+    ├── StoreError            the cache and run folders: full disk, altered files
+    ├── RunFailed             a run that could not be finished (a loss that became NaN)
+    └── MissingExtra          an optional package that is not installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class HeadstartError(Exception):
+    """Base of every error that is the input's fault, or the machine's, and not a defect."""
+
+
+class DataError(HeadstartError):
+    """Images, labels, manifests or splits that cannot be used as they are."""
+
+
+class SpecError(HeadstartError):
+    """A study file, option or name that headstart does not understand."""
+
+
+class ModelError(HeadstartError):
+    """A stage, image size or network that does not fit."""
+
+
+class WeightsError(ModelError):
+    """A checkpoint that is absent, altered, cut short or of another network."""
+
+
+class StoreError(HeadstartError):
+    """The cache or a run folder cannot be read or written as needed."""
+
+
+class RunFailed(HeadstartError):
+    """A run that could not be finished; the study goes on without it."""
+
+
+class MissingExtra(HeadstartError):
+    """An optional package is not installed; the message says how to get it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional package: pip install 'headstart[{extra}]'")
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:
+    """Return the line that says `name` is no known `kind`, with the nearest and the known names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "")
+    return f"unknown {kind} {str(name)!r}{hint} (known: {shown})"
+
+
+def choose(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """Return `table[name]`.
+
+    Raises:
+        SpecError: no such name; the message gives the known ones and the nearest.
+    """
+    if name not in table:
+        raise SpecError(unknown_name(kind, name, table))
+    return table[name]

@@ -1,0 +1,92 @@
+"""Progress that appears only when a job takes over two seconds: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+QUIET, NORMAL, VERBOSE = 0, 1, 2
+_PATIENCE = 2.0  # seconds before anything is shown
+_EVERY = 5.0  # seconds between plain lines
+
+_verbosity = int(os.environ.get("HEADSTART_VERBOSITY", NORMAL))
+
+
+def set_verbosity(level: int) -> None:
+    """Set how much is said on standard error: QUIET, NORMAL or VERBOSE."""
+    global _verbosity
+    _verbosity = level
+
+
+def say(text: str, level: int = NORMAL) -> None:
+    """Say one line on standard error, unless the user asked for less."""
+    if _verbosity >= level:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Ticker:
+    """A count towards a total; call `advance` after each piece of work."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0
+        self.note = ""
+        self._started = self._shown = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Count `count` more pieces done; `note` stands at the end of the line (such as a current loss)."""
+        self.done += count
+        if note is not None:
+            self.note = note
+        if _verbosity < NORMAL:
+            return
+        now = time.monotonic()
+        if now - self._started < _PATIENCE:
+            return
+        if sys.stderr.isatty():
+            self._draw()
+        elif now - self._shown >= _EVERY:
+            self._shown = now
+            rate = self.done / (now - self._started)
+            left = (self.total - self.done) / rate if rate > 0 else 0.0
+            note = f", {self.note}" if self.note else ""
+            say(f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left:.0f} s left{note}")
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _draw(self) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self.title, total=self.total, note=self.note)
+            self._bar.start()
+        self._bar.update(self._task, completed=self.done, note=self.note)
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int, unit: str = "images") -> Iterator[Ticker]:
+    """Show progress of one job; nothing is shown if it takes under two seconds."""
+    ticker = Ticker(title, total, unit)
+    try:
+        yield ticker
+    finally:
+        ticker.close()
