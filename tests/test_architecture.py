@@ -9,8 +9,9 @@ SOURCE = Path(__file__).parent.parent / "src" / "headstart"
 LAYERS = (
     {"cli", "__init__", "__main__"},
     {"estimator", "api"},
-    {"report", "deploy"},
+    {"report"},
     {"study"},
+    {"deploy"},
     {"fewshot", "explain"},
     {"transfer"},
     {"evaluate"},
