@@ -1,0 +1,25 @@
+"""What is frozen stays frozen: evaluation mode, no gradients, and a fingerprint that proves it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Put `module` into evaluation mode and out of gradients, for good as long as nobody calls `train()`; return it."""
+    module.eval()
+    return module.requires_grad_(False)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Return a sha256 over the names, types, shapes and bits of all parameters and buffers."""
+    digest = hashlib.sha256()
+    tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name in sorted(tensors):
+        tensor = tensors[name].detach()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,199 @@
+"""State dicts into backbones: names matched, positional embeddings resized, everything else refused or reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import WeightsError
+from headstart.models.backbone import Backbone
+
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.", "net.", "network.", "teacher.")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint's tensors, by our names (of the unexpected: by the checkpoint's).
+
+    Args:
+        matched: filled from the checkpoint.
+        missing: not in the checkpoint; they keep their random values.
+        unexpected: in the checkpoint and not used (another head, for instance).
+        resized: filled after interpolation (positional embeddings for another image size).
+    """
+
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    resized: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.matched)} tensors matched"]
+        for title, names in (
+            ("missing", self.missing),
+            ("not used", self.unexpected),
+            ("resized", self.resized),
+        ):
+            if names:
+                parts.append(
+                    f"{len(names)} {title} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+                )
+        return ", ".join(parts)
+
+
+def load_state(backbone: Backbone, state: Mapping[str, Tensor], name: str = "the checkpoint") -> LoadReport:
+    """Fill `backbone` from a state dict with our keys (`stages.…`) or those of the architecture's authors.
+
+    A classifier that does not fit is left out and removed from the backbone. Nothing is changed on an error.
+
+    Raises:
+        WeightsError: nothing matches, or the tensors are those of another architecture.
+    """
+    own = backbone.state_dict()
+    found, unexpected = _translate(backbone, _strip(backbone, state), own)
+    matched: dict[str, Tensor] = {}
+    resized: list[str] = []
+    for key, value in found.items():
+        target = own[key]
+        if value.shape == target.shape:
+            matched[key] = value
+        elif (fitted := _resize(key, value, target)) is not None:
+            matched[key] = fitted
+            resized.append(key)
+        elif key.startswith("classifier."):
+            unexpected.append(key)
+        else:
+            raise WeightsError(
+                f"{name}: does not fit {backbone.name}: {key} is {_shape(value)} there and {_shape(target)} here;"
+                " it belongs to another architecture"
+            )
+    missing = [key for key in own if key not in matched and not key.endswith("num_batches_tracked")]
+    _refuse_strangers(backbone, matched, missing, unexpected, name)
+    if backbone.classifier is not None and any(key.startswith("classifier.") for key in missing):
+        backbone.classifier = None
+        missing = [key for key in missing if not key.startswith("classifier.")]
+        matched = {key: value for key, value in matched.items() if not key.startswith("classifier.")}
+    with torch.no_grad():
+        for key, value in matched.items():
+            own[key].copy_(value)
+    return LoadReport(tuple(matched), tuple(missing), tuple(unexpected), tuple(resized))
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a scalar"
+
+
+def _strip(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the prefixes that wrappers put before every key of a network."""
+    tops = {key.split(".")[0] + "." for key in backbone.original_keys} | {"stages."}
+    current = dict(state)
+    while True:
+        if any(key.split(".")[0] + "." in tops for key in current):
+            return current
+        prefix = next((p for p in _PREFIXES if any(key.startswith(p) for key in current)), None)
+        if prefix is None:
+            return current
+        current = {key.removeprefix(prefix): value for key, value in current.items()}
+
+
+def _translate(
+    backbone: Backbone, state: dict[str, Tensor], own: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors that have a place, by our keys, and the names of the others."""
+    if any(key.startswith("stages.") for key in state):
+        names = {key: key for key in own}
+    else:
+        names = {theirs: ours for theirs, ours in backbone.original_keys.items() if ours in own}
+        if not any(key in names for key in state):
+            names = _by_order(names, state, own)
+    found = {names[key]: value for key, value in state.items() if key in names}
+    return found, [key for key in state if key not in names]
+
+
+def _by_order(
+    names: Mapping[str, str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Match a checkpoint with foreign names whose tensors have exactly our shapes in exactly our order."""
+    ours, theirs = list(names.values()), list(state)
+    if len(theirs) not in (len(ours), len(ours) - 2):  # old checkpoints lack these counters
+        ours = [key for key in ours if not key.endswith("num_batches_tracked")]
+        theirs = [key for key in theirs if not key.endswith("num_batches_tracked")]
+    body = [key for key in ours if not key.startswith("classifier.")]
+    if len(theirs) not in (len(body), len(body) + 2):
+        return {}
+    if any(state[a].shape != own[b].shape for a, b in zip(theirs, body, strict=False)):
+        return {}
+    return dict(zip(theirs, ours, strict=False))
+
+
+def _refuse_strangers(
+    backbone: Backbone, matched: Mapping[str, Tensor], missing: list[str], unexpected: list[str], name: str
+) -> None:
+    """Refuse what matches nothing, half a stage, or brings more layers than a stage has."""
+    if not any(key.startswith("stages.") for key in matched):
+        raise WeightsError(
+            f"{name}: none of its {len(unexpected)} tensors belongs to {backbone.name}"
+            f" (it has {', '.join(unexpected[:3])}…); it belongs to another architecture"
+        )
+    filled = {_stage(key) for key in matched}
+    half = [key for key in missing if key.startswith("stages.") and _stage(key) in filled]
+    if half:
+        raise WeightsError(
+            f"{name}: lacks {len(half)} tensors of {backbone.name}, such as {half[0]};"
+            " it is incomplete or belongs to another architecture"
+        )
+    body = {
+        key.rpartition(".")[0].split(".")[0]
+        for key, ours in backbone.original_keys.items()
+        if "stages." in ours
+    }
+    surplus = [key for key in unexpected if key.split(".")[0] in body - {""} or key.startswith("stages.")]
+    if surplus and not _shorter(backbone):
+        raise WeightsError(
+            f"{name}: has {len(surplus)} tensors for which {backbone.name} has no place, such as {surplus[0]};"
+            " it belongs to another architecture"
+        )
+
+
+def _stage(key: str) -> str:
+    return ".".join(key.split(".")[:2])
+
+
+def _shorter(backbone: Backbone) -> bool:
+    return "[:" in backbone.name
+
+
+def _resize(key: str, value: Tensor, target: Tensor) -> Tensor | None:
+    """Interpolate positional embeddings to another number of patches; None where that is not what differs."""
+    if key.endswith(("pos_embed", "pos_embedding")) and value.ndim == target.ndim == 3:
+        from timm.layers import resample_abs_pos_embed
+
+        prefix = _prefix_tokens(value.shape[1])
+        side = math.isqrt(target.shape[1] - prefix)
+        if value.shape[2] != target.shape[2] or side * side != target.shape[1] - prefix:
+            return None
+        fitted: Tensor = resample_abs_pos_embed(value, [side, side], num_prefix_tokens=prefix)
+        return fitted
+    if key.endswith("relative_position_bias_table") and value.shape[1] == target.shape[1]:
+        from timm.layers import resize_rel_pos_bias_table_simple
+
+        side = math.isqrt(target.shape[0])
+        table: Tensor = resize_rel_pos_bias_table_simple(value, (side, side), tuple(target.shape))
+        return table
+    return None
+
+
+def _prefix_tokens(tokens: int) -> int:
+    """Return how many tokens stand before a square grid of patches (class, distillation, registers)."""
+    return next((n for n in (0, 1, 2, 5) if math.isqrt(tokens - n) ** 2 == tokens - n), 0)
+
+
+def key_map(original: nn.Module, backbone: Backbone) -> dict[str, str]:
+    """Return, for each key of the state dict of `original`, the key of the same tensor in `backbone`."""
+    ours = {id(tensor): key for key, tensor in backbone.state_dict(keep_vars=True).items()}
+    theirs = original.state_dict(keep_vars=True)
+    return {key: ours[id(tensor)] for key, tensor in theirs.items() if id(tensor) in ours}
