@@ -1,0 +1,93 @@
+"""Measures that need only counts per class: images of it, predictions of it, and those that agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from headstart.evaluate.intervals import resamples, tally
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts per class, each float64 [resamples, classes].
+
+    Args:
+        support: images of the class.
+        predicted: images predicted to be of it.
+        agreed: both.
+    """
+
+    support: Float[np.ndarray, "b c"]
+    predicted: Float[np.ndarray, "b c"]
+    agreed: Float[np.ndarray, "b c"]
+
+
+def count(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int) -> Counts:
+    """Count one set of predictions: one row."""
+    return _tally(labels[None], predicted[None], classes)
+
+
+def count_resampled(
+    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int, draws: int, seed: int
+) -> Counts:
+    """Count `draws` bootstrap resamples of the images."""
+    blocks = [_tally(labels[rows], predicted[rows], classes) for rows in resamples(len(labels), draws, seed)]
+    return Counts(
+        np.concatenate([block.support for block in blocks]),
+        np.concatenate([block.predicted for block in blocks]),
+        np.concatenate([block.agreed for block in blocks]),
+    )
+
+
+def precision_recall_f1(
+    counts: Counts,
+) -> tuple[Float[np.ndarray, "b c"], Float[np.ndarray, "b c"], Float[np.ndarray, "b c"]]:
+    """Return precision, recall and F1 of every class; NaN for a class that neither side names.
+
+    A class with images that is never predicted has precision 0, one predicted without images recall 0
+    (scikit-learn's `zero_division=0`).
+    """
+    absent = (counts.support + counts.predicted) == 0
+    precision = counts.agreed / np.maximum(counts.predicted, 1)
+    recall = counts.agreed / np.maximum(counts.support, 1)
+    f1 = 2 * counts.agreed / np.maximum(counts.support + counts.predicted, 1)
+    for measure in (precision, recall, f1):
+        measure[absent] = np.nan
+    return precision, recall, f1
+
+
+def averages(counts: Counts) -> dict[str, Float[np.ndarray, " b"]]:
+    """Return every averaged measure, one figure a resample."""
+    values: dict[str, np.ndarray] = {}
+    total = counts.support.sum(axis=1)
+    for name, measure in zip(("precision", "recall", "f1"), precision_recall_f1(counts), strict=True):
+        values[f"{name}_macro"] = np.nanmean(measure, axis=1)
+        values[f"{name}_weighted"] = (np.nan_to_num(measure) * counts.support).sum(axis=1) / total
+    present = counts.support > 0
+    recall = counts.agreed / np.maximum(counts.support, 1)
+    values["balanced_accuracy"] = (recall * present).sum(axis=1) / present.sum(axis=1)
+    values["mcc"] = matthews(counts)
+    return values
+
+
+def matthews(counts: Counts) -> Float[np.ndarray, " b"]:
+    """Return Matthews' correlation for many classes (Gorodkin 2004); 0 where one side is constant."""
+    total = counts.support.sum(axis=1)
+    covariance = counts.agreed.sum(axis=1) * total - (counts.support * counts.predicted).sum(axis=1)
+    spread = (total**2 - (counts.predicted**2).sum(axis=1)) * (total**2 - (counts.support**2).sum(axis=1))
+    return np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+
+
+def confusion_matrix(
+    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int
+) -> Int[np.ndarray, "c c"]:
+    """Count images by true class (row) and predicted class (column)."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def _tally(labels: Int[np.ndarray, "b n"], predicted: Int[np.ndarray, "b n"], classes: int) -> Counts:
+    agreed = np.where(labels == predicted, labels, classes)
+    return Counts(tally(labels, classes), tally(predicted, classes), tally(agreed, classes))

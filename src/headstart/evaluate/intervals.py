@@ -1,0 +1,113 @@
+"""Intervals for one set of images: Wilson for proportions, the bootstrap over images for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import special
+
+LEVEL = 0.95
+RESAMPLES = 1000
+_CHUNK = 4_000_000  # indices drawn at once: bounds the memory whatever the number of images
+
+
+class Estimate(TypedDict):
+    """A figure with its 95 % interval; all None where it is not defined (n of it is then 0)."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+UNDEFINED = Estimate(value=None, low=None, high=None, n=0)
+
+
+def normal_quantile(level: float = LEVEL) -> float:
+    """Return z such that a standard normal lies within ±z with probability `level`."""
+    return float(special.ndtri(0.5 + level / 2))
+
+
+def wilson(successes: float | int, n: float | int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion (Wilson 1927); `n` may be an effective number."""
+    if n <= 0:
+        return 0.0, 1.0
+    z, p = normal_quantile(level), successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+
+
+def proportion(successes: float | int, n: int, level: float = LEVEL) -> Estimate:
+    """Return successes / n with its Wilson interval; undefined for n = 0."""
+    if n == 0:
+        return UNDEFINED.copy()
+    low, high = wilson(successes, n, level)
+    return Estimate(value=float(successes / n), low=float(low), high=float(high), n=int(n))
+
+
+def bounded(
+    value: float, error: float, n: int, bounds: tuple[float, float] = (0.0, 1.0), level: float = LEVEL
+) -> Estimate:
+    """Return a measure that lives between `bounds` with a Wilson interval of its effective number of images.
+
+    The effective number is the one at which a proportion of this value would have this standard error
+    (Korn & Graubard 1998). The interval stays within the bounds, holds the value, and does not shrink
+    to a point where every image is right.
+
+    Args:
+        value: the measure.
+        error: its standard error, from the bootstrap or the influence of each image.
+        n: the number of images behind it.
+        bounds: its least and greatest value.
+        level: of confidence.
+    """
+    if not np.isfinite(value) or n == 0:
+        return UNDEFINED.copy()
+    width = bounds[1] - bounds[0]
+    p = min(1.0, max(0.0, (value - bounds[0]) / width))
+    spread = error / width
+    effective = p * (1 - p) / spread**2 if np.isfinite(spread) and spread > 1e-9 else float(n)
+    low, high = wilson(p * effective, effective, level) if effective > 0 else wilson(p * n, n, level)
+    return Estimate(
+        value=float(value), low=float(bounds[0] + low * width), high=float(bounds[0] + high * width), n=int(n)
+    )
+
+
+def percentile(value: float, draws: Float[np.ndarray, " b"], n: int, level: float = LEVEL) -> Estimate:
+    """Return a mean with the percentile interval of its bootstrap draws."""
+    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
+    return Estimate(value=float(value), low=float(min(low, value)), high=float(max(high, value)), n=int(n))
+
+
+def pivotal(value: float, draws: Float[np.ndarray, " b"], n: int, level: float = LEVEL) -> Estimate:
+    """Return a biased measure with its basic (reversed) bootstrap interval, which takes the bias back out.
+
+    The interval is widened to hold the value and cut at zero.
+    """
+    low, high = 2 * value - np.quantile(draws, [0.5 + level / 2, 0.5 - level / 2])
+    return Estimate(
+        value=float(value), low=float(max(0.0, min(low, value))), high=float(max(high, value)), n=int(n)
+    )
+
+
+def resamples(n: int, count: int, seed: int) -> Iterator[Int[np.ndarray, "b n"]]:
+    """Yield bootstrap resamples of n images, `count` rows in all, in blocks of bounded memory."""
+    generator = np.random.default_rng(seed)
+    block = max(1, min(count, _CHUNK // max(1, n)))
+    kind = np.int32 if n < 2**31 else np.int64
+    for start in range(0, count, block):
+        yield generator.integers(0, n, (min(block, count - start), n), dtype=kind)
+
+
+def tally(
+    codes: Int[np.ndarray, "b n"], size: int, weights: Float[np.ndarray, "b n"] | None = None
+) -> Float[np.ndarray, "b size"]:
+    """Count (or sum the weights of) each code 0 … size - 1 in every row; code `size` is left out."""
+    rows = len(codes)
+    places = (codes + np.arange(rows, dtype=np.int64)[:, None] * (size + 1)).ravel()
+    total = np.bincount(places, None if weights is None else weights.ravel(), minlength=rows * (size + 1))
+    return total.reshape(rows, size + 1)[:, :size].astype(np.float64)
