@@ -1,0 +1,150 @@
+"""One batch of episodes as its inner products, read or computed only when a classifier asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headstart.fewshot.episodes import EpisodeBatch
+from headstart.fewshot.products import Products
+
+Thunk = Callable[[], Tensor]
+_TINY = 1e-12
+
+
+class EpisodeGram:
+    """Inner products within each of b episodes with s = ways · shots support and q query images.
+
+    Args:
+        ways, shots: classes, support images per class; support images stand class by class.
+        support: gives [b, s, s].
+        cross: gives [b, s, q].
+        query: gives [b, q, q].
+        query_norms: gives [b, q], squared lengths.
+        means: gives [b, ways, q], prototypes with queries, where there is a shorter way than averaging `cross`.
+        base: gives the products with the mean of the base classes: ([b, s], [b, q], its squared length).
+    """
+
+    def __init__(
+        self,
+        ways: int,
+        shots: int,
+        *,
+        support: Thunk,
+        cross: Thunk,
+        query: Thunk,
+        query_norms: Thunk,
+        means: Thunk | None = None,
+        base: Callable[[], tuple[Tensor, Tensor, float]] | None = None,
+    ) -> None:
+        self.ways, self.shots = ways, shots
+        self._support, self._cross, self._query, self._query_norms = support, cross, query, query_norms
+        self._means, self._base = means, base
+
+    @cached_property
+    def support(self) -> Float[Tensor, "b s s"]:
+        """Support with support."""
+        return self._support()
+
+    @cached_property
+    def cross(self) -> Float[Tensor, "b s q"]:
+        """Support with query."""
+        return self._cross()
+
+    @cached_property
+    def query(self) -> Float[Tensor, "b q q"]:
+        """Query with query."""
+        return self._query()
+
+    @cached_property
+    def query_norms(self) -> Float[Tensor, "b q"]:
+        """Squared length of each query."""
+        return self._query_norms()
+
+    @cached_property
+    def support_norms(self) -> Float[Tensor, "b s"]:
+        """Squared length of each support image."""
+        return self.support.diagonal(dim1=1, dim2=2)
+
+    @cached_property
+    def prototype_cross(self) -> Float[Tensor, "b ways q"]:
+        """Prototypes (class means of the support set) with query."""
+        if self._means is not None:
+            return self._means()
+        return self.cross.unflatten(1, (self.ways, self.shots)).mean(dim=2)
+
+    @cached_property
+    def prototype_norms(self) -> Float[Tensor, "b ways"]:
+        """Squared length of each prototype."""
+        blocks = self.support.unflatten(1, (self.ways, self.shots)).unflatten(3, (self.ways, self.shots))
+        return blocks.diagonal(dim1=1, dim2=3).mean(dim=(1, 2))
+
+    @cached_property
+    def targets(self) -> Float[Tensor, "s ways"]:
+        """One-hot labels of the support images."""
+        return torch.eye(self.ways, device=self.support.device).repeat_interleave(self.shots, dim=0)
+
+    @cached_property
+    def centred(self) -> EpisodeGram:
+        """The same after subtracting the base classes' mean; without one, the mean of the support set."""
+        if self._base is None:
+            return self.support_centred
+        s, q, middle = self._base()
+        return self._shifted(s, q, torch.full_like(s[:, 0], middle))
+
+    @cached_property
+    def support_centred(self) -> EpisodeGram:
+        """The same after subtracting the mean of the support set."""
+        s = self.support.mean(dim=2)
+        return self._shifted(s, self.cross.mean(dim=1), s.mean(dim=1))
+
+    def _shifted(self, s: Tensor, q: Tensor, middle: Tensor) -> EpisodeGram:
+        """Subtract a vector with products s and q and squared length `middle` from every feature."""
+        cube = middle[:, None, None]
+        return EpisodeGram(
+            self.ways,
+            self.shots,
+            support=lambda: self.support - s[:, :, None] - s[:, None, :] + cube,
+            cross=lambda: self.cross - s[:, :, None] - q[:, None, :] + cube,
+            query=lambda: self.query - q[:, :, None] - q[:, None, :] + cube,
+            query_norms=lambda: (self.query_norms - 2 * q + middle[:, None]).clamp_min(_TINY),
+        )
+
+    @cached_property
+    def unit(self) -> EpisodeGram:
+        """The same after scaling every image's features to length one."""
+        s = self.support_norms.clamp_min(_TINY).rsqrt()
+        q = self.query_norms.clamp_min(_TINY).rsqrt()
+        return EpisodeGram(
+            self.ways,
+            self.shots,
+            support=lambda: self.support * s[:, :, None] * s[:, None, :],
+            cross=lambda: self.cross * s[:, :, None] * q[:, None, :],
+            query=lambda: self.query * q[:, :, None] * q[:, None, :],
+            query_norms=lambda: torch.ones_like(q),
+        )
+
+
+def episode_gram(products: Products, batch: EpisodeBatch, ways: int, shots: int) -> EpisodeGram:
+    """Return the inner products of a batch of episodes."""
+    support = torch.from_numpy(batch.support).to(products.device)
+    query = torch.from_numpy(batch.query).to(products.device)
+
+    def base() -> tuple[Tensor, Tensor, float]:
+        assert products.mean_products is not None
+        return products.mean_products[support], products.mean_products[query], products.mean_norm
+
+    return EpisodeGram(
+        ways,
+        shots,
+        support=lambda: products.between(support, support),
+        cross=lambda: products.between(support, query),
+        query=lambda: products.between(query, query),
+        query_norms=lambda: products.norms[query],
+        means=lambda: products.group_means(support, query, shots),
+        base=None if products.mean_products is None else base,
+    )
