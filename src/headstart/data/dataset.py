@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +33,28 @@ class Reader(Protocol):
         ...
 
 
+class ChosenRows:
+    """Some rows of another reader, in the order given."""
+
+    def __init__(self, base: Reader, rows: IntArray) -> None:
+        self.base, self.rows = base, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def name(self, row: int) -> str:
+        """Return the name that the row has in the reader beneath."""
+        return self.base.name(int(self.rows[row]))
+
+    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return the image of the row beneath."""
+        return self.base.read(int(self.rows[row]))
+
+    def identity(self, row: int) -> str:
+        """Return the identity of the row beneath."""
+        return self.base.identity(int(self.rows[row]))
+
+
 @dataclass(frozen=True)
 class Skip:
     """One image that was left out, and why."""
@@ -53,6 +77,8 @@ class Dataset:
         fingerprint: 32 hex digits that depend on every image's content, label and class name.
         skipped: images left out, and why.
         about: facts for people: licence, source, notes (such as "661 exact duplicates dropped").
+        digests: bytes [n]: 32 hex digits of each image's content; equal digests are equal images. None
+            until the images have been looked at (`load_dataset` always has).
     """
 
     name: str
@@ -64,6 +90,7 @@ class Dataset:
     fingerprint: str = ""
     skipped: tuple[Skip, ...] = ()
     about: dict[str, str] = field(default_factory=dict)
+    digests: npt.NDArray[np.bytes_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,6 +99,40 @@ class Dataset:
     def multi_label(self) -> bool:
         """Say whether an image may have several labels."""
         return self.labels.ndim == 2
+
+    def select(self, rows: Iterable[int] | IntArray, *skipped: Skip) -> Dataset:
+        """Return the dataset of these rows, in this order, with the same classes; adds to `skipped`."""
+        chosen = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), dtype=np.int64)
+        if isinstance(self.reader, ChosenRows):
+            reader: Reader = ChosenRows(self.reader.base, self.reader.rows[chosen])
+        else:
+            reader = ChosenRows(self.reader, chosen)
+        labels = self.labels[chosen]
+        digests = None if self.digests is None else self.digests[chosen]
+        return replace(
+            self,
+            reader=reader,
+            labels=labels,
+            given_split=None if self.given_split is None else self.given_split[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+            fingerprint="" if digests is None else fingerprint_of(digests, labels, self.classes),
+            skipped=(*self.skipped, *skipped),
+            digests=digests,
+        )
+
+    def without(self, rows: Iterable[int] | IntArray, *skipped: Skip) -> Dataset:
+        """Return the dataset less these rows."""
+        keep = np.ones(len(self), dtype=bool)
+        keep[np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), dtype=np.int64)] = False
+        return self.select(np.flatnonzero(keep), *skipped)
+
+    def counts(self, rows: IntArray | None = None) -> IntArray:
+        """Return how many images each class has among `rows` (default all): int64 [len(classes)]."""
+        labels = self.labels if rows is None else self.labels[rows]
+        if labels.ndim == 2:
+            many: IntArray = labels.sum(axis=0).astype(np.int64)
+            return many
+        return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -82,6 +143,7 @@ class Split:
         train, validation, test: int64 [.]; validation or test may be empty.
         rule: the rule in words, such as "given; validation 50 % of train, stratified".
         seed: the seed.
+        notes: what the user should know, such as classes too small for every part to have one.
     """
 
     train: IntArray
@@ -89,3 +151,28 @@ class Split:
     test: IntArray
     rule: str
     seed: int
+    notes: tuple[str, ...] = ()
+
+    def without(self, rows: Iterable[int]) -> Split:
+        """Return the split less these rows (such as images that would not decode)."""
+        gone = np.fromiter(rows, dtype=np.int64)
+        if not len(gone):
+            return self
+        train, validation, test = (
+            part[~np.isin(part, gone)] for part in (self.train, self.validation, self.test)
+        )
+        note = f"{len(gone)} images left out of the split"
+        return Split(train, validation, test, self.rule, self.seed, (*self.notes, note))
+
+
+def fingerprint_of(
+    digests: npt.NDArray[np.bytes_],
+    labels: npt.NDArray[np.int64] | npt.NDArray[np.bool_],
+    classes: tuple[str, ...],
+) -> str:
+    """Return 32 hex digits that depend on every image's content, its label, the class names and the order."""
+    state = hashlib.blake2b(digest_size=16)
+    state.update(repr((len(labels), classes)).encode())
+    state.update(np.ascontiguousarray(labels).tobytes())
+    state.update(np.ascontiguousarray(digests).tobytes())
+    return state.hexdigest()

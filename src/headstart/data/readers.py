@@ -1,0 +1,76 @@
+"""Readers: where the bytes or pixels of each row come from. One object for all rows, none per row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import ChosenRows, IntArray, Reader
+
+
+class FileReader:
+    """Image files on disk.
+
+    Args:
+        root: what the names are relative to.
+        files: distinct names relative to `root`, or absolute.
+        codes: int64 [n], the file of each row; None: one row per file.
+    """
+
+    def __init__(self, root: Path, files: Sequence[str], codes: IntArray | None = None) -> None:
+        self.root, self.files, self.codes = root, files, codes
+
+    def __len__(self) -> int:
+        return len(self.files) if self.codes is None else len(self.codes)
+
+    def name(self, row: int) -> str:
+        """Return the path relative to the source."""
+        return self.files[row if self.codes is None else int(self.codes[row])]
+
+    def path(self, row: int) -> Path:
+        """Return the file's path."""
+        return self.root / self.name(row)
+
+    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return the file's bytes."""
+        return self.path(row).read_bytes()
+
+    def identity(self, row: int) -> str:
+        """Return path, size and time of last change."""
+        path = self.path(row)
+        state = path.stat()
+        return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+
+
+class ArrayReader:
+    """Pixels in memory: uint8 [n, h, w], [n, h, w, 1 or 3], or a sequence of such images of several sizes."""
+
+    def __init__(self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, row: int) -> str:
+        """Return the row number."""
+        return f"#{row}"
+
+    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return the pixels."""
+        return self.images[row]
+
+    def identity(self, row: int) -> str:
+        """Return nothing: what is in memory has no name to remember it by."""
+        return ""
+
+
+def item_codes(reader: Reader) -> IntArray:
+    """Return int64 [n]: rows of equal code are the same item of the source, so that it is read only once."""
+    if isinstance(reader, ChosenRows):
+        return item_codes(reader.base)[reader.rows]
+    if isinstance(reader, FileReader) and reader.codes is not None:
+        return reader.codes
+    return np.arange(len(reader), dtype=np.int64)
