@@ -58,5 +58,8 @@ def test_no_module_is_a_drawer_of_odds_and_ends() -> None:
 
 
 def test_no_module_is_over_400_lines() -> None:
-    sizes = {str(p.relative_to(SOURCE)): len(p.read_text(encoding="utf-8").splitlines()) for p in SOURCE.rglob("*.py")}
+    sizes = {
+        str(p.relative_to(SOURCE)): len(p.read_text(encoding="utf-8").splitlines())
+        for p in SOURCE.rglob("*.py")
+    }
     assert {name: size for name, size in sizes.items() if size > 400} == {}

@@ -1,13 +1,13 @@
 """Every error that headstart raises on purpose.
 
-    HeadstartError            one clear line for the user; the command line exits with status 2
-    ├── DataError             images, labels, manifests, splits
-    ├── SpecError             study files, options, unknown names
-    ├── ModelError            stages, image sizes, networks that do not fit together
-    │   └── WeightsError      checkpoints: absent, altered, cut short, of another network
-    ├── StoreError            the cache and run folders: full disk, altered files
-    ├── RunFailed             a run that could not be finished (a loss that became NaN)
-    └── MissingExtra          an optional package that is not installed
+HeadstartError            one clear line for the user; the command line exits with status 2
+├── DataError             images, labels, manifests, splits
+├── SpecError             study files, options, unknown names
+├── ModelError            stages, image sizes, networks that do not fit together
+│   └── WeightsError      checkpoints: absent, altered, cut short, of another network
+├── StoreError            the cache and run folders: full disk, altered files
+├── RunFailed             a run that could not be finished (a loss that became NaN)
+└── MissingExtra          an optional package that is not installed
 """
 
 from __future__ import annotations

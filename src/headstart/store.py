@@ -74,7 +74,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to have it made again") from error
+        raise StoreError(
+            f"{path}: cannot be read as JSON ({error}); delete it to have it made again"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -89,7 +91,9 @@ def disk_errors(place: Path) -> Iterator[None]:
                 " to a larger disk; what was finished is kept"
             ) from error
         if error.errno in (13, 30):  # EACCES, EROFS
-            raise StoreError(f"{place}: cannot be written ({error.strerror}); choose another place") from error
+            raise StoreError(
+                f"{place}: cannot be written ({error.strerror}); choose another place"
+            ) from error
         raise
 
 
@@ -172,7 +176,13 @@ class Store:
                 size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
                 stamp = (manifest if manifest.exists() else folder).stat().st_mtime
                 rows.append(
-                    {"kind": kind.name, "key": folder.name, "bytes": size, "used": stamp, "complete": manifest.exists()}
+                    {
+                        "kind": kind.name,
+                        "key": folder.name,
+                        "bytes": size,
+                        "used": stamp,
+                        "complete": manifest.exists(),
+                    }
                 )
         return rows
 

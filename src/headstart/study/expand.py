@@ -97,7 +97,9 @@ def load_study(
     """
     raw, lines, text, name = _read(place)
     if not isinstance(raw, dict):
-        raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}")
+        raise SpecError(
+            f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}"
+        )
     if smoke:
         raw = _merge(raw, raw.get("smoke") or {})
     for override in overrides:
@@ -159,7 +161,9 @@ def _is_marker(value: Any) -> bool:
     return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in ("each", "grid", "search")
 
 
-def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, lines: dict[KeyPath, int]) -> Iterator[Run]:
+def _expand(
+    key: str, value: Mapping[str, Any], spec: StudySpec, name: str, lines: dict[KeyPath, int]
+) -> Iterator[Run]:
     raw = _merge(spec.defaults, value or {})
     trials = raw.pop("trials", 20)
     if not isinstance(trials, int) or trials < 1:
@@ -190,12 +194,16 @@ def _shown(path: str, value: Any) -> str:
     return f"{last} {value}"
 
 
-def _markers(raw: Any, kind: str, run: str, name: str, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+def _markers(
+    raw: Any, kind: str, run: str, name: str, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
     if not isinstance(raw, Mapping):
         return
     if _is_marker(raw) and kind in raw:
         if not isinstance(raw[kind], list) or not raw[kind]:
-            raise SpecError(f"{name}: run {run!r}: {'.'.join(path)}: {kind} needs a list with at least one value")
+            raise SpecError(
+                f"{name}: run {run!r}: {'.'.join(path)}: {kind} needs a list with at least one value"
+            )
         yield path, raw[kind]
         return
     for key, value in raw.items():
@@ -208,7 +216,11 @@ def _choices(single: dict[str, Any], run: str, name: str) -> tuple[Choice, ...]:
     for path, bounds in _searches(single):
         choices.append(Choice(path, (), _check_range(bounds, f"{name}: run {run!r}: {'.'.join(path)}")))
     for choice in choices:
-        first = choice.values[0] if choice.search is None else choice.search.get("low", choice.search.get("choices", [None])[0])
+        first = (
+            choice.values[0]
+            if choice.search is None
+            else choice.search.get("low", choice.search.get("choices", [None])[0])
+        )
         _set(single, choice.path, first)
     return tuple(choices)
 
@@ -230,7 +242,9 @@ def _check_range(bounds: Any, where: str) -> Mapping[str, Any]:
         raise SpecError(f"{where}: a search is [low, high], or {{low, high, log}}, or {{choices: [...]}}")
     unknown = set(bounds) - {"low", "high", "log", "step", "choices"}
     if unknown:
-        raise SpecError(f"{where}: {unknown_name('key', unknown.pop(), ('low', 'high', 'log', 'step', 'choices'))}")
+        raise SpecError(
+            f"{where}: {unknown_name('key', unknown.pop(), ('low', 'high', 'log', 'step', 'choices'))}"
+        )
     if "choices" in bounds:
         if not isinstance(bounds["choices"], list) or not bounds["choices"]:
             raise SpecError(f"{where}: choices needs a list with at least one value")
@@ -276,7 +290,9 @@ def _ordered(runs: Sequence[Run], name: str) -> list[Run]:
     while waiting:
         ready = [run for run in waiting if run.needs is None or run.needs in {r.name for r in done}]
         if not ready:
-            raise SpecError(f"{name}: runs start from one another in a circle: {', '.join(r.name for r in waiting)}")
+            raise SpecError(
+                f"{name}: runs start from one another in a circle: {', '.join(r.name for r in waiting)}"
+            )
         done.extend(ready)
         waiting = [run for run in waiting if run not in ready]
     return done

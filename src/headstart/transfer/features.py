@@ -35,8 +35,6 @@ Source = Callable[[OnChunk], None]
 class Images(Protocol):
     """Decoded images of one view."""
 
-    key: str
-
     def __len__(self) -> int:
         """Return the number of images."""
         ...
@@ -66,7 +64,7 @@ def extract(
     prefix: nn.Module,
     preprocessing: Preprocessing,
     *,
-    key: str | None = None,
+    key: str,
     store: Store | None = None,
     device: str = "cpu",
     title: str = "features",
@@ -78,7 +76,7 @@ def extract(
         images: the decoded images.
         prefix: the frozen stages; takes normalised images.
         preprocessing: size, mean and std.
-        key: the content key, if it is known already.
+        key: the content key; see `features_key`.
         store: where the result is kept; the default store if None.
         device: where the network runs.
         title: what the progress line says.
@@ -89,10 +87,10 @@ def extract(
         StoreError: the disk is full.
     """
     store = store or default_store()
-    key = key or features_key(images.key, prefix, preprocessing, device)
     with store.building(KIND, key, wait_message=f"{title}: another process is at it; waiting") as entry:
         if entry is not None:
-            facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, source or _reading(images))
+            give = source or _reading(images)
+            facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give)
             entry.manifest.update(facts)
     return load_features(key, store)
 
@@ -115,7 +113,13 @@ def _reading(images: Images) -> Source:
 
 
 def _fill(
-    folder: Path, n: int, prefix: nn.Module, preprocessing: Preprocessing, device: str, title: str, source: Source
+    folder: Path,
+    n: int,
+    prefix: nn.Module,
+    preprocessing: Preprocessing,
+    device: str,
+    title: str,
+    source: Source,
 ) -> dict[str, Any]:
     engine = Engine(prefix, preprocessing, device)
     matrix, done = _open(folder, (n, *engine.output_shape))

@@ -1,0 +1,49 @@
+"""headstart: a workbench for transfer learning in image classification."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Classifier": "headstart.deploy.classifier",
+    "Dataset": "headstart.data.dataset",
+    "HeadstartError": "headstart.errors",
+    "ImageClassifier": "headstart.estimator",
+    "Study": "headstart.api",
+    "compare": "headstart.api",
+    "create_backbone": "headstart.models.create",
+    "load_dataset": "headstart.data.sources",
+}
+
+__all__ = [
+    "Classifier",
+    "Dataset",
+    "HeadstartError",
+    "ImageClassifier",
+    "Study",
+    "compare",
+    "create_backbone",
+    "load_dataset",
+]
+
+if TYPE_CHECKING:
+    from headstart.api import Study, compare
+    from headstart.data.dataset import Dataset
+    from headstart.data.sources import load_dataset
+    from headstart.deploy.classifier import Classifier
+    from headstart.errors import HeadstartError
+    from headstart.estimator import ImageClassifier
+    from headstart.models.create import create_backbone
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,179 @@
+"""The Python API: a study from a file or a mapping, and `compare`, which needs no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.deploy.classifier import Classifier
+from headstart.errors import StoreError
+from headstart.study.execute import Listener, run_study
+from headstart.study.expand import Study as StudyRuns
+from headstart.study.expand import load_study
+from headstart.study.folder import StudyFolder, slug
+from headstart.study.plan import describe
+
+OUT = "headstart-runs"
+FLOORS: dict[str, dict[str, Any]] = {
+    "majority class": {"backbone": "pixels", "strategy": "majority"},
+    "raw pixels": {"backbone": "pixels", "strategy": "logistic"},
+    "random features": {"weights": "none", "strategy": "logistic"},
+}
+HEADS = ("logistic", "ridge", "prototypes", "knn")
+EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study left behind.
+
+    Args:
+        folder: the study's folder.
+    """
+
+    folder: Path
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    @property
+    def model(self) -> Path:
+        """The best model, chosen on validation, as one file."""
+        return self.folder / "model.safetensors"
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """Return one row per run, best first: score, interval, ties, seeds and cost."""
+        from headstart.report.summary import load_summary
+
+        rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["ranking"]
+        return rows
+
+    def classifier(self, device: str = "cpu") -> Classifier:
+        """Return the best model, ready to predict.
+
+        Raises:
+            StoreError: no run of the study could be chosen on validation.
+        """
+        if not self.model.is_file():
+            raise StoreError(f"{self.folder}: has no best model; no run finished with a validation score")
+        return Classifier.load(self.model, device)
+
+
+class Study:
+    """A study: many runs that answer one question.
+
+    Args:
+        source: a YAML file, or the same as a mapping.
+        overrides: "key=value" settings laid on it.
+        smoke: lay the file's own `smoke` block on it: small data, a quick check that all of it runs.
+
+    Raises:
+        SpecError: the study says something that headstart does not understand.
+    """
+
+    def __init__(
+        self, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
+    ) -> None:
+        self.study: StudyRuns = load_study(source, overrides, smoke=smoke)
+
+    def plan(self, out: str | Path = OUT, device: str = "auto") -> list[dict[str, Any]]:
+        """Return what would be computed, what is shared and what is there already; nothing is computed."""
+        from headstart.store import default_store
+        from headstart.study.plan import make_plan
+        from headstart.study.workshop import Workshop
+
+        workshop = Workshop(default_store(), device)
+        return describe(make_plan(self.study, workshop), workshop, self.folder(out))
+
+    def folder(self, out: str | Path = OUT) -> StudyFolder:
+        """Return where the study is written."""
+        return StudyFolder(Path(out) / slug(self.study.spec.name))
+
+    def run(
+        self,
+        out: str | Path = OUT,
+        *,
+        device: str = "auto",
+        listener: Listener | None = None,
+        command: str = "",
+        report: bool = True,
+    ) -> Results:
+        """Run what is not done yet and return the results; the report is written too."""
+        folder = run_study(self.study, out, device=device, listener=listener, command=command)
+        if report:
+            from headstart.report.page import write_html
+
+            write_html(folder.root, folder.root / "report.html")
+        return Results(folder.root)
+
+
+def compare_spec(
+    data: str | Path,
+    *,
+    label: str | None = None,
+    backbones: Sequence[str] | None = None,
+    heads: Sequence[str] = HEADS,
+    seeds: int = 3,
+    budget: str | None = None,
+    name: str | None = None,
+) -> dict[str, Any]:
+    """Return the study that `compare` runs: floors, backbones × heads, several seeds.
+
+    Args:
+        data: anything `load_dataset` takes.
+        label: which label, where a dataset has several.
+        backbones: with ImageNet weights; by default the embedded ones that are installed.
+        heads: solvers on the stored features.
+        seeds: how many.
+        budget: such as "5min".
+        name: of the study; by default made of the dataset's.
+    """
+    chosen = list(backbones or installed_backbones())
+    runs = {name: dict(settings) for name, settings in FLOORS.items()}
+    runs["random features"]["backbone"] = chosen[0]
+    for backbone in chosen:
+        for head in heads:
+            runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
+    source: dict[str, Any] = {"source": str(data)}
+    if label is not None:
+        source["label"] = label
+    stem = Path(str(data)).stem or "data"
+    return {
+        "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
+        "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
+        "data": source,
+        "seeds": seeds,
+        "runs": runs,
+        "compare": {"baseline": "raw pixels"},
+        "budget": budget,
+    }
+
+
+def compare(
+    data: str | Path,
+    out: str | Path = OUT,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+    **options: Any,
+) -> Results:
+    """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
+    return Study(compare_spec(data, **options)).run(out, device=device, listener=listener)
+
+
+def installed_backbones() -> list[str]:
+    """Return the backbones whose ImageNet weights are on this machine without any download."""
+    from headstart.models.weights import EMBEDDED as KNOWN
+
+    def there(name: str) -> bool:
+        path = KNOWN[f"tf_{name}"].path()
+        return path is not None and path.is_file()
+
+    return [name for name in EMBEDDED if there(name)]
+
+
+__all__ = ["Results", "Study", "compare", "compare_spec"]

@@ -1,0 +1,205 @@
+"""The bundle: a classifier in one safetensors file, tensors and a description, no code.
+
+The metadata entry "headstart" holds JSON: backbone, head, classes, preprocessing, temperature,
+provenance. Keys of tensors begin with `backbone.` or `head.`; a bundle without backbone tensors names
+the weights it was fitted on, by hash, and is completed from them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from headstart.errors import WeightsError
+from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.create import create_backbone
+from headstart.models.heads import LinearHead, NearestNeighbourHead, build_head, head_config
+from headstart.models.loading import load_state
+from headstart.models.network import Network
+from headstart.models.pixels import NAME as PIXELS
+from headstart.models.pixels import pixels_backbone
+
+FORMAT = 1
+ENTRY = "headstart"
+MODEL, HEAD = "model.safetensors", "head.safetensors"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How to build the backbone again.
+
+    Args:
+        name: the architecture, as create_backbone takes it.
+        truncate_at: where it was cut short, or None.
+        input_size: side of its input where that is not the default, or None.
+        weights: what create_backbone took to fill it, or None for random weights.
+        seed: of random weights.
+        sha256: of the weights file, or None.
+    """
+
+    name: str
+    truncate_at: str | None = None
+    input_size: int | None = None
+    weights: str | None = None
+    seed: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A network and all that is needed to use it.
+
+    Args:
+        network: backbone and head, in evaluation mode.
+        origin: how its backbone is built.
+        classes: the class names, in the order of the head's outputs.
+        multi_label: an image may have several classes.
+        temperature: divides the logits so that probabilities are calibrated; 1 changes nothing.
+        provenance: facts for people: study, run, seed, dataset, versions, date.
+    """
+
+    network: Network
+    origin: Origin
+    classes: tuple[str, ...]
+    multi_label: bool = False
+    temperature: float = 1.0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network needs of an image."""
+        return self.network.backbone.preprocessing
+
+
+def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
+    """Return the bundle as the content of one file; with `whole`, the backbone's tensors are in it."""
+    tensors = {f"head.{key}": value for key, value in bundle.network.head.state_dict().items()}
+    if whole:
+        tensors |= {
+            f"backbone.{key}": value for key, value in bundle.network.backbone.bare().state_dict().items()
+        }
+    described = {
+        "format": FORMAT,
+        "origin": asdict(bundle.origin),
+        "head": head_config(bundle.network.head),
+        "preprocessing": asdict(bundle.preprocessing),
+        "classes": list(bundle.classes),
+        "multi_label": bundle.multi_label,
+        "temperature": bundle.temperature,
+        "provenance": dict(bundle.provenance),
+    }
+    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    content: bytes = save(plain, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
+    return content
+
+
+def read_bundle(place: str | Path) -> Bundle:
+    """Read a bundle: a file, a run folder or a study folder (its best model).
+
+    Raises:
+        WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
+    """
+    path = find_bundle(place)
+    described, tensors = _read(path)
+    return _assemble(path, described, tensors)
+
+
+def read_head(path: Path) -> LinearHead | NearestNeighbourHead:
+    """Read only the head of a bundle; the backbone is not built."""
+    return _head(*_read(path)).eval()
+
+
+def with_temperature(path: Path, temperature: float) -> bytes:
+    """Return the content of a bundle's file with another temperature in it."""
+    described, tensors = _read(path)
+    described["temperature"] = temperature
+    content: bytes = save(tensors, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
+    return content
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            text = (file.metadata() or {}).get(ENTRY)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path}: cannot be read as a model ({error}); it is damaged or no model file"
+        ) from error
+    if text is None:
+        raise WeightsError(
+            f"{path}: holds weights, but was not saved by headstart: no classes, no preprocessing in it"
+        )
+    described: dict[str, Any] = json.loads(text)
+    if described["format"] != FORMAT:
+        raise WeightsError(f"{path}: has format {described['format']}; this headstart reads format {FORMAT}")
+    return described, tensors
+
+
+def _head(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LinearHead | NearestNeighbourHead:
+    head = build_head(described["head"])
+    head.load_state_dict(
+        {key.removeprefix("head."): v for key, v in tensors.items() if key.startswith("head.")}
+    )
+    return head
+
+
+def find_bundle(place: str | Path) -> Path:
+    """Return the bundle's file for a file, a run folder or a study folder.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    path = Path(place).expanduser()
+    for candidate in (path, path / MODEL, path / HEAD):
+        if candidate.is_file():
+            return candidate
+    reason = "holds no model.safetensors or head.safetensors" if path.is_dir() else "no such file or folder"
+    raise WeightsError(f"{path}: {reason}; give a model file, a run folder or a study folder")
+
+
+def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:
+    origin = Origin(**described["origin"])
+    own = {
+        key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")
+    }
+    backbone = _backbone(path, origin, own)
+    raw = dict(described["preprocessing"])
+    backbone.preprocessing = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
+    return Bundle(
+        Network(backbone, _head(described, tensors)).eval(),
+        origin,
+        tuple(described["classes"]),
+        described["multi_label"],
+        described["temperature"],
+        described["provenance"],
+    )
+
+
+def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor]) -> Backbone:
+    if origin.name == PIXELS:
+        return pixels_backbone(origin.input_size or 32)
+    source = None if own else origin.weights
+    backbone, weights = create_backbone(origin.name, source, seed=origin.seed, input_size=origin.input_size)
+    if not own and origin.sha256 is not None and weights.sha256 != origin.sha256:
+        raise WeightsError(
+            f"{path}: its head was fitted on weights with sha256 {origin.sha256}, but {origin.weights!r} now gives"
+            f" {weights.sha256}"
+        )
+    if origin.truncate_at:
+        backbone = backbone.truncate(origin.truncate_at)
+    backbone = backbone.bare()
+    if own:
+        report = load_state(backbone, own, str(path))
+        if report.missing:
+            raise WeightsError(f"{path}: lacks tensors of {origin.name}: {', '.join(report.missing[:3])}")
+    with torch.no_grad():
+        return backbone.eval()

@@ -1,0 +1,165 @@
+"""The classifier that a study leaves behind: images in, class names and calibrated probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from headstart.data.decode import SUFFIXES, Undecodable, View, decode
+from headstart.deploy.bundle import Bundle, bundle_bytes, read_bundle
+from headstart.errors import DataError
+from headstart.progress import progress
+from headstart.store import write_atomic
+
+BATCH = 32
+Picture = str | Path | npt.NDArray[np.uint8] | Image.Image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the classifier says of one image.
+
+    Args:
+        name: the file, or a number for an array.
+        label: the most probable class (of multi-label models: the classes above one half, joined by "|").
+        probability: of that class.
+        probabilities: float32 [C], in the order of the classifier's classes.
+        error: why the image could not be read, or None.
+    """
+
+    name: str
+    label: str
+    probability: float
+    probabilities: npt.NDArray[np.float32]
+    error: str | None = None
+
+
+class Classifier:
+    """A network with its preprocessing, class names and calibration.
+
+    Args:
+        bundle: what was read from a file or left by a run.
+        device: "cpu", "cuda", …
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+        self.bundle = bundle
+        self.device = torch.device(device)
+        self._network = bundle.network.to(self.device).eval()
+
+    @classmethod
+    def load(cls, place: str | Path, device: str = "cpu") -> Classifier:
+        """Read a classifier from a model file, a run folder or a study folder.
+
+        Raises:
+            WeightsError: there is none, or it is damaged.
+        """
+        return cls(read_bundle(place), device)
+
+    def save(self, place: str | Path) -> Path:
+        """Write the whole classifier as one file; return its path."""
+        path = Path(place)
+        write_atomic(path, bundle_bytes(self.bundle, whole=True))
+        return path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names in the order of the probabilities."""
+        return self.bundle.classes
+
+    def predict(self, images: Picture | Sequence[Picture]) -> list[Prediction]:
+        """Classify files, folders of files, PIL images or uint8 arrays [h, w, 3].
+
+        An image that cannot be read gives a Prediction with its error; the others are not lost.
+
+        Raises:
+            DataError: a path does not exist, or a folder holds no image.
+        """
+        pictures = list(
+            _named([images] if isinstance(images, str | Path | np.ndarray | Image.Image) else images)
+        )
+        found: list[Prediction] = []
+        with progress("predict", len(pictures)) as ticker:
+            for start in range(0, len(pictures), BATCH):
+                found.extend(self._batch(pictures[start : start + BATCH]))
+                ticker.advance(min(BATCH, len(pictures) - start))
+        return found
+
+    def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return calibrated probabilities [n, C] of images already at the network's size, uint8 [n, size, size, 3]."""
+        needs = self.bundle.preprocessing
+        batch = (
+            torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).float() / 255
+        )
+        mean = torch.tensor(needs.mean, device=self.device).view(1, 3, 1, 1)
+        std = torch.tensor(needs.std, device=self.device).view(1, 3, 1, 1)
+        with torch.inference_mode():
+            logits = self._network((batch - mean) / std) / self.bundle.temperature
+            scores = logits.sigmoid() if self.bundle.multi_label else logits.softmax(1)
+        result: npt.NDArray[np.float32] = scores.float().cpu().numpy()
+        return result
+
+    def _batch(self, pictures: Sequence[tuple[str, Any]]) -> list[Prediction]:
+        needs = self.bundle.preprocessing
+        view = View(needs.resize, needs.size, needs.interpolation)
+        decoded: dict[int, npt.NDArray[np.uint8]] = {}
+        errors: dict[int, str] = {}
+        for position, (_, picture) in enumerate(pictures):
+            try:
+                decoded[position] = decode(_content(picture), view)
+            except (Undecodable, OSError) as error:
+                errors[position] = str(error)
+        scores = (
+            self.probabilities(np.stack(list(decoded.values())))
+            if decoded
+            else np.zeros((0, len(self.classes)))
+        )
+        rows = dict(zip(decoded, scores, strict=True))
+        return [
+            self._said(name, rows[position]) if position in rows else self._failed(name, errors[position])
+            for position, (name, _) in enumerate(pictures)
+        ]
+
+    def _said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
+        best = int(scores.argmax())
+        label = self.classes[best]
+        if self.bundle.multi_label:
+            label = "|".join(c for c, score in zip(self.classes, scores, strict=True) if score > 0.5)
+        return Prediction(name, label, float(scores[best]), scores)
+
+    def _failed(self, name: str, error: str) -> Prediction:
+        nothing = np.full(len(self.classes), np.nan, np.float32)
+        return Prediction(name, "", float("nan"), nothing, error)
+
+
+def _named(images: Sequence[Picture]) -> Iterator[tuple[str, Any]]:
+    for number, image in enumerate(images):
+        if not isinstance(image, str | Path):
+            yield str(number), image
+            continue
+        path = Path(image).expanduser()
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not files:
+                raise DataError(f"{path}: no image in this folder")
+            yield from ((str(file), file) for file in files)
+        elif path.exists():
+            yield str(path), path
+        else:
+            raise DataError(f"{path}: no such file or folder")
+
+
+def _content(picture: Any) -> bytes | npt.NDArray[np.uint8]:
+    if isinstance(picture, Path):
+        return picture.read_bytes()
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    array: npt.NDArray[np.uint8] = picture
+    return array

@@ -1,0 +1,126 @@
+"""Closing a study: the images' facts and thumbnails, and the best model as one file."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from headstart.data.dataset import Dataset, Split
+from headstart.deploy.bundle import MODEL, bundle_bytes, read_bundle
+from headstart.models.backbone import Preprocessing
+from headstart.store import disk_errors, read_json, write_atomic
+from headstart.study.folder import json_bytes, npz_bytes
+from headstart.study.task import class_counts
+
+if TYPE_CHECKING:
+    from headstart.study.execute import Session
+
+THUMBNAIL = 96  # px, longest side
+_SMALL = Preprocessing(size=128, resize=128)
+
+
+def close_study(session: Session) -> None:
+    """Write what belongs to the study as a whole: its data and its best model."""
+    seen: set[str] = set()
+    for task in session.plan.tasks:
+        dataset = session.workshop.dataset(task.run.data)
+        if dataset.fingerprint not in seen:
+            seen.add(dataset.fingerprint)
+            write_data(session, task.run.data, dataset, session.workshop.split(task.run, task.seed))
+    save_best(session)
+
+
+def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:
+    """Write a dataset's facts, its items and thumbnails of its test images."""
+    folder = session.folder.data_folder(dataset.fingerprint)
+    if (folder / "thumbnails.npz").is_file():
+        return
+    bad = session.workshop.bad_rows(dataset)
+    skipped = [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped]
+    skipped += [{"name": dataset.reader.name(row), "reason": why} for row, why in sorted(bad.items())]
+    facts = {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "multi_label": dataset.multi_label,
+        "n": len(dataset),
+        "about": dataset.about,
+        "skipped": skipped,
+        "split": split.rule,
+        "counts": {
+            side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")
+        },
+    }
+    write_atomic(folder / "dataset.json", json_bytes(facts))
+    _write_items(folder / "items.parquet", dataset)
+    images = session.workshop.images(data, _preprocessing_at_hand(session, dataset))
+    rows = np.setdiff1d(split.test, np.array(sorted(bad), dtype=np.int64))
+    write_atomic(folder / "thumbnails.npz", thumbnails(images, rows))
+
+
+def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
+    """Return JPEGs of at most 96 px of some rows: rows, offsets and data, as one npz."""
+    parts = []
+    for row in rows:
+        picture = Image.fromarray(images[int(row)])
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=72)
+        parts.append(buffer.getvalue())
+    offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
+    return npz_bytes(rows=rows, offsets=offsets, data=np.frombuffer(b"".join(parts), dtype=np.uint8))
+
+
+def save_best(session: Session) -> None:
+    """Write the run that is best on validation, never on test, as one whole model file."""
+    found = []
+    for task in session.plan.tasks:
+        folder = session.folder.run_folder(task.run.name, task.seed)
+        if not session.folder.has(task.run.name, task.seed, task.key):
+            continue
+        result = read_json(folder / "result.json")
+        score = (result["metrics"].get("validation") or {}).get("accuracy")
+        if score is not None:
+            found.append((task.run.name, score["value"], folder))
+    if not found:
+        return
+    means = {name: np.mean([s for n, s, _ in found if n == name]) for name, _, _ in found}
+    best = max(means, key=lambda name: means[name])
+    folder = max((entry for entry in found if entry[0] == best), key=lambda entry: entry[1])[2]
+    bundle = read_bundle(folder)
+    with disk_errors(session.folder.root):
+        write_atomic(session.folder.root / MODEL, bundle_bytes(bundle, whole=True))
+    session.facts["best"] = {
+        "run": best,
+        "folder": str(folder.relative_to(session.folder.root)),
+        "by": "validation accuracy",
+    }
+
+
+def _write_items(path: Any, dataset: Dataset) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [dataset.reader.name(row) for row in range(len(dataset))]
+    labels = dataset.labels.argmax(1) if dataset.multi_label else dataset.labels
+    table = pa.table({"row": np.arange(len(dataset)), "name": names, "label": labels})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def _preprocessing_at_hand(session: Session, dataset: Dataset) -> Preprocessing:
+    """Return the largest view in which these images are decoded already, or a small one."""
+    views = [
+        view
+        for (fingerprint, view) in session.workshop.decoded
+        if fingerprint == dataset.fingerprint and view.crop
+    ]
+    if not views:
+        return _SMALL
+    view = max(views, key=lambda v: v.crop or 0)
+    return Preprocessing(size=view.crop or view.resize, resize=view.resize, interpolation=view.interpolation)

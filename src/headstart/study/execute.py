@@ -1,0 +1,270 @@
+"""Running a study: the star from which every stage is called by name."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+import headstart
+from headstart.data.dataset import Split
+from headstart.errors import RunFailed
+from headstart.store import Store, default_store
+from headstart.study.closing import close_study
+from headstart.study.expand import Study
+from headstart.study.folder import StudyFolder, slug
+from headstart.study.plan import Group, Plan, make_plan
+from headstart.study.probing import fit_probes
+from headstart.study.record import KIND as FITS
+from headstart.study.record import Fit, Probabilities, write_failure, write_result
+from headstart.study.task import Task
+from headstart.study.tuning import tune
+from headstart.study.workshop import Workshop, without
+
+
+class Listener(Protocol):
+    """Is told what happens while a study runs."""
+
+    def plan(self, rows: list[dict[str, Any]]) -> None:
+        """All tasks that the study expects: run and seed."""
+
+    def running(self, run: str) -> None:
+        """A task began."""
+
+    def reused(self, run: str) -> None:
+        """A task was found done."""
+
+    def done(self, run: str, score: float) -> None:
+        """A task ended with this test score."""
+
+    def failed(self, run: str, why: str) -> None:
+        """A task failed."""
+
+    def note(self, text: str) -> None:
+        """Something to tell the user."""
+
+    def close(self) -> None:
+        """The study ended."""
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def plan(self, rows: list[dict[str, Any]]) -> None:
+        """Ignore."""
+
+    def running(self, run: str) -> None:
+        """Ignore."""
+
+    def reused(self, run: str) -> None:
+        """Ignore."""
+
+    def done(self, run: str, score: float) -> None:
+        """Ignore."""
+
+    def failed(self, run: str, why: str) -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
+        """Ignore."""
+
+    def close(self) -> None:
+        """Ignore."""
+
+
+@dataclass
+class Session:
+    """One execution of a study.
+
+    Args:
+        plan: what is to be done.
+        workshop: what is shared.
+        folder: where it is written.
+        listener: who is told.
+        facts: what study.json says.
+    """
+
+    plan: Plan
+    workshop: Workshop
+    folder: StudyFolder
+    listener: Listener
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def run_study(
+    study: Study,
+    out: str | Path = "headstart-runs",
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    listener: Listener | None = None,
+    command: str = "",
+) -> StudyFolder:
+    """Run a study (or what is left of it) and return its folder.
+
+    Args:
+        study: read by `load_study`.
+        out: the folder that holds studies.
+        store: where shared work is kept; the default store if None.
+        device: "auto", "cpu", "cuda", "mps".
+        listener: is told what happens.
+        command: what the user typed, for the report.
+
+    Raises:
+        HeadstartError: the input cannot be used; what was finished is kept.
+    """
+    session = open_session(study, out, store=store, device=device, listener=listener, command=command)
+    try:
+        for group in session.plan.groups:
+            _run_group(group, session)
+        close_study(session)
+        _state(session, "complete")
+    except BaseException:
+        _state(session, "interrupted")
+        raise
+    finally:
+        session.listener.close()
+    return session.folder
+
+
+def open_session(
+    study: Study,
+    out: str | Path,
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    listener: Listener | None = None,
+    command: str = "",
+) -> Session:
+    """Plan a study and open its folder."""
+    workshop = Workshop(store or default_store(), device)
+    plan = make_plan(study, workshop)
+    folder = StudyFolder(Path(out) / slug(study.spec.name))
+    session = Session(plan, workshop, folder, listener or Silent())
+    session.facts = _facts(study, command)
+    _state(session, "running")
+    session.listener.plan([{"run": task.run.name, "seed": task.seed} for task in plan.tasks])
+    return session
+
+
+def _facts(study: Study, command: str) -> dict[str, Any]:
+    spec = study.spec
+    resolved = {
+        **spec.model_dump(exclude={"runs", "defaults"}),
+        "runs": {r.name: r.spec.model_dump() for r in study.runs},
+    }
+    return {
+        "name": spec.name,
+        "question": spec.question,
+        "spec": resolved,
+        "source": study.source,
+        "command": command,
+        "version": headstart.__version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "expected": [{"run": run.name, "seed": seed} for run in study.runs for seed in spec.seed_list],
+        "compare": spec.compare.model_dump(),
+        "budget": spec.budget,
+    }
+
+
+def _state(session: Session, status: str) -> None:
+    session.folder.write_study({**session.facts, "status": status})
+
+
+def _run_group(group: Group, session: Session) -> None:
+    open_tasks = []
+    for task in group.tasks:
+        if session.folder.has(task.run.name, task.seed, task.key):
+            session.listener.reused(task.name)
+        else:
+            open_tasks.append(task)
+        session.workshop.upstream[(task.run.name, task.seed)] = session.workshop.store.path(FITS, task.key)
+    if open_tasks:
+        WORK[group.kind](open_tasks, session)
+
+
+def _probe(tasks: list[Task], session: Session) -> None:
+    workshop = session.workshop
+    for task in tasks:
+        session.listener.running(task.name)
+    workshop.features(tasks[0].run, tasks[0].seed)
+    splits = {task.key: _split(task, session) for task in tasks}
+
+    def done(task: Task, fit: Fit, test: Probabilities) -> None:
+        shared = workshop.features_facts(task.run, task.seed)
+        _finish(task, fit, splits[task.key], test, shared, session)
+
+    fit_probes(tasks, [splits[task.key] for task in tasks], workshop, _provenance(session), done)
+
+
+def _tune(tasks: list[Task], session: Session) -> None:
+    for task in tasks:
+        session.listener.running(task.name)
+        try:
+            split = _split(task, session)
+            fit, test = tune(task, split, session.workshop, _provenance(session), session.listener.note)
+        except RunFailed as error:
+            dataset = session.workshop.dataset(task.run.data)
+            write_failure(task, session.folder, dataset, str(error), getattr(error, "history", []))
+            session.listener.failed(task.name, str(error))
+            continue
+        _finish(task, fit, split, test, {}, session)
+
+
+def _episodes(tasks: list[Task], session: Session) -> None:
+    from headstart.study.episodic import run_episodes
+
+    for task in tasks:
+        session.listener.running(task.name)
+        score = run_episodes(task, session.workshop, session.folder)
+        session.listener.done(task.name, score)
+
+
+WORK = {"heads": _probe, "tune": _tune, "episodes": _episodes}
+
+
+def _split(task: Task, session: Session) -> Split:
+    """Return the task's split without the rows whose images turned out unreadable."""
+    workshop = session.workshop
+    dataset = workshop.dataset(task.run.data)
+    bad = workshop.bad_rows(dataset)
+    return without(workshop.split(task.run, task.seed), np.array(sorted(bad), dtype=np.int64))
+
+
+def _finish(
+    task: Task, fit: Fit, split: Split, test: Probabilities, shared: Mapping[str, Any], session: Session
+) -> None:
+    workshop = session.workshop
+    weights = workshop.loaded(task.run, task.seed).weights
+    described = {
+        "origin": weights.origin if weights else "none: raw pixels",
+        "sha256": weights.sha256 if weights else None,
+        "licence": weights.licence if weights else None,
+    }
+    result = write_result(
+        task,
+        fit,
+        folder=session.folder,
+        store=workshop.store,
+        dataset=workshop.dataset(task.run.data),
+        split=split,
+        test=test,
+        weights=described,
+        shared=shared,
+        device=workshop.device,
+    )
+    metric = session.plan.study.spec.compare.metric
+    score = result["metrics"]["test"].get(metric, {}).get("value", float("nan"))
+    session.listener.done(task.name, score)
+
+
+def _provenance(session: Session) -> dict[str, str]:
+    return {
+        "study": session.facts["name"],
+        "headstart": headstart.__version__,
+        "created": session.facts["created"],
+    }

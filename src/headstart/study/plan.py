@@ -1,0 +1,124 @@
+"""The plan: tasks in the order they run, grouped by what they share, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.data.dataset import Dataset
+from headstart.errors import DataError
+from headstart.store import content_key
+from headstart.study.expand import Run, Study
+from headstart.study.folder import StudyFolder
+from headstart.study.record import KIND as FITS
+from headstart.study.task import Task, make_task
+from headstart.study.workshop import Workshop, random_seed
+from headstart.transfer.features import KIND as FEATURES
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tasks that are computed together.
+
+    Args:
+        kind: "heads" (on shared features), "tune" (one network trained) or "episodes".
+        tasks: in order.
+    """
+
+    kind: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def first(self) -> Task:
+        """The task that stands for all."""
+        return self.tasks[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All groups of a study in the order in which they run."""
+
+    study: Study
+    groups: tuple[Group, ...]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All tasks."""
+        return [task for group in self.groups for task in group.tasks]
+
+
+def make_plan(study: Study, workshop: Workshop) -> Plan:
+    """Read the data, draw the splits, and order what is to be done.
+
+    Raises:
+        HeadstartError: a dataset, network, stage or split that cannot be; nothing has been computed yet.
+    """
+    tasks: list[Task] = []
+    keys: dict[tuple[str, int], str] = {}
+    for run in study.runs:
+        _check_run(run, workshop.dataset(run.data))
+        for seed in study.spec.seed_list:
+            task = make_task(run, seed, workshop, keys)
+            keys[(run.name, seed)] = task.key
+            tasks.append(task)
+    return Plan(study, tuple(_groups(tasks, workshop)))
+
+
+def describe(plan: Plan, workshop: Workshop, folder: StudyFolder) -> list[dict[str, Any]]:
+    """Return one row per group: what it computes, what it shares, what is there already."""
+    rows = []
+    for group in plan.groups:
+        task = group.first
+        dataset = workshop.dataset(task.run.data)
+        there = sum(
+            folder.has(t.run.name, t.seed, t.key) or workshop.store.has(FITS, t.key) for t in group.tasks
+        )
+        row: dict[str, Any] = {
+            "kind": group.kind,
+            "dataset": dataset.name,
+            "images": len(dataset),
+            "backbone": task.run.spec.backbone,
+            "runs": list(dict.fromkeys(t.run.name for t in group.tasks)),
+            "tasks": len(group.tasks),
+            "configurations": sum(len(t.run.configurations()) for t in group.tasks),
+            "done": there,
+        }
+        if task.run.needs is None and group.kind != "tune":
+            row["features_stored"] = workshop.store.has(FEATURES, workshop.features_key(task.run, task.seed))
+        rows.append(row)
+    return rows
+
+
+def _groups(tasks: list[Task], workshop: Workshop) -> Iterator[Group]:
+    heads: dict[str, list[Task]] = {}
+    order: list[tuple[str, list[Task]]] = []
+    for task in tasks:
+        if task.run.spec.episodes is not None:
+            order.append(("episodes", [task]))
+        elif task.probe:
+            key = _shared(task, workshop)
+            if key not in heads:
+                heads[key] = []
+                order.append(("heads", heads[key]))
+            heads[key].append(task)
+        else:
+            order.append(("tune", [task]))
+    for kind, members in order:
+        yield Group(kind, tuple(members))
+
+
+def _shared(task: Task, workshop: Workshop) -> str:
+    """Return a key that two tasks have in common exactly if they work on the same features."""
+    spec, dataset = task.run.spec, workshop.dataset(task.run.data)
+    origin: Any = [spec.weights.model_dump()]
+    if spec.weights.run is not None:
+        origin.append(task.seed)
+    elif spec.weights.name == "none":
+        origin.append(random_seed(spec, task.seed))
+    return content_key([dataset.fingerprint, spec.backbone, origin, spec.truncate_at, spec.input_size])
+
+
+def _check_run(run: Run, dataset: Dataset) -> None:
+    if len(dataset.classes) < 2:
+        raise DataError(f"{dataset.name}: has one class only ({dataset.classes[0]}); a classifier needs two")

@@ -1,0 +1,108 @@
+"""A task: one run with one seed, and the content key of everything its result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, Split
+from headstart.deploy.bundle import Origin
+from headstart.models.pixels import NAME as PIXELS
+from headstart.store import content_key
+from headstart.study.expand import Run
+from headstart.study.workshop import Workshop, random_seed
+
+_VERSION = 1  # raise it when the same settings would give other numbers
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run with one seed.
+
+    Args:
+        run: its settings.
+        seed: draws the validation part, the initialisation and the order of training.
+        key: the content key of the fit.
+    """
+
+    run: Run
+    seed: int
+    key: str
+
+    @property
+    def name(self) -> str:
+        """The run's name with its seed, for people."""
+        return f"{self.run.name} (seed {self.seed})"
+
+    @property
+    def probe(self) -> bool:
+        """Say whether only a head is learned, on stored features."""
+        return self.run.spec.head_kind is not None and self.run.spec.episodes is None
+
+
+def make_task(run: Run, seed: int, workshop: Workshop, upstream: Mapping[tuple[str, int], str]) -> Task:
+    """Return the task of a run and seed.
+
+    Args:
+        run, seed: which.
+        workshop: gives the dataset and the split.
+        upstream: the keys of the tasks made before, by run and seed, for runs that start from another.
+    """
+    dataset = workshop.dataset(run.data)
+    settings = run.spec.model_dump(exclude={"data", "shots", "fraction", "weights"})
+    payload = {
+        "version": _VERSION,
+        "data": dataset.fingerprint,
+        "split": split_hash(workshop.split(run, seed)),
+        "settings": settings,
+        "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
+        "trials": run.trials if any(choice.search for choice in run.choices) else None,
+        "weights": _weights_key(run, seed, workshop, upstream),
+        "seed": seed,
+        "device": workshop.device.split(":")[0],
+    }
+    return Task(run, seed, content_key(payload))
+
+
+def origin_of(run: Run, seed: int, workshop: Workshop) -> Origin:
+    """Return how the run's backbone is built, for the bundle it leaves."""
+    spec, weights = run.spec, workshop.loaded(run, seed).weights
+    if spec.backbone == PIXELS or weights is None:
+        return Origin(PIXELS, input_size=spec.input_size)
+    source = workshop.source(spec.weights, seed)
+    return Origin(
+        spec.backbone,
+        spec.truncate_at,
+        spec.input_size,
+        None if source is None else str(source),
+        random_seed(spec, seed),
+        weights.sha256,
+    )
+
+
+def split_hash(split: Split) -> str:
+    """Return a hash of which rows stand on which side."""
+    digest = hashlib.blake2b(digest_size=16)
+    for rows in (split.train, split.validation, split.test):
+        digest.update(len(rows).to_bytes(8, "little"))
+        digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def class_counts(dataset: Dataset, rows: np.ndarray) -> list[int]:
+    """Return the number of these rows in each class."""
+    if dataset.multi_label:
+        return [int(count) for count in dataset.labels[rows].sum(0)]
+    return [int(count) for count in np.bincount(dataset.labels[rows], minlength=len(dataset.classes))]
+
+
+def _weights_key(run: Run, seed: int, workshop: Workshop, upstream: Mapping[tuple[str, int], str]) -> Any:
+    weights = run.spec.weights
+    if weights.run is not None:
+        first = next((key for (name, _), key in upstream.items() if name == weights.run), None)
+        return ["run", upstream.get((weights.run, seed), first)]
+    return ["is", workshop.loaded(run, seed).identity]
