@@ -83,9 +83,7 @@ def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
     """Return the bundle as the content of one file; with `whole`, the backbone's tensors are in it."""
     tensors = {f"head.{key}": value for key, value in bundle.network.head.state_dict().items()}
     if whole:
-        tensors |= {
-            f"backbone.{key}": value for key, value in bundle.network.backbone.bare().state_dict().items()
-        }
+        tensors |= {f"backbone.{key}": value for key, value in bundle.network.backbone.bare().state_dict().items()}
     described = {
         "format": FORMAT,
         "origin": asdict(bundle.origin),
@@ -131,13 +129,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             text = (file.metadata() or {}).get(ENTRY)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path}: cannot be read as a model ({error}); it is damaged or no model file"
-        ) from error
+        raise WeightsError(f"{path}: cannot be read as a model ({error}); it is damaged or no model file") from error
     if text is None:
-        raise WeightsError(
-            f"{path}: holds weights, but was not saved by headstart: no classes, no preprocessing in it"
-        )
+        raise WeightsError(f"{path}: holds weights, but was not saved by headstart: no classes, no preprocessing in it")
     described: dict[str, Any] = json.loads(text)
     if described["format"] != FORMAT:
         raise WeightsError(f"{path}: has format {described['format']}; this headstart reads format {FORMAT}")
@@ -146,9 +140,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _head(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LinearHead | NearestNeighbourHead:
     head = build_head(described["head"])
-    head.load_state_dict(
-        {key.removeprefix("head."): v for key, v in tensors.items() if key.startswith("head.")}
-    )
+    head.load_state_dict({key.removeprefix("head."): v for key, v in tensors.items() if key.startswith("head.")})
     return head
 
 
@@ -168,9 +160,7 @@ def find_bundle(place: str | Path) -> Path:
 
 def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:
     origin = Origin(**described["origin"])
-    own = {
-        key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")
-    }
+    own = {key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")}
     backbone = _backbone(path, origin, own)
     raw = dict(described["preprocessing"])
     backbone.preprocessing = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})

@@ -82,9 +82,7 @@ class Classifier:
         Raises:
             DataError: a path does not exist, or a folder holds no image.
         """
-        pictures = list(
-            _named([images] if isinstance(images, str | Path | np.ndarray | Image.Image) else images)
-        )
+        pictures = list(_named([images] if isinstance(images, str | Path | np.ndarray | Image.Image) else images))
         found: list[Prediction] = []
         with progress("predict", len(pictures)) as ticker:
             for start in range(0, len(pictures), BATCH):
@@ -95,9 +93,7 @@ class Classifier:
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return calibrated probabilities [n, C] of images already at the network's size, uint8 [n, size, size, 3]."""
         needs = self.bundle.preprocessing
-        batch = (
-            torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).float() / 255
-        )
+        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).float() / 255
         mean = torch.tensor(needs.mean, device=self.device).view(1, 3, 1, 1)
         std = torch.tensor(needs.std, device=self.device).view(1, 3, 1, 1)
         with torch.inference_mode():
@@ -116,11 +112,7 @@ class Classifier:
                 decoded[position] = decode(_content(picture), view)
             except (Undecodable, OSError) as error:
                 errors[position] = str(error)
-        scores = (
-            self.probabilities(np.stack(list(decoded.values())))
-            if decoded
-            else np.zeros((0, len(self.classes)))
-        )
+        scores = self.probabilities(np.stack(list(decoded.values()))) if decoded else np.zeros((0, len(self.classes)))
         rows = dict(zip(decoded, scores, strict=True))
         return [
             self._said(name, rows[position]) if position in rows else self._failed(name, errors[position])

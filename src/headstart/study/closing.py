@@ -51,9 +51,7 @@ def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> N
         "about": dataset.about,
         "skipped": skipped,
         "split": split.rule,
-        "counts": {
-            side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")
-        },
+        "counts": {side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")},
     }
     write_atomic(folder / "dataset.json", json_bytes(facts))
     _write_items(folder / "items.parquet", dataset)
@@ -116,9 +114,7 @@ def _write_items(path: Any, dataset: Dataset) -> None:
 def _preprocessing_at_hand(session: Session, dataset: Dataset) -> Preprocessing:
     """Return the largest view in which these images are decoded already, or a small one."""
     views = [
-        view
-        for (fingerprint, view) in session.workshop.decoded
-        if fingerprint == dataset.fingerprint and view.crop
+        view for (fingerprint, view) in session.workshop.decoded if fingerprint == dataset.fingerprint and view.crop
     ]
     if not views:
         return _SMALL

@@ -87,9 +87,7 @@ class Study:
         return next(run for run in self.runs if run.name == name)
 
 
-def load_study(
-    place: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
-) -> Study:
+def load_study(place: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Study:
     """Read a study from a YAML file (or a mapping), with `key=value` overrides, and check all of it.
 
     Raises:
@@ -97,9 +95,7 @@ def load_study(
     """
     raw, lines, text, name = _read(place)
     if not isinstance(raw, dict):
-        raise SpecError(
-            f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}"
-        )
+        raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}")
     if smoke:
         raw = _merge(raw, raw.get("smoke") or {})
     for override in overrides:
@@ -161,9 +157,7 @@ def _is_marker(value: Any) -> bool:
     return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in ("each", "grid", "search")
 
 
-def _expand(
-    key: str, value: Mapping[str, Any], spec: StudySpec, name: str, lines: dict[KeyPath, int]
-) -> Iterator[Run]:
+def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, lines: dict[KeyPath, int]) -> Iterator[Run]:
     raw = _merge(spec.defaults, value or {})
     trials = raw.pop("trials", 20)
     if not isinstance(trials, int) or trials < 1:
@@ -201,9 +195,7 @@ def _markers(
         return
     if _is_marker(raw) and kind in raw:
         if not isinstance(raw[kind], list) or not raw[kind]:
-            raise SpecError(
-                f"{name}: run {run!r}: {'.'.join(path)}: {kind} needs a list with at least one value"
-            )
+            raise SpecError(f"{name}: run {run!r}: {'.'.join(path)}: {kind} needs a list with at least one value")
         yield path, raw[kind]
         return
     for key, value in raw.items():
@@ -242,9 +234,7 @@ def _check_range(bounds: Any, where: str) -> Mapping[str, Any]:
         raise SpecError(f"{where}: a search is [low, high], or {{low, high, log}}, or {{choices: [...]}}")
     unknown = set(bounds) - {"low", "high", "log", "step", "choices"}
     if unknown:
-        raise SpecError(
-            f"{where}: {unknown_name('key', unknown.pop(), ('low', 'high', 'log', 'step', 'choices'))}"
-        )
+        raise SpecError(f"{where}: {unknown_name('key', unknown.pop(), ('low', 'high', 'log', 'step', 'choices'))}")
     if "choices" in bounds:
         if not isinstance(bounds["choices"], list) or not bounds["choices"]:
             raise SpecError(f"{where}: choices needs a list with at least one value")
@@ -290,9 +280,7 @@ def _ordered(runs: Sequence[Run], name: str) -> list[Run]:
     while waiting:
         ready = [run for run in waiting if run.needs is None or run.needs in {r.name for r in done}]
         if not ready:
-            raise SpecError(
-                f"{name}: runs start from one another in a circle: {', '.join(r.name for r in waiting)}"
-            )
+            raise SpecError(f"{name}: runs start from one another in a circle: {', '.join(r.name for r in waiting)}")
         done.extend(ready)
         waiting = [run for run in waiting if run not in ready]
     return done

@@ -106,9 +106,7 @@ class StudyFolder:
                     "written": time.time(),
                 }
                 write_json(building / MANIFEST, manifest)
-                with FileLock(
-                    str(final.with_name(f".{final.name}.lock"))
-                ):  # a second process may be here too
+                with FileLock(str(final.with_name(f".{final.name}.lock"))):  # a second process may be here too
                     if final.exists():
                         shutil.rmtree(final)
                     os.replace(building, final)
@@ -137,9 +135,7 @@ def slug(name: str) -> str:
 
 def json_bytes(value: Any) -> bytes:
     """Return indented JSON; numbers that are not finite become null."""
-    return (
-        json.dumps(_plain(value), indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
-    ).encode()
+    return (json.dumps(_plain(value), indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:

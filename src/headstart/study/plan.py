@@ -71,9 +71,7 @@ def describe(plan: Plan, workshop: Workshop, folder: StudyFolder) -> list[dict[s
     for group in plan.groups:
         task = group.first
         dataset = workshop.dataset(task.run.data)
-        there = sum(
-            folder.has(t.run.name, t.seed, t.key) or workshop.store.has(FITS, t.key) for t in group.tasks
-        )
+        there = sum(folder.has(t.run.name, t.seed, t.key) or workshop.store.has(FITS, t.key) for t in group.tasks)
         row: dict[str, Any] = {
             "kind": group.kind,
             "dataset": dataset.name,

@@ -78,9 +78,7 @@ def _fit_missing(
 ) -> None:
     jobs = [_job(task, split, dataset) for task, split in missing]
     flat = features.reshape(len(features), -1)
-    for (task, split), fitted in zip(
-        missing, fit_heads(flat, dataset.labels, jobs, workshop.device), strict=True
-    ):
+    for (task, split), fitted in zip(missing, fit_heads(flat, dataset.labels, jobs, workshop.device), strict=True):
         fit = _record(task, split, fitted, features, workshop)
         loaded = workshop.loaded(task.run, task.seed)
         bundle = Bundle(
@@ -102,14 +100,10 @@ def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
     for choice in task.run.choices:
         options[choice.path[-1]] = list(choice.values)
     refit = spec.refit != "none" and len(split.validation) > 0
-    return HeadJob(
-        _kind(task), split.train, split.validation, len(dataset.classes), options, task.seed, refit
-    )
+    return HeadJob(_kind(task), split.train, split.validation, len(dataset.classes), options, task.seed, refit)
 
 
-def _record(
-    task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], workshop: Workshop
-) -> Fit:
+def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], workshop: Workshop) -> Fit:
     backbone = workshop.loaded(task.run, task.seed).backbone
     learned = sum(p.numel() for p in fitted.head.parameters())
     frozen = sum(p.numel() for p in backbone.stages.parameters())

@@ -157,9 +157,7 @@ def write_result(
     return result
 
 
-def write_failure(
-    task: Task, folder: StudyFolder, dataset: Dataset, error: str, history: list[dict[str, Any]]
-) -> None:
+def write_failure(task: Task, folder: StudyFolder, dataset: Dataset, error: str, history: list[dict[str, Any]]) -> None:
     """Write the folder of a run that could not be finished, with the reason and what it had learned so far."""
     files = {"spec.json": json_bytes(described(task, dataset)), "history.json": json_bytes(history)}
     folder.write_run(task.run.name, task.seed, task.key, files, error=error)
@@ -213,13 +211,9 @@ def peak_memory() -> int:
 def _never_seen(dataset: Dataset, split: Split) -> list[str]:
     """Say which classes are tested without one training image, so that nobody takes their zeros for a finding."""
     rows = np.concatenate([split.train, split.validation])
-    labels = (
-        dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
-    )
+    labels = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
     unseen = np.flatnonzero(labels[split.test].any(0) & ~labels[rows].any(0))
     if not len(unseen):
         return []
     names = ", ".join(dataset.classes[number] for number in unseen[:5])
-    return [
-        f"{len(unseen)} classes are tested but have no training image: {names}{', …' if len(unseen) > 5 else ''}"
-    ]
+    return [f"{len(unseen)} classes are tested but have no training image: {names}{', …' if len(unseen) > 5 else ''}"]

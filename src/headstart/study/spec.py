@@ -140,9 +140,7 @@ class RunSpec(Spec):
         if self.strategy == "scratch" and self.weights.name != "none":
             raise ValueError("strategy 'scratch' starts from random weights; set weights: none")
         if self.strategy in HEADS and (self.freeze_until or self.train_only):
-            raise ValueError(
-                f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only"
-            )
+            raise ValueError(f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only")
         if self.shots is not None and self.fraction is not None:
             raise ValueError("shots and fraction exclude each other")
         return self
@@ -206,9 +204,7 @@ def validate(kind: type[S], value: Any, *, name: str, at: KeyPath, lines: dict[K
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = min(
-            error.errors(), key=lambda e: e["type"] != "extra_forbidden"
-        )  # a misspelt key explains the rest
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains the rest
         path = (*at, *(part for part in first["loc"] if not str(part).startswith(("function-", "lax-"))))
         line = line_of(path, lines)
         where = f"{name}, line {line}" if line else name

@@ -143,9 +143,7 @@ class Workshop:
 
     def _run_weights(self, run: str, seed: int) -> Path:
         """Return the network that an earlier run left: of the same seed, or of the only one there is."""
-        found = self.upstream.get((run, seed)) or next(
-            (p for (r, _), p in self.upstream.items() if r == run), None
-        )
+        found = self.upstream.get((run, seed)) or next((p for (r, _), p in self.upstream.items() if r == run), None)
         if found is None:
             raise SpecError(f"run {run!r} left no network to start from (it failed, or has not run yet)")
         return found
@@ -160,9 +158,7 @@ class Workshop:
         identity = f"random {start}" if source is None else weights.sha256
         if spec.truncate_at:
             backbone = backbone.truncate(spec.truncate_at)
-        return Loaded(
-            backbone.eval(), weights, f"{identity} {spec.truncate_at or ''} {spec.input_size or ''}"
-        )
+        return Loaded(backbone.eval(), weights, f"{identity} {spec.truncate_at or ''} {spec.input_size or ''}")
 
     def source(self, weights: WeightsSpec, seed: int) -> str | Path | None:
         """Return what create_backbone is to be given: a name, a file, an earlier run's folder, or None."""
@@ -204,9 +200,7 @@ class Workshop:
         return self._features[key]
 
     def _decode(self, dataset: Dataset, view: View, take: Any) -> None:
-        self.decoded[(dataset.fingerprint, view)] = decode_images(
-            dataset, view, store=self.store, on_chunk=take
-        )
+        self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, on_chunk=take)
 
     def features_facts(self, run: Run, seed: int) -> dict[str, Any]:
         """Return what the pass over the images cost: seconds, images_per_second, engine."""
@@ -239,9 +233,7 @@ def images_key(dataset: Dataset, view: View) -> str:
     """Return the content key of a dataset's images, in its order, at one size."""
     assert dataset.digests is not None
     rows = hashlib.blake2b(np.ascontiguousarray(dataset.digests).tobytes(), digest_size=16).hexdigest()
-    return content_key(
-        {"rows": rows, "view": [view.resize, view.crop, view.interpolation], "decoder": DECODER}
-    )
+    return content_key({"rows": rows, "view": [view.resize, view.crop, view.interpolation], "decoder": DECODER})
 
 
 def view_of(preprocessing: Preprocessing, *, whole: bool = False) -> View:

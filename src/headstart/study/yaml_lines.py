@@ -37,9 +37,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> Non
             key = str(key_node.value)
             line = key_node.start_mark.line + 1
             if (*path, key) in lines:
-                raise SpecError(
-                    f"{name}, line {line}: {key!r} stands twice (first in line {lines[(*path, key)]})"
-                )
+                raise SpecError(f"{name}, line {line}: {key!r} stands twice (first in line {lines[(*path, key)]})")
             lines[(*path, key)] = line
             _walk(value_node, (*path, key), lines, name)
     elif isinstance(node, yaml.SequenceNode):
