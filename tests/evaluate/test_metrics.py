@@ -33,9 +33,7 @@ SINGLE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "balanced_accuracy": lambda y, p: sk.balanced_accuracy_score(y, p.argmax(1)),
     "top5_accuracy": lambda y, p: sk.top_k_accuracy_score(y, p, k=5, labels=np.arange(p.shape[1])),
     "precision_macro": lambda y, p: sk.precision_score(y, p.argmax(1), average="macro", zero_division=0),
-    "precision_weighted": lambda y, p: sk.precision_score(
-        y, p.argmax(1), average="weighted", zero_division=0
-    ),
+    "precision_weighted": lambda y, p: sk.precision_score(y, p.argmax(1), average="weighted", zero_division=0),
     "recall_macro": lambda y, p: sk.recall_score(y, p.argmax(1), average="macro", zero_division=0),
     "recall_weighted": lambda y, p: sk.recall_score(y, p.argmax(1), average="weighted", zero_division=0),
     "f1_macro": lambda y, p: sk.f1_score(y, p.argmax(1), average="macro", zero_division=0),
@@ -45,17 +43,13 @@ SINGLE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "brier": lambda y, p: float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean()),
     "roc_auc": lambda y, p: sk.roc_auc_score(y, p, multi_class="ovr", average="macro"),
     "pr_auc": lambda y, p: sk.average_precision_score(np.eye(p.shape[1])[y], p, average="macro"),
-    "ece": lambda y, p: float(
-        tm.multiclass_calibration_error(torch.tensor(p), torch.tensor(y), p.shape[1], n_bins=15)
-    ),
+    "ece": lambda y, p: float(tm.multiclass_calibration_error(torch.tensor(p), torch.tensor(y), p.shape[1], n_bins=15)),
 }
 
 
 @pytest.mark.parametrize("measure", sorted(SINGLE))
 @pytest.mark.parametrize(("n", "classes", "seed"), [(400, 7, 0), (90, 12, 1), (1000, 6, 2)])
-def test_each_measure_agrees_with_scikit_learn_or_torchmetrics(
-    measure: str, n: int, classes: int, seed: int
-) -> None:
+def test_each_measure_agrees_with_scikit_learn_or_torchmetrics(measure: str, n: int, classes: int, seed: int) -> None:
     labels, probabilities = example(n, classes, seed)
     found = evaluate(labels, probabilities, names(classes), draws=20)[measure]
     assert found["value"] == pytest.approx(SINGLE[measure](labels, probabilities), abs=2e-6)
@@ -74,9 +68,7 @@ def test_figures_per_class_agree_with_scikit_learn() -> None:
     assert [row["n"] for row in rows] == list(support)
     for c, row in enumerate(rows):
         assert row["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(labels == c, probabilities[:, c]))
-        assert row["pr_auc"]["value"] == pytest.approx(
-            sk.average_precision_score(labels == c, probabilities[:, c])
-        )
+        assert row["pr_auc"]["value"] == pytest.approx(sk.average_precision_score(labels == c, probabilities[:, c]))
 
 
 def test_confusion_matrix_agrees_with_scikit_learn() -> None:
@@ -90,9 +82,7 @@ def test_tied_scores_are_handled_as_scikit_learn_does() -> None:
     labels = generator.integers(0, 3, 200)
     probabilities = generator.multinomial(4, [1 / 3] * 3, 200) / 4
     found = evaluate(labels, probabilities, names(3), draws=20)
-    assert found["roc_auc"]["value"] == pytest.approx(
-        sk.roc_auc_score(labels, probabilities, multi_class="ovr")
-    )
+    assert found["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(labels, probabilities, multi_class="ovr"))
     assert found["pr_auc"]["value"] == pytest.approx(
         sk.average_precision_score(np.eye(3)[labels], probabilities, average="macro")
     )
@@ -207,9 +197,7 @@ def test_a_usual_test_set_is_scored_in_about_a_second() -> None:
         (np.array([0, 1]), np.array([[math.nan, 0.5], [0.5, 0.5]]), "finite"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(
-    labels: np.ndarray, probabilities: np.ndarray, message: str
-) -> None:
+def test_bad_input_is_refused_in_one_line(labels: np.ndarray, probabilities: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         evaluate(labels, probabilities, ["a", "b"])
     assert "\n" not in str(caught.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def check_not_itself(a: object, b: object, what: str = "predictions") -> None:
         )
 
 
-def check_runs_differ(correct: dict[str, np.ndarray]) -> None:
+def check_runs_differ(correct: Mapping[str, np.ndarray]) -> None:
     """Refuse a comparison in which one run stands twice.
 
     Args:
@@ -61,9 +61,7 @@ def check_runs_differ(correct: dict[str, np.ndarray]) -> None:
     for place, a in enumerate(names):
         for b in names[place + 1 :]:
             if correct[a] is correct[b] or _one_memory(correct[a], correct[b]):
-                raise DataError(
-                    f"{a!r} and {b!r} are the same run: comparing a thing with itself means nothing"
-                )
+                raise DataError(f"{a!r} and {b!r} are the same run: comparing a thing with itself means nothing")
 
 
 def _one_memory(a: np.ndarray, b: np.ndarray) -> bool:

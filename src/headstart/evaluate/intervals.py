@@ -32,13 +32,15 @@ def normal_quantile(level: float = LEVEL) -> float:
 
 
 def wilson(successes: float | int, n: float | int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion (Wilson 1927); `n` may be an effective number."""
-    if n <= 0:
-        return 0.0, 1.0
-    z, p = normal_quantile(level), successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+    """Return the Wilson score interval of a proportion (Wilson 1927)."""
+    return wilson_at(successes / n, n, normal_quantile(level)) if n > 0 else (0.0, 1.0)
+
+
+def wilson_at(p: float | int, n: float | int, reach: float) -> tuple[float, float]:
+    """Return Wilson's interval of a proportion p of n (perhaps an effective number) at ± `reach` errors."""
+    centre = (p + reach**2 / (2 * n)) / (1 + reach**2 / n)
+    half = reach / (1 + reach**2 / n) * np.sqrt(p * (1 - p) / n + reach**2 / (4 * n**2))
+    return float(max(0.0, min(p, centre - half))), float(min(1.0, max(p, centre + half)))
 
 
 def proportion(successes: float | int, n: int, level: float = LEVEL) -> Estimate:
@@ -71,7 +73,7 @@ def bounded(
     p = min(1.0, max(0.0, (value - bounds[0]) / width))
     spread = error / width
     effective = p * (1 - p) / spread**2 if np.isfinite(spread) and spread > 1e-9 else float(n)
-    low, high = wilson(p * effective, effective, level) if effective > 0 else wilson(p * n, n, level)
+    low, high = wilson_at(p, effective if effective > 0 else n, normal_quantile(level))
     return Estimate(
         value=float(value), low=float(bounds[0] + low * width), high=float(bounds[0] + high * width), n=int(n)
     )
@@ -89,9 +91,7 @@ def pivotal(value: float, draws: Float[np.ndarray, " b"], n: int, level: float =
     The interval is widened to hold the value and cut at zero.
     """
     low, high = 2 * value - np.quantile(draws, [0.5 + level / 2, 0.5 - level / 2])
-    return Estimate(
-        value=float(value), low=float(max(0.0, min(low, value))), high=float(max(high, value)), n=int(n)
-    )
+    return Estimate(value=float(value), low=float(max(0.0, min(low, value))), high=float(max(high, value)), n=int(n))
 
 
 def resamples(n: int, count: int, seed: int) -> Iterator[Int[np.ndarray, "b n"]]:

@@ -67,18 +67,14 @@ def evaluate(
     return _evaluate(columns[labels], probabilities, names, draws, seed)
 
 
-def log_losses(
-    labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n c"]
-) -> Float[np.ndarray, " n"]:
+def log_losses(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
     """Return -log of the probability given to each true class, cut off at the type's precision."""
     least = float(np.finfo(probabilities.dtype).eps)
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return np.asarray(-np.log(np.clip(own, least, 1.0 - least)))
 
 
-def brier_scores(
-    labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n c"]
-) -> Float[np.ndarray, " n"]:
+def brier_scores(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
     """Return the squared distance of each row from the one-hot truth, 0 … 2 (Brier 1950)."""
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     squares: np.ndarray = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
@@ -155,9 +151,7 @@ def _from_counts(
                 "correct": agreed,
                 "precision": proportion(agreed, guessed),
                 "recall": proportion(agreed, support),
-                "f1": bounded(
-                    float(f1[c]), float(spread_f1.std()) if len(spread_f1) else 0.0, support or guessed
-                ),
+                "f1": bounded(float(f1[c]), float(spread_f1.std()) if len(spread_f1) else 0.0, support or guessed),
                 "roc_auc": _one(curves[c][0], len(labels)),
                 "pr_auc": _one(curves[c][1], len(labels)),
             }
@@ -192,14 +186,8 @@ def _check_probabilities(probabilities: np.ndarray, n: int, names: tuple[str, ..
             f"{n} labels and {len(names)} classes need probabilities [{n}, {len(names)}], not"
             f" {list(probabilities.shape)}"
         )
-    if (
-        not np.isfinite(probabilities).all()
-        or probabilities.min() < 0
-        or probabilities.max() > 1 + _SUM_TOLERANCE
-    ):
-        raise DataError(
-            "probabilities must be finite and between 0 and 1: apply a softmax or sigmoid to scores"
-        )
+    if not np.isfinite(probabilities).all() or probabilities.min() < 0 or probabilities.max() > 1 + _SUM_TOLERANCE:
+        raise DataError("probabilities must be finite and between 0 and 1: apply a softmax or sigmoid to scores")
 
 
 def _check_sums(probabilities: np.ndarray) -> None:
@@ -213,6 +201,4 @@ def _check_sums(probabilities: np.ndarray) -> None:
 def _check_labels(labels: np.ndarray, classes: int) -> None:
     if labels.min() < 0 or labels.max() >= classes:
         bad = int(labels[(labels < 0) | (labels >= classes)][0])
-        raise DataError(
-            f"label {bad} is outside 0 … {classes - 1}, the index of the last of {classes} classes"
-        )
+        raise DataError(f"label {bad} is outside 0 … {classes - 1}, the index of the last of {classes} classes")

@@ -102,15 +102,11 @@ def _count(
     return Counts(weights @ labels, weights @ predicted, weights @ (labels & predicted))
 
 
-def _resampled(
-    labels: Bool[np.ndarray, "n c"], predicted: Bool[np.ndarray, "n c"], draws: int, seed: int
-) -> Counts:
+def _resampled(labels: Bool[np.ndarray, "n c"], predicted: Bool[np.ndarray, "n c"], draws: int, seed: int) -> Counts:
     n, blocks = len(labels), []
     for rows in resamples(n, draws, seed):
         places = rows + np.arange(len(rows))[:, None] * n
-        weights = (
-            np.bincount(places.ravel(), minlength=len(rows) * n).reshape(len(rows), n).astype(np.float64)
-        )
+        weights = np.bincount(places.ravel(), minlength=len(rows) * n).reshape(len(rows), n).astype(np.float64)
         blocks.append(_count(weights, labels, predicted))
     return Counts(
         np.concatenate([block.support for block in blocks]),
