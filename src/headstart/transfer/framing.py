@@ -1,0 +1,36 @@
+"""Bringing images of any size to one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchvision.transforms.v2 import functional as F
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def framed(images: Sequence[Pixels] | Pixels, size: int) -> Pixels:
+    """Return the centre of each image at `size`; a batch that has that size is returned as it is."""
+    if isinstance(images, np.ndarray) and images.shape[1:3] == (size, size):
+        return images
+    out = np.empty((len(images), size, size, 3), np.uint8)
+    for i, image in enumerate(images):
+        height, width = image.shape[:2]
+        short = min(height, width)
+        if short < size:  # smaller than the frame: its shorter side is brought to it
+            image = resized(image, round(height * size / short), round(width * size / short))
+            height, width = image.shape[:2]
+        top, left = (height - size) // 2, (width - size) // 2
+        out[i] = image[top : top + size, left : left + size]
+    return out
+
+
+def resized(image: Pixels, height: int, width: int) -> Pixels:
+    """Resize one image, bilinear with antialias."""
+    if image.shape[:2] == (height, width):
+        return image
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return F.resize(tensor, [height, width], antialias=True).permute(1, 2, 0).numpy()
