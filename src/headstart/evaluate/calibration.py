@@ -34,9 +34,7 @@ def calibration_error(
     place, gap = bin_of(confidence, bins), correct - confidence
     n = len(place)
     value = np.abs(tally(place[None], bins, gap[None])).sum() / n
-    spread = [
-        np.abs(tally(place[rows], bins, gap[rows])).sum(axis=1) / n for rows in resamples(n, draws, seed)
-    ]
+    spread = [np.abs(tally(place[rows], bins, gap[rows])).sum(axis=1) / n for rows in resamples(n, draws, seed)]
     return pivotal(float(value), np.concatenate(spread), n)
 
 
@@ -90,9 +88,7 @@ def fit_temperature(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarr
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
-def apply_temperature(
-    probabilities: Float[np.ndarray, "n c"], temperature: float
-) -> Float[np.ndarray, "n c"]:
+def apply_temperature(probabilities: Float[np.ndarray, "n c"], temperature: float) -> Float[np.ndarray, "n c"]:
     """Return softmax(log p / temperature), float64: above 1 less sure, below 1 surer; the order stays."""
     return np.asarray(special.softmax(_logits(probabilities) / temperature, axis=1))
 
