@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ OnChunk = Callable[[int, int, Pixels], None]
 Source = Callable[[OnChunk], None]
 
 
+@runtime_checkable
 class Images(Protocol):
     """Decoded images of one view."""
 
