@@ -158,9 +158,7 @@ class Split:
         gone = np.fromiter(rows, dtype=np.int64)
         if not len(gone):
             return self
-        train, validation, test = (
-            part[~np.isin(part, gone)] for part in (self.train, self.validation, self.test)
-        )
+        train, validation, test = (part[~np.isin(part, gone)] for part in (self.train, self.validation, self.test))
         note = f"{len(gone)} images left out of the split"
         return Split(train, validation, test, self.rule, self.seed, (*self.notes, note))
 

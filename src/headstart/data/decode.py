@@ -183,9 +183,7 @@ def _to_8_bits(values: npt.NDArray[np.generic]) -> Pixels:
 def _from_array(pixels: Pixels) -> Image.Image:
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4):
-        raise UndecodableError(
-            f"is {pixels.dtype} {list(pixels.shape)}, not uint8 [height, width, 1, 3 or 4]"
-        )
+        raise UndecodableError(f"is {pixels.dtype} {list(pixels.shape)}, not uint8 [height, width, 1, 3 or 4]")
     if 0 in pixels.shape:
         raise UndecodableError("has no pixels")
     return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and channels == 1 else pixels)

@@ -6,21 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from headstart.data.dataset import Dataset
-from headstart.data.layout import read_tree, to_dataset
+from headstart.data.layout import Tree
 from headstart.data.readers import FileReader
 from headstart.errors import DataError
 
 
-def from_folder(root: Path, name: str | None = None) -> Dataset:
-    """Return the images under a folder, their class the name of the folder they lie in.
+def folder_tree(root: Path) -> Tree:
+    """Return the files under a folder.
 
     Raises:
-        DataError: the folder is absent, empty or unreadable, or has no class folders.
+        DataError: the folder is absent or unreadable.
     """
-    title = name or root.name or str(root)
-    layout = read_tree(str(root), walk(root))
-    return to_dataset(title, layout, FileReader(root, layout.paths))
+    return Tree(root, list(walk(root)), lambda paths: FileReader(root, paths))
 
 
 def walk(root: Path) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -25,6 +25,21 @@ SPLIT_NAMES = {
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
 _DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of a folder or an archive.
+
+    Args:
+        path: the folder or archive.
+        files: relative POSIX paths.
+        reader: gives the reader of some of them.
+    """
+
+    path: Path
+    files: list[str]
+    reader: Callable[[list[str]], Reader]
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,16 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     rows.sort()
     labels, ordered, splits = (list(column) for column in zip(*rows, strict=True))
     return Layout(ordered, labels, splits if depth else None, others, about)
+
+
+def from_tree(tree: Tree, name: str | None = None) -> Dataset:
+    """Return the images of a folder or archive, their class the name of the folder they lie in.
+
+    Raises:
+        DataError: there is no image, or no class folder.
+    """
+    layout = read_tree(str(tree.path), tree.files)
+    return to_dataset(name or tree.path.name, layout, tree.reader(layout.paths))
 
 
 def to_dataset(name: str, layout: Layout, reader: Reader) -> Dataset:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headstart.data.archives import SUFFIXES as ARCHIVES
+from headstart.data.archives import archive_tree
+from headstart.data.arrays import from_mapping
+from headstart.data.catalogue import DATASETS
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.fingerprint import examine
-from headstart.data.folders import from_folder
-from headstart.data.layout import with_note
+from headstart.data.folders import folder_tree
+from headstart.data.groceries import groceries
+from headstart.data.huggingface import from_huggingface
+from headstart.data.layout import from_tree, with_note
+from headstart.data.lists import Lists, default_lists, from_lists
+from headstart.data.manifest import SUFFIXES as MANIFESTS
+from headstart.data.manifest import from_manifest
+from headstart.data.places import find_local, places
+from headstart.data.published import PUBLISHED, published
+from headstart.data.splits import rank_in_stratum, strata_of
+from headstart.data.torchvision_sets import torchvision_set
 from headstart.errors import DataError
 
+HUB = "hf:"
+ALWAYS_DISTINCT = ("groceries",)  # by its makers' mistake each test picture stands in it twice
 _LIMIT_STREAM = 5
 
 
@@ -22,7 +38,7 @@ def load_dataset(
     source: str | Path | Mapping[str, Any],
     *,
     label: str | None = None,
-    lists: Sequence[str | Path] | Mapping[str, str | Path] | None = None,
+    lists: Lists | None = None,
     limit: int | None = None,
     drop_duplicates: bool = False,
     strict: bool = False,
@@ -30,13 +46,88 @@ def load_dataset(
 ) -> Dataset:
     """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
 
+    Args:
+        source: a folder of class folders, a zip or tar archive of them, a manifest (CSV, TSV, Parquet), the
+            name of a dataset (see `DATASETS`), `hf:NAME`, a folder in `$HEADSTART_DATA` by its name, or
+            {"images": …, "labels": …}. What exists here as a path goes before a name.
+        label: which label, where there are several: a column of a manifest, "coarse" of groceries.
+        lists: files that name the images of each part, such as ["train.txt", "test.txt"] or {"train": …}; by
+            default those in `FOLDER.splits`.
+        limit: keep at most so many images of each class and each given part, always the same ones.
+        drop_duplicates: keep the first of images of equal content.
+        strict: refuse what would otherwise be skipped and listed.
+        name: for people; by default the source's own.
+
     Raises:
         DataError: the source cannot be used as it is; with `strict` also if any image had to be left out.
     """
-    found = from_folder(Path(source), name)  # type: ignore[arg-type]
+    found = _find(source, label, lists, name)
     if strict and found.skipped:
         raise DataError(_refusal(found, found.skipped[0], len(found.skipped)))
+    drop_duplicates |= source in ALWAYS_DISTINCT if isinstance(source, str) else False
     return _limited(_looked_at(found, strict=strict, drop_duplicates=drop_duplicates), limit)
+
+
+def _find(source: str | Path | Mapping[str, Any], label: str | None, lists: Lists | None, name: str | None) -> Dataset:
+    """Return the dataset as its source describes it; no image has been opened yet."""
+    if isinstance(source, Mapping):
+        return from_mapping(source, name)
+    text = str(source)
+    if text.startswith(HUB):
+        return from_huggingface(text.removeprefix(HUB), label, name)
+    path = Path(source).expanduser()
+    if not path.exists() and isinstance(source, str) and not _is_path(text):
+        if text in DATASETS:
+            return _by_name(text, label, lists, name)
+        path = find_local(text) or path
+    if not path.exists():
+        raise DataError(_nowhere(text))
+    return _from_path(path, label, lists, name)
+
+
+def _by_name(key: str, label: str | None, lists: Lists | None, name: str | None) -> Dataset:
+    """Return a dataset of the catalogue: a local copy in class folders, else as its makers publish it."""
+    if key == "groceries":
+        return groceries(label, name)
+    if key in PUBLISHED:
+        return published(key, name)
+    local = find_local(key) if label is None else None
+    found = torchvision_set(key, label, name) if local is None else _from_path(local, None, lists, name)
+    info = DATASETS[key]
+    return replace(found, about={"licence": info.licence, "homepage": info.homepage, **found.about})
+
+
+def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | None) -> Dataset:
+    """Return the dataset of a folder, an archive or a manifest."""
+    lowered = path.name.lower()
+    if path.is_file() and lowered.endswith(MANIFESTS):
+        return from_manifest(path, label, name)
+    if label is not None:
+        raise DataError(f"{path}: a label can be chosen only in a manifest, not in a tree of class folders")
+    if path.is_dir():
+        tree = folder_tree(path)
+    elif lowered.endswith(ARCHIVES):
+        tree = archive_tree(path)
+    else:
+        known = ", ".join((*MANIFESTS, *ARCHIVES))
+        raise DataError(f"{path} is no folder, manifest or archive that headstart reads ({known})")
+    chosen = lists or default_lists(path)
+    found = from_lists(tree, chosen, name) if chosen else from_tree(tree, name)
+    return replace(found, about={"source": str(path), **found.about})
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or "\\" in text or text.startswith((".", "~"))
+
+
+def _nowhere(text: str) -> str:
+    """Return the line that says that a source is neither a path nor a name."""
+    near = difflib.get_close_matches(text, DATASETS, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if _is_path(text):
+        return f"no such file or folder: {text}{hint}"
+    looked = ", ".join(str(place) for place in places())
+    return f"no dataset, file or folder {text!r}{hint} (looked here and in {looked}; see 'headstart datasets')"
 
 
 def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:
@@ -54,9 +145,7 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         dataset = without_duplicates(dataset)
     dataset = _with_present_classes(dataset)
     if len(dataset.classes) < 2:
-        raise DataError(
-            f"{dataset.name}: there is only one class, {dataset.classes[0]!r}; at least two are needed"
-        )
+        raise DataError(f"{dataset.name}: there is only one class, {dataset.classes[0]!r}; at least two are needed")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
 
@@ -103,8 +192,6 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
         return dataset
     if limit < 1:
         raise DataError(f"a limit of images per class is at least 1, not {limit}")
-    from headstart.data.splits import rank_in_stratum, strata_of
-
     strata = strata_of(dataset.labels)
     if dataset.given_split is not None:
         strata = strata * 4 + np.unique(dataset.given_split, return_inverse=True)[1]

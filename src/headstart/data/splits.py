@@ -115,9 +115,7 @@ def subsample(
     return replace(split, train=train, rule=f"{split.rule}; {rule}")
 
 
-def kfold(
-    labels: Labels, folds: int, *, seed: int = 0, groups: npt.NDArray[np.generic] | None = None
-) -> IntArray:
+def kfold(labels: Labels, folds: int, *, seed: int = 0, groups: npt.NDArray[np.generic] | None = None) -> IntArray:
     """Return the fold 0 … folds-1 of each row, stratified; rows of one group share a fold.
 
     Raises:
