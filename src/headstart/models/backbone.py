@@ -53,7 +53,8 @@ class Backbone(nn.Module):
         source_classes: names of the classifier's classes, or () where unknown.
         reduce: how activations after any stage become a vector when the network is cut short there:
             a module from that stage's output to [n, channels]; must have no parameters.
-        original_keys: for each key of the state dict that the architecture's authors publish, ours.
+        original_keys: for each key of the state dict that the architecture's authors publish, ours; the
+            tensor may be gone from a network that was cut short or that has no classifier.
     """
 
     def __init__(
@@ -124,9 +125,7 @@ class Backbone(nn.Module):
             return index + 1, 0
         blocks = _blocks(self.stages[index]) if index >= 0 else {}
         if block not in blocks:
-            inside = (
-                f"the blocks of {name}: {', '.join(blocks)}" if blocks else f"{name} is cut as a whole only"
-            )
+            inside = f"the blocks of {name}: {', '.join(blocks)}" if blocks else f"{name} is cut as a whole only"
             raise ModelError(f"{self.name} has no block {point!r}; {inside}")
         end = blocks[block]
         return (index + 1, 0) if end == _length(self.stages[index]) else (index, end)
@@ -146,9 +145,7 @@ class Backbone(nn.Module):
             name, divided = self.stage_names[whole], tail[0]
             assert isinstance(divided, nn.Sequential)
             prefix = nn.Sequential(OrderedDict([*prefix.named_children(), (name, divided[:inside])]))
-            tail = nn.Sequential(
-                OrderedDict([(name, divided[inside:]), *self.stages[whole + 1 :].named_children()])
-            )
+            tail = nn.Sequential(OrderedDict([(name, divided[inside:]), *self.stages[whole + 1 :].named_children()]))
         return prefix, tail
 
     def truncate(self, at: str) -> Backbone:
@@ -159,9 +156,7 @@ class Backbone(nn.Module):
         """
         position = self.position(at)
         if position == (0, 0):
-            raise ModelError(
-                f"{self.name} cut short at 'input' would have no stage left; stages: {self.stage_names}"
-            )
+            raise ModelError(f"{self.name} cut short at 'input' would have no stage left; stages: {self.stage_names}")
         if position == (len(self.stage_names), 0):
             return copy.deepcopy(self)
         if self.reduce is None:
@@ -172,8 +167,7 @@ class Backbone(nn.Module):
         shape = output_shape(nn.Sequential(kept), self.preprocessing.size, name)
         short = Backbone(name, kept, feature_dim=shape[1], preprocessing=self.preprocessing)
         short.train(self.training)
-        present = short.state_dict().keys()
-        short.original_keys = {theirs: ours for theirs, ours in self.original_keys.items() if ours in present}
+        short.original_keys = dict(self.original_keys)
         return short
 
     def bare(self) -> Backbone:
@@ -213,9 +207,7 @@ def output_shape(module: nn.Module, size: int, name: str) -> tuple[int, ...]:
         for child, training in modes.items():
             child.training = training
     if 0 in shape:
-        raise ModelError(
-            f"{name} has nothing left of images of {size} × {size} px; choose a larger input size"
-        )
+        raise ModelError(f"{name} has nothing left of images of {size} × {size} px; choose a larger input size")
     return shape
 
 

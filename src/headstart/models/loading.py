@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from headstart.errors import WeightsError
 from headstart.models.backbone import Backbone
 
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.", "net.", "network.", "teacher.")
+_HEADS = ("fc.", "classifier.", "head.", "heads.", "head_dist.", "last_linear.", "aux_classifier.")
+_COMPUTED = ("relative_position_index", "relative_coords_table", "attn_mask")  # older files store these too
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,7 @@ class LoadReport:
             ("resized", self.resized),
         ):
             if names:
-                parts.append(
-                    f"{len(names)} {title} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-                )
+                parts.append(f"{len(names)} {title} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})")
         return ", ".join(parts)
 
 
@@ -111,12 +111,10 @@ def _translate(
         if not any(key in names for key in state):
             names = _by_order(names, state, own)
     found = {names[key]: value for key, value in state.items() if key in names}
-    return found, [key for key in state if key not in names]
+    return found, [key for key in state if key not in names and not key.endswith(_COMPUTED)]
 
 
-def _by_order(
-    names: Mapping[str, str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]
-) -> dict[str, str]:
+def _by_order(names: Mapping[str, str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
     """Match a checkpoint with foreign names whose tensors have exactly our shapes in exactly our order."""
     ours, theirs = list(names.values()), list(state)
     if len(theirs) not in (len(ours), len(ours) - 2):  # old checkpoints lack these counters
@@ -133,38 +131,39 @@ def _by_order(
 def _refuse_strangers(
     backbone: Backbone, matched: Mapping[str, Tensor], missing: list[str], unexpected: list[str], name: str
 ) -> None:
-    """Refuse what matches nothing, half a stage, or brings more layers than a stage has."""
+    """Refuse what matches nothing, fills a stage in part, or brings more layers than a stage has."""
     if not any(key.startswith("stages.") for key in matched):
         raise WeightsError(
             f"{name}: none of its {len(unexpected)} tensors belongs to {backbone.name}"
             f" (it has {', '.join(unexpected[:3])}…); it belongs to another architecture"
         )
-    filled = {_stage(key) for key in matched}
-    half = [key for key in missing if key.startswith("stages.") and _stage(key) in filled]
+    half = [key for key in missing if key.startswith("stages.") and key not in _after(list(matched), missing)]
     if half:
         raise WeightsError(
             f"{name}: lacks {len(half)} tensors of {backbone.name}, such as {half[0]};"
             " it is incomplete or belongs to another architecture"
         )
-    body = {
-        key.rpartition(".")[0].split(".")[0]
-        for key, ours in backbone.original_keys.items()
-        if "stages." in ours
-    }
-    surplus = [key for key in unexpected if key.split(".")[0] in body - {""} or key.startswith("stages.")]
-    if surplus and not _shorter(backbone):
+    known = {*backbone.original_keys, *backbone.original_keys.values()}
+    body = {key.split(".")[0] for key in known if "." in key}
+    surplus = [k for k in unexpected if k not in known and k.split(".")[0] in body and not k.startswith(_HEADS)]
+    if surplus:
         raise WeightsError(
             f"{name}: has {len(surplus)} tensors for which {backbone.name} has no place, such as {surplus[0]};"
             " it belongs to another architecture"
         )
 
 
-def _stage(key: str) -> str:
-    return ".".join(key.split(".")[:2])
+def _after(matched: list[str], missing: list[str]) -> set[str]:
+    """Return the missing tensors of whole stages and blocks of which nothing is there: of a network cut short."""
+    filled = {unit for key in matched for unit in (_unit(key, 2), _unit(key, 3))}
+    whole = {key for key in missing if _unit(key, 2) not in filled}
+    last = matched and _unit(next(key for key in reversed(matched) if key.startswith("stages.")), 2)
+    blocks = {key for key in missing if _unit(key, 2) == last and ".block" in key and _unit(key, 3) not in filled}
+    return whole | (blocks if whole else set())
 
 
-def _shorter(backbone: Backbone) -> bool:
-    return "[:" in backbone.name
+def _unit(key: str, depth: int) -> str:
+    return ".".join(key.split(".")[:depth])
 
 
 def _resize(key: str, value: Tensor, target: Tensor) -> Tensor | None:
@@ -190,10 +189,3 @@ def _resize(key: str, value: Tensor, target: Tensor) -> Tensor | None:
 def _prefix_tokens(tokens: int) -> int:
     """Return how many tokens stand before a square grid of patches (class, distillation, registers)."""
     return next((n for n in (0, 1, 2, 5) if math.isqrt(tokens - n) ** 2 == tokens - n), 0)
-
-
-def key_map(original: nn.Module, backbone: Backbone) -> dict[str, str]:
-    """Return, for each key of the state dict of `original`, the key of the same tensor in `backbone`."""
-    ours = {id(tensor): key for key, tensor in backbone.state_dict(keep_vars=True).items()}
-    theirs = original.state_dict(keep_vars=True)
-    return {key: ours[id(tensor)] for key, tensor in theirs.items() if id(tensor) in ours}

@@ -74,9 +74,7 @@ def part_of(model: nn.Module, children: Iterable[str], *, own: bool = False) -> 
 
 def sequence(*children: tuple[str, nn.Module | None]) -> nn.Sequential:
     """Return the named modules in sequence, those that are None or do nothing left out."""
-    kept = [
-        (name, child) for name, child in children if child is not None and not isinstance(child, nn.Identity)
-    ]
+    kept = [(name, child) for name, child in children if child is not None and not isinstance(child, nn.Identity)]
     return nn.Sequential(OrderedDict(kept))
 
 
@@ -84,3 +82,17 @@ def blocks(children: Iterable[nn.Module], before: nn.Module | None = None) -> nn
     """Return a stage whose children can be cut between: `before` if any, then block1, block2, …"""
     named = [(f"block{i}", child) for i, child in enumerate(children, 1)]
     return sequence(("downsample", before), *named)
+
+
+def split_at_pools(features: Iterable[nn.Module], title: str) -> OrderedDict[str, nn.Module]:
+    """Return the layers of a plain convolutional network as title1, title2, …, each ending with a max-pooling."""
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    current: list[nn.Module] = []
+    for layer in features:
+        current.append(layer)
+        if isinstance(layer, nn.MaxPool2d):
+            stages[f"{title}{len(stages) + 1}"] = nn.Sequential(*current)
+            current = []
+    if current:
+        stages[f"{title}{len(stages) + 1}"] = nn.Sequential(*current)
+    return stages

@@ -1,0 +1,68 @@
+"""Weights fetched through timm's and torchvision's own channels, into their own caches, checked by hash."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import WeightsError
+from headstart.progress import say
+
+
+def fetch_timm(cfg: dict[str, Any]) -> Path:
+    """Return the local file of one of timm's pretrained configurations, downloaded if it is not cached.
+
+    Raises:
+        WeightsError: it cannot be downloaded; the message names the file and how to give it by hand.
+    """
+    if not cfg.get("hf_hub_id"):
+        if not cfg.get("url"):
+            raise WeightsError(f"timm has no weights for {cfg['architecture']}; give a local file")
+        return fetch_url(str(cfg["url"]))
+    from huggingface_hub import hf_hub_download, hf_hub_url
+
+    repo, file = str(cfg["hf_hub_id"]), str(cfg.get("hf_hub_filename") or "model.safetensors")
+    try:
+        return Path(hf_hub_download(repo, file, local_files_only=True))
+    except OSError:  # not in the cache yet
+        url = str(hf_hub_url(repo, file))
+    say(f"downloading {url}")
+    try:
+        ask = urllib.request.Request(url, method="HEAD")  # the hub's client would go on trying for half a minute
+        urllib.request.urlopen(ask, timeout=20).close()
+        return Path(hf_hub_download(repo, file))
+    except Exception as error:  # the hub's client raises its own errors and those of its HTTP library
+        raise _absent(url, error) from error
+
+
+def fetch_url(url: str) -> Path:
+    """Return the local copy of a file, downloaded into torch's hub folder if it is not there.
+
+    Raises:
+        WeightsError: it cannot be downloaded, or arrives altered.
+    """
+    import torch
+
+    name = url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.is_file():
+        return path
+    say(f"downloading {url}")
+    found = re.search(r"-([0-9a-f]{8,})\.", name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=found[1] if found else None, progress=False)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        raise _absent(url, error) from error
+    return path
+
+
+def _absent(url: str, error: Exception) -> WeightsError:
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return WeightsError(
+        f"the weights cannot be downloaded ({reason.rstrip('.')}); fetch {url} on another machine and give"
+        " the file's path as the weights"
+    )
