@@ -213,8 +213,8 @@ def _quotas(sizes: IntArray, share: float, rng: np.random.Generator) -> IntArray
     order = np.lexsort((rng.random(len(sizes)), -(exact - quota)))
     order = order[(quota < room)[order]]
     quota[order[:short]] += 1
-    quota = np.minimum(quota, room)
-    return quota
+    result: IntArray = np.minimum(quota, room)
+    return result
 
 
 def rank_in_stratum(strata: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
