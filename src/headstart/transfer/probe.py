@@ -1,0 +1,205 @@
+"""Many heads at once on one feature matrix: each job's configurations are tried, chosen among and refitted.
+
+What jobs have in common (prepared rows, Gram matrices, decompositions) is computed once; jobs that ask
+the same question are answered once. The numbers of a job do not depend on which other jobs ran with it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from headstart.errors import DataError, SpecError, choose
+from headstart.models.heads import LinearHead
+from headstart.transfer.logistic import fit_logistic
+from headstart.transfer.neighbours import fit_neighbours
+from headstart.transfer.problem import Fitted, Labels, Problem, complete
+from headstart.transfer.prototypes import fit_prototypes
+from headstart.transfer.ridge import fit_ridge
+from headstart.transfer.rows import FloatArray, IntArray, Workspace
+
+Solver = Callable[[Problem, Mapping[str, Any]], Fitted]
+_BLOCK = 4096  # rows judged at a time
+
+
+@dataclass(frozen=True)
+class HeadJob:
+    """One head to fit.
+
+    Args:
+        kind: a name in KINDS.
+        train: rows to learn from (repeats count as often as they stand there: bootstrap resamples).
+        validation: rows to choose on; may be empty when there is nothing to choose.
+        classes: C.
+        options: the kind's options; a list where several values are to be tried.
+        seed: of data order and first weights, where the kind has any.
+        refit: fit the chosen configuration again on training and validation rows together.
+    """
+
+    kind: str
+    train: IntArray
+    validation: IntArray
+    classes: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    refit: bool = True
+
+
+@dataclass
+class HeadFit:
+    """What came out of a job.
+
+    Args:
+        head: features [n, d] -> logits [n, C]; on the CPU, in evaluation mode.
+        chosen: the configuration that was best on the validation rows.
+        tried: every configuration, with its validation accuracy and log loss, before any refit.
+        notes: what a reader should know, such as fits that did not converge.
+        seconds: spent on this job alone; what was shared counts for the job that came first.
+        validation_probabilities: float32 [validation rows, C], by the head that had not seen those rows;
+            None without validation rows.
+    """
+
+    head: nn.Module
+    chosen: dict[str, Any]
+    tried: list[dict[str, Any]]
+    notes: list[str]
+    seconds: float
+    validation_probabilities: npt.NDArray[np.float32] | None = None
+
+
+def fit_majority(problem: Problem, options: Mapping[str, Any]) -> Fitted:
+    """Fit the floor: the same logits for every row, the logarithms of the class frequencies."""
+    complete("majority", options, {})
+    counts = problem.targets_of(problem.train).double().sum(0)
+    share = (counts + 1) / (len(problem.train) + (2 if problem.multi_label else problem.classes))
+    head = LinearHead(problem.workspace.features.shape[1], problem.classes, multi_label=problem.multi_label)
+    with torch.no_grad():
+        head.bias.copy_(torch.logit(share) if problem.multi_label else share.log())
+    return Fitted(head.eval(), {}, [], [])
+
+
+KINDS: dict[str, Solver] = {
+    "logistic": fit_logistic,
+    "ridge": fit_ridge,
+    "prototypes": fit_prototypes,
+    "knn": fit_neighbours,
+    "majority": fit_majority,
+}
+SEEDED = frozenset({"sgd"})  # kinds whose result depends on the seed
+
+
+def fit_heads(
+    features: FloatArray, labels: Labels, jobs: Sequence[HeadJob], device: str | torch.device = "cpu"
+) -> list[HeadFit]:
+    """Fit every job's head; the order of the results is that of the jobs.
+
+    Args:
+        features: [n, d], float32 or float16; may be a memory map.
+        labels: int64 [n], or bool [n, C] where a row may have several classes.
+        jobs: what to fit.
+        device: where to compute; heads come back on the CPU.
+
+    Raises:
+        DataError: rows, labels and features do not belong together, or are not finite.
+        SpecError: unknown kind or option, or several configurations without validation rows.
+    """
+    for job in jobs:
+        _check(features, labels, job)
+    workspace = Workspace(features, torch.device(device))
+    answers: dict[tuple[Any, ...], Fitted] = {}
+    results: list[HeadFit | None] = [None] * len(jobs)
+    for place in sorted(range(len(jobs)), key=lambda place: (jobs[place].train.tobytes(), place)):
+        results[place] = _answer(workspace, labels, jobs[place], answers)
+    return [result for result in results if result is not None]
+
+
+def _answer(workspace: Workspace, labels: Labels, job: HeadJob, answers: dict[tuple[Any, ...], Fitted]) -> HeadFit:
+    """Return the fit of a job, from `answers` if the same question was asked before."""
+    began = time.perf_counter()
+    fitted = _once(workspace, labels, job, job.train, job.validation, job.options, answers)
+    head, notes = fitted.head, list(fitted.notes)
+    judged = _judge(head, workspace, job.validation) if len(job.validation) else None
+    if len(fitted.tried) > 1 and not any(_scored(entry) for entry in fitted.tried):
+        raise SpecError(
+            f"{job.kind}: {len(fitted.tried)} configurations and no validation rows to choose on; give the split a"
+            " validation part, or one value for each option"
+        )
+    if job.refit and len(job.validation):
+        both = np.concatenate([job.train, job.validation])
+        again = _once(workspace, labels, job, both, both[:0], _fixed(job, fitted), answers)
+        head, notes = again.head, notes + [f"refit: {note}" for note in again.notes]
+    seconds = time.perf_counter() - began
+    return HeadFit(copy.deepcopy(head), dict(fitted.chosen), copy.deepcopy(fitted.tried), notes, seconds, judged)
+
+
+def _judge(head: nn.Module, workspace: Workspace, rows: IntArray) -> npt.NDArray[np.float32]:
+    """Return the head's probabilities of some rows, block by block."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), _BLOCK):
+            block = torch.from_numpy(np.asarray(workspace.features[rows[start : start + _BLOCK]], dtype=np.float32))
+            parts.append(head.probabilities(block).float().numpy())  # type: ignore[operator]
+    return np.concatenate(parts)
+
+
+def _once(
+    workspace: Workspace,
+    labels: Labels,
+    job: HeadJob,
+    train: IntArray,
+    validation: IntArray,
+    options: Mapping[str, Any],
+    answers: dict[tuple[Any, ...], Fitted],
+) -> Fitted:
+    seed = job.seed if job.kind in SEEDED else 0
+    options = dict(options)
+    half = bool(options.pop("half", False))
+    question = (job.kind, train.tobytes(), validation.tobytes(), _words(options), job.classes, seed, half)
+    if question not in answers:
+        problem = Problem(workspace, labels, train, validation, job.classes, seed, half)
+        answers[question] = choose("head", job.kind, KINDS)(problem, options)
+    return answers[question]
+
+
+def _fixed(job: HeadJob, fitted: Fitted) -> dict[str, Any]:
+    """Return the job's options with the chosen value in place of each list."""
+    return {**job.options, **fitted.chosen}
+
+
+def _words(options: Mapping[str, Any]) -> str:
+    return json.dumps(options, sort_keys=True, default=lambda value: np.asarray(value).tolist())
+
+
+def _scored(entry: Mapping[str, Any]) -> bool:
+    return entry["validation_accuracy"] is not None
+
+
+def _check(features: FloatArray, labels: Labels, job: HeadJob) -> None:
+    choose("head", job.kind, KINDS)
+    if features.ndim != 2:
+        raise DataError(f"features must be a matrix [n, d], not {features.ndim}-dimensional")
+    n = len(features)
+    if len(labels) != n:
+        raise DataError(f"{len(labels)} labels for {n} rows of features; extract the features of this dataset again")
+    if not len(job.train):
+        raise DataError(f"{job.kind}: no training rows; the split has an empty training part")
+    for part, rows in (("training", job.train), ("validation", job.validation)):
+        if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < n):
+            raise DataError(f"{job.kind}: {part} rows reach {int(rows.max())}, but there are only {n} rows of features")
+        if labels.ndim == 1 and len(rows) and not 0 <= int(labels[rows].max()) < job.classes:
+            raise DataError(
+                f"{job.kind}: a {part} label is {int(labels[rows].max())}, but there are {job.classes} classes"
+            )
+    if labels.ndim == 2 and labels.shape[1] != job.classes:
+        raise DataError(f"{job.kind}: labels have {labels.shape[1]} columns for {job.classes} classes")
+    if np.intersect1d(job.train, job.validation).size:
+        raise DataError(f"{job.kind}: training and validation rows overlap; a choice made on them would not be honest")
