@@ -13,6 +13,7 @@ from torch.nn import functional
 from headstart.errors import ModelError, choose
 
 SMALLEST_NORM = 1e-12  # a feature row of zeros stays a row of zeros
+QUERIES = 1024  # rows compared with the bank at a time
 
 
 class LinearHead(nn.Module):
@@ -67,7 +68,7 @@ class LinearHead(nn.Module):
 
     def probabilities(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Return a probability per class: rows sum to one, unless the head is multi-label."""
-        logits = self(features)
+        logits = self.forward(features)
         return logits.sigmoid() if self.multi_label else logits.softmax(1)
 
     def config(self) -> dict[str, Any]:
@@ -139,12 +140,11 @@ class NearestNeighbourHead(nn.Module):
         return self.bank.shape[1]
 
     def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
-        """Return the logits (of shares of votes, smoothed by a hundredth of a vote)."""
-        return (
-            torch.cat([self._block(block) for block in features.split(1024)])
-            if len(features)
-            else (features.new_zeros(0, self.classes))
-        )
+        """Return the logits (of shares of votes, smoothed by one vote spread over the classes)."""
+        logits = features.new_empty(len(features), self.classes)
+        for start in range(0, len(features), QUERIES):
+            logits[start : start + QUERIES] = self._block(features[start : start + QUERIES])
+        return logits
 
     def _block(self, features: Tensor) -> Tensor:
         prepared = normalised(features, self.centre, self.scale, self.metric == "cosine")
@@ -159,7 +159,7 @@ class NearestNeighbourHead(nn.Module):
 
     def probabilities(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Return a probability per class: rows sum to one, unless the head is multi-label."""
-        logits = self(features)
+        logits = self.forward(features)
         return logits.sigmoid() if self.multi_label else logits.softmax(1)
 
     def config(self) -> dict[str, Any]:
@@ -213,10 +213,10 @@ def vote(
     A tie of uniform votes goes to the class of lower index.
     """
     share = WEIGHTINGS[weights](similarity, temperature)
-    smooth = 0.01 / similarity.shape[1]
+    smooth = 1.0 / similarity.shape[1]
     if labels.dim() == 3:
-        votes = (share[:, :, None] * labels).sum(1)
-        return torch.log(votes + smooth) - torch.log(1 - votes.clamp(max=1.0) + smooth)
+        votes = (share[:, :, None] * labels).sum(1).clamp(max=1.0)
+        return torch.log(votes + smooth / 2) - torch.log(1 - votes + smooth / 2)
     votes = similarity.new_zeros(len(similarity), classes).scatter_add_(1, labels, share)
     return torch.log(votes + smooth / classes)
 

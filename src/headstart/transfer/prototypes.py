@@ -69,12 +69,12 @@ def class_means(rows: Rows, labels: Tensor, classes: int) -> Float[Tensor, "c d"
     return (total / torch.bincount(labels, minlength=classes)[:, None]).float()
 
 
-def euclidean(means: Float[Tensor, "c d"]) -> tuple[Float[Tensor, "c d"], Float[Tensor, c]]:
+def euclidean(means: Float[Tensor, "c d"]) -> tuple[Float[Tensor, "c d"], Float[Tensor, " c"]]:
     """Return weight and bias of minus half the squared distance."""
     return _without_absent(means, -0.5 * means.square().sum(1))
 
 
-def cosine(means: Float[Tensor, "c d"]) -> tuple[Float[Tensor, "c d"], Float[Tensor, c]]:
+def cosine(means: Float[Tensor, "c d"]) -> tuple[Float[Tensor, "c d"], Float[Tensor, " c"]]:
     """Return weight and bias of the cosine, for rows of length one."""
     return _without_absent(functional.normalize(means, dim=1), means.new_zeros(len(means)))
 

@@ -63,7 +63,7 @@ class Transform:
         return normalised(normalised(block, *self.before, self.l2), *self.after, False)
 
     def linear_head(
-        self, weight: Float[Tensor, "c d"], bias: Float[Tensor, c], *, multi_label: bool = False
+        self, weight: Float[Tensor, "c d"], bias: Float[Tensor, " c"], *, multi_label: bool = False
     ) -> LinearHead:
         """Return the head, on the CPU, for raw features; what can be folded into its weights is."""
         centre, scale = self.after

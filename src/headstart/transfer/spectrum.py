@@ -17,7 +17,7 @@ def gram(problem: Problem, rows: Rows) -> Float[Tensor, "d d"]:
     )[0]
 
 
-def principal(problem: Problem, rows: Rows) -> tuple[Float[Tensor, "d r"], Float[Tensor, r]]:
+def principal(problem: Problem, rows: Rows) -> tuple[Float[Tensor, "d r"], Float[Tensor, " r"]]:
     """Return orthonormal directions and eigenvalues of XᵀX / n, r = min(n, d) at most.
 
     The smaller of the d x d and the n x n Gram matrix is decomposed.
