@@ -25,7 +25,8 @@ class EpisodeGram:
         cross: gives [b, s, q].
         query: gives [b, q, q].
         query_norms: gives [b, q], squared lengths.
-        means: gives [b, ways, q], prototypes with queries, where there is a shorter way than averaging `cross`.
+        means, mean_norms: give [b, ways, q], prototypes with queries, and [b, ways], squared lengths of
+            prototypes, where there is a shorter way than averaging `cross` and `support`.
         base: gives the products with the mean of the base classes: ([b, s], [b, q], its squared length).
     """
 
@@ -39,11 +40,12 @@ class EpisodeGram:
         query: Thunk,
         query_norms: Thunk,
         means: Thunk | None = None,
+        mean_norms: Thunk | None = None,
         base: Callable[[], tuple[Tensor, Tensor, float]] | None = None,
     ) -> None:
         self.ways, self.shots = ways, shots
         self._support, self._cross, self._query, self._query_norms = support, cross, query, query_norms
-        self._means, self._base = means, base
+        self._means, self._mean_norms, self._base = means, mean_norms, base
 
     @cached_property
     def support(self) -> Float[Tensor, "b s s"]:
@@ -80,6 +82,8 @@ class EpisodeGram:
     @cached_property
     def prototype_norms(self) -> Float[Tensor, "b ways"]:
         """Squared length of each prototype."""
+        if self._mean_norms is not None:
+            return self._mean_norms()
         blocks = self.support.unflatten(1, (self.ways, self.shots)).unflatten(3, (self.ways, self.shots))
         return blocks.diagonal(dim1=1, dim2=3).mean(dim=(1, 2))
 
@@ -90,9 +94,12 @@ class EpisodeGram:
 
     @cached_property
     def centred(self) -> EpisodeGram:
-        """The same after subtracting the base classes' mean; without one, the mean of the support set."""
+        """The same after subtracting the base classes' mean; the same as it is where there is none.
+
+        The mean of five support images is no substitute: at one shot it costs SimpleShot several points.
+        """
         if self._base is None:
-            return self.support_centred
+            return self
         s, q, middle = self._base()
         return self._shifted(s, q, torch.full_like(s[:, 0], middle))
 
@@ -146,5 +153,12 @@ def episode_gram(products: Products, batch: EpisodeBatch, ways: int, shots: int)
         query=lambda: products.between(query, query),
         query_norms=lambda: products.norms[query],
         means=lambda: products.group_means(support, query, shots),
+        mean_norms=lambda: _prototype_norms(products, support, ways, shots),
         base=None if products.mean_products is None else base,
     )
+
+
+def _prototype_norms(products: Products, support: Tensor, ways: int, shots: int) -> Float[Tensor, "b ways"]:
+    """Squared lengths of the class means, from the products within each class only."""
+    within = support.reshape(-1, shots)
+    return products.between(within, within).mean(dim=(1, 2)).view(-1, ways)

@@ -60,8 +60,8 @@ class Products:
         b, s = right.shape
         starts = (self.place[left] * m).view(b, -1, 1, shots)
         index = starts + self.place[right].view(b, 1, s, 1)  # the shots lie last: one bag each
-        bags = torch.nn.functional.embedding_bag(index.view(-1, shots), self.gram.view(-1, 1), mode="mean")
-        return bags.view(b, -1, s)
+        bags = torch.nn.functional.embedding_bag(index.view(-1, shots), self.gram.view(-1, 1), mode="sum")
+        return bags.view(b, -1, s).div_(shots)
 
     def _direct(
         self, left: Int[Tensor, "b r"], right: Int[Tensor, "b s"], shots: int

@@ -19,7 +19,7 @@ def label_propagation(
         gram: the episodes.
         neighbours: edges kept of each image.
         alpha: share of the neighbours' labels against one's own, below 1.
-        sharpness: edges weigh exp(sharpness · (cosine - 1)), of centred features.
+        sharpness: edges weigh exp(sharpness · (cosine - 1)).
     """
     unit = gram.centred.unit
     top = torch.cat([unit.support, unit.cross], dim=2)

@@ -11,7 +11,7 @@ from headstart.fewshot.gram import EpisodeGram
 
 
 def laplacian_shot(
-    gram: EpisodeGram, neighbours: int = 3, weight: float = 1.0, steps: int = 20
+    gram: EpisodeGram, neighbours: int = 3, weight: float = 0.3, steps: int = 20
 ) -> Float[Tensor, "b ways q"]:
     """Score by distance to the prototypes, smoothed between neighbouring queries by bound optimisation.
 

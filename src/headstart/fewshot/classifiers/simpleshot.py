@@ -1,5 +1,5 @@
 """SimpleShot: Wang, Chao, Weinberger and van der Maaten 2019, SimpleShot: revisiting nearest-neighbor
-classification for few-shot learning (1911.04623), transformation CL2N."""
+classification for few-shot learning (1911.04623)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from headstart.fewshot.gram import EpisodeGram
 
 
 def simpleshot(gram: EpisodeGram) -> Float[Tensor, "b ways q"]:
-    """Score by nearest prototype after centring and scaling to length one.
+    """Score by nearest prototype after centring on the base classes' mean and scaling to length one (CL2N).
 
-    The centre is the base classes' mean where it is known, as in the paper, else that of the support set.
+    Where no base mean is known, features are scaled only (the paper's L2N).
     """
     return euclidean_prototypes(gram.centred.unit)

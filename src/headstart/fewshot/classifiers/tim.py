@@ -12,7 +12,7 @@ from headstart.fewshot.gram import EpisodeGram
 
 def tim(
     gram: EpisodeGram,
-    steps: int = 50,
+    steps: int = 100,
     temperature: float = 15.0,
     support_weight: float = 0.1,
     condition_weight: float = 0.1,
