@@ -8,6 +8,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "headstart"
 # Each layer may import from itself (the same area only) and from those after it.
 LAYERS = (
     {"cli", "__init__", "__main__"},
+    {"verbs"},
     {"estimator", "api"},
     {"report"},
     {"study"},

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from headstart.data.decode import SUFFIXES, Undecodable, View, decode
+from headstart.data.decode import SUFFIXES, UndecodableError, View, decode
 from headstart.deploy.bundle import Bundle, bundle_bytes, read_bundle
 from headstart.errors import DataError
 from headstart.progress import progress
@@ -110,7 +110,7 @@ class Classifier:
         for position, (_, picture) in enumerate(pictures):
             try:
                 decoded[position] = decode(_content(picture), view)
-            except (Undecodable, OSError) as error:
+            except (UndecodableError, OSError) as error:
                 errors[position] = str(error)
         scores = self.probabilities(np.stack(list(decoded.values()))) if decoded else np.zeros((0, len(self.classes)))
         rows = dict(zip(decoded, scores, strict=True))

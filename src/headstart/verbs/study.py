@@ -1,0 +1,82 @@
+"""What `demo`, `run`, `compare` and `plan` do and print."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def run_and_show(
+    study: Path | Mapping[str, Any],
+    out: Path,
+    device: str,
+    *,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+    as_json: bool = False,
+    demo: bool = False,
+) -> None:
+    """Run a study with a live table and print its ranking, its report and what to do next."""
+    from headstart.api import Study
+
+    chosen = Study(study, overrides, smoke=smoke)
+    with _listener(chosen.study.spec.name) as listener:
+        results = chosen.run(out, device=device, listener=listener, command=_command())
+    if as_json:
+        print(json.dumps({"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}))
+        return
+    show_ranking(results.folder)
+    print(f"\nreport:  {results.report}")
+    if results.model.is_file():
+        print(f"model:   {results.model}")
+        print(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
+    if demo:
+        print("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
+
+
+def show_plan(study: Path, out: Path, device: str, overrides: Sequence[str], *, smoke: bool, as_json: bool) -> None:
+    """Print what a study would compute."""
+    from headstart.api import Study
+
+    rows = Study(study, overrides, smoke=smoke).plan(out, device)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "images", "backbone", "runs", "tasks", "configurations", "done", "shares", box=None)
+    for row in rows:
+        shares = {True: "features stored", False: "one pass over the images", None: ""}[row.get("features_stored")]
+        runs = ", ".join(row["runs"][:4]) + (f", … ({len(row['runs'])})" if len(row["runs"]) > 4 else "")
+        images = f"{row['dataset']} ({row['images']:,})"
+        numbers = [str(row[key]) for key in ("tasks", "configurations", "done")]
+        table.add_row(row["kind"], images, row["backbone"], runs, *numbers, shares)
+    Console().print(table)
+
+
+def show_ranking(folder: Path) -> None:
+    """Print the ranking of a study on the terminal."""
+    from rich.console import Console
+
+    from headstart.report.summary import load_summary
+    from headstart.report.terminal import ranking_table
+
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width).print(ranking_table(load_summary(folder)))
+
+
+def _listener(name: str) -> Any:
+    import contextlib
+
+    from headstart.report.live import LiveStudy
+
+    return contextlib.closing(LiveStudy(name))
+
+
+def _command() -> str:
+    return " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
