@@ -1,0 +1,98 @@
+"""Which small pictures a page holds: those behind mistakes first, within a number of bytes."""
+
+from __future__ import annotations
+
+import base64
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import StoreError
+from headstart.report.details import Details
+from headstart.report.reading import DataFolder
+
+BUDGET = 4_500_000  # bytes of JPEG in one page; base64 makes a third more of it
+CORRECT = 3  # examples of each class that the best run gets right
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """The small pictures of one dataset, read from thumbnails.npz.
+
+    Args:
+        place: row → number.
+        offsets, data: the JPEGs, one after another.
+    """
+
+    place: Mapping[int, int]
+    offsets: Any
+    data: Any
+
+    def jpeg(self, row: int) -> bytes | None:
+        """Return one picture, or None where there is none."""
+        number = self.place.get(row)
+        if number is None:
+            return None
+        return bytes(self.data[int(self.offsets[number]) : int(self.offsets[number + 1])].tobytes())
+
+
+def read_thumbnails(folder: Path) -> Thumbnails:
+    """Read the thumbnails of a dataset; none where the file is not there (yet).
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = folder / "thumbnails.npz"
+    if not path.is_file():
+        return Thumbnails({}, np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            rows, offsets, data = file["rows"], file["offsets"], file["data"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path}: cannot be read as thumbnails ({error}); run the study again") from error
+    return Thumbnails({int(row): number for number, row in enumerate(rows)}, offsets, data)
+
+
+def rows_wanted(details: Sequence[Details], first: Iterable[int] = ()) -> Iterator[int]:
+    """Yield rows in order of how much a reader gains from seeing them; rows may come more than once.
+
+    Args:
+        details: of the runs on one dataset, the best first.
+        first: rows that must be seen before all others (those that an audit disputes).
+    """
+    yield from first
+    for layer in zip_longest(*(entry.mistakes for entry in details)):
+        yield from (mistake.row for mistake in layer if mistake is not None)
+    for entry in details[:1]:
+        for cell in entry.cells:
+            yield from cell.images[: CORRECT if cell.truth == cell.guess else None]
+    for depth in range(3):
+        for entry in details[1:]:
+            for cell in entry.cells:
+                if cell.truth != cell.guess and depth < len(cell.images):
+                    yield cell.images[depth]
+
+
+def embed(
+    folder: DataFolder, wanted: Iterable[int], labels: Mapping[int, int], budget: int = BUDGET
+) -> dict[str, dict[str, Any]]:
+    """Return row → {name, label, src (base64 JPEG)} of the rows wanted, until the budget is spent."""
+    thumbnails = read_thumbnails(folder.folder)
+    chosen: dict[int, bytes] = {}
+    for row in wanted:
+        if row in chosen or (picture := thumbnails.jpeg(row)) is None:
+            continue
+        budget -= len(picture)
+        if budget < 0:
+            break
+        chosen[row] = picture
+    names = folder.names(np.array(list(chosen), dtype=np.int64))
+    return {
+        str(row): {"name": name, "label": labels.get(row), "src": base64.b64encode(picture).decode()}
+        for (row, picture), name in zip(chosen.items(), names, strict=True)
+    }

@@ -1,0 +1,214 @@
+// One plot with two axes: scales, grid, hover, legend, and zoom by dragging or by Ctrl and the wheel.
+
+function linearTicks(low, high, count) {
+  const rough = (high - low) / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((each) => each >= rough) || 10 * power;
+  const ticks = [];
+  for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + step * 1e-6; value += step) {
+    ticks.push(Math.abs(value) < step * 1e-6 ? 0 : value);
+  }
+  return ticks;
+}
+
+function logTicks(low, high, count) {
+  const decades = Math.log10(high / low);
+  const steps = decades > count ? [1] : decades > count / 3 ? [1, 3] : [1, 2, 5];
+  const ticks = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
+    for (const step of steps) {
+      const value = step * 10 ** power;
+      if (value >= low * 0.999 && value <= high * 1.001) ticks.push(value);
+    }
+  }
+  return ticks.length > 1 ? ticks : linearTicks(low, high, count);
+}
+
+function scale(domain, range, log) {
+  const forward = log ? Math.log : (x) => x;
+  const back = log ? Math.exp : (x) => x;
+  const [a, b] = domain.map(forward);
+  const at = (value) => range[0] + ((forward(value) - a) / (b - a || 1)) * (range[1] - range[0]);
+  at.invert = (place) => back(a + ((place - range[0]) / (range[1] - range[0])) * (b - a));
+  at.ticks = (count) => (log ? logTicks(domain[0], domain[1], count) : linearTicks(domain[0], domain[1], count));
+  at.domain = domain;
+  return at;
+}
+
+/** Widen [low, high] a little, so that no mark touches the frame. */
+function padded([low, high], log, share = 0.06) {
+  if (log) {
+    const ratio = Math.max(high / low, 1.2) ** share;
+    return [low / ratio, high * ratio];
+  }
+  const room = (high - low || Math.abs(high) * 0.1 || 1) * share;
+  return [low - room, high + room];
+}
+
+/**
+ * Draw a plot into `host` and keep it drawn when the width changes.
+ * options: label, height, x and y ({label, domain, log, format, limit}), draw(layer, sx, sy, hits, plot), legend
+ * (rows of {key, label, colour, shape}), csv() → {header, rows}.
+ * `draw` puts marks into `layer` and pushes {x, y, tip, key} (pixels) to `hits`.
+ */
+function plot(host, options) {
+  const state = { zoom: null, hidden: new Set(), strong: null };
+  const frame = h("div", { class: "plot" });
+  const reset = h("button", { type: "button", class: "quiet reset", hidden: true, onclick: () => { state.zoom = null; render(); } }, "Reset zoom");
+  const bar = h("div", { class: "plot-bar" }, reset, options.csv ? csvButton(options.label, options.csv) : null);
+  const legend = options.legend ? legendOf(options.legend, state, () => render()) : null;
+  host.replaceChildren(...[bar, frame, legend].filter(Boolean));
+  let width = 0;
+
+  function render() {
+    if (!width) return;
+    reset.hidden = state.zoom === null;
+    const height = options.height || Math.max(260, Math.min(420, width * 0.5));
+    const margin = { left: 54, right: 14, top: 10, bottom: 42 };
+    const inner = [width - margin.left - margin.right, height - margin.top - margin.bottom];
+    const x = state.zoom ? state.zoom.x : padded(options.x.domain, options.x.log);
+    const y = state.zoom ? state.zoom.y : limited(padded(options.y.domain, options.y.log), options.y.limit);
+    const sx = scale(x, [0, inner[0]], options.x.log);
+    const sy = scale(y, [inner[1], 0], options.y.log);
+    const clip = `clip-${(plot.count = (plot.count || 0) + 1)}`;
+    const layer = s("g", { "clip-path": `url(#${clip})` });
+    const hits = [];
+    const image = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": options.label, tabindex: "0" },
+      s("clipPath", { id: clip }, s("rect", { x: 0, y: -2, width: inner[0], height: inner[1] + 4 })));
+    const body = s("g", { transform: `translate(${margin.left},${margin.top})` });
+    body.append(...axes(sx, sy, inner, options), layer);
+    image.append(body);
+    options.draw(layer, sx, sy, hits, { inner, state });
+    frame.replaceChildren(image);
+    interact(image, body, { margin, inner, sx, sy, hits, state, render });
+  }
+
+  new ResizeObserver((entries) => {
+    const next = Math.round(entries[0].contentRect.width);
+    if (next > 0 && next !== width) { width = next; render(); }
+  }).observe(frame);
+  return { render, state, redraw: (changes) => { Object.assign(options, changes); state.zoom = null; render(); } };
+}
+
+function limited([low, high], limit) {
+  return limit ? [Math.max(low, limit[0]), Math.min(high, limit[1])] : [low, high];
+}
+
+function axes(sx, sy, [width, height], options) {
+  const parts = [];
+  const spread = (axis, low, high) => (axis.format ? (value) => axis.format(value, high - low) : (value) => String(+value.toPrecision(6)));
+  const showX = spread(options.x, ...sx.domain);
+  const showY = spread(options.y, ...sy.domain);
+  for (const tick of sy.ticks(Math.max(3, height / 55))) {
+    const place = sy(tick);
+    if (place < -1 || place > height + 1) continue;
+    parts.push(s("line", { class: "grid", x1: 0, x2: width, y1: place, y2: place }));
+    parts.push(s("text", { class: "tick", x: -8, y: place + 4, "text-anchor": "end" }, showY(tick)));
+  }
+  let last = -Infinity;
+  const ticks = options.x.ticks ? options.x.ticks.filter((t) => t >= sx.domain[0] && t <= sx.domain[1]) : sx.ticks(Math.max(2, width / 90));
+  for (const tick of ticks) {
+    const place = sx(tick);
+    if (place < -1 || place > width + 1 || place - last < 34) continue;
+    last = place;
+    parts.push(s("line", { class: "notch", x1: place, x2: place, y1: height, y2: height + 5 }));
+    parts.push(s("text", { class: "tick", x: place, y: height + 18, "text-anchor": "middle" }, showX(tick)));
+  }
+  parts.push(s("line", { class: "axis", x1: 0, x2: width, y1: height, y2: height }));
+  parts.push(s("text", { class: "axis-label", x: width, y: height + 36, "text-anchor": "end" }, options.x.label));
+  parts.push(s("text", { class: "axis-label", x: 4, y: 8, "text-anchor": "start" }, options.y.label));
+  return parts;
+}
+
+function legendOf(rows, state, render) {
+  const list = h("div", { class: "legend" });
+  for (const row of rows) {
+    list.append(h("button", { type: "button", "aria-pressed": "true", title: "Click to hide or show",
+      onclick: (event) => {
+        const hide = !state.hidden.has(row.key);
+        if (hide) state.hidden.add(row.key); else state.hidden.delete(row.key);
+        event.currentTarget.setAttribute("aria-pressed", String(!hide));
+        render();
+      },
+      onpointerenter: () => { state.strong = row.key; render(); },
+      onpointerleave: () => { state.strong = null; render(); },
+    }, row.swatch, row.label));
+  }
+  return list;
+}
+
+function interact(image, body, { margin, inner, sx, sy, hits, state, render }) {
+  const ring = s("circle", { class: "ring", r: 9, visibility: "hidden" });
+  const brush = s("rect", { class: "brush", visibility: "hidden" });
+  body.append(brush, ring);
+  let start = null;
+
+  const place = (event) => {
+    const box = image.getBoundingClientRect();
+    const ratio = (inner[0] + margin.left + margin.right) / box.width;
+    return [(event.clientX - box.left) * ratio - margin.left, (event.clientY - box.top) * ratio - margin.top];
+  };
+  const inside = ([x, y]) => [Math.max(0, Math.min(inner[0], x)), Math.max(0, Math.min(inner[1], y))];
+  const unhover = () => { tooltip.hide(); ring.setAttribute("visibility", "hidden"); };
+
+  function hover(event) {
+    const [x, y] = place(event);
+    let best = null;
+    let least = event.pointerType === "touch" ? 44 : 26;
+    for (const hit of hits) {
+      if (hit.x < -4 || hit.x > inner[0] + 4 || hit.y < -4 || hit.y > inner[1] + 4) continue;
+      const distance = Math.hypot(hit.x - x, hit.y - y);
+      if (distance < least) { best = hit; least = distance; }
+    }
+    if (!best) return unhover();
+    ring.setAttribute("cx", best.x);
+    ring.setAttribute("cy", best.y);
+    ring.setAttribute("visibility", "visible");
+    return tooltip.show(event, best.tip());
+  }
+
+  function zoomTo([x0, y0], [x1, y1]) {
+    state.zoom = {
+      x: [sx.invert(Math.min(x0, x1)), sx.invert(Math.max(x0, x1))],
+      y: [sy.invert(Math.max(y0, y1)), sy.invert(Math.min(y0, y1))],
+    };
+    tooltip.hide();
+    render();
+  }
+
+  image.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "mouse" || event.button !== 0) return;
+    start = inside(place(event));
+    image.setPointerCapture(event.pointerId);
+    event.preventDefault();
+  });
+  image.addEventListener("pointermove", (event) => {
+    if (!start) return hover(event);
+    const [x, y] = inside(place(event));
+    for (const [name, value] of Object.entries({ x: Math.min(x, start[0]), y: Math.min(y, start[1]), width: Math.abs(x - start[0]), height: Math.abs(y - start[1]) })) brush.setAttribute(name, value);
+    brush.setAttribute("visibility", "visible");
+    return undefined;
+  });
+  image.addEventListener("pointerup", (event) => {
+    if (!start) return;
+    const end = inside(place(event));
+    const from = start;
+    start = null;
+    brush.setAttribute("visibility", "hidden");
+    if (Math.abs(end[0] - from[0]) > 8 && Math.abs(end[1] - from[1]) > 8) zoomTo(from, end);
+  });
+  image.addEventListener("pointerleave", () => { if (!start) unhover(); });
+  image.addEventListener("dblclick", () => { state.zoom = null; render(); });
+  image.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    const [x, y] = inside(place(event));
+    const factor = Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 200);
+    zoomTo([x - x * factor, y - y * factor], [x + (inner[0] - x) * factor, y + (inner[1] - y) * factor]);
+  }, { passive: false });
+}
+
+/** A broken line through pixel points. */
+function pathOf(points) {
+  return points.map(([x, y], k) => `${k ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
+}

@@ -1,0 +1,161 @@
+// Curves and clouds over runs: cost, learning curves, training curves.
+
+const accuracyAxis = (value, range) => `${(100 * value).toFixed(range < 0.02 ? 2 : range < 0.12 ? 1 : 0)} %`;
+
+function runLegend(runs) {
+  return runs.map((run) => ({ key: run.run, label: run.run, swatch: swatch(run) }));
+}
+
+const COSTS = {
+  total: { label: "Time of one run, with what it shares", of: (run) => run.total_seconds, show: format.seconds },
+  own: { label: "Own time of one run", of: (run) => run.cost.seconds, show: format.seconds },
+  learned: { label: "Parameters learned", of: (run) => run.parameters.learned, show: format.count },
+  parameters: { label: "Parameters", of: (run) => run.parameters.total, show: format.count },
+  memory: { label: "Peak memory", of: (run) => run.cost.peak_memory_bytes, show: format.bytes },
+};
+
+/** Accuracy against cost, with the runs that nothing beats on both joined by a line. */
+function drawCost(host, number, data) {
+  const rows = new Map(data.ranking.filter((row) => row.board === number).map((row) => [row.run, row]));
+  const runs = data.runs.filter((run) => rows.has(run.run));
+  const metric = data.boards[number].metric;
+  const at = (run) => rows.get(run.run);
+  const open = Object.entries(COSTS).filter(([, cost]) => runs.filter((run) => cost.of(run) > 0).length > 1);
+  if (!open.length) { host.append(h("p", { class: "empty" }, "No cost was recorded.")); return; }
+  let cost = open[0][1];
+  const figure = h("div");
+  host.append(h("div", { class: "figure-bar" }, segmented("Cost", open.map(([key, each]) => [key, { total: "Time", own: "Own time", learned: "Learned", parameters: "Parameters", memory: "Memory" }[key]]), open[0][0], (key) => { cost = COSTS[key]; draw(); })), figure);
+
+  function draw() {
+    const shown = runs.filter((run) => cost.of(run) > 0);
+    const values = shown.map((run) => cost.of(run));
+    const better = LOWER_IS_BETTER.has(metric) ? -1 : 1;
+    plot(figure, {
+      label: "Score against cost", height: Math.min(420, Math.max(300, figure.clientWidth * 0.46)),
+      x: { label: cost.label, domain: [Math.min(...values), Math.max(...values)], log: Math.max(...values) / Math.min(...values) > 5, format: cost.show },
+      y: { label: format.words(metric), domain: [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
+      legend: runLegend(shown),
+      csv: () => ({ header: ["run", metric, "low", "high", cost.label], rows: shown.map((run) => [run.run, at(run).mean, at(run).low, at(run).high, cost.of(run)]) }),
+      draw: (layer, sx, sy, hits, { state }) => {
+        const seen = shown.filter((run) => !state.hidden.has(run.run));
+        layer.append(s("path", { class: "frontier", d: frontier(seen, cost, at, better, sx, sy) }));
+        const placed = [];
+        for (const run of seen) {
+          const [x, y] = [sx(cost.of(run)), sy(at(run).mean)];
+          const faint = state.strong && state.strong !== run.run ? "faint" : "";
+          layer.append(s("line", { class: `error ${faint}`, stroke: colourOf(run), x1: x, x2: x, y1: sy(at(run).low), y2: sy(at(run).high) }),
+            marker(shapeOf(run), x, y, 5.2, { fill: colourOf(run), class: `mark ${faint}` }));
+          if (shown.length <= 14) label(layer, run.run, x, y, placed, sx.range);
+          hits.push({ x, y, tip: () => tip(run.run, [[format.words(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["own time", format.seconds(run.cost.seconds)], ["shared time", format.seconds(run.cost.shared_seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
+        }
+      },
+    });
+  }
+  draw();
+}
+
+function frontier(runs, cost, at, better, sx, sy) {
+  let best = -Infinity;
+  const points = [];
+  for (const run of [...runs].sort((a, b) => cost.of(a) - cost.of(b) || better * (at(b).mean - at(a).mean))) {
+    if (better * at(run).mean <= best) continue;
+    const [x, y] = [sx(cost.of(run)), sy(at(run).mean)];
+    if (points.length) points.push([x, points[points.length - 1][1]]);
+    points.push([x, y]);
+    best = better * at(run).mean;
+  }
+  return points.length > 1 ? pathOf(points) : "";
+}
+
+/** Write a name beside its mark, unless another name stands there. */
+function label(layer, text, x, y, placed) {
+  const width = text.length * 6.3;
+  for (const [dx, dy, anchor] of [[9, 4, "start"], [-9, 4, "end"], [0, -12, "middle"], [0, 20, "middle"]]) {
+    const left = anchor === "start" ? x + dx : anchor === "end" ? x + dx - width : x - width / 2;
+    const box = [left, y + dy - 10, left + width, y + dy + 3];
+    if (box[0] < 0 || placed.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1])) continue;
+    placed.push(box);
+    layer.append(s("text", { class: "mark-label", x: x + dx, y: y + dy, "text-anchor": anchor }, text));
+    return;
+  }
+}
+
+/** Score against the number of labels, one line for runs that differ in nothing else. */
+function drawLearning(host, number, data) {
+  for (const axis of ["shots", "fraction"]) {
+    const rows = new Map(data.ranking.filter((row) => row.board === number).map((row) => [row.run, row]));
+    const runs = data.runs.filter((run) => rows.has(run.run) && typeof run.axes[axis] === "number");
+    if (runs.length < 2) continue;
+    const lines = new Map();
+    for (const run of runs) {
+      const key = lineName(run, axis);
+      lines.set(key, [...(lines.get(key) || []), run].sort((a, b) => a.axes[axis] - b.axes[axis]));
+    }
+    const metric = data.boards[number].metric;
+    const values = runs.map((run) => run.axes[axis]);
+    const figure = h("div");
+    host.append(figure);
+    const keyed = [...lines].map(([name, members], k) => ({ name, members, run: { run: name, number: k } }));
+    plot(figure, {
+      label: "Learning curves",
+      x: { label: axis === "shots" ? "Labelled images per class" : "Share of the training images", domain: [Math.min(...values), Math.max(...values)], log: true, ticks: [...new Set(values)].sort((a, b) => a - b), format: (v) => (axis === "shots" ? String(+v.toPrecision(3)) : `${+(100 * v).toPrecision(3)} %`) },
+      y: { label: format.words(metric), domain: [Math.min(...runs.map((r) => rows.get(r.run).low)), Math.max(...runs.map((r) => rows.get(r.run).high))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
+      legend: keyed.map(({ name, run }) => ({ key: name, label: name, swatch: swatch(run) })),
+      csv: () => ({ header: ["line", axis, metric, "low", "high"], rows: runs.map((r) => [lineName(r, axis), r.axes[axis], rows.get(r.run).mean, rows.get(r.run).low, rows.get(r.run).high]) }),
+      draw: (layer, sx, sy, hits, { state }) => {
+        for (const { name, members, run } of keyed) {
+          if (state.hidden.has(name)) continue;
+          const faint = state.strong && state.strong !== name ? "faint" : "";
+          const points = members.map((member) => ({ x: sx(member.axes[axis]), row: rows.get(member.run), member }));
+          const band = [...points.map((p) => [p.x, sy(p.row.high)]), ...[...points].reverse().map((p) => [p.x, sy(p.row.low)])];
+          layer.append(s("path", { class: `band ${faint}`, fill: colourOf(run), d: `${pathOf(band)}Z` }), s("path", { class: `line ${faint}`, stroke: colourOf(run), d: pathOf(points.map((p) => [p.x, sy(p.row.mean)])) }));
+          for (const point of points) {
+            const y = sy(point.row.mean);
+            layer.append(marker(shapeOf(run), point.x, y, 4.4, { fill: colourOf(run), class: `mark ${faint}` }));
+            hits.push({ x: point.x, y, tip: () => tip(name, [[axis, point.member.axes[axis]], [format.words(metric), format.score(point.row.mean, metric)], ["95 % interval", format.interval(point.row.low, point.row.high, metric)], ["seeds", point.row.seeds]]) });
+          }
+        }
+      },
+    });
+  }
+}
+
+function lineName(run, axis) {
+  return run.run.split(" · ").filter((part) => part !== `${axis} ${run.axes[axis]}`).join(" · ");
+}
+
+const CURVES = [["validation_accuracy", "Validation accuracy"], ["train_accuracy", "Training accuracy"], ["validation_loss", "Validation loss"], ["train_loss", "Training loss"], ["lr", "Learning rate"]];
+
+/** What happened in training, epoch by epoch, one thin line a seed. */
+function drawTraining(host, data) {
+  const runs = data.runs.filter((run) => Object.keys(run.history).length);
+  const histories = runs.flatMap((run) => Object.entries(run.history).map(([seed, rows]) => ({ run, seed, rows })));
+  const open = CURVES.filter(([key]) => histories.some(({ rows }) => rows.some((row) => typeof row[key] === "number")));
+  if (!open.length) return;
+  let measure = open[0][0];
+  const figure = h("div");
+  host.append(h("div", { class: "figure-bar" }, segmented("Measure", open, measure, (key) => { measure = key; draw(); })), figure);
+
+  function draw() {
+    const values = histories.flatMap(({ rows }) => rows.map((row) => row[measure])).filter((value) => typeof value === "number");
+    const epochs = histories.flatMap(({ rows }) => rows.map((row) => row.epoch));
+    const share = measure.endsWith("accuracy");
+    plot(figure, {
+      label: "Training curves",
+      x: { label: "Epoch", domain: [Math.min(...epochs), Math.max(...epochs)] },
+      y: { label: open.find(([key]) => key === measure)[1], domain: [Math.min(...values), Math.max(...values)], format: share ? accuracyAxis : undefined },
+      legend: runLegend(runs),
+      csv: () => ({ header: ["run", "seed", "epoch", measure], rows: histories.flatMap(({ run, seed, rows }) => rows.map((row) => [run.run, seed, row.epoch, row[measure]])) }),
+      draw: (layer, sx, sy, hits, { state }) => {
+        for (const { run, seed, rows } of histories) {
+          if (state.hidden.has(run.run)) continue;
+          const faint = state.strong && state.strong !== run.run ? "faint" : "";
+          const points = rows.filter((row) => typeof row[measure] === "number").map((row) => [sx(row.epoch), sy(row[measure]), row]);
+          layer.append(s("path", { class: `line thin ${faint}`, stroke: colourOf(run), d: pathOf(points) }));
+          for (const [x, y, row] of points) hits.push({ x, y, tip: () => tip(`${run.run}, seed ${seed}`, [["epoch", row.epoch], ...CURVES.map(([key, name]) => [name.toLowerCase(), typeof row[key] !== "number" ? null : key.endsWith("accuracy") ? format.percent(row[key]) : row[key].toPrecision(3)])]) });
+        }
+      },
+    });
+  }
+  draw();
+}

@@ -1,0 +1,83 @@
+// The page: each section is drawn into its place; nothing is fetched.
+
+const data = JSON.parse(document.getElementById("study").textContent);
+
+function inside(id) {
+  return document.querySelector(`#${id} [data-draw]`);
+}
+
+const DRAW = {
+  ranking: (host) => {
+    host.replaceChildren();
+    data.boards.forEach((board, number) => {
+      const part = h("div", { class: "board" });
+      if (data.boards.length > 1) host.append(h("h3", {}, board.title));
+      host.append(part);
+      drawRanking(part, number, data);
+    });
+  },
+  pairs: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawPairs)),
+  cost: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawCost)),
+  learning: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawLearning)),
+  training: (host) => drawTraining(host, data),
+  classes: (host) => {
+    const [matrix, rows, measures] = [h("div"), h("div"), h("div")];
+    host.append(h("h3", {}, "What is taken for what"), matrix, h("h3", {}, "Class by class"), rows, h("h3", {}, "All measures"), measures);
+    drawMatrix(matrix, data);
+    drawClasses(rows, data);
+    drawMeasures(measures, data);
+  },
+  mistakes: (host) => drawMistakes(host, data),
+  calibration: (host) => drawCalibration(host, data),
+  data: (host) => drawData(host, data),
+  transfer: (host) => drawTransfer(host, data),
+  runs: (host) => drawRuns(host, data),
+};
+
+function titled(host, board, number, draw) {
+  if (data.boards[number].ranking.length < 2) return;
+  const part = h("div");
+  draw(part, number, data);
+  if (!part.childElementCount) return;
+  if (data.boards.length > 1) host.append(h("h3", {}, board.title));
+  host.append(part);
+}
+
+for (const [id, draw] of Object.entries(DRAW)) {
+  const host = inside(id);
+  if (host) draw(host);
+}
+
+const theme = document.getElementById("theme");
+theme.addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  document.dispatchEvent(new Event("themechange"));
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("themechange")));
+
+const dialog = document.getElementById("pictures");
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+dialog.querySelector(".close").addEventListener("click", () => dialog.close());
+
+document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
+  const text = document.getElementById(button.dataset.copy).textContent;
+  await navigator.clipboard.writeText(text).then(() => { button.textContent = "Copied"; }, () => { button.textContent = "Select and copy"; });
+}));
+
+const links = new Map([...document.querySelectorAll("nav a[href^='#']")].map((link) => [link.hash.slice(1), link]));
+const spy = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    const link = links.get(entry.target.id);
+    if (link) link.setAttribute("aria-current", "true");
+  }
+}, { rootMargin: "-20% 0px -70% 0px" });
+document.querySelectorAll("main section[id]").forEach((section) => spy.observe(section));
+
+let printing = null;
+addEventListener("beforeprint", () => { printing = document.documentElement.dataset.theme || ""; document.documentElement.dataset.theme = "light"; document.dispatchEvent(new Event("themechange")); document.querySelectorAll("details:not(.spec)").forEach((each) => { each.open = true; }); });
+addEventListener("afterprint", () => { if (printing) document.documentElement.dataset.theme = printing; else delete document.documentElement.dataset.theme; document.dispatchEvent(new Event("themechange")); });
+document.documentElement.dataset.ready = "true";

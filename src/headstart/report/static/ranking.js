@@ -1,0 +1,141 @@
+// The ranking with its intervals, and every pair of runs set against each other.
+
+function badge(kind, text, title) {
+  return h("span", { class: `badge ${kind}`, title }, text);
+}
+
+function runLabel(run, row) {
+  const what = [run.spec.backbone, run.spec.strategy, weightsName(run)].filter(Boolean).map(format.words).join(" · ");
+  const marks = [];
+  if (row && row.best) marks.push(badge("best", row.only ? "best" : "highest", "The highest score"));
+  else if (row && row.tied_with_best) marks.push(badge("tied", "tied", "No evidence of a difference from the best"));
+  if (row && row.baseline) marks.push(badge("plain", "baseline", "What the others are set against"));
+  return h("span", { class: "run" }, swatch(run), h("span", {}, h("span", { class: "run-name" }, run.run), ...marks, h("span", { class: "run-what" }, what)));
+}
+
+function weightsName(run) {
+  const weights = run.spec.weights;
+  if (!weights) return "";
+  if (typeof weights === "string") return weights;
+  if (weights.run) return `from ${weights.run}`;
+  return weights.name === "none" ? "random weights" : weights.name || weights.path || "";
+}
+
+/** Choose the stretch that the interval bars show: all of it, or what the leaders need. */
+function trackDomain(rows, whole) {
+  const lows = rows.map((row) => row.low);
+  const highs = rows.map((row) => row.high);
+  const share = !NO_SHARE.has(rows[0].metric);
+  const clip = ([a, b]) => (share ? [Math.max(0, a), Math.min(1, b)] : [a, b]);
+  if (whole) return clip([share ? 0 : Math.min(0, ...lows), share ? 1 : Math.max(...highs)]);
+  const near = rows.slice(0, Math.max(2, rows.filter((row) => row.tied_with_best).length, Math.ceil(rows.length / 2)));
+  return clip(padded([Math.min(...near.map((r) => r.low)), Math.max(...near.map((r) => r.high))], false, 0.08));
+}
+
+function track(row, domain, run) {
+  const width = 240;
+  const at = (value) => 6 + ((value - domain[0]) / (domain[1] - domain[0])) * (width - 12);
+  const image = s("svg", { class: "track", viewBox: `0 0 ${width} 22`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  for (const tick of linearTicks(domain[0], domain[1], 4)) image.append(s("line", { class: "grid", x1: at(tick), x2: at(tick), y1: 0, y2: 22 }));
+  if (row.high < domain[0] || row.low > domain[1]) {
+    const left = row.high < domain[0];
+    const x = left ? 4 : width - 4;
+    image.append(s("path", { class: "off", d: left ? `M${x + 9},6L${x},11L${x + 9},16` : `M${x - 9},6L${x},11L${x - 9},16` }));
+    return image;
+  }
+  const kind = row.best ? "best" : row.tied_with_best ? "tied" : "rest";
+  const low = Math.max(2, at(row.low));
+  const high = Math.min(width - 2, at(row.high));
+  image.append(s("line", { class: `whisker ${kind}`, x1: low, x2: high, y1: 11, y2: 11 }));
+  if (row.mean >= domain[0] && row.mean <= domain[1]) image.append(s("ellipse", { class: `dot ${kind}`, cx: at(row.mean), cy: 11, rx: 4.6, ry: 4.6 }));
+  return image;
+}
+
+function drawRanking(host, board, data) {
+  const rows = data.ranking.filter((row) => row.board === board);
+  if (!rows.length) return;
+  const only = rows.filter((row) => row.tied_with_best).length < 2;
+  rows.forEach((row) => { row.only = only; });
+  const runs = new Map(data.runs.map((run) => [run.run, run]));
+  const metric = rows[0].metric;
+  const wide = Math.max(...rows.map((r) => r.high)) - Math.min(...rows.map((r) => r.low)) > 0.35 && rows.length > 3;
+  const state = { whole: !wide };
+  let domain = trackDomain(rows, state.whole);
+  const ruler = h("span", { class: "ruler" });
+  const drawRuler = () => ruler.replaceChildren(h("span", {}, format.score(domain[0], metric)), h("span", {}, `${format.words(metric)}, 95 % interval`), h("span", {}, format.score(domain[1], metric)));
+  drawRuler();
+  const columns = [
+    { key: "rank", label: "#", value: (r) => r.rank, numeric: true, class: "rank" },
+    { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => runLabel(runs.get(r.run), r), class: "name" },
+    { key: "mean", label: format.words(metric), csv: metric, numeric: true, value: (r) => r.mean, class: "score", cell: (r) => h("span", {}, h("b", {}, format.score(r.mean, metric)), h("small", {}, format.interval(r.low, r.high, metric))) },
+    { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain, runs.get(r.run)) },
+    { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
+    { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
+    { key: "letters", label: "Group", title: "Runs that share a letter are not told apart by the tests", value: (r) => r.letters, hide: "phone", class: "letters" },
+    { key: "sd", label: "sd over seeds", numeric: true, value: (r) => r.sd, cell: (r) => (r.sd === null ? "–" : format.points(r.sd, metric).slice(1)), hide: "narrow" },
+    { key: "seeds", label: "Seeds", numeric: true, value: (r) => r.seeds, hide: "phone" },
+    { key: "seconds", label: "Own time", csv: "seconds", title: "Seconds of one seed, without what runs share", numeric: true, value: (r) => r.seconds, cell: (r) => h("span", {}, format.seconds(r.seconds), r.shared_seconds ? h("small", {}, `+ ${format.seconds(r.shared_seconds)} shared`) : null), class: "cost" },
+    { key: "learned", label: "Learned", title: "Parameters that are learned", numeric: true, value: (r) => r.learned, cell: (r) => format.count(r.learned), hide: "phone" },
+  ];
+  const controls = wide ? [segmented("Stretch shown", [["near", "Leaders"], ["all", "All"]], "near", (value) => { domain = trackDomain(rows, value === "all"); drawRuler(); made.render(); })] : [];
+  const made = table(host, columns, rows, {
+    label: data.boards.length > 1 ? `Ranking on ${data.boards[board].title}` : "Ranking", class: "ranking", sort: null, controls,
+    filter: rows.length > 7 ? "Filter runs" : null, rowKey: (r) => r.run,
+    rowClass: (r) => (r.best ? "is-best" : r.tied_with_best ? "is-tied" : ""),
+    onrender: (body) => body.querySelectorAll("tr").forEach((line) => hoverRow(line, rows.find((r) => r.run === line.dataset.row))),
+  });
+  host.querySelector("thead th.track-cell").replaceChildren(ruler);
+}
+
+function hoverRow(line, row) {
+  const cell = line.querySelector(".track-cell");
+  const against = row.against_baseline;
+  cell.addEventListener("pointermove", (event) => tooltip.show(event, tip(row.run, [
+    [format.words(row.metric), format.score(row.mean, row.metric)], ["95 % interval", format.interval(row.low, row.high, row.metric)],
+    ["sd over seeds", row.sd === null ? null : format.points(row.sd, row.metric).slice(1)], ["seeds × images", `${row.seeds} × ${row.n}`],
+    ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],
+  ])));
+  cell.addEventListener("pointerleave", () => tooltip.hide());
+}
+
+/** Every pair: how much the run of the row is above the run of the column, filled only where the test says so. */
+function drawPairs(host, number, data) {
+  const board = data.boards[number];
+  const names = board.ranking.map((row) => row.run);
+  if (names.length < 2) return;
+  const found = new Map(board.pairwise.flatMap((p) => [[`${p.a}\n${p.b}`, p], [`${p.b}\n${p.a}`, { ...p, turned: true }]]));
+  const most = Math.max(...board.pairwise.map((p) => Math.abs(p.difference)), 1e-9);
+  const runs = new Map(data.runs.map((run) => [run.run, run]));
+  const better = LOWER_IS_BETTER.has(board.metric) ? -1 : 1;
+  const grid = h("table", { class: "pairs" }, h("caption", {}, "Every pair"),
+    h("thead", {}, h("tr", {}, h("td"), names.map((name, k) => h("th", { scope: "col", title: name }, String(k + 1))))));
+  const body = h("tbody");
+  names.forEach((a, i) => {
+    const line = h("tr", {}, h("th", { scope: "row" }, h("span", { class: "pair-rank" }, String(i + 1)), swatch(runs.get(a)), a));
+    names.forEach((b, j) => {
+      const pair = found.get(`${a}\n${b}`);
+      if (!pair) { line.append(h("td", { class: "same" })); return; }
+      const sign = pair.turned ? -1 : 1;
+      const value = sign * pair.difference;
+      const strength = Math.round(18 + 72 * Math.sqrt(Math.abs(value) / most));
+      const good = value * better > 0;
+      const style = pair.significant ? `--fill: color-mix(in oklab, var(${good ? "--above" : "--below"}) ${strength}%, transparent)` : null;
+      line.append(h("td", { class: pair.significant ? "told" : "untold", style, tabindex: i < j ? "0" : null,
+        onpointermove: (event) => tooltip.show(event, pairTip(a, b, pair, sign, board.metric)), onpointerleave: () => tooltip.hide() },
+      pair.significant ? h("span", { class: strength > 62 ? "deep" : null }, format.points(value, board.metric)) : "="));
+    });
+    body.append(line);
+  });
+  grid.append(body);
+  host.append(h("div", { class: "table-bar" }, h("span", { class: "key" }, h("i", { class: "key-above" }), "row is better ", h("i", { class: "key-below" }), "row is worse ", h("i", { class: "key-same" }, "="), "no evidence of a difference"), h("span", { class: "push" }),
+    csvButton("Comparisons", () => ({ header: ["a", "b", "difference", "low", "high", "p", "p_holm", "verdict"], rows: board.pairwise.map((p) => [p.a, p.b, p.difference, p.low, p.high, p.p, p.p_holm, p.verdict]) }))),
+  h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every pair of runs" }, grid));
+}
+
+function pairTip(a, b, pair, sign, metric) {
+  const [low, high] = sign > 0 ? [pair.low, pair.high] : [-pair.high, -pair.low];
+  return [...tip(`${a} − ${b}`, [
+    ["difference", format.points(sign * pair.difference, metric)], ["95 % interval", `${format.points(low, metric)} to ${format.points(high, metric)}`],
+    ["after Holm", format.p(pair.p_holm)], ["test", pair.test],
+  ]), h("div", { class: "tip-note" }, pair.significant ? "A real difference." : "No evidence of a difference.")];
+}

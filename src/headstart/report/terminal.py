@@ -1,0 +1,51 @@
+"""The ranking for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from headstart.report import wording
+from headstart.report.summary import Summary
+
+
+def ranking_table(summary: Summary) -> Table:
+    """Return the ranking of every board as one table: score, interval, ties, seeds and cost."""
+    many = len(summary.boards) > 1
+    table = Table(title=summary.name, caption=_caption(summary), title_justify="left", caption_justify="left")
+    table.add_column("#", justify="right", style="dim")
+    if many:
+        table.add_column("on")
+    table.add_column("run", overflow="fold")
+    metrics = {board.metric for board in summary.boards} or {"score"}
+    table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("group")
+    table.add_column("seeds", justify="right")
+    table.add_column("own time", justify="right")
+    table.add_column("learned", justify="right")
+    previous = None
+    for row in summary.ranking():
+        if previous is not None and row["board"] != previous:
+            table.add_section()
+        previous = row["board"]
+        table.add_row(
+            str(row["rank"]),
+            *([Text(row["dataset"])] if many else []),
+            Text(row["run"], style="bold" if row["tied_with_best"] or row["best"] else ""),
+            wording.score(row["mean"], row["metric"]),
+            wording.interval(row["low"], row["high"], row["metric"]),
+            row["letters"],
+            str(row["seeds"]),
+            wording.seconds(row["seconds"]),
+            wording.count(row["learned"]),
+        )
+    return table
+
+
+def _caption(summary: Summary) -> str:
+    shared = "Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."
+    if not summary.partial:
+        return shared
+    failed = f", {len(summary.failed)} failed" if summary.failed else ""
+    return f"{shared}\nProvisional: {len(summary.missing)} runs and seeds are not there yet{failed}."
