@@ -4,7 +4,8 @@ L-BFGS in the metric of a fixed preconditioner, (c XᵀX/n + penalty I)⁻¹, wh
 the loss at the start of each penalty: the Hessian is bounded by such a product of the features' Gram
 matrix (Böhning 1992), so that one Gram matrix serves the whole path and the number of steps hardly
 depends on how the features are scaled. Logits are linear in the weights, so each line search moves along
-stored logits and costs no product with the features.
+stored logits and costs no product with the features; nor does the step from one penalty towards the
+next, along the line through the last two minima, with which each fit after the second begins.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from torch import Tensor
 from headstart.models.heads import LinearHead
 from headstart.progress import progress
 from headstart.transfer.problem import Fitted, Problem, complete, listed, logits_of, numbers
-from headstart.transfer.rows import Rows, Transform, wide
+from headstart.transfer.rows import Dense, Rows, Transform, wide
 from headstart.transfer.selection import Selection, score
-from headstart.transfer.spectrum import gram
+from headstart.transfer.spectrum import gram, principal, rotate
 
 PENALTIES = tuple(float(f"{10 ** (-half / 2):.6g}") for half in range(7))  # 1 … 0.001
 DEFAULTS: dict[str, Any] = {
@@ -32,7 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "tolerance": 1e-4,
     "max_iterations": 300,
 }
-MEMORY = 10  # pairs of steps and gradient changes that L-BFGS remembers
+MEMORY = 20  # pairs of steps and gradient changes that L-BFGS remembers
 
 
 @dataclass
@@ -42,10 +43,12 @@ class State:
     Args:
         weights: [d + 1, C], the intercepts last.
         logits: [n, C] of the training rows.
+        earlier: weights and logits at the minimum before, if there was one.
     """
 
     weights: Tensor
     logits: Tensor
+    earlier: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Objective:
         penalty: on the weights, not on the intercepts.
     """
 
-    rows: Rows
+    rows: Rows | Dense
     targets: Tensor
     multi_label: bool
     penalty: float
@@ -91,9 +94,9 @@ class Objective:
         """Return [n, C]."""
         return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, 1)
 
-    def gradient(self, weights: Tensor, logits: Tensor) -> Float[Tensor, "d1 c"]:
+    def gradient(self, weights: Tensor, probabilities: Tensor) -> Float[Tensor, "d1 c"]:
         """Return the gradient with respect to weights and intercepts."""
-        residual = self.probabilities(logits).sub_(self.targets).div_(len(self.targets))
+        residual = torch.sub(probabilities, self.targets).div_(len(self.targets))
         out = torch.empty_like(weights)
         torch.mul(weights[:-1], self.penalty, out=out[:-1])
         for place, block in self.rows.blocks():
@@ -101,36 +104,60 @@ class Objective:
         out[-1] = residual.sum(0)
         return out
 
-    def slope_and_bend(
-        self, logits: Tensor, change: Tensor, weights: Tensor, direction: Tensor, step: float
-    ) -> tuple[float, float]:
-        """Return first and second derivative of the objective along `direction`, at `step`."""
-        p = self.probabilities(torch.add(logits, change, alpha=step))
-        if self.multi_label:
-            bend = (p * (1 - p) * change.square()).sum(dtype=wide(p.device))
-        else:
-            mean = (p * change).sum(1)
-            bend = ((p * change.square()).sum(1) - mean.square()).sum(dtype=wide(p.device))
-        slope = ((p - self.targets) * change).sum(dtype=wide(p.device))
-        along = direction[:-1].square().sum(dtype=wide(p.device))
-        cross = (weights[:-1] * direction[:-1]).sum(dtype=wide(p.device))
-        n = len(self.targets)
-        first = slope / n + self.penalty * (cross + step * along)
-        return float(first), float(bend / n + self.penalty * along)
+    def line(self, state: State, direction: Tensor, change: Tensor) -> Line:
+        """Return the objective along a direction whose effect on the logits is `change`."""
+        double = wide(direction.device)
+        cross = float((state.weights[:-1] * direction[:-1]).sum(dtype=double))
+        along = float(direction[:-1].square().sum(dtype=double))
+        return Line(self, state.logits, change, self.penalty * cross, self.penalty * along)
 
-    def line_search(self, state: State, change: Tensor, direction: Tensor, start_slope: float) -> float:
-        """Return a step at which the slope is at most a tenth of what it was: safeguarded Newton."""
+
+@dataclass(frozen=True)
+class Line:
+    """The objective on a line through the weights, seen through the logits.
+
+    Args:
+        objective: whose.
+        logits, change: [n, C], where the line starts and where it leads.
+        slope, bend: of the penalty, at the start.
+    """
+
+    objective: Objective
+    logits: Tensor
+    change: Tensor
+    slope: float
+    bend: float
+
+    def at(self, step: float) -> tuple[float, float, Tensor]:
+        """Return first and second derivative and the probabilities at `step`."""
+        change, targets = self.change, self.objective.targets
+        double = wide(change.device)
+        p = self.objective.probabilities(torch.add(self.logits, change, alpha=step))
+        weighted = p * change
+        if self.objective.multi_label:
+            spread = (weighted * change).sum(dtype=double) - weighted.square().sum(dtype=double)
+        else:
+            spread = (weighted * change).sum(dtype=double) - weighted.sum(1).square().sum(dtype=double)
+        first = (weighted.sum(dtype=double) - (targets * change).sum(dtype=double)) / len(targets)
+        return float(first) + self.slope + step * self.bend, float(spread) / len(targets) + self.bend, p
+
+    def search(self, start_slope: float | None = None) -> tuple[float, Tensor]:
+        """Return a step where the slope is a tenth of what it was at most, and the probabilities there.
+
+        Safeguarded Newton steps; after twenty, the longest step known to go downwards.
+        """
+        begun = self.at(0.0)[0] if start_slope is None else start_slope
         low, high, step = 0.0, float("inf"), 1.0
         for _ in range(20):
-            slope, bend = self.slope_and_bend(state.logits, change, state.weights, direction, step)
-            if abs(slope) <= 0.1 * abs(start_slope):
-                return step
+            slope, bend, p = self.at(step)
+            if abs(slope) <= 0.1 * abs(begun):
+                return step, p
             low, high = (low, step) if slope > 0 else (step, high)
             proposal = step - slope / bend if bend > 0 else float("inf")
             if not low < proposal < min(high, 10 * step):
                 proposal = 4 * step if high == float("inf") else (low + high) / 2
             step = proposal
-        return low or step
+        return low, self.at(low)[2]
 
 
 def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
@@ -156,25 +183,38 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
             transform = problem.transform(normalise, centred=True)
             rows, held = problem.train_rows(transform), problem.validation_rows(transform)
             targets = problem.targets_of(problem.train)
-            products, state = gram(problem, rows), beginning(rows, targets, problem.multi_label)
+            basis, seen, curvature = coordinates(problem, rows)
+            state = beginning(seen, targets, problem.multi_label)
             for penalty in penalties:
-                objective = Objective(rows, targets, problem.multi_label, penalty)
-                reached = minimise(objective, products, state, tolerance * min(1.0, 10 * penalty**0.5), limit)
+                objective = Objective(seen, targets, problem.multi_label, penalty)
+                reached = minimise(objective, curvature, state, tolerance * min(1.0, 10 * penalty**0.5), limit)
+                weight = state.weights[:-1] if basis is None else basis @ state.weights[:-1]
                 result = None
                 if held is not None:
-                    logits = logits_of(held, state.weights[:-1], state.weights[-1])
+                    logits = logits_of(held, weight, state.weights[-1])
                     result = score(logits, problem.labels_of(problem.validation))
                 selection.offer(
                     {"penalty": penalty, "normalise": normalise},
                     result,
-                    partial(_head, transform, state.weights, problem.multi_label),
+                    partial(_head, transform, weight, state.weights[-1], problem.multi_label),
                     also=reached.facts(),
                 )
                 ticker.advance()
     return Fitted(selection.value, selection.chosen, selection.tried, _warnings(selection.tried))
 
 
-def beginning(rows: Rows, targets: Float[Tensor, "n c"], multi_label: bool) -> State:
+def coordinates(problem: Problem, rows: Rows) -> tuple[Tensor | None, Rows | Dense, Curvature]:
+    """Return a basis [d, r], the rows in it and their curvature; with fewer rows than features, r < d.
+
+    The minimum lies in the span of the rows, so nothing is lost; None stands for the basis of the features.
+    """
+    if len(rows) >= rows.dim:
+        return None, rows, Curvature(gram(problem, rows))
+    basis, values = principal(problem, rows)
+    return basis, Dense(rotate(rows, basis)), Curvature(values)
+
+
+def beginning(rows: Rows | Dense, targets: Float[Tensor, "n c"], multi_label: bool) -> State:
     """Return weights of zero with the intercepts that fit the class frequencies."""
     share = (targets.sum(0) + 0.5) / (len(targets) + 1)
     weights = torch.zeros(rows.dim + 1, targets.shape[1], device=targets.device)
@@ -182,53 +222,95 @@ def beginning(rows: Rows, targets: Float[Tensor, "n c"], multi_label: bool) -> S
     return State(weights, weights[-1].expand(len(targets), -1).clone())
 
 
-def minimise(objective: Objective, products: Tensor, state: State, threshold: float, limit: int) -> Convergence:
+def minimise(objective: Objective, curvature: Curvature, state: State, threshold: float, limit: int) -> Convergence:
     """Bring `state` to the minimum of the objective, in place.
 
     Args:
         objective: what to minimise.
-        products: [d, d], XᵀX / n.
+        curvature: of the features, for the preconditioner.
         state: the start, and the result.
         threshold: gradient norm at which to stop.
         limit: at most so many steps.
     """
-    precondition = preconditioner(objective, products, state.logits)
+    extrapolate(objective, state)
+    p = objective.probabilities(state.logits)
+    precondition = curvature.inverse(max(float((p * (1 - p)).mean()), 1e-8), objective.penalty)
     steps: list[tuple[Tensor, Tensor, Tensor]] = []
-    gradient = objective.gradient(state.weights, state.logits)
-    iterations = 0
+    gradient, iterations = objective.gradient(state.weights, p), 0
     while (norm := float(gradient.norm())) > threshold and iterations < limit:
         direction = descent(gradient, steps, precondition)
         slope = float((gradient * direction).sum(dtype=wide(gradient.device)))
         if not slope < 0:  # rounding has used up what the steps remembered: begin them again
             if not steps:
                 break
-            steps.clear()
+            steps = []
             continue
         change = logits_of(objective.rows, direction[:-1], direction[-1])
-        step = objective.line_search(state, change, direction, slope)
-        state.weights = torch.add(state.weights, direction, alpha=step)
-        state.logits.add_(change, alpha=step)
-        following = objective.gradient(state.weights, state.logits)
-        move, turn = step * direction, following - gradient
+        step, p = objective.line(state, direction, change).search(slope)
+        move = step * direction
+        state.weights = state.weights + move
+        state.logits = torch.add(state.logits, change, alpha=step)
+        following = objective.gradient(state.weights, p)
+        turn = following - gradient
         if float(product := (move * turn).sum()) > 0:
             steps = [*steps[1 - MEMORY :], (move, turn, product)]
         gradient, iterations = following, iterations + 1
     return Convergence(iterations, norm, threshold)
 
 
-def preconditioner(objective: Objective, products: Tensor, logits: Tensor) -> tuple[Tensor, float]:
-    """Return ((c XᵀX/n + penalty I)⁻¹, 1/c) with c the mean curvature of the loss, a class."""
-    p = objective.probabilities(logits)
-    curvature = max(float((p * (1 - p)).mean()), 1e-8)
-    matrix = products * curvature
-    matrix.diagonal().add_(objective.penalty)
-    return torch.cholesky_inverse(torch.linalg.cholesky(matrix)), 1 / curvature
+def extrapolate(objective: Objective, state: State) -> None:
+    """Move along the line through the last two minima to its lowest point, and remember the last minimum."""
+    earlier, state.earlier = state.earlier, (state.weights, state.logits)
+    if earlier is None:
+        return
+    direction, change = state.weights - earlier[0], state.logits - earlier[1]
+    step, _ = objective.line(state, direction, change).search()
+    state.weights = torch.add(state.weights, direction, alpha=step)
+    state.logits = torch.add(state.logits, change, alpha=step)
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """XᵀX / n of the rows: the matrix, or its diagonal where the rows are principal coordinates.
+
+    Args:
+        products: [d, d] or [d].
+    """
+
+    products: Tensor
+
+    def inverse(self, scale: float, penalty: float) -> Preconditioner:
+        """Return (scale XᵀX/n + penalty I)⁻¹ for the weights, and 1 / scale for the intercepts."""
+        if self.products.dim() == 1:
+            return Preconditioner(1 / (self.products * scale + penalty), 1 / scale)
+        matrix = self.products * scale
+        matrix.diagonal().add_(penalty)
+        return Preconditioner(torch.cholesky_inverse(torch.linalg.cholesky(matrix)), 1 / scale)
+
+
+@dataclass(frozen=True)
+class Preconditioner:
+    """An approximate inverse of the Hessian.
+
+    Args:
+        weights: [d, d] or [d], the same for each class.
+        intercepts: a factor.
+    """
+
+    weights: Tensor
+    intercepts: float
+
+    def __call__(self, gradient: Float[Tensor, "d1 c"]) -> Float[Tensor, "d1 c"]:
+        """Return the product with the gradient."""
+        body = gradient[:-1]
+        product = self.weights[:, None] * body if self.weights.dim() == 1 else self.weights @ body
+        return torch.cat([product, self.intercepts * gradient[-1:]])
 
 
 def descent(
     gradient: Float[Tensor, "d1 c"],
     steps: list[tuple[Tensor, Tensor, Tensor]],
-    precondition: tuple[Tensor, float],
+    precondition: Preconditioner,
 ) -> Float[Tensor, "d1 c"]:
     """Return the L-BFGS direction (two-loop recursion, Nocedal 1980) in the preconditioner's metric."""
     rest, shares = gradient.clone(), []
@@ -236,15 +318,14 @@ def descent(
         share = (move * rest).sum() / product
         rest -= share * turn
         shares.append(share)
-    inverse, intercept = precondition
-    out = torch.cat([inverse @ rest[:-1], intercept * rest[-1:]])
+    out = precondition(rest)
     for (move, turn, product), share in zip(steps, reversed(shares), strict=True):
         out += (share - (turn * out).sum() / product) * move
     return -out
 
 
-def _head(transform: Transform, weights: Tensor, multi_label: bool) -> LinearHead:
-    return transform.linear_head(weights[:-1].T, weights[-1], multi_label=multi_label)
+def _head(transform: Transform, weight: Tensor, bias: Tensor, multi_label: bool) -> LinearHead:
+    return transform.linear_head(weight.T, bias, multi_label=multi_label)
 
 
 def _warnings(tried: list[dict[str, Any]]) -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.errors import SpecError, unknown_name
-from headstart.transfer.rows import IntArray, Rows, Transform, Workspace
+from headstart.transfer.rows import Dense, IntArray, Rows, Transform, Workspace
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
@@ -123,7 +123,7 @@ def numbers(kind: str, name: str, value: Any, *, above: float = 0.0, equal: bool
     return list(dict.fromkeys(float(each) for each in values))
 
 
-def logits_of(rows: Rows, weight: Tensor, bias: Tensor) -> Tensor:
+def logits_of(rows: Rows | Dense, weight: Tensor, bias: Tensor) -> Tensor:
     """Return [n, C] logits of prepared rows; weight is [d, C], bias [C]."""
     out = torch.empty(len(rows), weight.shape[1], device=weight.device)
     for place, block in rows.blocks():

@@ -153,6 +153,31 @@ class Rows:
         return block.half().float() if self.half else block
 
 
+@dataclass(frozen=True)
+class Dense:
+    """Rows that were computed rather than read, with the manners of `Rows`.
+
+    Args:
+        values: [n, d].
+    """
+
+    values: Tensor
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def dim(self) -> int:
+        """The number of columns."""
+        return self.values.shape[1]
+
+    def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, Tensor]]:
+        """Yield (place, rows [m, d]) in order."""
+        for start in range(0, len(self.values), size):
+            place = slice(start, min(start + size, len(self.values)))
+            yield place, self.values[place]
+
+
 def read(features: FloatArray, rows: IntArray, device: torch.device) -> Float[Tensor, "n d"]:
     """Return the named raw rows as float32 on the device."""
     taken = np.take(features, rows, axis=0)
