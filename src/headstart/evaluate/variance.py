@@ -3,9 +3,10 @@
 The score of seed s on image i is a mean, plus an effect of the seed, plus an effect of the image, plus a
 rest. Seeds and images are both samples: another training and other photographs would give another mean.
 Their variances are told apart as for several readers who judge the same cases (Obuchowski & Rockette
-1995). What three seeds say about the spread of seeds is itself uncertain, so the seeds' part of the error
-is spread as Student's t and the images' part as a normal, and the two are added (Behrens & Fisher).
-`docs/statistics.md` says why not the plain bootstrap.
+1995). What three seeds say about the spread of seeds is itself uncertain. Two classic answers are known:
+Satterthwaite's degrees of freedom, whose intervals come out a little short, and Behrens and Fisher's sum of
+a t and a normal, whose intervals come out a little long. The probability used here is the mean of the two;
+`docs/statistics.md` has the simulations, and why not the plain bootstrap.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ class Spread:
         seed_variance: of the mean, that the choice of seeds adds; 0 with one seed, where it cannot be known.
         seed_freedom: degrees of freedom behind it; 0 with one seed.
         image_variance: of the mean, that the choice of images adds.
+        image_freedom: degrees of freedom behind it.
     """
 
     mean: float
     seed_variance: float
     seed_freedom: float | int
     image_variance: float
+    image_freedom: int
 
     @property
     def error(self) -> float:
@@ -49,6 +52,13 @@ class Spread:
             return 1.0 if distance <= 0 else 0.0
         if self.seed_variance == 0:
             return float(2 * special.ndtr(-distance / self.error))
+        return 0.5 * (self._satterthwaite(distance) + self._behrens_fisher(distance))
+
+    def _satterthwaite(self, distance: float) -> float:
+        doubt = self.seed_variance**2 / self.seed_freedom + self.image_variance**2 / max(1, self.image_freedom)
+        return float(2 * special.stdtr(self.error**4 / doubt, -distance / self.error))
+
+    def _behrens_fisher(self, distance: float) -> float:
         variance, weight = _seed_variances(self.seed_freedom)
         errors = np.sqrt(self.seed_variance * variance + self.image_variance)
         return float(weight @ (2 * special.ndtr(-distance / errors)))
@@ -77,12 +87,12 @@ def spread_of(scores: Float[np.ndarray, "s n"], images: Int[np.ndarray, "s n"] |
     seeds, n = scores.shape
     means = scores.mean(axis=1)
     if seeds == 1:
-        return Spread(float(means[0]), 0.0, 0, _variance_over_images(scores[0]))
+        return Spread(float(means[0]), 0.0, 0, _variance_over_images(scores[0]), n - 1)
     if images is None:
         image_part = _variance_over_images(scores.mean(axis=0)) - _rest(scores) / (seeds * n)
     else:
         image_part = _shared_covariance(scores - means[:, None], images)
-    return Spread(float(means.mean()), float(means.var(ddof=1)) / seeds, seeds - 1, max(0.0, image_part))
+    return Spread(float(means.mean()), float(means.var(ddof=1)) / seeds, seeds - 1, max(0.0, image_part), n - 1)
 
 
 def spread_of_difference(a: Float[np.ndarray, "s n"], b: Float[np.ndarray, "t n"]) -> Spread:
@@ -101,6 +111,7 @@ def spread_of_difference(a: Float[np.ndarray, "s n"], b: Float[np.ndarray, "t n"
         seed_variance,
         seed_variance**2 / doubt if doubt > 0 else 0,
         max(0.0, image_part),
+        n - 1,
     )
 
 
