@@ -13,16 +13,21 @@ from PIL import Image
 Draw = Callable[..., Path]
 
 
-def pixels(seed: int, size: tuple[int, int] = (12, 10)) -> np.ndarray:
+def pixels(seed: int, size: tuple[int, int]) -> np.ndarray:
     """Return noise uint8 [height, width, 3]; `size` is (width, height)."""
     return np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
 
 
-def encoded(seed: int, size: tuple[int, int] = (12, 10), format: str = "PNG") -> bytes:
-    """Return an encoded noise image."""
-    file = io.BytesIO()
-    Image.fromarray(pixels(seed, size)).save(file, format)
-    return file.getvalue()
+@pytest.fixture
+def encoded() -> Callable[[int], bytes]:
+    """Return encoded(seed): the bytes of a noise image."""
+
+    def encode(seed: int) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(pixels(seed, (12, 10))).save(file, "PNG")
+        return file.getvalue()
+
+    return encode
 
 
 @pytest.fixture

@@ -106,9 +106,7 @@ def test_a_palette_and_its_transparent_colour() -> None:
 def test_a_transparent_colour_of_an_rgb_image_lies_on_white() -> None:
     image = Image.new("RGB", (2, 1), (1, 2, 3))
     image.putpixel((1, 0), (9, 9, 9))
-    np.testing.assert_array_equal(
-        decode(save(image, transparency=(1, 2, 3))), [[[255, 255, 255], [9, 9, 9]]]
-    )
+    np.testing.assert_array_equal(decode(save(image, transparency=(1, 2, 3))), [[[255, 255, 255], [9, 9, 9]]])
 
 
 def test_grayscale_and_one_bit_become_three_equal_channels() -> None:
@@ -119,7 +117,13 @@ def test_grayscale_and_one_bit_become_three_equal_channels() -> None:
 def test_of_an_animation_the_first_frame_is_taken() -> None:
     frames = [Image.new("RGB", (3, 3), colour) for colour in ("red", "blue", "green")]
     for format in ("GIF", "PNG", "WEBP"):
-        data = save(frames[0], format, save_all=True, append_images=frames[1:], **({"lossless": True} if format == "WEBP" else {}))
+        data = save(
+            frames[0],
+            format,
+            save_all=True,
+            append_images=frames[1:],
+            **({"lossless": True} if format == "WEBP" else {}),
+        )
         np.testing.assert_array_equal(decode(data)[0, 0], [255, 0, 0])
 
 
@@ -163,7 +167,7 @@ def test_a_file_on_disk_that_is_no_image_is_named(tmp_path: Path) -> None:
     path.write_bytes(save(noise(5, 4), "JPEG"))
     assert decode_file(path, View(4, 4)).shape == (4, 4, 3)
     path.write_text("text")
-    with pytest.raises(DataError, match="写真.jpg: is no image"):
+    with pytest.raises(DataError, match=r"写真.jpg: is no image"):
         decode_file(path)
     with pytest.raises(DataError, match="cannot be read"):
         decode_file(tmp_path / "absent.jpg")

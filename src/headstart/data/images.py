@@ -110,11 +110,14 @@ def decode_images(
     key = content_key({"images": hashlib.blake2b(digests[rows].tobytes()).hexdigest(), "how": how})
     feed = _Feed(codes, on_chunk)
     job = _Job(dataset, view, rows, digests)
+    if store.has(KIND, key) and not _is_whole(store, key):
+        store.remove(KIND, key)
     busy = f"{dataset.name}: another process is decoding these images"
     with store.building(KIND, key, wait_message=busy) as entry:
         if entry is not None:
             _fill(entry.path, job, workers or worker_count(), feed)
-            entry.manifest.update(images=len(rows), view=asdict(view), bad=_bad(entry.path))
+            size = (entry.path / "pixels.u8").stat().st_size
+            entry.manifest.update(images=len(rows), bytes=size, view=asdict(view), bad=_bad(entry.path))
             (entry.path / _Journal.NAME).unlink()
     folder = store.path(KIND, key)
     faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
@@ -284,6 +287,12 @@ class _Journal:
         self.images += images
         self.bytes += size
         self.shapes.extend((shape[0], shape[1]) for shape in shapes)
+
+
+def _is_whole(store: Store, key: str) -> bool:
+    """Say whether the pixels are all there; someone may have cut or deleted the file."""
+    pixels = store.path(KIND, key) / "pixels.u8"
+    return pixels.is_file() and pixels.stat().st_size == store.manifest(KIND, key)["bytes"]
 
 
 def _bad(folder: Path) -> dict[str, str]:

@@ -67,11 +67,17 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     Raises:
         DataError: no image, or no class folder.
     """
-    files = sorted(path for path in paths if not _debris(path))
-    images = [path for path in files if is_image_name(path)]
-    others = [Skip(path, "is no image by its name") for path in files if not is_image_name(path)]
+    images: list[str] = []
+    others: list[Skip] = []
+    for path in sorted(path for path in paths if not _debris(path)):
+        if not _is_text(path):
+            others.append(Skip(_as_text(path), "has a name that is no valid UTF-8; rename it"))
+        elif not is_image_name(path):
+            others.append(Skip(path, "is no image by its name"))
+        else:
+            images.append(path)
     if not images:
-        found = f"{len(files)} files, none of them an image by its name" if files else "no file"
+        found = f"{len(others)} files, none of them an image by its name" if others else "no file"
         raise DataError(f"{name}: there is no image here ({found}); expected class folders")
     prefix = _common_top(images)
     parts = [PurePosixPath(path[len(prefix) :]).parts for path in images]
@@ -132,6 +138,14 @@ def with_note(dataset: Dataset, key: str, text: str) -> Dataset:
 def is_image_name(path: str) -> bool:
     """Say whether a file's name ends as an image's does."""
     return PurePosixPath(path).suffix.lower() in SUFFIXES
+
+
+def _is_text(path: str) -> bool:
+    return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
+
+
+def _as_text(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _debris(path: str) -> bool:

@@ -1,0 +1,178 @@
+"""Are two images one photograph? Mirrored, cut out or saved again, their details must lie on one another.
+
+First roughly on 32 × 32 pixels, for many pairs at once: is one image, shrunk, found somewhere in the other?
+Then, for the few that pass, on larger copies and on details only (a blurred copy is taken away first), so
+that two different aeroplanes on the same pale sky do not pass. Both scores are normalised
+cross-correlations (Lewis 1995), 1 for equal pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, ndimage
+
+from headstart.data.audit_look import SIDE
+from headstart.data.dataset import IntArray
+
+Floats = npt.NDArray[np.float32]
+Grey = npt.NDArray[np.uint8]
+
+SHORT = 72  # shorter side of the larger copies
+_SIZES = (18, 20, 22, 24, 26, 28, 30)  # of a cut-out shrunk into 32 × 32
+_SHAPES = [(h, w) for h in _SIZES for w in _SIZES if abs(h - w) <= 2]
+_BLOCK = 256
+_CONTRAST = 2.0  # grey levels: flatter windows tell nothing
+_BLUR = 3.0  # pixels of the larger copies
+_STEPS = (0.05, 0.025, 0.0125)  # by which the size of a cut-out is varied, in turn
+_AROUND = [(up, across) for up in (-1, 0, 1) for across in (-1, 0, 1) if up or across]
+_HOPELESS = 0.4  # not worth a closer look
+
+
+@dataclass(frozen=True)
+class Rough:
+    """For each pair: the score, the size (h, w of 32) at which b lies in a, or a in b where `inward` is False."""
+
+    score: Floats
+    height: IntArray
+    width: IntArray
+    inward: npt.NDArray[np.bool_]
+
+
+def rough_match(a: Grey, b: Grey) -> Rough:
+    """Look for each small grey image of b [m, 32, 32] within that of a, and the other way round."""
+    parts = [_rough_block(a[k : k + _BLOCK], b[k : k + _BLOCK]) for k in range(0, len(a), _BLOCK)]
+    if not parts:
+        none = np.zeros(0, dtype=np.int64)
+        return Rough(np.zeros(0, dtype=np.float32), none, none, none.astype(bool))
+    return Rough(
+        np.concatenate([part.score for part in parts]),
+        np.concatenate([part.height for part in parts]),
+        np.concatenate([part.width for part in parts]),
+        np.concatenate([part.inward for part in parts]),
+    )
+
+
+def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
+    """Return how well the details of b lie on those of a part of a that is height × width 32nds of it.
+
+    Args:
+        a, b: whole grey images, shorter side 72.
+        height, width: 32, 32 where b shows all of a.
+    """
+    if height == width == SIDE:
+        return _correlation(_details(a), _details(_resized(b, a.shape[0], a.shape[1])))
+    inside = _details(a)
+    shape = (height * a.shape[0] / SIDE, width * a.shape[1] / SIDE)
+    best = _at_size(inside, b, shape)
+    for step in _STEPS:
+        around = [(shape[0] * (1 + up * step), shape[1] * (1 + across * step)) for up, across in _AROUND]
+        scores = [_at_size(inside, b, each) for each in around]
+        if max(scores) > best:
+            best = max(scores)
+            shape = around[scores.index(best)]
+        if best < _HOPELESS:
+            break
+    return best
+
+
+def _at_size(inside: Floats, b: Grey, shape: tuple[float, float]) -> float:
+    h, w = round(shape[0]), round(shape[1])
+    if not (8 <= h <= inside.shape[0] and 8 <= w <= inside.shape[1]):
+        return -1.0
+    return _best_place(inside, _details(_resized(b, h, w)))
+
+
+def _rough_block(a: Grey, b: Grey) -> Rough:
+    x, y = a.astype(np.float32), b.astype(np.float32)
+    (into, shape_in), (out, shape_out) = _found_within(x, y), _found_within(y, x)
+    whole = _whole(x, y)
+    inward = into >= out
+    shapes = np.array([*_SHAPES, (SIDE, SIDE)], dtype=np.int64)
+    shape = np.where(inward, shape_in, shape_out)
+    score = np.maximum(into, out)
+    shape[whole >= score] = len(_SHAPES)
+    return Rough(np.maximum(score, whole), shapes[shape, 0], shapes[shape, 1], inward | (whole >= score))
+
+
+def _whole(a: Floats, b: Floats) -> Floats:
+    x, y = (v - v.mean(axis=(1, 2), keepdims=True) for v in (a, b))
+    scale = np.sqrt((x**2).sum(axis=(1, 2)) * (y**2).sum(axis=(1, 2)))
+    score: Floats = (x * y).sum(axis=(1, 2)) / np.maximum(scale, (_CONTRAST * SIDE) ** 2)
+    return score
+
+
+def _found_within(a: Floats, b: Floats) -> tuple[Floats, IntArray]:
+    """Return the best score of b, shrunk to each of the shapes, at any place in a; and which shape."""
+    a = a - a.mean(axis=(1, 2), keepdims=True)
+    waves = fft.rfft2(a)
+    sums, squares = _integral(a), _integral(a**2)
+    best, which = np.full(len(a), -1.0, dtype=np.float32), np.zeros(len(a), dtype=np.int64)
+    for place, (h, w) in enumerate(_SHAPES):
+        part = _shrink(h) @ b @ _shrink(w).T
+        part -= part.mean(axis=(1, 2), keepdims=True)
+        padded = np.zeros_like(a)
+        padded[:, :h, :w] = part
+        met = fft.irfft2(waves * np.conj(fft.rfft2(padded)), (SIDE, SIDE))[:, : SIDE - h + 1, : SIDE - w + 1]
+        least = h * w * _CONTRAST**2
+        spread = np.maximum(_windows(squares, h, w) - _windows(sums, h, w) ** 2 / (h * w), least)
+        own = np.maximum((part**2).sum(axis=(1, 2)), least)
+        score = (met / np.sqrt(spread * own[:, None, None])).reshape(len(a), -1).max(axis=1)
+        which[score > best] = place
+        best = np.maximum(best, score).astype(np.float32)
+    return best, which
+
+
+def _integral(values: Floats) -> npt.NDArray[np.float64]:
+    total = np.zeros((len(values), values.shape[1] + 1, values.shape[2] + 1))
+    total[:, 1:, 1:] = values.astype(np.float64).cumsum(axis=1).cumsum(axis=2)
+    return total
+
+
+def _windows(integral: npt.NDArray[np.float64], h: int, w: int) -> npt.NDArray[np.float64]:
+    return integral[:, h:, w:] - integral[:, :-h, w:] - integral[:, h:, :-w] + integral[:, :-h, :-w]
+
+
+@lru_cache(maxsize=512)
+def _shrink(to: int, size: int = SIDE) -> Floats:
+    """Return the matrix [to, size] that averages (or, upwards, interpolates) along one axis."""
+    edges = np.arange(to + 1) * size / to
+    low, high = edges[:-1, None], edges[1:, None]
+    if to > size:
+        centre = np.clip((low + high) / 2, 0.5, size - 0.5)
+        weight = np.maximum(0.0, 1.0 - np.abs(centre - np.arange(size) - 0.5))
+    else:
+        weight = np.clip(np.minimum(high, np.arange(size) + 1) - np.maximum(low, np.arange(size)), 0, None)
+    matrix: Floats = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+    return matrix
+
+
+def _resized(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
+    resized: Floats = _shrink(height, image.shape[0]) @ image.astype(np.float32) @ _shrink(width, image.shape[1]).T
+    return resized
+
+
+def _details(image: npt.NDArray[np.generic]) -> Floats:
+    values = image.astype(np.float32)
+    details: Floats = values - ndimage.gaussian_filter(values, _BLUR, mode="nearest")
+    return details
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    x, y = a - a.mean(), b - b.mean()
+    least = a.size * 1.0
+    return float((x * y).sum() / np.sqrt(max(float((x**2).sum()), least) * max(float((y**2).sum()), least)))
+
+
+def _best_place(a: Floats, part: Floats) -> float:
+    h, w = part.shape
+    part = part - part.mean()
+    met = fft.irfft2(fft.rfft2(a) * np.conj(fft.rfft2(part, a.shape)), a.shape)[
+        : a.shape[0] - h + 1, : a.shape[1] - w + 1
+    ]
+    spread = _windows(_integral(a[None] ** 2), h, w)[0] - _windows(_integral(a[None]), h, w)[0] ** 2 / (h * w)
+    least = h * w * 1.0
+    return float((met / np.sqrt(np.maximum(spread, least) * max(float((part**2).sum()), least))).max())

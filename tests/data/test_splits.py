@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart.data.dataset import Dataset, Split
+from headstart.data.readers import ArrayReader
+from headstart.data.splits import kfold, make_split, strata_of, subsample
+from headstart.errors import DataError
+
+
+def dataset(labels: Any, split: Any = None, groups: Any = None, names: tuple[str, ...] | None = None) -> Dataset:
+    labels = np.asarray(labels)
+    count = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+    return Dataset(
+        "toy",
+        ArrayReader(np.zeros((len(labels), 1, 1, 3), dtype=np.uint8)),
+        labels,
+        names or tuple(f"c{index}" for index in range(count)),
+        given_split=None if split is None else np.asarray(split, dtype="U10"),
+        groups=None if groups is None else np.asarray(groups, dtype=np.str_),
+    )
+
+
+def rows_of(split: Split) -> np.ndarray:
+    return np.concatenate([split.train, split.validation, split.test])
+
+
+LABELS = np.repeat([0, 1, 2], [100, 50, 10])
+
+
+def test_parts_are_disjoint_sorted_and_cover_everything() -> None:
+    split = make_split(dataset(LABELS))
+    np.testing.assert_array_equal(np.sort(rows_of(split)), np.arange(160))
+    for part in (split.train, split.validation, split.test):
+        assert part.dtype == np.int64 and (np.diff(part) > 0).all()
+
+
+def test_each_part_has_each_class_in_proportion() -> None:
+    data = dataset(LABELS)
+    split = make_split(data, validation=0.25, test=0.2)
+    assert data.counts(split.test).tolist() == [20, 10, 2]
+    assert data.counts(split.validation).tolist() == [20, 10, 2]
+    assert data.counts(split.train).tolist() == [60, 30, 6]
+
+
+def test_shares_are_exact_in_total_however_small_the_classes() -> None:
+    data = dataset(np.repeat(np.arange(40), 3))
+    split = make_split(data, validation=0.0, test=0.25)
+    assert len(split.test) == 30 and len(split.validation) == 0
+    assert data.counts(split.train).min() >= 2
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    data = dataset(LABELS)
+    first, again, other = (make_split(data, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.train, again.train)
+    assert (first.validation != other.validation).any()
+
+
+def test_the_test_part_depends_on_the_test_seed_only() -> None:
+    data = dataset(LABELS)
+    first, second = make_split(data, seed=1, validation=0.1), make_split(data, seed=9, validation=0.3)
+    np.testing.assert_array_equal(first.test, second.test)
+    assert (make_split(data, test_seed=1).test != first.test).any()
+
+
+def test_a_given_test_part_is_kept_and_validation_drawn_from_train() -> None:
+    given = np.where(np.arange(160) % 4 == 0, "test", "train")
+    data = dataset(LABELS, given)
+    split = make_split(data, validation=0.5)
+    np.testing.assert_array_equal(split.test, np.flatnonzero(given == "test"))
+    assert len(split.validation) == 60 and len(split.train) == 60
+    assert split.rule == "given; stratified; validation 50% of the rest (seed 0)"
+
+
+def test_a_given_validation_part_is_kept() -> None:
+    given = np.array(["train", "validation", "test", "train"] * 40)
+    split = make_split(dataset(LABELS, given))
+    np.testing.assert_array_equal(split.validation, np.flatnonzero(given == "validation"))
+    np.testing.assert_array_equal(split.test, np.flatnonzero(given == "test"))
+
+
+def test_a_given_split_without_a_test_part_gets_one() -> None:
+    given = np.array(["train"] * 120 + ["validation"] * 40)
+    split = make_split(dataset(np.arange(160) % 3, given), test=0.25)
+    assert len(split.validation) == 40 and len(split.test) == 30
+    assert set(split.test) <= set(range(120))
+
+
+def test_the_given_split_can_be_left_aside() -> None:
+    given = np.array(["train", "test"] * 80)
+    split = make_split(dataset(LABELS, given), given=False)
+    assert len(split.test) == 32
+
+
+def test_a_class_with_one_image_stays_in_train_and_is_named() -> None:
+    data = dataset([0] * 10 + [1] * 10 + [2], names=("ash", "beech", "yew"))
+    split = make_split(data)
+    assert 20 in split.train
+    assert "1 of 3 classes have no test image: 'yew'" in split.notes
+
+
+def test_no_group_stands_on_two_sides_and_the_share_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 120, 2000)
+    labels = groups % 4
+    data = dataset(labels, groups=groups)
+    split = make_split(data)
+    sides = [set(groups[part]) for part in (split.train, split.validation, split.test)]
+    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    assert 0.15 < len(split.test) / 2000 < 0.25
+    assert (data.counts(split.test) / data.counts() > 0.1).all()
+    assert "by group" in split.rule
+
+
+def test_a_group_on_two_sides_of_a_given_split_is_refused() -> None:
+    with pytest.raises(DataError, match="group 'p1' stands on two sides"):
+        make_split(dataset([0, 1, 0, 1], ["train", "train", "test", "test"], ["p0", "p1", "p1", "p2"]))
+
+
+def test_folds_partition_the_rows_and_are_stratified() -> None:
+    data = dataset(LABELS)
+    splits = [make_split(data, folds=5, fold=fold) for fold in range(5)]
+    np.testing.assert_array_equal(np.sort(np.concatenate([each.test for each in splits])), np.arange(160))
+    for each in splits:
+        assert data.counts(each.test).tolist() == [20, 10, 2]
+
+
+def test_with_a_given_test_part_the_fold_is_the_validation_part() -> None:
+    given = np.where(np.arange(160) % 4 == 0, "test", "train")
+    data = dataset(LABELS, given)
+    splits = [make_split(data, folds=3, fold=fold) for fold in range(3)]
+    parts = np.concatenate([each.validation for each in splits])
+    np.testing.assert_array_equal(np.sort(parts), np.flatnonzero(given == "train"))
+    for each in splits:
+        np.testing.assert_array_equal(each.test, np.flatnonzero(given == "test"))
+
+
+def test_folds_keep_groups_whole_and_balanced() -> None:
+    groups = np.repeat(np.arange(60), 5)
+    labels = groups % 3
+    fold = kfold(labels, 4, groups=groups)
+    assert all(len(set(fold[groups == group])) == 1 for group in range(60))
+    for each in range(4):
+        assert np.bincount(labels[fold == each]).tolist() == [25, 25, 25]
+
+
+def test_several_labels_are_stratified_by_the_rarest() -> None:
+    labels = np.zeros((100, 3), dtype=bool)
+    labels[:, 0] = True
+    labels[:40, 1] = True
+    labels[:10, 2] = True
+    assert np.bincount(strata_of(labels)).tolist() == [60, 30, 10]
+    data = dataset(labels)
+    split = make_split(data, test=0.2, validation=0)
+    assert data.counts(split.test).tolist() == [20, 8, 2]
+
+
+def test_subsets_of_train_are_nested_over_fractions_and_shots() -> None:
+    data = dataset(LABELS)
+    split = make_split(data)
+    shots = {k: subsample(split, data, shots=k, seed=3) for k in (1, 2, 5)}
+    parts = {f: subsample(split, data, fraction=f, seed=3) for f in (0.1, 0.5, 0.75, 1.0)}
+    assert set(shots[1].train) < set(shots[2].train) < set(shots[5].train)
+    assert set(parts[0.1].train) < set(parts[0.5].train) < set(parts[0.75].train) < set(parts[1.0].train)
+    assert set(shots[1].train) < set(parts[0.1].train)  # one of each class at the least
+    assert set(shots[2].train) < set(parts[0.5].train)  # half of the smallest class are three
+    np.testing.assert_array_equal(parts[1.0].train, split.train)
+    np.testing.assert_array_equal(shots[1].test, split.test)
+
+
+def test_shots_take_so_many_of_each_class() -> None:
+    data = dataset(LABELS)
+    split = make_split(data)
+    for k in (1, 3, 6):
+        assert data.counts(subsample(split, data.labels, shots=k).train).tolist() == [k, k, k]
+
+
+def test_a_fraction_keeps_the_proportions_and_at_least_one_image_a_class() -> None:
+    data = dataset(LABELS)
+    split = make_split(data, test=0, validation=0)
+    assert data.counts(subsample(split, data, fraction=0.1).train).tolist() == [10, 5, 1]
+    assert data.counts(subsample(split, data, fraction=0.01).train).tolist() == [1, 1, 1]
+
+
+def test_another_seed_takes_other_images() -> None:
+    data = dataset(LABELS)
+    split = make_split(data)
+    one, two = (subsample(split, data, shots=5, seed=seed) for seed in (0, 1))
+    assert set(one.train) != set(two.train)
+    assert "5 shots (seed 1)" in two.rule
+
+
+def test_a_class_short_of_images_is_named_with_its_numbers() -> None:
+    data = dataset([0] * 9 + [1] * 3, names=("ash", "yew"))
+    split = make_split(data, test=0, validation=0)
+    with pytest.raises(DataError, match="class 'yew' has 3 training images, too few for 5 shots"):
+        subsample(split, data, shots=5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"validation": 1.0}, r"validation share lies in \[0, 1\)"),
+        ({"test": -0.1}, r"test share lies in \[0, 1\)"),
+        ({"folds": 5}, "folds need both"),
+        ({"folds": 5, "fold": 5}, "fold 5 is none of 0 … 4"),
+        ({"folds": 999, "fold": 0}, "999 folds cannot be made of 160 images"),
+    ],
+)
+def test_shares_and_folds_that_cannot_be(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        make_split(dataset(LABELS), **options)
+
+
+def test_a_subset_needs_either_a_fraction_or_shots() -> None:
+    data = dataset(LABELS)
+    split = make_split(data)
+    for options in ({}, {"fraction": 0.5, "shots": 5}, {"fraction": 0.0}, {"shots": 0}):
+        with pytest.raises(DataError):
+            subsample(split, data, **options)  # type: ignore[arg-type]
+
+
+def test_a_split_with_everything_in_test_has_no_training_image() -> None:
+    with pytest.raises(DataError, match="no image is left for training"):
+        make_split(dataset([0, 1], ["test", "test"]))
+
+
+def test_rows_that_would_not_decode_leave_the_split() -> None:
+    split = make_split(dataset(LABELS))
+    gone = {int(split.train[0]): "is cut short", int(split.test[3]): "is cut short"}
+    less = split.without(gone)
+    assert len(less.train) == len(split.train) - 1 and len(less.test) == len(split.test) - 1
+    assert not set(gone) & set(rows_of(less))
+    assert split.without({}) is split
+
+
+def test_a_million_rows_are_split_in_seconds() -> None:
+    import time
+
+    labels = np.random.default_rng(0).integers(0, 100, 1_000_000)
+    started = time.perf_counter()
+    split = make_split(dataset(labels))
+    subsample(split, labels, fraction=0.1)
+    assert time.perf_counter() - started < 10
+    assert len(split.test) == 200_000
