@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +69,8 @@ def rotation(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
 
     def turn(image: Tensor, i: int) -> Tensor:
         fill = image.float().mean(dim=(1, 2)).round().tolist()
-        return F.rotate(image, float(angles[i]), interpolation=InterpolationMode.BILINEAR, fill=fill)
+        turned: Tensor = F.rotate(image, float(angles[i]), interpolation=InterpolationMode.BILINEAR, fill=fill)
+        return turned
 
     return _each(pixels, turn)
 
@@ -84,7 +84,9 @@ def colour(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
             if options[name] > 0:
                 change = _ADJUST[name]
                 image = change(image, max(0.0, 1 + float(shifts[i, column]) * options[name]))
-        return F.adjust_hue(image, float(shifts[i, 3]) * options["hue"]) if options["hue"] > 0 else image
+        if options["hue"] > 0:
+            image = F.adjust_hue(image, float(shifts[i, 3]) * options["hue"])
+        return image
 
     return _each(pixels, jitter)
 
@@ -102,8 +104,8 @@ def trivialaugment(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
 
 
 def random_erasing(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
-    """Paint a rectangle (2 % to a third of the area) in the image's mean colour, with probability `p` (Zhong et al. 2020)."""
-    n, height, width, _ = pixels.shape
+    """Paint a rectangle (2 % to a third of the area) in the mean colour, with probability `p` (Zhong et al. 2020)."""
+    _, height, width, _ = pixels.shape
     u = draws.uniform("random_erasing", 5)
     out = pixels.copy()
     for i in np.flatnonzero(u[:, 0] < options["p"]):
@@ -144,18 +146,6 @@ _ADJUST: dict[str, Callable[[Tensor, float], Tensor]] = {
     "contrast": F.adjust_contrast,
     "saturation": F.adjust_saturation,
 }
-
-
-class PixelSource(Protocol):
-    """Decoded images, all of one size when they come as a batch."""
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        ...
-
-    def __getitem__(self, row: int) -> Pixels:
-        """Return one image, uint8 [h, w, 3]."""
-        ...
 
 
 @dataclass(frozen=True)

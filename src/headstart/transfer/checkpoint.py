@@ -25,7 +25,7 @@ from headstart.transfer.learner import Learner
 EPOCH, MID, BEST, JOB = "epoch.ckpt", "mid.ckpt", "best.safetensors", "job.json"
 
 
-class Keeper(Checkpoint):
+class Keeper(Checkpoint):  # type: ignore[misc]
     """Writes the checkpoints.
 
     Args:
@@ -62,7 +62,7 @@ class Keeper(Checkpoint):
         self._last = time.monotonic()
 
 
-class Progress(pl.Callback):
+class Progress(pl.Callback):  # type: ignore[misc]
     """Counts training images.
 
     Args:

@@ -6,7 +6,7 @@ So augmentation gives the same pixels whatever the batch, the number of workers 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,7 @@ import numpy.typing as npt
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """Uniform numbers for some rows in one epoch.
 
     Args:

@@ -154,7 +154,7 @@ def finetune(job: TuneJob) -> TuneResult:
         class_weights=class_weights(job.recipe.class_weights, job.labels[job.train], job.classes),
         classes=job.classes,
         seed=job.seed,
-        steps=len(train),
+        batches=train,
         on_epoch=job.on_epoch,
     )
     _fit(job, learner, train, validation, device, resume)

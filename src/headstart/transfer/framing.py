@@ -33,4 +33,5 @@ def resized(image: Pixels, height: int, width: int) -> Pixels:
     if image.shape[:2] == (height, width):
         return image
     tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    return F.resize(tensor, [height, width], antialias=True).permute(1, 2, 0).numpy()
+    result: Pixels = F.resize(tensor, [height, width], antialias=True).permute(1, 2, 0).numpy()
+    return result

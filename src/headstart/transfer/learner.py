@@ -19,7 +19,7 @@ from headstart.transfer.draws import generator, number
 from headstart.transfer.ema import MovingAverage
 from headstart.transfer.feed import Inlet, Leg
 from headstart.transfer.learned import set_modes
-from headstart.transfer.loader import Batch
+from headstart.transfer.loader import Batch, Batches
 from headstart.transfer.losses import LOSSES, correct, total_weight
 from headstart.transfer.mixing import mix_batch
 from headstart.transfer.optimizers import Settings, build_optimizer
@@ -48,7 +48,7 @@ class Tally:
         return (self.loss / self.count, self.correct / self.count) if self.count else (None, None)
 
 
-class Learner(pl.LightningModule):
+class Learner(pl.LightningModule):  # type: ignore[misc]
     """Learns the tail of a network and its head.
 
     Args:
@@ -61,7 +61,7 @@ class Learner(pl.LightningModule):
         class_weights: [C] or None.
         classes: C.
         seed: of dropout, mixup and CutMix.
-        steps: batches an epoch.
+        batches: of training; the place in them is part of a checkpoint.
         on_epoch: called with each row of the history.
     """
 
@@ -77,13 +77,14 @@ class Learner(pl.LightningModule):
         class_weights: Tensor | None,
         classes: int,
         seed: int,
-        steps: int,
+        batches: Batches,
         on_epoch: Callable[[Row], None] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.resolved, self.groups, self.recipe, self.legs = resolved, groups, recipe, legs
-        self.preprocessing, self.classes, self.seed, self.steps = preprocessing, classes, seed, steps
+        self.preprocessing, self.classes, self.seed = preprocessing, classes, seed
+        self.batches, self.steps = batches, len(batches)
         self.on_epoch = on_epoch
         self.tail = resolved.backbone.cut(resolved.cut)[1]
         self.head = head
@@ -95,7 +96,7 @@ class Learner(pl.LightningModule):
         self.stopped = False
         self.micro = recipe.batch_size
         self.notes: list[str] = []
-        self.best: tuple[float, int] | None = None  # monitored value (higher is better), epoch from 1
+        self.best: tuple[tuple[float, float], int] | None = None  # score (higher is better), epoch from 1
         self.improved = False
         self._train, self._validation = Tally(), Tally()
         self._began, self._earlier = time.perf_counter(), 0.0
@@ -120,7 +121,8 @@ class Learner(pl.LightningModule):
                 inputs = inlet.prefix(inputs)
         if inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return self(inputs, self._leg.phase.cut)
+        logits: Tensor = self(inputs, self._leg.phase.cut)
+        return logits
 
     # one step
 
@@ -258,7 +260,7 @@ class Learner(pl.LightningModule):
         for leg in self.legs:
             for inlet in (leg.train, leg.validation):
                 if inlet.prefix is not None:
-                    inlet.prefix.to(self.device, memory_format=torch.channels_last).eval()
+                    inlet.prefix.to(self.device).to(memory_format=torch.channels_last).eval()
         if self.average is not None:
             self.average.to(self.device)
         self._enter(self.current_epoch)
@@ -294,18 +296,23 @@ class Learner(pl.LightningModule):
         self.history.append(row)
         self.improved = False
         self.plateau.observe(float(row["validation_loss"] or row["train_loss"] or 0.0))  # type: ignore[arg-type]
-        value = row[self.recipe.monitor]
-        if value is not None:
-            score = float(value) if self.recipe.monitor.endswith("accuracy") else -float(value)
-            if self.best is None or score > self.best[0]:
-                self.best, self.improved = (score, int(row["epoch"] or 0)), True
-            waited = int(row["epoch"] or 0) - self.best[1]
-            if self.recipe.early_stopping is not None and waited >= self.recipe.early_stopping:
-                self.trainer.should_stop = self.stopped = True
+        self._judge(row)
         for logger in self.loggers:
             logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=int(row["epoch"] or 0))
         if self.on_epoch is not None:
             self.on_epoch(row)
+
+    def _judge(self, row: Row) -> None:
+        """Note whether this epoch is the best so far (a tie goes to the other measure), and whether to stop."""
+        accuracy, loss, epoch = row["validation_accuracy"], row["validation_loss"], int(row["epoch"] or 0)
+        if accuracy is None or loss is None:
+            return
+        pair = (float(accuracy), -float(loss))
+        score = pair if self.recipe.monitor == "validation_accuracy" else pair[::-1]
+        if self.best is None or score > self.best[0]:
+            self.best, self.improved = (score, epoch), True
+        if self.recipe.early_stopping is not None and epoch - self.best[1] >= self.recipe.early_stopping:
+            self.trainer.should_stop = self.stopped = True
 
     def _row(self) -> Row:
         totals = [self._train, self._validation]
@@ -331,10 +338,11 @@ class Learner(pl.LightningModule):
         """Put in what is no parameter."""
         checkpoint["learner"] = {
             "history": self.history,
+            "place": self.batches.state_dict(),
             "micro": self.micro,
             "notes": self.notes,
             "stopped": self.stopped,
-            "best": list(self.best) if self.best else None,
+            "best": [*self.best[0], self.best[1]] if self.best else None,
             "train": [self._train.loss, self._train.correct, self._train.count],
             "seconds": self._earlier + time.perf_counter() - self._began,
             "plateau": self.plateau.state(),
@@ -344,9 +352,10 @@ class Learner(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what was put in."""
         kept = checkpoint["learner"]
+        self.batches.load_state_dict(kept["place"])
         self.history, self.micro, self.notes = list(kept["history"]), kept["micro"], list(kept["notes"])
         self.stopped = bool(kept["stopped"])
-        self.best = (kept["best"][0], kept["best"][1]) if kept["best"] else None
+        self.best = ((kept["best"][0], kept["best"][1]), kept["best"][2]) if kept["best"] else None
         self._train, self._earlier = Tally(*kept["train"]), kept["seconds"]
         self.plateau.restore(kept["plateau"])
         if self.average is not None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +19,13 @@ Fetch = Callable[[npt.NDArray[np.int64], int], Tensor]  # (rows, epoch) -> input
 AHEAD = 4  # batches prepared in advance when there are worker threads
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Inputs and labels of some rows; `step` is the batch's place in its epoch."""
 
     inputs: Tensor
     labels: Tensor
     epoch: int
     step: int
-
-    def to(self, device: Any, non_blocking: bool = True) -> Batch:
-        """Return the batch on a device."""
-        moved = (x.to(device, non_blocking=non_blocking) for x in (self.inputs, self.labels))
-        return Batch(*moved, self.epoch, self.step)
 
 
 @dataclass(frozen=True)

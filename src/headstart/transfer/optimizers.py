@@ -84,7 +84,8 @@ def _adam_update(parameter: Tensor, state: dict[str, Any], group: dict[str, Any]
     state["mean"].lerp_(gradient, 0.1)
     state["square"].lerp_(gradient.square(), 0.001)
     size = (state["square"] / (1 - 0.999**step)).sqrt_().add_(1e-8)
-    return state["mean"] / (1 - 0.9**step) / size  # type: ignore[no-any-return]
+    update: Tensor = state["mean"] / (1 - 0.9**step) / size
+    return update
 
 
 def orthogonalised(matrix: Float[Tensor, "m n"], steps: int = 5) -> Float[Tensor, "m n"]:

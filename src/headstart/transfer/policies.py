@@ -16,7 +16,7 @@ _BINS = 31
 
 
 def _affine(image: Tensor, *, shear: list[float] | None = None, translate: list[int] | None = None) -> Tensor:
-    return F.affine(
+    moved: Tensor = F.affine(
         image,
         angle=0.0,
         translate=translate or [0, 0],
@@ -25,6 +25,7 @@ def _affine(image: Tensor, *, shear: list[float] | None = None, translate: list[
         interpolation=InterpolationMode.NEAREST,
         center=[0, 0] if shear else None,
     )
+    return moved
 
 
 def _degrees(slope: float) -> float:

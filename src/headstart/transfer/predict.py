@@ -89,7 +89,7 @@ def predict_probabilities(
     """
     views = choose("test-time augmentation", tta, TTA)
     modes = [module.training for module in network.modules()]
-    network = network.eval().to(torch.device(device), memory_format=torch.channels_last)
+    network = network.eval().to(torch.device(device)).to(memory_format=torch.channels_last)
     parts = []
     try:
         with torch.inference_mode(), progress(title, len(rows)) as ticker:

@@ -137,7 +137,7 @@ def recipe_from(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe
     for key in values:
         if key not in known:
             raise SpecError(unknown_name("recipe key", key, known, limit=40))
-    changed = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    changed: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     try:
         return replace(base or Recipe(), **changed)
     except (TypeError, ValueError) as error:

@@ -65,7 +65,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Phase:
-    """From `start` on (an epoch, counted from 0) these stages are learned; `cut` is the last stage of the frozen prefix."""
+    """From epoch `start` (counted from 0) on these stages are learned; `cut` is where the frozen prefix ends."""
 
     start: int
     trainable: tuple[str, ...]
@@ -162,19 +162,19 @@ def check_size(backbone: Backbone, size: int) -> None:
         ModelError: images of `size` × `size` px do not fit; the message names the stage that fails.
     """
     modes = [module.training for module in backbone.modules()]
-    stage = INPUT
     backbone.eval()
     try:
         device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
         with torch.no_grad():
             images = torch.zeros(1, 3, size, size, device=device)
             for stage, module in backbone.stages.named_children():
-                images = module(images)
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise ModelError(
-            f"{backbone.name} cannot take {size} × {size} px images: stage {stage!r} fails ({_first_line(error)});"
-            " choose a larger input_size or truncate_at an earlier stage"
-        ) from error
+                try:
+                    images = module(images)
+                except (RuntimeError, ValueError, AssertionError) as error:
+                    raise ModelError(
+                        f"{backbone.name} cannot take {size} × {size} px images: stage {stage!r} fails"
+                        f" ({_first_line(error)}); choose a larger input_size or truncate_at an earlier stage"
+                    ) from error
     finally:
         for module, mode in zip(backbone.modules(), modes, strict=True):
             module.training = mode
