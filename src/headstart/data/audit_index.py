@@ -38,7 +38,10 @@ class Neighbours:
 def nearest_pairs(
     features: npt.NDArray[np.floating], limit: int, *, each: int = 4, seed: int = 0, ticker: Ticker | None = None
 ) -> Neighbours:
-    """Return the `limit` nearest pairs among the `each` nearest neighbours of every row.
+    """Return at most `limit` pairs among the `each` nearest neighbours of every row.
+
+    Half of them are the nearest of all, half those that stand out most from their own neighbourhoods:
+    where a class is dense, an odd copy is not lost among thousands of merely similar images.
 
     Args:
         features: [n, d], may be memory-mapped.
@@ -56,19 +59,27 @@ def nearest_pairs(
     short = _projected(features, middle, generator)
     pairs: list[IntArray] = []
     scores: list[Floats] = []
+    usual = np.full(n, -1.0, dtype=np.float32)  # how near the last of a row's neighbours is
     for rows in _files(short, generator):
         a, b, score = _inside(short, rows, each)
         pairs.append(np.minimum(a, b) * n + np.maximum(a, b))
         scores.append(score)
+        last = score.reshape(len(rows), -1).min(axis=1)
+        usual[rows] = np.maximum(usual[rows], last)
         if ticker is not None:
             ticker.advance(len(rows))
     code, first = np.unique(np.concatenate(pairs), return_index=True)
     rough = np.concatenate(scores)[first]
-    keep = np.argsort(-rough, kind="stable")[: 2 * limit]  # the projection errs a little: sort again in full
-    a, b = code[keep] // n, code[keep] % n
-    cosine = _cosines(features, middle, a, b)
-    order = np.argsort(-cosine, kind="stable")[:limit]
-    return Neighbours(a[order], b[order], cosine[order])
+    a, b = code // n, code % n
+    stands_out: Floats = rough - (usual[a] + usual[b]) / np.float32(2)
+    keep = np.union1d(_best(rough, limit // 2), _best(stands_out, limit - limit // 2))
+    cosine = _cosines(features, middle, a[keep], b[keep])
+    order = np.argsort(-cosine, kind="stable")
+    return Neighbours(a[keep][order], b[keep][order], cosine[order])
+
+
+def _best(score: Floats, count: int) -> IntArray:
+    return np.argsort(-score, kind="stable")[:count]
 
 
 def _middle(features: npt.NDArray[np.floating], generator: np.random.Generator) -> Floats:

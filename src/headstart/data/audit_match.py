@@ -17,6 +17,7 @@ from scipy import fft, ndimage
 
 from headstart.data.audit_look import SIDE
 from headstart.data.dataset import IntArray
+from headstart.progress import progress
 
 Floats = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]
@@ -42,9 +43,13 @@ class Rough:
     inward: npt.NDArray[np.bool_]
 
 
-def rough_match(a: Grey, b: Grey) -> Rough:
-    """Look for each small grey image of b [m, 32, 32] within that of a, and the other way round."""
-    parts = [_rough_block(a[k : k + _BLOCK], b[k : k + _BLOCK]) for k in range(0, len(a), _BLOCK)]
+def rough_match(grey: Grey, a: IntArray, b: IntArray) -> Rough:
+    """Look for the small grey image [n, 32, 32] of each b [m] within that of its a, and the other way round."""
+    parts = []
+    with progress("comparing small copies", len(a), "pairs") as ticker:
+        for k in range(0, len(a), _BLOCK):
+            parts.append(_rough_block(grey[a[k : k + _BLOCK]], grey[b[k : k + _BLOCK]]))
+            ticker.advance(len(parts[-1].score))
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Rough(np.zeros(0, dtype=np.float32), none, none, none.astype(bool))
@@ -54,6 +59,17 @@ def rough_match(a: Grey, b: Grey) -> Rough:
         np.concatenate([part.width for part in parts]),
         np.concatenate([part.inward for part in parts]),
     )
+
+
+def whole_match(a: Grey, b: Grey) -> Floats:
+    """Return the correlation of each pair of small grey images [m, 32, 32]."""
+    parts = [_whole(_float(a[k : k + _BLOCK]), _float(b[k : k + _BLOCK])) for k in range(0, len(a), _BLOCK)]
+    return np.concatenate([np.zeros(0, dtype=np.float32), *parts])
+
+
+def mirrored(grey: Grey) -> Grey:
+    """Return the images [m, h, w] mirrored left to right."""
+    return grey[:, :, ::-1]
 
 
 def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
@@ -87,7 +103,7 @@ def _at_size(inside: Floats, b: Grey, shape: tuple[float, float]) -> float:
 
 
 def _rough_block(a: Grey, b: Grey) -> Rough:
-    x, y = a.astype(np.float32), b.astype(np.float32)
+    x, y = _float(a), _float(b)
     (into, shape_in), (out, shape_out) = _found_within(x, y), _found_within(y, x)
     whole = _whole(x, y)
     inward = into >= out
@@ -96,6 +112,10 @@ def _rough_block(a: Grey, b: Grey) -> Rough:
     score = np.maximum(into, out)
     shape[whole >= score] = len(_SHAPES)
     return Rough(np.maximum(score, whole), shapes[shape, 0], shapes[shape, 1], inward | (whole >= score))
+
+
+def _float(grey: Grey) -> Floats:
+    return grey.astype(np.float32)
 
 
 def _whole(a: Floats, b: Floats) -> Floats:

@@ -27,6 +27,7 @@ from headstart.store import cache_root
 
 _BATCH = 64
 _QUERY = 500  # values in one SQL question
+_PATIENCE = 10.0  # seconds to wait for another process that writes
 _SETTLED = 0.1  # seconds: a file changed later than this before it was read may change again unseen
 
 
@@ -173,7 +174,7 @@ class _Memory:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=10)
+        connection = sqlite3.connect(self.path, timeout=_PATIENCE)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(

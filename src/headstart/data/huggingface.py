@@ -32,9 +32,8 @@ def from_huggingface(address: str, label: str | None = None, name: str | None = 
     try:
         parts = datasets.load_dataset(hub_name, config or None, revision=revision or None)
     except Exception as error:  # the hub's client raises anything; the reason is passed on
-        raise DataError(
-            f"hf:{address} cannot be loaded: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
+        said = (str(error).strip() or repr(error)).splitlines()[0]
+        raise DataError(f"hf:{address} cannot be loaded: {said}") from error
     chosen = {part: rows for part, rows in parts.items() if part.lower() in SPLIT_NAMES}
     if not chosen:
         raise DataError(f"hf:{address} has the parts {', '.join(parts)}, none of them train, validation or test")

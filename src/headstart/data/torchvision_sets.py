@@ -62,10 +62,8 @@ def torchvision_set(key: str, label: str | None = None, name: str | None = None)
     extra = choose(f"label of {key}", label, recipe.labels) if label else {}
     built = _build(key, recipe, extra)
     parts = [recipe.read(each) for each in built]
-    names = [str(each) for each in parts[0].classes]
     splits = [np.full(len(part.labels), split, dtype="U10") for split, part in zip(recipe.parts, parts, strict=True)]
-    labels = np.concatenate([np.asarray(part.labels) for part in parts])
-    classes, numbers = _sorted_by_name(names, labels)
+    classes, numbers = _sorted_by_name(parts)
     return Dataset(
         name=name or key,
         reader=_reader(parts, built, key),
@@ -123,17 +121,23 @@ def _reader(parts: list[Part], built: list[Any], key: str) -> Reader:
 
 
 def _sorted_by_name(
-    names: list[str], labels: npt.NDArray[Any]
+    parts: list[Part],
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64] | npt.NDArray[np.bool_]]:
-    if len(set(names)) < len(names):  # ImageNet has two cranes
-        names = [f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names)]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    classes = tuple(names[index] for index in order)
-    if labels.ndim == 2:
-        return classes, labels[:, order].astype(bool)
-    place = np.empty(len(names), dtype=np.int64)
-    place[order] = np.arange(len(names))
-    return classes, place[labels.astype(np.int64)]
+    """Return all parts' labels as numbers into the sorted names; each part counts by its own names."""
+    labels = [np.asarray(part.labels) for part in parts]
+    if labels[0].ndim == 2:
+        names = [str(name) for name in parts[0].classes]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        return tuple(names[index] for index in order), np.concatenate(labels)[:, order].astype(bool)
+    texts = [np.array(_unlike(part.classes), dtype=np.str_)[each] for part, each in zip(parts, labels, strict=True)]
+    classes, numbers = np.unique(np.concatenate(texts), return_inverse=True)
+    return tuple(str(name) for name in classes), numbers.astype(np.int64)
+
+
+def _unlike(names: Sequence[str]) -> list[str]:
+    """Return the names, those that occur twice with their number: ImageNet has two cranes."""
+    texts = [str(name) for name in names]
+    return [f"{name} ({index})" if texts.count(name) > 1 else name for index, name in enumerate(texts)]
 
 
 def _files(each: Any) -> Part:

@@ -1,0 +1,171 @@
+"""Near duplicates: the same photograph saved again, resized, mirrored or cut out.
+
+Candidates come from perceptual hashes and, where features are at hand, from the nearest neighbours among
+them; then every candidate is checked on its pixels, so that what is reported is alike in its details and
+not only in its subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.audit_hash import close_pairs, perceptual_hashes, radius_for
+from headstart.data.audit_index import nearest_pairs
+from headstart.data.audit_look import SIDE, small
+from headstart.data.audit_match import SHORT, fine_match, mirrored, rough_match, whole_match
+from headstart.data.dataset import IntArray
+from headstart.data.decode import UndecodableError, quiet_pillow, worker_count
+from headstart.progress import progress
+
+Grey = npt.NDArray[np.uint8]
+Read = Callable[[int], bytes | npt.NDArray[np.uint8]]
+
+ALIKE = 0.85
+"""Least correlation of details at which two images are reported as one photograph."""
+
+_ROUGHLY = 0.78
+_HASH_PAIRS = 60_000  # checked at most, closest first
+_NEIGHBOURS = 24_000
+_FINE = 6_000
+_KEPT = 512  # larger copies kept in memory
+
+
+@dataclass(frozen=True)
+class NearPair:
+    """Two images that show the same photograph.
+
+    Args:
+        a, b: places among the images given, a < b.
+        similarity: correlation of their details, at most 1.
+        kind: "copy", "mirror image" or "cut-out".
+    """
+
+    a: int
+    b: int
+    similarity: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    a: int
+    b: int
+    rough: float
+    mirrored: bool
+    height: int
+    width: int
+
+    @property
+    def kind(self) -> str:
+        if self.mirrored:
+            return "mirror image"
+        return "copy" if self.height == self.width == SIDE else "cut-out"
+
+
+def near_duplicates(
+    grey: Grey,
+    read: Read,
+    features: npt.NDArray[np.floating] | None = None,
+    *,
+    allowed: Callable[[IntArray, IntArray], npt.NDArray[np.bool_]] | None = None,
+    seed: int = 0,
+) -> tuple[list[NearPair], list[str]]:
+    """Return all near duplicates found, most alike first, and notes on what was left unchecked.
+
+    Args:
+        grey: uint8 [n, 32, 32], small copies of images that are no exact duplicates of one another.
+        read: gives the encoded bytes or pixels of an image by its place.
+        features: [n, d]; without them cut-outs are not found.
+        allowed: says of pairs (a, b) which are of interest.
+        seed: of the approximate index over the features.
+    """
+    notes: list[str] = []
+    found = _by_hash(grey, allowed, notes)
+    if features is not None:
+        found += _by_features(grey, features, allowed, seed)
+    best: dict[tuple[int, int, str], _Candidate] = {}
+    for each in sorted(found, key=lambda c: (-c.rough, c.a, c.b)):
+        best.setdefault((each.a, each.b, each.kind), each)
+    candidates = list(best.values())
+    if len(candidates) > _FINE:
+        notes.append(f"{len(candidates) - _FINE} of {len(candidates)} candidates for near duplicates left unchecked")
+    return _checked(candidates[:_FINE], read), notes
+
+
+def _by_hash(grey: Grey, allowed: Callable[..., npt.NDArray[np.bool_]] | None, notes: list[str]) -> list[_Candidate]:
+    with progress("comparing hashes", 4, "bands") as ticker:
+        pairs = close_pairs(perceptual_hashes(grey), radius_for(len(grey)), ticker)
+    keep = np.ones(len(pairs.a), dtype=bool) if allowed is None else allowed(pairs.a, pairs.b)
+    order = np.flatnonzero(keep)
+    order = order[np.argsort(pairs.bits[order], kind="stable")]
+    if len(order) > _HASH_PAIRS:
+        notes.append(f"{len(order) - _HASH_PAIRS} of {len(order)} pairs of close hashes left unchecked")
+    order = order[:_HASH_PAIRS]
+    found = []
+    for a, b, turned in zip(pairs.a[order], pairs.b[order], pairs.mirrored[order], strict=True):
+        found.append((int(a), int(b), bool(turned)))
+    first, second = pairs.a[order], pairs.b[order]
+    other = grey[second]
+    other[pairs.mirrored[order]] = mirrored(other[pairs.mirrored[order]])
+    score = whole_match(grey[first], other)
+    return [
+        _Candidate(a, b, float(rough), turned, SIDE, SIDE)
+        for (a, b, turned), rough in zip(found, score, strict=True)
+        if rough >= _ROUGHLY
+    ]
+
+
+def _by_features(
+    grey: Grey,
+    features: npt.NDArray[np.floating],
+    allowed: Callable[..., npt.NDArray[np.bool_]] | None,
+    seed: int,
+) -> list[_Candidate]:
+    n = len(grey)
+    with progress("comparing features", 2 * n) as ticker:
+        near = nearest_pairs(features, min(2 * n, _NEIGHBOURS), seed=seed, ticker=ticker)
+    keep = np.ones(len(near.a), dtype=bool) if allowed is None else allowed(near.a, near.b)
+    a, b = near.a[keep], near.b[keep]
+    rough = rough_match(grey, a, b)
+    found = []
+    for k in np.flatnonzero(rough.score >= _ROUGHLY).tolist():
+        first, second = (int(a[k]), int(b[k])) if rough.inward[k] else (int(b[k]), int(a[k]))
+        found.append(_Candidate(first, second, float(rough.score[k]), False, int(rough.height[k]), int(rough.width[k])))
+    return found
+
+
+def _checked(candidates: list[_Candidate], read: Read) -> list[NearPair]:
+    """Return the candidates whose details agree on larger copies."""
+
+    @lru_cache(maxsize=_KEPT)
+    def larger(place: int) -> Grey | None:
+        try:
+            return small(read(place), SHORT)
+        except (UndecodableError, OSError):  # said elsewhere in the audit: such an image is no duplicate
+            return None
+
+    def score(each: _Candidate) -> float:
+        a, b = larger(each.a), larger(each.b)
+        if a is None or b is None:
+            return -1.0
+        return fine_match(a, b[:, ::-1] if each.mirrored else b, each.height, each.width)
+
+    best: dict[tuple[int, int], NearPair] = {}
+    order = sorted(candidates, key=lambda c: (c.a, c.b))  # what is alike stands together: fewer files read twice
+    with (
+        quiet_pillow(),
+        progress("checking near duplicates", len(order), "pairs") as ticker,
+        ThreadPoolExecutor(worker_count(), "check") as pool,
+    ):
+        for each, similarity in zip(order, pool.map(score, order), strict=True):
+            ticker.advance(1)
+            a, b = min(each.a, each.b), max(each.a, each.b)
+            if similarity >= ALIKE and ((a, b) not in best or similarity > best[a, b].similarity):
+                best[a, b] = NearPair(a, b, min(1.0, similarity), each.kind)
+    return sorted(best.values(), key=lambda pair: (-pair.similarity, pair.a, pair.b))
