@@ -261,7 +261,7 @@ def _dirichlet_counts(
 ) -> Int[np.ndarray, "b ways"]:
     """Round Dirichlet proportions to counts that add up to `total` (largest remainders)."""
     exact: Float[np.ndarray, "b ways"] = generator.dirichlet(np.full(ways, concentration), size=b) * total
-    counts = np.floor(exact).astype(np.int64)
+    counts: Int[np.ndarray, "b ways"] = np.floor(exact).astype(np.int64)
     missing = total - counts.sum(axis=1)
     rank = np.argsort(np.argsort(counts - exact, axis=1, kind="stable"), axis=1, kind="stable")
-    return counts + (rank < missing[:, None])
+    return np.asarray(counts + (rank < missing[:, None]))

@@ -77,15 +77,17 @@ class EpisodeGram:
         """Prototypes (class means of the support set) with query."""
         if self._means is not None:
             return self._means()
-        return self.cross.unflatten(1, (self.ways, self.shots)).mean(dim=2)
+        b, _, q = self.cross.shape
+        return self.cross.reshape(b, self.ways, self.shots, q).mean(dim=2)
 
     @cached_property
     def prototype_norms(self) -> Float[Tensor, "b ways"]:
         """Squared length of each prototype."""
         if self._mean_norms is not None:
             return self._mean_norms()
-        blocks = self.support.unflatten(1, (self.ways, self.shots)).unflatten(3, (self.ways, self.shots))
-        return blocks.diagonal(dim1=1, dim2=3).mean(dim=(1, 2))
+        blocks = self.support.reshape(-1, self.ways, self.shots, self.ways, self.shots)
+        norms: Tensor = blocks.diagonal(dim1=1, dim2=3).mean(dim=(1, 2))
+        return norms
 
     @cached_property
     def targets(self) -> Float[Tensor, "s ways"]:

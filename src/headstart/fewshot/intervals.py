@@ -9,9 +9,9 @@ episodes; the second stays as wide as the number of classes demands.
 
 from __future__ import annotations
 
-from itertools import combinations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np

@@ -50,9 +50,7 @@ class Products:
         index = self.place[left][:, :, None] * m + self.place[right][:, None, :]
         return torch.index_select(self.gram.view(-1), 0, index.reshape(-1)).view(index.shape)
 
-    def group_means(
-        self, left: Int[Tensor, "b r"], right: Int[Tensor, "b s"], shots: int
-    ) -> Float[Tensor, "b g s"]:
+    def group_means(self, left: Int[Tensor, "b r"], right: Int[Tensor, "b s"], shots: int) -> Float[Tensor, "b g s"]:
         """Return the same, averaged over each `shots` consecutive left rows: prototypes with `right`."""
         if self.gram is None:
             return self._direct(left, right, shots)
@@ -63,9 +61,7 @@ class Products:
         bags = torch.nn.functional.embedding_bag(index.view(-1, shots), self.gram.view(-1, 1), mode="sum")
         return bags.view(b, -1, s).div_(shots)
 
-    def _direct(
-        self, left: Int[Tensor, "b r"], right: Int[Tensor, "b s"], shots: int
-    ) -> Float[Tensor, "b g s"]:
+    def _direct(self, left: Int[Tensor, "b r"], right: Int[Tensor, "b s"], shots: int) -> Float[Tensor, "b g s"]:
         assert self.features is not None
         b, d = len(left), self.features.shape[1]
         out = torch.empty(b, left.shape[1] // shots, right.shape[1], device=self.device)

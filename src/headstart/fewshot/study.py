@@ -134,9 +134,7 @@ def run_fewshot(
             else []
         )
     pool = len(next(iter(plans.values())).pool)
-    return FewShotResult(
-        rows, comparisons, scores, ways, queries, seed, pool, time.perf_counter() - started
-    )
+    return FewShotResult(rows, comparisons, scores, ways, queries, seed, pool, time.perf_counter() - started)
 
 
 def _refuse_repeats(kind: str, values: Sequence[object]) -> None:

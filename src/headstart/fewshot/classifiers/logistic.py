@@ -55,9 +55,7 @@ def logistic_scores(
         carry = (momentum - 1) / following
         ahead, ahead_bias = new + carry * (new - duals), new_bias + carry * (new_bias - bias)
         duals, bias, momentum = new, new_bias, following
-    raise RunFailed(
-        f"logistic regression did not converge in {most_steps} steps; use a larger penalty than {penalty}"
-    )
+    raise RunFailed(f"logistic regression did not converge in {most_steps} steps; use a larger penalty than {penalty}")
 
 
 def _largest_eigenvalue(kernel: Float[Tensor, "b s s"]) -> Float[Tensor, " b"]:

@@ -1,0 +1,47 @@
+"""Features of images through a network as it stands, for episodes during and after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from headstart.models.backbone import Backbone
+from headstart.transfer.predict import as_tensor, batch_of, normalise
+
+_BATCH = 128
+
+
+def pixels_of(
+    images: Any, rows: Int[np.ndarray, " b"], backbone: Backbone, device: str | torch.device
+) -> Float[Tensor, "b 3 h w"]:
+    """Return the images of these rows, normalised for the backbone.
+
+    Args:
+        images: uint8 [n, h, w, 3], or whatever gives uint8 [h, w, 3] by row.
+        rows: [b].
+        backbone: says what normalisation and size it expects.
+        device: where they go.
+    """
+    pixels = as_tensor(batch_of(images, rows, backbone.preprocessing.size)).to(device)
+    return normalise(pixels, backbone.preprocessing).contiguous()
+
+
+def embed(
+    backbone: Backbone, images: Any, rows: Int[np.ndarray, " m"], device: str | torch.device = "cpu"
+) -> Float[np.ndarray, "m d"]:
+    """Return the features of these rows in evaluation mode; the backbone's mode is put back."""
+    mode = backbone.training
+    backbone.eval()
+    out = np.empty((len(rows), backbone.feature_dim), dtype=np.float32)
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(rows), _BATCH):
+                part = rows[start : start + _BATCH]
+                out[start : start + len(part)] = backbone(pixels_of(images, part, backbone, device)).cpu().numpy()
+    finally:
+        backbone.train(mode)
+    return out
