@@ -22,7 +22,6 @@ from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, write_failure, write_result
 from headstart.study.task import Task
-from headstart.study.tuning import tune
 from headstart.study.workshop import Workshop, without
 
 
@@ -202,6 +201,8 @@ def _probe(tasks: list[Task], session: Session) -> None:
 
 
 def _tune(tasks: list[Task], session: Session) -> None:
+    from headstart.study.tuning import tune  # imports Lightning, which heads do not need
+
     for task in tasks:
         session.listener.running(task.name)
         try:
