@@ -167,7 +167,7 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     each from the last one's weights. penalty = 1 / (C n) in the terms of scikit-learn.
 
     Options: `penalty`, `normalise` (lists), `tolerance` (the gradient norm at which a fit has converged,
-    times min(1, 10 √penalty)), `max_iterations` (a penalty).
+    times min(1, 30 penalty)), `max_iterations` (a penalty).
 
     Raises:
         SpecError: an option that does not exist or cannot be.
@@ -175,7 +175,7 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     options = complete("logistic", options, DEFAULTS)
     penalties = sorted(numbers("logistic", "penalty", options["penalty"]), reverse=True)
     tolerance = numbers("logistic", "tolerance", options["tolerance"])[0]
-    limit = int(numbers("logistic", "max_iterations", options["max_iterations"], above=1, equal=True)[0])
+    limit = int(numbers("logistic", "max_iterations", options["max_iterations"], above=1.0, equal=True)[0])
     selection: Selection[LinearHead] = Selection(problem.multi_label)
     styles = listed(options["normalise"])
     with progress("logistic path", len(styles) * len(penalties), "penalties") as ticker:
@@ -187,7 +187,7 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
             state = beginning(seen, targets, problem.multi_label)
             for penalty in penalties:
                 objective = Objective(seen, targets, problem.multi_label, penalty)
-                reached = minimise(objective, curvature, state, tolerance * min(1.0, 10 * penalty**0.5), limit)
+                reached = minimise(objective, curvature, state, tolerance * min(1.0, 30 * penalty), limit)
                 weight = state.weights[:-1] if basis is None else basis @ state.weights[:-1]
                 result = None
                 if held is not None:

@@ -86,7 +86,7 @@ def mean_square(rows: Rows) -> float:
 
 
 def _counts(value: Any, n: int) -> tuple[list[int], list[str]]:
-    counts = numbers("knn", "k", value, above=1, equal=True)
+    counts = numbers("knn", "k", value, above=1.0, equal=True)
     if any(count != int(count) for count in counts):
         raise SpecError(f"knn: k = {value!r} must be whole numbers")
     small = [int(count) for count in counts if count <= n]

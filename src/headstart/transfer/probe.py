@@ -26,8 +26,10 @@ from headstart.transfer.problem import Fitted, Labels, Problem, complete
 from headstart.transfer.prototypes import fit_prototypes
 from headstart.transfer.ridge import fit_ridge
 from headstart.transfer.rows import FloatArray, IntArray, Workspace
+from headstart.transfer.sgd_heads import fit_sgd, fit_sgd_together
 
 Solver = Callable[[Problem, Mapping[str, Any]], Fitted]
+Question = tuple[Any, ...]
 _BLOCK = 4096  # rows judged at a time
 
 
@@ -92,8 +94,10 @@ KINDS: dict[str, Solver] = {
     "ridge": fit_ridge,
     "prototypes": fit_prototypes,
     "knn": fit_neighbours,
+    "sgd": fit_sgd,
     "majority": fit_majority,
 }
+TOGETHER: dict[str, Callable[[Sequence[Problem], Mapping[str, Any]], list[Fitted]]] = {"sgd": fit_sgd_together}
 SEEDED = frozenset({"sgd"})  # kinds whose result depends on the seed
 
 
@@ -115,19 +119,51 @@ def fit_heads(
     for job in jobs:
         _check(features, labels, job)
     workspace = Workspace(features, torch.device(device))
-    answers: dict[tuple[Any, ...], Fitted] = {}
+    answers: dict[Question, Fitted] = {}
+    seconds = _fit_together(workspace, labels, jobs, answers)
     results: list[HeadFit | None] = [None] * len(jobs)
     for place in sorted(range(len(jobs)), key=lambda place: (jobs[place].train.tobytes(), place)):
-        results[place] = _answer(workspace, labels, jobs[place], answers)
+        results[place] = _answer(workspace, labels, jobs[place], answers, seconds.get(place, 0.0))
     return [result for result in results if result is not None]
 
 
-def _answer(workspace: Workspace, labels: Labels, job: HeadJob, answers: dict[tuple[Any, ...], Fitted]) -> HeadFit:
+def bootstrap_rows(rows: IntArray, count: int, seed: int) -> list[IntArray]:
+    """Return `count` resamples of the rows with replacement, each as long as they are."""
+    draw = np.random.default_rng(seed)
+    return [np.sort(draw.choice(rows, size=len(rows))) for _ in range(count)]
+
+
+def _fit_together(
+    workspace: Workspace, labels: Labels, jobs: Sequence[HeadJob], answers: dict[Question, Fitted]
+) -> dict[int, float]:
+    """Answer at once the questions that differ in rows and seed alone; return the seconds of each job."""
+    groups: dict[Question, list[int]] = {}
+    for place, job in enumerate(jobs):
+        if job.kind in TOGETHER:
+            alike = (job.kind, _words(job.options), job.classes, len(job.train), len(job.validation) > 0)
+            groups.setdefault(alike, []).append(place)
+    seconds: dict[int, float] = {}
+    for places in groups.values():
+        began = time.perf_counter()
+        asked = {}
+        for place in places:
+            job = jobs[place]
+            question, problem, options = _ask(workspace, labels, job, job.train, job.validation, job.options)
+            asked[question] = problem
+        fits = TOGETHER[jobs[places[0]].kind](list(asked.values()), options)
+        answers.update(zip(asked, fits, strict=True))
+        each = (time.perf_counter() - began) / len(places)
+        seconds.update(dict.fromkeys(places, each))
+    return seconds
+
+
+def _answer(
+    workspace: Workspace, labels: Labels, job: HeadJob, answers: dict[Question, Fitted], spent: float
+) -> HeadFit:
     """Return the fit of a job, from `answers` if the same question was asked before."""
     began = time.perf_counter()
     fitted = _once(workspace, labels, job, job.train, job.validation, job.options, answers)
     head, notes = fitted.head, list(fitted.notes)
-    judged = _judge(head, workspace, job.validation) if len(job.validation) else None
     if len(fitted.tried) > 1 and not any(_scored(entry) for entry in fitted.tried):
         raise SpecError(
             f"{job.kind}: {len(fitted.tried)} configurations and no validation rows to choose on; give the split a"
@@ -135,20 +171,10 @@ def _answer(workspace: Workspace, labels: Labels, job: HeadJob, answers: dict[tu
         )
     if job.refit and len(job.validation):
         both = np.concatenate([job.train, job.validation])
-        again = _once(workspace, labels, job, both, both[:0], _fixed(job, fitted), answers)
+        again = _once(workspace, labels, job, both, both[:0], {**job.options, **fitted.chosen}, answers)
         head, notes = again.head, notes + [f"refit: {note}" for note in again.notes]
-    seconds = time.perf_counter() - began
-    return HeadFit(copy.deepcopy(head), dict(fitted.chosen), copy.deepcopy(fitted.tried), notes, seconds, judged)
-
-
-def _judge(head: nn.Module, workspace: Workspace, rows: IntArray) -> npt.NDArray[np.float32]:
-    """Return the head's probabilities of some rows, block by block."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), _BLOCK):
-            block = torch.from_numpy(np.asarray(workspace.features[rows[start : start + _BLOCK]], dtype=np.float32))
-            parts.append(head.probabilities(block).float().numpy())  # type: ignore[operator]
-    return np.concatenate(parts)
+    seconds = time.perf_counter() - began + spent
+    return HeadFit(copy.deepcopy(head), dict(fitted.chosen), copy.deepcopy(fitted.tried), notes, seconds)
 
 
 def _once(
@@ -158,21 +184,28 @@ def _once(
     train: IntArray,
     validation: IntArray,
     options: Mapping[str, Any],
-    answers: dict[tuple[Any, ...], Fitted],
+    answers: dict[Question, Fitted],
 ) -> Fitted:
-    seed = job.seed if job.kind in SEEDED else 0
-    options = dict(options)
-    half = bool(options.pop("half", False))
-    question = (job.kind, train.tobytes(), validation.tobytes(), _words(options), job.classes, seed, half)
+    question, problem, plain = _ask(workspace, labels, job, train, validation, options)
     if question not in answers:
-        problem = Problem(workspace, labels, train, validation, job.classes, seed, half)
-        answers[question] = choose("head", job.kind, KINDS)(problem, options)
+        answers[question] = KINDS[job.kind](problem, plain)
     return answers[question]
 
 
-def _fixed(job: HeadJob, fitted: Fitted) -> dict[str, Any]:
-    """Return the job's options with the chosen value in place of each list."""
-    return {**job.options, **fitted.chosen}
+def _ask(
+    workspace: Workspace,
+    labels: Labels,
+    job: HeadJob,
+    train: IntArray,
+    validation: IntArray,
+    options: Mapping[str, Any],
+) -> tuple[Question, Problem, dict[str, Any]]:
+    """Return what tells this question from others, the problem, and the options without those for all kinds."""
+    seed = job.seed if job.kind in SEEDED else 0
+    plain = dict(options)
+    half = bool(plain.pop("half", False))
+    question = (job.kind, train.tobytes(), validation.tobytes(), _words(plain), job.classes, seed, half)
+    return question, Problem(workspace, labels, train, validation, job.classes, seed, half), plain
 
 
 def _words(options: Mapping[str, Any]) -> str:
