@@ -130,7 +130,7 @@ def test_rates_that_diverge_are_reported_and_not_chosen() -> None:
 def test_several_labels_a_row_follow_the_binary_cross_entropy() -> None:
     features, labels = data()
     several = np.stack([labels == k for k in range(CLASSES)], axis=1)
-    found = fit_heads(features, several, [job(lr=0.1, weight_decay=0.05, epochs=200)])[0]
+    found = fit_heads(features, several, [job(lr=0.1, weight_decay=0.05, epochs=200, batch_size=100)])[0]
     exact = HeadJob("logistic", TRAIN, VALIDATION, CLASSES, {"penalty": 0.05}, 0, False)
     near = fit_heads(features, several, [exact])[0]
     with torch.no_grad():
