@@ -128,6 +128,101 @@ def predict(
 
 
 @app.command()
+def fewshot(
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive, or a dataset's name.")],
+    ways: Annotated[int, typer.Option(help="Classes in an episode.")] = 5,
+    shots: Annotated[str, typer.Option(help="Labelled images a class; several with commas.")] = "1,5",
+    queries: Annotated[int, typer.Option(help="Images a class to be classified.")] = 15,
+    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 10_000,
+    method: Annotated[list[str] | None, typer.Option(help="Classifiers; may be repeated; 'all' for all.")] = None,
+    backbone: Annotated[str, typer.Option(help="The network that gives the features.")] = "efficientnet_lite0",
+    weights: Annotated[str, typer.Option(help="imagenet, none, or a file.")] = "imagenet",
+    label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """N-way K-shot: what a few labelled images give, over thousands of episodes.
+
+    Example: headstart fewshot photos/ --ways 5 --shots 1,5 --method prototypes --method ridge
+    """
+    from headstart.verbs.fewshot import fewshot_and_show
+
+    fewshot_and_show(
+        data,
+        backbone,
+        weights,
+        label=label,
+        ways=ways,
+        shots=shots,
+        queries=queries,
+        episodes=episodes,
+        methods=method or ["prototypes"],
+        seed=seed,
+        device=device,
+        as_json=json,
+    )
+
+
+@app.command()
+def audit(
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive, or a dataset's name.")],
+    others: Annotated[list[str] | None, typer.Argument(help="Datasets that should share no image with it.")] = None,
+    backbone: Annotated[str, typer.Option(help="The network that gives the features.")] = "efficientnet_lite0",
+    label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Find unreadable files, duplicates, near duplicates, leaks between splits, and doubtful labels.
+
+    Example: headstart audit photos/ caltech101
+    """
+    from headstart.verbs.evidence import audit_and_show
+
+    audit_and_show(data, others or [], backbone, label=label, device=device, out=out, as_json=json)
+
+
+@app.command()
+def report(
+    study: Annotated[Path, typer.Argument(help="A study folder.")],
+    format: Annotated[str, typer.Option(help="html, md, csv, json or png.")] = "html",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it.")] = None,
+) -> None:
+    """Write the report of a study, finished or not; nothing is trained.
+
+    Example: headstart report headstart-runs/demo --format md
+    """
+    from headstart.verbs.evidence import report_and_show
+
+    report_and_show(study, format, out)
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    images: Annotated[list[str], typer.Argument(help="Image files.")],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="lime, grad_cam, integrated_gradients, occlusion, attention_rollout; may be repeated."),
+    ] = None,
+    against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
+    target: Annotated[str | None, typer.Option(help="The class to explain; default: the predicted one.")] = None,
+    checks: Annotated[bool, typer.Option(help="Measure faithfulness and the randomisation check too.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("explanation.png"),
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
+) -> None:
+    """Show which parts of an image speak for the class, by one or several methods.
+
+    Example: headstart explain headstart-runs/demo photo.jpg --method lime --method grad_cam
+    """
+    from headstart.verbs.evidence import explain_and_show
+
+    chosen = method or ["lime", "grad_cam"]
+    explain_and_show(model, images, chosen, against, target=target, out=out, checks=checks, seed=seed)
+
+
+@app.command()
 def datasets(
     name: Annotated[str | None, typer.Argument(help="One dataset: say more about it.")] = None, json: Json = False
 ) -> None:

@@ -95,7 +95,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return float32 [n, classes], in the order of `classes_`."""
         check_is_fitted(self, "head_")
         with torch.inference_mode():
-            scores: npt.NDArray[np.float32] = self.head_.probabilities(torch.from_numpy(self._features(X))).numpy()
+            found = self.head_.probabilities(torch.from_numpy(self._features(X)))  # type: ignore[operator]
+            scores: npt.NDArray[np.float32] = found.numpy()
         return scores
 
     def predict(self, X: Any) -> npt.NDArray[Any]:

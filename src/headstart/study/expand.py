@@ -145,9 +145,9 @@ def _set(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Lay `over` on `base`: mappings merge; everything else, markers such as grid, and weights replace."""
-    merged = dict(base)
+    merged: dict[str, Any] = dict(base)
     for key, value in over.items():
-        old = merged.get(key)
+        old: Any = merged.get(key)
         both = key != "weights" and isinstance(old, Mapping) and isinstance(value, Mapping)
         merged[key] = _merge(old, value) if both and not _is_marker(value) and not _is_marker(old) else value
     return merged

@@ -58,6 +58,7 @@ def make_plan(study: Study, workshop: Workshop) -> Plan:
     keys: dict[tuple[str, int], str] = {}
     for run in study.runs:
         _check_run(run, workshop.dataset(run.data))
+        workshop.learned_on[run.name] = workshop.dataset(run.data).fingerprint
         for seed in study.spec.seed_list:
             task = make_task(run, seed, workshop, keys)
             keys[(run.name, seed)] = task.key

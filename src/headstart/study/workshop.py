@@ -52,11 +52,14 @@ class Workshop:
     Args:
         store: where decoded images, features and fits are kept.
         device: "auto", "cpu", "cuda", …
+        upstream: where each finished run's network lies, by run and seed.
+        learned_on: the fingerprint of the images that each run learned from.
     """
 
     store: Store
     device: str = "auto"
     upstream: dict[tuple[str, int], Path] = field(default_factory=dict)
+    learned_on: dict[str, str] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
@@ -243,8 +246,8 @@ def view_of(preprocessing: Preprocessing, *, whole: bool = False) -> View:
 
 def without(split: Split, bad: IntArray) -> Split:
     """Return the split without the rows that could not be decoded."""
-    kept = (np.setdiff1d(rows, bad) for rows in (split.train, split.validation, split.test))
-    return replace(split, **dict(zip(("train", "validation", "test"), kept, strict=True)))
+    train, validation, test = (np.setdiff1d(rows, bad) for rows in (split.train, split.validation, split.test))
+    return replace(split, train=train, validation=validation, test=test)
 
 
 def random_seed(spec: RunSpec, seed: int) -> int:

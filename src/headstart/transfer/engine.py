@@ -30,6 +30,9 @@ TOLERANCE = (
 class Normalised(nn.Module):
     """A network that takes uint8 pixels [n, h, w, 3], scales them to 0..1 and normalises them first."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.network = network
@@ -129,7 +132,7 @@ def export_onnx(module: nn.Module, example: Tensor) -> bytes | None:
             torch.onnx.export(
                 module,
                 (example,),
-                buffer,
+                buffer,  # type: ignore[arg-type]
                 dynamo=False,
                 input_names=["input"],
                 output_names=["output"],
@@ -153,7 +156,7 @@ def _eager_cpu(module: nn.Module) -> Callable[[Pixels], npt.NDArray[np.float32]]
 
 
 def _eager_gpu(module: nn.Module, device: torch.device) -> Callable[[Pixels], npt.NDArray[np.float32]]:
-    module = module.to(device, memory_format=torch.channels_last)
+    module = module.to(device).to(memory_format=torch.channels_last)
     pin = device.type == "cuda"
 
     def run(pixels: Pixels) -> npt.NDArray[np.float32]:

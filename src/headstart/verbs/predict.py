@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, choose
 
@@ -56,7 +56,7 @@ def _csv(classifier: Classifier, found: Sequence[Prediction], top: int) -> None:
 
 
 def _json(classifier: Classifier, found: Sequence[Prediction], top: int) -> None:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for p in found:
         if p.error is not None:
             rows.append({"image": p.name, "error": p.error})

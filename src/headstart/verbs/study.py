@@ -24,7 +24,7 @@ def run_and_show(
     from headstart.api import Study
 
     chosen = Study(study, overrides, smoke=smoke)
-    with _listener(chosen.study.spec.name) as listener:
+    with _listener(chosen.study.spec.compare.metric) as listener:
         results = chosen.run(out, device=device, listener=listener, command=_command())
     if as_json:
         print(json.dumps({"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}))
@@ -70,12 +70,12 @@ def show_ranking(folder: Path) -> None:
     Console(width=width).print(ranking_table(load_summary(folder)))
 
 
-def _listener(name: str) -> Any:
+def _listener(metric: str) -> Any:
     import contextlib
 
     from headstart.report.live import LiveStudy
 
-    return contextlib.closing(LiveStudy(name))
+    return contextlib.closing(LiveStudy(metric=metric))
 
 
 def _command() -> str:
