@@ -81,11 +81,12 @@ def _adam_update(parameter: Tensor, state: dict[str, Any], group: dict[str, Any]
         state["mean"], state["square"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
     state["step"] += 1
     step = float(state["step"])
-    state["mean"].lerp_(gradient, 0.1)
-    state["square"].lerp_(gradient.square(), 0.001)
-    size = (state["square"] / (1 - 0.999**step)).sqrt_().add_(1e-8)
-    update: Tensor = state["mean"] / (1 - 0.9**step) / size
-    return update
+    mean, square = state["mean"], state["square"]
+    assert isinstance(mean, Tensor) and isinstance(square, Tensor)
+    mean.lerp_(gradient, 0.1)
+    square.lerp_(gradient.square(), 0.001)
+    size = (square / (1 - 0.999**step)).sqrt_().add_(1e-8)
+    return mean.div(1 - 0.9**step).div_(size)
 
 
 def orthogonalised(matrix: Float[Tensor, "m n"], steps: int = 5) -> Float[Tensor, "m n"]:
