@@ -20,7 +20,7 @@ from scipy import stats
 
 from headstart.errors import DataError
 
-RESAMPLES = 10_000
+RESAMPLES = 4000
 _FEW = 30
 
 
@@ -95,10 +95,12 @@ def class_interval(
     mean = accuracy.mean()
     without = (accuracy.sum() - sums) / (e - present)
     variance = (c - 1) / c * float(((without - without.mean()) ** 2).sum())
-    # Leaving a class out also leaves out its episodes' noise; that part is known and taken off again.
+    # Leaving a class out also leaves out its episodes' noise. That part is known and taken off again, which leaves
+    # the rest known less well than by c - 1 degrees of freedom.
     noise = float(accuracy.var(ddof=1)) / e
-    variance = max(variance - noise * (c - 1) * ways / (c - ways) + noise, noise)
-    half = float(stats.t.ppf(0.5 + level / 2, c - 1)) * float(np.sqrt(variance))
+    own = max(variance - noise * (c - 1) * ways / (c - ways) + noise, noise, 0.25 * variance)
+    freedom = (c - 1) * min(1.0, own / variance) if variance > 0 else c - 1
+    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * float(np.sqrt(own))
     return Interval(float(mean), float(mean - half), float(mean + half), level, "classes", c)
 
 

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from headstart.errors import DataError
 
-RESAMPLES = 400
+RESAMPLES = 2000
 _LEAST_SIZES = 3  # a straight line in log-log through two sizes fits anything
+_EXPONENTS = np.geomspace(0.05, 2.0, 400)
 _LEAST_SD = 2e-3  # of a mean accuracy: no finite test set knows it better
 
 
@@ -74,7 +75,10 @@ class LearningCurve:
 
 
 def learning_curve(
-    accuracies: Mapping[float, Sequence[float]], *, unit: str = "labels per class", seed: int = 0
+    accuracies: Mapping[int, Sequence[float]] | Mapping[float, Sequence[float]],
+    *,
+    unit: str = "labels per class",
+    seed: int = 0,
 ) -> LearningCurve:
     """Fit accuracy against the number of labels and say what twice as many are expected to bring.
 
@@ -94,12 +98,11 @@ def learning_curve(
         why = f"{len(sizes)} size{'s' * (len(sizes) != 1)} measured, at least {_LEAST_SIZES} are needed"
         return _unknown(points, ahead, unit, why)
     grid = np.geomspace(sizes[0], ahead, 40)
-    best = _fit(sizes, 1 - means, sds)
+    best = _fit(sizes, (1 - means)[None], sds)[0]
     generator = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(RESAMPLES):
-        noisy = means + sds * generator.standard_t(np.maximum([len(run) - 1 for run in runs], 4))
-        drawn.append(_fit(sizes, np.clip(1 - noisy, 1e-6, 1.0), sds))
+    freedom = np.maximum([len(run) - 1 for run in runs], 4)
+    noisy = means + sds * generator.standard_t(freedom, size=(RESAMPLES, len(sizes)))
+    drawn = _fit(sizes, np.clip(1 - noisy, 1e-6, 1.0), sds)
     curves = np.array([1 - _error(parameters, grid) for parameters in drawn])
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
     fitted = 1 - _error(best, grid)
@@ -126,7 +129,9 @@ def learning_curve(
     )
 
 
-def _checked(accuracies: Mapping[float, Sequence[float]]) -> tuple[np.ndarray, list[np.ndarray]]:
+def _checked(
+    accuracies: Mapping[int, Sequence[float]] | Mapping[float, Sequence[float]],
+) -> tuple[np.ndarray, list[np.ndarray]]:
     if not accuracies:
         raise DataError("a learning curve needs accuracies at one number of labels at least; there are none")
     sizes = sorted(accuracies)
@@ -161,18 +166,26 @@ def _error(parameters: np.ndarray, labels: np.ndarray | float) -> np.ndarray:
 
 
 def _fit(sizes: np.ndarray, errors: np.ndarray, sds: np.ndarray) -> np.ndarray:
-    """Weighted least squares of floor, scale and exponent; for each exponent the rest is non-negative and linear."""
+    """Weighted least squares of floor, scale and exponent for each row of errors [r, n]: [r, 3].
 
-    def solve(exponent: float) -> tuple[float, np.ndarray]:
-        design = np.stack([np.ones_like(sizes), sizes**-exponent], axis=1) / sds[:, None]
-        weights, misfit = optimize.nnls(design, errors / sds)
-        return float(misfit), weights
-
-    exponents = np.geomspace(0.05, 2.0, 25)
-    nearest = int(np.argmin([solve(c)[0] for c in exponents]))
-    around = exponents[max(nearest - 1, 0)], exponents[min(nearest + 1, len(exponents) - 1)]
-    best = optimize.minimize_scalar(lambda c: solve(c)[0], bounds=around, method="bounded", options={"xatol": 1e-3})
-    return np.array([*solve(float(best.x))[1], float(best.x)])
+    For a given exponent floor and scale are linear and not negative: a minimum inside, or on one of two edges.
+    """
+    weights = sds**-2
+    x = sizes ** -_EXPONENTS[:, None]  # [c, n]
+    s0, s1, s2 = weights.sum(), x @ weights, x**2 @ weights
+    t0, t1 = errors @ weights, (errors * weights) @ x.T  # [r], [r, c]
+    determinant = s0 * s2 - s1**2
+    inside_floor = (s2 * t0[:, None] - s1 * t1) / determinant
+    inside_scale = (s0 * t1 - s1 * t0[:, None]) / determinant
+    edge = inside_floor < 0
+    floor = np.where(edge, 0.0, inside_floor)
+    scale = np.where(edge, t1 / s2, inside_scale)
+    flat = scale < 0
+    floor, scale = np.where(flat, (t0 / s0)[:, None], floor), np.where(flat, 0.0, scale)
+    misfit = s0 * floor**2 + s2 * scale**2 + 2 * s1 * floor * scale - 2 * (t0[:, None] * floor + t1 * scale)
+    best = misfit.argmin(axis=1)
+    rows = np.arange(len(errors))
+    return np.stack([floor[rows, best], scale[rows, best], _EXPONENTS[best]], axis=1)
 
 
 def _gain(parameters: np.ndarray, most: float) -> float:

@@ -133,7 +133,7 @@ def _judge(
     on_predictions: Callable[[str, EpisodeBatch, Tensor], None] | None,
 ) -> list[tuple[str, np.ndarray]]:
     gram = episode_gram(products, batch, episodes.ways, episodes.shots)
-    truth = torch.from_numpy(np.ascontiguousarray(batch.query_ways)).to(products.device)
+    truth = torch.from_numpy(batch.query_ways.copy()).to(products.device)
     out = []
     for name, method in methods.items():
         started = time.perf_counter()

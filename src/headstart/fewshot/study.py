@@ -25,7 +25,8 @@ class FewShotRow:
     Args:
         method, shots: which.
         transductive: whether the method sees all queries of an episode together.
-        accuracy, low, high: mean over episodes and its 95 % interval for the same classes and images.
+        accuracy, low, high: mean over episodes and its 95 % interval for the same classes and images (None where
+            there is one episode only).
         new_classes: the interval for new classes of the same kind, or None where there is no telling.
         episodes: how many.
         episodes_per_second: of this method, without what all methods share.
@@ -35,8 +36,8 @@ class FewShotRow:
     shots: int
     transductive: bool
     accuracy: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     new_classes: Interval | None
     episodes: int
     episodes_per_second: float
@@ -146,20 +147,16 @@ def _refuse_repeats(kind: str, values: Sequence[object]) -> None:
 
 
 def _row(score: EpisodeScores, plan: Episodes) -> FewShotRow:
-    if len(score.accuracy) > 1:
-        interval = episode_interval(score.accuracy)
-        elsewhere = class_interval(score.accuracy, score.classes)
-    else:
-        interval = Interval(score.mean, float("nan"), float("nan"), 0.95, "episodes", 1)
-        elsewhere = None
+    several = len(score.accuracy) > 1
+    interval = episode_interval(score.accuracy) if several else None
     return FewShotRow(
         method=score.method,
         shots=plan.shots,
         transductive=score.method in TRANSDUCTIVE,
-        accuracy=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        new_classes=elsewhere,
+        accuracy=score.mean,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        new_classes=class_interval(score.accuracy, score.classes) if several else None,
         episodes=len(score.accuracy),
         episodes_per_second=len(score.accuracy) / max(score.seconds, 1e-9),
     )
