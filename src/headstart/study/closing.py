@@ -13,6 +13,7 @@ from headstart.data.dataset import Dataset, Split
 from headstart.deploy.bundle import MODEL, bundle_bytes, read_bundle
 from headstart.models.backbone import Preprocessing
 from headstart.store import disk_errors, read_json, write_atomic
+from headstart.study.evidence import audit_data, explain_mistakes, foretell
 from headstart.study.folder import json_bytes, npz_bytes
 from headstart.study.task import class_counts
 
@@ -24,14 +25,18 @@ _SMALL = Preprocessing(size=128, resize=128)
 
 
 def close_study(session: Session) -> None:
-    """Write what belongs to the study as a whole: its data and its best model."""
+    """Write what belongs to the study as a whole: its data and their audit, its best model, and why it errs."""
     seen: set[str] = set()
     for task in session.plan.tasks:
         dataset = session.workshop.dataset(task.run.data)
         if dataset.fingerprint not in seen:
             seen.add(dataset.fingerprint)
-            write_data(session, task.run.data, dataset, session.workshop.split(task.run, task.seed))
+            split = session.workshop.split(task.run, task.seed)
+            write_data(session, task.run.data, dataset, split)
+            audit_data(session, dataset, split)
+    foretell(session)
     save_best(session)
+    explain_mistakes(session, session.plan.study.spec.explain)
 
 
 def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:

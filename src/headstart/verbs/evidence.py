@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headstart.errors import DataError, SpecError, choose
+from headstart.errors import SpecError, choose, unknown_name
+
+if TYPE_CHECKING:
+    from headstart.explain.compare import Explained
 
 
 def audit_and_show(
@@ -91,64 +94,49 @@ def explain_and_show(
         DataError: an image cannot be read.
         ModelError: an explainer that this network cannot serve.
     """
-    import numpy as np
-    import torch
-
-    from headstart.data.decode import View, decode_file
+    from headstart.data.decode import decode_file
     from headstart.deploy.classifier import Classifier
-    from headstart.explain.explainers import EXPLAINERS, explain
-    from headstart.explain.gallery import Panel, gallery
+    from headstart.explain.compare import Subject, columns_of, explain_pictures
+    from headstart.explain.explainers import EXPLAINERS
+    from headstart.explain.picture import gallery
     from headstart.store import write_atomic
-    from headstart.transfer.predict import as_tensor, normalise
 
     for name in methods:
         choose("explainer", name, EXPLAINERS)
-    models = [Classifier.load(place) for place in ([model] if against is None else [model, against])]
-    rows: list[list[Panel]] = []
-    facts: list[dict[str, Any]] = []
-    for image in images:
-        panels: list[Panel] = []
-        for classifier in models:
-            needs = classifier.bundle.preprocessing
-            pixels = decode_file(image, View(needs.resize, needs.size, needs.interpolation))
-            scores = classifier.probabilities(pixels[None])[0]
-            aim = _target(target, classifier.classes, scores)
-            said = f"{classifier.classes[aim]} {scores[aim]:.2f}"
-            panels.append(Panel(said, pixels, None))
-            batch = normalise(as_tensor(pixels[None]), needs)
+    subjects = []
+    for place in [model] if against is None else [model, against]:
+        bundle = Classifier.load(place).bundle
+        if target is not None and target not in bundle.classes:
+            raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
+        subjects.append(Subject(_title(place), bundle.network, bundle.classes))
+    pictures = [decode_file(image) for image in images]
+    targets = None if target is None else [target] * len(pictures)
+    results = explain_pictures(subjects, pictures, methods, targets=targets, seed=seed)
+    write_atomic(out, gallery(columns_of(results), captions=[Path(image).name for image in images]))
+    for result in results:
+        for row, image in enumerate(images):
+            aim = int(result.targets[row])
+            chance = float(result.probabilities[row, aim])
+            print(f"{image}: {result.subject.title}: {result.subject.classes[aim]} {chance:.3f}")
+        if checks:
             for name in methods:
-                heat = explain(classifier.bundle.network, batch, torch.tensor([aim]), name, seed=seed)
-                panels.append(Panel(EXPLAINERS[name].title, pixels, np.asarray(heat[0]), EXPLAINERS[name].signed))
-                facts.append({"image": image, "class": classifier.classes[aim], "method": name})
-                if checks:
-                    facts[-1] |= _checks(classifier, batch, heat, aim, name, seed)
-        rows.append(panels)
-    if not rows:
-        raise DataError("no image to explain")
-    write_atomic(out, gallery(rows))
-    for fact in facts:
-        print("  ".join(f"{key}: {value}" for key, value in fact.items()))
+                print(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
     print(out)
 
 
-def _target(wanted: str | None, classes: Sequence[str], scores: Any) -> int:
-    if wanted is None:
-        return int(scores.argmax())
-    if wanted not in classes:
-        from headstart.errors import unknown_name
-
-        raise SpecError(f"--target: {unknown_name('class', wanted, classes)}")
-    return list(classes).index(wanted)
+def _title(place: Path) -> str:
+    return place.parent.name if place.is_file() else place.name
 
 
-def _checks(classifier: Any, batch: Any, heat: Any, aim: int, name: str, seed: int) -> dict[str, Any]:
-    import torch
-
+def _checks(result: Explained, name: str, seed: int) -> str:
     from headstart.explain.faithfulness import faithfulness
     from headstart.explain.sanity import randomisation_check
 
-    network, targets = classifier.bundle.network, torch.tensor([aim])
-    mean = faithfulness(network, batch, heat, targets, seed=seed)["mean"]
-    check = randomisation_check(network, batch, targets, name, maps=heat, seed=seed)
-    areas = {key: round(float(value), 3) for key, value in mean.items()}
-    return {**areas, "randomised": check.get("summary", check.get("mean"))}
+    network, maps = result.subject.network, result.maps[name]
+    mean = faithfulness(network, result.images, maps, result.targets, seed=seed)["mean"]
+    check = randomisation_check(network, result.images, result.targets, name, maps=maps, seed=seed)
+    return (
+        f"deletion {mean['deletion']:.3f} (random map {mean['random_deletion']:.3f}),"
+        f" insertion {mean['insertion']:.3f} (random map {mean['random_insertion']:.3f});"
+        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}"
+    )

@@ -1,0 +1,151 @@
+"""What a study adds to its scores: an audit of the images, what features foretold, and why the best model errs."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from headstart.data.dataset import Dataset, Split
+from headstart.errors import DataError, ModelError
+from headstart.models.pixels import NAME as PIXELS
+from headstart.store import read_json, write_atomic
+from headstart.study.folder import json_bytes
+
+if TYPE_CHECKING:
+    from headstart.study.execute import Session
+    from headstart.study.task import Task
+
+EXPLAINED_WITH = ("lime", "grad_cam")
+
+
+def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
+    """Audit a dataset of the study, once, with the features of a network of the study if there are any."""
+    from headstart.evaluate.audit import audit_dataset
+
+    path = session.folder.data_folder(dataset.fingerprint) / "audit.json"
+    if path.is_file() or not session.plan.study.spec.audit:
+        return
+    tasks = [task for task in informed(session) if _of(task, dataset, session)]
+    features = images = None
+    if tasks:
+        task = tasks[0]
+        features = session.workshop.features(task.run, task.seed)
+        preprocessing = session.workshop.loaded(task.run, task.seed).backbone.preprocessing
+        images = session.workshop.images(task.run.data, preprocessing)
+    found = audit_dataset(dataset, images=images, features=features, split=split, store=session.workshop.store)
+    write_atomic(path, json_bytes(found))
+
+
+def foretell(session: Session) -> None:
+    """Set what transferability scores of the training rows foretold beside what was measured on test."""
+    from headstart.evaluate.transferability import rank_agreement, transferability
+
+    path = session.folder.root / "transferability.json"
+    if path.is_file():
+        return
+    rows: list[dict[str, Any]] = []
+    data = session.workshop.dataset(session.plan.tasks[0].run.data)
+    for label, task, members in _networks(session, data):
+        measured = [score for member in members if (score := _score(session, member)) is not None]
+        if not measured or data.multi_label:
+            continue
+        split = session.workshop.split(task.run, task.seed)
+        bad = np.array(sorted(session.workshop.bad_rows(data)), dtype=np.int64)
+        train = np.setdiff1d(np.concatenate([split.train, split.validation]), bad)
+        features = np.asarray(session.workshop.features(task.run, task.seed)[train]).reshape(len(train), -1)
+        rows.append(
+            {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}
+        )
+    if len(rows) < 2:
+        return
+    measured_by = {row["network"]: row["measured"] for row in rows}
+    tau: dict[str, float | None] = {}
+    for name in (key for key in rows[0] if key not in ("network", "measured")):
+        try:
+            tau[name] = rank_agreement({row["network"]: row[name] for row in rows}, measured_by).weighted_tau
+        except DataError:  # all equal: there is no order to agree with
+            tau[name] = None
+    write_atomic(path, json_bytes({"rows": rows, "weighted_tau": tau}))
+
+
+def explain_mistakes(session: Session, count: int) -> None:
+    """Explain the best run's most confident mistakes, each for the predicted and for the true class."""
+    from PIL import Image
+
+    from headstart.deploy.classifier import Classifier
+    from headstart.explain.explainers import explain
+    from headstart.explain.picture import overlay
+    from headstart.transfer.predict import as_tensor, normalise
+
+    best = session.facts.get("best")
+    if not best or count < 1:
+        return
+    folder = session.folder.root / best["folder"]
+    if (folder / "explanations.json").is_file():
+        return
+    classifier = Classifier.load(folder)
+    with np.load(folder / "predictions.npz") as arrays:
+        rows, labels, scores = arrays["test_rows"], arrays["test_labels"], arrays["test_probabilities"]
+    if labels.ndim != 1 or classifier.bundle.network.backbone.name == PIXELS:
+        return
+    wrong = np.flatnonzero(scores.argmax(1) != labels)
+    worst = wrong[np.argsort(-scores[wrong].max(1), kind="stable")][:count]
+    task = next(t for t in session.plan.tasks if t.run.name == best["run"])
+    needs = classifier.bundle.preprocessing
+    images = session.workshop.images(task.run.data, needs)
+    items = []
+    for place in worst:
+        pixels = images[int(rows[place])]
+        batch = normalise(as_tensor(pixels[None]), needs)
+        aim = int(scores[place].argmax())
+        for method in EXPLAINED_WITH:
+            try:
+                heat = explain(classifier.bundle.network, batch, torch.tensor([aim]), method, seed=0)[0]
+            except ModelError:  # this network has no map that the method could show
+                continue
+            picture: Image.Image = overlay(pixels, heat)
+            buffer = io.BytesIO()
+            picture.convert("RGB").save(buffer, "JPEG", quality=80)
+            name = f"explanations/{int(rows[place])}-{method}.jpg"
+            write_atomic(folder / name, buffer.getvalue())
+            items.append({"row": int(rows[place]), "method": method, "class": classifier.classes[aim], "file": name})
+    write_atomic(folder / "explanations.json", json_bytes({"items": items}))
+
+
+def informed(session: Session) -> list[Task]:
+    """Return the tasks whose frozen features come from trained weights, those of a known source first."""
+    found = [
+        task
+        for task in session.plan.tasks
+        if task.probe and task.run.spec.backbone != PIXELS and task.run.spec.weights.name != "none"
+    ]
+    return sorted(found, key=lambda task: task.run.needs is not None)
+
+
+def _networks(session: Session, dataset: Dataset) -> list[tuple[str, Task, list[Task]]]:
+    """Return (label, a task, all tasks) of every network whose frozen features the study used on these images."""
+    groups: dict[str, list[Task]] = {}
+    for task in session.plan.tasks:
+        spec = task.run.spec
+        if not task.probe or spec.backbone == PIXELS or not _of(task, dataset, session):
+            continue
+        weights = spec.weights.run or spec.weights.path or spec.weights.name
+        label = f"{spec.backbone}{f' to {spec.truncate_at}' if spec.truncate_at else ''}, {weights}"
+        if spec.shots is None and spec.fraction is None:
+            groups.setdefault(label, []).append(task)
+    return [(label, members[0], members) for label, members in groups.items()]
+
+
+def _of(task: Task, dataset: Dataset, session: Session) -> bool:
+    return session.workshop.dataset(task.run.data).fingerprint == dataset.fingerprint
+
+
+def _score(session: Session, task: Task) -> float | None:
+    path = session.folder.run_folder(task.run.name, task.seed) / "result.json"
+    if not path.is_file():
+        return None
+    value: float | None = (read_json(path)["metrics"]["test"].get("accuracy") or {}).get("value")
+    return value
