@@ -140,11 +140,20 @@ def test_position_biases_of_swin_are_resized_to_another_window() -> None:
     report = load_state(backbone, state)
     assert report.resized and all(key.endswith("relative_position_bias_table") for key in report.resized)
     assert not report.missing
-    from timm.models.swin_transformer import checkpoint_filter_fn
 
-    filtered = checkpoint_filter_fn(state, timm.create_model("swin_tiny_patch4_window7_224", img_size=64))
+
+def test_a_resized_position_bias_keeps_its_centre_and_its_symmetry() -> None:
+    state = published("swin_tiny_patch4_window7_224")
+    offsets = torch.arange(-6.0, 7.0)
     theirs = "layers.2.blocks.0.attn.relative_position_bias_table"
-    torch.testing.assert_close(backbone.state_dict()[backbone.original_keys[theirs]], filtered[theirs])
+    state[theirs] = (offsets[:, None] + 100 * offsets).reshape(-1, 1).repeat(1, state[theirs].shape[1])
+    backbone = build(Architecture("timm", "swin_tiny_patch4_window7_224"), input_size=64)
+    load_state(backbone, state)
+    table = backbone.state_dict()[backbone.original_keys[theirs]][:, 0]
+    assert len(table) == 49  # a window of 4 × 4: offsets -3 … 3 in both directions
+    assert table[24] == pytest.approx(0, abs=1e-3)
+    torch.testing.assert_close(table, -table.flip(0), rtol=0, atol=1e-3)
+    assert bool((table.reshape(7, 7).diff(dim=1) > 0).all())
 
 
 def test_dinov2_published_with_its_mask_token_loads() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -180,14 +179,12 @@ def _resize(key: str, value: Tensor, target: Tensor) -> Tensor | None:
         fitted: Tensor = resample_abs_pos_embed(value, [side, side], num_prefix_tokens=prefix)
         return fitted
     if key.endswith("relative_position_bias_table") and value.ndim == target.ndim == 2:
-        from timm.layers import resize_rel_pos_bias_table
+        from timm.layers import resize_rel_pos_bias_table_simple
 
         window = (math.isqrt(target.shape[0]) + 1) // 2
         if value.shape[1] != target.shape[1] or (2 * window - 1) ** 2 != target.shape[0]:
             return None
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.searchsorted", UserWarning)
-            table: Tensor = resize_rel_pos_bias_table(value, (window, window), tuple(target.shape))
+        table: Tensor = resize_rel_pos_bias_table_simple(value, (window, window), tuple(target.shape))
         return table
     return None
 
