@@ -6,7 +6,8 @@ import torch
 
 from headstart.errors import SpecError
 from headstart.transfer.probe import HeadFit, HeadJob, bootstrap_rows, fit_heads
-from headstart.transfer.sgd_training import SCHEDULES, order
+from headstart.transfer.schedules import Course, factor
+from headstart.transfer.sgd_training import order
 
 N, D, CLASSES = 130, 9, 4
 
@@ -44,7 +45,7 @@ def by_hand(optimiser: str, lr: float, decay: float, schedule: str, seed: int = 
     for epoch in range(6):
         for batch in torch.from_numpy(TRAIN)[order(len(TRAIN), seed, epoch)].split(32):
             for group in rule.param_groups:
-                group["lr"] = lr * SCHEDULES[schedule](step / (6 * 4))
+                group["lr"] = lr * factor(schedule, step / 4, Course(6, step_size=2), 4)
             rule.zero_grad()
             torch.nn.functional.cross_entropy(x[batch] @ weight.T + bias, y[batch]).backward()
             rule.step()
@@ -59,18 +60,22 @@ def logits(fit: HeadFit) -> np.ndarray:
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "momentum", "nesterov", "adam", "adamw"])
-@pytest.mark.parametrize("schedule", ["cosine", "constant", "step"])
+@pytest.mark.parametrize("schedule", ["cosine", "none", "step"])
 def test_each_optimiser_does_what_torch_does(optimiser: str, schedule: str) -> None:
-    found = fit_heads(*data(), [job(optimiser=optimiser, lr=0.05, weight_decay=0.02, schedule=schedule)])[0]
+    options = {"sgd": {"momentum": 0.0}, "momentum": {"nesterov": False}, "nesterov": {}}.get(
+        optimiser, {"optimizer": optimiser}
+    )
+    grid = job(lr=0.05, weight_decay=0.02, schedule=schedule, step_size=2, **options)
+    found = fit_heads(*data(), [grid])[0]
     np.testing.assert_allclose(logits(found), by_hand(optimiser, 0.05, 0.02, schedule), atol=2e-5)
 
 
 def test_a_head_of_a_grid_equals_the_same_head_trained_alone() -> None:
     rates, decays = [0.003, 0.01, 0.1], [0.0, 0.01, 0.1]
-    together = fit_heads(*data(), [job(lr=rates, weight_decay=decays, optimiser=["momentum", "nesterov"])])[0]
+    together = fit_heads(*data(), [job(lr=rates, weight_decay=decays, nesterov=[True, False])])[0]
     assert len(together.tried) == 18
     for entry in together.tried:
-        setting = {name: entry[name] for name in ("optimiser", "lr", "weight_decay")}
+        setting = {name: entry[name] for name in ("nesterov", "lr", "weight_decay")}
         alone = fit_heads(*data(), [job(**setting)])[0]
         assert alone.tried[0]["validation_log_loss"] == pytest.approx(entry["validation_log_loss"], abs=1e-4)
         if setting.items() <= together.chosen.items():
@@ -102,27 +107,29 @@ def test_small_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_patience_keeps_the_best_epoch_of_each_configuration() -> None:
     # a rate so high that the head gets worse after a while, and one so low that it improves to the end
-    found = fit_heads(*data(), [job(lr=[2.0, 1e-3], weight_decay=0.0, epochs=20, schedule="constant", patience=2)])[0]
+    found = fit_heads(*data(), [job(lr=[2.0, 1e-3], weight_decay=0.0, epochs=20, schedule="none", early_stopping=2)])[0]
     fast, slow = found.tried
     assert fast["stop_at"] < 20 and slow["stop_at"] == 20
     for entry in found.tried:
         again = fit_heads(
-            *data(), [job(lr=entry["lr"], weight_decay=0.0, epochs=20, schedule="constant", stop_at=entry["stop_at"])]
+            *data(), [job(lr=entry["lr"], weight_decay=0.0, epochs=20, schedule="none", stop_at=entry["stop_at"])]
         )[0]
         assert again.tried[0]["validation_log_loss"] == pytest.approx(entry["validation_log_loss"], abs=1e-4)
 
 
 def test_a_refit_runs_as_many_epochs_as_patience_found_best() -> None:
-    settings = {"lr": 2.0, "weight_decay": 0.0, "epochs": 20, "schedule": "constant", "batch_size": 32}
+    settings = {"lr": 2.0, "weight_decay": 0.0, "epochs": 20, "schedule": "none", "batch_size": 32}
     both = np.concatenate([TRAIN, VALIDATION])
-    found = fit_heads(*data(), [HeadJob("sgd", TRAIN, VALIDATION, CLASSES, {**settings, "patience": 2}, 0, True)])[0]
+    found = fit_heads(
+        *data(), [HeadJob("sgd", TRAIN, VALIDATION, CLASSES, {**settings, "early_stopping": 2}, 0, True)]
+    )[0]
     fixed = {**settings, "stop_at": found.chosen["stop_at"]}
     again = fit_heads(*data(), [HeadJob("sgd", both, both[:0], CLASSES, fixed, 0, False)])[0]
     np.testing.assert_allclose(logits(found), logits(again), atol=1e-5)
 
 
 def test_rates_that_diverge_are_reported_and_not_chosen() -> None:
-    found = fit_heads(*data(), [job(lr=[0.05, 1e30], weight_decay=0.1, optimiser="sgd")])[0]
+    found = fit_heads(*data(), [job(lr=[0.05, 1e30], weight_decay=0.1, momentum=0.0)])[0]
     assert found.chosen["lr"] == 0.05
     assert found.notes == ["sgd: 1 of 2 configurations diverged (learning rates from 1e+30)"]
 
@@ -143,7 +150,8 @@ def test_several_labels_a_row_follow_the_binary_cross_entropy() -> None:
     [
         ({"lr": []}, "lr is an empty list"),
         ({"lr": -1}, "lr = -1 must be a finite number above 0"),
-        ({"optimiser": "momentun"}, "did you mean 'momentum'"),
+        ({"optimizer": "adamm"}, "did you mean 'adam"),
+        ({"schedule": "plateau"}, "use cosine, step or none"),
         ({"epochs": 2.5}, "epochs = 2.5 must be a whole number"),
         ({"momentum": 1.0}, "momentum = 1 must be below 1"),
         ({"schedul": "cosine"}, "did you mean 'schedule'"),

@@ -25,7 +25,7 @@ from headstart.transfer.neighbours import fit_neighbours
 from headstart.transfer.problem import Fitted, Labels, Problem, complete
 from headstart.transfer.prototypes import fit_prototypes
 from headstart.transfer.ridge import fit_ridge
-from headstart.transfer.rows import FloatArray, IntArray, Workspace
+from headstart.transfer.rows import BLOCK, FloatArray, IntArray, Workspace, read
 from headstart.transfer.sgd_heads import fit_sgd, fit_sgd_together
 
 Solver = Callable[[Problem, Mapping[str, Any]], Fitted]
@@ -163,7 +163,7 @@ def _answer(
     """Return the fit of a job, from `answers` if the same question was asked before."""
     began = time.perf_counter()
     fitted = _once(workspace, labels, job, job.train, job.validation, job.options, answers)
-    head, notes = fitted.head, list(fitted.notes)
+    head, notes = fitted.head, [*half_errors(workspace.features, job, fitted.head), *fitted.notes]
     if len(fitted.tried) > 1 and not any(_scored(entry) for entry in fitted.tried):
         raise SpecError(
             f"{job.kind}: {len(fitted.tried)} configurations and no validation rows to choose on; give the split a"
@@ -173,8 +173,38 @@ def _answer(
         both = np.concatenate([job.train, job.validation])
         again = _once(workspace, labels, job, both, both[:0], {**job.options, **fitted.chosen}, answers)
         head, notes = again.head, notes + [f"refit: {note}" for note in again.notes]
+    judged = probabilities(fitted.head, workspace.features, job.validation) if len(job.validation) else None
     seconds = time.perf_counter() - began + spent
-    return HeadFit(copy.deepcopy(head), dict(fitted.chosen), copy.deepcopy(fitted.tried), notes, seconds)
+    return HeadFit(copy.deepcopy(head), dict(fitted.chosen), copy.deepcopy(fitted.tried), notes, seconds, judged)
+
+
+@torch.no_grad()
+def probabilities(
+    head: nn.Module, features: FloatArray, rows: IntArray, *, half: bool = False
+) -> npt.NDArray[np.float32]:
+    """Return a head's probabilities [len(rows), C] of some rows, their features rounded to half if asked."""
+    found = []
+    for start in range(0, len(rows), BLOCK):
+        block = read(features, rows[start : start + BLOCK], torch.device("cpu"))
+        found.append(head.probabilities(block.half().float() if half else block).numpy())  # type: ignore[operator]
+    return np.concatenate(found)
+
+
+def half_errors(features: FloatArray, job: HeadJob, head: nn.Module) -> list[str]:
+    """Return a note on what half precision costs this job: nothing if it did not ask for it."""
+    if not job.options.get("half"):
+        return []
+    rows = job.validation if len(job.validation) else job.train
+    largest = worst = 0.0
+    for start in range(0, len(rows), BLOCK):
+        block = read(features, rows[start : start + BLOCK], torch.device("cpu"))
+        largest = max(largest, float(block.abs().max()))
+        worst = max(worst, float((block - block.half().float()).abs().max()))
+    moved = np.abs(probabilities(head, features, rows) - probabilities(head, features, rows, half=True)).max()
+    return [
+        f"features in half precision: largest error {worst:.1e} where the largest feature is {largest:.1e};"
+        f" probabilities move by {moved:.1e} at most"
+    ]
 
 
 def _once(

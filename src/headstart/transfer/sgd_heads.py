@@ -5,36 +5,61 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from headstart.errors import SpecError, choose
+from headstart.errors import SpecError, choose, unknown_name
 from headstart.models.heads import LinearHead
 from headstart.progress import Ticker, progress
 from headstart.transfer.problem import Fitted, Problem, complete, listed, numbers
 from headstart.transfer.rows import Transform
+from headstart.transfer.schedules import SCHEDULES, Course
 from headstart.transfer.selection import Selection
-from headstart.transfer.sgd_training import OPTIMISERS, SCHEDULES, Plan, Stream, train_together
+from headstart.transfer.sgd_training import RULES, Plan, Stream, train_together
 
 DEFAULTS: dict[str, Any] = {
     "lr": (0.003, 0.01, 0.03, 0.1),
     "weight_decay": (1e-4, 1e-3, 1e-2),
-    "optimiser": "momentum",
+    "optimizer": "sgd",
     "momentum": 0.9,
+    "nesterov": True,
     "epochs": 30,
     "stop_at": None,
     "batch_size": 256,
     "schedule": "cosine",
-    "patience": None,
+    "step_size": 10,
+    "gamma": 0.1,
+    "milestones": (),
+    "warmup_epochs": 0.0,
+    "label_smoothing": 0.0,
+    "early_stopping": None,
     "normalise": "standardise",
 }
+FAMILIES = ("sgd", "adam", "adamw")
 CACHED_BYTES = 16 << 20  # weights and moments that are trained at a time on a CPU: what its cache holds
 DEVICE_BYTES = 8 << 30  # … and on an accelerator
 SMALL_COLUMNS = 512  # streams narrower than this are trained together on a CPU, to save on small steps
 
 Together = list[tuple[float, float]]
+RULE_OPTIONS = ("optimizer", "momentum", "nesterov")
+
+
+class Rule(NamedTuple):
+    """A rule for a step: the options that ask for it, and its name among RULES."""
+
+    optimizer: str
+    momentum: float
+    nesterov: bool
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options as they are noted with each configuration."""
+        if self.optimizer != "sgd":
+            return {"optimizer": self.optimizer}
+        return {"optimizer": "sgd", "momentum": self.momentum, "nesterov": self.nesterov}
 
 
 def fit_sgd(problem: Problem, options: Mapping[str, Any]) -> Fitted:
@@ -48,26 +73,26 @@ def fit_sgd_together(problems: Sequence[Problem], options: Mapping[str, Any]) ->
     The mean loss of a mini-batch is minimised from weights of zero; weight decay spares the intercepts.
     The configuration is chosen on each problem's validation rows.
 
-    Options: `lr`, `weight_decay`, `optimiser` (lists; "sgd", "momentum", "nesterov", "adam", "adamw"),
-    `normalise` (a list), `momentum`, `epochs`, `batch_size`, `schedule` ("cosine", "constant", "step"),
-    `patience` (epochs without a lower validation log loss before a configuration stops; None: never),
-    `stop_at` (run only so many of the epochs; found by patience, used by a refit).
+    Options, in the words of a recipe: `lr`, `weight_decay`, `optimizer` ("sgd", "adam", "adamw"), `momentum`,
+    `nesterov` (of sgd), `normalise` (all lists), `epochs`, `batch_size`, `schedule` with `step_size`, `gamma`,
+    `milestones` and `warmup_epochs`, `label_smoothing`, `early_stopping` (epochs without a lower validation
+    log loss before a configuration stops; None: never), `stop_at` (run only so many of the epochs; found by
+    early stopping, used by a refit).
 
     Raises:
         SpecError: an option that does not exist or cannot be.
     """
     options = complete("sgd", options, DEFAULTS)
     grid = list(itertools.product(_rates(options, "lr"), _rates(options, "weight_decay", equal=True)))
-    styles, optimisers = listed(options["normalise"]), listed(options["optimiser"])
-    watched = options["patience"] is not None and all(len(problem.validation) for problem in problems)
+    rules = [_rule(*each) for each in itertools.product(*(listed(options[name]) for name in RULE_OPTIONS))]
+    kinds = list(itertools.product(listed(options["normalise"]), dict.fromkeys(rules)))
+    watched = options["early_stopping"] is not None and all(len(problem.validation) for problem in problems)
     selections: list[Selection[LinearHead]] = [Selection(problem.multi_label) for problem in problems]
-    work = len(styles) * len(optimisers) * len(grid) * len(problems)
-    with progress("heads by stochastic gradients", work, "heads") as ticker:
-        for normalise, optimiser in itertools.product(styles, optimisers):
-            plan = _plan(options, optimiser, problems[0].classes, watched)
-            width = len(grid) * problems[0].classes
-            for team in _teams(problems, width):
-                _train_team(team, selections, plan, grid, normalise, ticker)
+    with progress("heads by gradient steps", len(kinds) * len(grid) * len(problems), "heads") as ticker:
+        for normalise, rule in kinds:
+            plan = _plan(options, rule, problems[0].classes, watched)
+            for team in _teams(problems, len(grid) * problems[0].classes):
+                _train_team(team, selections, plan, {**rule.settings, "normalise": normalise}, grid, ticker)
     return [
         Fitted(selection.value, selection.chosen, selection.tried, _warnings(selection.tried))
         for selection in selections
@@ -78,18 +103,18 @@ def _train_team(
     team: Sequence[tuple[int, Problem]],
     selections: list[Selection[LinearHead]],
     plan: Plan,
+    common: Mapping[str, Any],
     grid: Together,
-    normalise: str,
     ticker: Ticker,
 ) -> None:
-    transforms = [problem.transform(normalise, centred=True) for _, problem in team]
+    transforms = [problem.transform(common["normalise"], centred=True) for _, problem in team]
     streams = [_stream(problem, transform) for (_, problem), transform in zip(team, transforms, strict=True)]
     for part in _parts(plan, grid, streams):
         trained = train_together(streams, part)
         for place, (number, problem) in enumerate(team):
             for which, (rate, decay) in enumerate(zip(part.rates, part.decays, strict=True)):
                 selections[number].offer(
-                    {"optimiser": part.optimiser, "lr": rate, "weight_decay": decay, "normalise": normalise},
+                    {"lr": rate, "weight_decay": decay, **common},
                     trained.scores[place][which],
                     partial(_head, transforms[place], trained.weights[place, which], problem.multi_label),
                     keep={"stop_at": int(trained.epochs[place, which])},
@@ -108,24 +133,49 @@ def _stream(problem: Problem, transform: Transform) -> Stream:
     )
 
 
-def _plan(options: Mapping[str, Any], optimiser: str, classes: int, watched: bool) -> Plan:
-    choose("optimiser", optimiser, OPTIMISERS)
-    choose("schedule", options["schedule"], SCHEDULES)
+def _rule(optimizer: Any, momentum: Any, nesterov: Any) -> Rule:
+    if optimizer not in FAMILIES:
+        raise SpecError(unknown_name("optimizer of sgd heads", optimizer, FAMILIES))
+    if optimizer != "sgd":
+        return Rule(optimizer, 0.0, False, optimizer)
+    value = numbers("sgd", "momentum", momentum, equal=True)[0]
+    if value >= 1:
+        raise SpecError(f"sgd: momentum = {value:g} must be below 1")
+    if not isinstance(nesterov, bool):
+        raise SpecError(f"sgd: nesterov = {nesterov!r} must be true or false")
+    if not value:
+        return Rule("sgd", 0.0, False, "sgd")
+    return Rule("sgd", value, nesterov, "nesterov" if nesterov else "momentum")
+
+
+def _plan(options: Mapping[str, Any], rule: Rule, classes: int, watched: bool) -> Plan:
+    schedule = options["schedule"]
+    choose("schedule", schedule, SCHEDULES)
+    if schedule == "plateau":
+        raise SpecError("sgd: the schedule 'plateau' is not known to many heads at once; use cosine, step or none")
     epochs = _whole(options, "epochs")
-    momentum = numbers("sgd", "momentum", options["momentum"], equal=True)[0]
-    if momentum >= 1:
-        raise SpecError(f"sgd: momentum = {momentum:g} must be below 1")
+    smoothing = numbers("sgd", "label_smoothing", options["label_smoothing"], equal=True)[0]
+    if smoothing >= 1:
+        raise SpecError(f"sgd: label_smoothing = {smoothing:g} must be below 1")
+    course = Course(
+        epochs,
+        numbers("sgd", "warmup_epochs", options["warmup_epochs"], equal=True)[0],
+        _whole(options, "step_size"),
+        numbers("sgd", "gamma", options["gamma"], equal=True)[0],
+        tuple(int(value) for value in listed(options["milestones"])),
+    )
     return Plan(
-        optimiser,
+        rule.name,
         (),
         (),
         classes,
-        epochs,
+        course,
         epochs if options["stop_at"] is None else min(epochs, _whole(options, "stop_at")),
         _whole(options, "batch_size"),
-        options["schedule"],
-        momentum,
-        _whole(options, "patience") if watched else None,
+        schedule,
+        rule.momentum,
+        smoothing,
+        _whole(options, "early_stopping") if watched else None,
     )
 
 
@@ -147,7 +197,7 @@ def _teams(problems: Sequence[Problem], width: int) -> Iterator[list[tuple[int, 
 
 def _parts(plan: Plan, grid: Together, streams: Sequence[Stream]) -> Iterator[Plan]:
     """Yield the plan with as many configurations at a time as the device's fast memory holds."""
-    tensors = 1 + len(OPTIMISERS[plan.optimiser].keeps)
+    tensors = 1 + len(RULES[plan.rule].keeps)
     each = 4 * tensors * (streams[0].rows.dim + 1) * plan.classes * len(streams)
     room = CACHED_BYTES if streams[0].rows.device.type == "cpu" else DEVICE_BYTES
     parts = -(-len(grid) * each // room)

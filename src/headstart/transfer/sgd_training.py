@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from headstart.errors import choose
 from headstart.transfer.rows import BLOCK, Rows
+from headstart.transfer.schedules import Course, factor
 from headstart.transfer.selection import Score
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam (Kingma and Ba 2015)
@@ -47,27 +48,29 @@ class Plan:
     """What all configurations of one computation have in common.
 
     Args:
-        optimiser: a name in OPTIMISERS.
+        rule: a name in RULES.
         rates, decays: [K], learning rate and weight decay of each configuration.
         classes: C.
-        epochs: how many the schedule is laid out for.
-        stop_at: how many are run.
+        stop_at: how many epochs are run.
         batch_size: rows a step; the last batch of an epoch may be smaller.
-        schedule: a name in SCHEDULES.
-        momentum: of the optimisers that have it.
+        schedule: a name in headstart.transfer.schedules, but plateau.
+        course: what the schedule depends on.
+        momentum: of the rules that have it.
+        label_smoothing: as in Szegedy et al. 2016; of targets with one label a row.
         patience: epochs without a lower validation log loss after which a configuration stops, its best
             epoch's weights kept; None runs them all to the end.
     """
 
-    optimiser: str
+    rule: str
     rates: tuple[float, ...]
     decays: tuple[float, ...]
     classes: int
-    epochs: int
+    course: Course
     stop_at: int
     batch_size: int = 256
     schedule: str = "cosine"
     momentum: float = 0.9
+    label_smoothing: float = 0.0
     patience: int | None = None
 
 
@@ -117,72 +120,67 @@ class Bench:
             into.baddbmm_(self.inputs.transpose(1, 2), self.errors, beta=beta)
 
 
-def momentum_step(bench: Bench, plan: Plan, factor: float) -> None:
+def momentum_step(bench: Bench, plan: Plan, rate: float) -> None:
     """Take a step of SGD with momentum; `first` holds the velocity times the learning rate."""
     bench.errors.mul_(bench.rates)
     bench.accumulate(bench.first, plan.momentum)
     bench.first[:, :-1].addcmul_(bench.weights[:, :-1], bench.rates * bench.decays)
-    bench.weights.sub_(bench.first, alpha=factor)
+    bench.weights.sub_(bench.first, alpha=rate)
 
 
-def sgd_step(bench: Bench, plan: Plan, factor: float) -> None:
+def sgd_step(bench: Bench, plan: Plan, rate: float) -> None:
     """Take a step of plain SGD."""
-    bench.errors.mul_(bench.rates * -factor)
-    bench.weights[:, :-1].mul_(1 - factor * bench.rates * bench.decays)
+    bench.errors.mul_(bench.rates * -rate)
+    bench.weights[:, :-1].mul_(1 - rate * bench.rates * bench.decays)
     bench.accumulate(bench.weights, 1.0)
 
 
-def nesterov_step(bench: Bench, plan: Plan, factor: float) -> None:
+def nesterov_step(bench: Bench, plan: Plan, rate: float) -> None:
     """Take a step of SGD with Nesterov's momentum, in the form of Sutskever et al. (2013) that PyTorch has."""
     bench.errors.mul_(bench.rates)
     bench.accumulate(bench.gradient, 0.0)
     bench.gradient[:, :-1].addcmul_(bench.weights[:, :-1], bench.rates * bench.decays)
     bench.first.mul_(plan.momentum).add_(bench.gradient)
-    bench.weights.sub_(bench.gradient, alpha=factor).sub_(bench.first, alpha=factor * plan.momentum)
+    bench.weights.sub_(bench.gradient, alpha=rate).sub_(bench.first, alpha=rate * plan.momentum)
 
 
-def adam_step(bench: Bench, plan: Plan, factor: float) -> None:
+def adam_step(bench: Bench, plan: Plan, rate: float) -> None:
     """Take a step of Adam, the weight decay added to the gradient."""
     bench.accumulate(bench.gradient, 0.0)
     bench.gradient[:, :-1].addcmul_(bench.weights[:, :-1], bench.decays)
-    _adam_update(bench, factor)
+    _adam_update(bench, rate)
 
 
-def adamw_step(bench: Bench, plan: Plan, factor: float) -> None:
+def adamw_step(bench: Bench, plan: Plan, rate: float) -> None:
     """Take a step of AdamW, the weight decay apart from the gradient (Loshchilov and Hutter 2019)."""
     bench.accumulate(bench.gradient, 0.0)
-    bench.weights[:, :-1].mul_(1 - factor * bench.rates * bench.decays)
-    _adam_update(bench, factor)
+    bench.weights[:, :-1].mul_(1 - rate * bench.rates * bench.decays)
+    _adam_update(bench, rate)
 
 
-def _adam_update(bench: Bench, factor: float) -> None:
+def _adam_update(bench: Bench, rate: float) -> None:
     one, two = (1 - beta ** (bench.steps + 1) for beta in BETAS)
     bench.first.lerp_(bench.gradient, 1 - BETAS[0])
     bench.second.mul_(BETAS[1]).addcmul_(bench.gradient, bench.gradient, value=1 - BETAS[1])
     torch.sqrt(bench.second, out=bench.gradient).mul_(1 / math.sqrt(two)).add_(EPSILON)
-    torch.div(bench.first, bench.gradient, out=bench.gradient).mul_(bench.rates * (factor / one))
+    torch.div(bench.first, bench.gradient, out=bench.gradient).mul_(bench.rates * (rate / one))
     bench.weights.sub_(bench.gradient)
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Rule:
     """A rule for a step, and the tensors it keeps besides the weights."""
 
     step: Callable[[Bench, Plan, float], None]
     keeps: tuple[str, ...] = ()
 
 
-OPTIMISERS: dict[str, Optimiser] = {
-    "sgd": Optimiser(sgd_step),
-    "momentum": Optimiser(momentum_step, ("first",)),
-    "nesterov": Optimiser(nesterov_step, ("first", "gradient")),
-    "adam": Optimiser(adam_step, ("first", "second", "gradient")),
-    "adamw": Optimiser(adamw_step, ("first", "second", "gradient")),
-}
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda done: 1.0,
-    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
-    "step": lambda done: 0.1 ** int(3 * done),  # a tenth at each third of the way
+RULES: dict[str, Rule] = {
+    "sgd": Rule(sgd_step),
+    "momentum": Rule(momentum_step, ("first",)),
+    "nesterov": Rule(nesterov_step, ("first", "gradient")),
+    "adam": Rule(adam_step, ("first", "second", "gradient")),
+    "adamw": Rule(adamw_step, ("first", "second", "gradient")),
 }
 
 
@@ -191,7 +189,7 @@ def train_together(streams: Sequence[Stream], plan: Plan) -> Trained:
 
     Each result equals that of the same configuration and stream trained alone, but for rounding.
     """
-    rule, schedule = choose("optimiser", plan.optimiser, OPTIMISERS), choose("schedule", plan.schedule, SCHEDULES)
+    rule = choose("rule", plan.rule, RULES)
     bench, n = set_up(streams, plan, rule), len(streams[0].rows)
     count = math.ceil(n / plan.batch_size)
     keeper = Keeper(streams, plan, bench.weights)
@@ -199,15 +197,15 @@ def train_together(streams: Sequence[Stream], plan: Plan) -> Trained:
         orders = [order(n, stream.seed, epoch) for stream in streams]
         for batch in range(count):
             index = [each[batch * plan.batch_size : (batch + 1) * plan.batch_size] for each in orders]
-            fill_errors(bench, streams, index, plan.classes)
-            rule.step(bench, plan, schedule(bench.steps / (plan.epochs * count)))
+            fill_errors(bench, streams, index, plan)
+            rule.step(bench, plan, factor(plan.schedule, bench.steps / count, plan.course, count))
             bench.steps += 1
         if plan.patience is not None and keeper.all_stopped(bench, epoch + 1):
             break
     return keeper.finish(bench)
 
 
-def set_up(streams: Sequence[Stream], plan: Plan, rule: Optimiser) -> Bench:
+def set_up(streams: Sequence[Stream], plan: Plan, rule: Rule) -> Bench:
     """Return heads of zeros and the room that the optimiser needs."""
     device = streams[0].rows.device
     shape = (len(streams), streams[0].rows.dim + 1, len(plan.rates) * plan.classes)
@@ -226,14 +224,14 @@ def order(n: int, seed: int, epoch: int) -> Int[Tensor, " n"]:
     return torch.randperm(n, generator=generator)
 
 
-def fill_errors(bench: Bench, streams: Sequence[Stream], index: Sequence[Tensor], classes: int) -> None:
+def fill_errors(bench: Bench, streams: Sequence[Stream], index: Sequence[Tensor], plan: Plan) -> None:
     """Put the batch into `inputs` [S, b, d + 1], the gradient of its mean loss by the logits into `errors`."""
     size = len(index[0])
     inputs = [
         functional.pad(each.rows.take(where), (0, 1), value=1.0) for each, where in zip(streams, index, strict=True)
     ]
     bench.inputs = torch.stack(inputs) if len(inputs) > 1 else inputs[0][None]
-    logits = products(bench.inputs, bench.weights).view(len(streams), size, -1, classes)
+    logits = products(bench.inputs, bench.weights).view(len(streams), size, -1, plan.classes)
     labels = [each.labels[where.to(each.labels.device)] for each, where in zip(streams, index, strict=True)]
     target = torch.stack(labels)
     if target.dim() == 3:
@@ -241,7 +239,9 @@ def fill_errors(bench: Bench, streams: Sequence[Stream], index: Sequence[Tensor]
     else:
         errors = torch.softmax(logits, 3)
         place = target[:, :, None, None].expand(-1, -1, logits.shape[2], 1)
-        errors.scatter_add_(3, place, torch.full_like(errors[..., :1], -1.0))
+        errors.scatter_add_(3, place, torch.full_like(errors[..., :1], plan.label_smoothing - 1.0))
+        if plan.label_smoothing:
+            errors.sub_(plan.label_smoothing / plan.classes)
     bench.errors = errors.div_(size).view(len(streams), size, -1)
 
 
