@@ -174,6 +174,19 @@ def test_torchvisions_download_folder_is_used(monkeypatch: pytest.MonkeyPatch, t
     assert (weights.preprocessing.size, weights.preprocessing.interpolation) == (224, "bilinear")
 
 
+def test_dinov2_weights_are_resized_to_the_224_px_of_the_short_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(timm.create_model("vit_small_patch14_dinov2").state_dict(), path)
+    monkeypatch.setattr(create, "fetch_timm", lambda cfg: path)
+    backbone, weights = create_backbone("dinov2_small", "imagenet")
+    assert weights.origin == "timm vit_small_patch14_dinov2.lvd142m" and weights.licence == "apache-2.0"
+    assert weights.preprocessing.size == backbone.preprocessing.size == 224
+    assert weights.report.resized == ("stages.embed.part.pos_embed",)
+    assert backbone.source_classes == ()
+
+
 def bundle_of(backbone: Any, path: Path, origin: dict[str, Any], *, whole: bool = True) -> Path:
     tensors = {"head.weight": torch.zeros(2, 3)}
     if whole:

@@ -64,8 +64,9 @@ def create_backbone(
     """
     architecture = find_architecture(name)
     source = find_weights(architecture, weights)
-    size = input_size or (source and source.facts.preprocessing and source.facts.preprocessing.size)
-    backbone = build(architecture, seed, size or None)
+    input_size = input_size or architecture.size
+    native = source.facts.preprocessing if source else None
+    backbone = build(architecture, seed, input_size or (native.size if native else None))
     if source is None:
         backbone.classifier = None
         if input_size:
@@ -152,7 +153,8 @@ def _local(architecture: Architecture, path: Path, sha256: str | None) -> Source
         return Source(checkpoint, facts)
     origin = json.loads(checkpoint.metadata["headstart"]).get("origin", {})
     theirs = origin.get("name", architecture.name)
-    if find_architecture(theirs) != architecture:
+    named = find_architecture(theirs)
+    if (named.library, named.name) != (architecture.library, architecture.name):
         raise WeightsError(f"{checkpoint.path}: holds a {theirs}, not a {architecture.name}")
     if any(key.startswith("backbone.") for key in checkpoint.state):
         return Source(checkpoint, facts)

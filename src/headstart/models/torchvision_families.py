@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from headstart.errors import ModelError
@@ -140,8 +141,7 @@ def _vit(model: Any) -> Staged:
 
 def _vit_embed(part: Any, images: Tensor) -> Tensor:
     patches = part._process_input(images)
-    tokens = nn.functional.pad(patches, (0, 0, 1, 0))
-    tokens[:, :1] = part.class_token
+    tokens = torch.cat([part.class_token.expand(len(patches), -1, -1), patches], dim=1)
     embedded: Tensor = part.encoder.dropout(tokens + part.encoder.pos_embedding)
     return embedded
 
