@@ -39,9 +39,9 @@ def test_exact_power_law_is_found_again() -> None:
 def test_interval_of_the_gain_covers_the_truth() -> None:
     gain = 0.5 * (20**-0.5 - 40**-0.5)
     found = [
-        learning_curve(measured(0.05, 0.5, 0.5, 0.012, sizes=(1, 2, 5, 10, 20), seed=k), seed=k) for k in range(200)
+        learning_curve(measured(0.05, 0.5, 0.5, 0.012, sizes=(1, 2, 5, 10, 20), seed=k), seed=k) for k in range(40)
     ]
-    assert sum(curve.gain_low <= gain <= curve.gain_high for curve in found) >= 186
+    assert sum(curve.gain_low <= gain <= curve.gain_high for curve in found) >= 35
 
 
 def test_two_sizes_say_nothing() -> None:

@@ -134,10 +134,11 @@ def _checked(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     if not accuracies:
         raise DataError("a learning curve needs accuracies at one number of labels at least; there are none")
-    sizes = sorted(accuracies)
+    by_size: dict[float, Sequence[float]] = {float(n): run for n, run in accuracies.items()}
+    sizes = sorted(by_size)
     if sizes[0] <= 0:
         raise DataError(f"a learning curve over {sizes[0]} labels: every number of labels must be above 0")
-    runs = [np.asarray(accuracies[n], dtype=np.float64) for n in sizes]
+    runs = [np.asarray(by_size[n], dtype=np.float64) for n in sizes]
     for n, run in zip(sizes, runs, strict=True):
         if not len(run) or not np.all((run >= 0) & (run <= 1)):
             raise DataError(f"the accuracies at {n} labels must be one or more numbers from 0 to 1; got {run.tolist()}")
