@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from headstart.evaluate.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.metrics import evaluate
 from PIL import Image, ImageDraw
 from scipy.special import softmax
@@ -111,7 +112,8 @@ def _chances(
     logits[places, labels] += skill - 1.2 * difficulty
     for step, pull in ((1, 1.8), (2, 0.9)):
         logits[places, (labels + step) % classes] += pull
-    return softmax(1.3 * logits, axis=1).astype(np.float32)
+    chances = softmax(1.3 * logits, axis=1)
+    return apply_temperature(chances, fit_temperature(labels, chances)).astype(np.float32)
 
 
 def _write_run(

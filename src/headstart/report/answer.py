@@ -68,11 +68,11 @@ def _ties(board: Board) -> list[Segment]:
         return []
     ties = tied_runs(board)
     if not ties:
+        others = "every other run: it beats the next, " if len(board.ranking) > 2 else ""
         behind = board.ranking[1]
         gap = next((p for p in board.pairwise if {p["a"], p["b"]} == {board.runs[0], behind["run"]}), None)
         shown = f" by {wording.difference(gap['difference'], gap['low'], gap['high'], board.metric)}" if gap else ""
-        return [("It is really better than every other run: it beats the next, ", False), (behind["run"], True),
-                (f",{shown}. ", False)]
+        return [(f"It is really better than {others}", False), (behind["run"], True), (f",{shown}. ", False)]
     verb = "is" if len(ties) == 1 else "are"
     return [(wording.listed(ties), True), (f" {verb} tied with it: no evidence of a difference. ", False)]
 

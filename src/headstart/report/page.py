@@ -13,7 +13,8 @@ import numpy as np
 
 from headstart.report import wording
 from headstart.report.details import Details, details_of
-from headstart.report.pictures import BUDGET, embed, rows_wanted
+from headstart.report.order import together
+from headstart.report.pictures import BUDGET, embed, explanation_pictures, rows_wanted, short_audit
 from headstart.report.summary import RunFacts, Summary, load_summary, total_seconds
 from headstart.store import write_atomic
 
@@ -27,6 +28,7 @@ SCRIPTS = (
     "matrix.js",
     "gallery.js",
     "evidence.js",
+    "audit.js",
     "runs.js",
     "main.js",
 )
@@ -195,15 +197,24 @@ def _run(run: RunFacts, details: Details | None) -> dict[str, Any]:
         "temperature": run.temperature,
         "history": {seed: [_rounded(row) for row in rows] for seed, rows in run.history.items()},
         "notes": run.notes,
-        "cells": [[c.truth, c.guess, c.count, *c.images] for c in details.cells] if details else [],
-        "cells_left_out": details.left_out if details else 0,
-        "per_class": [list(row.get(k) for k in ("class", "n", "recall", "precision", "f1", "low", "high")) for row in details.per_class] if details else [],
+        **_details(details),
+    }
+
+
+def _details(details: Details | None) -> dict[str, Any]:
+    """Return the lists that the class, mistake and calibration figures read, as short as they go."""
+    if details is None:
+        return {key: [] for key in ("cells", "per_class", "mistakes", "reliability", "explanations")}
+    columns = ("class", "n", "recall", "precision", "f1")
+    return {
+        "cells": [[c.truth, c.guess, c.count, *c.images] for c in details.cells],
+        "cells_left_out": details.left_out,
+        "per_class": [[row.get(column) for column in columns] for row in details.per_class],
         "mistakes": [
             [m.row, m.truth, m.guess, round(m.confidence, 4), round(m.own, 5), m.seeds] for m in details.mistakes
-        ]
-        if details
-        else [],
-        "reliability": details.reliability if details else [],
+        ],
+        "reliability": details.reliability,
+        "explanations": explanation_pictures(details.explanations),
     }
 
 
@@ -217,8 +228,12 @@ def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict
         for row, label in zip(record.outcome.rows, record.outcome.labels, strict=True)
     }
     share = BUDGET // max(1, len(summary.datasets))
-    images = embed(folder, rows_wanted([details[run] for run in ranked]), labels, share)
-    return {**folder.facts, "audit": folder.audit, "images": images}
+    explained = [int(item["row"]) for run in ranked for item in details[run].explanations]
+    images = embed(folder, rows_wanted([details[run] for run in ranked], explained), labels, share)
+    good = ranked[: max(1, len(ranked) // 2)]  # what a poor run confuses is chance
+    cells = [cell for run in good for cell in details[run].cells]
+    order = together(cells, len(folder.classes)) if cells else None
+    return {**folder.facts, "audit": short_audit(folder.audit), "images": images, "order": order}
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:

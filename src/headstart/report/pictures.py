@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from headstart.errors import StoreError
 from headstart.report.details import Details
 from headstart.report.reading import DataFolder
 
 BUDGET = 4_500_000  # bytes of JPEG in one page; base64 makes a third more of it
+EXPLAINED = 1_500_000  # bytes of explanations of one run
+EXPLAINED_SIDE = 192  # px, longest side of one explanation
+AUDITED = 40  # rows of each list of an audit that a page holds
 CORRECT = 3  # examples of each class that the best run gets right
 
 
@@ -96,3 +101,54 @@ def embed(
         str(row): {"name": name, "label": labels.get(row), "src": base64.b64encode(picture).decode()}
         for (row, picture), name in zip(chosen.items(), names, strict=True)
     }
+
+
+def explanation_pictures(items: Sequence[Mapping[str, Any]], budget: int = EXPLAINED) -> list[dict[str, Any]]:
+    """Return explanations with their pictures as data addresses, small, until the budget is spent.
+
+    Args:
+        items: each with "row", "method", "file" and the "folder" that the file stands in.
+        budget: bytes.
+
+    Raises:
+        StoreError: a file is missing or no picture.
+    """
+    found = []
+    for item in items:
+        path = Path(item["folder"]) / str(item["file"])
+        try:
+            with Image.open(path) as opened:
+                picture = opened.convert("RGB")
+        except (OSError, SyntaxError) as error:
+            raise StoreError(f"{path}: cannot be read as a picture ({error}); run the study again") from error
+        picture.thumbnail((EXPLAINED_SIDE, EXPLAINED_SIDE))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=78)
+        budget -= buffer.tell()
+        if budget < 0:
+            break
+        said = {key: value for key, value in item.items() if key not in ("folder", "file")}
+        found.append({**said, "src": f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"})
+    return found
+
+
+def short_audit(audit: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an audit with its long lists cut, and only the thumbnails that what is left shows."""
+    if audit is None:
+        return None
+    short = {key: value[:AUDITED] if isinstance(value, list) else value for key, value in audit.items()}
+    short.pop("drop", None)
+    shown = {place["thumbnail"] for place in _places(short) if "thumbnail" in place}
+    pictures = audit.get("thumbnails") or {}
+    short["thumbnails"] = {key: value for key, value in pictures.items() if key in shown}
+    short["lengths"] = {key: len(value) for key, value in audit.items() if isinstance(value, list)}
+    return short | {"lengths": short["lengths"] | dict(audit.get("counts") or {})}
+
+
+def _places(audit: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows that the lists of an audit name."""
+    for group in audit.get("exact") or ():
+        yield from group["places"][:2]
+    for pair in audit.get("near") or ():
+        yield from (pair["a"], pair["b"])
+    yield from audit.get("disputed") or ()

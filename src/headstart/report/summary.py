@@ -170,7 +170,7 @@ def load_summary(study: str | Path) -> Summary:
         transferability=files.transferability,
         command=str(facts.get("command") or ""),
         version=str(facts.get("version") or ""),
-        created=str(facts.get("created") or ""),
+        created=str(facts.get("created") or "")[:16].replace("T", " "),
         source=str(facts.get("source") or ""),
         spec=facts.get("spec") or {},
         files=files,

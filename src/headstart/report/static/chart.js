@@ -24,6 +24,8 @@ function logTicks(low, high, count) {
   return ticks.length > 1 ? ticks : linearTicks(low, high, count);
 }
 
+const DURATIONS = [0.001, 0.01, 0.1, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 18000, 36000, 86400, 864000];
+
 function scale(domain, range, log) {
   const forward = log ? Math.log : (x) => x;
   const back = log ? Math.exp : (x) => x;
@@ -66,8 +68,8 @@ function plot(host, options) {
     const height = options.height || Math.max(260, Math.min(420, width * 0.5));
     const margin = { left: 54, right: 14, top: 10, bottom: 42 };
     const inner = [width - margin.left - margin.right, height - margin.top - margin.bottom];
-    const x = state.zoom ? state.zoom.x : padded(options.x.domain, options.x.log);
-    const y = state.zoom ? state.zoom.y : limited(padded(options.y.domain, options.y.log), options.y.limit);
+    const x = state.zoom ? state.zoom.x : options.x.exact ? options.x.domain : padded(options.x.domain, options.x.log);
+    const y = state.zoom ? state.zoom.y : options.y.exact ? options.y.domain : limited(padded(options.y.domain, options.y.log), options.y.limit);
     const sx = scale(x, [0, inner[0]], options.x.log);
     const sy = scale(y, [inner[1], 0], options.y.log);
     const clip = `clip-${(plot.count = (plot.count || 0) + 1)}`;
@@ -94,6 +96,11 @@ function limited([low, high], limit) {
   return limit ? [Math.max(low, limit[0]), Math.min(high, limit[1])] : [low, high];
 }
 
+/** Pixels that one label of the x axis needs. */
+function axisRoom(axis) {
+  return axis.durations ? 52 : 34;
+}
+
 function axes(sx, sy, [width, height], options) {
   const parts = [];
   const spread = (axis, low, high) => (axis.format ? (value) => axis.format(value, high - low) : (value) => String(+value.toPrecision(6)));
@@ -106,10 +113,10 @@ function axes(sx, sy, [width, height], options) {
     parts.push(s("text", { class: "tick", x: -8, y: place + 4, "text-anchor": "end" }, showY(tick)));
   }
   let last = -Infinity;
-  const ticks = options.x.ticks ? options.x.ticks.filter((t) => t >= sx.domain[0] && t <= sx.domain[1]) : sx.ticks(Math.max(2, width / 90));
+  const ticks = ticksOf(sx, options.x, width);
   for (const tick of ticks) {
     const place = sx(tick);
-    if (place < -1 || place > width + 1 || place - last < 34) continue;
+    if (place < -1 || place > width + 1 || place - last < (axisRoom(options.x))) continue;
     last = place;
     parts.push(s("line", { class: "notch", x1: place, x2: place, y1: height, y2: height + 5 }));
     parts.push(s("text", { class: "tick", x: place, y: height + 18, "text-anchor": "middle" }, showX(tick)));
@@ -118,6 +125,14 @@ function axes(sx, sy, [width, height], options) {
   parts.push(s("text", { class: "axis-label", x: width, y: height + 36, "text-anchor": "end" }, options.x.label));
   parts.push(s("text", { class: "axis-label", x: 4, y: 8, "text-anchor": "start" }, options.y.label));
   return parts;
+}
+
+function ticksOf(sx, axis, width) {
+  const [low, high] = sx.domain;
+  const given = axis.ticks || (axis.durations && high / low > 8 ? DURATIONS : null);
+  if (given) return given.filter((tick) => tick >= low && tick <= high);
+  const found = sx.ticks(Math.max(2, width / 90));
+  return axis.whole ? [...new Set(found.map(Math.round))].filter((tick) => tick >= low && tick <= high) : found;
 }
 
 function legendOf(rows, state, render) {

@@ -35,7 +35,7 @@ function drawClasses(host, data) {
 
 function bar(value) {
   if (value === null || value === undefined) return "–";
-  return h("span", { class: "meter" }, h("i", { style: `width:${(100 * value).toFixed(1)}%` }), h("span", {}, format.percent(value, 0)));
+  return h("span", { class: "meter" }, h("i", { style: `--share:${value.toFixed(4)}` }), h("span", {}, format.percent(value, 0)));
 }
 
 /** The fullest wrong cell of each class. */

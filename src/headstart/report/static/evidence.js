@@ -35,7 +35,7 @@ function drawCalibration(host, data) {
     { key: "brier", label: "Brier", numeric: true, value: (r) => value(r, "brier"), cell: (r) => format.score(value(r, "brier"), "brier") },
     { key: "log_loss", label: "Log loss", numeric: true, value: (r) => value(r, "log_loss"), cell: (r) => format.score(value(r, "log_loss"), "log_loss"), hide: "phone" },
     { key: "temperature", label: "T", title: "Temperature fitted on validation; applied here", numeric: true, value: temperature, cell: (r) => (temperature(r) === null ? "–" : temperature(r).toFixed(2)) },
-  ], ranked, { label: "Calibration", class: "compact", sort: { key: "ece", down: false } });
+  ], ranked, { label: "Calibration", class: "compact", limit: 14 });
   if (ranked.length > 5) { ranked.slice(4).forEach((run) => made.state.hidden.add(run.run)); figure.querySelectorAll(".legend button").forEach((button, k) => { if (k >= 4) button.setAttribute("aria-pressed", "false"); }); }
 }
 
@@ -79,7 +79,7 @@ function drawCounts(host, set, counts, sides) {
   const most = rows[0] ? rows[0].all : 1;
   plot(host, {
     label: "Images per class", height: 220,
-    x: { label: "classes, the fullest first", domain: [0, rows.length], ticks: [] }, y: { label: "images", domain: [0, most] },
+    x: { label: "classes, the fullest first", domain: [0, rows.length], ticks: [], exact: true }, y: { label: "images", domain: [0, most * 1.08], exact: true },
     csv: () => ({ header: ["class", ...sides], rows: rows.map((row) => [row.name, ...row.parts]) }),
     draw: (layer, sx, sy, hits) => {
       rows.forEach((row, k) => {
@@ -131,11 +131,4 @@ function drawTransfer(host, data) {
   table(place, [...text.map((key, k) => ({ key, label: format.words(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: format.words(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" || key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
   const known = Object.entries(tau).filter(([, value]) => typeof value === "number");
   if (known.length) host.append(h("p", { class: "facts" }, `Agreement of the predicted order with the measured one (weighted Kendall τ, 1 is perfect): ${known.map(([key, value]) => `${format.words(key)} ${value.toFixed(2)}`).join(" · ")}.`));
-}
-
-/** What an audit found, whatever it looked for: each finding is a count and a table. */
-function auditOf(set) {
-  const part = h("div", { class: "audit" });
-  part.append(h("pre", {}, JSON.stringify(set.audit, null, 1).slice(0, 4000)));
-  return part;
 }

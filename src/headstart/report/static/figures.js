@@ -7,11 +7,11 @@ function runLegend(runs) {
 }
 
 const COSTS = {
-  total: { label: "Time of one run, with what it shares", of: (run) => run.total_seconds, show: format.seconds },
-  own: { label: "Own time of one run", of: (run) => run.cost.seconds, show: format.seconds },
-  learned: { label: "Parameters learned", of: (run) => run.parameters.learned, show: format.count },
-  parameters: { label: "Parameters", of: (run) => run.parameters.total, show: format.count },
-  memory: { label: "Peak memory", of: (run) => run.cost.peak_memory_bytes, show: format.bytes },
+  own: { name: "Own time", label: "Time that one run adds to the study", of: (run) => run.cost.seconds, show: format.seconds, durations: true },
+  total: { name: "With shared work", label: "Time of one run alone, with the work that it shares", of: (run) => run.total_seconds, show: format.seconds, durations: true },
+  learned: { name: "Learned", label: "Parameters learned", of: (run) => run.parameters.learned, show: format.count },
+  parameters: { name: "Parameters", label: "Parameters", of: (run) => run.parameters.total, show: format.count },
+  memory: { name: "Memory", label: "Peak memory", of: (run) => run.cost.peak_memory_bytes, show: format.bytes },
 };
 
 /** Accuracy against cost, with the runs that nothing beats on both joined by a line. */
@@ -24,7 +24,7 @@ function drawCost(host, number, data) {
   if (!open.length) { host.append(h("p", { class: "empty" }, "No cost was recorded.")); return; }
   let cost = open[0][1];
   const figure = h("div");
-  host.append(h("div", { class: "figure-bar" }, segmented("Cost", open.map(([key, each]) => [key, { total: "Time", own: "Own time", learned: "Learned", parameters: "Parameters", memory: "Memory" }[key]]), open[0][0], (key) => { cost = COSTS[key]; draw(); })), figure);
+  host.append(h("div", { class: "figure-bar" }, segmented("Cost", open.map(([key, each]) => [key, each.name]), open[0][0], (key) => { cost = COSTS[key]; draw(); })), figure);
 
   function draw() {
     const shown = runs.filter((run) => cost.of(run) > 0);
@@ -32,7 +32,7 @@ function drawCost(host, number, data) {
     const better = LOWER_IS_BETTER.has(metric) ? -1 : 1;
     plot(figure, {
       label: "Score against cost", height: Math.min(420, Math.max(300, figure.clientWidth * 0.46)),
-      x: { label: cost.label, domain: [Math.min(...values), Math.max(...values)], log: Math.max(...values) / Math.min(...values) > 5, format: cost.show },
+      x: { label: cost.label, domain: [Math.min(...values), Math.max(...values)], log: Math.max(...values) / Math.min(...values) > 5, format: cost.show, durations: cost.durations },
       y: { label: format.words(metric), domain: [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
       legend: runLegend(shown),
       csv: () => ({ header: ["run", metric, "low", "high", cost.label], rows: shown.map((run) => [run.run, at(run).mean, at(run).low, at(run).high, cost.of(run)]) }),
@@ -142,7 +142,7 @@ function drawTraining(host, data) {
     const share = measure.endsWith("accuracy");
     plot(figure, {
       label: "Training curves",
-      x: { label: "Epoch", domain: [Math.min(...epochs), Math.max(...epochs)] },
+      x: { label: "Epoch", domain: [Math.min(...epochs), Math.max(...epochs)], whole: true },
       y: { label: open.find(([key]) => key === measure)[1], domain: [Math.min(...values), Math.max(...values)], format: share ? accuracyAxis : undefined },
       legend: runLegend(runs),
       csv: () => ({ header: ["run", "seed", "epoch", measure], rows: histories.flatMap(({ run, seed, rows }) => rows.map((row) => [run.run, seed, row.epoch, row[measure]])) }),

@@ -4,7 +4,7 @@ function picture(dataset, row, lines) {
   const image = dataset.images[row];
   const name = image ? image.name : "";
   return h("figure", { class: "picture" },
-    image ? h("img", { src: `data:image/jpeg;base64,${image.src}`, alt: name || `image ${row}`, loading: "lazy", title: name }) : h("div", { class: "no-picture" }, `image ${row}`),
+    image ? h("img", { src: `data:image/jpeg;base64,${image.src}`, alt: name || `image ${row}`, title: name }) : h("div", { class: "no-picture" }, `image ${row}`),
     h("figcaption", {}, lines));
 }
 
@@ -33,7 +33,7 @@ function drawMistakes(host, data) {
   if (!runs.length) return;
   let run = bestOf(data, runs);
   let text = "";
-  const gallery = h("div", { class: "gallery" });
+  const gallery = h("div", { class: "gallery mistakes" });
   const count = h("span", { class: "count" });
   const filter = h("input", { type: "search", placeholder: "Filter by class or file", "aria-label": "Filter mistakes by class or file", oninput: (event) => { text = event.target.value.trim().toLowerCase(); draw(); } });
   host.append(h("div", { class: "figure-bar" }, runChoice(data, runs, run.run, (name) => { run = runs.find((each) => each.run === name); draw(); }), filter, count, h("span", { class: "push" }),
@@ -43,7 +43,7 @@ function drawMistakes(host, data) {
     const set = data.datasets[run.data];
     const found = run.mistakes.filter(([row, truth, guess]) => !text || [set.classes[truth], set.classes[guess], (set.images[row] || {}).name].some((word) => String(word).toLowerCase().includes(text)));
     count.textContent = `${found.length} shown`;
-    gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: "mistake" }, picture(set, row, [
+    gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: hasExplanation(run, row) ? "mistake explained" : "mistake" }, picture(set, row, [
       h("span", { class: "truth" }, format.words(set.classes[truth])),
       h("span", { class: "guess" }, `taken for ${format.words(set.classes[guess])}`),
       h("span", { class: "sure" }, `${format.percent(confidence, 0)} sure · true class ${format.percent(own)}${run.seeds.length > 1 ? ` · ${seeds}/${run.seeds.length} seeds` : ""}`),
@@ -52,8 +52,12 @@ function drawMistakes(host, data) {
   draw();
 }
 
+function hasExplanation(run, row) {
+  return run.explanations.some((each) => each.row === row);
+}
+
 function explanationsOf(run, row) {
   const found = (run.explanations || []).filter((each) => each.row === row && each.src);
   if (!found.length) return null;
-  return h("div", { class: "explanations" }, found.map((each) => h("figure", {}, h("img", { src: `data:image/png;base64,${each.src}`, alt: `${each.method} explanation`, loading: "lazy" }), h("figcaption", {}, format.words(each.method)))));
+  return h("div", { class: "explanations" }, found.map((each) => h("figure", {}, h("img", { src: each.src, alt: `${each.method} explanation` }), h("figcaption", {}, format.words(each.method) + (each.class ? ` for ${format.words(each.class)}` : "")))));
 }

@@ -196,6 +196,11 @@ function frameOf(draw, ink, view, [a, b]) {
   draw.globalAlpha = 1;
 }
 
+function facesOf(set, pair) {
+  const rows = pair.cells.flatMap((cell) => cell.slice(3)).filter((row) => set.images[row]).slice(0, 5);
+  return rows.length ? h("div", { class: "faces" }, rows.map((row) => h("img", { src: `data:image/jpeg;base64,${set.images[row].src}`, alt: "" }))) : null;
+}
+
 /** The pairs of classes that are confused most, both ways counted together. */
 function drawPairsList(host, data, state) {
   const set = data.datasets[state.run.data];
@@ -208,11 +213,11 @@ function drawPairsList(host, data, state) {
     pair.cells.push(cell);
     pairs.set(key, pair);
   }
-  const top = [...pairs.values()].sort((a, b) => b.count - a.count).slice(0, 10);
+  const top = [...pairs.values()].sort((a, b) => b.count - a.count).slice(0, 8);
   const list = h("ol", { class: "confused" });
   for (const pair of top) {
     list.append(h("li", {}, ...pair.cells.map((cell) => h("button", { type: "button", class: "link", onclick: () => showCell(data, state.run, cell) },
-      h("span", {}, `${format.words(set.classes[cell[0]])} → ${format.words(set.classes[cell[1]])}`), h("b", {}, String(cell[2]))))));
+      h("span", {}, `${format.words(set.classes[cell[0]])} → ${format.words(set.classes[cell[1]])}`), h("b", {}, String(cell[2])))), facesOf(set, pair)));
   }
   host.replaceChildren(h("h3", {}, "Most confused"), top.length ? list : h("p", { class: "empty" }, "No mistakes."),
     h("p", { class: "hint" }, `Counts pool ${state.run.seeds.length} seed${state.run.seeds.length > 1 ? "s" : ""}. Click a cell to see its images; drag to zoom.`),

@@ -72,7 +72,7 @@ function drawRanking(host, board, data) {
     { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
     { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
     { key: "letters", label: "Group", title: "Runs that share a letter are not told apart by the tests", value: (r) => r.letters, hide: "phone", class: "letters" },
-    { key: "sd", label: "sd over seeds", numeric: true, value: (r) => r.sd, cell: (r) => (r.sd === null ? "–" : format.points(r.sd, metric).slice(1)), hide: "narrow" },
+    { key: "sd", label: "sd over seeds", numeric: true, value: (r) => r.sd, class: "gone" },
     { key: "seeds", label: "Seeds", numeric: true, value: (r) => r.seeds, hide: "phone" },
     { key: "seconds", label: "Own time", csv: "seconds", title: "Seconds of one seed, without what runs share", numeric: true, value: (r) => r.seconds, cell: (r) => h("span", {}, format.seconds(r.seconds), r.shared_seconds ? h("small", {}, `+ ${format.seconds(r.shared_seconds)} shared`) : null), class: "cost" },
     { key: "learned", label: "Learned", title: "Parameters that are learned", numeric: true, value: (r) => r.learned, cell: (r) => format.count(r.learned), hide: "phone" },
@@ -122,7 +122,7 @@ function drawPairs(host, number, data) {
       const style = pair.significant ? `--fill: color-mix(in oklab, var(${good ? "--above" : "--below"}) ${strength}%, transparent)` : null;
       line.append(h("td", { class: pair.significant ? "told" : "untold", style, tabindex: i < j ? "0" : null,
         onpointermove: (event) => tooltip.show(event, pairTip(a, b, pair, sign, board.metric)), onpointerleave: () => tooltip.hide() },
-      pair.significant ? h("span", { class: strength > 62 ? "deep" : null }, format.points(value, board.metric)) : "="));
+      pair.significant ? format.points(value, board.metric) : "="));
     });
     body.append(line);
   });
