@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.errors import HeadstartError, SpecError
+from headstart.errors import HeadstartError
 
 app = typer.Typer(
     name="headstart",
@@ -283,21 +283,6 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-
-
-def parse_size(text: str) -> int:
-    """Return a number of bytes from "5GB", "300 MB" or "0".
-
-    Raises:
-        SpecError: it is no size.
-    """
-    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-    number = text.strip().upper().rstrip("KMGTB ")
-    unit = text.strip().upper()[len(number) :].strip()
-    try:
-        return int(float(number) * units[unit])
-    except (ValueError, KeyError):
-        raise SpecError(f"{text!r} is no size; write 5GB, 300MB or 0") from None
 
 
 if __name__ == "__main__":

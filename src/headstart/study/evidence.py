@@ -73,6 +73,9 @@ def foretell(session: Session) -> None:
 
 def explain_mistakes(session: Session, count: int) -> None:
     """Explain the best run's most confident mistakes, each for the predicted and for the true class."""
+    best = session.facts.get("best")
+    if not best or count < 1:
+        return
     from PIL import Image
 
     from headstart.deploy.classifier import Classifier
@@ -80,9 +83,6 @@ def explain_mistakes(session: Session, count: int) -> None:
     from headstart.explain.picture import overlay
     from headstart.transfer.predict import as_tensor, normalise
 
-    best = session.facts.get("best")
-    if not best or count < 1:
-        return
     folder = session.folder.root / best["folder"]
     if (folder / "explanations.json").is_file():
         return

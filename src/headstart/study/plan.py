@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.data.dataset import Dataset
 from headstart.errors import DataError
 from headstart.store import content_key
 from headstart.study.expand import Run, Study
 from headstart.study.folder import StudyFolder
 from headstart.study.record import KIND as FITS
+from headstart.study.settings import check_settings
 from headstart.study.task import Task, make_task
 from headstart.study.workshop import Workshop, random_seed
 from headstart.transfer.features import KIND as FEATURES
@@ -57,7 +57,7 @@ def make_plan(study: Study, workshop: Workshop) -> Plan:
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
     for run in study.runs:
-        _check_run(run, workshop.dataset(run.data))
+        _check_run(run, workshop)
         workshop.learned_on[run.name] = workshop.dataset(run.data).fingerprint
         for seed in study.spec.seed_list:
             task = make_task(run, seed, workshop, keys)
@@ -118,6 +118,8 @@ def _shared(task: Task, workshop: Workshop) -> str:
     return content_key([dataset.fingerprint, spec.backbone, origin, spec.truncate_at, spec.input_size])
 
 
-def _check_run(run: Run, dataset: Dataset) -> None:
+def _check_run(run: Run, workshop: Workshop) -> None:
+    dataset = workshop.dataset(run.data)
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.name}: has one class only ({dataset.classes[0]}); a classifier needs two")
+    check_settings(run, None if run.needs is not None else workshop.loaded(run, 0).backbone)

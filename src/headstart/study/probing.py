@@ -13,6 +13,7 @@ from headstart.data.dataset import Dataset, Split
 from headstart.deploy.bundle import HEAD, Bundle, read_head
 from headstart.models.network import Network
 from headstart.study.record import KIND, Fit, Probabilities, load_fit, save_fit
+from headstart.study.settings import head_options
 from headstart.study.task import Task, origin_of
 from headstart.study.workshop import Workshop
 from headstart.transfer.probe import HeadFit, HeadJob, fit_heads
@@ -96,9 +97,7 @@ def _fit_missing(
 
 def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
     spec = task.run.spec
-    options = {**spec.head, **spec.recipe}
-    for choice in task.run.choices:
-        options[choice.path[-1]] = list(choice.values)
+    options = head_options(task.run)
     refit = spec.refit != "none" and len(split.validation) > 0
     return HeadJob(_kind(task), split.train, split.validation, len(dataset.classes), options, task.seed, refit)
 

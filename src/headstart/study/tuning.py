@@ -18,13 +18,12 @@ from headstart.store import content_key, read_json, write_atomic
 from headstart.study.folder import json_bytes, npz_bytes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, load_fit, save_fit
-from headstart.study.spec import RunSpec
+from headstart.study.settings import recipe_of, strategy_of
 from headstart.study.task import Task, origin_of
 from headstart.study.workshop import Workshop
 from headstart.transfer.finetune import TuneJob, finetune
 from headstart.transfer.predict import predict_probabilities
-from headstart.transfer.recipe import Recipe, recipe_from
-from headstart.transfer.strategy import Strategy
+from headstart.transfer.recipe import Recipe
 
 TRIALS = "trials"
 WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that want more than the centre of an image
@@ -101,25 +100,6 @@ def tune(
     bundle = read_bundle(workshop.store.path(FITS, task.key))
     recipe = recipe_of(task.run.spec)
     return load_fit(workshop.store, task.key), _probabilities(bundle.network, split.test, recipe, bench)
-
-
-def strategy_of(spec: RunSpec) -> Strategy:
-    """Return the tuning strategy of a run; the network it is applied to is cut short already."""
-    given = {
-        name: getattr(spec, name)
-        for name in ("freeze_until", "train_only", "layer_decay", "lora_rank", "lora_alpha", "thaw_every", "views")
-        if getattr(spec, name) is not None
-    }
-    return Strategy(kind=spec.strategy, **given)
-
-
-def recipe_of(spec: RunSpec) -> Recipe:
-    """Return the recipe of a run: its family's default with what the study sets laid on it.
-
-    Raises:
-        SpecError: an unknown key, or a value that cannot be.
-    """
-    return recipe_from(spec.recipe)
 
 
 def _fit(bench: Bench, folder: Path) -> None:

@@ -20,6 +20,7 @@ from torch import nn
 
 from headstart.errors import DataError, SpecError, choose
 from headstart.models.heads import LinearHead
+from headstart.transfer import logistic, neighbours, prototypes, ridge, sgd_heads
 from headstart.transfer.logistic import fit_logistic
 from headstart.transfer.neighbours import fit_neighbours
 from headstart.transfer.problem import Fitted, Labels, Problem, complete
@@ -98,7 +99,24 @@ KINDS: dict[str, Solver] = {
     "majority": fit_majority,
 }
 TOGETHER: dict[str, Callable[[Sequence[Problem], Mapping[str, Any]], list[Fitted]]] = {"sgd": fit_sgd_together}
+DEFAULTS: dict[str, Mapping[str, Any]] = {
+    "logistic": logistic.DEFAULTS,
+    "ridge": ridge.DEFAULTS,
+    "prototypes": prototypes.DEFAULTS,
+    "knn": neighbours.DEFAULTS,
+    "sgd": sgd_heads.DEFAULTS,
+    "majority": {},
+}
 SEEDED = frozenset({"sgd"})  # kinds whose result depends on the seed
+
+
+def check_options(kind: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that a kind of head does not have, before anything is computed.
+
+    Raises:
+        SpecError: unknown kind or option, with the nearest known one.
+    """
+    complete(kind, {name: value for name, value in options.items() if name != "half"}, choose("head", kind, DEFAULTS))
 
 
 def fit_heads(

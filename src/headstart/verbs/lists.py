@@ -84,8 +84,6 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
     store = default_store()
     freed = 0
     if prune is not None:
-        from headstart.cli import parse_size
-
         freed = store.prune(parse_size(prune))
     rows = store.entries()
     kinds: dict[str, dict[str, int]] = {}
@@ -107,6 +105,21 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
         print("empty")
     if prune is not None:
         print(f"freed {_bytes(freed)}")
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes from "5GB", "300 MB" or "0".
+
+    Raises:
+        SpecError: it is no size.
+    """
+    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    number = text.strip().upper().rstrip("KMGTB ")
+    unit = text.strip().upper()[len(number) :].strip()
+    try:
+        return int(float(number) * units[unit])
+    except (ValueError, KeyError):
+        raise SpecError(f"{text!r} is no size; write 5GB, 300MB or 0") from None
 
 
 REQUIRED = ("torch", "torchvision", "timm", "lightning", "scikit-learn", "onnxruntime", "optuna", "captum", "pydantic")

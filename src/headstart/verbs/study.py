@@ -22,10 +22,11 @@ def run_and_show(
 ) -> None:
     """Run a study with a live table and print its ranking, its report and what to do next."""
     from headstart.api import Study
+    from headstart.report.live import LiveStudy
 
     chosen = Study(study, overrides, smoke=smoke)
-    with _listener(chosen.study.spec.compare.metric) as listener:
-        results = chosen.run(out, device=device, listener=listener, command=_command())
+    listener = LiveStudy(metric=chosen.study.spec.compare.metric)
+    results = chosen.run(out, device=device, listener=listener, command=_command())
     if as_json:
         print(json.dumps({"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}))
         return
@@ -68,14 +69,6 @@ def show_ranking(folder: Path) -> None:
 
     width = None if sys.stdout.isatty() else 140
     Console(width=width).print(ranking_table(load_summary(folder)))
-
-
-def _listener(metric: str) -> Any:
-    import contextlib
-
-    from headstart.report.live import LiveStudy
-
-    return contextlib.closing(LiveStudy(metric=metric))
 
 
 def _command() -> str:

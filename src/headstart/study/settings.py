@@ -1,0 +1,72 @@
+"""A run's settings as the values that training takes; checked for every candidate before anything is computed."""
+
+from __future__ import annotations
+
+from headstart.errors import HeadstartError, SpecError
+from headstart.models.backbone import Backbone
+from headstart.models.pixels import NAME as PIXELS
+from headstart.study.expand import Run
+from headstart.study.spec import RunSpec
+from headstart.transfer.defaults import default_recipe
+from headstart.transfer.probe import check_options
+from headstart.transfer.recipe import Recipe, recipe_from
+from headstart.transfer.strategy import Strategy, resolve
+
+_TUNING = ("freeze_until", "train_only", "layer_decay", "lora_rank", "lora_alpha", "thaw_every", "views")
+
+
+def strategy_of(spec: RunSpec) -> Strategy:
+    """Return the tuning strategy of a run; the network it is applied to is cut short already."""
+    given = {name: getattr(spec, name) for name in _TUNING if getattr(spec, name) is not None}
+    return Strategy(kind=spec.strategy, **given)
+
+
+def recipe_of(spec: RunSpec) -> Recipe:
+    """Return the recipe of a run: its family's default with what the study sets laid on it.
+
+    Raises:
+        SpecError: an unknown key, or a value that cannot be.
+    """
+    return recipe_from(spec.recipe, default_recipe(spec.backbone, spec.strategy))
+
+
+def head_options(run: Run) -> dict[str, object]:
+    """Return the options of a run's head; lists where several values are tried."""
+    options = {**run.spec.head, **run.spec.recipe}
+    for choice in run.choices:
+        options[choice.path[-1]] = list(choice.values)
+    return options
+
+
+def check_settings(run: Run, backbone: Backbone | None) -> None:
+    """Refuse a run whose recipe, head options, stages or strategy cannot be, whichever candidate is chosen.
+
+    Args:
+        run: the run.
+        backbone: its network, or None where it is not there yet (it comes from another run).
+
+    Raises:
+        SpecError, ModelError: one line that names the run.
+    """
+    try:
+        if run.spec.head_kind is not None:
+            _check_head(run)
+            return
+        for values in run.configurations():
+            spec = run.with_values(values)
+            strategy, recipe = strategy_of(spec), recipe_of(spec)
+            if backbone is not None and backbone.name != PIXELS:
+                resolve(strategy, backbone, recipe.epochs)
+    except HeadstartError as error:
+        raise type(error)(f"run {run.name!r}: {error}") from error
+
+
+def _check_head(run: Run) -> None:
+    kind = run.spec.head_kind
+    assert kind is not None
+    for choice in run.choices:
+        if choice.path[0] not in ("head", "recipe"):
+            raise SpecError(f"a head cannot choose {'.'.join(choice.path)}; use each, which compares separate runs")
+        if choice.search is not None:
+            raise SpecError(f"{'.'.join(choice.path)}: a head on stored features takes a grid, which costs little")
+    check_options(kind, head_options(run))

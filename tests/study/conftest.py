@@ -1,0 +1,43 @@
+"""Small pictures that a small network can tell apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (210, 50, 40)}
+
+
+def draw(folder: Path, per_class: int, seed: int = 0, size: int = 40) -> Path:
+    generator = np.random.default_rng(seed)
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(per_class):
+            noise = generator.normal(0, 60, (size, size + 8, 3))
+            pixels = np.clip(np.array(colour) * generator.uniform(0.6, 1.0) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return draw(tmp_path / "pictures", 14)
+
+
+@pytest.fixture
+def small_study(pictures: Path) -> dict[str, object]:
+    return {
+        "name": "small",
+        "data": str(pictures),
+        "seeds": 2,
+        "audit": False,
+        "defaults": {"backbone": "lenet5", "weights": "none"},
+        "runs": {
+            "pixels": {"backbone": "pixels", "strategy": "ridge"},
+            "probe": {"strategy": {"each": ["ridge", "prototypes"]}},
+            "tuned": {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05]}}},
+        },
+    }
