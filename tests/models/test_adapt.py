@@ -98,3 +98,11 @@ def test_norm_parameters_are_the_scale_and_shift_of_every_norm(library: str, nam
     parameters = norm_parameters(backbone.stages)
     assert len(parameters) == count
     assert all(parameter.ndim == 1 for parameter in parameters)
+
+
+def test_norms_of_every_kind_are_found() -> None:
+    from timm.layers import BatchNormAct2d, LayerNorm2d, RmsNorm
+
+    kinds = (nn.BatchNorm2d, nn.LayerNorm, nn.RMSNorm, BatchNormAct2d, LayerNorm2d, RmsNorm)
+    module = nn.Sequential(*(kind(4) for kind in kinds), nn.GroupNorm(2, 4), nn.Linear(4, 4))
+    assert len(norm_parameters(module)) == 2 * 5 + 2

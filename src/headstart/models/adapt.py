@@ -105,7 +105,9 @@ def merge_lora(module: nn.Module) -> None:
 
 def norm_parameters(module: nn.Module) -> list[nn.Parameter]:
     """Return the scales and shifts of every normalisation layer in `module`, in order."""
-    norms = (child for child in module.modules() if isinstance(child, _NORMS))
+    from timm.layers import RmsNorm, RmsNorm2d
+
+    norms = (child for child in module.modules() if isinstance(child, (*_NORMS, RmsNorm, RmsNorm2d)))
     return [parameter for norm in norms for parameter in norm.parameters(recurse=False)]
 
 
