@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,22 @@ def test_cifar10_small_has_its_given_split(real_images: Path) -> None:
     split = make_split(data, validation=0)
     assert (len(split.train), len(split.test)) == (5000, 1000)
     assert data.classes[0] == "airplane"
+
+
+def test_a_source_may_be_relative_and_is_remembered_by_its_full_path(
+    flowers: Path, tmp_path: Path, draw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(flowers)
+    here = load_dataset(".")
+    assert here.name == "flowers" and here.about["source"] == str(flowers)
+    assert load_dataset(Path("../flowers")).fingerprint == here.fingerprint
+    monkeypatch.chdir(flowers / "rose")
+    assert load_dataset("..").name == "flowers"
+
+
+def test_a_dataset_travels_to_another_process(flowers: Path) -> None:
+    data = load_dataset(flowers).select([3, 5])
+    copy = pickle.loads(pickle.dumps(data))
+    assert copy.fingerprint == data.fingerprint and copy.reader.read(1) == data.reader.read(1)
+    groceries = pickle.loads(pickle.dumps(load_dataset("groceries")))
+    assert groceries.reader.read(0)[:2] == b"\xff\xd8"

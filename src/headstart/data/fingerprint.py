@@ -132,13 +132,12 @@ class _Memory:
     def __enter__(self) -> _Memory:
         try:
             self.connection = self._open()
-        except sqlite3.DatabaseError:
-            with contextlib.suppress(OSError):  # damaged: what it held can be found again
-                self.path.unlink(missing_ok=True)
-            with contextlib.suppress(sqlite3.Error, OSError):
-                self.connection = self._open()
-        except OSError:
+        except (sqlite3.OperationalError, OSError):  # busy, or no place to write: do without
             self.connection = None
+        except sqlite3.DatabaseError:  # damaged: what it held can be found again
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self.path.unlink(missing_ok=True)
+                self.connection = self._open()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -39,6 +39,9 @@ class ParquetReader:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ParquetReader, (self.path, self.column, self.names)
+
     def name(self, row: int) -> str:
         """Return the row's name."""
         return f"row {row}" if self.names is None else self.names[row]

@@ -56,6 +56,7 @@ def published(key: str, name: str | None = None) -> Dataset:
 
 def read_published(key: str, path: Path, name: str | None = None) -> Dataset:
     """Return a published dataset from its folder or archive."""
+    path = path.absolute()
     tree = archive_tree(path) if path.name.lower().endswith(SUFFIXES) else folder_tree(path)
     return PUBLISHED[key].read(tree, name or key)
 

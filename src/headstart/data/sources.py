@@ -99,6 +99,8 @@ def _by_name(key: str, label: str | None, lists: Lists | None, name: str | None)
 
 def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | None) -> Dataset:
     """Return the dataset of a folder, an archive or a manifest."""
+    path = path.absolute()
+    path = path.resolve() if path.name in ("", "..") else path
     lowered = path.name.lower()
     if path.is_file() and lowered.endswith(MANIFESTS):
         return from_manifest(path, label, name)
