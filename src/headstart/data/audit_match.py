@@ -8,6 +8,7 @@ cross-correlations (Lewis 1995), 1 for equal pictures.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from scipy import fft, ndimage
 
 from headstart.data.audit_look import SIDE
 from headstart.data.dataset import IntArray
+from headstart.data.decode import worker_count
 from headstart.progress import progress
 
 Floats = npt.NDArray[np.float32]
@@ -45,11 +47,15 @@ class Rough:
 
 def rough_match(grey: Grey, a: IntArray, b: IntArray) -> Rough:
     """Look for the small grey image [n, 32, 32] of each b [m] within that of its a, and the other way round."""
-    parts = []
-    with progress("comparing small copies", len(a), "pairs") as ticker:
-        for k in range(0, len(a), _BLOCK):
-            parts.append(_rough_block(grey[a[k : k + _BLOCK]], grey[b[k : k + _BLOCK]]))
-            ticker.advance(len(parts[-1].score))
+
+    def block(start: int) -> Rough:
+        return _rough_block(grey[a[start : start + _BLOCK]], grey[b[start : start + _BLOCK]])
+
+    parts: list[Rough] = []
+    with progress("comparing small copies", len(a), "pairs") as ticker, ThreadPoolExecutor(worker_count()) as pool:
+        for part in pool.map(block, range(0, len(a), _BLOCK)):
+            parts.append(part)
+            ticker.advance(len(part.score))
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Rough(np.zeros(0, dtype=np.float32), none, none, none.astype(bool))
@@ -81,25 +87,45 @@ def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
     """
     if height == width == SIDE:
         return _correlation(_details(a), _details(_resized(b, a.shape[0], a.shape[1])))
-    inside = _details(a)
+    inside = _Inside(_details(a))
     shape = (height * a.shape[0] / SIDE, width * a.shape[1] / SIDE)
     best = _at_size(inside, b, shape)
     for step in _STEPS:
+        if best < _HOPELESS:
+            break
         around = [(shape[0] * (1 + up * step), shape[1] * (1 + across * step)) for up, across in _AROUND]
         scores = [_at_size(inside, b, each) for each in around]
         if max(scores) > best:
             best = max(scores)
             shape = around[scores.index(best)]
-        if best < _HOPELESS:
-            break
     return best
 
 
-def _at_size(inside: Floats, b: Grey, shape: tuple[float, float]) -> float:
+class _Inside:
+    """An image to look in, with what each look needs of it."""
+
+    def __init__(self, details: Floats) -> None:
+        self.shape: tuple[int, int] = details.shape
+        self.waves = fft.rfft2(details)
+        self.sums, self.squares = _integral(details[None]), _integral(details[None] ** 2)
+
+    def best_place(self, part: Floats) -> float:
+        """Return the best correlation of `part` at any place."""
+        (h, w), (height, width) = part.shape, self.shape
+        part = part - part.mean()
+        padded = np.zeros(self.shape, dtype=np.float32)
+        padded[:h, :w] = part
+        met = fft.irfft2(self.waves * np.conj(fft.rfft2(padded)), self.shape)[: height - h + 1, : width - w + 1]
+        spread = _windows(self.squares, h, w)[0] - _windows(self.sums, h, w)[0] ** 2 / (h * w)
+        least = float(h * w)
+        return float((met / np.sqrt(np.maximum(spread, least) * max(float((part**2).sum()), least))).max())
+
+
+def _at_size(inside: _Inside, b: Grey, shape: tuple[float, float]) -> float:
     h, w = round(shape[0]), round(shape[1])
     if not (8 <= h <= inside.shape[0] and 8 <= w <= inside.shape[1]):
         return -1.0
-    return _best_place(inside, _details(_resized(b, h, w)))
+    return inside.best_place(_details(_resized(b, h, w)))
 
 
 def _rough_block(a: Grey, b: Grey) -> Rough:
@@ -185,14 +211,3 @@ def _correlation(a: Floats, b: Floats) -> float:
     x, y = a - a.mean(), b - b.mean()
     least = a.size * 1.0
     return float((x * y).sum() / np.sqrt(max(float((x**2).sum()), least) * max(float((y**2).sum()), least)))
-
-
-def _best_place(a: Floats, part: Floats) -> float:
-    h, w = part.shape
-    part = part - part.mean()
-    met = fft.irfft2(fft.rfft2(a) * np.conj(fft.rfft2(part, a.shape)), a.shape)[
-        : a.shape[0] - h + 1, : a.shape[1] - w + 1
-    ]
-    spread = _windows(_integral(a[None] ** 2), h, w)[0] - _windows(_integral(a[None]), h, w)[0] ** 2 / (h * w)
-    least = h * w * 1.0
-    return float((met / np.sqrt(np.maximum(spread, least) * max(float((part**2).sum()), least))).max())

@@ -41,7 +41,7 @@ def describe_files(looks: Looks, dataset: Dataset) -> dict[str, Any]:
         "odd": {
             kind: {
                 "n": int(which.sum()),
-                "rows": [_odd(looks, dataset, row) for row in np.flatnonzero(which)[:_LISTED]],
+                "rows": [_odd(looks, dataset, row) for row in np.flatnonzero(which)[:_LISTED].tolist()],
             }
             for kind, which in odd.items()
         },

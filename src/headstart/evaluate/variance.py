@@ -5,8 +5,8 @@ rest. Seeds and images are both samples: another training and other photographs 
 Their variances are told apart as for several readers who judge the same cases (Obuchowski & Rockette
 1995). What three seeds say about the spread of seeds is itself uncertain. Two classic answers are known:
 Satterthwaite's degrees of freedom, whose intervals come out a little short, and Behrens and Fisher's sum of
-a t and a normal, whose intervals come out a little long. The probability used here is the mean of the two;
-`docs/statistics.md` has the simulations, and why not the plain bootstrap.
+a t and a normal, whose intervals come out a little long. The probability used here is a weighted mean
+of the two; `docs/statistics.md` has the simulations, and why not the plain bootstrap.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from headstart.evaluate.intervals import LEVEL, normal_quantile
 
 _NODES = 160  # of the quadrature over the unknown seed variance
 _TAIL = 1e-14  # probability left out at its lower end
+_SHARE = 0.4  # of Behrens and Fisher's answer; the rest is Satterthwaite's
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Spread:
             return 1.0 if distance <= 0 else 0.0
         if self.seed_variance == 0:
             return float(2 * special.ndtr(-distance / self.error))
-        return 0.5 * (self._satterthwaite(distance) + self._behrens_fisher(distance))
+        return _SHARE * self._behrens_fisher(distance) + (1 - _SHARE) * self._satterthwaite(distance)
 
     def _satterthwaite(self, distance: float) -> float:
         doubt = self.seed_variance**2 / self.seed_freedom + self.image_variance**2 / max(1, self.image_freedom)
