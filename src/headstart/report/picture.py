@@ -17,6 +17,7 @@ from headstart.store import write_atomic
 SCALE = 2  # pixels for each unit below
 OVERSAMPLE = 2  # drawn this much larger, then made smaller: smooth lines
 WIDTH, ROW, TOP, BOTTOM, EDGE = 920, 34, 92, 60, 28
+DRAWABLE = str.maketrans({"–": "-", "−": "-", "…": "...", "→": ">", "×": "x", "·": "/", "τ": "tau"})  # the font's limits
 INK, MUTED, LINE, PAPER, ACCENT, REST = "#16191d", "#59636e", "#dfe3e7", "#ffffff", "#0b6e78", "#8a949e"
 
 
@@ -58,7 +59,7 @@ class _Pen:
     def text(self, x: float, y: float, text: str, colour: str, size: float, *, anchor: str = "lm", bold: bool = False) -> None:
         self.draw.text(
             (x * self.zoom, y * self.zoom),
-            text,
+            text.translate(DRAWABLE),
             fill=colour,
             font=_font(round(size * self.zoom)),
             anchor=anchor,
@@ -75,7 +76,7 @@ class _Pen:
         self.draw.ellipse(box, fill=fill, outline=outline, width=round(2 * self.zoom))
 
     def wide(self, text: str, size: float) -> float:
-        return float(_font(round(size * self.zoom)).getlength(text)) / self.zoom
+        return float(_font(round(size * self.zoom)).getlength(text.translate(DRAWABLE))) / self.zoom
 
     def fit(self, text: str, size: float, room: float) -> str:
         """Shorten a text until it fits."""

@@ -24,7 +24,7 @@ class RunFacts:
 
     Args:
         run: its name.
-        number: its place in the study, which gives it its colour everywhere.
+        number: its place in the ranking, which gives it its colour everywhere.
         board: the number of the board that ranks it.
         seeds: that finished.
         spec: the resolved settings, without the seed.
@@ -149,9 +149,9 @@ def load_summary(study: str | Path) -> Summary:
     files = read_study_folder(study)
     facts = files.facts
     boards = make_boards(files)
-    runs = tuple(
-        _run_facts(name, number, records, boards) for number, (name, records) in enumerate(_by_run(files).items())
-    )
+    by_run = _by_run(files)
+    ranked = list(dict.fromkeys([*(name for board in boards for name in board.runs), *by_run]))
+    runs = tuple(_run_facts(name, ranked.index(name), records, boards) for name, records in by_run.items())
     status = str(facts.get("status", "complete"))
     partial = status != "complete" or bool(files.missing)
     costs = {run.run: total_seconds(run.cost) for run in runs}

@@ -60,7 +60,7 @@ def count(value: float | None) -> str:
         return "–"
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if value >= size:
-            return f"{value / size:.1f}{unit}"
+            return f"{value / size:.{0 if value >= 100 * size else 1}f}{unit}"
     return f"{value:.0f}"
 
 

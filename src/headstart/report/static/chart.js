@@ -4,11 +4,9 @@ function linearTicks(low, high, count) {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((each) => each >= rough) || 10 * power;
-  const ticks = [];
-  for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + step * 1e-6; value += step) {
-    ticks.push(Math.abs(value) < step * 1e-6 ? 0 : value);
-  }
-  return ticks;
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.min(Math.floor(high / step + 1e-6), first + 50);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, k) => (first + k) * step);
 }
 
 function logTicks(low, high, count) {
@@ -43,7 +41,8 @@ function padded([low, high], log, share = 0.06) {
     const ratio = Math.max(high / low, 1.2) ** share;
     return [low / ratio, high * ratio];
   }
-  const room = (high - low || Math.abs(high) * 0.1 || 1) * share;
+  const wide = high - low > Math.abs(high) * 1e-6 ? high - low : Math.abs(high) || 1;
+  const room = wide * share;
   return [low - room, high + room];
 }
 
@@ -89,7 +88,9 @@ function plot(host, options) {
     const next = Math.round(entries[0].contentRect.width);
     if (next > 0 && next !== width) { width = next; render(); }
   }).observe(frame);
-  return { render, state, redraw: (changes) => { Object.assign(options, changes); state.zoom = null; render(); } };
+  const paper = (wide) => { if (host.isConnected) { width = wide || Math.round(frame.clientWidth); render(); } };
+  document.addEventListener("paperwidth", (event) => paper(event.detail));
+  return { render, state };
 }
 
 function limited([low, high], limit) {

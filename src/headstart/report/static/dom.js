@@ -56,7 +56,7 @@ const format = {
   count: (value) => {
     if (value === null || value === undefined) return "–";
     for (const [size, unit] of [[1e9, " G"], [1e6, " M"], [1e3, " k"]]) {
-      if (value >= size) return (value / size).toFixed(1) + unit;
+      if (value >= size) return (value / size >= 100 ? Math.round(value / size) : (value / size).toFixed(1)) + unit;
     }
     return String(Math.round(value));
   },

@@ -101,7 +101,8 @@ function drawTransfer(host, data) {
   if (!rows.length) return;
   const tau = (Array.isArray(given) ? null : given.weighted_tau || given.tau) || {};
   const numbers = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => typeof row[key] === "number")))];
-  const predictors = numbers.filter((key) => key !== "measured");
+  const known = ["logme", "h_score_shrunk", "h_score", "knn", "leep"];
+  const predictors = [...known.filter((key) => numbers.includes(key)), ...numbers.filter((key) => key !== "measured" && !known.includes(key))];
   const text = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => typeof row[key] === "string")))];
   if (numbers.includes("measured") && predictors.length) {
     let score = predictors[0];
@@ -113,12 +114,12 @@ function drawTransfer(host, data) {
         label: "Predicted against measured", height: 320,
         x: { label: `${format.words(score)}, before any training`, domain: [Math.min(...found.map((r) => r[score])), Math.max(...found.map((r) => r[score]))] },
         y: { label: "measured accuracy", domain: [Math.min(...found.map((r) => r.measured)), Math.max(...found.map((r) => r.measured))], format: accuracyAxis },
-        draw: (layer, sx, sy, hits) => {
-          const placed = [];
+        draw: (layer, sx, sy, hits, { inner }) => {
+          const placed = found.map((row) => [sx(row[score]) - 5, sy(row.measured) - 5, sx(row[score]) + 5, sy(row.measured) + 5]);
           found.forEach((row, k) => {
             const [x, y] = [sx(row[score]), sy(row.measured)];
             layer.append(marker("circle", x, y, 5, { fill: `var(--c${(k % COLOURS) + 1})`, class: "mark" }));
-            label(layer, String(row[text[0]]), x, y, placed);
+            label(layer, String(row[text[0]]), x, y, placed, inner[0]);
             hits.push({ x, y, tip: () => tip(String(row[text[0]]), [[format.words(score), row[score].toPrecision(4)], ["measured", format.percent(row.measured)]]) });
           });
         },
@@ -129,6 +130,6 @@ function drawTransfer(host, data) {
   const place = h("div");
   host.append(place);
   table(place, [...text.map((key, k) => ({ key, label: format.words(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: format.words(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" || key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
-  const known = Object.entries(tau).filter(([, value]) => typeof value === "number");
-  if (known.length) host.append(h("p", { class: "facts" }, `Agreement of the predicted order with the measured one (weighted Kendall τ, 1 is perfect): ${known.map(([key, value]) => `${format.words(key)} ${value.toFixed(2)}`).join(" · ")}.`));
+  const agreed = Object.entries(tau).filter(([, value]) => typeof value === "number");
+  if (agreed.length) host.append(h("p", { class: "facts" }, `Agreement of the predicted order with the measured one (weighted Kendall τ, 1 is perfect): ${agreed.map(([key, value]) => `${format.words(key)} ${value.toFixed(2)}`).join(" · ")}.`));
 }

@@ -36,18 +36,20 @@ function drawCost(host, number, data) {
       y: { label: format.words(metric), domain: [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
       legend: runLegend(shown),
       csv: () => ({ header: ["run", metric, "low", "high", cost.label], rows: shown.map((run) => [run.run, at(run).mean, at(run).low, at(run).high, cost.of(run)]) }),
-      draw: (layer, sx, sy, hits, { state }) => {
+      draw: (layer, sx, sy, hits, { state, inner }) => {
         const seen = shown.filter((run) => !state.hidden.has(run.run));
         layer.append(s("path", { class: "frontier", d: frontier(seen, cost, at, better, sx, sy) }));
-        const placed = [];
+        const named = [];
         for (const run of seen) {
           const [x, y] = [sx(cost.of(run)), sy(at(run).mean)];
           const faint = state.strong && state.strong !== run.run ? "faint" : "";
           layer.append(s("line", { class: `error ${faint}`, stroke: colourOf(run), x1: x, x2: x, y1: sy(at(run).low), y2: sy(at(run).high) }),
             marker(shapeOf(run), x, y, 5.2, { fill: colourOf(run), class: `mark ${faint}` }));
-          if (shown.length <= 14) label(layer, run.run, x, y, placed, sx.range);
+          named.push([run, x, y]);
           hits.push({ x, y, tip: () => tip(run.run, [[format.words(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["own time", format.seconds(run.cost.seconds)], ["shared time", format.seconds(run.cost.shared_seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
         }
+        const placed = named.map(([, x, y]) => [x - 5, y - 5, x + 5, y + 5]);
+        named.sort(([a], [b]) => rows.get(a.run).rank - rows.get(b.run).rank).slice(0, 24).forEach(([run, x, y]) => label(layer, run.run, x, y, placed, inner[0]));
       },
     });
   }
@@ -68,12 +70,12 @@ function frontier(runs, cost, at, better, sx, sy) {
 }
 
 /** Write a name beside its mark, unless another name stands there. */
-function label(layer, text, x, y, placed) {
-  const width = text.length * 6.3;
+function label(layer, text, x, y, placed, room) {
+  const width = text.length * 6.6;
   for (const [dx, dy, anchor] of [[9, 4, "start"], [-9, 4, "end"], [0, -12, "middle"], [0, 20, "middle"]]) {
     const left = anchor === "start" ? x + dx : anchor === "end" ? x + dx - width : x - width / 2;
     const box = [left, y + dy - 10, left + width, y + dy + 3];
-    if (box[0] < 0 || placed.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1])) continue;
+    if (box[0] < 0 || box[2] > room || placed.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1])) continue;
     placed.push(box);
     layer.append(s("text", { class: "mark-label", x: x + dx, y: y + dy, "text-anchor": anchor }, text));
     return;

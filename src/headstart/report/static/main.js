@@ -77,7 +77,20 @@ const spy = new IntersectionObserver((entries) => {
 }, { rootMargin: "-20% 0px -70% 0px" });
 document.querySelectorAll("main section[id]").forEach((section) => spy.observe(section));
 
-let printing = null;
-addEventListener("beforeprint", () => { printing = document.documentElement.dataset.theme || ""; document.documentElement.dataset.theme = "light"; document.dispatchEvent(new Event("themechange")); document.querySelectorAll("details:not(.spec)").forEach((each) => { each.open = true; }); });
-addEventListener("afterprint", () => { if (printing) document.documentElement.dataset.theme = printing; else delete document.documentElement.dataset.theme; document.dispatchEvent(new Event("themechange")); });
+// On paper: light colours, figures as wide as the page, and nothing folded away but the settings.
+const PAPER_WIDTH = 680;
+let onScreen = null;
+addEventListener("beforeprint", () => {
+  onScreen = document.documentElement.dataset.theme || "";
+  document.documentElement.dataset.theme = "light";
+  document.querySelectorAll("details:not(.spec)").forEach((each) => { each.open = true; });
+  document.dispatchEvent(new Event("themechange"));
+  document.dispatchEvent(new CustomEvent("paperwidth", { detail: PAPER_WIDTH }));
+});
+addEventListener("afterprint", () => {
+  if (onScreen) document.documentElement.dataset.theme = onScreen;
+  else delete document.documentElement.dataset.theme;
+  document.dispatchEvent(new CustomEvent("paperwidth", { detail: null }));
+  document.dispatchEvent(new Event("themechange"));
+});
 document.documentElement.dataset.ready = "true";

@@ -77,6 +77,7 @@ function drawMatrix(host, data) {
   let width = 0;
   new ResizeObserver(() => { if (stage.clientWidth !== width && stage.clientWidth) { width = stage.clientWidth; draw(); } }).observe(stage);
   document.addEventListener("themechange", draw);
+  document.addEventListener("paperwidth", (event) => { view = layout(state, data, event.detail ? Math.min(event.detail, 560) : stage.clientWidth); paint(canvas, view, state, name); });
 }
 
 function clampZoom([first, count], total) {

@@ -14,6 +14,7 @@ function runLabel(run, row) {
 }
 
 function weightsName(run) {
+  if (run.spec.backbone === "pixels") return "";
   const weights = run.spec.weights;
   if (!weights) return "";
   if (typeof weights === "string") return weights;
@@ -47,6 +48,7 @@ function track(row, domain, run) {
   const low = Math.max(2, at(row.low));
   const high = Math.min(width - 2, at(row.high));
   image.append(s("line", { class: `whisker ${kind}`, x1: low, x2: high, y1: 11, y2: 11 }));
+  if (row.mean < domain[0]) image.append(s("path", { class: "off", d: "M13,6L4,11L13,16" }));
   if (row.mean >= domain[0] && row.mean <= domain[1]) image.append(s("ellipse", { class: `dot ${kind}`, cx: at(row.mean), cy: 11, rx: 4.6, ry: 4.6 }));
   return image;
 }

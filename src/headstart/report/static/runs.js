@@ -4,7 +4,7 @@ function flat(value, path = "") {
   if (value === null || value === undefined) return [];
   if (Array.isArray(value)) return value.length ? [[path, value.every((v) => typeof v !== "object") ? value.join(", ") : JSON.stringify(value)]] : [];
   if (typeof value === "object") return Object.entries(value).flatMap(([key, inner]) => flat(inner, path ? `${path}.${key}` : key));
-  return [[path, String(value)]];
+  return [[path, typeof value === "number" ? String(+value.toPrecision(6)) : String(value)]];
 }
 
 function drawRuns(host, data) {
@@ -20,6 +20,7 @@ function drawRuns(host, data) {
     ...(data.runs.some((run) => choice(run)) ? [{ key: "chosen", label: "chosen on validation", value: choice }] : []),
   ], data.runs, { label: "Settings that differ", class: "compact", filter: data.runs.length > 7 ? "Filter runs" : null });
   for (const failure of data.failed) host.append(h("p", { class: "failed" }, h("b", {}, `${failure.run}, seed ${failure.seed}, failed: `), failure.why));
+  host.append(h("h3", {}, "All settings, run by run"));
   for (const run of data.runs) {
     const tried = Object.entries(run.tried).flatMap(([seed, rows]) => rows.map((row) => [seed, row]));
     const detail = h("details", { class: "spec" }, h("summary", {}, swatch(run), run.run, h("span", { class: "count" }, ` seeds ${run.seeds.join(", ")}`)));
