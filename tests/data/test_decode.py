@@ -15,7 +15,7 @@ from headstart.data.decode import (
     MAX_PIXELS,
     UndecodableError,
     View,
-    check_header,
+    check,
     decode,
     decode_file,
     quiet_pillow,
@@ -136,9 +136,9 @@ def test_arrays_are_taken_as_they_are() -> None:
 
 
 def test_zero_bytes_and_text_are_no_image() -> None:
-    assert check_header(b"") == "has zero bytes"
-    assert check_header(b"hello, this is text") == "is no image"
-    assert check_header(save(noise(3, 3))) is None
+    assert check(b"") == "has zero bytes"
+    assert check(b"hello, this is text") == "is no image"
+    assert check(save(noise(3, 3))) is None
 
 
 def test_a_decompression_bomb_is_refused_by_its_header() -> None:
@@ -151,15 +151,31 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
     with quiet_pillow():
-        assert "decompression bomb" in (check_header(bomb) or "")
+        assert "decompression bomb" in (check(bomb) or "")
 
 
 def test_a_file_cut_short_says_so() -> None:
     for format in ("PNG", "JPEG"):
         data = save(noise(64, 64), format)
-        assert check_header(data[: len(data) // 2]) is None
+        assert "cut short" in (check(data[: len(data) // 2]) or "")
+        assert check(data) is None
         with pytest.raises(UndecodableError, match="cut short"):
             decode(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_whole_file_is_not_decoded_to_be_checked(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = save(noise(64, 64), format)
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
+    assert check(data) is None
+    assert check(data + bytes(100)) is None
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_file_cut_anywhere_is_refused_when_checked(format: str) -> None:
+    data = save(noise(64, 64), format)
+    for share in (0.5, 0.7, 0.9):
+        assert check(data[: int(len(data) * share)]) is not None
 
 
 def test_a_file_on_disk_that_is_no_image_is_named(tmp_path: Path) -> None:

@@ -104,16 +104,20 @@ def test_the_key_depends_on_content_order_and_view(many: Path) -> None:
     assert len(keys) == 5
 
 
-def test_a_file_cut_short_is_bad_and_black_and_the_others_are_whole(many: Path) -> None:
+def test_a_damaged_image_is_bad_and_black_and_the_others_are_whole(many: Path) -> None:
     victim = many / "c1" / "151.png"
-    victim.write_bytes(victim.read_bytes()[:200])
+    data = bytearray(victim.read_bytes())
+    data[60:160] = bytes(100)  # its end is whole, so that only decoding shows it
+    victim.write_bytes(data)
     dataset = load_dataset(many)
     array = decode_images(dataset, VIEW)
     (row,) = array.bad
     assert dataset.reader.name(row) == "c1/151.png"
-    assert "cut short" in array.bad[row]
+    assert "cannot be decoded" in array.bad[row]
     assert not array[row].any() and array[row - 1].any()
     assert decode_images(dataset, View(10, None)).bad.keys() == {row}
+    with pytest.raises(DataError, match=r"many: c1/151.png cannot be decoded .* drop strict to leave it out"):
+        decode_images(dataset, VIEW, strict=True)
 
 
 def test_an_image_that_changed_after_loading_is_refused(many: Path, draw: Any) -> None:

@@ -25,6 +25,8 @@ _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA ICO PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses an image as a decompression bomb
+_ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL = 4096  # bytes: some cameras write more after the end
 DECODER = 1  # part of every cache key; raise it when the same bytes would give other pixels
 
 INTERPOLATIONS = {
@@ -84,7 +86,8 @@ def decode_file(path: str | Path, view: View | None = None) -> Pixels:
         DataError: the file cannot be read or decoded.
     """
     try:
-        return decode(Path(path).read_bytes(), view)
+        with quiet_pillow():
+            return decode(Path(path).read_bytes(), view)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UndecodableError as error:
@@ -104,14 +107,19 @@ def worker_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_header(data: bytes) -> str | None:
-    """Return why these bytes cannot be an image, from the first bytes alone, or None."""
+def check(data: bytes) -> str | None:
+    """Return why these bytes cannot be an image, or None.
+
+    Only the header is read; but an image without its end is decoded, to see whether something is missing.
+    """
     try:
         with open_image(data) as image:
-            width, height = image.size
-        return "has no pixels" if width < 1 or height < 1 else None
+            kind = image.format or ""
+        if not _has_its_end(data, kind):
+            decode(data)
     except UndecodableError as error:
         return str(error)
+    return None
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -156,6 +164,16 @@ def bring_to_size(image: Image.Image, view: View) -> Image.Image:
         size = (view.resize, other) if width <= height else (other, view.resize)
         image = image.resize(size, INTERPOLATIONS[view.interpolation])
     return image if view.crop is None else _centre(image, view.crop)
+
+
+def _has_its_end(data: bytes, kind: str) -> bool:
+    """Say whether the mark that ends a file of this format is in its last bytes."""
+    if kind == "WEBP":
+        return len(data) >= int.from_bytes(data[4:8], "little") + 8
+    if kind == "GIF":
+        return data.rstrip(b"\0").endswith(b";")
+    mark = _ENDS.get(kind)
+    return mark is None or mark in data[-_TAIL:]
 
 
 def _centre(image: Image.Image, crop: int) -> Image.Image:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import PIL
 
 from headstart.data.dataset import Reader
-from headstart.data.decode import DECODER, check_header, quiet_pillow, worker_count
+from headstart.data.decode import DECODER, check, quiet_pillow, worker_count
 from headstart.data.readers import item_codes
 from headstart.progress import progress
 from headstart.store import cache_root
@@ -112,7 +112,7 @@ def _examine_one(reader: Reader, row: int) -> tuple[str, str]:
         return "", _unreadable(error)
     if isinstance(data, np.ndarray):
         return digest_of(data), "" if data.size else "has no pixels"
-    return digest_of(data), check_header(data) or ""
+    return digest_of(data), check(data) or ""
 
 
 def _unreadable(error: OSError) -> str:

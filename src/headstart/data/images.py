@@ -90,16 +90,18 @@ def decode_images(
     store: Store | None = None,
     workers: int | None = None,
     on_chunk: OnChunk | None = None,
+    strict: bool = False,
 ) -> ImageArray:
     """Decode every distinct image of a dataset once, in threads, into the store, unless it is there.
 
     Args:
         on_chunk: called as (start, stop, pixels uint8 [stop - start, crop, crop, 3]) for consecutive rows, in
             order, from this thread, while later images are being decoded; needs a view with a crop.
+        strict: refuse images that would not decode.
 
     Raises:
         StoreError: the disk is full or the store cannot be written; what was decoded is kept.
-        DataError: an image changed since the dataset was loaded.
+        DataError: an image changed since the dataset was loaded; with `strict`, one would not decode.
     """
     if on_chunk is not None and view.crop is None:
         raise DataError("images can be handed over in chunks only with a crop")
@@ -125,6 +127,10 @@ def decode_images(
     bad = {row: faults[int(codes[row])] for row in rows_of_faults}
     row_key = content_key({"rows": hashlib.blake2b(digests.tobytes()).hexdigest(), "how": how})
     images = ImageArray(folder, codes, view, row_key, bad)
+    if strict and bad:
+        row = min(bad)
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise DataError(f"{job.name(row)} {bad[row]}{more}; remove it, or drop strict to leave it out")
     if on_chunk is not None and feed.next_row < len(codes):
         feed.up_to(len(rows), images._mapped(), view)
     return images
