@@ -123,7 +123,7 @@ def _tune(
                 inputs = _mirrored(generator, plain[rows], None if mirrored is None else mirrored[rows])
                 loss = functional.cross_entropy(head(tail(inputs)), labels[rows])
                 if not bool(torch.isfinite(loss)):
-                    raise RunFailed(f"the loss of episode {batch.first} is {float(loss)}; lower lr ({options.lr})")
+                    raise RunFailed(f"the loss of episode {batch.first} is {loss.item()}; lower lr ({options.lr})")
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()

@@ -85,7 +85,7 @@ class TrainedEmbedding:
     """
 
     backbone: Backbone
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
     best_step: int
     test: EpisodeScores
     untrained: EpisodeScores
@@ -233,11 +233,11 @@ def _train_some(
         logits = _logits(step, backbone(pixels), head, options.ways)
         loss = functional.cross_entropy(logits, targets)
         if not bool(torch.isfinite(loss)):
-            raise RunFailed(f"the loss at step {number} is {float(loss)}; lower lr ({options.lr})")
+            raise RunFailed(f"the loss at step {number} is {loss.item()}; lower lr ({options.lr})")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         right.append(float((logits.argmax(dim=1) == targets).float().mean()))
     return {"loss": float(np.mean(losses)), "train_accuracy": float(np.mean(right)), "lr": rate}
 
