@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--backbone", default="conv4")
-    parser.add_argument("--limit", type=int, default=0, help="images at most; 0: all")
+    parser.add_argument("--limit", type=int, default=0, help="images of each class and given part at most; 0: all")
     parser.add_argument("--keep", type=Path, help="folder for resumable states")
     parser.add_argument("--out", type=Path, default=Path("protonet.svg"))
     asked = parser.parse_args()

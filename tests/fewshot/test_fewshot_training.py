@@ -145,7 +145,7 @@ def test_prototypical_network_trained_on_real_images_beats_itself_untrained(real
     from headstart.fewshot.intervals import episode_interval
     from headstart.models.create import create_backbone
 
-    dataset = load_dataset(real_images / "caltech101", limit=30 * 102)
+    dataset = load_dataset(real_images / "caltech101", limit=15)
     images = decode_images(dataset, View(resize=42, crop=42))
     backbone, _ = create_backbone("conv4", seed=0, input_size=42)
     split = random_class_split(dataset.classes, seed=0)
