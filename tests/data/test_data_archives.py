@@ -97,3 +97,15 @@ def test_links_in_a_tar_are_no_images(flowers: Path, tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     assert len(load_dataset(tmp_path / "x.tar")) == 15
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_a_compressed_archive_damaged_in_the_middle_is_refused(flowers: Path, tmp_path: Path, suffix: str) -> None:
+    path = Path(shutil.make_archive(str(tmp_path / "packed"), FORMATS[suffix], flowers))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 60] = bytes(range(60))
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"the archive cannot be read"):
+        load_dataset(path)
+    assert not list(default_store().root.glob("archives/*/manifest.json"))

@@ -170,3 +170,14 @@ def test_groups_of_a_manifest_are_kept_whole(place: Path, draw: Any) -> None:
     assert data.groups is not None
     assert not set(data.groups[split.train]) & set(data.groups[split.test])
     assert len(split.test) and len(split.validation)
+
+
+def test_a_parquet_file_damaged_in_the_middle_is_named(tmp_path: Path, encoded: Any) -> None:
+    table = pyarrow.table({"bytes": [encoded(seed) for seed in range(60)], "label": list("ab") * 30})
+    path = tmp_path / "m.parquet"
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[4:64] = bytes(60)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"m.parquet: row group 0 cannot be read"):
+        load_dataset(path)

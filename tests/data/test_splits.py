@@ -157,6 +157,8 @@ def test_several_labels_are_stratified_by_the_rarest() -> None:
     data = dataset(labels)
     split = make_split(data, test=0.2, validation=0)
     assert data.counts(split.test).tolist() == [20, 8, 2]
+    labels[50:] = False
+    assert np.bincount(strata_of(labels)).tolist() == [10, 30, 10, 50]
 
 
 def test_subsets_of_train_are_nested_over_fractions_and_shots() -> None:

@@ -10,6 +10,7 @@ import shutil
 import tarfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def archive_tree(path: Path) -> Tree:
     """
     try:
         return zip_tree(path) if path.name.lower().endswith(ZIP_SUFFIXES) else tar_tree(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, OSError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
         raise DataError(f"{path}: the archive cannot be read ({error})") from error
 
 
@@ -99,7 +100,7 @@ class ZipReader:
             raise OSError(f"{member.file_size} bytes are too many for an image")
         try:
             data: bytes = self._open.archive.read(member)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+        except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as error:
             raise OSError(str(error)) from error
         return data
 

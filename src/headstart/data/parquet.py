@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.errors import DataError
+
 _KEPT = 4  # row groups kept in memory: threads that go through the rows in order share them
 
 
@@ -65,7 +67,11 @@ class ParquetReader:
                 import pyarrow
                 import pyarrow.compute
 
-                values = self._file.read_row_group(index, columns=[self.column])[self.column].combine_chunks()
+                try:
+                    table = self._file.read_row_group(index, columns=[self.column])
+                except (pyarrow.ArrowException, OSError) as error:
+                    raise DataError(f"{self.path}: row group {index} cannot be read ({error})") from error
+                values = table[self.column].combine_chunks()
                 if pyarrow.types.is_struct(values.type):
                     values = pyarrow.compute.struct_field(values, "bytes")
                 self._groups[index] = values

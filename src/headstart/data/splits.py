@@ -137,12 +137,15 @@ def kfold(labels: Labels, folds: int, *, seed: int = 0, groups: npt.NDArray[np.g
 
 
 def strata_of(labels: Labels) -> IntArray:
-    """Return the stratum of each row: its label; of several labels the one that is rarest over all rows."""
+    """Return the stratum of each row: its label; of several labels the one that is rarest over all rows.
+
+    Rows without any label are a stratum of their own.
+    """
     if labels.ndim == 1:
         return labels.astype(np.int64, copy=False)
     counts = labels.sum(axis=0)
     cost = np.where(labels, counts[None, :], labels.shape[0] + 1)
-    rarest: IntArray = cost.argmin(axis=1).astype(np.int64)
+    rarest: IntArray = np.where(labels.any(axis=1), cost.argmin(axis=1), labels.shape[1]).astype(np.int64)
     return rarest
 
 
