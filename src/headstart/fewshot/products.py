@@ -19,6 +19,7 @@ from headstart.errors import DataError
 
 GRAM_BYTES = 1 << 30  # above this the Gram matrix is not made
 _GATHER_BYTES = 1 << 27  # feature vectors gathered at a time
+_GATHER_COST = 100  # gathering one feature vector takes as long as so many entries of the Gram matrix (measured)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def make_products(
     norms = torch.zeros(n)
     mean_products = None if mean is None else torch.zeros(n)
     fits = 4 * m * m <= gram_bytes
-    worth = reads is None or reads * 8 >= m * m
+    worth = reads is None or _GATHER_COST * reads >= m * m
     in_use = _in_slices(features, rows, norms, mean, mean_products, keep=fits and worth)
     place = torch.full((n,), -1, dtype=torch.int32 if m * m < 2**31 else torch.int64)
     place[torch.from_numpy(rows)] = torch.arange(m, dtype=place.dtype)
