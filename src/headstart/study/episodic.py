@@ -1,15 +1,28 @@
-"""Episodic runs: N-way K-shot tasks on the stored features of a run's images."""
+"""Episodic runs: N-way K-shot tasks on stored features, and networks trained for such tasks."""
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import save
 
+from headstart.data.dataset import Dataset
+from headstart.deploy.bundle import MODEL
 from headstart.errors import DataError, SpecError, unknown_name
+from headstart.fewshot.class_split import ClassSplit, given_class_split, make_class_split, random_class_split
+from headstart.fewshot.intervals import episode_interval
+from headstart.fewshot.scores import EpisodeScores
 from headstart.fewshot.study import run_fewshot
+from headstart.fewshot.training import train_embedding
+from headstart.store import read_json, write_atomic
 from headstart.study.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.record import KIND as FITS
 from headstart.study.record import described, environment, peak_memory
+from headstart.study.settings import training_options
+from headstart.study.spec import EPISODIC, ClassSplitSpec, EpisodesSpec
 from headstart.study.task import Task
 from headstart.study.workshop import Workshop
 
@@ -32,6 +45,8 @@ def run_episodes(task: Task, workshop: Workshop, folder: StudyFolder) -> float:
     dataset = workshop.dataset(task.run.data)
     if dataset.multi_label:
         raise DataError(f"{dataset.name}: episodes need one label an image; this dataset has several")
+    if task.run.spec.strategy in EPISODIC:
+        return _train(task, spec, dataset, workshop, folder)
     features = workshop.features(task.run, task.seed)
     rows = _rows(task, workshop)
     flat = np.asarray(features[rows]).reshape(len(rows), -1)
@@ -48,45 +63,121 @@ def run_episodes(task: Task, workshop: Workshop, folder: StudyFolder) -> float:
         device=workshop.device,
         classes=_classes(dataset.classes, spec.classes),
     )
-    score = result.scores[spec.shots][spec.method]
     facts = workshop.features_facts(task.run, task.seed)
+    note = f"episodes are drawn from {len(rows):,} images of {result.classes} classes"
+    cost = {
+        "seconds": result.seconds,
+        "shared_seconds": facts["seconds"],
+        "images_per_second": facts["images_per_second"],
+    }
+    score = result.scores[spec.shots][spec.method]
+    return _write(task, workshop, folder, score, note, [], cost, learned=False)
+
+
+def _train(task: Task, spec: EpisodesSpec, dataset: Dataset, workshop: Workshop, folder: StudyFolder) -> float:
+    """Train a network on the base classes and judge it on the novel ones, once."""
+    split = _class_split(spec, dataset, task.seed)
+    with workshop.store.building(FITS, task.key) as entry:
+        if entry is not None:
+            _train_into(entry.path, task, split, dataset, workshop)
+    place = workshop.store.path(FITS, task.key)
+    facts = read_json(place / "training.json")
+    with np.load(place / "episodes.npz") as arrays:
+        score = EpisodeScores(spec.method, arrays["accuracy"], arrays["classes"], 0.0)
+    note = (
+        f"trained on {len(split.base)} classes, chosen by {len(split.validation)}, judged on {len(split.novel)} novel"
+        f" ones; the same network untrained: {100 * facts['untrained']:.1f} %"
+    )
+    history = [
+        {
+            "epoch": row["step"],
+            "train_loss": row["loss"],
+            "train_accuracy": row["train_accuracy"],
+            "validation_loss": None,
+            "validation_accuracy": row["validation_accuracy"],
+            "lr": row["lr"],
+            "seconds": row["seconds"],
+        }
+        for row in facts["history"]
+    ]
+    return _write(task, workshop, folder, score, note, history, {"seconds": facts["seconds"]}, learned=True)
+
+
+def _train_into(place: Path, task: Task, split: ClassSplit, dataset: Dataset, workshop: Workshop) -> None:
+    backbone = copy.deepcopy(workshop.loaded(task.run, task.seed).backbone.bare())
+    found = train_embedding(
+        backbone,
+        workshop.images(task.run.data, backbone.preprocessing),
+        dataset.labels,
+        split,
+        training_options(task.run.spec, task.seed),
+        folder=place / "training",
+        device=workshop.device,
+        class_names=dataset.classes,
+    )
+    state = {f"backbone.{key}": value.cpu().contiguous() for key, value in found.backbone.state_dict().items()}
+    write_atomic(place / MODEL, save(state))
+    facts = {
+        "history": found.history,
+        "best_step": found.best_step,
+        "untrained": found.untrained.mean,
+        "seconds": sum(row["seconds"] for row in found.history),
+    }
+    write_atomic(place / "training.json", json_bytes(facts))
+    write_atomic(place / "episodes.npz", npz_bytes(accuracy=found.test.accuracy, classes=found.test.classes))
+
+
+def _write(
+    task: Task,
+    workshop: Workshop,
+    folder: StudyFolder,
+    score: EpisodeScores,
+    note: str,
+    history: list[dict[str, Any]],
+    cost: dict[str, Any],
+    *,
+    learned: bool,
+) -> float:
     loaded = workshop.loaded(task.run, task.seed)
-    table = result.to_dict()
-    row: dict[str, Any] = table["rows"][0]
+    interval = episode_interval(score.accuracy) if len(score.accuracy) > 1 else None
+    mean = float(np.mean(score.accuracy))
+    bounds = {"low": interval.low, "high": interval.high} if interval else {"low": None, "high": None}
+    total = sum(p.numel() for p in loaded.backbone.stages.parameters())
     summary = {
-        "n_test": len(rows),
+        "n_test": len(score.accuracy),
         "chosen": {},
         "tried": [],
-        "notes": [f"episodes are drawn from {len(rows):,} images of {result.classes} classes"],
-        "metrics": {
-            "test": {
-                "accuracy": {"value": row["accuracy"], "low": row["low"], "high": row["high"], "n": row["episodes"]}
-            }
-        },
-        "episodes": row,
-        "parameters": {"total": sum(p.numel() for p in loaded.backbone.stages.parameters()), "learned": 0},
+        "notes": [note],
+        "metrics": {"test": {"accuracy": {"value": mean, **bounds, "n": len(score.accuracy)}}, "validation": {}},
+        "parameters": {"total": total, "learned": total if learned else 0},
         "weights": {
             "origin": loaded.weights.origin if loaded.weights else "none: raw pixels",
             "sha256": loaded.weights.sha256 if loaded.weights else None,
             "licence": loaded.weights.licence if loaded.weights else None,
         },
-        "cost": {
-            "seconds": result.seconds,
-            "shared_seconds": facts.get("seconds", 0.0),
-            "images_per_second": facts.get("images_per_second"),
-            "peak_memory_bytes": peak_memory(),
-            "device": workshop.device,
-        },
+        "cost": {**cost, "peak_memory_bytes": peak_memory(), "device": workshop.device},
     }
-    files = {
-        "spec.json": json_bytes(described(task, dataset)),
+    files: dict[str, bytes | Path] = {
+        "spec.json": json_bytes(described(task, workshop.dataset(task.run.data))),
         "result.json": json_bytes(summary),
         "episodes.npz": npz_bytes(accuracy=np.asarray(score.accuracy, np.float32), classes=np.asarray(score.classes)),
-        "history.json": json_bytes([]),
+        "history.json": json_bytes(history),
         "environment.json": json_bytes(environment(workshop.device)),
     }
     folder.write_run(task.run.name, task.seed, task.key, files)
-    return float(row["accuracy"])
+    return mean
+
+
+def _class_split(spec: EpisodesSpec, dataset: Dataset, seed: int) -> ClassSplit:
+    if isinstance(spec.split, ClassSplitSpec):
+        names = (spec.split.base, spec.split.validation, spec.split.novel)
+        base, validation, novel = (_classes(dataset.classes, side) or [] for side in names)
+        return make_class_split(base, validation, novel, dataset.classes)
+    if spec.split == "given":
+        if dataset.given_split is None:
+            raise DataError(f"{dataset.name}: has no given split of its classes; use episodes.split: random")
+        return given_class_split(dataset.labels, dataset.given_split, dataset.classes)
+    return random_class_split(dataset.classes, seed)
 
 
 def _rows(task: Task, workshop: Workshop) -> np.ndarray:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 import headstart
 from headstart.data.dataset import Split
 from headstart.errors import RunFailed
@@ -22,7 +20,7 @@ from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, write_failure, write_result
 from headstart.study.task import Task
-from headstart.study.workshop import Workshop, without
+from headstart.study.workshop import Workshop
 
 
 class Listener(Protocol):
@@ -233,7 +231,7 @@ def _split(task: Task, session: Session) -> Split:
     workshop = session.workshop
     dataset = workshop.dataset(task.run.data)
     bad = workshop.bad_rows(dataset)
-    return without(workshop.split(task.run, task.seed), np.array(sorted(bad), dtype=np.int64))
+    return workshop.split(task.run, task.seed).without(sorted(bad))
 
 
 def _finish(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from headstart.errors import HeadstartError, SpecError
+from dataclasses import fields
+
+from headstart.errors import HeadstartError, SpecError, unknown_name
+from headstart.fewshot.training import TrainingOptions
 from headstart.models.backbone import Backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.study.expand import Run
-from headstart.study.spec import RunSpec
+from headstart.study.spec import EPISODIC, RunSpec
 from headstart.transfer.defaults import default_recipe
 from headstart.transfer.probe import check_options
 from headstart.transfer.recipe import Recipe, recipe_from
@@ -38,6 +41,29 @@ def head_options(run: Run) -> dict[str, object]:
     return options
 
 
+def training_options(spec: RunSpec, seed: int) -> TrainingOptions:
+    """Return how a network is trained for episodes: its recipe's keys are those of TrainingOptions.
+
+    Raises:
+        SpecError: an unknown key, or a value that cannot be.
+    """
+    assert spec.episodes is not None
+    known = {entry.name for entry in fields(TrainingOptions)} - {"objective", "seed"}
+    for key in spec.recipe:
+        if key not in known:
+            raise SpecError(unknown_name(f"recipe key of {spec.strategy}", key, known, limit=30))
+    episodes = spec.episodes
+    given = {
+        "ways": episodes.ways,
+        "shots": episodes.shots,
+        "test_ways": episodes.ways,
+        "test_shots": episodes.shots,
+        "test_queries": episodes.queries,
+        "test_episodes": episodes.episodes,
+    }
+    return TrainingOptions(objective=EPISODIC[spec.strategy], seed=seed, **{**given, **spec.recipe})
+
+
 def check_settings(run: Run, backbone: Backbone | None) -> None:
     """Refuse a run whose recipe, head options, stages or strategy cannot be, whichever candidate is chosen.
 
@@ -49,6 +75,9 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
         SpecError, ModelError: one line that names the run.
     """
     try:
+        if run.spec.strategy in EPISODIC:
+            training_options(run.spec, 0)
+            return
         if run.spec.head_kind is not None:
             _check_head(run)
             return

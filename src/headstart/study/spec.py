@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,7 +23,8 @@ from headstart.study.yaml_lines import line_of
 
 HEADS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
-STRATEGIES = ("linear_probe", *HEADS, *TUNED)
+EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
+STRATEGIES = ("linear_probe", *HEADS, *TUNED, *EPISODIC)
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "map_macro")
 
 
@@ -52,8 +55,9 @@ def _source(value: Any) -> Any:
 class DataSpec(Spec):
     """Which images, and how they are split."""
 
-    source: str
+    source: Annotated[str, AfterValidator(os.path.expandvars)]
     label: str | None = None
+    classes: list[str] | Annotated[int, Field(ge=2)] | None = None
     split: SplitSpec = SplitSpec()
     drop_duplicates: bool = False
     strict: bool = False
@@ -65,7 +69,7 @@ class WeightsSpec(Spec):
     """Where the parameters come from: a named source, a file, or another run of the study."""
 
     name: str | None = None
-    path: str | None = None
+    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
     sha256: str | None = None
     run: str | None = None
 
@@ -82,8 +86,20 @@ def _weights(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class ClassSplitSpec(Spec):
+    """Which classes are trained on, chosen by, and judged on."""
+
+    base: list[str]
+    validation: list[str]
+    novel: list[str]
+
+
 class EpisodesSpec(Spec):
-    """N-way K-shot tasks drawn from the test rows (or from all rows, or from named novel classes)."""
+    """N-way K-shot tasks drawn from images that the network has not learned from, of all classes or of some.
+
+    `split` is for strategies that train for episodes: "given" (train, validation and test images are of
+    different classes), "random" (64, 16 and 20 % of the classes) or the class names.
+    """
 
     ways: Annotated[int, Field(ge=2)] = 5
     shots: Annotated[int, Field(ge=1)] = 5
@@ -91,6 +107,7 @@ class EpisodesSpec(Spec):
     episodes: Annotated[int, Field(ge=1)] = 1000
     method: str = "prototypes"
     classes: list[str] | None = None
+    split: Literal["given", "random"] | ClassSplitSpec = "random"
 
 
 Shots = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -135,6 +152,10 @@ class RunSpec(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> RunSpec:
+        if self.strategy in EPISODIC and self.episodes is None:
+            raise ValueError(
+                f"strategy {self.strategy!r} trains for episodes; say which: episodes: {{ways: 5, shots: 5}}"
+            )
         if self.backbone == "pixels" and self.strategy not in ("linear_probe", *HEADS):
             raise ValueError("backbone 'pixels' has no network to tune; use strategy linear_probe")
         if self.strategy == "scratch" and self.weights.name != "none":

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.dataset import Dataset, IntArray, Split
+from headstart.data.dataset import Dataset, IntArray, Split, fingerprint_of
 from headstart.data.decode import DECODER, View
 from headstart.data.images import ImageArray, decode_images
 from headstart.data.sources import load_dataset
 from headstart.data.splits import make_split, subsample
-from headstart.errors import DataError, SpecError
+from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.backbone import Backbone, Preprocessing
 from headstart.models.checkpoint import read_checkpoint
 from headstart.models.create import create_backbone
@@ -78,7 +78,7 @@ class Workshop:
         key = content_key(spec.model_dump(exclude={"split"}) | {"lists": spec.split.given})
         if key not in self._datasets:
             lists = spec.split.given if isinstance(spec.split.given, list) else None
-            self._datasets[key] = load_dataset(
+            found = load_dataset(
                 spec.source,
                 label=spec.label,
                 lists=lists,
@@ -87,6 +87,7 @@ class Workshop:
                 strict=spec.strict,
                 name=spec.name,
             )
+            self._datasets[key] = found if spec.classes is None else only_classes(found, spec.classes)
         return self._datasets[key]
 
     def split(self, run: Run, seed: int) -> Split:
@@ -244,10 +245,28 @@ def view_of(preprocessing: Preprocessing, *, whole: bool = False) -> View:
     return View(preprocessing.resize, None if whole else preprocessing.size, preprocessing.interpolation)
 
 
-def without(split: Split, bad: IntArray) -> Split:
-    """Return the split without the rows that could not be decoded."""
-    train, validation, test = (np.setdiff1d(rows, bad) for rows in (split.train, split.validation, split.test))
-    return replace(split, train=train, validation=validation, test=test)
+def only_classes(dataset: Dataset, wanted: list[str] | int) -> Dataset:
+    """Return the dataset with some of its classes: those named, or the first so many in order.
+
+    Raises:
+        DataError: there is no such class, or there are not so many.
+    """
+    if dataset.multi_label:
+        raise DataError(f"{dataset.name}: data.classes needs one label an image; this dataset has several")
+    if isinstance(wanted, int):
+        if wanted > len(dataset.classes):
+            raise DataError(f"{dataset.name}: has {len(dataset.classes)} classes, not {wanted}")
+        wanted = list(dataset.classes[:wanted])
+    for name in wanted:
+        if name not in dataset.classes:
+            raise DataError(f"{dataset.name}: {unknown_name('class', name, dataset.classes)}")
+    kept = tuple(sorted(set(wanted)))
+    place = np.full(len(dataset.classes), -1, dtype=np.int64)
+    place[[dataset.classes.index(name) for name in kept]] = np.arange(len(kept))
+    part = dataset.select(np.flatnonzero(place[dataset.labels] >= 0))
+    labels = place[part.labels]
+    assert part.digests is not None
+    return replace(part, labels=labels, classes=kept, fingerprint=fingerprint_of(part.digests, labels, kept))
 
 
 def random_seed(spec: RunSpec, seed: int) -> int:
