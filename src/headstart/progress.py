@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 QUIET, NORMAL, VERBOSE = 0, 1, 2
@@ -14,12 +14,19 @@ _PATIENCE = 2.0  # seconds before anything is shown
 _EVERY = 5.0  # seconds between plain lines
 
 _verbosity = int(os.environ.get("HEADSTART_VERBOSITY", NORMAL))
+_display: Callable[[Ticker | None], None] | None = None
 
 
 def set_verbosity(level: int) -> None:
     """Set how much is said on standard error: QUIET, NORMAL or VERBOSE."""
     global _verbosity
     _verbosity = level
+
+
+def show_in(display: Callable[[Ticker | None], None] | None) -> None:
+    """Hand all progress to `display` (None: it ended) instead of drawing bars; None gives the bars back."""
+    global _display
+    _display = display
 
 
 def say(text: str, level: int = NORMAL) -> None:
@@ -49,7 +56,9 @@ class Ticker:
         now = time.monotonic()
         if now - self._started < _PATIENCE:
             return
-        if sys.stderr.isatty():
+        if _display is not None:
+            _display(self)
+        elif sys.stderr.isatty():
             self._draw()
         elif now - self._shown >= _EVERY:
             self._shown = now
@@ -60,6 +69,8 @@ class Ticker:
 
     def close(self) -> None:
         """Take the bar off the screen."""
+        if _display is not None:
+            _display(None)
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from headstart.evaluate.calibration import apply_temperature, fit_temperature
-from headstart.evaluate.metrics import evaluate
 from PIL import Image, ImageDraw
 from scipy.special import softmax
+
+from headstart.evaluate.calibration import apply_temperature, fit_temperature
+from headstart.evaluate.metrics import evaluate
 
 FINGERPRINT = "f4ke" * 8
 ANIMALS = ("ant", "bass", "beaver", "crab", "crayfish", "dolphin", "dragonfly", "emu", "flamingo", "hedgehog", "ibis")
@@ -266,3 +268,57 @@ def npz(**arrays: np.ndarray) -> bytes:
 def _json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))
+
+
+def add_audit(study: Path) -> None:
+    """Put an audit beside the data, shaped as `headstart.evaluate.audit` returns it."""
+    place = {
+        "dataset": "caltech-fake",
+        "name": "ant/a.jpg",
+        "label": "ant",
+        "split": "test",
+        "thumbnail": "0:1",
+        "row": 1,
+    }
+    other = {**place, "row": 4, "name": "bass/b.jpg", "label": "bass", "split": "train", "thumbnail": "0:4"}
+    src = base64.b64encode(_picture(1, 0.0, "ant")).decode()
+    audit = {
+        "name": "caltech-fake",
+        "findings": [
+            {"level": "problem", "text": "2 equal files have different labels"},
+            {"level": "notice", "text": "1 label is disputed by the features"},
+            {"level": "good", "text": "every image decodes to its end"},
+        ],
+        "exact": [{"places": [place, other], "conflict": True, "parts": ["train", "test"]}],
+        "near": [{"a": place, "b": other, "similarity": 0.97, "kind": "copy", "conflict": False, "parts": ["test"]}],
+        "disputed": [{**place, "suggested": "bass", "p_label": 0.01, "p_suggested": 0.97, "doubt": 0.9}],
+        "unreadable": [{**place, "reason": "truncated"}],
+        "drop": {"exact": [1]},
+        "notes": [],
+        "thumbnails": {"0:1": src, "0:4": src, "0:9": src},
+        "counts": {"exact": 1, "near": 1, "disputed": 1},
+    }
+    _json(study / "data" / FINGERPRINT / "audit.json", audit)
+
+
+def add_explanations(study: Path, run: str) -> None:
+    """Explain the first test images of a run, as `headstart.study.evidence` does."""
+    folder = study / "runs" / run.replace(" ", "-") / "seed-0"
+    (folder / "explanations").mkdir()
+    with np.load(folder / "predictions.npz") as file:
+        wrong = file["test_rows"][file["test_probabilities"].argmax(1) != file["test_labels"]][:4]
+    items = []
+    for row in wrong:
+        for method in ("lime", "grad_cam"):
+            name = f"explanations/{row}-{method}.jpg"
+            (folder / name).write_bytes(_picture(int(row), 0.5, method))
+            items.append({"row": int(row), "method": method, "class": "ant", "file": name})
+    _json(folder / "explanations.json", {"items": items})
+
+
+def add_transferability(study: Path) -> None:
+    """Put predicted beside measured."""
+    rows = [
+        {"network": f"net {k}", "logme": 0.2 * k, "knn": 0.5 + 0.1 * k, "measured": 0.6 + 0.08 * k} for k in range(4)
+    ]
+    _json(study / "transferability.json", {"rows": rows, "weighted_tau": {"logme": 1.0, "knn": 1.0}})

@@ -67,8 +67,6 @@ def make_boards(files: StudyFiles) -> tuple[Board, ...]:
             groups.setdefault(_group_of(record, files.records), []).append(record)
     compare = files.facts.get("compare") or {}
     boards = [_board(key, records, files, compare) for key, records in groups.items()]
-    titles = [board.title for board in boards]
-    assert len(boards) == len(titles)
     return tuple(sorted(boards, key=lambda board: -len(board.runs)))
 
 
@@ -83,16 +81,14 @@ def _group_of(record: Record, records: Sequence[Record]) -> tuple[str, ...]:
     return ("images", record.data, digest)
 
 
-def _board(
-    key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]
-) -> Board:
+def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]) -> Board:
     kind, data = key[0], key[1]
     wanted = str(compare.get("metric") or "accuracy")
     metric = wanted if kind == "images" and wanted in PER_IMAGE else "accuracy"
     by_run: dict[str, dict[int, Record]] = {}
     for record in records:
         by_run.setdefault(record.run, {})[record.seed] = record
-    scores, images, notes = _scores(by_run, metric, kind)
+    scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
     if metric != wanted and kind == "images":
         notes.append(f"{wanted} is no mean over images, so the tests compare accuracy; {wanted} stands in the table")
     baseline = compare.get("baseline")
@@ -141,14 +137,26 @@ def _scores(
 
 
 def _one_set_of_images(by_run: Mapping[str, Mapping[int, Record]]) -> bool:
-    every = [np.sort(_outcome(record).rows) for seeds in by_run.values() for record in seeds.values()]
+    records = [record for seeds in by_run.values() for record in seeds.values()]
+    if any(record.outcome is None for record in records):
+        return False
+    every = [np.sort(_outcome(record).rows) for record in records]
     return all(np.array_equal(rows, every[0]) for rows in every[1:])
 
 
 def _common_seeds(by_run: Mapping[str, Mapping[int, Record]]) -> list[int]:
-    """Return the seeds that every run has; runs that share none with the others are compared on what they have."""
+    """Return the seeds that every run has; `_board` leaves out the runs that would make it none."""
     common = set.intersection(*(set(seeds) for seeds in by_run.values()))
     return sorted(common)
+
+
+def _with_a_common_seed(by_run: Mapping[str, dict[int, Record]]) -> dict[str, dict[int, Record]]:
+    """Leave out the runs of a partial study that lack the seed which most runs have, if no seed is in all."""
+    every = [seed for seeds in by_run.values() for seed in seeds]
+    most = max(sorted(set(every)), key=every.count)
+    if _common_seeds(by_run) or _one_set_of_images(by_run):
+        return dict(by_run)
+    return {run: seeds for run, seeds in by_run.items() if most in seeds}
 
 
 def _left_out(by_run: Mapping[str, Mapping[int, Record]], common: Sequence[int]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -23,10 +23,15 @@ class _Task:
 
     name: str
     state: str = QUEUED
-    started: float = 0.0
+    started: float | None = None
     ended: float = 0.0
     score: float | None = None
     why: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or None where it was never seen to begin."""
+        return None if self.started is None else self.ended - self.started
 
 
 class LiveStudy:
@@ -45,14 +50,14 @@ class LiveStudy:
         *,
         terminal: bool | None = None,
         metric: str = "accuracy",
-        clock: Any = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty() if terminal is None else terminal
         self.metric = metric
         self.tasks: dict[str, _Task] = {}
         self.notes: list[str] = []
-        self.loss: float | None = None
+        self.job = ""
         self._clock = clock
         self._began = clock()
         self._live: Any = None
@@ -68,6 +73,7 @@ class LiveStudy:
             console = Console(file=self.stream, force_terminal=True)
             self._live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
             self._live.start()
+            progress.show_in(self._progress)
 
     def plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """All tasks that are expected: rows with "run" and "seed"."""
@@ -83,7 +89,6 @@ class LiveStudy:
         with self._lock:
             task = self._task(run)
             task.state, task.started = RUNNING, self._clock()
-            self.loss = None
 
     def reused(self, run: str) -> None:
         """A task was found done."""
@@ -94,7 +99,7 @@ class LiveStudy:
         """A task ended with this test score."""
         task = self._end(run, DONE)
         task.score = score
-        took = f" in {wording.seconds(task.ended - task.started)}" if task.started else ""
+        took = f" in {wording.seconds(task.seconds)}" if task.seconds is not None else ""
         self._say(f"{run}: {wording.score(score, self.metric)}{took}; {self._counts()}")
 
     def failed(self, run: str, why: str) -> None:
@@ -108,15 +113,10 @@ class LiveStudy:
             self.notes.append(text)
         self._say(text)
 
-    def progress(self, run: str, loss: float | None) -> None:
-        """The current loss of a task, for the table."""
-        with self._lock:
-            self._task(run)
-            self.loss = loss
-
     def close(self) -> None:
         """The study ended: the last table stays."""
         if self._live is not None:
+            progress.show_in(None)
             self._live.update(self.table(), refresh=True)
             self._live.stop()
             self._live = None
@@ -126,10 +126,9 @@ class LiveStudy:
     def seconds_left(self) -> float | None:
         """Return an estimate from the mean time of what was done, or None before anything was."""
         with self._lock:
-            spent = [task.ended - task.started for task in self.tasks.values() if task.state == DONE and task.started]
             waiting = sum(task.state not in _ENDED for task in self.tasks.values())
             finished = sum(task.state == DONE for task in self.tasks.values())
-        if not spent or not waiting:
+        if not finished or not waiting:
             return 0.0 if self.tasks and not waiting else None
         return (self._clock() - self._began) / finished * waiting
 
@@ -153,9 +152,15 @@ class LiveStudy:
 
     def _title(self) -> str:
         left = self.seconds_left()
-        loss = f" · loss {self.loss:.4f}" if self.loss is not None else ""
         rest = f" · about {wording.seconds(left)} left" if left else ""
-        return f"{self._counts()}{loss}{rest}"
+        return f"{self._counts()}{rest}{chr(10) + self.job if self.job else ''}"
+
+    def _progress(self, ticker: progress.Ticker | None) -> None:
+        """Note what the current job says of itself: how far it is, and its loss."""
+        with self._lock:
+            self.job = "" if ticker is None else f"{ticker.title} {ticker.done:,}/{ticker.total:,} {ticker.unit}"
+            if ticker is not None and ticker.note:
+                self.job += f", {ticker.note}"
 
     def _shown(self) -> list[_Task]:
         """Return the failed and running ones, then the last that ended, then the next in the queue."""
@@ -171,9 +176,9 @@ class LiveStudy:
         return "" if task.score is None else wording.score(task.score, self.metric)
 
     def _took(self, task: _Task) -> str:
-        if task.state == RUNNING:
+        if task.state == RUNNING and task.started is not None:
             return wording.seconds(self._clock() - task.started)
-        return wording.seconds(task.ended - task.started) if task.state == DONE and task.started else ""
+        return wording.seconds(task.seconds) if task.state == DONE and task.seconds is not None else ""
 
     def _task(self, run: str) -> _Task:
         return self.tasks.setdefault(run, _Task(run))
@@ -187,7 +192,9 @@ class LiveStudy:
     def _counts(self) -> str:
         with self._lock:
             states = [task.state for task in self.tasks.values()]
-        parts = [f"{states.count(state)} {state}" for state in (DONE, REUSED, RUNNING, QUEUED, FAILED) if state in states]
+        parts = [
+            f"{states.count(state)} {state}" for state in (DONE, REUSED, RUNNING, QUEUED, FAILED) if state in states
+        ]
         return ", ".join(parts) or "nothing to do"
 
     def _say(self, line: str) -> None:

@@ -34,8 +34,8 @@ SCRIPTS = (
 )
 
 LEADS = {
-    "pairs": "Each cell is the score of its row minus the score of its column, in points. A coloured cell is a difference"
-    " that the tests tell from chance after Holm's correction for all pairs.",
+    "pairs": "Each cell is the score of its row minus the score of its column, in points. A coloured cell is a"
+    " difference that the tests tell from chance after Holm's correction for all pairs.",
     "cost": "Nothing beats the runs on the dashed line in both score and cost. Drag to zoom, double-click to go back.",
     "learning": "What a few labels are worth: each point is a run over its seeds, with its 95 % interval.",
     "training": "One line for each seed.",
@@ -171,9 +171,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def weights_used(summary: Summary) -> list[tuple[str, str, str]]:
     """Return origin, sha256 and licence of all weights that runs started from, each once."""
-    found = [
-        tuple(str(run.weights.get(key) or "") for key in ("origin", "sha256", "licence")) for run in summary.runs
-    ]
+    found = [tuple(str(run.weights.get(key) or "") for key in ("origin", "sha256", "licence")) for run in summary.runs]
     return [(origin, digest, licence) for origin, digest, licence in dict.fromkeys(found) if origin]
 
 

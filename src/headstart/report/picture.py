@@ -17,7 +17,9 @@ from headstart.store import write_atomic
 SCALE = 2  # pixels for each unit below
 OVERSAMPLE = 2  # drawn this much larger, then made smaller: smooth lines
 WIDTH, ROW, TOP, BOTTOM, EDGE = 920, 34, 92, 60, 28
-DRAWABLE = str.maketrans({"–": "-", "−": "-", "…": "...", "→": ">", "×": "x", "·": "/", "τ": "tau"})  # the font's limits
+DRAWABLE = str.maketrans(
+    {"–": "-", "−": "-", "…": "...", "→": ">", "×": "x", "·": "/", "τ": "tau"}
+)  # the font's limits
 INK, MUTED, LINE, PAPER, ACCENT, REST = "#16191d", "#59636e", "#dfe3e7", "#ffffff", "#0b6e78", "#8a949e"
 
 
@@ -56,7 +58,9 @@ class _Pen:
     def __init__(self, draw: ImageDraw.ImageDraw, zoom: int) -> None:
         self.draw, self.zoom = draw, zoom
 
-    def text(self, x: float, y: float, text: str, colour: str, size: float, *, anchor: str = "lm", bold: bool = False) -> None:
+    def text(
+        self, x: float, y: float, text: str, colour: str, size: float, *, anchor: str = "lm", bold: bool = False
+    ) -> None:
         self.draw.text(
             (x * self.zoom, y * self.zoom),
             text.translate(DRAWABLE),
@@ -111,11 +115,11 @@ class _Part:
             pen.text(at(tick), bottom + 14, wording.score(tick, self.board.metric), MUTED, 12, anchor="mm")
         for number, row in enumerate(rows):
             self._row(pen, row, top + TOP + ROW * (number + 0.5), at, (left, right), names)
-        pen.text(EDGE, bottom + 42, "Hollow: tied with the best, no evidence of a difference (Holm-corrected).", MUTED, 12)
+        pen.text(
+            EDGE, bottom + 42, "Hollow: tied with the best, no evidence of a difference (Holm-corrected).", MUTED, 12
+        )
 
-    def _row(
-        self, pen: _Pen, row: Any, y: float, at: Any, edges: tuple[float, float], names: float
-    ) -> None:
+    def _row(self, pen: _Pen, row: Any, y: float, at: Any, edges: tuple[float, float], names: float) -> None:
         best = row["run"] == self.board.runs[0]
         tied = bool(row["tied_with_best"]) and not best
         colour = ACCENT if best or tied else REST

@@ -141,8 +141,9 @@ def short_audit(audit: Mapping[str, Any] | None) -> dict[str, Any] | None:
     shown = {place["thumbnail"] for place in _places(short) if "thumbnail" in place}
     pictures = audit.get("thumbnails") or {}
     short["thumbnails"] = {key: value for key, value in pictures.items() if key in shown}
-    short["lengths"] = {key: len(value) for key, value in audit.items() if isinstance(value, list)}
-    return short | {"lengths": short["lengths"] | dict(audit.get("counts") or {})}
+    lengths = {key: len(value) for key, value in audit.items() if isinstance(value, list)}
+    short["lengths"] = {**lengths, **(audit.get("counts") or {})}
+    return short
 
 
 def _places(audit: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

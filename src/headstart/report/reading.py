@@ -262,7 +262,5 @@ def _read_datasets(root: Path) -> dict[str, DataFolder]:
     for path in sorted((root / "data").glob("*/dataset.json")):
         facts, audit = read_json(path), path.with_name("audit.json")
         fingerprint = str(facts.get("fingerprint", path.parent.name))
-        found[fingerprint] = DataFolder(
-            fingerprint, facts, path.parent, read_json(audit) if audit.is_file() else None
-        )
+        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, read_json(audit) if audit.is_file() else None)
     return found
