@@ -12,6 +12,7 @@ of the two; `docs/statistics.md` has the simulations, and why not the plain boot
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -121,6 +122,7 @@ def t_quantile(freedom: float | int, level: float = LEVEL) -> float:
     return float(special.stdtrit(freedom, 0.5 + level / 2))
 
 
+@lru_cache(maxsize=64)
 def _seed_variances(freedom: float | int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Return what the true variance may be, as multiples of the estimate, and the weight of each."""
     low = 2 / freedom * np.log(_TAIL)
