@@ -114,6 +114,8 @@ def _onnx_session(module: nn.Module, example: Tensor) -> Callable[[Pixels], npt.
     except Exception:  # an operator that this ONNX Runtime does not know: PyTorch serves
         logging.getLogger(__name__).info("ONNX Runtime cannot load this network", exc_info=True)
         return None
+    if len(session.get_inputs()) != 1:  # the exporter took the input for a constant: this is another function
+        return None
     name = session.get_inputs()[0].name
 
     def run(pixels: Pixels) -> npt.NDArray[np.float32]:
