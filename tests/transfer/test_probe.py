@@ -145,6 +145,17 @@ def test_validation_probabilities_come_from_the_head_before_the_refit() -> None:
             assert right == max(entry["validation_accuracy"] for entry in fit.tried)
 
 
+def test_a_choice_at_the_end_of_a_grid_is_pointed_out() -> None:
+    features, labels = data()
+    train, validation = np.arange(90), np.arange(90, 120)
+    grid = {"penalty": [0.1, 1e6, 1e7], "normalise": "standardise"}  # the strong ones see the largest class only
+    fit = fit_heads(features, labels, [HeadJob("logistic", train, validation, 3, grid)])[0]
+    assert fit.notes == ["logistic: penalty = 0.1 is the smallest of those tried; a wider grid may do better"]
+    grid["penalty"] = [1e-3, 0.1, 1e7]
+    middle = fit_heads(features, labels, [HeadJob("logistic", train, validation, 3, grid)])[0]
+    assert bool(middle.notes) == (middle.chosen["penalty"] != 0.1)
+
+
 def test_resamples_are_seeded_draws_with_replacement() -> None:
     rows = np.arange(10, 30)
     first, second = bootstrap_rows(rows, 2, seed=0), bootstrap_rows(rows, 2, seed=0)

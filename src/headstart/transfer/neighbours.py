@@ -13,7 +13,7 @@ from torch import Tensor
 from headstart.errors import SpecError, choose
 from headstart.models.heads import SIMILARITIES, WEIGHTINGS, NearestNeighbourHead, vote
 from headstart.transfer.problem import Fitted, Problem, complete, listed, numbers
-from headstart.transfer.rows import Rows, Transform
+from headstart.transfer.rows import Rows, Transform, wide
 from headstart.transfer.selection import Score, Selection, score
 
 DEFAULTS: dict[str, Any] = {
@@ -81,7 +81,7 @@ def nearest(queries: Rows, bank: Rows, metric: str, k: int) -> tuple[Float[Tenso
 
 def mean_square(rows: Rows) -> float:
     """Return the mean squared length of the rows (one if all are zero)."""
-    total = sum(float(block.square().sum(dtype=torch.float64)) for _, block in rows.blocks())
+    total = sum(float(block.square().sum(dtype=wide(block.device))) for _, block in rows.blocks())
     return total / len(rows) or 1.0
 
 

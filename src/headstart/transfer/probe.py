@@ -181,7 +181,10 @@ def _answer(
     """Return the fit of a job, from `answers` if the same question was asked before."""
     began = time.perf_counter()
     fitted = _once(workspace, labels, job, job.train, job.validation, job.options, answers)
-    head, notes = fitted.head, [*half_errors(workspace.features, job, fitted.head), *fitted.notes]
+    head, notes = (
+        fitted.head,
+        [*half_errors(workspace.features, job, fitted.head), *fitted.notes, *edge_notes(job, fitted.chosen)],
+    )
     if len(fitted.tried) > 1 and not any(_scored(entry) for entry in fitted.tried):
         raise SpecError(
             f"{job.kind}: {len(fitted.tried)} configurations and no validation rows to choose on; give the split a"
@@ -223,6 +226,20 @@ def half_errors(features: FloatArray, job: HeadJob, head: nn.Module) -> list[str
         f"features in half precision: largest error {worst:.1e} where the largest feature is {largest:.1e};"
         f" probabilities move by {moved:.1e} at most"
     ]
+
+
+def edge_notes(job: HeadJob, chosen: Mapping[str, Any]) -> list[str]:
+    """Return a note for each chosen number that stands at an end of the (at least three) values asked for."""
+    notes = []
+    for name, value in job.options.items():
+        if not isinstance(value, (list, tuple)) or len(value) < 3 or name not in chosen:
+            continue
+        if any(isinstance(each, (str, bool)) for each in value):
+            continue
+        for end, words in ((min(value), "smallest"), (max(value), "largest")):
+            if chosen[name] == end:
+                notes.append(f"{job.kind}: {name} = {end:g} is the {words} of those tried; a wider grid may do better")
+    return notes
 
 
 def _once(

@@ -70,7 +70,7 @@ class Transform:
         if scale is not None:
             weight = weight / scale
         if centre is not None:
-            bias = bias - (weight.double().cpu() @ centre.double().cpu()).to(bias)
+            bias = bias - (weight.cpu().double() @ centre.cpu().double()).to(bias)
         head = LinearHead(
             weight.shape[1],
             weight.shape[0],

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from headstart.transfer.rows import wide
+
 T = TypeVar("T")
 
 
@@ -29,12 +31,13 @@ class Score:
 
 def score(logits: Float[Tensor, "n c"], labels: Tensor) -> Score:
     """Return the score of logits against labels int64 [n] or bool [n, C]."""
+    double = wide(logits.device)
     if labels.dim() == 2:
-        right = ((logits > 0) == labels).double().mean()
-        loss = functional.binary_cross_entropy_with_logits(logits.double(), labels.double())
+        right = ((logits > 0) == labels).to(double).mean()
+        loss = functional.binary_cross_entropy_with_logits(logits.to(double), labels.to(double))
     else:
-        right = (logits.argmax(1) == labels).double().mean()
-        loss = functional.cross_entropy(logits, labels, reduction="none").double().mean()
+        right = (logits.argmax(1) == labels).to(double).mean()
+        loss = functional.cross_entropy(logits, labels, reduction="none").to(double).mean()
     return Score(float(right), float(loss))
 
 
@@ -106,18 +109,18 @@ def best_scale(
         steps: at most so many.
         tolerance: relative change at which to stop.
     """
-    scale, ceiling = start, 1e6
+    scale, ceiling, double = start, 1e6, wide(logits.device)
     target = labels.to(logits.dtype) if labels.dim() == 2 else None
     for _ in range(steps):
         if target is not None:
             p = torch.sigmoid(scale * logits)
-            slope = ((p - target) * logits).double().mean()
-            bend = (p * (1 - p) * logits.square()).double().mean()
+            slope = ((p - target) * logits).to(double).mean()
+            bend = (p * (1 - p) * logits.square()).to(double).mean()
         else:
             p = torch.softmax(scale * logits, 1)
             mean = (p * logits).sum(1)
-            slope = (mean - logits.gather(1, labels[:, None])[:, 0]).double().mean()
-            bend = ((p * logits.square()).sum(1) - mean.square()).double().mean()
+            slope = (mean - logits.gather(1, labels[:, None])[:, 0]).to(double).mean()
+            bend = ((p * logits.square()).sum(1) - mean.square()).to(double).mean()
         step = float(slope) / max(float(bend), 1e-12)
         proposal = min(max(scale - step, scale / 4), scale * 4, ceiling)
         if abs(proposal - scale) <= tolerance * scale:
