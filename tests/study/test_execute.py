@@ -143,7 +143,7 @@ def test_a_run_that_becomes_nan_fails_and_the_others_go_on(small_study: dict[str
         **small_study["runs"],
         "wild": {
             "strategy": "scratch",
-            "recipe": {"epochs": 2, "lr": 1000.0, "schedule": "none", "weight_decay": 10.0, "batch_size": 8},
+            "recipe": {"epochs": 5, "lr": 1000.0, "schedule": "none", "weight_decay": 10.0, "batch_size": 4},
         },
     }
     root, told = execute({**small_study, "seeds": 1, "runs": runs}, tmp_path / "out")
