@@ -14,10 +14,18 @@ from headstart.data.dataset import Dataset, Split
 from headstart.data.images import ImageArray
 from headstart.errors import DataError
 from headstart.evaluate.audit_files import describe_files, unreadable_rows
-from headstart.evaluate.audit_lists import disputed_rows, exact_groups, leaks, near_rows, rows_to_drop, thumbnails
+from headstart.evaluate.audit_lists import (
+    disputed_rows,
+    equal_rows,
+    exact_rows,
+    leaks,
+    near_rows,
+    rows_to_drop,
+    thumbnails,
+)
 from headstart.evaluate.audit_pool import PARTS, Pool, photographs
 from headstart.evaluate.audit_words import findings
-from headstart.evaluate.disputed import disputed_labels
+from headstart.evaluate.disputed import Disputed, disputed_labels
 from headstart.store import Store
 
 Audit = dict[str, Any]
@@ -63,9 +71,9 @@ def audit_dataset(
         name, fingerprint, n; classes (rows of class, n and the part counts), imbalance;
         unreadable, skipped; files (modes, formats, sizes, odd ones);
         exact (groups of equal files), near (pairs, most alike first), leaks;
-        disputed (most doubtful first); drop (rows of this dataset, by reason: unreadable, exact, near,
-        shared); thumbnails (key → base64 JPEG, at most 96 px); findings (level, text); notes; and `counts`
-        of exact, near and disputed, as long lists are cut.
+        disputed (most doubtful first) and label_check (accuracy of the heads that dispute them); drop (rows
+        of this dataset, by reason: unreadable, exact, near, shared); thumbnails (key → base64 JPEG, at most
+        96 px); findings (level, text); notes; counts of exact, near and disputed, as long lists are cut.
 
     Raises:
         DataError: features or split of another dataset.
@@ -82,10 +90,13 @@ def audit_dataset(
         seed=seed,
     )
     notes += note + more
-    groups = exact_groups(pool)
-    disputed: list[dict[str, Any]] = []
+    groups = equal_rows(pool)
+    check, disputed = None, 0
+    rows: list[dict[str, Any]] = []
     if features is not None and not dataset.multi_label:
-        disputed = _disputed(pool, features, pairs, seed)
+        found = _disputed(pool, features, pairs, seed)
+        rows, disputed = disputed_rows(pool, found), len(found.rows)
+        check = {"accuracy": float((found.probabilities.argmax(axis=1) == dataset.labels).mean())}
     audit: Audit = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -95,14 +106,15 @@ def audit_dataset(
         "unreadable": [{**pool.place(0, row), "reason": why} for row, why in sorted(bad.items())],
         "skipped": [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped],
         "files": describe_files(pool.looks[0], dataset),
-        "exact": groups,
+        "exact": exact_rows(pool, groups),
         "near": near_rows(pool, pairs),
-        "leaks": leaks(pool, groups, pairs),
-        "disputed": disputed,
+        "leaks": leaks(pool, pairs),
+        "disputed": rows,
+        "label_check": check,
         "drop": rows_to_drop(pool, groups, pairs, bad),
         "notes": notes,
     }
-    audit["counts"] = {name: len(audit[name]) for name in ("exact", "near", "disputed")}
+    audit["counts"] = {"exact": len(groups), "near": len(pairs), "disputed": disputed}
     audit["findings"] = findings(audit)
     audit["thumbnails"] = thumbnails(pool, audit)
     return audit
@@ -147,13 +159,12 @@ def _features_of(
     return np.concatenate([table[pool.row[pool.source == s]] for s, table in enumerate(flat)]), []
 
 
-def _disputed(pool: Pool, features: np.ndarray, pairs: Sequence[NearPair], seed: int) -> list[dict[str, Any]]:
+def _disputed(pool: Pool, features: np.ndarray, pairs: Sequence[NearPair], seed: int) -> Disputed:
     dataset = pool.datasets[0]
     groups = photographs(pool, pairs)[: len(dataset)]
-    found = disputed_labels(
+    return disputed_labels(
         features.reshape(len(features), -1), dataset.labels, len(dataset.classes), groups=groups, seed=seed
     )
-    return disputed_rows(pool, found)
 
 
 def _classes(dataset: Dataset, parts: np.ndarray) -> dict[str, Any]:

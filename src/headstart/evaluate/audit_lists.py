@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,29 @@ from headstart.data.decode import UndecodableError, decode
 from headstart.evaluate.audit_pool import Pool, photographs
 from headstart.evaluate.disputed import Disputed
 
+LISTED = 1000  # groups of equal files, at most
+PLACES = 20  # of each
 DISPUTED = 200  # listed at most
 _PICTURED = {"exact": 30, "near": 60, "disputed": 60}
 _THUMBNAIL = 96
 _KEEP_FIRST = {"test": 0, "validation": 1, "train": 2, "": 3}  # which of several copies stays
 
 
-def exact_groups(pool: Pool) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Equal:
+    """Rows of equal content.
+
+    Args:
+        sources, rows: int64 [m], which dataset and which row of it; the audited dataset first.
+        conflict: rows of the audited dataset among them have different labels.
+    """
+
+    sources: np.ndarray
+    rows: np.ndarray
+    conflict: bool
+
+
+def equal_rows(pool: Pool) -> list[Equal]:
     """Return groups of rows with equal content, of which at least one is of the audited dataset."""
     digests = np.concatenate([each.digests for each in pool.looks])
     source = np.repeat(np.arange(len(pool.datasets)), [len(each) for each in pool.datasets])
@@ -29,17 +46,27 @@ def exact_groups(pool: Pool) -> list[dict[str, Any]]:
     _, codes, counts = np.unique(digests, return_inverse=True, return_counts=True)
     several = np.flatnonzero((counts[codes] > 1) & (digests != b""))
     order = several[np.argsort(codes[several], kind="stable")]
-    cuts = np.flatnonzero(np.diff(codes[order])) + 1
     groups = []
-    for members in np.split(order, cuts) if len(order) else []:
-        if source[members[0]] != 0:
-            continue
-        places = [pool.place(int(source[m]), int(row[m])) for m in members]
-        own = {place["label"] for place, m in zip(places, members, strict=True) if source[m] == 0}
-        groups.append(
-            {"places": places, "conflict": len(own) > 1, "parts": _sides(pool, source[members], row[members])}
-        )
-    return sorted(groups, key=lambda group: (not group["conflict"], group["places"][0]["row"]))
+    for members in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(order) else []:
+        if source[members[0]] == 0:
+            own = pool.datasets[0].labels[row[members[source[members] == 0]]]
+            groups.append(Equal(source[members], row[members], bool((own != own[:1]).any())))
+    return sorted(groups, key=lambda group: (not group.conflict, int(group.rows[0])))
+
+
+def exact_rows(pool: Pool, groups: Sequence[Equal]) -> list[dict[str, Any]]:
+    """Return the first groups of equal files, at most 1,000, with their first 20 places each."""
+    return [
+        {
+            "n": len(group.rows),
+            "places": [
+                pool.place(int(s), int(r)) for s, r in zip(group.sources[:PLACES], group.rows[:PLACES], strict=True)
+            ],
+            "conflict": group.conflict,
+            "parts": _sides(pool, group.sources, group.rows),
+        }
+        for group in groups[:LISTED]
+    ]
 
 
 def near_rows(pool: Pool, pairs: Sequence[NearPair]) -> list[dict[str, Any]]:
@@ -61,7 +88,7 @@ def near_rows(pool: Pool, pairs: Sequence[NearPair]) -> list[dict[str, Any]]:
     return rows
 
 
-def leaks(pool: Pool, groups: Sequence[Mapping[str, Any]], pairs: Sequence[NearPair]) -> dict[str, Any]:
+def leaks(pool: Pool, pairs: Sequence[NearPair]) -> dict[str, Any]:
     """Count images of test and validation with a twin in an earlier part, and images shared with others."""
     main = len(pool.datasets[0])
     near, exact = photographs(pool, pairs), photographs(pool, [])
@@ -102,7 +129,7 @@ def disputed_rows(pool: Pool, found: Disputed) -> list[dict[str, Any]]:
 
 
 def rows_to_drop(
-    pool: Pool, groups: Sequence[Mapping[str, Any]], pairs: Sequence[NearPair], bad: Mapping[int, str]
+    pool: Pool, groups: Sequence[Equal], pairs: Sequence[NearPair], bad: Mapping[int, str]
 ) -> dict[str, list[int]]:
     """Return rows of the audited dataset to leave out, by reason.
 
@@ -112,8 +139,8 @@ def rows_to_drop(
     main, parts = len(pool.datasets[0]), pool.parts[0]
     exact: list[int] = []
     for group in groups:
-        rows = [p["row"] for p in group["places"] if p["thumbnail"].startswith("0:")]
-        stays = [] if group["conflict"] else [_staying(rows, parts)]
+        rows = group.rows[group.sources == 0].tolist()
+        stays = [] if group.conflict else [_staying(rows, parts)]
         exact += [row for row in rows if row not in stays]
     everyone = photographs(pool, pairs)
     near = _all_but_one(everyone[:main], parts, {*exact, *bad})

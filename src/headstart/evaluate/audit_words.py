@@ -7,6 +7,7 @@ from typing import Any
 
 _UNEVEN = 10.0  # times as many images in the largest class as in the smallest
 _FEW = 5  # images of a class
+_WEAK = 0.5  # accuracy below which features cannot judge labels
 _NAMED = 3
 
 Finding = dict[str, str]
@@ -49,7 +50,7 @@ def _copies(audit: Mapping[str, Any]) -> list[Finding]:
         example = f"{places[0]['name']} ({places[0]['label']}) and {places[1]['name']} ({places[1]['label']})"
         found.append(_problem(f"{_count(torn, 'image stands', 'images stand')} under two labels: {example}"))
     if audit["exact"]:
-        extra = sum(len(group["places"]) - 1 for group in audit["exact"])
+        extra = sum(group["n"] - 1 for group in audit["exact"])
         found.append(_notice(f"{extra} exact copies of {_count(audit['exact'], 'image', 'images')}"))
     else:
         found.append(_good("no exact duplicates"))
@@ -97,12 +98,13 @@ def _labels(audit: Mapping[str, Any]) -> list[Finding]:
     rows = audit["disputed"]
     if not rows:
         return []
-    first = rows[0]
-    share = 100 * len(rows) / max(1, audit["n"])
-    more = f"at least {len(rows)}" if len(rows) >= 200 else str(len(rows))
+    first, many, right = rows[0], audit["counts"]["disputed"], audit["label_check"]["accuracy"]
+    text = f"{many} labels ({100 * many / max(1, audit['n']):.1f} %) are disputed by the features"
+    if right < _WEAK:
+        return [_notice(f"{text}, which themselves get only {100 * right:.1f} % right: too weak to go by")]
     return [
         _notice(
-            f"{more} labels ({share:.1f} %) are disputed by the features; most of all {first['name']}:"
+            f"{text}, which get {100 * right:.1f} % right; most of all {first['name']}:"
             f" {first['label']}, or rather {first['suggested']}?"
         )
     ]
