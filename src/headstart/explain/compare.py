@@ -1,0 +1,129 @@
+"""Several networks and explainers on the same pictures, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from headstart.data.decode import View, decode
+from headstart.errors import DataError
+from headstart.explain.explainers import EXPLAINERS, explain
+from headstart.explain.picture import Column
+from headstart.explain.scope import device_of, normalised, probabilities_of, undisturbed
+from headstart.models.network import Network
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to explain.
+
+    Args:
+        title: what people call it, such as "pretrained on DTD".
+        network: its backbone knows how pictures become its input.
+        classes: the class names, in the order of its logits.
+    """
+
+    title: str
+    network: Network
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What one network says of the pictures, and why.
+
+    Args:
+        subject: the network.
+        pixels: uint8 [n, size, size, 3], the pictures as the network sees them.
+        images: the same, normalised: float [n, 3, size, size], on the CPU.
+        targets: int64 [n], the class that is explained.
+        probabilities: float [n, C].
+        maps: for each method float [n, size, size].
+    """
+
+    subject: Subject
+    pixels: np.ndarray
+    images: torch.Tensor
+    targets: torch.Tensor
+    probabilities: np.ndarray
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def explain_pictures(
+    subjects: Sequence[Subject],
+    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"] | bytes],
+    methods: Sequence[str],
+    *,
+    targets: Sequence[str] | None = None,
+    seed: int = 0,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Explained]:
+    """Explain the same pictures through each network, each in its own preprocessing.
+
+    Args:
+        pictures: whole images, as RGB pixels or as the bytes of a file.
+        methods: names in EXPLAINERS.
+        targets: for each picture the name of the class to explain; default: what each network predicts.
+        options: for each method, what `explain` takes.
+
+    Raises:
+        SpecError: unknown method or option.
+        DataError: a class that a network does not know.
+        ModelError: a method that cannot explain a network.
+    """
+    results = []
+    for subject in subjects:
+        preprocessing = subject.network.backbone.preprocessing
+        view = View(preprocessing.resize, preprocessing.size, preprocessing.interpolation)
+        pixels = np.stack([decode(picture, view) for picture in pictures])
+        images = normalised(pixels, preprocessing)
+        probabilities = _probabilities(subject.network, images)
+        chosen = _targets(subject, targets, probabilities)
+        maps = {
+            method: explain(subject.network, images, chosen, method, seed=seed, **(options or {}).get(method, {}))
+            for method in methods
+        }
+        results.append(Explained(subject, pixels, images, chosen, probabilities, maps))
+    return results
+
+
+def columns_of(results: Sequence[Explained]) -> list[Column]:
+    """Return the columns of a gallery: the pictures, then each method with the networks next to each other."""
+    first = results[0]
+    columns = [Column("Image\n" + ("" if len(results) > 1 else first.subject.title), list(first.pixels))]
+    for method in first.maps:
+        for result in results:
+            title = f"{EXPLAINERS[method].title}\n{result.subject.title}"
+            notes = [_verdict(result, row) for row in range(len(result.pixels))]
+            columns.append(
+                Column(title, list(result.pixels), list(result.maps[method]), EXPLAINERS[method].signed, notes)
+            )
+    return columns
+
+
+def _verdict(result: Explained, row: int) -> str:
+    target = int(result.targets[row])
+    return f"{result.subject.classes[target]} {result.probabilities[row, target]:.2f}"
+
+
+def _probabilities(network: Network, images: torch.Tensor, batch: int = 64) -> np.ndarray:
+    with undisturbed(network), torch.inference_mode():
+        parts = [probabilities_of(network, network(part.to(device_of(network)))) for part in torch.split(images, batch)]
+    return torch.cat(parts).float().cpu().numpy()
+
+
+def _targets(subject: Subject, names: Sequence[str] | None, probabilities: np.ndarray) -> torch.Tensor:
+    if names is None:
+        return torch.from_numpy(probabilities.argmax(1).astype(np.int64))
+    if len(names) != len(probabilities):
+        raise DataError(f"{len(probabilities)} pictures and {len(names)} classes to explain: give one for each")
+    place = {name: i for i, name in enumerate(subject.classes)}
+    unknown = [name for name in names if name not in place]
+    if unknown:
+        raise DataError(f"{subject.title} does not know the class {unknown[0]!r}; it knows {len(place)} classes")
+    return torch.tensor([place[name] for name in names], dtype=torch.int64)

@@ -1,0 +1,88 @@
+"""The explainers by name, and the one call that runs any of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from headstart.errors import SpecError, choose, unknown_name
+from headstart.explain.cam import grad_cam
+from headstart.explain.gradients import integrated_gradients
+from headstart.explain.lime import lime
+from headstart.explain.occlusion import occlusion
+from headstart.explain.rollout import attention_rollout
+from headstart.explain.scope import check, undisturbed
+
+# (network, normalised images [n, 3, h, w], targets int64 [n], *, seed, its own options) to maps [n, h, w]
+Method = Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A way to explain a prediction.
+
+    Args:
+        title: its name for people.
+        method: what computes the maps.
+        signed: maps tell what speaks against the target from what speaks for it.
+    """
+
+    title: str
+    method: Method
+    signed: bool
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the options that the method takes."""
+        known = inspect.signature(self.method).parameters.values()
+        return tuple(p.name for p in known if p.kind is p.KEYWORD_ONLY and p.name != "seed")
+
+
+EXPLAINERS: dict[str, Explainer] = {
+    "lime": Explainer("LIME", lime, signed=True),
+    "grad_cam": Explainer("Grad-CAM", grad_cam, signed=False),
+    "integrated_gradients": Explainer("Integrated gradients", integrated_gradients, signed=False),
+    "occlusion": Explainer("Occlusion", occlusion, signed=True),
+    "attention_rollout": Explainer("Attention rollout", attention_rollout, signed=False),
+}
+
+
+def explain(
+    network: nn.Module,
+    images: Float[Tensor, "n 3 h w"],
+    targets: Int[Tensor, " m"],
+    method: str,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Float[np.ndarray, "n h w"]:
+    """Return, for each image, how much each pixel speaks for the target class.
+
+    The network is left as it was found, error or not: its mode, its gradients, its hooks.
+
+    Args:
+        network: a headstart Network; lime, occlusion and integrated_gradients take any module to logits.
+        images: normalised as the network takes them.
+        targets: the class to explain, for each image.
+        method: a name in EXPLAINERS.
+        options: of the method, see EXPLAINERS[method].options.
+
+    Raises:
+        SpecError: unknown method or option.
+        DataError: images or targets that cannot be used.
+        ModelError: the network cannot take these images, or this method cannot explain it.
+    """
+    explainer = choose("explainer", method, EXPLAINERS)
+    for name in options:
+        if name not in explainer.options:
+            raise SpecError(unknown_name(f"option of {method}", name, explainer.options))
+    with undisturbed(network):
+        check(network, images, targets)
+        maps: np.ndarray = explainer.method(network, images, targets, seed=seed, **options)
+    return maps

@@ -1,0 +1,58 @@
+"""Occlusion: how much does the prediction lose when a window is covered (Zeiler & Fergus 2014)?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from headstart.errors import SpecError
+from headstart.explain.scope import device_of
+from headstart.progress import progress
+
+
+def occlusion(
+    network: nn.Module,
+    images: Float[Tensor, "n 3 h w"],
+    targets: Int[Tensor, " n"],
+    *,
+    seed: int = 0,
+    window: float = 0.16,
+    stride: float = 0.08,
+    batch: int = 32,
+) -> Float[np.ndarray, "n h w"]:
+    """Return captum's occlusion: the log probability of the target lost to a window of the mean colour.
+
+    A pixel has the mean over the windows that cover it; below zero, the prediction gains by covering it.
+
+    Args:
+        window: its side, as a share of the image's shorter side.
+        stride: how far it moves, the same.
+        batch: covered images run at a time.
+
+    Raises:
+        SpecError: a window or stride that leaves parts uncovered.
+    """
+    from captum.attr import Occlusion
+
+    if not 0 < stride <= window <= 1:
+        raise SpecError(f"occlusion: window {window} and stride {stride} must be shares, 0 < stride <= window <= 1")
+    shorter = min(images.shape[2:])
+    side, step = max(1, round(window * shorter)), max(1, round(stride * shorter))
+    device = device_of(network)
+    method = Occlusion(lambda batch: network(batch).log_softmax(1))
+    maps = []
+    with progress("occlusion", len(images)) as ticker, torch.no_grad():
+        for image, target in zip(images, targets, strict=True):
+            found = method.attribute(
+                image[None].to(device),
+                sliding_window_shapes=(3, side, side),
+                strides=(3, step, step),
+                baselines=0.0,
+                target=int(target),
+                perturbations_per_eval=batch,
+            )
+            maps.append(found[0, 0])
+            ticker.advance()
+    return torch.stack(maps).float().cpu().numpy()

@@ -1,0 +1,154 @@
+"""What every explainer needs around it: a network that is left as it was found, and checked input."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped, UInt8
+from torch import Tensor, nn
+
+from headstart.errors import DataError, ModelError
+from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.network import Network
+
+_ENGINE_FROM = 2000  # images to run, from which on exporting the network pays
+
+Predict = Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] to probabilities [b, classes]
+
+
+@contextlib.contextmanager
+def undisturbed(network: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode without gradients for its parameters; afterwards all is as it was."""
+    modes = [(module, module.training) for module in network.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        network.eval()
+        for parameter, _ in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires in wanted:
+            parameter.requires_grad_(requires)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network lies (the CPU, if it has no parameters)."""
+    first = next(network.parameters(), None)
+    return first.device if first is not None else torch.device("cpu")
+
+
+def backbone_of(network: nn.Module, explainer: str) -> Backbone:
+    """Return a network's backbone, whose stages an explainer reads.
+
+    Raises:
+        ModelError: it has none.
+    """
+    backbone = getattr(network, "backbone", None)
+    if not isinstance(backbone, Backbone):
+        raise ModelError(
+            f"{explainer} reads the stages of a headstart Network; a {type(network).__name__} has none."
+            " Use lime, occlusion or integrated_gradients"
+        )
+    return backbone
+
+
+def probabilities_of(network: nn.Module, logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    """Return a probability per class: sigmoids where the head is multi-label, a softmax elsewhere."""
+    if getattr(getattr(network, "head", None), "multi_label", False):
+        return logits.sigmoid()
+    return logits.softmax(1)
+
+
+def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Tensor, " m"]) -> None:
+    """Refuse images that the network cannot take and targets that it does not have.
+
+    Raises:
+        DataError: no images, numbers that differ, values that are not finite, classes out of range.
+        ModelError: the network cannot take images of this size.
+    """
+    if len(images) != len(targets):
+        raise DataError(f"{len(images)} images and {len(targets)} target classes: each image needs one")
+    if not len(images):
+        raise DataError("there are no images to explain")
+    if not bool(torch.isfinite(images).all()):
+        raise DataError("an image to explain has values that are not finite")
+    try:
+        with torch.no_grad():
+            classes = network(images[:1].to(device_of(network))).shape[1]
+    except (RuntimeError, AssertionError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        size = " × ".join(str(side) for side in images.shape[2:])
+        raise ModelError(f"the network cannot take images of {size} px ({first})") from error
+    wrong = [int(t) for t in targets if not 0 <= int(t) < classes]
+    if wrong:
+        raise DataError(f"target class {wrong[0]} does not exist: the network has classes 0 … {classes - 1}")
+
+
+def pixels_of(images: Float[Tensor, "n 3 h w"], preprocessing: Preprocessing) -> UInt8[np.ndarray, "n h w 3"]:
+    """Return normalised images as the uint8 pixels they were made of."""
+    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
+    pixels = (images.detach().cpu().float() * std + mean) * 255
+    return np.ascontiguousarray(pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
+
+
+def normalised(pixels: UInt8[np.ndarray, "n h w 3"], preprocessing: Preprocessing) -> Float[Tensor, "n 3 h w"]:
+    """Return pixels as the network takes them."""
+    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
+    images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+    return (images - mean) / std
+
+
+def as_pixels(
+    network: nn.Module, images: Float[Tensor, "n 3 h w"], work: int, engine: bool | None
+) -> tuple[Shaped[np.ndarray, "n h w 3"], Predict]:
+    """Return images as arrays whose parts can be exchanged, and what gives their probabilities.
+
+    Args:
+        network: in evaluation mode. Of a Network the arrays are uint8 pixels; of another module floats.
+        work: how many images will be run.
+        engine: through ONNX Runtime on the CPU (equal within 1e-3); None: where there is enough work.
+    """
+    if not isinstance(network, Network):
+        return images.detach().cpu().float().permute(0, 2, 3, 1).contiguous().numpy(), _eager(network, None)
+    preprocessing = network.backbone.preprocessing
+    square = images.shape[2] == images.shape[3] == preprocessing.size
+    fast = square and (work >= _ENGINE_FROM if engine is None else engine)
+    predict = engine_predict(network) if fast else _eager(network, preprocessing)
+    return pixels_of(images, preprocessing), predict
+
+
+def engine_predict(network: Network) -> Predict:
+    """Return uint8 pixels to probabilities through the fastest engine of this machine, with equal numbers.
+
+    Making it takes seconds (a graph is exported); it pays from some thousand images on.
+    """
+    from headstart.transfer.engine import Engine
+
+    engine = Engine(network, network.backbone.preprocessing, str(device_of(network)))
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        return probabilities_of(network, torch.from_numpy(engine(batch))).numpy()
+
+    return predict
+
+
+def _eager(network: nn.Module, preprocessing: Preprocessing | None) -> Predict:
+    device = device_of(network)
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        if preprocessing is None:
+            images = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
+        else:
+            images = normalised(batch, preprocessing)
+        with torch.inference_mode():
+            probabilities = probabilities_of(network, network(images.to(device)))
+        return probabilities.float().cpu().numpy()
+
+    return predict

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from headstart.errors import SpecError
+from headstart.explain.explainers import explain
+
+
+class Corner(nn.Module):
+    """Two classes, decided by the mean of the lower right quarter."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        mean = images[:, :, 8:, 8:].mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(mean), mean], dim=1)
+
+
+IMAGES = torch.full((2, 3, 16, 16), 2.0)
+TARGETS = torch.tensor([1, 0])
+
+
+def test_windows_lose_what_the_network_loses_by_them() -> None:
+    maps = explain(Corner(), IMAGES, TARGETS, "occlusion", window=0.25, stride=0.25, batch=3)
+    whole = torch.tensor([0.0, 2.0]).log_softmax(0)
+    covered = torch.tensor([0.0, 1.5]).log_softmax(0)  # a quarter of the decisive quarter becomes 0
+    expected = np.zeros((2, 16, 16))
+    expected[0, 8:, 8:] = float(whole[1] - covered[1])
+    expected[1, 8:, 8:] = float(whole[0] - covered[0])
+    np.testing.assert_allclose(maps, expected, atol=1e-6)
+    assert maps[1].min() < 0  # covering it helps the other class
+
+
+def test_overlapping_windows_are_averaged_and_every_pixel_is_covered() -> None:
+    maps = explain(Corner(), IMAGES, TARGETS, "occlusion", window=0.3, stride=0.2)
+    assert np.isfinite(maps).all()
+    assert maps[0, 12, 12] > maps[0, 4, 4]
+    assert maps[0, 15, 15] != 0
+
+
+@pytest.mark.parametrize(("window", "stride"), [(0.1, 0.2), (1.2, 0.5), (0.2, 0.0)])
+def test_windows_that_leave_gaps_are_refused(window: float, stride: float) -> None:
+    with pytest.raises(SpecError, match="stride"):
+        explain(Corner(), IMAGES, TARGETS, "occlusion", window=window, stride=stride)
