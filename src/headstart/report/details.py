@@ -13,7 +13,6 @@ from headstart.evaluate.calibration import reliability
 from headstart.report.reading import Outcome, Record, StudyFiles
 
 WORST = 24  # mistakes shown of each run
-CELLS = 4000  # cells of a confusion matrix that a page holds; the fullest come first
 CELL_IMAGES = 8  # images behind one cell
 
 Ints = npt.NDArray[np.int64]
@@ -64,7 +63,6 @@ class Details:
         multi_label: then there is no confusion matrix.
         seeds: pooled here.
         cells: of the confusion matrix.
-        left_out: cells that are not held.
         per_class: class number, n (images), recall, precision and F1, each with its interval over images (one seed)
             or pooled counts.
         mistakes: the worst first.
@@ -76,7 +74,6 @@ class Details:
     multi_label: bool
     seeds: int
     cells: tuple[Cell, ...]
-    left_out: int
     per_class: tuple[Mapping[str, Any], ...]
     mistakes: tuple[Mistake, ...]
     reliability: tuple[Mapping[str, Any], ...]
@@ -105,8 +102,7 @@ def _details(run: str, records: Sequence[Record], classes: int) -> Details:
         run=run,
         multi_label=many,
         seeds=len(outcomes),
-        cells=tuple(cells[:CELLS]),
-        left_out=max(0, len(cells) - CELLS),
+        cells=tuple(cells),
         per_class=tuple(_per_class(records)),
         mistakes=tuple(worst_mistakes(outcomes)),
         reliability=tuple({key: _rounded(value) for key, value in row.items()} for row in curve),

@@ -33,6 +33,8 @@ SCRIPTS = (
     "main.js",
 )
 
+CELLS = 60_000  # cells of all confusion matrices that a page holds; the fullest come first
+
 LEADS = {
     "pairs": "Each cell is the score of its row minus the score of its column, in points. A coloured cell is a"
     " difference that the tests tell from chance after Holm's correction for all pairs.",
@@ -104,11 +106,13 @@ def page_data(summary: Summary) -> dict[str, Any]:
     """Return everything the figures show, as plain JSON values."""
     details = details_of(summary.files)
     plain = summary.to_dict()
+    datasets = {key: _dataset(summary, key, details) for key in summary.datasets}
+    share = CELLS // max(1, len(summary.runs))
     return {
         **{key: plain[key] for key in ("name", "question", "answer", "ranking", "boards", "failed", "missing")},
         "partial": summary.partial,
-        "runs": [_run(run, details.get(run.run)) for run in summary.runs],
-        "datasets": {key: _dataset(summary, key, details) for key in summary.datasets},
+        "runs": [_run(run, details.get(run.run), datasets, share) for run in summary.runs],
+        "datasets": datasets,
         "transferability": summary.transferability,
         "spec": summary.spec,
         "environment": summary.environment,
@@ -175,12 +179,14 @@ def weights_used(summary: Summary) -> list[tuple[str, str, str]]:
     return [(origin, digest, licence) for origin, digest, licence in dict.fromkeys(found) if origin]
 
 
-def _run(run: RunFacts, details: Details | None) -> dict[str, Any]:
+def _run(run: RunFacts, details: Details | None, datasets: Mapping[str, Any], share: int) -> dict[str, Any]:
+    data = str((run.spec.get("data") or {}).get("fingerprint", ""))
+    pictured = {int(row) for row in datasets.get(data, {}).get("images", ())}
     return {
         "run": run.run,
         "number": run.number,
         "board": run.board,
-        "data": str((run.spec.get("data") or {}).get("fingerprint", "")),
+        "data": data,
         "seeds": run.seeds,
         "spec": run.spec,
         "axes": run.axes,
@@ -195,18 +201,27 @@ def _run(run: RunFacts, details: Details | None) -> dict[str, Any]:
         "temperature": run.temperature,
         "history": {seed: [_rounded(row) for row in rows] for seed, rows in run.history.items()},
         "notes": run.notes,
-        **_details(details),
+        **_details(details, pictured, share),
     }
 
 
-def _details(details: Details | None) -> dict[str, Any]:
-    """Return the lists that the class, mistake and calibration figures read, as short as they go."""
+def _details(details: Details | None, pictured: set[int], share: int) -> dict[str, Any]:
+    """Return the lists that the class, mistake and calibration figures read, as short as they go.
+
+    Args:
+        details: of the run, or None.
+        pictured: rows whose pictures the page holds; no others are named.
+        share: how many cells of its confusion matrix the run may take.
+    """
     if details is None:
         return {key: [] for key in ("cells", "per_class", "mistakes", "reliability", "explanations")}
+    right = [cell for cell in details.cells if cell.truth == cell.guess]
+    wrong = [cell for cell in details.cells if cell.truth != cell.guess]
+    cells = [*wrong[: max(0, share - len(right))], *right]
     columns = ("class", "n", "recall", "precision", "f1")
     return {
-        "cells": [[c.truth, c.guess, c.count, *c.images] for c in details.cells],
-        "cells_left_out": details.left_out,
+        "cells": [[c.truth, c.guess, c.count, *(row for row in c.images if row in pictured)] for c in cells],
+        "cells_left_out": len(details.cells) - len(cells),
         "per_class": [[row.get(column) for column in columns] for row in details.per_class],
         "mistakes": [
             [m.row, m.truth, m.guess, round(m.confidence, 4), round(m.own, 5), m.seeds] for m in details.mistakes

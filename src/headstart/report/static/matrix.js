@@ -71,6 +71,8 @@ function drawMatrix(host, data) {
     const places = [a[2], a[3], b[2], b[3]].map((place) => place + view.first);
     const [low, high] = [Math.min(...places), Math.max(...places)];
     state.zoom = clampZoom([low, Math.max(4, high - low + 1)], view.order.length);
+    state.at = null;
+    tooltip.hide();
     draw();
   }
 
@@ -100,7 +102,8 @@ function layout(state, data, width) {
   const size = Math.min(width, 720);
   const named = size / shown.length > 11;
   const edge = named ? Math.min(150, size * 0.26, 16 + Math.max(...shown.map((n) => set.classes[n].length)) * 6) : 6;
-  return { order, shown, first, cells, support, total, size, left: edge, top: edge, named, cell: (size - edge - 2) / shown.length };
+  const place = new Map(shown.map((number, k) => [number, k]));
+  return { order, shown, place, first, cells, support, total, size, left: edge, top: edge, named, cell: (size - edge - 2) / shown.length };
 }
 
 function orderOf(kind, run, set, support, cells) {
@@ -127,24 +130,21 @@ function paint(canvas, view, state, name, brush = null) {
   draw.fillStyle = ink.raised;
   draw.fillRect(view.left, view.top, side, side);
   const gap = view.cell > 6 ? 1 : view.cell > 3 ? 0.5 : 0;
-  view.shown.forEach((truth, row) => {
-    const all = view.support.get(truth) || 0;
-    view.shown.forEach((guess, column) => {
-      const cell = view.cells.get(truth * view.total + guess);
-      const [x, y] = [view.left + column * view.cell, view.top + row * view.cell];
-      if (truth === guess) {
-        draw.globalAlpha = state.wrongOnly ? 0.14 : 0.12 + 0.88 * (cell ? cell[2] / all : 0);
-        draw.fillStyle = ink.right;
-        draw.fillRect(x, y, view.cell - gap, view.cell - gap);
-      } else if (cell) {
-        draw.globalAlpha = 0.25 + 0.75 * Math.sqrt(cell[2] / all);
-        draw.fillStyle = ink.wrong;
-        draw.fillRect(x, y, view.cell - gap, view.cell - gap);
-      }
-      draw.globalAlpha = 1;
-      if (cell && view.cell > 24) writeCount(draw, ink, cell[2], x + view.cell / 2, y + view.cell / 2);
-    });
-  });
+  const square = (row, column, strength, colour) => {
+    draw.globalAlpha = strength;
+    draw.fillStyle = colour;
+    draw.fillRect(view.left + column * view.cell, view.top + row * view.cell, view.cell - gap, view.cell - gap);
+    draw.globalAlpha = 1;
+  };
+  if (state.wrongOnly) view.shown.forEach((_, place) => square(place, place, 0.14, ink.right));
+  for (const [truth, guess, count] of state.run.cells) {
+    const [row, column] = [view.place.get(truth), view.place.get(guess)];
+    if (row === undefined || column === undefined) continue;
+    const share = count / (view.support.get(truth) || 1);
+    if (truth !== guess) square(row, column, 0.25 + 0.75 * Math.sqrt(share), ink.wrong);
+    else if (!state.wrongOnly) square(row, column, 0.12 + 0.88 * share, ink.right);
+    if (view.cell > 24) writeCount(draw, ink, count, view.left + (column + 0.5) * view.cell, view.top + (row + 0.5) * view.cell);
+  }
   draw.strokeStyle = ink.line;
   draw.strokeRect(view.left, view.top, side, side);
   if (view.named) writeNames(draw, ink, view, state, name);
@@ -221,6 +221,6 @@ function drawPairsList(host, data, state) {
       h("span", {}, `${format.words(set.classes[cell[0]])} → ${format.words(set.classes[cell[1]])}`), h("b", {}, String(cell[2])))), facesOf(set, pair)));
   }
   host.replaceChildren(h("h3", {}, "Most confused"), top.length ? list : h("p", { class: "empty" }, "No mistakes."),
-    h("p", { class: "hint" }, `Counts pool ${state.run.seeds.length} seed${state.run.seeds.length > 1 ? "s" : ""}. Click a cell to see its images; drag to zoom.`),
+    h("p", { class: "hint" }, `Rows are the true class, columns what was predicted. Counts pool ${state.run.seeds.length} seed${state.run.seeds.length > 1 ? "s" : ""}. Click a cell to see its images; drag to zoom.`),
     state.run.cells_left_out ? h("p", { class: "hint" }, `${state.run.cells_left_out} cells with the fewest predictions are left out.`) : "");
 }
