@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Split
-from headstart.data.folders import from_folder
+from headstart.data.readers import FileReader
 from headstart.data.sources import load_dataset
 from headstart.errors import DataError
 from headstart.evaluate.audit import Other, audit_dataset
@@ -90,7 +90,9 @@ def test_a_file_cut_short_is_named_with_its_reason(folder: Path) -> None:
     listed = audit_dataset(load_dataset(folder))  # loading leaves such files out already
     assert {row["name"] for row in listed["skipped"]} == {"ant/00.png", "bee/cut.jpg"}
     assert "2 items were left out at loading" in texts(listed, "notice")
-    audit = audit_dataset(from_folder(folder))
+    names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
+    labels = np.array([name.startswith("bee") for name in names], dtype=np.int64)
+    audit = audit_dataset(Dataset("data", FileReader(folder, names), labels, ("ant", "bee")))
     assert [row["name"] for row in audit["unreadable"]][-1] == "bee/cut.jpg"
     assert "cut short" in audit["unreadable"][-1]["reason"]
     assert "not decode" in texts(audit, "problem")
