@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as F
 
 from headstart.errors import SpecError, unknown_name
 from headstart.transfer.draws import Draws
-from headstart.transfer.framing import framed, resized
+from headstart.transfer.framing import enlarged, framed, resized
 from headstart.transfer.mixing import MIXES
 from headstart.transfer.policies import apply_operation, rand_augment, trivial_augment
 
@@ -45,7 +45,10 @@ def vertical_flip(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
 
 
 def random_crop(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
-    """Shift by up to `padding` (a fraction of the side) in each direction; the border is reflected."""
+    """Shift by up to `padding` (a fraction of the side) in each direction; the border is reflected.
+
+    Images that are larger than the network's are not padded: a window is cut out of them (`random_window`).
+    """
     n, height, width, _ = pixels.shape
     pad = max(1, round(options["padding"] * height)), max(1, round(options["padding"] * width))
     padded = np.pad(pixels, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1]), (0, 0)), mode="reflect")
@@ -135,7 +138,7 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "vertical_flip": {"p": 0.5},
     "rotation": {"degrees": 15.0},
     "colour": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
-    "randaugment": {"operations": 2, "magnitude": 9},
+    "randaugment": {"operations": 2.0, "magnitude": 9.0},
     "trivialaugment": {},
     "random_erasing": {"p": 0.25},
     "mixup": {"alpha": 0.2},
@@ -171,6 +174,9 @@ class Augmenter:
         if "random_resized_crop" in names:  # the crop frames the image: first, on all the pixels there are
             names.remove("random_resized_crop")
             pixels = crop_resized(images, draws, self._options("random_resized_crop"), self.size)
+        elif "random_crop" in names and any(image.shape[:2] != (self.size, self.size) for image in images):
+            names.remove("random_crop")
+            pixels = random_window(images, draws, self.size)
         else:
             pixels = framed(images, self.size)
         for name in names:
@@ -193,6 +199,18 @@ def crop_resized(images: Sequence[Pixels] | Pixels, draws: Draws, options: Optio
         w = max(1, min(width, round(math.sqrt(area * ratio))))
         top, left = int(u[i, 2] * (height - h + 1)), int(u[i, 3] * (width - w + 1))
         out[i] = resized(image[top : top + h, left : left + w], size, size)
+    return out
+
+
+def random_window(images: Sequence[Pixels] | Pixels, draws: Draws, size: int) -> Pixels:
+    """Cut a window of `size` out of each image, at a random place; smaller images are enlarged first."""
+    where = draws.uniform("random_crop", 2)
+    out = np.empty((len(images), size, size, 3), np.uint8)
+    for i, image in enumerate(images):
+        image = enlarged(image, size)
+        top = int(where[i, 0] * (image.shape[0] - size + 1))
+        left = int(where[i, 1] * (image.shape[1] - size + 1))
+        out[i] = image[top : top + size, left : left + size]
     return out
 
 

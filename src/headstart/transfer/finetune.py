@@ -19,7 +19,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import CSVLogger, Logger
 from torch import nn
 
-from headstart.errors import DataError, MissingExtra, SpecError
+from headstart.errors import DataError, MissingExtra, SpecError, unknown_name
 from headstart.models.adapt import merge_lora
 from headstart.models.backbone import Backbone
 from headstart.models.freeze import fingerprint
@@ -202,6 +202,9 @@ def check_job(job: TuneJob) -> None:
     device = default_device() if job.device == "auto" else job.device
     if recipe.precision == "16-mixed" and not device.startswith("cuda"):
         raise SpecError("recipe: precision 16-mixed needs a CUDA device; use bf16-mixed or 32")
+    for name in job.loggers:
+        if name not in LOGGERS:
+            raise SpecError(unknown_name("logger", name, LOGGERS))
     if recipe.early_stopping is not None and len(job.validation) == 0:
         raise SpecError("recipe: early_stopping needs validation images")
 
@@ -288,7 +291,6 @@ def _fit(
 ) -> None:
     epochs = min(job.recipe.epochs, job.stop_after or job.recipe.epochs)
     accelerator, chosen = _accelerator(device, job.devices)
-    done = 0
     with progress(f"training {job.backbone.name}", epochs * len(job.train)) as ticker, _quiet(), _own_randomness():
         trainer = pl.Trainer(
             accelerator=accelerator,
@@ -303,7 +305,6 @@ def _fit(
             log_every_n_steps=1,
             default_root_dir=job.folder,
         )
-        ticker.advance(done)
         trainer.fit(learner, train, validation, ckpt_path=resume, weights_only=True)
 
 
@@ -319,15 +320,13 @@ def _loggers(job: TuneJob) -> list[Logger]:
     for name in job.loggers:
         if name == "csv":
             made.append(CSVLogger(job.folder, name="log", version=""))
-        elif name == "tensorboard":
+        else:
             try:
                 from lightning.pytorch.loggers import TensorBoardLogger
 
                 made.append(TensorBoardLogger(job.folder, name="log", version="tensorboard"))
             except ModuleNotFoundError as error:
                 raise MissingExtra("the tensorboard logger", "tracking") from error
-        else:
-            raise SpecError(f"unknown logger {name!r} (known: {', '.join(LOGGERS)})")
     return made
 
 

@@ -18,14 +18,20 @@ def framed(images: Sequence[Pixels] | Pixels, size: int) -> Pixels:
         return images
     out = np.empty((len(images), size, size, 3), np.uint8)
     for i, image in enumerate(images):
+        image = enlarged(image, size)
         height, width = image.shape[:2]
-        short = min(height, width)
-        if short < size:  # smaller than the frame: its shorter side is brought to it
-            image = resized(image, round(height * size / short), round(width * size / short))
-            height, width = image.shape[:2]
         top, left = (height - size) // 2, (width - size) // 2
         out[i] = image[top : top + size, left : left + size]
     return out
+
+
+def enlarged(image: Pixels, size: int) -> Pixels:
+    """Return the image with its shorter side brought to `size` if it is shorter than that."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    if short >= size:
+        return image
+    return resized(image, max(size, round(height * size / short)), max(size, round(width * size / short)))
 
 
 def resized(image: Pixels, height: int, width: int) -> Pixels:

@@ -86,13 +86,14 @@ def _adam_update(parameter: Tensor, state: dict[str, Any], group: dict[str, Any]
     mean.lerp_(gradient, 0.1)
     square.lerp_(gradient.square(), 0.001)
     size = (square / (1 - 0.999**step)).sqrt_().add_(1e-8)
-    return mean.div(1 - 0.9**step).div_(size)
+    update: Tensor = mean.div(1 - 0.9**step).div_(size)
+    return update
 
 
 def orthogonalised(matrix: Float[Tensor, "m n"], steps: int = 5) -> Float[Tensor, "m n"]:
     """Return the nearest matrix with singular values near 1 (quintic Newton-Schulz iteration, Jordan 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.float() / (matrix.norm() + 1e-7)
+    x: Tensor = matrix.float() / (matrix.norm() + 1e-7)
     tall = len(x) > x.shape[1]
     x = x.T if tall else x
     for _ in range(steps):

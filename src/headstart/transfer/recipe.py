@@ -104,16 +104,6 @@ class Recipe:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("augment", "milestones"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.class_weights is not None and not isinstance(self.class_weights, str):
-            object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        for entry in fields(self):
-            if entry.type == "float" or (entry.name == "clip" and self.clip is not None):
-                object.__setattr__(self, entry.name, float(getattr(self, entry.name)))
-        object.__setattr__(self, "precision", str(self.precision))
-        options = {n: {k: float(v) for k, v in o.items()} for n, o in self.augment_options.items()}
-        object.__setattr__(self, "augment_options", options)
         _check(self)
 
     @property
@@ -137,11 +127,33 @@ def recipe_from(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe
     for key in values:
         if key not in known:
             raise SpecError(unknown_name("recipe key", key, known, limit=40))
-    changed: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    kinds = {entry.name: str(entry.type) for entry in fields(Recipe)}
+    changed: dict[str, Any] = {key: _converted(key, kinds[key], value) for key, value in values.items()}
+    return replace(base or Recipe(), **changed)
+
+
+def _converted(key: str, kind: str, value: Any) -> Any:
+    """Return a value as the field's type: files give whole numbers for fractions, and lists for tuples."""
     try:
-        return replace(base or Recipe(), **changed)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"recipe: a value of the wrong kind ({error})") from error
+        if value is None and "None" in kind:
+            return None
+        if key == "augment_options":
+            return {name: {k: float(v) for k, v in options.items()} for name, options in value.items()}
+        if key == "class_weights":
+            return value if isinstance(value, str) else tuple(float(weight) for weight in value)
+        if kind.startswith("tuple"):
+            if isinstance(value, str):
+                raise TypeError("a list is needed")
+            return tuple(value)
+        if kind.startswith("float"):
+            return float(value)
+        if kind.startswith("int") and (isinstance(value, bool) or int(value) != value):
+            raise TypeError("a whole number is needed")
+        if kind == "bool" and not isinstance(value, bool):
+            raise TypeError("true or false is needed")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SpecError(f"recipe: {key} cannot be {value!r} ({error})") from error
+    return str(value) if kind == "str" else value
 
 
 def _check(recipe: Recipe) -> None:
