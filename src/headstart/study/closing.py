@@ -13,7 +13,7 @@ from headstart.data.dataset import Dataset, Split
 from headstart.deploy.bundle import MODEL, bundle_bytes, read_bundle
 from headstart.models.backbone import Preprocessing
 from headstart.store import disk_errors, read_json, write_atomic
-from headstart.study.evidence import audit_data, explain_mistakes, foretell
+from headstart.study.evidence import audit_data, explain_mistakes, foretell, learning_curves
 from headstart.study.folder import json_bytes, npz_bytes
 from headstart.study.task import class_counts
 
@@ -35,6 +35,7 @@ def close_study(session: Session) -> None:
             write_data(session, task.run.data, dataset, split)
             audit_data(session, dataset, split)
     foretell(session)
+    learning_curves(session)
     save_best(session)
     explain_mistakes(session, session.plan.study.spec.explain)
 

@@ -71,6 +71,41 @@ def foretell(session: Session) -> None:
     write_atomic(path, json_bytes({"rows": rows, "weighted_tau": tau}))
 
 
+def learning_curves(session: Session) -> None:
+    """Say for every run with a shots or fraction axis what the next doubling of labels is expected to bring."""
+    from headstart.fewshot.learning_curve import learning_curve
+
+    found: list[dict[str, Any]] = []
+    groups: dict[tuple[str, str], dict[float, list[float]]] = {}
+    for task in session.plan.tasks:
+        axis = (
+            "shots" if task.run.spec.shots is not None else "fraction" if task.run.spec.fraction is not None else None
+        )
+        score = _score(session, task)
+        if axis is None or score is None:
+            continue
+        base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))
+        groups.setdefault((base, axis), {}).setdefault(_labels(session, task, axis), []).append(score)
+    for (run, axis), scores in groups.items():
+        unit = "labels per class" if axis == "shots" else "labels"
+        curve = learning_curve(dict(sorted(scores.items())), unit=unit)
+        found.append({"run": run, "axis": axis, **curve.to_dict()})
+        session.listener.note(f"{run}: {curve.words}")
+    if found:
+        write_atomic(session.folder.root / "learning.json", json_bytes({"curves": found}))
+
+
+def _labels(session: Session, task: Task, axis: str) -> float:
+    """Return how many labels a run had: per class with shots, in all with fractions."""
+    split = session.workshop.split(task.run, task.seed)
+    classes = len(session.workshop.dataset(task.run.data).classes)
+    if axis == "fraction":
+        return float(round(len(split.train), -1) or len(split.train))
+    return (
+        float(task.run.spec.shots) if isinstance(task.run.spec.shots, int) else float(round(len(split.train) / classes))
+    )
+
+
 def explain_mistakes(session: Session, count: int) -> None:
     """Explain the best run's most confident mistakes, each for the predicted and for the true class."""
     best = session.facts.get("best")

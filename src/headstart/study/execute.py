@@ -20,6 +20,7 @@ from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, write_failure, write_result
 from headstart.study.task import Task
+from headstart.study.track import Tracker, trackers
 from headstart.study.workshop import Workshop
 
 
@@ -83,6 +84,7 @@ class Session:
         folder: where it is written.
         listener: who is told.
         facts: what study.json says.
+        trackers: log each finished run for other viewers.
     """
 
     plan: Plan
@@ -90,6 +92,7 @@ class Session:
     folder: StudyFolder
     listener: Listener
     facts: dict[str, Any] = field(default_factory=dict)
+    trackers: list[Tracker] = field(default_factory=list)
 
 
 def run_study(
@@ -143,6 +146,7 @@ def open_session(
     folder = StudyFolder(Path(out) / slug(study.spec.name))
     session = Session(plan, workshop, folder, listener or Silent())
     session.facts = _facts(study, command)
+    session.trackers = trackers(folder, study.spec.track, workshop, study.spec.name)
     _state(session, "running")
     session.listener.plan([{"run": task.run.name, "seed": task.seed} for task in plan.tasks])
     return session
@@ -256,6 +260,8 @@ def _finish(
         shared=shared,
         device=workshop.device,
     )
+    for track in session.trackers:
+        track(task, result, fit.history)
     metric = session.plan.study.spec.compare.metric
     score = result["metrics"]["test"].get(metric, {}).get("value", float("nan"))
     session.listener.done(task.name, score)

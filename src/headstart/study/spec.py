@@ -200,7 +200,8 @@ class StudySpec(Spec):
     compare: CompareSpec = CompareSpec()
     budget: str | None = None
     audit: bool = True
-    explain: int = 0
+    explain: Annotated[int, Field(ge=0)] = 0
+    track: str | None = None
     smoke: dict[str, Any] = {}
 
     @field_validator("seeds")

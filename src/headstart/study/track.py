@@ -1,0 +1,96 @@
+"""Logs for the viewers that people keep open: TensorBoard always, MLflow when the study asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import MissingExtra, StoreError
+from headstart.study.folder import StudyFolder, slug
+from headstart.study.record import described
+from headstart.study.task import Task
+from headstart.study.workshop import Workshop
+
+CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
+Tracker = Callable[[Task, Mapping[str, Any], list[dict[str, Any]]], None]
+
+
+def trackers(folder: StudyFolder, track: str | None, workshop: Workshop, name: str) -> list[Tracker]:
+    """Return what logs each finished run.
+
+    Args:
+        folder: the study's folder.
+        track: None, "mlflow" (an sqlite file in the study's folder), or the address of an MLflow server.
+        workshop: knows the datasets.
+        name: of the study.
+
+    Raises:
+        MissingExtra: MLflow is asked for and not installed.
+        StoreError: the MLflow server does not answer.
+    """
+    chosen: list[Tracker] = [_tensorboard(folder)]
+    if track is not None:
+        address = f"sqlite:///{(folder.root / 'mlflow.db').resolve()}" if track == "mlflow" else track
+        chosen.append(_mlflow(address, name, workshop))
+    return chosen
+
+
+def scalars(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of a result by name, such as "test/accuracy"."""
+    found: dict[str, float] = {}
+    for side, metrics in result["metrics"].items():
+        for name, entry in (metrics or {}).items():
+            if isinstance(entry, Mapping) and isinstance(entry.get("value"), int | float):
+                found[f"{side}/{name}"] = float(entry["value"])
+    found["cost/seconds"] = float(result["cost"]["seconds"])
+    return found
+
+
+def _tensorboard(folder: StudyFolder) -> Tracker:
+    def log(task: Task, result: Mapping[str, Any], history: list[dict[str, Any]]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        place: Path = folder.root / "tensorboard" / slug(task.run.name) / f"seed-{task.seed}"
+        with SummaryWriter(str(place)) as writer:
+            for row in history:
+                for name in CURVES:
+                    if row.get(name) is not None:
+                        writer.add_scalar(name.replace("_", "/", 1), float(row[name]), int(row["epoch"]))
+            for name, value in scalars(result).items():
+                writer.add_scalar(name, value, 0)
+
+    return log
+
+
+def _mlflow(address: str, study: str, workshop: Workshop) -> Tracker:
+    if find_spec("mlflow") is None:
+        raise MissingExtra("tracking with MLflow", "tracking")
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag
+
+    try:
+        client = mlflow.MlflowClient(tracking_uri=address)
+        experiment = client.get_experiment_by_name(study)
+        number = client.create_experiment(study) if experiment is None else experiment.experiment_id
+    except Exception as error:  # MLflow passes on whatever its transport or database raises
+        raise StoreError(f"MLflow at {address} does not answer ({error}); start it, or drop track") from error
+
+    def log(task: Task, result: Mapping[str, Any], history: list[dict[str, Any]]) -> None:
+        run = client.create_run(number, run_name=task.name, tags={"headstart.key": task.key})
+        spec = described(task, workshop.dataset(task.run.data))
+        params = [
+            Param(key, str(spec[key])[:500]) for key in ("run", "seed", "backbone", "weights", "strategy", "recipe")
+        ]
+        params += [Param(f"chosen.{key}", str(value)[:500]) for key, value in result["chosen"].items()]
+        metrics = [Metric(key.replace("/", "."), value, 0, 0) for key, value in scalars(result).items()]
+        for row in history:
+            step = int(row["epoch"])
+            metrics += [Metric(name, float(row[name]), 0, step) for name in CURVES if row.get(name) is not None]
+        for start in range(0, len(metrics), 900):  # MLflow takes 1,000 metrics a call
+            client.log_batch(run.info.run_id, metrics=metrics[start : start + 900])
+        client.log_batch(run.info.run_id, params=params, tags=[RunTag("headstart.study", study)])
+        client.set_terminated(run.info.run_id)
+
+    return log
