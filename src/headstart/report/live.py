@@ -133,22 +133,27 @@ class LiveStudy:
         return (self._clock() - self._began) / finished * waiting
 
     def table(self) -> Any:
-        """Return what the terminal shows: counts, then the runs that matter now."""
+        """Return what the terminal shows: counts, the runs that matter now, what failed and what was noted."""
+        from rich import box
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         with self._lock:
-            table = Table(title=self._title(), title_justify="left", show_edge=False, expand=False, pad_edge=False)
-            for name in ("run", "", self.metric.replace("_", " "), "time"):
-                table.add_column(name, justify="left" if name in ("run", "") else "right")
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+            table.add_column("run")
+            table.add_column("")
+            table.add_column(self.metric.replace("_", " "), justify="right")
+            table.add_column("time", justify="right")
             shown = self._shown()
             for task in shown:
-                table.add_row(Text(task.name), _STYLED[task.state], self._result(task), self._took(task))
+                score = "" if task.score is None else wording.score(task.score, self.metric)
+                table.add_row(Text(task.name), _STYLED[task.state], score, self._took(task))
             if len(shown) < len(self.tasks):
-                table.add_row(Text(f"… {len(self.tasks) - len(shown)} more", style="dim"), "", "", "")
-            for note in self.notes[-3:]:
-                table.add_row(Text(note, style="yellow"), "", "", "")
-        return table
+                table.add_row(Text(f"… {len(self.tasks) - len(shown)} more", style="dim"))
+            failed = [Text(f"{t.name}: {t.why}", style="red") for t in self.tasks.values() if t.state == FAILED]
+            notes = [Text(note, style="yellow") for note in self.notes[-3:]]
+            return Group(Text(self._title(), style="bold"), table, *failed[-5:], *notes)
 
     def _title(self) -> str:
         left = self.seconds_left()
@@ -169,11 +174,6 @@ class LiveStudy:
         first = [t for t in tasks if t.state in (RUNNING, FAILED)]
         chosen = [*first, *ended[: max(4, _SHOWN - len(first) - 4)], *(t for t in tasks if t.state == QUEUED)][:_SHOWN]
         return [task for task in tasks if task in chosen]
-
-    def _result(self, task: _Task) -> str:
-        if task.state == FAILED:
-            return task.why[:60]
-        return "" if task.score is None else wording.score(task.score, self.metric)
 
     def _took(self, task: _Task) -> str:
         if task.state == RUNNING and task.started is not None:
