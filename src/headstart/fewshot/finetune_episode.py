@@ -1,5 +1,6 @@
 """Tune the network itself in every episode: Dhillon et al. 2020, A baseline for few-shot image classification
-(1909.02729), without its transductive term. Each episode starts from the same weights."""
+(1909.02729), without its transductive term. Each episode starts from the same weights, its head as the nearest
+prototype of the support set."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from headstart.models.backbone import INPUT, Backbone
 from headstart.progress import progress
 
 NAME = "finetune"
+_MARGIN = 4.0  # logits between classes at the start
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class FinetuneOptions:
 
     epochs: int = 20
     batch_size: int = 25
-    lr: float = 1e-4
-    head_lr: float = 1e-2
+    lr: float = 3e-5
+    head_lr: float = 1e-3
     weight_decay: float = 1e-4
     freeze_until: str = INPUT
     learn_statistics: bool = False
@@ -100,10 +102,9 @@ def _tune(
     """Return a network, images to logits, tuned on one support set."""
     prefix, tail = copy.deepcopy(backbone).to(device).cut(options.freeze_until)
     ways = batch.classes.shape[1]
-    head = nn.Linear(backbone.feature_dim, ways).to(device)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    prefix.eval()
+    pixels = pixels_of(images, batch.support[0], backbone, device)
+    plain, mirrored = _frozen(prefix.eval(), pixels), _frozen(prefix, pixels.flip(3)) if options.flip else None
+    head = _prototype_head(_frozen(tail.eval(), plain), ways)
     tail.train()
     if not options.learn_statistics:
         for module in tail.modules():
@@ -113,9 +114,7 @@ def _tune(
     if tail_parameters := list(tail.parameters()):
         groups.append({"params": tail_parameters, "lr": options.lr})
     optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
-    pixels = pixels_of(images, batch.support[0], backbone, device)
     labels = torch.arange(ways, device=device).repeat_interleave(shots)
-    plain, mirrored = _frozen(prefix, pixels), _frozen(prefix, pixels.flip(3)) if options.flip else None
     generator = np.random.default_rng(seed)
     with torch.enable_grad():
         for _ in range(options.epochs):
@@ -128,6 +127,17 @@ def _tune(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
     return nn.Sequential(prefix, tail, head).eval()
+
+
+def _prototype_head(features: Tensor, ways: int) -> nn.Linear:
+    """A linear head that scores by minus the squared distance to the class means, with margins of a few logits."""
+    prototypes = features.view(ways, -1, features.shape[1]).mean(dim=1)
+    apart = torch.pdist(prototypes).square().mean().clamp_min(1e-12)
+    head = nn.Linear(features.shape[1], ways).to(features.device)
+    with torch.no_grad():
+        head.weight.copy_(2 * _MARGIN / apart * prototypes)
+        head.bias.copy_(-_MARGIN / apart * prototypes.square().sum(dim=1))
+    return head
 
 
 def _frozen(prefix: nn.Module, pixels: Tensor) -> Tensor:
