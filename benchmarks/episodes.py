@@ -80,6 +80,18 @@ def ours(features: np.ndarray, labels: np.ndarray, episodes: int) -> dict[str, A
     return {"seconds": seconds, "rate": episodes / seconds, "accuracy": scores.accuracy}
 
 
+def peer_sampler(kind: type[Any], labels: np.ndarray, episodes: int) -> Any:
+    """Return EasyFSL's TaskSampler as its constructor makes it.
+
+    EasyFSL 1.5 calls torch's Sampler(data_source=None), an argument that newer torch no longer takes, so the
+    fields are set from here; everything that is timed is EasyFSL's own code.
+    """
+    sampler = kind.__new__(kind)
+    sampler.n_way, sampler.n_shot, sampler.n_query, sampler.n_tasks = WAYS, SHOTS, QUERIES, episodes
+    sampler.items_per_label = {int(c): np.flatnonzero(labels == c).tolist() for c in np.unique(labels)}
+    return sampler
+
+
 def easyfsl(features: np.ndarray, labels: np.ndarray, episodes: int) -> dict[str, Any]:
     from easyfsl.datasets import FeaturesDataset
     from easyfsl.methods import PrototypicalNetworks
@@ -88,7 +100,7 @@ def easyfsl(features: np.ndarray, labels: np.ndarray, episodes: int) -> dict[str
     from torch.utils.data import DataLoader
 
     dataset = FeaturesDataset(labels.tolist(), torch.from_numpy(features), [str(c) for c in np.unique(labels)])
-    sampler = TaskSampler(dataset, n_way=WAYS, n_shot=SHOTS, n_query=QUERIES, n_tasks=episodes)
+    sampler = peer_sampler(TaskSampler, labels, episodes)
     loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=sampler.episodic_collate_fn)
     model: FewShotClassifier = PrototypicalNetworks().eval()
     accuracy = []
