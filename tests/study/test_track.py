@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,7 +50,9 @@ def mlflow_server(tmp_path: Path) -> Any:
         "--artifacts-destination",
         str(tmp_path / "a"),
     ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    server = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path, start_new_session=True
+    )
     try:
         for _ in range(240):
             try:
@@ -60,7 +64,7 @@ def mlflow_server(tmp_path: Path) -> Any:
             pytest.fail("the MLflow server did not start within two minutes")
         yield address
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGKILL)
         server.wait(timeout=30)
 
 

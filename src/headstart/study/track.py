@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,6 +68,7 @@ def _tensorboard(folder: StudyFolder) -> Tracker:
 def _mlflow(address: str, study: str, workshop: Workshop) -> Tracker:
     if find_spec("mlflow") is None:
         raise MissingExtra("tracking with MLflow", "tracking")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the study's own
     import mlflow
     from mlflow.entities import Metric, Param, RunTag
 
