@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import Dataset, IntArray, Split
+from headstart.data.images import ImageArray
 from headstart.deploy.bundle import MODEL, Bundle, bundle_bytes, read_bundle
 from headstart.errors import SpecError
 from headstart.models.network import Network
@@ -79,6 +80,24 @@ class Bench:
     workshop: Workshop
     provenance: Mapping[str, str]
     note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Whole images, which are of several sizes and therefore taken one by one, never as a batch."""
+
+    images: ImageArray
+
+    @property
+    def key(self) -> str:
+        """The images' content key."""
+        return self.images.key
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.uint8]:
+        return self.images[row]
 
 
 def tune(
@@ -206,7 +225,7 @@ def _job(
         folder=folder,
         device=workshop.device,
         store=workshop.store,
-        train_images=workshop.images(task.run.data, needs, whole=True) if whole else None,
+        train_images=Whole(workshop.images(task.run.data, needs, whole=True)) if whole else None,
         stop_after=stop_after,
         loggers=_loggers(),
         on_epoch=on_epoch,
