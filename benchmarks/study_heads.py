@@ -15,7 +15,7 @@ import torch
 
 from headstart.transfer.probe import HeadFit, HeadJob, fit_heads
 
-RATES = np.geomspace(1e-4, 0.3, 12).tolist()
+RATES = np.geomspace(1e-3, 1, 12).tolist()
 DECAYS = np.geomspace(1e-6, 0.1, 8).tolist()
 SEEDS = 3
 
@@ -39,7 +39,7 @@ class Material:
     @property
     def epochs(self) -> int:
         """Epochs of each head."""
-        return 2 if self.options.small else self.options.epochs
+        return self.options.epochs
 
     def parts(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Divide the given training rows: four fifths to learn from, one fifth to choose on."""
@@ -64,9 +64,9 @@ def grid_options(material: Material, configurations: int = 96) -> dict[str, Any]
     return {
         "lr": np.geomspace(RATES[0], RATES[-1], configurations // decays).tolist(),
         "weight_decay": np.geomspace(DECAYS[0], DECAYS[-1], decays).tolist(),
-        "nesterov": False,
+        "momentum": 0.0,
         "epochs": material.epochs,
-        "batch_size": 256,
+        "batch_size": 96,
     }
 
 
