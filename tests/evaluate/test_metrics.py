@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics.functional.classification as tm
+from scipy import special
 from sklearn import metrics as sk
 
 from headstart.errors import DataError
@@ -201,3 +202,27 @@ def test_bad_input_is_refused_in_one_line(labels: np.ndarray, probabilities: np.
     with pytest.raises(DataError, match=message) as caught:
         evaluate(labels, probabilities, ["a", "b"])
     assert "\n" not in str(caught.value)
+
+
+def drawn(n: int, classes: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Draw images of uneven classes and somewhat too cautious probabilities."""
+    generator = np.random.default_rng(seed)
+    share = np.arange(1, classes + 1) / np.arange(1, classes + 1).sum()
+    labels = generator.choice(classes, n, p=share)
+    scores = generator.normal(size=(n, classes))
+    scores[np.arange(n), labels] += 2.5
+    return labels, np.asarray(special.softmax(1.3 * scores, axis=1))
+
+
+@pytest.mark.slow
+def test_over_400_experiments_the_intervals_of_one_run_hold_the_truth() -> None:
+    truth = evaluate(*drawn(400_000, 6, [0]), names(6), draws=2)
+    held = dict.fromkeys(SINGLE, 0)
+    for each in range(400):
+        found = evaluate(*drawn(600, 6, [1, each]), names(6), draws=400)
+        for measure in held:
+            held[measure] += found[measure]["low"] <= truth[measure]["value"] <= found[measure]["high"]
+    shares = {measure: count / 400 for measure, count in held.items()}
+    print("; ".join(f"{measure} {100 * share:.1f} %" for measure, share in sorted(shares.items())))
+    assert shares.pop("ece") >= 0.85  # its bias is taken out only in part
+    assert all(0.92 <= share <= 0.985 for share in shares.values()), shares
