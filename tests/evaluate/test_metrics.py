@@ -224,5 +224,6 @@ def test_over_400_experiments_the_intervals_of_one_run_hold_the_truth() -> None:
             held[measure] += found[measure]["low"] <= truth[measure]["value"] <= found[measure]["high"]
     shares = {measure: count / 400 for measure, count in held.items()}
     print("; ".join(f"{measure} {100 * share:.1f} %" for measure, share in sorted(shares.items())))
+    assert shares.pop("top5_accuracy") >= 0.93  # nearly all are right: Wilson's interval errs on the wide side
     assert shares.pop("ece") >= 0.85  # its bias is taken out only in part
     assert all(0.92 <= share <= 0.985 for share in shares.values()), shares
