@@ -9,8 +9,10 @@
 Sections: rate (this machine's float32 matrix products), grid (12 learning rates x 8 weight decays x 3
 seeds), sklearn and fastai (the same question to them), ridge (50 penalties), heads (four heads, three
 seeds, refitted), pixels (the floor), scaling (time against images and configurations, drawn beside this
-file). Three epochs are the fewest at which the best of the grid was as good on validation rows as the
-logistic path; more can be asked for with --epochs, and fastai is scaled to the same number. A peer that is not installed is left out, and the reason is printed.
+file). Three epochs are the fewest
+at which the best of the grid was as good on validation rows as the logistic path; more can be asked for
+with --epochs, and fastai is scaled to the same number. A peer that is not installed is left out, and
+the reason is printed.
 """
 
 from __future__ import annotations

@@ -102,6 +102,9 @@ def best_scale(
 ) -> float:
     """Return the factor on the logits with the least log loss, by safeguarded Newton steps (it is convex).
 
+    Targets are drawn from 1 towards chance by 1 / (n + 2) (Platt 1999), so that logits that are always
+    right keep a finite scale.
+
     Args:
         logits: [n, C].
         labels: int64 [n] or bool [n, C].
@@ -110,7 +113,10 @@ def best_scale(
         tolerance: relative change at which to stop.
     """
     scale, ceiling, double = start, 1e6, wide(logits.device)
-    target = labels.to(logits.dtype) if labels.dim() == 2 else None
+    doubt = 1 / (len(labels) + 2)
+    target = labels.to(logits.dtype) * (1 - doubt) + doubt / 2 if labels.dim() == 2 else None
+    if target is None:
+        aim = (1 - doubt) * logits.gather(1, labels[:, None])[:, 0] + doubt * logits.mean(1)
     for _ in range(steps):
         if target is not None:
             p = torch.sigmoid(scale * logits)
@@ -119,7 +125,7 @@ def best_scale(
         else:
             p = torch.softmax(scale * logits, 1)
             mean = (p * logits).sum(1)
-            slope = (mean - logits.gather(1, labels[:, None])[:, 0]).to(double).mean()
+            slope = (mean - aim).to(double).mean()
             bend = ((p * logits.square()).sum(1) - mean.square()).to(double).mean()
         step = float(slope) / max(float(bend), 1e-12)
         proposal = min(max(scale - step, scale / 4), scale * 4, ceiling)
