@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -273,6 +277,30 @@ def test_brain_floats_learn_too(tmp_path: Path) -> None:
     assert losses(result)[-1] < losses(result)[0]
 
 
+DDP = """
+import sys, pathlib, numpy as np
+sys.path.insert(0, sys.argv[1])
+from tuning_subject import job
+from headstart.transfer.finetune import finetune
+from headstart.transfer.recipe import Recipe
+from headstart.transfer.strategy import Strategy
+made = job(pathlib.Path(sys.argv[2]), Strategy("fine_tune", train_only=("stem",)),
+           Recipe(epochs=2, batch_size=8, lr=0.05), devices=int(sys.argv[3]))
+print("LOSSES", [row["train_loss"] for row in finetune(made).history])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    found = []
+    for devices in ("1", "2"):
+        arguments = [sys.executable, "-c", DDP, str(Path(__file__).parent), str(tmp_path / devices), devices]
+        done = subprocess.run(arguments, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(json.loads(done.stdout.split("LOSSES")[1]))
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
 def test_an_order_takes_every_row_once_in_even_batches() -> None:
     order = Order(np.arange(100, 125), 8, seed=1)
     batches = order.batches(3)
@@ -311,6 +339,7 @@ def test_normalising_is_torchvisions() -> None:
         ({"recipe": recipe(class_weights=(1.0,))}, SpecError, "1 numbers for 3 classes"),
         ({"strategy": Strategy("fine_tune", freeze_until="layer4")}, ModelError, "its stages: input, stem"),
         ({"strategy": Strategy("fine_tune", truncate_at="layer4")}, ModelError, "its stages: input, stem"),
+        ({"strategy": Strategy("gradual"), "devices": 2}, SpecError, "needs devices: 1"),
         ({"loggers": ("wandb",)}, SpecError, "unknown logger"),
     ],
 )

@@ -115,6 +115,13 @@ def load_best(folder: Path, learner: Learner) -> None:
     put_state(learner, load_file(folder / BEST))
 
 
+def load_epoch(folder: Path, learner: Learner) -> None:
+    """Put the state at the end of the last epoch into the learner."""
+    checkpoint = torch.load(folder / EPOCH, map_location="cpu", weights_only=True)
+    learner.load_state_dict(checkpoint["state_dict"])
+    learner.on_load_checkpoint(checkpoint)
+
+
 def final_state(learner: Learner) -> dict[str, Tensor]:
     """Return tail and head as they are to be used: the moving average over the live values."""
     state = {name: value.detach().cpu() for name, value in learner.state_dict().items()}

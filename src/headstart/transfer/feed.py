@@ -45,6 +45,32 @@ class Route:
 
 
 @dataclass(frozen=True)
+class PixelFetch:
+    """Reads pixels, augmented as in the epoch."""
+
+    images: Any
+    augmenter: Augmenter | None
+    size: int
+
+    def __call__(self, rows: Rows, epoch: int) -> Tensor:
+        """Return uint8 [b, 3, size, size]."""
+        return as_tensor(read_pixels(self.images, rows, self.size, self.augmenter, epoch))
+
+
+@dataclass(frozen=True)
+class StoredFetch:
+    """Reads stored activations, one view an epoch in turn; `places` says where a row lies in them."""
+
+    matrices: list[npt.NDArray[np.float32]]
+    places: Rows
+
+    def __call__(self, rows: Rows, epoch: int) -> Tensor:
+        """Return float32 [b, ...]."""
+        matrix = self.matrices[epoch % len(self.matrices)]
+        return torch.from_numpy(np.ascontiguousarray(matrix[self.places[rows]]))
+
+
+@dataclass(frozen=True)
 class Inlet:
     """Inputs, and the frozen prefix that is still to be run on them (None: they are activations at the cut)."""
 
@@ -181,6 +207,19 @@ class Sources:
         return self.preprocessing.size
 
 
+@dataclass(frozen=True)
+class LegFetch:
+    """Reads from the leg of the epoch that training is in."""
+
+    legs: list[Leg]
+    training: bool
+
+    def __call__(self, rows: Rows, epoch: int) -> Tensor:
+        """Return what enters the network."""
+        leg = [leg for leg in self.legs if leg.phase.start <= epoch][-1]
+        return (leg.train if self.training else leg.validation).fetch(rows, epoch)
+
+
 def build_leg(route: Route, resolved: Resolved, sources: Sources) -> Leg:
     """Compute and store what the route stores; return where the phase's inputs come from."""
     phase = route.phase
@@ -237,17 +276,11 @@ def free_bytes(store: Store | None = None) -> float:
 
 
 def _pixels(images: Any, augmenter: Augmenter | None, sources: Sources) -> Fetch:
-    def fetch(rows: Rows, epoch: int) -> Tensor:
-        return as_tensor(read_pixels(images, rows, sources.size, augmenter, epoch))
-
-    return fetch
+    return PixelFetch(images, augmenter, sources.size)
 
 
 def _stored(matrices: list[npt.NDArray[np.float32]], places: Rows) -> Inlet:
-    def fetch(rows: Rows, epoch: int) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(matrices[epoch % len(matrices)][places[rows]]))
-
-    return Inlet(fetch, None)
+    return Inlet(StoredFetch(matrices, places), None)
 
 
 def _places(rows: Rows, count: int) -> Rows:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,9 @@ import lightning.pytorch as pl
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.loggers import CSVLogger, Logger
 from torch import nn
 
-from headstart.errors import DataError, MissingExtra, SpecError, unknown_name
+from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.adapt import merge_lora
 from headstart.models.backbone import Backbone
 from headstart.models.freeze import fingerprint
@@ -28,20 +23,30 @@ from headstart.models.network import Network
 from headstart.progress import progress
 from headstart.store import Store, content_key, default_store
 from headstart.transfer.augment import Augmenter
-from headstart.transfer.checkpoint import Keeper, Progress, claim_folder, final_state, load_best, put_state
+from headstart.transfer.checkpoint import Keeper, Progress, claim_folder, final_state, load_best, load_epoch, put_state
 from headstart.transfer.draws import number
 from headstart.transfer.engine import default_device
-from headstart.transfer.feed import Route, Sources, activation_bytes, build_leg, free_bytes, images_key, plan_routes
+from headstart.transfer.feed import (
+    Leg,
+    LegFetch,
+    Route,
+    Sources,
+    activation_bytes,
+    build_leg,
+    free_bytes,
+    images_key,
+    plan_routes,
+)
 from headstart.transfer.learned import check_kept, kept_digests, prepare
 from headstart.transfer.learner import Learner, Row
 from headstart.transfer.loader import Batches, Order
 from headstart.transfer.losses import class_weights
 from headstart.transfer.recipe import Recipe
 from headstart.transfer.strategy import Resolved, Strategy, check_size, resolve
+from headstart.transfer.surroundings import LOGGERS, accelerator, open_loggers, own_randomness, quiet, several
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
-LOGGERS = ("csv", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,7 @@ def finetune(job: TuneJob) -> TuneResult:
         classes=job.classes,
         seed=job.seed,
         batches=train,
+        checked=validation,
         on_epoch=job.on_epoch,
     )
     _fit(job, learner, train, validation, device, resume)
@@ -202,6 +208,8 @@ def check_job(job: TuneJob) -> None:
     device = default_device() if job.device == "auto" else job.device
     if recipe.precision == "16-mixed" and not device.startswith("cuda"):
         raise SpecError("recipe: precision 16-mixed needs a CUDA device; use bf16-mixed or 32")
+    if job.devices > 1 and job.strategy.kind in ("gradual", "lp_ft"):
+        raise SpecError(f"strategy {job.strategy.kind!r} changes what is learned on its way and needs devices: 1")
     for name in job.loggers:
         if name not in LOGGERS:
             raise SpecError(unknown_name("logger", name, LOGGERS))
@@ -264,41 +272,36 @@ def _routes(job: TuneJob, resolved: Resolved) -> list[Route]:
     return plan_routes(resolved, job.recipe, available, sizes)
 
 
-def _loaders(job: TuneJob, legs: list[Any], device: str) -> tuple[Batches, Batches | None]:
+def _loaders(job: TuneJob, legs: list[Leg], device: str) -> tuple[Batches, Batches | None]:
     recipe, train = job.recipe, job.train
     weights = None
     if recipe.balanced_sampling:
         counts = np.bincount(job.labels[train].astype(np.int64), minlength=job.classes)
         weights = 1.0 / counts[job.labels[train].astype(np.int64)]
 
-    def leg_at(epoch: int) -> Any:
-        return [leg for leg in legs if leg.phase.start <= epoch][-1]
-
     threads = job.workers if job.workers is not None else (0 if device == "cpu" else 4)
     order = Order(train, recipe.batch_size * recipe.accumulate, job.seed, weights)
-    batches = Batches(order, lambda rows, epoch: leg_at(epoch).train.fetch(rows, epoch), job.labels, threads)
+    batches = Batches(order, LegFetch(legs, True), job.labels, threads)
     if len(job.validation) == 0:
         return batches, None
     plain = Order(job.validation, recipe.batch_size)
-    checked = Batches(
-        plain, lambda rows, epoch: leg_at(batches.epoch).validation.fetch(rows, epoch), job.labels, threads
-    )
-    return batches, checked
+    return batches, Batches(plain, LegFetch(legs, False), job.labels, threads, follows=batches)
 
 
 def _fit(
     job: TuneJob, learner: Learner, train: Batches, validation: Batches | None, device: str, resume: Path | None
 ) -> None:
     epochs = min(job.recipe.epochs, job.stop_after or job.recipe.epochs)
-    accelerator, chosen = _accelerator(device, job.devices)
-    with progress(f"training {job.backbone.name}", epochs * len(job.train)) as ticker, _quiet(), _own_randomness():
+    kind, chosen = accelerator(device, job.devices)
+    with progress(f"training {job.backbone.name}", epochs * len(job.train)) as ticker, quiet(), own_randomness():
         trainer = pl.Trainer(
-            accelerator=accelerator,
+            accelerator=kind,
             devices=chosen,
             precision=job.recipe.precision,  # type: ignore[arg-type]
             max_epochs=epochs,
-            logger=_loggers(job),
+            logger=open_loggers(job.loggers, job.folder),
             callbacks=[Keeper(job.folder, job.checkpoint_every), Progress(ticker)],
+            strategy=several(device) if job.devices > 1 else "auto",
             num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -306,53 +309,8 @@ def _fit(
             default_root_dir=job.folder,
         )
         trainer.fit(learner, train, validation, ckpt_path=resume, weights_only=True)
-
-
-def _accelerator(device: str, count: int) -> tuple[str, int | list[int]]:
-    kind, _, index = device.partition(":")
-    if kind == "cuda":
-        return "gpu", [int(index)] if index else count
-    return kind, count if kind == "cpu" else 1
-
-
-def _loggers(job: TuneJob) -> list[Logger]:
-    made: list[Logger] = []
-    for name in job.loggers:
-        if name == "csv":
-            made.append(CSVLogger(job.folder, name="log", version=""))
-        else:
-            try:
-                from lightning.pytorch.loggers import TensorBoardLogger
-
-                made.append(TensorBoardLogger(job.folder, name="log", version="tensorboard"))
-            except ModuleNotFoundError as error:
-                raise MissingExtra("the tensorboard logger", "tracking") from error
-    return made
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice to itself: eval-mode modules, workers and logging intervals are as they must be."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PossibleUserWarning)
-        warnings.filterwarnings("ignore", message=".*Experiment logs directory.*")
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-@contextmanager
-def _own_randomness() -> Iterator[None]:
-    """Leave torch's global generator as it was: every step seeds it anew."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        yield
+    if job.devices > 1:  # it ran in other processes: take what they kept
+        load_epoch(job.folder, learner)
 
 
 def _result(job: TuneJob, learner: Learner, routes: list[Route]) -> TuneResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -62,6 +62,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         classes: C.
         seed: of dropout, mixup and CutMix.
         batches: of training; the place in them is part of a checkpoint.
+        checked: of validation.
         on_epoch: called with each row of the history.
     """
 
@@ -78,13 +79,14 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         classes: int,
         seed: int,
         batches: Batches,
+        checked: Batches | None = None,
         on_epoch: Callable[[Row], None] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.resolved, self.groups, self.recipe, self.legs = resolved, groups, recipe, legs
         self.preprocessing, self.classes, self.seed = preprocessing, classes, seed
-        self.batches, self.steps = batches, len(batches)
+        self.batches, self.checked, self.steps = batches, checked, len(batches)
         self.on_epoch = on_epoch
         self.tail = resolved.backbone.cut(resolved.cut)[1]
         self.head = head
@@ -125,6 +127,13 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         return logits
 
     # one step
+
+    def setup(self, stage: str) -> None:
+        """Give each of several devices its share of every batch."""
+        trainer = self.trainer
+        for loader in (self.batches, self.checked):
+            if loader is not None:
+                loader.order = replace(loader.order, rank=trainer.global_rank, world=trainer.world_size)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser over stages and head."""

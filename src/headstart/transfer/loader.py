@@ -73,6 +73,7 @@ class Batches:
         fetch: inputs of some rows in some epoch.
         labels: int64 or bool, for every row of the dataset.
         workers: threads that prepare batches in advance; the batches do not depend on it.
+        follows: validation: the training batches whose epoch counts; each `iter` then gives all batches.
     """
 
     def __init__(
@@ -81,7 +82,9 @@ class Batches:
         fetch: Fetch,
         labels: npt.NDArray[np.int64] | npt.NDArray[np.bool_],
         workers: int = 0,
+        follows: Batches | None = None,
     ) -> None:
+        self.follows = follows
         self.order, self.fetch, self.labels, self.workers = order, fetch, labels, workers
         self.epoch, self.step = 0, 0
 
@@ -89,7 +92,9 @@ class Batches:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.step >= len(self):
+        if self.follows is not None:
+            self.epoch, self.step = self.follows.epoch, 0
+        elif self.step >= len(self):
             self.epoch, self.step = self.epoch + 1, 0
         todo = list(enumerate(self.order.batches(self.epoch)))[self.step :]
         for batch in self._made(todo, self.epoch):

@@ -1,0 +1,75 @@
+"""The surroundings of a Lightning trainer: devices, loggers, silence and a random state of its own."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from headstart.errors import MissingExtra
+
+LOGGERS = ("csv", "tensorboard")
+
+
+def several(device: str) -> str:
+    """Return Lightning's name for DDP in processes that begin here, not in the command line anew."""
+    return "ddp_fork" if device == "cpu" else "ddp_spawn"
+
+
+def accelerator(device: str, count: int) -> tuple[str, int | list[int]]:
+    """Return Lightning's names for a device ("cpu", "cuda:1" …) and how many, or which, of it."""
+    kind, _, index = device.partition(":")
+    if kind == "cuda":
+        return "gpu", [int(index)] if index else count
+    return kind, count if kind == "cpu" else 1
+
+
+def open_loggers(names: tuple[str, ...], folder: Path) -> list[Logger]:
+    """Return the loggers of these names, writing below `folder`.
+
+    Raises:
+        MissingExtra: tensorboard is not installed.
+    """
+    made: list[Logger] = []
+    for name in names:
+        if name == "csv":
+            made.append(CSVLogger(folder, name="log", version=""))
+        else:
+            try:
+                from lightning.pytorch.loggers import TensorBoardLogger
+
+                made.append(TensorBoardLogger(folder, name="log", version="tensorboard"))
+            except ModuleNotFoundError as error:
+                raise MissingExtra("the tensorboard logger", "tracking") from error
+    return made
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice to itself: eval-mode modules, workers and logging intervals are as they must be."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PossibleUserWarning)
+        warnings.filterwarnings("ignore", message=".*Experiment logs directory.*")
+        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def own_randomness() -> Iterator[None]:
+    """Leave torch's global generator as it was: every step seeds it anew."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield
