@@ -21,6 +21,8 @@ _TUNING = ("freeze_until", "train_only", "layer_decay", "lora_rank", "lora_alpha
 def strategy_of(spec: RunSpec) -> Strategy:
     """Return the tuning strategy of a run; the network it is applied to is cut short already."""
     given = {name: getattr(spec, name) for name in _TUNING if getattr(spec, name) is not None}
+    if "train_only" in given:
+        given["train_only"] = tuple(given["train_only"])
     return Strategy(kind=spec.strategy, **given)
 
 
