@@ -45,7 +45,7 @@ def bits(result: TuneResult) -> str:
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    result = finetune(job(tmp_path, recipe=recipe(epochs=6)))
+    result = finetune(job(tmp_path, recipe=recipe(epochs=12)))
     assert losses(result)[-1] < 0.6 < losses(result)[0]
     probabilities = predict_probabilities(
         result.network, Pictures(), ROWS, result.network.backbone.preprocessing, tta="flip"
