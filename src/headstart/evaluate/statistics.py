@@ -16,6 +16,7 @@ from headstart.evaluate.letters import compact_letters, holm
 from headstart.evaluate.variance import Spread, spread_of, spread_of_difference, t_quantile
 
 Scores = Bool[np.ndarray, "s n"] | Float[np.ndarray, "s n"]
+OtherScores = Bool[np.ndarray, "t n"] | Float[np.ndarray, "t n"]  # of a run with another number of seeds
 ALPHA = 0.05
 
 
@@ -162,7 +163,7 @@ def compare_runs(
 Test = tuple[float, float, float, float, str]  # difference, low, high, p, the test's name
 
 
-def _test(a: Scores, b: Scores, images: Int[np.ndarray, "s n"] | None, pairing: bool) -> Test:
+def _test(a: Scores, b: OtherScores, images: Int[np.ndarray, "s n"] | None, pairing: bool) -> Test:
     x, y = a.astype(np.float64), b.astype(np.float64)
     if a.dtype == b.dtype == np.bool_ and images is None and paired.same_rows(x) and paired.same_rows(y):
         low, high = paired.difference_interval(a[0], b[0])

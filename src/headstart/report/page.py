@@ -111,6 +111,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
     return {
         **{key: plain[key] for key in ("name", "question", "answer", "ranking", "boards", "failed", "missing")},
         "partial": summary.partial,
+        "learning": (summary.files.learning or {}).get("curves", []),
         "runs": [_run(run, details.get(run.run), datasets, share) for run in summary.runs],
         "datasets": datasets,
         "transferability": summary.transferability,

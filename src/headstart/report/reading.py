@@ -123,6 +123,7 @@ class StudyFiles:
         missing: runs and seeds that are expected and not there.
         datasets: by fingerprint.
         transferability: transferability.json, or None.
+        learning: learning.json: what the next doubling of labels is expected to bring, or None.
     """
 
     root: Path
@@ -131,6 +132,7 @@ class StudyFiles:
     missing: tuple[tuple[str, int], ...]
     datasets: Mapping[str, DataFolder]
     transferability: Any = None
+    learning: Any = None
 
 
 def read_study_folder(place: str | Path) -> StudyFiles:
@@ -156,7 +158,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     place_of = {pair: number for number, pair in enumerate(expected)}
     records.sort(key=lambda record: (place_of.get((record.run, record.seed), len(expected)), record.run, record.seed))
     there = {(record.run, record.seed) for record in records}
-    transferability = root / "transferability.json"
+    transferability, learning = root / "transferability.json", root / "learning.json"
     return StudyFiles(
         root=root,
         facts=facts,
@@ -164,6 +166,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         missing=tuple(pair for pair in expected if pair not in there),
         datasets=_read_datasets(root),
         transferability=read_json(transferability) if transferability.is_file() else None,
+        learning=read_json(learning) if learning.is_file() else None,
     )
 
 

@@ -133,6 +133,7 @@ class Summary:
             "environment": dict(self.environment),
             "datasets": {key: dict(value) for key, value in self.datasets.items()},
             "transferability": self.transferability,
+            "learning": self.files.learning,
             "command": self.command,
             "version": self.version,
             "created": self.created,

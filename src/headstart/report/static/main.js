@@ -18,7 +18,10 @@ const DRAW = {
   },
   pairs: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawPairs)),
   cost: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawCost)),
-  learning: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawLearning)),
+  learning: (host) => {
+    if (data.learning.length) host.append(h("ul", {}, ...data.learning.map((curve) => h("li", {}, h("strong", {}, curve.run), `: ${curve.words}`))));
+    data.boards.forEach((board, number) => titled(host, board, number, drawLearning));
+  },
   training: (host) => drawTraining(host, data),
   classes: (host) => {
     const [matrix, rows, measures] = [h("div"), h("div"), h("div")];
