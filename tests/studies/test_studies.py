@@ -80,7 +80,23 @@ def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_
     assert {row["run"] for row in results.ranking()} == {run.name for run in study.study.runs}
     page = results.report.read_text(encoding="utf-8")
     assert study.study.spec.name in page
-    assert results.model.is_file()
+    own = [run for run in study.study.runs if run.data == study.study.spec.data]  # not what a chain starts from
+    if all(run.spec.episodes for run in own):
+        assert not results.model.exists()  # episodes judge features; they leave no classifier
+    else:
+        best = json.loads((results.folder / "study.json").read_text())["best"]["run"]
+        assert results.model.is_file()
+        assert best in {run.name for run in own}
+
+
+@pytest.mark.realdata
+def test_forecasts_are_about_the_target_of_a_chain(real_images: Path, tmp_path: Path) -> None:
+    """In this study the first run is the source, on other images than those the question is about."""
+    study = Study(FOLDER / "cifar10-to-cifar100.yaml", ["data.limit=8"], smoke=True)
+    folder = study.run(tmp_path, device="cpu", report=False).folder
+    rows = json.loads((folder / "transferability.json").read_text())["rows"]
+    assert len(rows) == 4  # the two stages as the source left them, untrained, of ImageNet; and all of ImageNet's
+    assert all("logme" in row and "measured" in row for row in rows)
 
 
 @pytest.mark.realdata

@@ -80,9 +80,9 @@ def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
 
 
 def save_best(session: Session) -> None:
-    """Write the run that is best on validation, never on test, as one whole model file."""
+    """Write the run that is best on validation, never on test, on the study's own images, as one whole model file."""
     found = []
-    for task in session.plan.tasks:
+    for task in session.plan.own_tasks:
         folder = session.folder.run_folder(task.run.name, task.seed)
         if not session.folder.has(task.run.name, task.seed, task.key):
             continue

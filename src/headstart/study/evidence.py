@@ -47,7 +47,7 @@ def foretell(session: Session) -> None:
     if path.is_file():
         return
     rows: list[dict[str, Any]] = []
-    data = session.workshop.dataset(session.plan.tasks[0].run.data)
+    data = session.workshop.dataset(session.plan.own_tasks[0].run.data)
     for label, task, members in _networks(session, data):
         measured = [score for member in members if (score := _score(session, member)) is not None]
         if not measured or data.multi_label:

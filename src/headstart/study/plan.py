@@ -47,6 +47,12 @@ class Plan:
         """All tasks."""
         return [task for group in self.groups for task in group.tasks]
 
+    @property
+    def own_tasks(self) -> list[Task]:
+        """The tasks on the study's own images, not on those that a chain starts from; all where there are none."""
+        own = [task for task in self.tasks if task.run.data == self.study.spec.data]
+        return own or self.tasks
+
 
 def make_plan(study: Study, workshop: Workshop) -> Plan:
     """Read the data, draw the splits, and order what is to be done.
