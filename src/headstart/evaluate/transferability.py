@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,8 @@ def transferability(
     Raises:
         DataError: fewer than two classes, lengths that differ, values that are not finite.
     """
-    scores = {name: score(features, labels) for name, score in SCORES.items()}
+    plain, shrunk = _h_scores(features, labels)
+    scores = {"logme": logme(features, labels), "h_score": plain, "h_score_shrunk": shrunk}
     scores["knn"] = knn_accuracy(features, labels, k=neighbours)
     if source_probabilities is not None:
         scores["leep"] = leep(source_probabilities, labels)
@@ -82,23 +83,12 @@ def logme(features: Features, labels: Labels) -> float:
 
 def h_score(features: Features, labels: Labels) -> float:
     """Return tr(cov(f)⁺ cov(E[f | y])), which lies in 0 … classes - 1 (Bao et al. 2019, ICIP)."""
-    counts = _check(features, labels)
-    _, projected = _spectrum(features, labels, centre=_mean(features))
-    return float((projected**2 / counts).sum())
+    return _h_scores(features, labels)[0]
 
 
 def shrunk_h_score(features: Features, labels: Labels) -> float:
     """Return the H-score on a Ledoit–Wolf covariance, steady where images are few (Ibrahim et al. 2022)."""
-    counts = _check(features, labels)
-    n, d = features.shape
-    mean = _mean(features)
-    spectrum, projected = _spectrum(features, labels, centre=mean)
-    variances = spectrum / n
-    average = variances.sum() / d
-    shrinkage = _ledoit_wolf(features, mean, variances)
-    kept = (1 - shrinkage) * variances
-    share = kept / (kept + shrinkage * average) if len(kept) else kept
-    return float((share[:, None] * projected**2 / counts).sum())
+    return _h_scores(features, labels)[1]
 
 
 def leep(source_probabilities: Float[np.ndarray, "n z"], labels: Labels) -> float:
@@ -164,13 +154,6 @@ def rank_agreement(predicted: Mapping[str, float], measured: Mapping[str, float]
     return RankAgreement(float(kendalltau(x, y).statistic), float(weightedtau(x, y).statistic), len(names))
 
 
-SCORES: dict[str, Callable[[Features, Labels], float]] = {
-    "logme": logme,
-    "h_score": h_score,
-    "h_score_shrunk": shrunk_h_score,
-}
-
-
 def predicted_order(scores: Mapping[str, Mapping[str, float]], by: str) -> list[str]:
     """Return the sources' names, the most promising first, by one score of `transferability`."""
     if not scores:
@@ -194,8 +177,18 @@ def _check(values: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " c"]:
     return counts
 
 
-def _mean(features: np.ndarray) -> Float[np.ndarray, " d"]:
-    return np.asarray(features.mean(0, dtype=np.float64))
+def _h_scores(features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the H-score and its shrunk form, from one decomposition."""
+    counts = _check(features, labels)
+    n, d = features.shape
+    mean = np.asarray(features.mean(0, dtype=np.float64))
+    spectrum, projected = _spectrum(features, labels, centre=mean)
+    explained = (projected**2 / counts).sum(1)
+    variances = spectrum / n
+    shrinkage = _ledoit_wolf(features, mean, variances)
+    kept = (1 - shrinkage) * variances
+    share = kept / (kept + shrinkage * variances.sum() / d)
+    return float(explained.sum()), float(share @ explained)
 
 
 def _spectrum(
