@@ -226,6 +226,20 @@ def test_over_1000_experiments_at_most_one_in_twenty_claims_a_difference_that_is
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pair_seeds", [False, True])
+@pytest.mark.parametrize(("seeds", "seed_sd", "n"), [(3, 0.0, 300), (3, 0.1, 300), (3, 0.1, 2000), (5, 0.2, 2000)])
+def test_two_equal_runs_are_told_apart_in_about_one_in_twenty_experiments_at_most(
+    seeds: int, seed_sd: float, n: int, pair_seeds: bool
+) -> None:
+    wrong = 0
+    for each in range(1000):
+        drawn = experiment(np.random.default_rng([15, each]), [0.85, 0.85], seeds, n, seed_sd)
+        wrong += compare_runs(drawn, pair_seeds=pair_seeds, draws=2)["pairwise"][0]["significant"]
+    print(f"two runs, seeds {seeds} (paired {pair_seeds}), sd {seed_sd}, n {n}: false claims {wrong / 10:.1f} %")
+    assert wrong <= 50 + 14  # two standard errors of a count of 1,000 experiments
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [300, 2000])
 @pytest.mark.parametrize(("seeds", "seed_sd"), [(1, 0.0), *SITUATIONS])
 @pytest.mark.parametrize("accuracy", [0.7, 0.95])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
@@ -168,7 +169,9 @@ def _test(a: Scores, b: OtherScores, images: Int[np.ndarray, "s n"] | None, pair
     if a.dtype == b.dtype == np.bool_ and images is None and paired.same_rows(x) and paired.same_rows(y):
         low, high = paired.difference_interval(a[0], b[0])
         return float(x[0].mean() - y[0].mean()), low, high, paired.mcnemar(a[0], b[0]), "exact McNemar"
-    spread: Spread = spread_of(x - y, images) if pairing else spread_of_difference(x, y)
+    spread: Spread = spread_of_difference(x, y)
+    if pairing:  # half the degrees of freedom: Satterthwaite's answer would be too sure
+        spread = replace(spread_of(x - y, images), caution=1.0)
     half = spread.half_width()
     kind = "t over seeds and images" if max(len(a), len(b)) > 1 else "t over images"
     return spread.mean, spread.mean - half, spread.mean + half, spread.p_value(), kind

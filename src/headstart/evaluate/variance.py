@@ -22,7 +22,6 @@ from headstart.evaluate.intervals import LEVEL, normal_quantile
 
 _NODES = 160  # of the quadrature over the unknown seed variance
 _TAIL = 1e-14  # probability left out at its lower end
-_SHARE = 0.4  # of Behrens and Fisher's answer; the rest is Satterthwaite's
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Spread:
         seed_freedom: degrees of freedom behind it; 0 with one seed.
         image_variance: of the mean, that the choice of images adds.
         image_freedom: degrees of freedom behind it.
+        caution: the share of Behrens and Fisher's answer; the rest is Satterthwaite's.
     """
 
     mean: float
@@ -42,6 +42,7 @@ class Spread:
     seed_freedom: float | int
     image_variance: float
     image_freedom: int
+    caution: float = 0.4
 
     @property
     def error(self) -> float:
@@ -54,7 +55,7 @@ class Spread:
             return 1.0 if distance <= 0 else 0.0
         if self.seed_variance == 0:
             return float(2 * special.ndtr(-distance / self.error))
-        return _SHARE * self._behrens_fisher(distance) + (1 - _SHARE) * self._satterthwaite(distance)
+        return self.caution * self._behrens_fisher(distance) + (1 - self.caution) * self._satterthwaite(distance)
 
     def _satterthwaite(self, distance: float) -> float:
         doubt = self.seed_variance**2 / self.seed_freedom + self.image_variance**2 / max(1, self.image_freedom)
@@ -114,6 +115,7 @@ def spread_of_difference(a: Float[np.ndarray, "s n"], b: Float[np.ndarray, "t n"
         seed_variance**2 / doubt if doubt > 0 else 0,
         max(0.0, image_part),
         n - 1,
+        caution=0.7,
     )
 
 
