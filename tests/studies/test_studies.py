@@ -27,6 +27,11 @@ COUNTS = {
     "eurosat-fewshot": ((38, 38), (29, 29)),
     "ten-backbones": ((66, 66), (9, 9)),
 }
+# networks whose frozen features are judged on the study's own images: where a chain begins on others, too
+FORECASTS = {
+    "caltech101-two-cores": 5,  # Lite0 to Lite2, ResNet-18, random features
+    "cifar10-to-cifar100": 4,  # two stages of the source, untrained and of ImageNet, and all of ImageNet's
+}
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -87,16 +92,9 @@ def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_
         best = json.loads((results.folder / "study.json").read_text())["best"]["run"]
         assert results.model.is_file()
         assert best in {run.name for run in own}
-
-
-@pytest.mark.realdata
-def test_forecasts_are_about_the_target_of_a_chain(real_images: Path, tmp_path: Path) -> None:
-    """In this study the first run is the source, on other images than those the question is about."""
-    study = Study(FOLDER / "cifar10-to-cifar100.yaml", ["data.limit=8"], smoke=True)
-    folder = study.run(tmp_path, device="cpu", report=False).folder
-    rows = json.loads((folder / "transferability.json").read_text())["rows"]
-    assert len(rows) == 4  # the two stages as the source left them, untrained, of ImageNet; and all of ImageNet's
-    assert all("logme" in row and "measured" in row for row in rows)
+    if file.stem in FORECASTS:
+        rows = json.loads((results.folder / "transferability.json").read_text())["rows"]
+        assert len(rows) == FORECASTS[file.stem]
 
 
 @pytest.mark.realdata

@@ -84,7 +84,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Whole:
-    """Whole images, which are of several sizes and therefore taken one by one, never as a batch."""
+    """Whole images, which are of several sizes and therefore taken one by one, never as a batch; each a copy."""
 
     images: ImageArray
 
@@ -97,7 +97,7 @@ class Whole:
         return len(self.images)
 
     def __getitem__(self, row: int) -> npt.NDArray[np.uint8]:
-        return self.images[row]
+        return np.array(self.images[row])
 
 
 def tune(
