@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import json
 import os
 import platform
@@ -113,7 +114,11 @@ def main() -> None:
             started = time.perf_counter()
             audit = audit_dataset(dataset, features=features, store=store)
             seconds.append(time.perf_counter() - started)
-    exact = {tuple(sorted(p["row"] for p in group["places"])) for group in audit["exact"]}
+    exact = {
+        pair
+        for group in audit["exact"]
+        for pair in itertools.combinations(sorted(p["row"] for p in group["places"]), 2)
+    }
     near = [tuple(sorted((pair["a"]["row"], pair["b"]["row"]))) for pair in audit["near"]]
     result = {
         "images": len(dataset),

@@ -30,6 +30,9 @@ _SHAPES = [(h, w) for h in _SIZES for w in _SIZES if abs(h - w) <= 2]
 _BLOCK = 256
 _CONTRAST = 2.0  # grey levels: flatter windows tell nothing
 _BLUR = 3.0  # pixels of the larger copies
+_RIM = 6  # pixels of the larger copies
+_FAINT = 2.0  # grey levels: fainter details tell nothing
+_LARGE = 4096  # small images looked at together
 _STEPS = (0.05, 0.025, 0.0125)  # by which the size of a cut-out is varied, in turn
 _AROUND = [(up, across) for up in (-1, 0, 1) for across in (-1, 0, 1) if up or across]
 _HOPELESS = 0.4  # not worth a closer look
@@ -67,15 +70,21 @@ def rough_match(grey: Grey, a: IntArray, b: IntArray) -> Rough:
     )
 
 
-def whole_match(a: Grey, b: Grey) -> Floats:
-    """Return the correlation of each pair of small grey images [m, 32, 32]."""
-    parts = [_whole(_float(a[k : k + _BLOCK]), _float(b[k : k + _BLOCK])) for k in range(0, len(a), _BLOCK)]
+def texture(grey: Grey) -> Floats:
+    """Return how much the details of each small grey image vary, in grey levels: next to nothing for a plain sky."""
+    parts = [_fine_lines(grey[k : k + _LARGE]).std(axis=(1, 2)) for k in range(0, len(grey), _LARGE)]
     return np.concatenate([np.zeros(0, dtype=np.float32), *parts])
 
 
-def mirrored(grey: Grey) -> Grey:
-    """Return the images [m, h, w] mirrored left to right."""
-    return grey[:, :, ::-1]
+def whole_match(grey: Grey, a: IntArray, b: IntArray, turned: npt.NDArray[np.bool_]) -> Floats:
+    """Return how well the details of each pair of small grey images agree, where `turned` with b mirrored."""
+    parts = [np.zeros(0, dtype=np.float32)]
+    for k in range(0, len(a), _LARGE):
+        first, second = grey[a[k : k + _LARGE]], grey[b[k : k + _LARGE]]
+        mirror = turned[k : k + _LARGE]
+        second[mirror] = second[mirror][:, :, ::-1]
+        parts.append(_whole(_fine_lines(first), _fine_lines(second)))
+    return np.concatenate(parts)
 
 
 def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
@@ -117,13 +126,13 @@ class _Inside:
         padded[:h, :w] = part
         met = fft.irfft2(self.waves * np.conj(fft.rfft2(padded)), self.shape)[: height - h + 1, : width - w + 1]
         spread = _windows(self.squares, h, w)[0] - _windows(self.sums, h, w)[0] ** 2 / (h * w)
-        least = float(h * w)
+        least = h * w * _FAINT**2
         return float((met / np.sqrt(np.maximum(spread, least) * max(float((part**2).sum()), least))).max())
 
 
 def _at_size(inside: _Inside, b: Grey, shape: tuple[float, float]) -> float:
     h, w = round(shape[0]), round(shape[1])
-    if not (8 <= h <= inside.shape[0] and 8 <= w <= inside.shape[1]):
+    if not (8 <= h - 2 * _RIM <= inside.shape[0] and 8 <= w - 2 * _RIM <= inside.shape[1]):
         return -1.0
     return inside.best_place(_details(_resized(b, h, w)))
 
@@ -147,7 +156,7 @@ def _float(grey: Grey) -> Floats:
 def _whole(a: Floats, b: Floats) -> Floats:
     x, y = (v - v.mean(axis=(1, 2), keepdims=True) for v in (a, b))
     scale = np.sqrt((x**2).sum(axis=(1, 2)) * (y**2).sum(axis=(1, 2)))
-    score: Floats = (x * y).sum(axis=(1, 2)) / np.maximum(scale, (_CONTRAST * SIDE) ** 2)
+    score: Floats = (x * y).sum(axis=(1, 2)) / np.maximum(scale, a[0].size * _CONTRAST**2)
     return score
 
 
@@ -202,12 +211,21 @@ def _resized(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
 
 
 def _details(image: npt.NDArray[np.generic]) -> Floats:
+    """Return the image less a blurred copy, without the rim, where the blur knows only one side."""
     values = image.astype(np.float32)
-    details: Floats = values - ndimage.gaussian_filter(values, _BLUR, mode="nearest")
+    details: Floats = (values - ndimage.gaussian_filter(values, _BLUR, mode="nearest"))[_RIM:-_RIM, _RIM:-_RIM]
     return details
+
+
+def _fine_lines(grey: Grey) -> Floats:
+    """Return the same of small grey images [m, 32, 32]."""
+    values = grey.astype(np.float32)
+    blurred = ndimage.gaussian_filter(values, (0.0, _BLUR / 2, _BLUR / 2), mode="nearest")
+    lines: Floats = (values - blurred)[:, 3:-3, 3:-3]
+    return lines
 
 
 def _correlation(a: Floats, b: Floats) -> float:
     x, y = a - a.mean(), b - b.mean()
-    least = a.size * 1.0
+    least = a.size * _FAINT**2
     return float((x * y).sum() / np.sqrt(max(float((x**2).sum()), least) * max(float((y**2).sum()), least)))

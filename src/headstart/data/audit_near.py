@@ -18,18 +18,21 @@ import numpy.typing as npt
 from headstart.data.audit_hash import close_pairs, perceptual_hashes, radius_for
 from headstart.data.audit_index import nearest_pairs
 from headstart.data.audit_look import SIDE, small
-from headstart.data.audit_match import SHORT, fine_match, mirrored, rough_match, whole_match
+from headstart.data.audit_match import SHORT, fine_match, rough_match, texture, whole_match
 from headstart.data.dataset import IntArray
 from headstart.data.decode import UndecodableError, quiet_pillow, worker_count
 from headstart.progress import progress
 
 Grey = npt.NDArray[np.uint8]
 Read = Callable[[int], bytes | npt.NDArray[np.uint8]]
+Wanted = Callable[[IntArray, IntArray], IntArray]
 
 ALIKE = 0.85
 """Least correlation of details at which two images are reported as one photograph."""
 
-_ROUGHLY = 0.78
+_ROUGHLY = 0.78  # of cut-outs, on small copies
+_ROUGHLY_WHOLE = 0.6  # of details of whole images, on small copies
+_PLAIN = 1.5  # grey levels: images with fainter details than this cannot be told apart
 _HASH_PAIRS = 60_000  # checked at most, closest first
 _NEIGHBOURS = 24_000
 _FINE = 6_000
@@ -86,9 +89,17 @@ def near_duplicates(
         seed: of the approximate index over the features.
     """
     notes: list[str] = []
-    found = _by_hash(grey, allowed, notes)
+    telling = texture(grey) >= _PLAIN
+    if not telling.all():
+        notes.append(f"{int((~telling).sum())} images without details were not searched for near duplicates")
+
+    def wanted(a: IntArray, b: IntArray) -> IntArray:
+        keep = telling[a] & telling[b]
+        return np.flatnonzero(keep if allowed is None else keep & allowed(a, b))
+
+    found = _by_hash(grey, wanted, notes)
     if features is not None:
-        found += _by_features(grey, features, allowed, seed)
+        found += _by_features(grey, features, wanted, seed)
     best: dict[tuple[int, int, str], _Candidate] = {}
     for each in sorted(found, key=lambda c: (-c.rough, c.a, c.b)):
         best.setdefault((each.a, each.b, each.kind), each)
@@ -98,46 +109,37 @@ def near_duplicates(
     return _checked(candidates[:_FINE], read), notes
 
 
-def _by_hash(grey: Grey, allowed: Callable[..., npt.NDArray[np.bool_]] | None, notes: list[str]) -> list[_Candidate]:
+def _by_hash(grey: Grey, wanted: Wanted, notes: list[str]) -> list[_Candidate]:
     with progress("comparing hashes", 4, "bands") as ticker:
         pairs = close_pairs(perceptual_hashes(grey), radius_for(len(grey)), ticker)
-    keep = np.ones(len(pairs.a), dtype=bool) if allowed is None else allowed(pairs.a, pairs.b)
-    order = np.flatnonzero(keep)
+    order = wanted(pairs.a, pairs.b)
     order = order[np.argsort(pairs.bits[order], kind="stable")]
     if len(order) > _HASH_PAIRS:
         notes.append(f"{len(order) - _HASH_PAIRS} of {len(order)} pairs of close hashes left unchecked")
     order = order[:_HASH_PAIRS]
-    found = []
-    for a, b, turned in zip(pairs.a[order], pairs.b[order], pairs.mirrored[order], strict=True):
-        found.append((int(a), int(b), bool(turned)))
-    first, second = pairs.a[order], pairs.b[order]
-    other = grey[second]
-    other[pairs.mirrored[order]] = mirrored(other[pairs.mirrored[order]])
-    score = whole_match(grey[first], other)
-    return [
-        _Candidate(a, b, float(rough), turned, SIDE, SIDE)
-        for (a, b, turned), rough in zip(found, score, strict=True)
-        if rough >= _ROUGHLY
-    ]
+    return _whole_images(grey, pairs.a[order], pairs.b[order], pairs.mirrored[order])
 
 
-def _by_features(
-    grey: Grey,
-    features: npt.NDArray[np.floating],
-    allowed: Callable[..., npt.NDArray[np.bool_]] | None,
-    seed: int,
-) -> list[_Candidate]:
+def _by_features(grey: Grey, features: npt.NDArray[np.floating], wanted: Wanted, seed: int) -> list[_Candidate]:
     n = len(grey)
     with progress("comparing features", 2 * n) as ticker:
         near = nearest_pairs(features, min(2 * n, _NEIGHBOURS), seed=seed, ticker=ticker)
-    keep = np.ones(len(near.a), dtype=bool) if allowed is None else allowed(near.a, near.b)
+    keep = wanted(near.a, near.b)
     a, b = near.a[keep], near.b[keep]
+    found = _whole_images(grey, a, b, np.zeros(len(a), dtype=bool))
     rough = rough_match(grey, a, b)
-    found = []
-    for k in np.flatnonzero(rough.score >= _ROUGHLY).tolist():
+    for k in np.flatnonzero((rough.score >= _ROUGHLY) & (rough.height < SIDE)).tolist():
         first, second = (int(a[k]), int(b[k])) if rough.inward[k] else (int(b[k]), int(a[k]))
         found.append(_Candidate(first, second, float(rough.score[k]), False, int(rough.height[k]), int(rough.width[k])))
     return found
+
+
+def _whole_images(grey: Grey, a: IntArray, b: IntArray, turned: npt.NDArray[np.bool_]) -> list[_Candidate]:
+    score = whole_match(grey, a, b, turned)
+    return [
+        _Candidate(int(a[k]), int(b[k]), float(score[k]), bool(turned[k]), SIDE, SIDE)
+        for k in np.flatnonzero(score >= _ROUGHLY_WHOLE)
+    ]
 
 
 def _checked(candidates: list[_Candidate], read: Read) -> list[NearPair]:
