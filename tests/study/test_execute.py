@@ -153,6 +153,18 @@ def test_a_run_that_becomes_nan_fails_and_the_others_go_on(small_study: dict[str
     assert len(told.ran) == 4
 
 
+def test_a_rate_that_becomes_nan_does_not_end_its_grid(small_study: dict[str, Any], tmp_path: Path) -> None:
+    recipe = {"epochs": 5, "lr": {"grid": [1000.0, 0.01]}, "schedule": "none", "weight_decay": 10.0, "batch_size": 4}
+    runs = {"grid": {"strategy": "scratch", "recipe": recipe}}
+    root, told = execute({**small_study, "seeds": 1, "runs": runs}, tmp_path / "out")
+    assert told.broken == {}
+    result = json.loads((root / "runs" / "grid" / "seed-0" / "result.json").read_text())
+    assert result["chosen"]["recipe.lr"] == 0.01 and len(result["tried"]) == 1
+    assert any(note.startswith("not finished with recipe.lr=1000.0") for note in result["notes"])
+    left = [path for path in default_store().root.glob("trials/*/training/*") if ".partial" not in str(path)]
+    assert left and not [path for path in left if path.suffix in (".ckpt", ".safetensors")]
+
+
 def test_a_chain_starts_from_the_network_of_the_run_before(small_study: dict[str, Any], tmp_path: Path) -> None:
     runs = {
         "first": {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8}},

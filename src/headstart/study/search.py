@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from headstart.errors import SpecError, StoreError
+from headstart.errors import RunFailed, SpecError, StoreError
 from headstart.study.expand import Choice
 from headstart.study.tuning import Bench, Trial, Values
 
@@ -37,7 +37,7 @@ def search(bench: Bench, try_one: TryOne) -> list[Trial]:
         place = f"trial {trial.number + 1}/{run.trials}"
         try:
             found = try_one(bench, values, place, _watcher(trial))
-        except optuna.TrialPruned:
+        except (optuna.TrialPruned, RunFailed):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             continue
         except BaseException:
@@ -49,7 +49,9 @@ def search(bench: Bench, try_one: TryOne) -> list[Trial]:
         if old.number not in finished:
             finished[old.number] = try_one(bench, _values(old.params, run.choices))
     if not finished:
-        raise SpecError(f"{run.name}: all {run.trials} trials were pruned; give more trials or narrower ranges")
+        raise SpecError(
+            f"{run.name}: all {run.trials} trials were pruned or failed; try more of them, or narrower ranges"
+        )
     return [finished[number] for number in sorted(finished)]
 
 

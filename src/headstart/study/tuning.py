@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.images import ImageArray
 from headstart.deploy.bundle import MODEL, Bundle, bundle_bytes, read_bundle
-from headstart.errors import SpecError
+from headstart.errors import RunFailed, SpecError
 from headstart.models.network import Network
 from headstart.store import content_key, read_json, write_atomic
 from headstart.study.folder import json_bytes, npz_bytes
@@ -133,13 +133,13 @@ def _fit(bench: Bench, folder: Path) -> None:
     if searched:
         from headstart.study.search import search
 
-        trials = search(bench, try_one)
+        trials, broken = search(bench, try_one), []
     else:
-        trials = [try_one(bench, values, f"{i + 1}/{len(configurations)}") for i, values in enumerate(configurations)]
+        trials, broken = _try_all(bench, configurations)
     best = max(trials, key=lambda trial: trial.rank)
     chosen = {".".join(path): value for path, value in best.values.items()}
     refit = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
-    final, network, notes = best, read_bundle(best.folder).network, list(best.notes)
+    final, network, notes = best, read_bundle(best.folder).network, [*best.notes, *broken]
     seconds = sum(trial.seconds for trial in trials)
     if refit == "train+validation" and len(split.validation):
         final = _refit(bench, best)
@@ -161,6 +161,22 @@ def _fit(bench: Bench, folder: Path) -> None:
         whole=True,
     )
     save_fit(folder, fit, _bundle(bench, network))
+
+
+def _try_all(bench: Bench, configurations: Sequence[Values]) -> tuple[list[Trial], list[str]]:
+    """Return the trials that were finished, and a note on each that was not: one bad rate does not end a grid."""
+    trials, broken = [], []
+    last: RunFailed | None = None
+    for number, values in enumerate(configurations, 1):
+        try:
+            trials.append(try_one(bench, values, f"{number}/{len(configurations)}"))
+        except RunFailed as error:
+            last = error
+            named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
+            broken.append(f"not finished with {named}: {error}")
+    if not trials and last is not None:
+        raise last
+    return trials, broken
 
 
 def try_one(bench: Bench, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
@@ -250,6 +266,8 @@ def _save_trial(bench: Bench, job: TuneJob, folder: Path) -> None:
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
     write_atomic(folder / MODEL, bundle_bytes(_bundle(bench, result.network), whole=True))
     write_atomic(folder / "trial.json", json_bytes(facts))
+    for checkpoint in [*job.folder.glob("*.ckpt"), *job.folder.glob("*.safetensors")]:
+        checkpoint.unlink()  # several times the size of the network, and of use to nobody now
 
 
 def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
