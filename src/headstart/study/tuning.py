@@ -144,7 +144,7 @@ def _fit(bench: Bench, folder: Path) -> None:
     if refit == "train+validation" and len(split.validation):
         final = _refit(bench, best)
         network, seconds = read_bundle(final.folder).network, seconds + final.seconds
-        notes = [*notes, f"trained once more on train and validation for {best.best_epoch} epochs", *final.notes]
+        notes = [*notes, f"trained once more on train and validation, epochs: {best.best_epoch}", *final.notes]
     else:
         refit = "none"
     judged = best.folder / "validation.npz"
