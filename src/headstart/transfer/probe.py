@@ -191,7 +191,7 @@ def _answer(
             " validation part, or one value for each option"
         )
     if job.refit and len(job.validation):
-        both = np.concatenate([job.train, job.validation])
+        both = np.sort(np.concatenate([job.train, job.validation]))  # in one order: seeds may share the refit
         again = _once(workspace, labels, job, both, both[:0], {**job.options, **fitted.chosen}, answers)
         head, notes = again.head, notes + [f"refit: {note}" for note in again.notes]
     judged = probabilities(fitted.head, workspace.features, job.validation) if len(job.validation) else None
