@@ -23,6 +23,7 @@ COUNTS = {
     "cifar10": ((2, 2), (2, 2)),
     "cifar10-pretrained-or-not": ((5, 6), (5, 6)),
     "cifar10-to-cifar100": ((32, 32), (31, 31)),
+    "cifar10-to-cifar100-two-cores": ((21, 21), (21, 21)),
     "dtd-rsscn7": ((17, 17), (17, 17)),
     "eurosat-fewshot": ((38, 38), (29, 29)),
     "ten-backbones": ((66, 66), (9, 9)),
@@ -30,6 +31,7 @@ COUNTS = {
 # networks whose frozen features are judged on the study's own images: where a chain begins on others, too
 FORECASTS = {
     "caltech101-two-cores": 5,  # Lite0 to Lite2, ResNet-18, random features
+    "cifar10-to-cifar100-two-cores": 4,
     "cifar10-to-cifar100": 4,  # two stages of the source, untrained and of ImageNet, and all of ImageNet's
 }
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
