@@ -214,7 +214,8 @@ def route(penalties: list[float]) -> list[float]:
 
     A small penalty is reached sooner along a path, each stop on the way solved roughly, than from zero.
     """
-    stops, last = [], 1.0
+    stops: list[float] = []
+    last = 1.0
     for penalty in penalties:
         count = math.ceil(math.log(last / penalty) / math.log(STRIDE) - 1e-6) if penalty < last else 1
         ratio = penalty / last
