@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from headstart.evaluate.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.metrics import evaluate
 from headstart.store import Store, read_json, write_atomic
 from headstart.study.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.settings import recipe_of
+from headstart.study.spec import TUNED
 from headstart.study.task import Task
 
 KIND = "fits"
@@ -167,6 +169,8 @@ def described(task: Task, dataset: Dataset) -> dict[str, Any]:
     """Return the resolved settings of a task, as spec.json holds them."""
     spec = task.run.spec
     settings = spec.model_dump()
+    if spec.strategy in TUNED:
+        settings["recipe"] = asdict(recipe_of(spec))
     settings["weights"] = spec.weights.model_dump(exclude_none=True)
     settings["data"] = {
         "name": dataset.name,

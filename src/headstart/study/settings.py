@@ -10,12 +10,21 @@ from headstart.models.backbone import Backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.study.expand import Run
 from headstart.study.spec import EPISODIC, RunSpec
-from headstart.transfer.defaults import default_recipe
+from headstart.transfer.defaults import default_layer_decay, default_recipe
 from headstart.transfer.probe import check_options
 from headstart.transfer.recipe import Recipe, recipe_from
 from headstart.transfer.strategy import Strategy, resolve
 
-_TUNING = ("freeze_until", "train_only", "layer_decay", "lora_rank", "lora_alpha", "thaw_every", "views")
+_TUNING = (
+    "freeze_until",
+    "train_only",
+    "layer_decay",
+    "lora_rank",
+    "lora_alpha",
+    "thaw_every",
+    "views",
+    "probe_epochs",
+)
 
 
 def strategy_of(spec: RunSpec) -> Strategy:
@@ -23,6 +32,8 @@ def strategy_of(spec: RunSpec) -> Strategy:
     given = {name: getattr(spec, name) for name in _TUNING if getattr(spec, name) is not None}
     if "train_only" in given:
         given["train_only"] = tuple(given["train_only"])
+    if spec.strategy in ("fine_tune", "gradual", "lp_ft"):
+        given.setdefault("layer_decay", default_layer_decay(spec.backbone))
     return Strategy(kind=spec.strategy, **given)
 
 

@@ -129,6 +129,7 @@ class RunSpec(Spec):
     lora_alpha: Annotated[float, Field(gt=0)] | None = None
     thaw_every: Annotated[int, Field(ge=1)] | None = None
     views: Annotated[int, Field(ge=0)] | None = None
+    probe_epochs: Annotated[int, Field(ge=0)] | None = None
     input_size: Annotated[int, Field(ge=8)] | None = None
     recipe: dict[str, Any] = {}
     refit: Literal["train+validation", "none"] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +225,9 @@ def _job(
     task, workshop = bench.task, bench.workshop
     spec = task.run.with_values(values)
     recipe = recipe_of(spec)
+    if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
+        bench.note(f"{task.name}: {len(train)} images make one batch (batch_size {recipe.batch_size} was asked for)")
+        recipe = replace(recipe, batch_size=len(train))
     backbone = workshop.loaded(task.run, task.seed).backbone
     needs = backbone.preprocessing
     whole = bool(WHOLE.intersection(recipe.augment))

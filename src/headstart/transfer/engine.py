@@ -109,6 +109,7 @@ def _onnx_session(module: nn.Module, example: Tensor) -> Callable[[Pixels], npt.
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # images decode on the same cores
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception:  # an operator that this ONNX Runtime does not know: PyTorch serves
