@@ -133,7 +133,7 @@ def _fit(bench: Bench, folder: Path) -> None:
     if searched:
         from headstart.study.search import search
 
-        trials, broken = search(bench, try_one), []
+        trials, broken = search(bench, try_one), list[str]()
     else:
         trials, broken = _try_all(bench, configurations)
     best = max(trials, key=lambda trial: trial.rank)
@@ -165,7 +165,8 @@ def _fit(bench: Bench, folder: Path) -> None:
 
 def _try_all(bench: Bench, configurations: Sequence[Values]) -> tuple[list[Trial], list[str]]:
     """Return the trials that were finished, and a note on each that was not: one bad rate does not end a grid."""
-    trials, broken = [], []
+    trials: list[Trial] = []
+    broken: list[str] = []
     last: RunFailed | None = None
     for number, values in enumerate(configurations, 1):
         try:
