@@ -1,6 +1,6 @@
 """How long the audit takes on many small images, and whether it finds what was planted among them.
 
-    python benchmarks/audit.py                     60,000 images of 32 px cut from $HEADSTART_DATA/caltech101
+    python benchmarks/audit.py                     60,000 images of 32 px made from $HEADSTART_DATA/caltech101
     python benchmarks/audit.py --images 5000
 
 Among the images stand planted copies: exact, saved again as JPEG, and mirrored. Features are random
@@ -56,21 +56,14 @@ class Encoded:
         return ""
 
 
-def patches(folder: Path, count: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Cut `count` squares from photographs, each shrunk to 32 px, none overlapping much with another."""
+def blends(folder: Path, count: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """Lay two photographs over one another, 60 % and 40 %, `count` times: as rich as photographs, no two alike."""
     files = sorted(folder.glob("*/*.jpg"))
-    each = -(-count // len(files))
-    grid = int(np.ceil(np.sqrt(each)))
-    found = []
-    for file in files:
-        image = Image.open(file).convert("RGB")
-        width, height = image.size
-        cells = [(x, y) for y in range(grid) for x in range(grid)]
-        for place in generator.permutation(len(cells))[:each]:
-            x, y = cells[place]
-            box = (x * width // grid, y * height // grid, (x + 1) * width // grid, (y + 1) * height // grid)
-            found.append(np.asarray(image.crop(box).resize((32, 32), Image.Resampling.BOX)))
-    return [found[k] for k in generator.permutation(len(found))[:count]]
+    small = np.stack(
+        [np.asarray(Image.open(file).convert("RGB").resize((32, 32), Image.Resampling.BOX)) for file in files]
+    ).astype(np.float32)
+    first, second = generator.integers(0, len(small), (2, count))
+    return [np.rint(0.6 * small[a] + 0.4 * small[b]).astype(np.uint8) for a, b in zip(first, second, strict=True)]
 
 
 def encoded(pixels: np.ndarray, kind: str, **options: int) -> bytes:
@@ -83,7 +76,7 @@ def encoded(pixels: np.ndarray, kind: str, **options: int) -> bytes:
 def material(folder: Path, count: int) -> tuple[Dataset, np.ndarray, dict[tuple[int, int], str]]:
     """Return images with planted copies, their features, and which pairs were planted how."""
     generator = np.random.default_rng(0)
-    pixels = patches(folder, count - PLANTED, generator)
+    pixels = blends(folder, count - PLANTED, generator)
     files, names, planted = [encoded(image, "PNG") for image in pixels], [f"image {k}" for k in range(len(pixels))], {}
     for k, origin in enumerate(generator.permutation(len(pixels))[:PLANTED].tolist()):
         kind = ("exact", "saved again", "mirrored")[k % 3]
@@ -98,7 +91,7 @@ def material(folder: Path, count: int) -> tuple[Dataset, np.ndarray, dict[tuple[
     labels = generator.integers(0, 10, len(files))
     labels[features[:, 0] > np.median(features[:, 0])] = 0
     classes = tuple(f"class {c}" for c in range(10))
-    return Dataset("patches", Encoded(files, names), labels, classes, digests=digests), features, planted
+    return Dataset("blends", Encoded(files, names), labels, classes, digests=digests), features, planted
 
 
 def main() -> None:
@@ -109,11 +102,12 @@ def main() -> None:
     dataset, features, planted = material(Path(os.environ["HEADSTART_DATA"]) / "caltech101", count)
     with tempfile.TemporaryDirectory() as place:
         store = Store(Path(place))
-        seconds = []
+        seconds, processor = [], []
         for _ in range(2):
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             audit = audit_dataset(dataset, features=features, store=store)
             seconds.append(time.perf_counter() - started)
+            processor.append(time.process_time() - worked)
     exact = {
         pair
         for group in audit["exact"]
@@ -124,6 +118,7 @@ def main() -> None:
         "images": len(dataset),
         "seconds, nothing stored": round(seconds[0], 1),
         "seconds, files seen before": round(seconds[1], 1),
+        "processor seconds": [round(each, 1) for each in processor],
         "peak memory GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "near duplicates reported": len(near),
         "of these planted": sum(pair in planted for pair in near),

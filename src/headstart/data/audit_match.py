@@ -32,6 +32,7 @@ _CONTRAST = 2.0  # grey levels: flatter windows tell nothing
 _BLUR = 3.0  # pixels of the larger copies
 _RIM = 6  # pixels of the larger copies
 _FAINT = 2.0  # grey levels: fainter details tell nothing
+_LEVELS = 6.0  # grey levels by which plain pictures may differ on average
 _LARGE = 4096  # small images looked at together
 _STEPS = (0.05, 0.025, 0.0125)  # by which the size of a cut-out is varied, in turn
 _AROUND = [(up, across) for up in (-1, 0, 1) for across in (-1, 0, 1) if up or across]
@@ -90,51 +91,66 @@ def whole_match(grey: Grey, a: IntArray, b: IntArray, turned: npt.NDArray[np.boo
 def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
     """Return how well the details of b lie on those of a part of a that is height × width 32nds of it.
 
+    Where details stand in less than half of the picture (a rim, one edge in front of a plain sky), the
+    grey levels must agree as well, or the result is 0.
+
     Args:
         a, b: whole grey images, shorter side 72.
         height, width: 32, 32 where b shows all of a.
     """
-    if height == width == SIDE:
-        return _correlation(_details(a), _details(_resized(b, a.shape[0], a.shape[1])))
-    inside = _Inside(_details(a))
+    inside = _Inside(a)
     shape = (height * a.shape[0] / SIDE, width * a.shape[1] / SIDE)
-    best = _at_size(inside, b, shape)
-    for step in _STEPS:
-        if best < _HOPELESS:
+    best = inside.place(b, shape)
+    for step in _STEPS if height < SIDE or width < SIDE else ():
+        if best.score < _HOPELESS:
             break
-        around = [(shape[0] * (1 + up * step), shape[1] * (1 + across * step)) for up, across in _AROUND]
-        scores = [_at_size(inside, b, each) for each in around]
-        if max(scores) > best:
-            best = max(scores)
-            shape = around[scores.index(best)]
-    return best
+        around = (inside.place(b, (shape[0] * (1 + u * step), shape[1] * (1 + v * step))) for u, v in _AROUND)
+        best = max(best, *around, key=lambda place: place.score)
+        shape = best.shape
+    return best.score if best.score < _HOPELESS or inside.tells(b, best) else 0.0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one image lies in another, at which size, and how well."""
+
+    score: float
+    shape: tuple[float, float]
+    top: int = 0
+    left: int = 0
 
 
 class _Inside:
     """An image to look in, with what each look needs of it."""
 
-    def __init__(self, details: Floats) -> None:
+    def __init__(self, image: Grey) -> None:
+        self.levels, details = _levels_and_details(image)
         self.shape: tuple[int, int] = details.shape
         self.waves = fft.rfft2(details)
         self.sums, self.squares = _integral(details[None]), _integral(details[None] ** 2)
 
-    def best_place(self, part: Floats) -> float:
-        """Return the best correlation of `part` at any place."""
-        (h, w), (height, width) = part.shape, self.shape
+    def place(self, image: Grey, shape: tuple[float, float]) -> _Place:
+        """Return the best place of `image` at this size, in pixels."""
+        (height, width), (h, w) = self.shape, (round(side) for side in shape)
+        if not (8 <= h - 2 * _RIM <= height and 8 <= w - 2 * _RIM <= width):
+            return _Place(-1.0, shape)
+        _, part = _levels_and_details(_resized(image, h, w))
+        h, w = part.shape
         part = part - part.mean()
         padded = np.zeros(self.shape, dtype=np.float32)
         padded[:h, :w] = part
         met = fft.irfft2(self.waves * np.conj(fft.rfft2(padded)), self.shape)[: height - h + 1, : width - w + 1]
         spread = _windows(self.squares, h, w)[0] - _windows(self.sums, h, w)[0] ** 2 / (h * w)
         least = h * w * _FAINT**2
-        return float((met / np.sqrt(np.maximum(spread, least) * max(float((part**2).sum()), least))).max())
+        scores = met / np.sqrt(np.maximum(spread, least) * max(float((part**2).sum()), least))
+        y, x = np.unravel_index(int(scores.argmax()), scores.shape)
+        return _Place(float(scores[y, x]), shape, int(y), int(x))
 
-
-def _at_size(inside: _Inside, b: Grey, shape: tuple[float, float]) -> float:
-    h, w = round(shape[0]), round(shape[1])
-    if not (8 <= h - 2 * _RIM <= inside.shape[0] and 8 <= w - 2 * _RIM <= inside.shape[1]):
-        return -1.0
-    return inside.best_place(_details(_resized(b, h, w)))
+    def tells(self, image: Grey, place: _Place) -> bool:
+        """Say whether agreement there means anything: details all over, or equal grey levels."""
+        levels, part = _levels_and_details(_resized(image, *(round(side) for side in place.shape)))
+        here = self.levels[place.top : place.top + part.shape[0], place.left : place.left + part.shape[1]]
+        return _widespread(part) or float(np.abs(here - levels).mean()) <= _LEVELS
 
 
 def _rough_block(a: Grey, b: Grey) -> Rough:
@@ -210,11 +226,18 @@ def _resized(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
     return resized
 
 
-def _details(image: npt.NDArray[np.generic]) -> Floats:
-    """Return the image less a blurred copy, without the rim, where the blur knows only one side."""
+def _levels_and_details(image: npt.NDArray[np.generic]) -> tuple[Floats, Floats]:
+    """Return the image, and the image less a blurred copy, without the rim, where the blur knows only one side."""
     values = image.astype(np.float32)
-    details: Floats = (values - ndimage.gaussian_filter(values, _BLUR, mode="nearest"))[_RIM:-_RIM, _RIM:-_RIM]
-    return details
+    inner = (slice(_RIM, -_RIM), slice(_RIM, -_RIM))
+    return values[inner], (values - ndimage.gaussian_filter(values, _BLUR, mode="nearest"))[inner]
+
+
+def _widespread(details: Floats) -> bool:
+    """Say whether there are details in at least half of the picture."""
+    rows, columns = (np.array_split(np.arange(side), 4) for side in details.shape)
+    blocks = [details[r[0] : r[-1] + 1, c[0] : c[-1] + 1].std() for r in rows for c in columns]
+    return bool(np.median(blocks) >= _FAINT)
 
 
 def _fine_lines(grey: Grey) -> Floats:
@@ -223,9 +246,3 @@ def _fine_lines(grey: Grey) -> Floats:
     blurred = ndimage.gaussian_filter(values, (0.0, _BLUR / 2, _BLUR / 2), mode="nearest")
     lines: Floats = (values - blurred)[:, 3:-3, 3:-3]
     return lines
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    x, y = a - a.mean(), b - b.mean()
-    least = a.size * _FAINT**2
-    return float((x * y).sum() / np.sqrt(max(float((x**2).sum()), least) * max(float((y**2).sum()), least)))

@@ -35,7 +35,7 @@ _ROUGHLY_WHOLE = 0.6  # of details of whole images, on small copies
 _PLAIN = 1.5  # grey levels: images with fainter details than this cannot be told apart
 _HASH_PAIRS = 60_000  # checked at most, closest first
 _NEIGHBOURS = 24_000
-_FINE = 6_000
+_FINE = {"copy": 6_000, "mirror image": 6_000, "cut-out": 3_000}  # candidates checked, likeliest first
 _KEPT = 512  # larger copies kept in memory
 
 
@@ -103,10 +103,13 @@ def near_duplicates(
     best: dict[tuple[int, int, str], _Candidate] = {}
     for each in sorted(found, key=lambda c: (-c.rough, c.a, c.b)):
         best.setdefault((each.a, each.b, each.kind), each)
-    candidates = list(best.values())
-    if len(candidates) > _FINE:
-        notes.append(f"{len(candidates) - _FINE} of {len(candidates)} candidates for near duplicates left unchecked")
-    return _checked(candidates[:_FINE], read), notes
+    chosen: list[_Candidate] = []
+    for kind, limit in _FINE.items():
+        candidates = [each for each in best.values() if each.kind == kind]
+        chosen += candidates[:limit]
+        if len(candidates) > limit:
+            notes.append(f"{len(candidates) - limit} of {len(candidates)} candidates of kind {kind!r} left unchecked")
+    return _checked(chosen, read), notes
 
 
 def _by_hash(grey: Grey, wanted: Wanted, notes: list[str]) -> list[_Candidate]:
