@@ -23,7 +23,6 @@ FLOORS: dict[str, dict[str, Any]] = {
         "strategy": "logistic",
         "head": {"penalty": [3.0, 1.0, 0.3], "tolerance": 1e-3},  # weaker penalties overfit pixels, slowly
     },
-    "random features": {"weights": "none", "strategy": "logistic"},
 }
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -124,6 +123,7 @@ def compare_spec(
     seeds: int = 3,
     budget: str | None = None,
     name: str | None = None,
+    random_features: bool = False,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: floors, backbones × heads, several seeds.
 
@@ -135,10 +135,12 @@ def compare_spec(
         seeds: how many.
         budget: such as "5min".
         name: of the study; by default made of the dataset's.
+        random_features: a third floor, the first backbone with random weights; it costs a pass over the images.
     """
     chosen = list(backbones or installed_backbones())
     runs = {name: dict(settings) for name, settings in FLOORS.items()}
-    runs["random features"]["backbone"] = chosen[0]
+    if random_features:
+        runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
     for backbone in chosen:
         for head in heads:
             runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}

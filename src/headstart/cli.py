@@ -49,7 +49,7 @@ def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
     from headstart.api import compare_spec
     from headstart.verbs.study import run_and_show
 
-    spec = compare_spec("groceries", backbones=["efficientnet_lite0"], name="demo")
+    spec = compare_spec("groceries", backbones=["efficientnet_lite0"], name="demo", random_features=True)
     spec["question"] = "Do frozen ImageNet features tell groceries apart better than raw pixels or random features do?"
     run_and_show(spec, out, device, as_json=json, demo=True)
 
