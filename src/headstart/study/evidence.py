@@ -133,7 +133,7 @@ def explain_mistakes(session: Session, count: int) -> None:
     images = session.workshop.images(task.run.data, needs)
     items = []
     for place in worst:
-        pixels = images[int(rows[place])]
+        pixels = np.array(images[int(rows[place])])  # a copy: torch wants pixels that it may write to
         batch = normalise(as_tensor(pixels[None]), needs)
         aim = int(scores[place].argmax())
         for method in EXPLAINED_WITH:
