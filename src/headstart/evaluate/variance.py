@@ -105,7 +105,7 @@ def spread_of_difference(a: Float[np.ndarray, "s n"], b: Float[np.ndarray, "t n"
     """
     n = a.shape[1]
     parts = [(float(side.mean(axis=1).var(ddof=1)) / len(side), len(side) - 1) for side in (a, b) if len(side) > 1]
-    seed_variance = sum(part for part, _ in parts)
+    seed_variance = sum((part for part, _ in parts), 0.0)
     doubt = sum(part**2 / freedom for part, freedom in parts)
     image_part = _variance_over_images(a.mean(axis=0) - b.mean(axis=0))
     image_part -= sum(_rest(side) / (len(side) * n) for side in (a, b) if len(side) > 1)
