@@ -74,9 +74,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(
-            f"{path}: cannot be read as JSON ({error}); delete it to have it made again"
-        ) from error
+        raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to have it made again") from error
 
 
 @contextlib.contextmanager
@@ -91,9 +89,7 @@ def disk_errors(place: Path) -> Iterator[None]:
                 " to a larger disk; what was finished is kept"
             ) from error
         if error.errno in (13, 30):  # EACCES, EROFS
-            raise StoreError(
-                f"{place}: cannot be written ({error.strerror}); choose another place"
-            ) from error
+            raise StoreError(f"{place}: cannot be written ({error.strerror}); choose another place") from error
         raise
 
 

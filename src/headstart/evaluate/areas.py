@@ -68,8 +68,6 @@ def standard_error(influence: Float[np.ndarray, " n"]) -> float:
     return float(np.sqrt(np.mean(influence**2) / max(1, len(influence) - 1)))
 
 
-def _fraction_below(
-    ordered: Float[np.ndarray, " m"], values: Float[np.ndarray, " k"]
-) -> Float[np.ndarray, " k"]:
+def _fraction_below(ordered: Float[np.ndarray, " m"], values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     ends = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
     return ends / (2.0 * len(ordered))

@@ -1,4 +1,4 @@
-"""Is a map right? Deletion and insertion (Petsiuk et al. 2018), beside a random map of the same grain."""
+"""Is a map right? Deletion and insertion (Petsiuk et al. 2018), beside a random map."""
 
 from __future__ import annotations
 

@@ -22,9 +22,7 @@ from torch import Tensor, nn
 from headstart.models.backbone import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
-TOLERANCE = (
-    1e-3  # largest difference from eager PyTorch, relative to the largest value, that passes for equal
-)
+TOLERANCE = 1e-3  # largest difference from eager PyTorch, relative to the largest value, that passes for equal
 
 
 class Normalised(nn.Module):
