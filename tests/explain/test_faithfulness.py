@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from headstart.errors import DataError, SpecError
-from headstart.explain.faithfulness import CURVES, faithfulness
+from headstart.explain.faithfulness import CURVES, faithfulness, moved
 
 
 class Where(nn.Module):
@@ -68,6 +68,15 @@ def test_random_curves_may_be_taken_from_another_method_on_the_same_images() -> 
     assert again == alone
 
 
+def test_a_moved_map_is_the_same_map_at_another_place() -> None:
+    heat, rng = np.arange(24.0).reshape(4, 6), np.random.default_rng(0)
+    places = [moved(heat, np.zeros((4, 6), dtype=np.int64), rng) for _ in range(8)]
+    assert all(sorted(place.ravel()) == sorted(heat.ravel()) for place in places)
+    assert not all((place == heat).all() for place in places)
+    found = faithfulness(Where(), scene(), map_of(True), TARGETS, tiles=8, steps=16, control="moved")
+    assert found["better_both"] == 1.0 and found["control"] == "moved"
+
+
 def test_images_need_not_be_square() -> None:
     images = torch.randn(2, 3, 20, 36, generator=torch.Generator().manual_seed(0))
     found = faithfulness(Where(), images, images.mean(1).numpy(), torch.tensor([0, 1]), tiles=5, steps=4)
@@ -80,5 +89,9 @@ def test_bad_input_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match="at least 1"):
         faithfulness(Where(), scene(), map_of(True), TARGETS, steps=0)
     first = faithfulness(Where(), scene(), map_of(True), TARGETS, steps=2)
+    with pytest.raises(SpecError, match="moved maps"):
+        faithfulness(Where(), scene(), map_of(True), TARGETS, steps=2, control="moved", reference=first)
+    with pytest.raises(SpecError, match="unknown control 'shifted'"):
+        faithfulness(Where(), scene(), map_of(True), TARGETS, control="shifted")
     with pytest.raises(DataError, match="other images or steps"):
         faithfulness(Where(), scene(), map_of(True), TARGETS, steps=3, reference=first)

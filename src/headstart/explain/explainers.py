@@ -47,7 +47,7 @@ class Explainer:
 EXPLAINERS: dict[str, Explainer] = {
     "lime": Explainer("LIME", lime, signed=True),
     "grad_cam": Explainer("Grad-CAM", grad_cam, signed=False),
-    "integrated_gradients": Explainer("Integrated gradients", integrated_gradients, signed=False),
+    "integrated_gradients": Explainer("Integrated gradients", integrated_gradients, signed=True),
     "occlusion": Explainer("Occlusion", occlusion, signed=True),
     "attention_rollout": Explainer("Attention rollout", attention_rollout, signed=False),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from headstart.errors import DataError, SpecError
+from headstart.errors import DataError, SpecError, choose
 from headstart.explain.gradients import blurred
 from headstart.explain.scope import Predict, as_pixels, backbone_of, check, undisturbed
 from headstart.progress import progress
@@ -25,9 +25,10 @@ def faithfulness(
     maps: Float[np.ndarray, "_ _ _"],
     targets: Int[Tensor, " m"],
     *,
-    tiles: int = 14,
-    steps: int = 28,
+    tiles: int = 7,
+    steps: int = 24,
     random_maps: int = 3,
+    control: str = "random",
     reference: Mapping[str, Any] | None = None,
     batch: int = 64,
     engine: bool | None = None,
@@ -40,9 +41,11 @@ def faithfulness(
     tiles, ranked by their mean relevance, so that a map and a random one take pieces of one size.
 
     Args:
-        tiles: along the shorter side of the image.
+        tiles: along the shorter side of the image; 7 is the grain of most networks' last stage.
         steps: of each curve.
-        random_maps: orders of the tiles drawn for each image; their curves are averaged.
+        random_maps: drawn for each image; their curves are averaged.
+        control: what they are. "random": every tile has a random relevance. "moved": the same map, shifted and
+            mirrored at random: a control with the map's own shapes, of which only the place is random.
         reference: what this returned for another method on the same images, targets, tiles, steps and seed:
             its random curves are taken over and not computed again.
         batch: images run at a time.
@@ -52,18 +55,14 @@ def faithfulness(
         A dict that JSON can hold: n; for each image the areas "deletion", "insertion", "random_deletion",
         "random_insertion"; their means in "mean"; the shares of images on which the map is better,
         "better_deletion", "better_insertion", "better_both"; "fraction" [steps + 1] of the tiles and the mean
-        "curves" by the same four names.
+        "curves" by the same four names; "control".
 
     Raises:
         DataError: maps, or a reference, that do not belong to the images.
-        SpecError: fewer than one tile, step or random map.
+        SpecError: fewer than one tile, step or random map; an unknown control.
     """
-    if maps.shape != (len(images), *images.shape[2:]):
-        raise DataError(f"maps {maps.shape} do not belong to images {tuple(images.shape)}")
-    if min(tiles, steps, random_maps) < 1 or tiles > min(images.shape[2:]):
-        raise SpecError(f"faithfulness with {tiles} tiles, {steps} steps, {random_maps} random maps: at least 1")
-    if reference is not None and (reference["n"], len(reference["fraction"])) != (len(images), steps + 1):
-        raise DataError("the reference curves were measured on other images or steps")
+    draw = choose("control", control, CONTROLS)
+    _check(images, maps, (tiles, steps, random_maps), control, reference)
     drawn = random_maps if reference is None else 0
     work = len(images) * 2 * (steps + 1) * (1 + drawn)
     areas: dict[str, list[float]] = {name: [] for name in CURVES}
@@ -74,7 +73,7 @@ def faithfulness(
         pieces = _tiles(images.shape[2], images.shape[3], tiles)
         for i, (image, heat, target) in enumerate(zip(pixels, maps, targets, strict=True)):
             rng = np.random.default_rng([seed, i])
-            orders = [_order(heat, pieces), *(rng.permutation(int(pieces.max()) + 1) for _ in range(drawn))]
+            orders = [_order(heat, pieces), *(_order(draw(heat, pieces, rng), pieces) for _ in range(drawn))]
             states = _states(image, _empty(network, image), pieces, orders, steps)
             found = _run(predict, states, int(target), batch).reshape(len(orders), 2, steps + 1)
             named = [found[0, 0], found[0, 1], *(found[1:].mean(0) if drawn else ())]
@@ -86,10 +85,41 @@ def faithfulness(
     if reference is not None:
         for name in CURVES[2:]:
             areas[name], means[name] = list(reference[name]), list(reference["curves"][name])
-    return _summary(areas, means)
+    return {**_summary(areas, means), "control": control}
 
 
+def random_relevance(
+    heat: Float[np.ndarray, "h w"], pieces: Int[np.ndarray, "h w"], rng: np.random.Generator
+) -> Float[np.ndarray, "h w"]:
+    """Return a map with a random value in each tile."""
+    return np.asarray(rng.random(int(pieces.max()) + 1)[pieces])
+
+
+def moved(
+    heat: Float[np.ndarray, "h w"], pieces: Int[np.ndarray, "h w"], rng: np.random.Generator
+) -> Float[np.ndarray, "h w"]:
+    """Return the map shifted by a random distance, what leaves one side entering on the other, or its mirror image."""
+    rolled = np.roll(heat, [int(rng.integers(side)) for side in heat.shape], axis=(0, 1))
+    return rolled[:, ::-1] if rng.random() < 0.5 else rolled
+
+
+Control = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+CONTROLS: dict[str, Control] = {"random": random_relevance, "moved": moved}
 CURVES = ("deletion", "insertion", "random_deletion", "random_insertion")
+
+
+def _check(images: Tensor, maps: np.ndarray, counts: tuple[int, int, int], control: str, reference: Any) -> None:
+    if maps.shape != (len(images), *images.shape[2:]):
+        raise DataError(f"maps {maps.shape} do not belong to images {tuple(images.shape)}")
+    tiles, steps, random_maps = counts
+    if min(counts) < 1 or tiles > min(images.shape[2:]):
+        raise SpecError(f"faithfulness with {tiles} tiles, {steps} steps, {random_maps} random maps: at least 1")
+    if reference is None:
+        return
+    if control == "moved" or reference["control"] == "moved":
+        raise SpecError("moved maps are a control for their own method only: measure without a reference")
+    if (reference["n"], len(reference["fraction"])) != (len(images), steps + 1):
+        raise DataError("the reference curves were measured on other images or steps")
 
 
 def _tiles(height: int, width: int, tiles: int) -> Int[np.ndarray, "h w"]:

@@ -19,7 +19,7 @@ def integrated_gradients(
     seed: int = 0,
     steps: int = 32,
     batch: int = 16,
-    signed: bool = False,
+    signed: bool = True,
     smooth: float = 0.01,
 ) -> Float[np.ndarray, "n h w"]:
     """Return captum's integrated gradients of the target's logit from the mean colour, summed over channels.
@@ -27,9 +27,8 @@ def integrated_gradients(
     Args:
         steps: points on the way (Gauss–Legendre).
         batch: points run at a time.
-        signed: keep the sign of what a pixel adds; else its size, which is what a picture shows.
-        smooth: deviation of the Gaussian that maps are blurred with, as a share of the image's side; 0: none,
-            and signed maps then sum to the change of the logit.
+        signed: keep the sign of what a pixel adds (maps then sum to the change of the logit); else its size.
+        smooth: deviation of the Gaussian that maps are blurred with, as a share of the image's side; 0: none.
     """
     from captum.attr import IntegratedGradients
 

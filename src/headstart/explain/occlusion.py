@@ -18,8 +18,8 @@ def occlusion(
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,
-    window: float = 0.16,
-    stride: float = 0.08,
+    window: float = 0.32,
+    stride: float = 0.11,
     batch: int = 32,
 ) -> Float[np.ndarray, "n h w"]:
     """Return captum's occlusion: the log probability of the target lost to a window of the mean colour.
