@@ -117,3 +117,22 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(change: str) -> Non
     else:
         needs = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.41))
     assert features_key(images, module, needs, "cpu") != before
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation"), [(11, 3, 2, 1), (12, 5, 2, 1), (9, 3, 1, 2), (10, 7, 4, 1)]
+)
+def test_same_padding_fixed_to_numbers_gives_the_same_bits(size: int, kernel: int, stride: int, dilation: int) -> None:
+    from timm.layers.conv2d_same import Conv2dSame
+
+    from headstart.transfer.padding import with_fixed_padding
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        module = nn.Sequential(Conv2dSame(3, 4, kernel, stride, dilation=dilation), nn.ReLU()).eval()
+        images = torch.randn(2, 3, size, size + 3)
+    fixed = with_fixed_padding(module, images)
+    assert type(module[0]) is Conv2dSame and not module[0]._forward_pre_hooks
+    assert not any(type(part) is Conv2dSame for part in fixed.modules())
+    with torch.no_grad():
+        assert torch.equal(fixed(images), module(images))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.models.backbone import Preprocessing
+from headstart.transfer.padding import with_fixed_padding
 
 Pixels = npt.NDArray[np.uint8]
 TOLERANCE = 1e-3  # largest difference from eager PyTorch, relative to the largest value, that passes for equal
@@ -101,7 +102,7 @@ def _agree(got: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> b
 def _onnx_session(module: nn.Module, example: Tensor) -> Callable[[Pixels], npt.NDArray[np.float32]] | None:
     import onnxruntime
 
-    graph = export_onnx(module, example)
+    graph = export_onnx(with_fixed_padding(module, example), example)
     if graph is None:
         return None
     options = onnxruntime.SessionOptions()
