@@ -121,7 +121,9 @@ def main() -> None:
         areas = zip(reference["deletion"], reference["insertion"], strict=True)
         notes = [f"deletion {d:.2f}, insertion {i:.2f}" for d, i in areas]
         explainer = EXPLAINERS[method]
-        columns.append(Column(explainer.title, list(pixels[:6]), list(maps[:6]), explainer.signed, notes[:6]))
+        columns.append(
+            Column(explainer.title, list(pixels[:6]), list(maps[:6]), explainer.signed, notes[:6], explainer.outlined)
+        )
     if arguments.gallery:
         arguments.gallery.write_bytes(gallery(columns, captions=[names[int(target)] for target in targets[:6]]))
 

@@ -97,11 +97,18 @@ def columns_of(results: Sequence[Explained]) -> list[Column]:
     first = results[0]
     columns = [Column("Image\n" + ("" if len(results) > 1 else first.subject.title), list(first.pixels))]
     for method in first.maps:
+        explainer = EXPLAINERS[method]
         for result in results:
-            title = f"{EXPLAINERS[method].title}\n{result.subject.title}"
             notes = [_verdict(result, row) for row in range(len(result.pixels))]
             columns.append(
-                Column(title, list(result.pixels), list(result.maps[method]), EXPLAINERS[method].signed, notes)
+                Column(
+                    f"{explainer.title}\n{result.subject.title}",
+                    list(result.pixels),
+                    list(result.maps[method]),
+                    explainer.signed,
+                    notes,
+                    explainer.outlined,
+                )
             )
     return columns
 

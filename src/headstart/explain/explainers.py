@@ -31,11 +31,13 @@ class Explainer:
         title: its name for people.
         method: what computes the maps.
         signed: maps tell what speaks against the target from what speaks for it.
+        outlined: maps are made of pieces whose borders are worth seeing.
     """
 
     title: str
     method: Method
     signed: bool
+    outlined: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -45,7 +47,7 @@ class Explainer:
 
 
 EXPLAINERS: dict[str, Explainer] = {
-    "lime": Explainer("LIME", lime, signed=True),
+    "lime": Explainer("LIME", lime, signed=True, outlined=True),
     "grad_cam": Explainer("Grad-CAM", grad_cam, signed=False),
     "integrated_gradients": Explainer("Integrated gradients", integrated_gradients, signed=True),
     "occlusion": Explainer("Occlusion", occlusion, signed=True),

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from headstart.errors import DataError
 
 _HEAT = ("000004", "1b0c41", "4a0c6b", "781c6d", "a52c60", "cf4446", "ed6925", "fb9b06", "f7d13d", "fcffa4")
-_SIGNED = ("053a7d", "1f6fc0", "6fb1e3", "d8e8f2", "f4f4f4", "fbe0c8", "f5a15d", "d95f0e", "8c2d04")
+_SIGNED = ("08306b", "1a63b5", "3f93dd", "8fbfe8", "c8c8c8", "f6bb7f", "ef8a2f", "d4570a", "7f2704")
 _CEILING = 99.0  # percentile of a map that has the strongest colour: a few extreme pixels do not dim the rest
 _INK, _FAINT, _PAPER = (28, 30, 33), (104, 110, 118), (255, 255, 255)
 _GAP, _MARGIN = 8, 14
@@ -29,6 +29,7 @@ class Column:
         maps: float [h, w] each, or None for the images as they are.
         signed: below zero speaks against the class.
         notes: a line under each cell, or ().
+        outlined: draw the borders between pieces of one value, as of superpixels.
     """
 
     title: str
@@ -36,10 +37,15 @@ class Column:
     maps: Sequence[Float[np.ndarray, "_ _"]] | None = None
     signed: bool = False
     notes: Sequence[str] = ()
+    outlined: bool = False
 
 
 def overlay(
-    image: UInt8[np.ndarray, "h w 3"], heat: Float[np.ndarray, "_ _"], *, signed: bool | None = None
+    image: UInt8[np.ndarray, "h w 3"],
+    heat: Float[np.ndarray, "_ _"],
+    *,
+    signed: bool | None = None,
+    outlined: bool = False,
 ) -> Image.Image:
     """Return the image, greyed, with the map's colours where it is strong.
 
@@ -47,6 +53,7 @@ def overlay(
         heat: the map; its 99th percentile has the strongest colour.
         signed: orange speaks for the class and blue against it; else only what is above zero is shown, from
             violet to yellow. Default: whether the map has values below zero.
+        outlined: draw the borders between pieces of one value, as of superpixels.
     """
     if heat.shape != image.shape[:2]:
         raise DataError(f"a map {heat.shape} does not belong to an image {image.shape[:2]}")
@@ -57,7 +64,7 @@ def overlay(
     colour = _colours(strength / 2 + 0.5, _SIGNED) if both else _colours(strength, _HEAT)
     cover = (np.abs(strength) ** 0.7 * 0.78)[..., None]
     blended = base * (1 - cover) + colour * cover
-    if _is_piecewise(heat):
+    if outlined:
         blended[_edges(heat)] = 0.72 * blended[_edges(heat)] + 0.28 * 255
     return Image.fromarray(blended.round().clip(0, 255).astype(np.uint8))
 
@@ -109,7 +116,7 @@ def _cell(column: Column, row: int, tile: int) -> Image.Image:
     image = column.images[row]
     picture = Image.fromarray(image)
     if column.maps is not None:
-        picture = overlay(image, np.asarray(column.maps[row]), signed=column.signed)
+        picture = overlay(image, np.asarray(column.maps[row]), signed=column.signed, outlined=column.outlined)
     scale = tile / max(picture.size)
     picture = picture.resize(
         (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
@@ -164,10 +171,6 @@ def _colours(values: Float[np.ndarray, "*s"], anchors: Sequence[str]) -> Float[n
     points = np.array([[int(a[i : i + 2], 16) for i in (0, 2, 4)] for a in anchors], dtype=np.float64)
     place = np.linspace(0, 1, len(points))
     return np.stack([np.interp(values, place, points[:, c]) for c in range(3)], axis=-1)
-
-
-def _is_piecewise(heat: np.ndarray) -> bool:
-    return 1 < len(np.unique(heat)) <= heat.size // 64
 
 
 def _edges(heat: np.ndarray) -> np.ndarray:
