@@ -82,7 +82,7 @@ def _leaks(audit: Mapping[str, Any]) -> list[Finding]:
             found.append(
                 _problem(
                     f"{total} of {row['n']} {part} images ({share:.1f} %) have a twin in an earlier part:"
-                    f" {row['exact']} exact, {row['near']} near; drop_duplicates: true takes the twins out"
+                    f" {row['exact']} exact, {row['near']} near; drop_duplicates: true takes the exact twins out"
                 )
             )
         elif row["n"]:
