@@ -69,7 +69,13 @@ TARGETS = torch.tensor([0, 3, 1])
 
 def captum_map() -> np.ndarray:
     plain = network("cnn").eval()
-    found = LayerGradCam(plain, plain.backbone.stages[0]).attribute(IMAGES, target=TARGETS, relu_attributions=True)
+
+    def odds(images: torch.Tensor) -> torch.Tensor:
+        chance = plain(images).softmax(1)
+        return torch.log(chance / (1 - chance))
+
+    layer = plain.backbone.stages[0]
+    found = LayerGradCam(odds, layer).attribute(IMAGES, target=TARGETS, relu_attributions=True)
     return LayerAttribution.interpolate(found, (12, 16), "bilinear")[:, 0].detach().numpy()
 
 

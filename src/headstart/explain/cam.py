@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.errors import ModelError
-from headstart.explain.scope import backbone_of, device_of
+from headstart.explain.scope import backbone_of, device_of, log_odds
 from headstart.models.backbone import INPUT, Backbone
 
 _MOST_TOKENS = 16  # class and register tokens that may stand before the patches
@@ -51,14 +51,14 @@ def grad_cam(
 
 
 def _at(network: nn.Module, backbone: Backbone, stage: str, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a stage's activations, and the gradients of the targets' logits with respect to them."""
+    """Return a stage's activations, and the gradients of the targets' log odds with respect to them."""
     prefix, tail = backbone.cut(stage)
     with torch.no_grad():
         activations = prefix(images)
     leaf = activations.detach().requires_grad_()
     with torch.enable_grad():
         logits = network.head(tail(leaf.clone()))  # type: ignore[operator]
-        score = logits.gather(1, targets[:, None]).sum()
+        score = log_odds(network, logits, targets).sum()
         (gradients,) = torch.autograd.grad(score, leaf)
     return leaf.detach(), gradients
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from headstart.explain.scope import device_of
+from headstart.explain.scope import device_of, log_odds
 from headstart.progress import progress
 
 
@@ -22,18 +22,18 @@ def integrated_gradients(
     signed: bool = True,
     smooth: float = 0.01,
 ) -> Float[np.ndarray, "n h w"]:
-    """Return captum's integrated gradients of the target's logit from the mean colour, summed over channels.
+    """Return captum's integrated gradients of the target's log odds from the mean colour, summed over channels.
 
     Args:
         steps: points on the way (Gauss–Legendre).
         batch: points run at a time.
-        signed: keep the sign of what a pixel adds (maps then sum to the change of the logit); else its size.
+        signed: keep the sign of what a pixel adds (maps then sum to the change of the log odds); else its size.
         smooth: deviation of the Gaussian that maps are blurred with, as a share of the image's side; 0: none.
     """
     from captum.attr import IntegratedGradients
 
     device = device_of(network)
-    method = IntegratedGradients(network)
+    method = IntegratedGradients(lambda points, aims: log_odds(network, network(points), aims))
     maps = []
     with progress("integrated gradients", len(images)) as ticker, torch.enable_grad():
         for image, target in zip(images, targets, strict=True):
@@ -41,7 +41,7 @@ def integrated_gradients(
             found = method.attribute(
                 given,
                 baselines=torch.zeros_like(given),
-                target=int(target),
+                additional_forward_args=(target[None].to(device),),
                 n_steps=steps,
                 internal_batch_size=batch,
             )

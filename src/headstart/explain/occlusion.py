@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headstart.errors import SpecError
-from headstart.explain.scope import device_of
+from headstart.explain.scope import device_of, log_odds
 from headstart.progress import progress
 
 
@@ -22,7 +22,7 @@ def occlusion(
     stride: float = 0.11,
     batch: int = 32,
 ) -> Float[np.ndarray, "n h w"]:
-    """Return captum's occlusion: the log probability of the target lost to a window of the mean colour.
+    """Return captum's occlusion: the log odds of the target lost to a window of the mean colour.
 
     A pixel has the mean over the windows that cover it; below zero, the prediction gains by covering it.
 
@@ -41,7 +41,7 @@ def occlusion(
     shorter = min(images.shape[2:])
     side, step = max(1, round(window * shorter)), max(1, round(stride * shorter))
     device = device_of(network)
-    method = Occlusion(lambda batch: network(batch).log_softmax(1))
+    method = Occlusion(lambda covered, aims: log_odds(network, network(covered), aims))
     maps = []
     with progress("occlusion", len(images)) as ticker, torch.no_grad():
         for image, target in zip(images, targets, strict=True):
@@ -50,7 +50,7 @@ def occlusion(
                 sliding_window_shapes=(3, side, side),
                 strides=(3, step, step),
                 baselines=0.0,
-                target=int(target),
+                additional_forward_args=(target[None].to(device),),
                 perturbations_per_eval=batch,
             )
             maps.append(found[0, 0])

@@ -64,6 +64,19 @@ def probabilities_of(network: nn.Module, logits: Float[Tensor, "n c"]) -> Float[
     return logits.softmax(1)
 
 
+def log_odds(network: nn.Module, logits: Float[Tensor, "n c"], targets: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return each target's log odds against all other classes (the logit itself where the head is multi-label).
+
+    What Grad-CAM, integrated gradients and occlusion explain: the bare logit rises with whatever all classes
+    share, and the probability of a sure prediction hardly moves.
+    """
+    own = logits.gather(1, targets[:, None])[:, 0]
+    if logits.shape[1] == 1 or getattr(getattr(network, "head", None), "multi_label", False):
+        return own
+    others = logits.scatter(1, targets[:, None], -torch.inf)
+    return own - others.logsumexp(1)
+
+
 def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Tensor, " m"]) -> None:
     """Refuse images that the network cannot take and targets that it does not have.
 
