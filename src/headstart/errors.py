@@ -2,9 +2,11 @@
 
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
+│   └── DataAbsent        images that are not here and could not be fetched
 ├── SpecError             study files, options, unknown names
 ├── ModelError            stages, image sizes, networks that do not fit together
 │   └── WeightsError      checkpoints: absent, altered, cut short, of another network
+│       └── WeightsAbsent published weights that are not here and could not be fetched
 ├── StoreError            the cache and run folders: full disk, altered files
 ├── RunFailed             a run that could not be finished (a loss that became NaN)
 └── MissingExtra          an optional package that is not installed
@@ -27,6 +29,10 @@ class DataError(HeadstartError):
     """Images, labels, manifests or splits that cannot be used as they are."""
 
 
+class DataAbsent(DataError):
+    """Images that are not here and could not be fetched: nothing is wrong with what was asked for."""
+
+
 class SpecError(HeadstartError):
     """A study file, option or name that headstart does not understand."""
 
@@ -37,6 +43,10 @@ class ModelError(HeadstartError):
 
 class WeightsError(ModelError):
     """A checkpoint that is absent, altered, cut short or of another network."""
+
+
+class WeightsAbsent(WeightsError):
+    """Published weights that are not here and could not be fetched: nothing is wrong with what was asked for."""
 
 
 class StoreError(HeadstartError):

@@ -97,3 +97,44 @@ def test_a_mistake_is_pointed_at_by_line(tmp_path: Path, text: str, line: int, s
 def test_impossible_combinations_are_refused(runs: dict[str, object], says: str) -> None:
     with pytest.raises(SpecError, match=says):
         load_study({**BASE, "runs": runs})
+
+
+CHAIN = {"source": {}, "carried": {"weights": {"run": "source"}}, "wide": {"shots": [1, 5]}}
+
+
+@pytest.mark.parametrize("override", ["~runs.wide", "runs.wide=null", "runs.wide=~"])
+def test_a_run_is_left_out_with_all_that_each_makes_of_it(override: str) -> None:
+    study = load_study({**BASE, "runs": CHAIN}, [override])
+    assert {run.name for run in study.runs} == {"source", "carried"}
+
+
+def test_one_of_the_runs_that_each_makes_can_be_left_out() -> None:
+    study = load_study({**BASE, "runs": CHAIN}, ["~runs.wide · shots 1"])
+    assert {run.name for run in study.runs} == {"source", "carried", "wide · shots 5"}
+
+
+def test_a_setting_of_a_run_can_still_be_set_to_null() -> None:
+    study = load_study(
+        {**BASE, "runs": {"a": {"freeze_until": "stage1", "strategy": "fine_tune"}}}, ["runs.a.freeze_until=null"]
+    )
+    assert study.run("a").spec.freeze_until is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["~runs.source"], "'source' cannot be left out, because others start from it: 'carried'; leave these out too"),
+        (["~runs.surce"], "did you mean 'source'"),
+        (["~wide"], "left out by ~runs.NAME"),
+        (["~runs.wide", "compare.baseline=wide · shots 1"], "'wide' cannot be left out alone.*compare.baseline=null"),
+        (["~runs.source", "~runs.carried", "~runs.wide"], "nothing to do"),
+    ],
+)
+def test_a_run_that_is_needed_is_not_left_out(overrides: list[str], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_study({**BASE, "runs": CHAIN}, overrides)
+
+
+def test_a_chain_is_left_out_whole() -> None:
+    study = load_study({**BASE, "runs": CHAIN}, ["~runs.source", "~runs.carried"])
+    assert [run.name for run in study.runs] == ["wide · shots 1", "wide · shots 5"]

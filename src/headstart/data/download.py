@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from headstart.errors import DataError
+from headstart.errors import DataAbsent, DataError
 from headstart.progress import progress
 from headstart.store import disk_errors
 
@@ -22,7 +22,8 @@ def download(url: str, target: Path, md5: str) -> Path:
     """Return `target`, downloaded from `url` unless it is there.
 
     Raises:
-        DataError: no answer, or the content is not what was published.
+        DataAbsent: no answer.
+        DataError: the content is not what was published.
         StoreError: the disk is full.
     """
     if target.exists():
@@ -54,5 +55,5 @@ def _fetch(url: str, partial: Path, target: Path) -> str:
                     ticker.advance(len(block) >> 20)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         why = getattr(error, "reason", error)
-        raise DataError(f"{url} cannot be downloaded ({why}); download it elsewhere and put it at {target}") from error
+        raise DataAbsent(f"{url} cannot be downloaded ({why}); download it elsewhere and put it at {target}") from error
     return state.hexdigest()

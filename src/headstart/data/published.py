@@ -15,7 +15,7 @@ from headstart.data.download import download
 from headstart.data.folders import folder_tree
 from headstart.data.layout import Layout, Tree, from_tree, is_image_name, to_dataset
 from headstart.data.places import data_dir, find_local
-from headstart.errors import DataError
+from headstart.errors import DataAbsent, DataError
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ def published(key: str, name: str | None = None) -> Dataset:
     """Return a published dataset from a local copy, or from its download.
 
     Raises:
-        DataError: it is not here and cannot be downloaded; the message says where to get it and put it.
+        DataAbsent: it is not here and cannot be downloaded; the message says where to get it and put it.
     """
     recipe = PUBLISHED[key]
     path = find_local(key, *recipe.names)
     if path is None and not recipe.url:
-        raise DataError(
+        raise DataAbsent(
             f"{key} is not here and has no stable address to download it from: {recipe.hint}; "
             f"put it at {data_dir() / recipe.names[0]}"
         )

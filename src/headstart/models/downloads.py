@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import WeightsError
+from headstart.errors import WeightsAbsent, WeightsError
 from headstart.progress import say
 
 
@@ -16,7 +16,7 @@ def fetch_timm(cfg: dict[str, Any]) -> Path:
     """Return the local file of one of timm's pretrained configurations, downloaded if it is not cached.
 
     Raises:
-        WeightsError: it cannot be downloaded; the message names the file and how to give it by hand.
+        WeightsAbsent: it cannot be downloaded; the message names the file and how to give it by hand.
     """
     if not cfg.get("hf_hub_id"):
         if not cfg.get("url"):
@@ -42,7 +42,7 @@ def fetch_url(url: str) -> Path:
     """Return the local copy of a file, downloaded into torch's hub folder if it is not there.
 
     Raises:
-        WeightsError: it cannot be downloaded, or arrives altered.
+        WeightsAbsent: it cannot be downloaded, or arrives altered.
     """
     import torch
 
@@ -60,9 +60,9 @@ def fetch_url(url: str) -> Path:
     return path
 
 
-def _absent(url: str, error: Exception) -> WeightsError:
+def _absent(url: str, error: Exception) -> WeightsAbsent:
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-    return WeightsError(
+    return WeightsAbsent(
         f"the weights cannot be downloaded ({reason.rstrip('.')}); fetch {url} on another machine and give"
         " the file's path as the weights"
     )

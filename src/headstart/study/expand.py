@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from headstart.errors import SpecError, unknown_name
+from headstart.study.leave_out import take_out, without
 from headstart.study.spec import DataSpec, RunSpec, StudySpec, validate
 from headstart.study.yaml_lines import Path as KeyPath
 from headstart.study.yaml_lines import load_yaml
@@ -90,6 +91,8 @@ class Study:
 def load_study(place: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Study:
     """Read a study from a YAML file (or a mapping), with `key=value` overrides, and check all of it.
 
+    An override `~runs.NAME` (or `runs.NAME=null`) leaves a run out.
+
     Raises:
         SpecError: one line with the place, what is wrong and the nearest valid word.
     """
@@ -98,11 +101,13 @@ def load_study(place: str | Path | Mapping[str, Any], overrides: Sequence[str] =
         raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}")
     if smoke:
         raw = _merge(raw, raw.get("smoke") or {})
-    for override in overrides:
+    settings, left_out = take_out(overrides, raw.get("runs") or {})
+    for override in settings:
         raw = _override(raw, override)
     spec = validate(StudySpec, raw, name=name, at=(), lines=lines)
     runs = [run for key, value in spec.runs.items() for run in _expand(key, value, spec, name, lines)]
     _check_names(runs, spec, name)
+    runs = without(runs, left_out, spec.compare.baseline)
     return Study(spec, tuple(_ordered(runs, name)), text, name)
 
 
