@@ -56,6 +56,13 @@ class Results:
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["ranking"]
         return rows
 
+    def failed(self) -> list[dict[str, Any]]:
+        """Return one row per run and seed that could not be finished: run, seed, why."""
+        from headstart.report.summary import load_summary
+
+        rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
+        return rows
+
     def classifier(self, device: str = "cpu") -> Classifier:
         """Return the best model, ready to predict.
 
@@ -84,14 +91,17 @@ class Study:
     ) -> None:
         self.study: StudyRuns = load_study(source, overrides, smoke=smoke)
 
-    def plan(self, out: str | Path = OUT, device: str = "auto") -> list[dict[str, Any]]:
-        """Return what would be computed, what is shared and what is there already; nothing is computed."""
+    def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
+        """Return what would be computed, what is shared, what is there already and what cannot be had.
+
+        Nothing is computed. With `strict`, weights or images that cannot be had are an error.
+        """
         from headstart.store import default_store
         from headstart.study.plan import make_plan
         from headstart.study.workshop import Workshop
 
         workshop = Workshop(default_store(), device)
-        return describe(make_plan(self.study, workshop), workshop, self.folder(out))
+        return describe(make_plan(self.study, workshop, strict=strict), workshop, self.folder(out))
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return where the study is written."""
@@ -105,9 +115,14 @@ class Study:
         listener: Listener | None = None,
         command: str = "",
         report: bool = True,
+        strict: bool = False,
     ) -> Results:
-        """Run what is not done yet and return the results; the report is written too."""
-        folder = run_study(self.study, out, device=device, listener=listener, command=command)
+        """Run what is not done yet and return the results; the report is written too.
+
+        A run that fails, or whose published weights are not to be had, is in `Results.failed`; the others go on.
+        With `strict`, weights or images that cannot be had are an error before anything is computed.
+        """
+        folder = run_study(self.study, out, device=device, listener=listener, command=command, strict=strict)
         if report:
             from headstart.report.page import write_html
 

@@ -26,6 +26,7 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that holds studies.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if weights or images cannot be had.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 OUT = Path("headstart-runs")
 
@@ -61,15 +62,18 @@ def run(
     out: Out = OUT,
     device: Device = "auto",
     smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it: small data, minutes.")] = False,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Run a study file; what was done before is not done again.
+    """Run a study file; what was done before is not done again. The exit status is 1 if a run failed.
 
     Example: headstart run studies/caltech101.yaml seeds=5 defaults.recipe.lr=0.01
+
+    Leave a run out: headstart run studies/caltech101.yaml '~runs.deeper'
     """
     from headstart.verbs.study import run_and_show
 
-    run_and_show(study, out, device, overrides=overrides or [], smoke=smoke, as_json=json)
+    run_and_show(study, out, device, overrides=overrides or [], smoke=smoke, as_json=json, strict=strict)
 
 
 @app.command()
@@ -79,12 +83,13 @@ def plan(
     out: Out = OUT,
     device: Device = "auto",
     smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it.")] = False,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Say what a study would compute, what is shared and what is there already; compute nothing."""
     from headstart.verbs.study import show_plan
 
-    show_plan(study, out, device, overrides or [], smoke=smoke, as_json=json)
+    show_plan(study, out, device, overrides or [], smoke=smoke, as_json=json, strict=strict)
 
 
 @app.command()

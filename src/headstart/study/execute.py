@@ -12,6 +12,7 @@ import headstart
 from headstart.data.dataset import Split
 from headstart.errors import RunFailed
 from headstart.store import Store, default_store
+from headstart.study.absent import startable, write_absent
 from headstart.study.closing import close_study
 from headstart.study.expand import Study
 from headstart.study.folder import StudyFolder, slug
@@ -103,6 +104,7 @@ def run_study(
     device: str = "auto",
     listener: Listener | None = None,
     command: str = "",
+    strict: bool = False,
 ) -> StudyFolder:
     """Run a study (or what is left of it) and return its folder.
 
@@ -113,12 +115,14 @@ def run_study(
         device: "auto", "cpu", "cuda", "mps".
         listener: is told what happens.
         command: what the user typed, for the report.
+        strict: refuse the study if published weights or images of any run are not to be had; else these runs fail.
 
     Raises:
         HeadstartError: the input cannot be used; what was finished is kept.
     """
-    session = open_session(study, out, store=store, device=device, listener=listener, command=command)
+    session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
     try:
+        write_absent(session)
         for group in session.plan.groups:
             _run_group(group, session)
         close_study(session)
@@ -139,16 +143,18 @@ def open_session(
     device: str = "auto",
     listener: Listener | None = None,
     command: str = "",
+    strict: bool = False,
 ) -> Session:
     """Plan a study and open its folder."""
     workshop = Workshop(store or default_store(), device)
-    plan = make_plan(study, workshop)
+    plan = make_plan(study, workshop, strict=strict)
     folder = StudyFolder(Path(out) / slug(study.spec.name))
     session = Session(plan, workshop, folder, listener or Silent())
     session.facts = _facts(study, command)
     session.trackers = trackers(folder, study.spec.track, workshop, study.spec.name)
     _state(session, "running")
-    session.listener.plan([{"run": task.run.name, "seed": task.seed} for task in plan.tasks])
+    absent = [{"run": each.run.name, "seed": seed} for each in plan.absent for seed in study.spec.seed_list]
+    session.listener.plan([*({"run": task.run.name, "seed": task.seed} for task in plan.tasks), *absent])
     return session
 
 
@@ -178,13 +184,16 @@ def _state(session: Session, status: str) -> None:
 
 def _run_group(group: Group, session: Session) -> None:
     open_tasks = []
+    store = session.workshop.store
     for task in group.tasks:
+        left = store.path(FITS, task.key)
         if session.folder.has(task.run.name, task.seed, task.key):
             session.listener.reused(task.name)
+            left = left if store.has(FITS, task.key) else session.folder.run_folder(task.run.name, task.seed)
         else:
             open_tasks.append(task)
-        session.workshop.upstream[(task.run.name, task.seed)] = session.workshop.store.path(FITS, task.key)
-    if open_tasks:
+        session.workshop.upstream[(task.run.name, task.seed)] = left
+    if open_tasks := startable(open_tasks, session):
         WORK[group.kind](open_tasks, session)
 
 

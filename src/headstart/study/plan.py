@@ -8,6 +8,7 @@ from typing import Any
 
 from headstart.errors import DataError
 from headstart.store import content_key
+from headstart.study.absent import Absent, Roll
 from headstart.study.expand import Run, Study
 from headstart.study.folder import StudyFolder
 from headstart.study.record import KIND as FITS
@@ -37,10 +38,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All groups of a study in the order in which they run."""
+    """All groups of a study in the order in which they run, and the runs that cannot be done here."""
 
     study: Study
     groups: tuple[Group, ...]
+    absent: tuple[Absent, ...] = ()
 
     @property
     def tasks(self) -> list[Task]:
@@ -54,26 +56,37 @@ class Plan:
         return own or self.tasks
 
 
-def make_plan(study: Study, workshop: Workshop) -> Plan:
+def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan:
     """Read the data, draw the splits, and order what is to be done.
+
+    A run whose published weights or own images are not to be had is set aside, with those that start from it.
+
+    Args:
+        study, workshop: what is to be done, and with what.
+        strict: refuse the study if anything of it is not to be had.
 
     Raises:
         HeadstartError: a dataset, network, stage or split that cannot be; nothing has been computed yet.
     """
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
-    for run in study.runs:
+    roll = Roll(study)
+
+    def make(run: Run) -> list[Task]:
         _check_run(run, workshop)
         workshop.learned_on[run.name] = workshop.dataset(run.data).fingerprint
-        for seed in study.spec.seed_list:
-            task = make_task(run, seed, workshop, keys)
-            keys[(run.name, seed)] = task.key
-            tasks.append(task)
-    return Plan(study, tuple(_groups(tasks, workshop)))
+        return [make_task(run, seed, workshop, keys) for seed in study.spec.seed_list]
+
+    for run in study.runs:
+        made = roll.call(run, make)
+        keys.update({(task.run.name, task.seed): task.key for task in made})
+        tasks += made
+    roll.check(strict=strict)
+    return Plan(study, tuple(_groups(tasks, workshop)), tuple(roll.absent))
 
 
 def describe(plan: Plan, workshop: Workshop, folder: StudyFolder) -> list[dict[str, Any]]:
-    """Return one row per group: what it computes, what it shares, what is there already."""
+    """Return one row per group: what it computes, what it shares, what is there already; last, what cannot be done."""
     rows = []
     for group in plan.groups:
         task = group.first
@@ -92,7 +105,21 @@ def describe(plan: Plan, workshop: Workshop, folder: StudyFolder) -> list[dict[s
         if task.run.needs is None and group.kind != "tune":
             row["features_stored"] = workshop.store.has(FEATURES, workshop.features_key(task.run, task.seed))
         rows.append(row)
-    return rows
+    return rows + [_absent_row(absent, len(plan.study.spec.seed_list)) for absent in plan.absent]
+
+
+def _absent_row(absent: Absent, tasks: int) -> dict[str, Any]:
+    return {
+        "kind": "absent",
+        "dataset": absent.run.data.name or absent.run.data.source,
+        "images": 0,
+        "backbone": absent.run.spec.backbone,
+        "runs": [absent.run.name],
+        "tasks": tasks,
+        "configurations": 0,
+        "done": 0,
+        "why": absent.why,
+    }
 
 
 def _groups(tasks: list[Task], workshop: Workshop) -> Iterator[Group]:

@@ -15,6 +15,7 @@ from headstart.data.decode import DECODER, View
 from headstart.data.images import ImageArray, decode_images
 from headstart.data.sources import load_dataset
 from headstart.data.splits import make_split, subsample
+from headstart.deploy.bundle import find_bundle
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.backbone import Backbone, Preprocessing
 from headstart.models.checkpoint import read_checkpoint
@@ -146,11 +147,15 @@ class Workshop:
         return [weights.name, weights.path, weights.sha256]
 
     def _run_weights(self, run: str, seed: int) -> Path:
-        """Return the network that an earlier run left: of the same seed, or of the only one there is."""
-        found = self.upstream.get((run, seed)) or next((p for (r, _), p in self.upstream.items() if r == run), None)
+        """Return the file of the network that an earlier run left."""
+        found = self.left_by(run, seed)
         if found is None:
             raise SpecError(f"run {run!r} left no network to start from (it failed, or has not run yet)")
-        return found
+        return find_bundle(found)
+
+    def left_by(self, run: str, seed: int) -> Path | None:
+        """Return where an earlier run's network lies: of the same seed, or of the only one there is."""
+        return self.upstream.get((run, seed)) or next((p for (r, _), p in self.upstream.items() if r == run), None)
 
     def _load(self, spec: RunSpec, seed: int) -> Loaded:
         if spec.backbone == PIXELS:

@@ -19,17 +19,24 @@ def run_and_show(
     smoke: bool = False,
     as_json: bool = False,
     demo: bool = False,
+    strict: bool = False,
 ) -> None:
-    """Run a study with a live table and print its ranking, its report and what to do next."""
+    """Run a study with a live table and print its ranking, its report and what to do next.
+
+    Raises:
+        SystemExit: with status 1, after all else, where a run failed.
+    """
     from headstart.api import Study
     from headstart.report.live import LiveStudy
 
     chosen = Study(study, overrides, smoke=smoke)
     listener = LiveStudy(metric=chosen.study.spec.compare.metric)
-    results = chosen.run(out, device=device, listener=listener, command=_command())
+    results = chosen.run(out, device=device, listener=listener, command=_command(), strict=strict)
+    failed = results.failed()
     if as_json:
-        print(json.dumps({"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}))
-        return
+        said = {"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}
+        print(json.dumps({**said, "failed": failed}))
+        sys.exit(1 if failed else 0)
     show_ranking(results.folder)
     print(f"\nreport:  {results.report}")
     if results.model.is_file():
@@ -37,13 +44,26 @@ def run_and_show(
         print(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
     if demo:
         print("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
+    if failed:
+        first = f"{failed[0]['run']!r}, seed {failed[0]['seed']}: {failed[0]['why']}"
+        print(f"headstart: {len(failed)} of the runs × seeds failed; first {first}", file=sys.stderr)
+        sys.exit(1)
 
 
-def show_plan(study: Path, out: Path, device: str, overrides: Sequence[str], *, smoke: bool, as_json: bool) -> None:
-    """Print what a study would compute."""
+def show_plan(
+    study: Path,
+    out: Path,
+    device: str,
+    overrides: Sequence[str],
+    *,
+    smoke: bool,
+    as_json: bool,
+    strict: bool = False,
+) -> None:
+    """Print what a study would compute, and which runs cannot be done here."""
     from headstart.api import Study
 
-    rows = Study(study, overrides, smoke=smoke).plan(out, device)
+    rows = Study(study, overrides, smoke=smoke).plan(out, device, strict=strict)
     if as_json:
         print(json.dumps(rows))
         return
@@ -51,13 +71,16 @@ def show_plan(study: Path, out: Path, device: str, overrides: Sequence[str], *, 
     from rich.table import Table
 
     table = Table("stage", "images", "backbone", "runs", "tasks", "configurations", "done", "shares", box=None)
-    for row in rows:
+    absent = [row for row in rows if row["kind"] == "absent"]
+    for row in (row for row in rows if row["kind"] != "absent"):
         shares = {True: "features stored", False: "one pass over the images", None: ""}[row.get("features_stored")]
         runs = ", ".join(row["runs"][:4]) + (f", … ({len(row['runs'])})" if len(row["runs"]) > 4 else "")
         images = f"{row['dataset']} ({row['images']:,})"
         numbers = [str(row[key]) for key in ("tasks", "configurations", "done")]
         table.add_row(row["kind"], images, row["backbone"], runs, *numbers, shares)
     Console().print(table)
+    for row in absent:
+        print(f"cannot be done here: {row['runs'][0]}: {row['why']}")
 
 
 def show_ranking(folder: Path) -> None:
