@@ -41,6 +41,7 @@ from headstart.transfer.learned import check_kept, kept_digests, prepare
 from headstart.transfer.learner import Learner, Row
 from headstart.transfer.loader import Batches, Order
 from headstart.transfer.losses import class_weights
+from headstart.transfer.memory import large_blocks_kept
 from headstart.transfer.recipe import Recipe
 from headstart.transfer.strategy import Resolved, Strategy, check_size, resolve
 from headstart.transfer.surroundings import LOGGERS, accelerator, open_loggers, own_randomness, quiet, several
@@ -293,7 +294,8 @@ def _fit(
 ) -> None:
     epochs = min(job.recipe.epochs, job.stop_after or job.recipe.epochs)
     kind, chosen = accelerator(device, job.devices)
-    with progress(f"training {job.backbone.name}", epochs * len(job.train)) as ticker, quiet(), own_randomness():
+    title = f"training {job.backbone.name}"
+    with progress(title, epochs * len(job.train)) as ticker, quiet(), own_randomness(), large_blocks_kept():
         trainer = pl.Trainer(
             accelerator=kind,
             devices=chosen,
