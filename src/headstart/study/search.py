@@ -10,7 +10,7 @@ import optuna
 
 from headstart.errors import RunFailed, SpecError, StoreError
 from headstart.study.expand import Choice
-from headstart.study.tuning import Bench, Trial, Values
+from headstart.study.tuning import Bench, Trial, Values, forget_attempt
 
 TryOne = Callable[..., Trial]
 _STARTUP = 5  # trials drawn at random before TPE has anything to go by
@@ -39,6 +39,7 @@ def search(bench: Bench, try_one: TryOne) -> list[Trial]:
             found = try_one(bench, values, place, _watcher(trial))
         except (optuna.TrialPruned, RunFailed):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            forget_attempt(bench, values)
             continue
         except BaseException:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)

@@ -114,14 +114,16 @@ def tune(
     """
     bench = Bench(task, split, workshop.dataset(task.run.data), workshop, provenance, note)
     with workshop.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
-        if entry is not None:
-            _fit(bench, entry.path)
+        trials = [] if entry is None else _fit(bench, entry.path)
+    for trial in trials:
+        forget_model(trial)  # the winner's stands in the fit now
     bundle = read_bundle(workshop.store.path(FITS, task.key))
     recipe = recipe_of(task.run.spec)
     return load_fit(workshop.store, task.key), _probabilities(bundle.network, split.test, recipe, bench)
 
 
-def _fit(bench: Bench, folder: Path) -> None:
+def _fit(bench: Bench, folder: Path) -> list[Trial]:
+    """Fill the folder of a fit; return all trials that it rests on."""
     run, split = bench.task.run, bench.split
     searched = any(choice.search for choice in run.choices)
     configurations = run.configurations()
@@ -133,16 +135,17 @@ def _fit(bench: Bench, folder: Path) -> None:
     if searched:
         from headstart.study.search import search
 
-        trials, broken = search(bench, try_one), list[str]()
+        trials, broken = search(bench, Contest().try_one), list[str]()
     else:
         trials, broken = _try_all(bench, configurations)
     best = max(trials, key=lambda trial: trial.rank)
+    best = _with_model(bench, best, lambda: try_one(bench, best.values))
     chosen = {".".join(path): value for path, value in best.values.items()}
     refit = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
     final, network, notes = best, read_bundle(best.folder).network, [*best.notes, *broken]
     seconds = sum(trial.seconds for trial in trials)
     if refit == "train+validation" and len(split.validation):
-        final = _refit(bench, best)
+        final = _with_model(bench, _refit(bench, best), lambda: _refit(bench, best))
         network, seconds = read_bundle(final.folder).network, seconds + final.seconds
         notes = [*notes, f"trained once more on train and validation, epochs: {best.best_epoch}", *final.notes]
     else:
@@ -161,23 +164,61 @@ def _fit(bench: Bench, folder: Path) -> None:
         whole=True,
     )
     save_fit(folder, fit, _bundle(bench, network))
+    return [*trials, best, final]
+
+
+def _with_model(bench: Bench, trial: Trial, again: Callable[[], Trial]) -> Trial:
+    """Return the trial with its network; train it again where that is gone, as after a cache was pruned of fits."""
+    if (trial.folder / MODEL).is_file():
+        return trial
+    bench.workshop.store.remove(TRIALS, trial.folder.name)
+    return again()
 
 
 def _try_all(bench: Bench, configurations: Sequence[Values]) -> tuple[list[Trial], list[str]]:
     """Return the trials that were finished, and a note on each that was not: one bad rate does not end a grid."""
+    contest = Contest()
     trials: list[Trial] = []
     broken: list[str] = []
     last: RunFailed | None = None
     for number, values in enumerate(configurations, 1):
         try:
-            trials.append(try_one(bench, values, f"{number}/{len(configurations)}"))
+            trials.append(contest.try_one(bench, values, f"{number}/{len(configurations)}"))
         except RunFailed as error:
             last = error
+            forget_attempt(bench, values)
             named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
             broken.append(f"not finished with {named}: {error}")
     if not trials and last is not None:
         raise last
     return trials, broken
+
+
+class Contest:
+    """Trials of one task: of their networks, only the best so far is kept; the numbers of all are."""
+
+    def __init__(self) -> None:
+        self._best: Trial | None = None
+
+    def try_one(self, bench: Bench, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
+        """Train one configuration, or take it from the store, and throw the worse of it and the best away."""
+        trial, best = try_one(bench, values, place, on_epoch), self._best
+        if best is not None and trial.folder != best.folder:
+            forget_model(trial if trial.rank <= best.rank else best)
+        if best is None or trial.rank > best.rank:
+            self._best = trial
+        return trial
+
+
+def forget_attempt(bench: Bench, values: Values) -> None:
+    """Delete the checkpoints of a configuration that was given up: nobody will go on from there."""
+    key = _trial_key(bench.task, values, bench.split.train, bench.split.validation, None)
+    _forget_checkpoints(bench.workshop.store.path(TRIALS, f"{key}.partial") / "training")
+
+
+def forget_model(trial: Trial) -> None:
+    """Delete the network of a trial; what is known about it stays."""
+    (trial.folder / MODEL).unlink(missing_ok=True)
 
 
 def try_one(bench: Bench, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
@@ -201,8 +242,8 @@ def _train(
     on_epoch: OnEpoch | None,
 ) -> Trial:
     task, workshop = bench.task, bench.workshop
-    named = sorted((".".join(path), value) for path, value in values.items())
-    key = content_key([task.key, named, len(train), len(validation), stop_after])
+    named = _named(values)
+    key = _trial_key(task, values, train, validation, stop_after)
     with workshop.store.building(TRIALS, key) as entry:
         if entry is not None:
             if place:
@@ -212,6 +253,14 @@ def _train(
     folder = workshop.store.path(TRIALS, key)
     facts = read_json(folder / "trial.json")
     return Trial(values=values, folder=folder, **facts)
+
+
+def _named(values: Values) -> list[tuple[str, Any]]:
+    return sorted((".".join(path), value) for path, value in values.items())
+
+
+def _trial_key(task: Task, values: Values, train: IntArray, validation: IntArray, stop_after: int | None) -> str:
+    return content_key([task.key, _named(values), len(train), len(validation), stop_after])
 
 
 def _job(
@@ -270,8 +319,13 @@ def _save_trial(bench: Bench, job: TuneJob, folder: Path) -> None:
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
     write_atomic(folder / MODEL, bundle_bytes(_bundle(bench, result.network), whole=True))
     write_atomic(folder / "trial.json", json_bytes(facts))
-    for checkpoint in [*job.folder.glob("*.ckpt"), *job.folder.glob("*.safetensors")]:
-        checkpoint.unlink()  # several times the size of the network, and of use to nobody now
+    _forget_checkpoints(job.folder)
+
+
+def _forget_checkpoints(folder: Path) -> None:
+    """Delete what a training would go on from: several times the size of its network."""
+    for checkpoint in [*folder.glob("*.ckpt"), *folder.glob("*.safetensors")]:
+        checkpoint.unlink()
 
 
 def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
