@@ -25,7 +25,8 @@ from torch import nn
 from headstart.models.create import create_backbone
 from headstart.models.describe import describe
 from headstart.study.record import environment
-from headstart.transfer.engine import Engine, Normalised, cores
+from headstart.threads import cores
+from headstart.transfer.engine import Engine, Normalised
 
 BATCH = 32
 ROUNDS = 3

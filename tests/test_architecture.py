@@ -19,11 +19,16 @@ LAYERS = (
     {"evaluate"},
     {"models", "data"},
     {"progress"},
+    {"store_remote"},
     {"store"},
+    {"threads"},
     {"errors"},
 )
 RANK = {area: rank for rank, layer in enumerate(LAYERS) for area in layer}
-EXCEPTIONS = {("store", "progress")}  # one message while waiting for another process
+EXCEPTIONS = {
+    ("store", "progress"),  # one message while waiting for another process
+    ("store", "store_remote"),  # a store is opened by its address
+}
 
 
 def area_of(path: Path) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -115,9 +116,13 @@ class Store:
         """Return where the entry stands, or would stand."""
         return self.root / kind / key
 
-    def has(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete."""
+    def here(self, kind: str, key: str) -> bool:
+        """Say whether the entry is complete in this folder."""
         return (self.path(kind, key) / MANIFEST).is_file()
+
+    def has(self, kind: str, key: str) -> bool:
+        """Say whether the entry is complete; after True it lies at `path`."""
+        return self.here(kind, key)
 
     def manifest(self, kind: str, key: str) -> dict[str, Any]:
         """Return the facts written with a complete entry, and note that it was used just now."""
@@ -160,7 +165,7 @@ class Store:
                 os.replace(partial, final)
             finally:
                 lock.release()
-                if self.has(kind, key):
+                if self.here(kind, key):
                     Path(lock.lock_file).unlink(missing_ok=True)
 
     def entries(self) -> list[dict[str, Any]]:
@@ -201,8 +206,31 @@ class Store:
 
 
 def default_store() -> Store:
-    """Return the store at `cache_root()`."""
-    return Store(cache_root())
+    """Return the store at `cache_root()`; in front of `$HEADSTART_REMOTE`, where that is set."""
+    return open_store(os.environ.get("HEADSTART_REMOTE") or cache_root())
+
+
+def open_store(place: str | Path) -> Store:
+    """Return the store in a folder, or the one that is shared through an address such as "s3://bucket/prefix".
+
+    Raises:
+        StoreError: the address is none, or its package is not installed.
+    """
+    if "://" not in str(place):
+        return Store(Path(place).expanduser())
+    from headstart.store_remote import RemoteStore
+
+    return RemoteStore(cache_root(), str(place))
+
+
+def found_again(path: Path) -> Path:
+    """Return where a file of an entry lies in the default store, if it is no longer where it was, or never was here."""
+    if path.exists() or len(path.parts) < 4:
+        return path
+    kind, key, name = path.parts[-3:]
+    store = default_store()
+    known = re.fullmatch(r"[0-9a-f]{32}", key) is not None and store.has(kind, key)
+    return store.path(kind, key) / name if known else path
 
 
 def _acquire(lock: FileLock, wait_message: str | None) -> None:

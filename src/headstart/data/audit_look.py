@@ -14,10 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, IntArray
-from headstart.data.decode import UndecodableError, open_image, quiet_pillow, to_rgb, worker_count
+from headstart.data.decode import UndecodableError, open_image, quiet_pillow, to_rgb
 from headstart.data.fingerprint import examine
 from headstart.progress import progress
 from headstart.store import Store, content_key, default_store
+from headstart.threads import cores
 
 KIND = "looks"
 SIDE = 32  # of the small grey copy
@@ -115,7 +116,7 @@ def _look_at(dataset: Dataset, rows: IntArray) -> list[_Look]:
     with (
         quiet_pillow(),
         progress(f"looking at {dataset.name}", len(rows)) as ticker,
-        ThreadPoolExecutor(worker_count(), "look") as pool,
+        ThreadPoolExecutor(cores(), "look") as pool,
     ):
         for part in pool.map(lambda batch: [_look_once(dataset, row) for row in batch], batches):
             found += part

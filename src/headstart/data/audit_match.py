@@ -18,8 +18,8 @@ from scipy import fft, ndimage
 
 from headstart.data.audit_look import SIDE
 from headstart.data.dataset import IntArray
-from headstart.data.decode import worker_count
 from headstart.progress import progress
+from headstart.threads import cores
 
 Floats = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]
@@ -56,7 +56,7 @@ def rough_match(grey: Grey, a: IntArray, b: IntArray) -> Rough:
         return _rough_block(grey[a[start : start + _BLOCK]], grey[b[start : start + _BLOCK]])
 
     parts: list[Rough] = []
-    with progress("comparing small copies", len(a), "pairs") as ticker, ThreadPoolExecutor(worker_count()) as pool:
+    with progress("comparing small copies", len(a), "pairs") as ticker, ThreadPoolExecutor(cores()) as pool:
         for part in pool.map(block, range(0, len(a), _BLOCK)):
             parts.append(part)
             ticker.advance(len(part.score))

@@ -20,8 +20,9 @@ from headstart.data.audit_index import nearest_pairs
 from headstart.data.audit_look import SIDE, small
 from headstart.data.audit_match import SHORT, fine_match, rough_match, texture, whole_match
 from headstart.data.dataset import IntArray
-from headstart.data.decode import UndecodableError, quiet_pillow, worker_count
+from headstart.data.decode import UndecodableError, quiet_pillow
 from headstart.progress import progress
+from headstart.threads import cores
 
 Grey = npt.NDArray[np.uint8]
 Read = Callable[[int], bytes | npt.NDArray[np.uint8]]
@@ -166,7 +167,7 @@ def _checked(candidates: list[_Candidate], read: Read) -> list[NearPair]:
     with (
         quiet_pillow(),
         progress("checking near duplicates", len(order), "pairs") as ticker,
-        ThreadPoolExecutor(worker_count(), "check") as pool,
+        ThreadPoolExecutor(cores(), "check") as pool,
     ):
         for each, similarity in zip(order, pool.map(score, order), strict=True):
             ticker.advance(1)

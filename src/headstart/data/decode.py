@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.errors import DataError, choose
+from headstart.threads import cores
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -104,7 +104,7 @@ def quiet_pillow() -> Iterator[None]:
 
 def worker_count() -> int:
     """Return how many threads may work on this process's cores."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def check(data: bytes) -> str | None:

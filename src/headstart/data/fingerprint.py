@@ -20,10 +20,11 @@ import numpy.typing as npt
 import PIL
 
 from headstart.data.dataset import Reader
-from headstart.data.decode import DECODER, check, quiet_pillow, worker_count
+from headstart.data.decode import DECODER, check, quiet_pillow
 from headstart.data.readers import item_codes
 from headstart.progress import progress
 from headstart.store import cache_root
+from headstart.threads import cores
 
 _BATCH = 64
 _QUERY = 500  # values in one SQL question
@@ -82,7 +83,7 @@ def _look(reader: Reader, rows: list[int], memory: Path) -> list[tuple[str, str]
         _Memory(memory) as known,
         quiet_pillow(),
         progress("looking at the images", len(rows)) as ticker,
-        ThreadPoolExecutor(worker_count(), "look") as pool,
+        ThreadPoolExecutor(cores(), "look") as pool,
     ):
         identities = pool.map(lambda batch: [_identity(reader, row) for row in batch], batches)
         for batch, names in zip(batches, identities, strict=True):

@@ -28,6 +28,7 @@ from headstart.models.weights import (
     torchvision_facts,
     torchvision_weights,
 )
+from headstart.store import found_again
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def find_weights(architecture: Architecture, weights: str | Path | Mapping[str, 
     library, colon, tag = str(weights).partition(":")
     if colon and library in ("timm", "torchvision"):
         return _timm(architecture, tag) if library == "timm" else _torchvision(architecture, tag)
-    return _local(architecture, Path(weights), None)
+    return _local(architecture, found_again(Path(weights)), None)
 
 
 def _imagenet(architecture: Architecture) -> Source:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.models.backbone import Preprocessing
+from headstart.threads import cores
 from headstart.transfer.padding import with_fixed_padding
 
 Pixels = npt.NDArray[np.uint8]
@@ -85,11 +85,6 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _agree(got: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> bool:

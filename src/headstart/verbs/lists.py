@@ -140,7 +140,8 @@ def show_doctor(*, as_json: bool) -> None:
 
     import headstart
     from headstart.store import cache_root
-    from headstart.transfer.engine import cores, default_device
+    from headstart.threads import cores
+    from headstart.transfer.engine import default_device
 
     facts: dict[str, Any] = {
         "headstart": headstart.__version__,

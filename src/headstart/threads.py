@@ -1,0 +1,64 @@
+"""How many threads this process may keep busy: one figure that decoding, networks and solvers all go by.
+
+Several processes on one machine each get a share of the cores on purpose; none takes all of them unasked.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+from headstart.errors import SpecError
+
+VARIABLE = "HEADSTART_THREADS"
+LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """Return how many threads this process may keep busy: $HEADSTART_THREADS, else the cores that it may use.
+
+    Raises:
+        SpecError: $HEADSTART_THREADS is no number above 0.
+    """
+    text = os.environ.get(VARIABLE)
+    if not text:
+        return machine_cores()
+    if not text.isdecimal() or int(text) < 1:
+        raise SpecError(f"{VARIABLE}={text!r} is no number of threads; give 1 or more, or unset it")
+    return int(text)
+
+
+def machine_cores() -> int:
+    """Return how many cores this process may use: by its affinity and by its container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(count, _quota(_QUOTA)))
+
+
+def share(workers: int) -> int:
+    """Return how many threads each of so many workers may keep busy: $HEADSTART_THREADS, else an even share."""
+    return cores() if os.environ.get(VARIABLE) else max(1, machine_cores() // workers)
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the environment of a process that is to keep this many threads busy, in every library."""
+    return {VARIABLE: str(threads), **dict.fromkeys(LIBRARIES, str(threads))}
+
+
+def hold() -> None:
+    """Bring PyTorch in this process to `cores()` threads, or to fewer where its user asked for fewer."""
+    import torch
+
+    allowed = cores()
+    if torch.get_num_threads() > allowed or (os.environ.get(VARIABLE) and torch.get_num_threads() != allowed):
+        torch.set_num_threads(allowed)
+
+
+def _quota(path: Path) -> int:
+    """Return the cores that a container may use (cgroup v2), rounded up; a large number without a quota."""
+    if not path.is_file():
+        return sys.maxsize
+    limit, _, period = path.read_text().strip().partition(" ")
+    return sys.maxsize if limit == "max" or not period else math.ceil(int(limit) / int(period))
