@@ -138,8 +138,11 @@ def fewshot(
     ways: Annotated[int, typer.Option(help="Classes in an episode.")] = 5,
     shots: Annotated[str, typer.Option(help="Labelled images a class; several with commas.")] = "1,5",
     queries: Annotated[int, typer.Option(help="Images a class to be classified.")] = 15,
-    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 10_000,
-    method: Annotated[list[str] | None, typer.Option(help="Classifiers; may be repeated; 'all' for all.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="How many (default 10,000; 20 with finetune).")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Classifiers; may be repeated; 'all' for all on features; finetune tunes in each episode."),
+    ] = None,
     backbone: Annotated[str, typer.Option(help="The network that gives the features.")] = "efficientnet_lite0",
     weights: Annotated[str, typer.Option(help="imagenet, none, or a file.")] = "imagenet",
     label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,

@@ -15,6 +15,24 @@ from headstart.transfer.predict import as_tensor, batch_of, normalise
 _BATCH = 128
 
 
+class ChosenImages:
+    """Some rows of images, in the order given: row i here is `rows[i]` there.
+
+    Args:
+        images: give uint8 [h, w, 3] by row.
+        rows: [m].
+    """
+
+    def __init__(self, images: Any, rows: Int[np.ndarray, " m"]) -> None:
+        self._images, self._rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> Any:
+        return self._images[int(self._rows[row])]
+
+
 def pixels_of(
     images: Any, rows: Int[np.ndarray, " b"], backbone: Backbone, device: str | torch.device
 ) -> Float[Tensor, "b 3 h w"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from headstart.fewshot.episodes import Episodes, sample_episodes
 from headstart.fewshot.intervals import Comparison, Interval, class_interval, compare_pairs, episode_interval
 from headstart.fewshot.methods import METHODS, TRANSDUCTIVE
 from headstart.fewshot.scores import EpisodeScores, evaluate_episodes
+
+Judge = Callable[[Episodes], EpisodeScores]  # a method that needs more than features, such as the images
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class FewShotResult:
 
 
 def run_fewshot(
-    features: Float[np.ndarray, "n d"],
+    features: Float[np.ndarray, "n d"] | None,
     labels: Int[np.ndarray, " n"],
     class_names: Sequence[str],
     *,
@@ -94,18 +96,20 @@ def run_fewshot(
     classes: Sequence[int] | None = None,
     dirichlet: float | None = None,
     base_mean: Float[np.ndarray, " d"] | None = None,
+    judges: Mapping[str, Judge] | None = None,
 ) -> FewShotResult:
     """Judge episodic classifiers on stored features; every request is checked before any work.
 
     Args:
-        features: [n, d]; may be a memory map.
+        features: [n, d]; may be a memory map; None where every method is one of `judges`.
         labels: [n] class of each row.
         class_names: by class, for messages.
         ways, queries, episodes, seed, classes, dirichlet: of the episodes (see `sample_episodes`).
         shots: each number makes its own set of episodes.
-        methods: names of METHODS.
+        methods: names of METHODS, or of `judges`.
         device: where to compute.
         base_mean: [d] mean feature of the base classes, for methods that centre.
+        judges: methods that judge episodes over these rows by more than features.
 
     Raises:
         SpecError: unknown methods, numbers that are not positive, more ways than classes.
@@ -114,8 +118,9 @@ def run_fewshot(
     started = time.perf_counter()
     _refuse_repeats("shots", shots)
     _refuse_repeats("methods", methods)
+    judges = judges or {}
     for name in methods:
-        choose("few-shot method", name, METHODS)
+        choose("few-shot method", name, {**METHODS, **judges})
     plans = {
         k: sample_episodes(
             labels, ways, k, queries, episodes, seed, classes=classes, dirichlet=dirichlet, class_names=class_names
@@ -126,7 +131,12 @@ def run_fewshot(
     comparisons: dict[int, list[Comparison]] = {}
     scores: dict[int, dict[str, EpisodeScores]] = {}
     for k, plan in plans.items():
-        scores[k] = evaluate_episodes(features, plan, methods, base_mean=base_mean, device=device)
+        quick = [name for name in methods if name not in judges]
+        found: dict[str, EpisodeScores] = {}
+        if quick:
+            assert features is not None
+            found = evaluate_episodes(features, plan, quick, base_mean=base_mean, device=device)
+        scores[k] = {name: found[name] if name in found else judges[name](plan) for name in methods}
         rows += [_row(score, plan) for score in scores[k].values()]
         first = next(iter(scores[k].values()))
         comparisons[k] = (

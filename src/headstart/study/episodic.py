@@ -13,15 +13,19 @@ from headstart.data.dataset import Dataset
 from headstart.deploy.bundle import MODEL
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.fewshot.class_split import ClassSplit, given_class_split, make_class_split, random_class_split
+from headstart.fewshot.embedding import ChosenImages
+from headstart.fewshot.episodes import Episodes
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
+from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.scores import EpisodeScores
-from headstart.fewshot.study import run_fewshot
+from headstart.fewshot.study import Judge, run_fewshot
 from headstart.fewshot.training import train_embedding
 from headstart.store import read_json, write_atomic
 from headstart.study.folder import StudyFolder, json_bytes, npz_bytes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import described, environment, peak_memory
-from headstart.study.settings import training_options
+from headstart.study.settings import finetune_options, training_options
 from headstart.study.spec import EPISODIC, ClassSplitSpec, EpisodesSpec
 from headstart.study.task import Task
 from headstart.study.workshop import Workshop
@@ -47,11 +51,13 @@ def run_episodes(task: Task, workshop: Workshop, folder: StudyFolder) -> float:
         raise DataError(f"{dataset.name}: episodes need one label an image; this dataset has several")
     if task.run.spec.strategy in EPISODIC:
         return _train(task, spec, dataset, workshop, folder)
-    features = workshop.features(task.run, task.seed)
+    tuned = spec.method == FINETUNE
+    every = None if tuned else workshop.features(task.run, task.seed)
+    judges = {FINETUNE: _tuning_judge(task, workshop)} if tuned else {}
     rows = _rows(task, workshop)
-    flat = np.asarray(features[rows]).reshape(len(rows), -1)
+    features = None if every is None else np.asarray(every[rows]).reshape(len(rows), -1)
     result = run_fewshot(
-        flat,
+        features,
         dataset.labels[rows],
         dataset.classes,
         ways=spec.ways,
@@ -62,16 +68,27 @@ def run_episodes(task: Task, workshop: Workshop, folder: StudyFolder) -> float:
         seed=task.seed,
         device=workshop.device,
         classes=_classes(dataset.classes, spec.classes),
+        judges=judges,
     )
-    facts = workshop.features_facts(task.run, task.seed)
+    facts = {} if tuned else workshop.features_facts(task.run, task.seed)
     note = f"episodes are drawn from {len(rows):,} images of {result.classes} classes"
-    cost = {
-        "seconds": result.seconds,
-        "shared_seconds": facts["seconds"],
-        "images_per_second": facts["images_per_second"],
-    }
+    note += "; the network is tuned anew in each" if tuned else ""
+    shared = {"shared_seconds": facts.get("seconds", 0.0), "images_per_second": facts.get("images_per_second")}
     score = result.scores[spec.shots][spec.method]
-    return _write(task, workshop, folder, score, note, [], cost, learned=False)
+    return _write(task, workshop, folder, score, note, [], {"seconds": result.seconds, **shared}, learned=tuned)
+
+
+def _tuning_judge(task: Task, workshop: Workshop) -> Judge:
+    """Return what tunes the network in each episode over the rows that episodes may use; the images are decoded."""
+    backbone = workshop.loaded(task.run, task.seed).backbone
+    images = workshop.images(task.run.data, backbone.preprocessing)
+    rows, options = _rows(task, workshop), finetune_options(task.run.spec)
+
+    def judge(episodes: Episodes) -> EpisodeScores:
+        chosen = ChosenImages(images, rows)
+        return finetune_episodes(backbone, chosen, episodes, options, seed=task.seed, device=workshop.device)
+
+    return judge
 
 
 def _train(task: Task, spec: EpisodesSpec, dataset: Dataset, workshop: Workshop, folder: StudyFolder) -> float:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from headstart.errors import HeadstartError, SpecError, unknown_name
+from headstart.errors import HeadstartError, SpecError, choose, unknown_name
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
+from headstart.fewshot.finetune_episode import FinetuneOptions
+from headstart.fewshot.methods import METHODS
 from headstart.fewshot.training import TrainingOptions
 from headstart.models.backbone import Backbone
 from headstart.models.pixels import NAME as PIXELS
@@ -77,6 +80,20 @@ def training_options(spec: RunSpec, seed: int) -> TrainingOptions:
     return TrainingOptions(objective=EPISODIC[spec.strategy], seed=seed, **{**given, **spec.recipe})
 
 
+def finetune_options(spec: RunSpec) -> FinetuneOptions:
+    """Return how a network is tuned in every episode.
+
+    Raises:
+        SpecError: an unknown key, or a value that cannot be.
+    """
+    assert spec.episodes is not None
+    known = {entry.name for entry in fields(FinetuneOptions)}
+    for key in spec.episodes.options:
+        if key not in known:
+            raise SpecError(f"episodes.options: {unknown_name('key', key, known)}")
+    return FinetuneOptions(**spec.episodes.options)
+
+
 def check_settings(run: Run, backbone: Backbone | None) -> None:
     """Refuse a run whose recipe, head options, stages or strategy cannot be, whichever candidate is chosen.
 
@@ -91,6 +108,9 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
         if run.spec.strategy in EPISODIC:
             training_options(run.spec, 0)
             return
+        if run.spec.episodes is not None:
+            _check_episodes(run.spec, backbone)
+            return
         if run.spec.head_kind is not None:
             _check_head(run)
             return
@@ -101,6 +121,19 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
                 resolve(strategy, backbone, recipe.epochs)
     except HeadstartError as error:
         raise type(error)(f"run {run.name!r}: {error}") from error
+
+
+def _check_episodes(spec: RunSpec, backbone: Backbone | None) -> None:
+    assert spec.episodes is not None
+    choose("few-shot method", spec.episodes.method, {**METHODS, FINETUNE: None})
+    if spec.episodes.method == FINETUNE:
+        if spec.backbone == PIXELS:
+            raise SpecError("backbone 'pixels' has no network to tune in episodes; use another method")
+        options = finetune_options(spec)
+        if backbone is not None:
+            backbone.index(options.freeze_until)
+    elif spec.episodes.options:
+        raise SpecError(f"episodes.options are for method {FINETUNE}; {spec.episodes.method} has none")
 
 
 def _check_head(run: Run) -> None:

@@ -97,6 +97,7 @@ class ClassSplitSpec(Spec):
 class EpisodesSpec(Spec):
     """N-way K-shot tasks drawn from images that the network has not learned from, of all classes or of some.
 
+    `method` classifies on stored features, or is `finetune`, which tunes the network in every episode, by `options`.
     `split` is for strategies that train for episodes: "given" (train, validation and test images are of
     different classes), "random" (64, 16 and 20 % of the classes) or the class names.
     """
@@ -106,6 +107,7 @@ class EpisodesSpec(Spec):
     queries: Annotated[int, Field(ge=1)] = 15
     episodes: Annotated[int, Field(ge=1)] = 1000
     method: str = "prototypes"
+    options: dict[str, Any] = {}
     classes: list[str] | None = None
     split: Literal["given", "random"] | ClassSplitSpec = "random"
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import SpecError
+from headstart.errors import SpecError, choose
+
+EPISODES = 10_000
+TUNED_EPISODES = 20  # each of them trains a network
 
 
 def fewshot_and_show(
@@ -21,26 +24,33 @@ def fewshot_and_show(
     ways: int,
     shots: str,
     queries: int,
-    episodes: int,
+    episodes: int | None,
     methods: Sequence[str],
     seed: int,
     device: str,
     as_json: bool,
 ) -> None:
-    """Judge episodic classifiers on the features of a frozen network and print the table.
+    """Judge episodic classifiers on the features of a frozen network, or tune it in each episode; print the table.
 
     Raises:
         SpecError: numbers or names that cannot be.
         DataError: too few images for such episodes; nothing has been computed then.
     """
-    from headstart.fewshot.episodes import sample_episodes
+    from headstart.fewshot.embedding import ChosenImages
+    from headstart.fewshot.episodes import Episodes, sample_episodes
+    from headstart.fewshot.finetune_episode import NAME as FINETUNE
+    from headstart.fewshot.finetune_episode import finetune_episodes
     from headstart.fewshot.methods import METHODS
+    from headstart.fewshot.scores import EpisodeScores
     from headstart.fewshot.study import run_fewshot
     from headstart.store import default_store
     from headstart.study.expand import load_study
     from headstart.study.workshop import Workshop
 
     chosen = list(METHODS) if list(methods) == ["all"] else list(methods)
+    for method in chosen:
+        choose("few-shot method", method, {**METHODS, FINETUNE: None})
+    episodes = episodes if episodes is not None else TUNED_EPISODES if FINETUNE in chosen else EPISODES
     numbers = _numbers(shots)
     settings: dict[str, Any] = {"backbone": backbone, "weights": weights}
     study = load_study({"name": "fewshot", "data": {"source": data, "label": label}, "runs": {"fewshot": settings}})
@@ -50,10 +60,17 @@ def fewshot_and_show(
     names = dataset.classes
     for k in numbers:  # refuse before the network runs
         sample_episodes(dataset.labels, ways, k, queries, episodes, seed, class_names=names)
-    features = workshop.features(run, seed)
+    quick = set(chosen) != {FINETUNE}
+    features = workshop.features(run, seed) if quick else None
+    network = workshop.loaded(run, seed).backbone
+    images = workshop.images(run.data, network.preprocessing)
     keep = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(workshop.bad_rows(dataset)), dtype=np.int64))
+
+    def tuned(drawn: Episodes) -> EpisodeScores:
+        return finetune_episodes(network, ChosenImages(images, keep), drawn, seed=seed, device=workshop.device)
+
     result = run_fewshot(
-        np.asarray(features).reshape(len(features), -1)[keep],
+        None if features is None else np.asarray(features).reshape(len(features), -1)[keep],
         dataset.labels[keep],
         names,
         ways=ways,
@@ -63,6 +80,7 @@ def fewshot_and_show(
         methods=chosen,
         seed=seed,
         device=workshop.device,
+        judges={FINETUNE: tuned},
     )
     if as_json:
         print(json.dumps(result.to_dict()))
