@@ -287,6 +287,24 @@ def test_other_labels_can_be_chosen_by_name(root: Callable[[str], Path]) -> None
         load_dataset("fgvc_aircraft", label="famly")
 
 
+def test_of_dtd_all_textures_of_an_image_can_be_asked_for(root: Callable[[str], Path]) -> None:
+    dtd(root("dtd"))
+    joint = root("dtd") / "dtd" / "dtd" / "labels" / "labels_joint_anno.txt"
+    with pytest.raises(DataError, match="labels_joint_anno.txt is missing"):
+        load_dataset("dtd", label="joint")
+    names = [f"{label}/{label}_{number}.jpg" for label in ("banded", "zigzagged") for number in range(3)]
+    more = {"banded/banded_1.jpg": "banded zigzagged"}
+    lines(joint, *(f"{name} {more.get(name, name.split('/')[0])} " for name in names))
+    found = load_dataset("dtd", label="joint")
+    assert found.multi_label and found.classes == ("banded", "zigzagged")
+    said = {found.reader.name(row): found.labels[row].tolist() for row in range(len(found))}
+    assert said["banded/banded_1.jpg"] == [True, True] and said["zigzagged/zigzagged_1.jpg"] == [False, True]
+    assert load_dataset("dtd", label="key").labels.tolist() == load_dataset("dtd").labels.tolist()
+    lines(joint, *(f"{name} banded" for name in names[1:]))
+    with pytest.raises(DataError, match="says of banded/banded_0.jpg nothing, no textures"):
+        load_dataset("dtd", label="joint")
+
+
 def test_every_entry_names_a_class_of_torchvision() -> None:
     for recipe in TORCHVISION.values():
         assert hasattr(torchvision.datasets, recipe.title)

@@ -55,7 +55,7 @@ DATASETS: dict[str, DatasetInfo] = {
     "cub200": DatasetInfo(
         11788, 200, "varies", _RESEARCH, "https://www.vision.caltech.edu/datasets/cub_200_2011/", "download"
     ),
-    "dtd": DatasetInfo(5640, 47, "varies", _RESEARCH, f"{_VGG}/dtd/"),
+    "dtd": DatasetInfo(5640, 47, "varies", _RESEARCH, f"{_VGG}/dtd/", labels=("key", "joint")),
     "emnist": DatasetInfo(
         131600,
         47,

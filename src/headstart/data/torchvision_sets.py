@@ -41,6 +41,7 @@ class TorchvisionSet:
         parts: our part of the split -> the keyword arguments that ask for it.
         read: gives the content of the object that torchvision builds.
         labels: other labels by name -> keyword arguments that ask for them.
+        readings: other labels by name -> how they are read, where that is not `read`.
         downloads: torchvision can download it.
     """
 
@@ -48,6 +49,7 @@ class TorchvisionSet:
     parts: dict[str, dict[str, Any]]
     read: Callable[[Any], Part]
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    readings: dict[str, Callable[[Any], Part]] = field(default_factory=dict)
     downloads: bool = True
 
 
@@ -61,7 +63,8 @@ def torchvision_set(key: str, label: str | None = None, name: str | None = None)
     recipe = TORCHVISION[key]
     extra = choose(f"label of {key}", label, recipe.labels) if label else {}
     built = _build(key, recipe, extra)
-    parts = [recipe.read(each) for each in built]
+    read = recipe.readings.get(label or "", recipe.read)
+    parts = [read(each) for each in built]
     splits = [np.full(len(part.labels), split, dtype="U10") for split, part in zip(recipe.parts, parts, strict=True)]
     classes, numbers = _sorted_by_name(parts)
     return Dataset(
@@ -143,6 +146,21 @@ def _unlike(names: Sequence[str]) -> list[str]:
 
 def _files(each: Any) -> Part:
     return Part(each._labels, each.classes, files=each._image_files)
+
+
+def _textures(each: Any) -> Part:
+    """Read all textures of each image of DTD, from the list `PATH TEXTURE TEXTURE …` that stands in its download."""
+    path = Path(each._meta_folder) / "labels_joint_anno.txt"
+    if not path.is_file():
+        raise DataError(f"{path} is missing; it comes with the download of DTD")
+    words = {(row := line.split())[0]: row[1:] for line in path.read_text().splitlines() if line.strip()}
+    labels = np.zeros((len(each._image_files), len(each.classes)), dtype=bool)
+    for number, file in enumerate(each._image_files):
+        name = Path(file).relative_to(each._images_folder).as_posix()
+        if not set(words.get(name, [""])) <= set(each.classes):
+            raise DataError(f"{path}: says of {name} {' '.join(words.get(name, [])) or 'nothing'}, no textures of DTD")
+        labels[number, [each.class_to_idx[word] for word in words[name]]] = True
+    return Part(labels, each.classes, files=each._image_files)
 
 
 def _samples(each: Any) -> Part:
@@ -256,7 +274,7 @@ TORCHVISION: dict[str, TorchvisionSet] = {
     "cifar100": TorchvisionSet("CIFAR100", _TRAIN_TEST, _array),
     "clevr": TorchvisionSet("CLEVRClassification", _TRAIN_VAL, _clevr),
     "country211": TorchvisionSet("Country211", _COUNTRY, _samples),
-    "dtd": TorchvisionSet("DTD", _SPLIT3, _files),
+    "dtd": TorchvisionSet("DTD", _SPLIT3, _files, labels={"key": {}, "joint": {}}, readings={"joint": _textures}),
     "emnist": TorchvisionSet(
         "EMNIST",
         _BALANCED,
