@@ -8,6 +8,7 @@ HeadstartError            one clear line for the user; the command line exits wi
 │   └── WeightsError      checkpoints: absent, altered, cut short, of another network
 │       └── WeightsAbsent published weights that are not here and could not be fetched
 ├── StoreError            the cache and run folders: full disk, altered files
+├── ClusterError          other machines: no cluster answers, or its nodes lack what a study needs
 ├── RunFailed             a run that could not be finished (a loss that became NaN)
 └── MissingExtra          an optional package that is not installed
 """
@@ -51,6 +52,10 @@ class WeightsAbsent(WeightsError):
 
 class StoreError(HeadstartError):
     """The cache or a run folder cannot be read or written as needed."""
+
+
+class ClusterError(HeadstartError):
+    """Other machines cannot be used as they are."""
 
 
 class RunFailed(HeadstartError):

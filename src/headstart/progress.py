@@ -23,6 +23,11 @@ def set_verbosity(level: int) -> None:
     _verbosity = level
 
 
+def verbosity() -> int:
+    """Return how much is said: QUIET, NORMAL or VERBOSE."""
+    return _verbosity
+
+
 def show_in(display: Callable[[Ticker | None], None] | None) -> None:
     """Hand all progress to `display` (None: it ended) instead of drawing bars; None gives the bars back."""
     global _display

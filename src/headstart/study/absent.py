@@ -100,7 +100,7 @@ def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
     """Return the tasks that have something to start from; those whose source failed fail too."""
     ready = []
     for task in tasks:
-        if task.run.needs is None or _left_a_network(task, session):
+        if has_source(task, session):
             ready.append(task)
             continue
         why = f"starts from {task.run.needs!r}, which failed and left no network"
@@ -109,8 +109,11 @@ def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
     return ready
 
 
-def _left_a_network(task: Task, session: Session) -> bool:
-    place = session.workshop.left_by(str(task.run.needs), task.seed)
+def has_source(task: Task, session: Session) -> bool:
+    """Say whether the task starts from no other run, or from one that left a network."""
+    if task.run.needs is None:
+        return True
+    place = session.workshop.left_by(task.run.needs, task.seed)
     return place is not None and any((place / name).is_file() for name in (MODEL, HEAD))
 
 

@@ -20,9 +20,11 @@ from headstart.study.plan import Group, Plan, make_plan
 from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, write_failure, write_result
+from headstart.study.spread import check_crew, spread
 from headstart.study.task import Task
 from headstart.study.track import Tracker, trackers
 from headstart.study.workshop import Workshop
+from headstart.threads import hold
 
 
 class Listener(Protocol):
@@ -105,6 +107,8 @@ def run_study(
     listener: Listener | None = None,
     command: str = "",
     strict: bool = False,
+    workers: int = 1,
+    on: str | None = None,
 ) -> StudyFolder:
     """Run a study (or what is left of it) and return its folder.
 
@@ -116,15 +120,23 @@ def run_study(
         listener: is told what happens.
         command: what the user typed, for the report.
         strict: refuse the study if published weights or images of any run are not to be had; else these runs fail.
+        workers: how many processes do the work, each with its share of the cores; 1 does it in this one.
+        on: "ray", or the address of a Ray cluster, whose nodes then do the work, `workers` at a time on each.
 
     Raises:
         HeadstartError: the input cannot be used; what was finished is kept.
     """
+    hold()
+    if workers != 1 or on is not None:
+        check_crew(workers, on)
     session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
     try:
         write_absent(session)
-        for group in session.plan.groups:
-            _run_group(group, session)
+        if workers > 1 or on is not None:
+            spread(session, workers, on)
+        else:
+            for group in session.plan.groups:
+                _run_group(group, session)
         close_study(session)
         _state(session, "complete")
     except BaseException:
@@ -243,6 +255,7 @@ def _split(task: Task, session: Session) -> Split:
     """Return the task's split without the rows whose images turned out unreadable."""
     workshop = session.workshop
     dataset = workshop.dataset(task.run.data)
+    workshop.images(task.run.data, workshop.loaded(task.run, task.seed).backbone.preprocessing)
     bad = workshop.bad_rows(dataset)
     return workshop.split(task.run, task.seed).without(sorted(bad))
 

@@ -114,6 +114,12 @@ class StudyFolder:
                 shutil.rmtree(building, ignore_errors=True)
         return final
 
+    def take_run(self, run: str, seed: int, files: Mapping[str, bytes]) -> None:
+        """Write a run's folder that another machine sent: every file by its name, its manifest among them."""
+        manifest = json.loads(files[MANIFEST])
+        rest = {name: content for name, content in files.items() if name != MANIFEST}
+        self.write_run(run, seed, manifest["key"], rest, error=manifest["error"])
+
 
 def _put(path: Path, content: bytes | Path) -> str:
     """Write or link one file; return its sha256."""
