@@ -20,6 +20,7 @@ from headstart.study.folder import json_bytes, npz_bytes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, load_fit, save_fit
 from headstart.study.settings import recipe_of, strategy_of
+from headstart.study.starting import fitted_head, starts_fitted
 from headstart.study.task import Task, origin_of
 from headstart.study.workshop import Workshop
 from headstart.transfer.finetune import TuneJob, finetune
@@ -281,9 +282,13 @@ def _job(
     backbone = workshop.loaded(task.run, task.seed).backbone
     needs = backbone.preprocessing
     whole = bool(WHOLE.intersection(recipe.augment))
+    strategy, head = strategy_of(spec), None
+    if starts_fitted(task, bench.split):
+        head = fitted_head(task, bench.split, workshop, refit=stop_after is not None)
+        strategy = replace(strategy, probe_epochs=0)
     return TuneJob(
         backbone=backbone,
-        strategy=strategy_of(spec),
+        strategy=strategy,
         recipe=recipe,
         images=workshop.images(task.run.data, needs),
         labels=bench.dataset.labels,
@@ -294,6 +299,7 @@ def _job(
         folder=folder,
         device=workshop.device,
         store=workshop.store,
+        initial_head=head,
         train_images=Whole(workshop.images(task.run.data, needs, whole=True)) if whole else None,
         stop_after=stop_after,
         loggers=_loggers(),

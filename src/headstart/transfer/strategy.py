@@ -28,7 +28,7 @@ class Strategy:
         lora_rank, lora_alpha: size and scale of the low-rank additions (Hu et al. 2022).
         thaw_every: `gradual`: one more stage is learned each time so many epochs have passed.
         probe_epochs: `lp_ft`: epochs in which only the head is learned; None takes a quarter of all,
-            and 0 is right where the head that comes in has been fitted already.
+            and 0 is right where the head that comes in has been fitted already (in a study it has).
         views: how many augmented views of each image are stored in front of a frozen prefix;
             0 runs the prefix in every epoch, on pixels that are augmented afresh.
     """
