@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,26 +127,31 @@ def stored(subject: Subject, arguments: argparse.Namespace) -> None:
 
 
 def arithmetic_limit(backbone: Backbone, cut: str, epochs: int) -> float:
-    """Return the ratio of multiply-adds: prefix in each epoch against once; the tail counts three times (backward)."""
-    prefix, tail = (multiply_adds(part, backbone) for part in backbone.cut(cut))
-    return epochs * (prefix + 3 * tail) / (prefix + 3 * epochs * tail)
+    """Return the ratio of multiply-adds: prefix and tail in each epoch against the prefix once and the tail in each."""
+    prefix, tail = backbone.cut(cut)
+    with torch.no_grad(), counted(prefix) as frozen:
+        activations = prefix.eval()(torch.zeros(1, 3, backbone.preprocessing.size, backbone.preprocessing.size))
+    with counted(tail) as learned:
+        tail.eval()(activations)
+    return epochs * (sum(frozen) + sum(learned)) / (sum(frozen) + epochs * sum(learned))
 
 
-def multiply_adds(part: nn.Module, backbone: Backbone) -> int:
-    """Count the multiply-adds of one image in the convolutions of a part."""
-    count = 0
+@contextlib.contextmanager
+def counted(part: nn.Module) -> Iterator[list[int]]:
+    """Gather the multiply-adds of each convolution that runs: forward, for its weights and, if asked for, its input."""
+    counts: list[int] = []
 
     def add(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        nonlocal count
         assert isinstance(module, nn.Conv2d)
-        count += output[0].numel() * module.weight[0].numel()
+        times = 1 + int(output.requires_grad) + int(inputs[0].requires_grad)
+        counts.append(times * output[0].numel() * module.weight[0].numel())
 
     hooks = [m.register_forward_hook(add) for m in part.modules() if isinstance(m, nn.Conv2d)]
-    with torch.no_grad():
-        backbone.eval()(torch.zeros(1, 3, backbone.preprocessing.size, backbone.preprocessing.size))
-    for hook in hooks:
-        hook.remove()
-    return count
+    try:
+        yield counts
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def beside_fastai(subject: Subject, arguments: argparse.Namespace) -> None:
