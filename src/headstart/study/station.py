@@ -35,6 +35,7 @@ class Setup:
         device: where networks run.
         cwd: the directory that relative paths of the study start from.
         verbosity: as in headstart.progress.
+        token: tells this setup from others.
     """
 
     study: Study
@@ -46,6 +47,7 @@ class Setup:
     device: str
     cwd: str
     verbosity: int = progress.NORMAL
+    token: str = ""
 
 
 def setup_of(session: Session) -> Setup:
