@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,14 +95,19 @@ class Study:
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
         """Return what would be computed, what is shared, what is there already and what cannot be had.
 
-        Nothing is computed. With `strict`, weights or images that cannot be had are an error.
+        Each row says the seconds, bytes on disk and peak memory of its stages, from short measurements on this
+        machine, which are kept. Nothing else is computed. With `strict`, weights or images that cannot be had are
+        an error.
         """
         from headstart.store import default_store
+        from headstart.study.costs import with_costs
         from headstart.study.plan import make_plan
         from headstart.study.workshop import Workshop
 
         workshop = Workshop(default_store(), device)
-        return describe(make_plan(self.study, workshop, strict=strict), workshop, self.folder(out))
+        plan = make_plan(self.study, workshop, strict=strict)
+        folder = self.folder(out)
+        return with_costs(describe(plan, workshop, folder), plan, workshop, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return where the study is written."""
@@ -116,13 +122,39 @@ class Study:
         command: str = "",
         report: bool = True,
         strict: bool = False,
+        workers: int = 1,
+        on: str | None = None,
+        store: str | Path | None = None,
     ) -> Results:
         """Run what is not done yet and return the results; the report is written too.
 
         A run that fails, or whose published weights are not to be had, is in `Results.failed`; the others go on.
         With `strict`, weights or images that cannot be had are an error before anything is computed.
+
+        Args:
+            out: the folder that holds studies.
+            device: "auto", "cpu", "cuda", "mps".
+            listener: is told what happens.
+            command: what the user typed, for the report.
+            report: write the report.
+            strict: as above.
+            workers: how many processes do the work (on Ray: jobs at a time on each node).
+            on: "ray", or the address of a Ray cluster.
+            store: where shared work is kept, a folder or an address such as "s3://bucket/prefix"; it becomes
+                $HEADSTART_REMOTE of this process, so that everything that follows finds it again.
         """
-        folder = run_study(self.study, out, device=device, listener=listener, command=command, strict=strict)
+        if store is not None:
+            os.environ["HEADSTART_REMOTE"] = str(store)
+        folder = run_study(
+            self.study,
+            out,
+            device=device,
+            listener=listener,
+            command=command,
+            strict=strict,
+            workers=workers,
+            on=on,
+        )
         if report:
             from headstart.report.page import write_html
 
@@ -181,10 +213,12 @@ def compare(
     *,
     device: str = "auto",
     listener: Listener | None = None,
+    workers: int = 1,
+    on: str | None = None,
     **options: Any,
 ) -> Results:
     """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
-    return Study(compare_spec(data, **options)).run(out, device=device, listener=listener)
+    return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
 
 
 def installed_backbones() -> list[str]:

@@ -27,6 +27,11 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that holds studies.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if weights or images cannot be had.")]
+Workers = Annotated[int, typer.Option(help="Processes that work, each with its share of the cores; on Ray, by node.")]
+On = Annotated[str | None, typer.Option(help="ray (this machine), or a Ray cluster: HOST:6379, ray://HOST:10001.")]
+Place = Annotated[
+    str | None, typer.Option("--store", help="Keeps shared work: a folder, or an address such as s3://bucket/prefix.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 OUT = Path("headstart-runs")
 
@@ -62,6 +67,9 @@ def run(
     out: Out = OUT,
     device: Device = "auto",
     smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it: small data, minutes.")] = False,
+    workers: Workers = 1,
+    on: On = None,
+    store: Place = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -73,7 +81,8 @@ def run(
     """
     from headstart.verbs.study import run_and_show
 
-    run_and_show(study, out, device, overrides=overrides or [], smoke=smoke, as_json=json, strict=strict)
+    how = {"workers": workers, "on": on, "store": store}
+    run_and_show(study, out, device, overrides=overrides or [], smoke=smoke, as_json=json, strict=strict, how=how)
 
 
 @app.command()
@@ -102,6 +111,9 @@ def compare(
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
+    workers: Workers = 1,
+    on: On = None,
+    store: Place = None,
     json: Json = False,
 ) -> None:
     """Compare floors, frozen networks and heads on your images; no study file is needed.
@@ -112,7 +124,7 @@ def compare(
     from headstart.verbs.study import run_and_show
 
     spec = compare_spec(data, label=label, backbones=backbone, seeds=seeds, budget=budget, name=name)
-    run_and_show(spec, out, device, as_json=json)
+    run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
 
 @app.command()

@@ -66,16 +66,20 @@ class RayCrew:
         on: "ray", "HOST:PORT" or "ray://HOST:PORT".
         workers: how many jobs a node does at the same time.
         note: tells the user something.
+        log: where to write what Ray prints; standard output is the study's own.
 
     Raises:
         ClusterError: the cluster does not answer, or a node lacks what a study needs.
     """
 
-    def __init__(self, setup: Setup, on: str, workers: int, note: Callable[[str], None]) -> None:
+    def __init__(self, setup: Setup, on: str, workers: int, note: Callable[[str], None], log: Path) -> None:
         import ray
 
         self._ray = ray
         self._ours = _connect(on)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(contextlib.redirect_stdout(self._quiet.enter_context(log.open("w"))))
         try:
             nodes = _nodes(on)
             self._setup = _elsewhere(setup)
@@ -142,6 +146,7 @@ class RayCrew:
     def _leave(self) -> None:
         if self._ours:
             self._ray.shutdown()
+        self._quiet.close()
 
     def _result(self, task: Any) -> tuple[Message, tuple[Tell, ...]]:
         """Return the last message of a task and what it told before; a lost worker or node is a death."""

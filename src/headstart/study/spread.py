@@ -86,15 +86,15 @@ def _crew(session: Session, workers: int, on: str | None, jobs: int) -> Crew:
     from headstart.study.processes import Processes
     from headstart.study.station import setup_of
 
-    setup = setup_of(session)
+    setup, logs = setup_of(session), session.folder.root / "logs"
     if on is not None:
         from headstart.study.ray_cluster import RayCrew
 
-        return RayCrew(setup, on, workers, session.listener.note)
+        return RayCrew(setup, on, workers, session.listener.note, logs / "ray.log")
     most = min(workers, threads.machine_cores())
     if most < workers:
         session.listener.note(f"{workers} workers for {most} cores: {most} are started, one for each core")
-    return Processes(setup, min(most, jobs), session.folder.root / "logs")
+    return Processes(setup, min(most, jobs), logs)
 
 
 def network_of(task: Task, session: Session) -> Path:

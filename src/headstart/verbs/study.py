@@ -20,8 +20,15 @@ def run_and_show(
     as_json: bool = False,
     demo: bool = False,
     strict: bool = False,
+    how: Mapping[str, Any] | None = None,
 ) -> None:
     """Run a study with a live table and print its ranking, its report and what to do next.
+
+    Args:
+        study, out, device, overrides, smoke, strict: as `headstart.api.Study` takes them.
+        as_json: print JSON instead.
+        demo: say what to try next.
+        how: where the work is done, as `Study.run` takes it: workers, on, store.
 
     Raises:
         SystemExit: with status 1, after all else, where a run failed.
@@ -31,7 +38,7 @@ def run_and_show(
 
     chosen = Study(study, overrides, smoke=smoke)
     listener = LiveStudy(metric=chosen.study.spec.compare.metric)
-    results = chosen.run(out, device=device, listener=listener, command=_command(), strict=strict)
+    results = chosen.run(out, device=device, listener=listener, command=_command(), strict=strict, **(how or {}))
     failed = results.failed()
     if as_json:
         said = {"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}
@@ -67,20 +74,9 @@ def show_plan(
     if as_json:
         print(json.dumps(rows))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from headstart.verbs.plan import print_plan
 
-    table = Table("stage", "images", "backbone", "runs", "tasks", "configurations", "done", "shares", box=None)
-    absent = [row for row in rows if row["kind"] == "absent"]
-    for row in (row for row in rows if row["kind"] != "absent"):
-        shares = {True: "features stored", False: "one pass over the images", None: ""}[row.get("features_stored")]
-        runs = ", ".join(row["runs"][:4]) + (f", … ({len(row['runs'])})" if len(row["runs"]) > 4 else "")
-        images = f"{row['dataset']} ({row['images']:,})"
-        numbers = [str(row[key]) for key in ("tasks", "configurations", "done")]
-        table.add_row(row["kind"], images, row["backbone"], runs, *numbers, shares)
-    Console().print(table)
-    for row in absent:
-        print(f"cannot be done here: {row['runs'][0]}: {row['why']}")
+    print_plan(rows)
 
 
 def show_ranking(folder: Path) -> None:
