@@ -18,13 +18,14 @@ import numpy.typing as npt
 import PIL
 
 from headstart.data.dataset import Dataset, IntArray
-from headstart.data.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow, worker_count
+from headstart.data.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.fingerprint import digest_of, examine
 from headstart.errors import DataError
 from headstart.progress import progress
 from headstart.store import Store, content_key, default_store
+from headstart.threads import cores
 
-__all__ = ["ImageArray", "View", "decode_images"]
+__all__ = ["ImageArray", "View", "decode_images", "row_key", "stored_key"]
 
 KIND = "images"
 CHUNK = 64  # images decoded by one thread at a time, and written at once
@@ -108,8 +109,7 @@ def decode_images(
     store = store or default_store()
     digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
     rows, codes = _distinct(digests)
-    how = {**asdict(view), "decoder": DECODER, "pillow": PIL.__version__}
-    key = content_key({"images": hashlib.blake2b(digests[rows].tobytes()).hexdigest(), "how": how})
+    key = _stored_key(digests[rows], view)
     feed = _Feed(codes, on_chunk)
     job = _Job(dataset, view, rows, digests)
     if store.has(KIND, key) and not _is_whole(store, key):
@@ -117,7 +117,7 @@ def decode_images(
     busy = f"{dataset.name}: another process is decoding these images"
     with store.building(KIND, key, wait_message=busy) as entry:
         if entry is not None:
-            _fill(entry.path, job, workers or worker_count(), feed)
+            _fill(entry.path, job, workers or cores(), feed)
             size = (entry.path / "pixels.u8").stat().st_size
             entry.manifest.update(images=len(rows), bytes=size, view=asdict(view), bad=_bad(entry.path))
             (entry.path / _Journal.NAME).unlink()
@@ -125,8 +125,7 @@ def decode_images(
     faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
     rows_of_faults = np.flatnonzero(np.isin(codes, list(faults))).tolist() if faults else []
     bad = {row: faults[int(codes[row])] for row in rows_of_faults}
-    row_key = content_key({"rows": hashlib.blake2b(digests.tobytes()).hexdigest(), "how": how})
-    images = ImageArray(folder, codes, view, row_key, bad)
+    images = ImageArray(folder, codes, view, _row_key(digests, view), bad)
     if strict and bad:
         row = min(bad)
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
@@ -134,6 +133,29 @@ def decode_images(
     if on_chunk is not None and feed.next_row < len(codes):
         feed.up_to(len(rows), images._mapped(), view)
     return images
+
+
+def stored_key(dataset: Dataset, view: View) -> str:
+    """Return the content key under which the store keeps these images at this size."""
+    digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
+    return _stored_key(digests[_distinct(digests)[0]], view)
+
+
+def row_key(dataset: Dataset, view: View) -> str:
+    """Return the key of the decoded images of this dataset, row by row: what `ImageArray.key` will be."""
+    return _row_key(examine(dataset.reader).digests if dataset.digests is None else dataset.digests, view)
+
+
+def _row_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
+    return content_key({"rows": hashlib.blake2b(digests.tobytes()).hexdigest(), "how": _how(view)})
+
+
+def _stored_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
+    return content_key({"images": hashlib.blake2b(digests.tobytes()).hexdigest(), "how": _how(view)})
+
+
+def _how(view: View) -> dict[str, Any]:
+    return {**asdict(view), "decoder": DECODER, "pillow": PIL.__version__}
 
 
 @dataclass(frozen=True)

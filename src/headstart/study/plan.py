@@ -11,6 +11,7 @@ from headstart.store import content_key
 from headstart.study.absent import Absent, Roll
 from headstart.study.expand import Run, Study
 from headstart.study.folder import StudyFolder
+from headstart.study.order import ordered
 from headstart.study.record import KIND as FITS
 from headstart.study.settings import check_settings
 from headstart.study.task import Task, make_task
@@ -57,7 +58,7 @@ class Plan:
 
 
 def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan:
-    """Read the data, draw the splits, and order what is to be done.
+    """Read the data, draw the splits, and order what is to be done, the best guess first.
 
     A run whose published weights or own images are not to be had is set aside, with those that start from it.
 
@@ -82,7 +83,7 @@ def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan
         keys.update({(task.run.name, task.seed): task.key for task in made})
         tasks += made
     roll.check(strict=strict)
-    return Plan(study, tuple(_groups(tasks, workshop)), tuple(roll.absent))
+    return Plan(study, tuple(ordered(list(_groups(tasks, workshop)), study, workshop)), tuple(roll.absent))
 
 
 def describe(plan: Plan, workshop: Workshop, folder: StudyFolder) -> list[dict[str, Any]]:

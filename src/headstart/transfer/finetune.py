@@ -136,11 +136,21 @@ def finetune(job: TuneJob) -> TuneResult:
         RunFailed: the loss is no longer finite, or one image does not fit into memory.
     """
     check_job(job)
+    device = default_device() if job.device == "auto" else job.device
+    learner, routes = make_learner(job, device)
+    resume = claim_folder(job.folder, _identity(job))
+    before = kept_digests(learner.resolved, learner.groups)
+    _fit(job, learner, learner.batches, learner.checked, device, resume)
+    learner.cpu()
+    check_kept(learner.resolved, learner.groups, before)
+    return _result(job, learner, routes)
+
+
+def make_learner(job: TuneJob, device: str) -> tuple[Learner, list[Route]]:
+    """Return what learns, with its inputs in place, and how each phase gets them; what is stored is computed here."""
     resolved = resolve(job.strategy, copy.deepcopy(job.backbone.bare()), job.recipe.epochs)
     preprocessing = resolved.backbone.preprocessing
     check_size(resolved.backbone, preprocessing.size)
-    resume = claim_folder(job.folder, _identity(job))
-    device = default_device() if job.device == "auto" else job.device
     sources = _sources(job, resolved, device)
     routes = _routes(job, resolved)
     legs = [build_leg(route, resolved, sources) for route in routes]
@@ -148,7 +158,6 @@ def finetune(job: TuneJob) -> TuneResult:
     head = copy.deepcopy(job.initial_head) if job.initial_head is not None else new_head(job, resolved)
     for module in (resolved.backbone, head):
         module.to(memory_format=torch.channels_last)
-    before = kept_digests(resolved, groups)
     train, validation = _loaders(job, legs, device)
     learner = Learner(
         resolved,
@@ -164,10 +173,7 @@ def finetune(job: TuneJob) -> TuneResult:
         checked=validation,
         on_epoch=job.on_epoch,
     )
-    _fit(job, learner, train, validation, device, resume)
-    learner.cpu()
-    check_kept(resolved, groups, before)
-    return _result(job, learner, routes)
+    return learner, routes
 
 
 def describe_plan(strategy: Strategy, recipe: Recipe, backbone: Backbone, images: int) -> str:
