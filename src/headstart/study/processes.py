@@ -18,7 +18,7 @@ from typing import Any
 import headstart
 from headstart import threads
 from headstart.study.jobs import Job
-from headstart.study.messages import Died, Message
+from headstart.study.messages import Broke, Died, Finished, Message
 from headstart.study.station import Setup
 
 _GRACE = 5.0  # seconds that a worker has to tidy up when the study is stopped
@@ -86,6 +86,7 @@ class Processes:
     def _heard(self, worker: _Process, message: Message) -> list[tuple[int, Message]]:
         job = worker.job
         if isinstance(message, Died):
+            worker.kill()
             self._places = [None if place is worker else place for place in self._places]
         if job is None:  # it died with nothing to do: the next job starts another
             return []
@@ -121,8 +122,6 @@ class _Process:
     @staticmethod
     def ends(message: Message) -> bool:
         """Say whether this is the last message on a job."""
-        from headstart.study.messages import Broke, Finished
-
         return isinstance(message, Finished | Broke | Died)
 
     def end(self) -> None:
@@ -136,7 +135,7 @@ class _Process:
             self.process.wait(seconds)
 
     def kill(self) -> None:
-        """End it in any case."""
+        """End it in any case, and what leads to it."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
