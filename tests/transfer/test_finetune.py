@@ -263,6 +263,19 @@ def test_what_was_to_stay_is_checked() -> None:
         check_kept(resolved, groups, before)
 
 
+def test_frozen_norm_statistics_do_not_move_while_their_scales_learn(tmp_path: Path) -> None:
+    source = network().state_dict()
+
+    def moved(statistics: str) -> set[str]:
+        made = finetune(job(tmp_path / statistics, FROZEN, recipe(norm_statistics=statistics)))
+        after = made.network.backbone.state_dict()
+        return {name for name in source if not torch.equal(source[name], after[name])}
+
+    frozen, batch = moved("frozen"), moved("batch")
+    assert batch - frozen == {name for name in batch if "running_" in name or "num_batches" in name} != set()
+    assert any(name.endswith("stage3.1.weight") for name in frozen)  # of a batch norm
+
+
 def test_logs_are_written_for_csv_and_tensorboard(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # tensorboard's own imports

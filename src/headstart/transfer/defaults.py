@@ -163,10 +163,10 @@ def default_recipe(backbone: str, strategy: Strategy | str = "fine_tune") -> Rec
             weight_decay=0.0,
             origin="Frankle, Schwab, Morcos 2021: only the norms learn; AdamW, ten times the rate of all weights",
         )
-    if kind == "lp_ft" and recipe.optimizer == "sgd":
-        return replace(
-            recipe, lr=recipe.lr / 3, origin=f"{recipe.origin}; a lower rate after Kumar et al. 2022 (LP-FT)"
-        )
+    if kind == "lp_ft":
+        rate = recipe.lr / 3 if recipe.optimizer == "sgd" else recipe.lr
+        origin = f"{recipe.origin}; a lower rate after Kumar et al. 2022 (LP-FT), norm statistics as the probe saw them"
+        return replace(recipe, lr=rate, norm_statistics="frozen", origin=origin)
     return recipe
 
 

@@ -139,10 +139,11 @@ def finetune(job: TuneJob) -> TuneResult:
     device = default_device() if job.device == "auto" else job.device
     learner, routes = make_learner(job, device)
     resume = claim_folder(job.folder, _identity(job))
-    before = kept_digests(learner.resolved, learner.groups)
+    statistics = job.recipe.norm_statistics
+    before = kept_digests(learner.resolved, learner.groups, statistics=statistics)
     _fit(job, learner, learner.batches, learner.checked, device, resume)
     learner.cpu()
-    check_kept(learner.resolved, learner.groups, before)
+    check_kept(learner.resolved, learner.groups, before, statistics=statistics)
     return _result(job, learner, routes)
 
 

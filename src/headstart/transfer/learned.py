@@ -14,6 +14,8 @@ from headstart.models.adapt import add_lora, norm_parameters
 from headstart.transfer.draws import number
 from headstart.transfer.strategy import Group, Phase, Resolved, Unit
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
 
 def prepare(resolved: Resolved, seed: int) -> tuple[Resolved, tuple[Group, ...]]:
     """Return the strategy and what is learned in the stages; for `lora` the additions are put in here."""
@@ -34,11 +36,12 @@ def prepare(resolved: Resolved, seed: int) -> tuple[Resolved, tuple[Group, ...]]
     return replace(resolved, units=tuple(units.values())), tuple(groups)
 
 
-def set_modes(resolved: Resolved, groups: tuple[Group, ...], phase: Phase) -> None:
+def set_modes(resolved: Resolved, groups: tuple[Group, ...], phase: Phase, *, statistics: str = "batch") -> None:
     """Put what is learned in this phase into training mode and everything else into evaluation mode.
 
     `lora` trains no stage as such, so its batch norm and dropout stay in evaluation mode; `norm_only` trains
-    the norms, whose running statistics follow the target, and nothing else.
+    the norms, whose running statistics follow the target, and nothing else. With `statistics` "frozen" every
+    batch norm stays in evaluation mode: its scale and shift may learn, its running statistics are the source's.
     """
     for unit in resolved.units:
         unit.module.train(unit.name in phase.trainable and not resolved.additions)
@@ -47,33 +50,43 @@ def set_modes(resolved: Resolved, groups: tuple[Group, ...], phase: Phase) -> No
         for module in resolved.backbone.stages.modules():
             own = list(module.parameters(recurse=False))
             module.training = bool(own) and all(id(p) in learned for p in own)
+    if statistics == "frozen":
+        for module in resolved.backbone.stages.modules():
+            if isinstance(module, BATCH_NORMS):
+                module.training = False
 
 
-def kept_digests(resolved: Resolved, groups: tuple[Group, ...]) -> dict[str, str]:
+def kept_digests(resolved: Resolved, groups: tuple[Group, ...], *, statistics: str = "batch") -> dict[str, str]:
     """Return a digest of every parameter and buffer that must not change, by name."""
-    return {name: _digest(tensor) for name, tensor in _kept(resolved, groups)}
+    return {name: _digest(tensor) for name, tensor in _kept(resolved, groups, statistics)}
 
 
-def check_kept(resolved: Resolved, groups: tuple[Group, ...], before: dict[str, str]) -> None:
+def check_kept(
+    resolved: Resolved, groups: tuple[Group, ...], before: dict[str, str], *, statistics: str = "batch"
+) -> None:
     """Compare with the digests from before.
 
     Raises:
         RunFailed: something that was to stay is different; the message names it.
     """
-    after = kept_digests(resolved, groups)
+    after = kept_digests(resolved, groups, statistics=statistics)
     moved = [name for name in before if after.get(name) != before[name]]
     if moved or before.keys() != after.keys():
         shown = ", ".join(moved[:3]) or "the set of frozen tensors"
         raise RunFailed(f"{resolved.backbone.name}: {shown} changed although frozen; this run cannot be trusted")
 
 
-def _kept(resolved: Resolved, groups: tuple[Group, ...]) -> Iterator[tuple[str, Tensor]]:
+def _kept(resolved: Resolved, groups: tuple[Group, ...], statistics: str) -> Iterator[tuple[str, Tensor]]:
     stages = resolved.backbone.stages
     learned = {id(p) for group in groups for p in group.parameters}
     for name, parameter in stages.named_parameters():
         if id(parameter) not in learned:
             yield name, parameter
-    moving = {id(module) for module in _moving_modules(resolved, groups, learned)}
+    moving = {
+        id(module)
+        for module in _moving_modules(resolved, groups, learned)
+        if statistics == "batch" or not isinstance(module, BATCH_NORMS)
+    }
     for path, module in stages.named_modules():
         if id(module) not in moving:
             for name, buffer in module.named_buffers(recurse=False):

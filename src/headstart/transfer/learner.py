@@ -245,7 +245,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         """Set the mode; what is frozen in the present phase stays in evaluation mode."""
         super().train(mode)
         if mode and hasattr(self, "_leg"):
-            set_modes(self.resolved, self.groups, self._leg.phase)
+            set_modes(self.resolved, self.groups, self._leg.phase, statistics=self.recipe.norm_statistics)
         return self
 
     def _enter(self, epoch: int) -> None:

@@ -15,6 +15,7 @@ from headstart.transfer.predict import TTA
 from headstart.transfer.schedules import SCHEDULES
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
+STATISTICS = ("batch", "frozen")
 MONITORS = ("validation_accuracy", "validation_loss")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -23,6 +24,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "loss": tuple(LOSSES),
     "precision": PRECISIONS,
     "monitor": MONITORS,
+    "norm_statistics": STATISTICS,
     "tta": tuple(TTA),
 }
 _BOUNDS: dict[str, tuple[float, float]] = {  # at least, at most
@@ -69,6 +71,8 @@ class Recipe:
         early_stopping: stop after so many epochs without improvement; None never stops.
         precision: 32, bf16-mixed or 16-mixed.
         tta: test-time augmentation: none, flip or flip_translate.
+        norm_statistics: batch norms in what is learned use and follow the statistics of the batches ("batch"), or
+            keep the source's, while their scales and shifts learn ("frozen").
         loss: cross_entropy, or bce for targets with several labels.
         monitor: what the best epoch is chosen by: validation_accuracy or validation_loss.
         origin: where the values come from.
@@ -99,6 +103,7 @@ class Recipe:
     early_stopping: int | None = None
     precision: str = "32"
     tta: str = "none"
+    norm_statistics: str = "batch"
     loss: str = "cross_entropy"
     monitor: str = "validation_accuracy"
     origin: str = ""
