@@ -87,6 +87,7 @@ def markdown(summary: Summary) -> str:
         lines += [f"## {board.title}", "", *_ranking(summary, board), ""]
         lines += [f"*{note}*" for note in board.notes]
         lines += ["", *_comparisons(board), ""] if len(board.ranking) > 1 else [""]
+    lines += _likeness(summary)
     if summary.failed:
         lines += ["## Failed", "", *(f"- {f.run}, seed {f.seed}: {f.why}" for f in summary.failed), ""]
     lines += ["## Reproduce", ""]
@@ -95,6 +96,28 @@ def markdown(summary: Summary) -> str:
     lines += [f"- {key}: {value}" for key, value in summary.environment.items()]
     lines += [f"- data: {facts.get('name')}, fingerprint {key}" for key, facts in summary.datasets.items()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _likeness(summary: Summary) -> list[str]:
+    """Return the tables of similarity.json, and the names of the pictures of explained.json."""
+    found = summary.files.similarity or {}
+    lines: list[str] = []
+    if found.get("frechet"):
+        heads = ["network", "source", "target", "Fréchet distance", "within the target", "images a side"]
+        keys = ("network", "source", "target", "distance", "within_target", "n")
+        rows = [
+            [f"{row[k]:.4g}" if isinstance(row[k], float) else _cell(row[k]) for k in keys] for row in found["frechet"]
+        ]
+        lines += ["## How alike are source and target?", "", *_table(heads, rows, "lllrrr"), ""]
+    for pair in found.get("stages") or []:
+        rows = [[name, *(f"{v:.2f}" for v in row)] for name, row in zip(pair["first"], pair["cka"], strict=True)]
+        title = f"### CKA by stage: {_cell(pair['runs'][0])} (rows), {_cell(pair['runs'][1])} (columns)"
+        lines += [title, "", *_table(["", *pair["second"]], rows, "l" + "r" * len(pair["second"])), ""]
+    pairs = (summary.files.explained or {}).get("pairs", [])
+    lines += [
+        f"- {' and '.join(pair['runs'])}, explained side by side: {pair['file']}" for pair in pairs if pair["file"]
+    ]
+    return [*lines, ""] if lines else []
 
 
 def _emphasised(summary: Summary) -> str:

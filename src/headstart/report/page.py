@@ -14,7 +14,7 @@ import numpy as np
 from headstart.report import wording
 from headstart.report.details import Details, details_of
 from headstart.report.order import together
-from headstart.report.pictures import BUDGET, embed, explanation_pictures, rows_wanted, short_audit
+from headstart.report.pictures import BUDGET, embed, explanation_pictures, paired_pictures, rows_wanted, short_audit
 from headstart.report.summary import RunFacts, Summary, load_summary, total_seconds
 from headstart.store import write_atomic
 
@@ -29,6 +29,7 @@ SCRIPTS = (
     "gallery.js",
     "evidence.js",
     "audit.js",
+    "likeness.js",
     "runs.js",
     "main.js",
 )
@@ -45,6 +46,11 @@ LEADS = {
     "calibration": "A point on the diagonal means that what is said with 80 % confidence is right 8 times in 10."
     " Probabilities are shown after temperature scaling on validation.",
     "transfer": "What the features foretold before any training, beside what training then gave.",
+    "explained": "The same test images through two networks, drawn with a fixed seed, the classes taking turns. Under"
+    " each map stands the class that it explains: the one that this network predicts, with its probability.",
+    "similarity": "The Fréchet distance lies between Gaussians fitted to the features of as many images on both sides;"
+    " the distance of other images of the target is what no difference at all would give. CKA is 1 where two stages"
+    " represent the same images alike, up to rotation and scale, and about 0 where they have nothing in common.",
     "runs": "Everything that a run's result depends on.",
 }
 
@@ -115,6 +121,8 @@ def page_data(summary: Summary) -> dict[str, Any]:
         "runs": [_run(run, details.get(run.run), datasets, share) for run in summary.runs],
         "datasets": datasets,
         "transferability": summary.transferability,
+        "similarity": summary.files.similarity,
+        "explained": paired_pictures(summary.files.root, (summary.files.explained or {}).get("pairs", [])),
         "spec": summary.spec,
         "environment": summary.environment,
     }
@@ -151,9 +159,11 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "training": any(run["history"] for run in runs),
         "classes": any(run["per_class"] for run in runs),
         "mistakes": any(run["mistakes"] for run in runs),
+        "explained": bool(payload["explained"]),
         "calibration": any(run["reliability"] for run in runs),
         "data": bool(payload["datasets"]),
         "transfer": bool(payload["transferability"]),
+        "similarity": any((payload["similarity"] or {}).get(key) for key in ("frechet", "stages")),
         "runs": bool(runs) or bool(payload["failed"]),
         "reproduce": True,
     }
@@ -165,9 +175,11 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "training": "Training",
         "classes": "Classes",
         "mistakes": "Mistakes",
+        "explained": "Side by side",
         "calibration": "Calibration",
         "data": "Data",
         "transfer": "Transferability",
+        "similarity": "Similarity",
         "runs": "Runs",
         "reproduce": "Reproduce",
     }

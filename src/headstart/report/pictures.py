@@ -115,12 +115,7 @@ def explanation_pictures(items: Sequence[Mapping[str, Any]], budget: int = EXPLA
     """
     found = []
     for item in items:
-        path = Path(item["folder"]) / str(item["file"])
-        try:
-            with Image.open(path) as opened:
-                picture = opened.convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise StoreError(f"{path}: cannot be read as a picture ({error}); run the study again") from error
+        picture = _picture(Path(item["folder"]) / str(item["file"]))
         picture.thumbnail((EXPLAINED_SIDE, EXPLAINED_SIDE))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=78)
@@ -130,6 +125,31 @@ def explanation_pictures(items: Sequence[Mapping[str, Any]], budget: int = EXPLA
         said = {key: value for key, value in item.items() if key not in ("folder", "file")}
         found.append({**said, "src": f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"})
     return found
+
+
+def paired_pictures(root: Path, pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the pictures that set two runs side by side, as data addresses, with what is said of them.
+
+    Raises:
+        StoreError: a file is missing or no picture.
+    """
+    found = []
+    for pair in pairs:
+        said = {key: value for key, value in pair.items() if key != "file"}
+        if pair.get("file"):
+            buffer = io.BytesIO()
+            _picture(root / str(pair["file"])).save(buffer, "JPEG", quality=85)
+            said["src"] = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        found.append(said)
+    return found
+
+
+def _picture(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as opened:
+            return opened.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise StoreError(f"{path}: cannot be read as a picture ({error}); run the study again") from error
 
 
 def short_audit(audit: Mapping[str, Any] | None) -> dict[str, Any] | None:

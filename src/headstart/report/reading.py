@@ -124,6 +124,8 @@ class StudyFiles:
         datasets: by fingerprint.
         transferability: transferability.json, or None.
         learning: learning.json: what the next doubling of labels is expected to bring, or None.
+        similarity: similarity.json: how alike source and target are, or None.
+        explained: explained.json: pairs of runs explained on the same images, or None.
     """
 
     root: Path
@@ -133,6 +135,8 @@ class StudyFiles:
     datasets: Mapping[str, DataFolder]
     transferability: Any = None
     learning: Any = None
+    similarity: Any = None
+    explained: Any = None
 
 
 def read_study_folder(place: str | Path) -> StudyFiles:
@@ -158,16 +162,21 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     place_of = {pair: number for number, pair in enumerate(expected)}
     records.sort(key=lambda record: (place_of.get((record.run, record.seed), len(expected)), record.run, record.seed))
     there = {(record.run, record.seed) for record in records}
-    transferability, learning = root / "transferability.json", root / "learning.json"
     return StudyFiles(
         root=root,
         facts=facts,
         records=tuple(records),
         missing=tuple(pair for pair in expected if pair not in there),
         datasets=_read_datasets(root),
-        transferability=read_json(transferability) if transferability.is_file() else None,
-        learning=read_json(learning) if learning.is_file() else None,
+        transferability=_read_if_there(root / "transferability.json"),
+        learning=_read_if_there(root / "learning.json"),
+        similarity=_read_if_there(root / "similarity.json"),
+        explained=_read_if_there(root / "explained.json"),
     )
+
+
+def _read_if_there(path: Path) -> Any:
+    return read_json(path) if path.is_file() else None
 
 
 def read_record(folder: Path) -> Record:

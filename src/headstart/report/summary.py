@@ -134,6 +134,8 @@ class Summary:
             "datasets": {key: dict(value) for key, value in self.datasets.items()},
             "transferability": self.transferability,
             "learning": self.files.learning,
+            "similarity": self.files.similarity,
+            "explained": self.files.explained,
             "command": self.command,
             "version": self.version,
             "created": self.created,

@@ -15,6 +15,8 @@ from headstart.models.backbone import Preprocessing
 from headstart.store import disk_errors, read_json, write_atomic
 from headstart.study.evidence import audit_data, explain_mistakes, foretell, learning_curves
 from headstart.study.folder import json_bytes, npz_bytes
+from headstart.study.likeness import measure_similarity
+from headstart.study.side_by_side import explain_pairs
 from headstart.study.task import class_counts
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ def close_study(session: Session) -> None:
     learning_curves(session)
     save_best(session)
     explain_mistakes(session, session.plan.study.spec.explain)
+    explain_pairs(session)
+    measure_similarity(session)
 
 
 def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:

@@ -11,14 +11,13 @@ import torch
 from headstart.data.dataset import Dataset, Split
 from headstart.errors import DataError, ModelError
 from headstart.models.pixels import NAME as PIXELS
-from headstart.store import read_json, write_atomic
+from headstart.store import content_key, read_json, write_atomic
 from headstart.study.folder import json_bytes
 
 if TYPE_CHECKING:
     from headstart.study.execute import Session
+    from headstart.study.spec import ExplainSpec
     from headstart.study.task import Task
-
-EXPLAINED_WITH = ("lime", "grad_cam")
 
 
 def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
@@ -43,12 +42,12 @@ def foretell(session: Session) -> None:
     """Set what transferability scores of the training rows foretold beside what was measured on test."""
     from headstart.evaluate.transferability import rank_agreement, transferability
 
-    path = session.folder.root / "transferability.json"
-    if path.is_file():
+    path, key = session.folder.root / "transferability.json", finished_key(session)
+    if path.is_file() and read_json(path).get("key") == key:
         return
     rows: list[dict[str, Any]] = []
     data = session.workshop.dataset(session.plan.own_tasks[0].run.data)
-    for label, task, members in _networks(session, data):
+    for label, task, members in networks(session, data):
         measured = [score for member in members if (score := _score(session, member)) is not None]
         if not measured or data.multi_label:
             continue
@@ -68,7 +67,7 @@ def foretell(session: Session) -> None:
             tau[name] = rank_agreement({row["network"]: row[name] for row in rows}, measured_by).weighted_tau
         except DataError:  # all equal: there is no order to agree with
             tau[name] = None
-    write_atomic(path, json_bytes({"rows": rows, "weighted_tau": tau}))
+    write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau}))
 
 
 def learning_curves(session: Session) -> None:
@@ -106,10 +105,10 @@ def _labels(session: Session, task: Task, axis: str) -> float:
     )
 
 
-def explain_mistakes(session: Session, count: int) -> None:
-    """Explain the best run's most confident mistakes, each for the predicted and for the true class."""
+def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
+    """Explain the best run's most confident mistakes: what speaks for the class that was predicted."""
     best = session.facts.get("best")
-    if not best or count < 1:
+    if not best or asked.mistakes < 1:
         return
     from PIL import Image
 
@@ -127,7 +126,7 @@ def explain_mistakes(session: Session, count: int) -> None:
     if labels.ndim != 1 or classifier.bundle.network.backbone.name == PIXELS:
         return
     wrong = np.flatnonzero(scores.argmax(1) != labels)
-    worst = wrong[np.argsort(-scores[wrong].max(1), kind="stable")][:count]
+    worst = wrong[np.argsort(-scores[wrong].max(1), kind="stable")][: asked.mistakes]
     task = next(t for t in session.plan.tasks if t.run.name == best["run"])
     needs = classifier.bundle.preprocessing
     images = session.workshop.images(task.run.data, needs)
@@ -136,7 +135,7 @@ def explain_mistakes(session: Session, count: int) -> None:
         pixels = np.array(images[int(rows[place])])  # a copy: torch wants pixels that it may write to
         batch = normalise(as_tensor(pixels[None]), needs)
         aim = int(scores[place].argmax())
-        for method in EXPLAINED_WITH:
+        for method in asked.methods:
             try:
                 heat = explain(classifier.bundle.network, batch, torch.tensor([aim]), method, seed=0)[0]
             except ModelError:  # this network has no map that the method could show
@@ -150,6 +149,12 @@ def explain_mistakes(session: Session, count: int) -> None:
     write_atomic(folder / "explanations.json", json_bytes({"items": items}))
 
 
+def finished_key(session: Session, *more: Any) -> str:
+    """Return what a conclusion about the whole study depends on: every finished run, and `more`."""
+    done = [t.key for t in session.plan.tasks if session.folder.has(t.run.name, t.seed, t.key)]
+    return content_key([sorted(done), *more])
+
+
 def informed(session: Session) -> list[Task]:
     """Return the tasks whose frozen features come from trained weights, those of a known source first."""
     found = [
@@ -160,7 +165,7 @@ def informed(session: Session) -> list[Task]:
     return sorted(found, key=lambda task: task.run.needs is not None)
 
 
-def _networks(session: Session, dataset: Dataset) -> list[tuple[str, Task, list[Task]]]:
+def networks(session: Session, dataset: Dataset) -> list[tuple[str, Task, list[Task]]]:
     """Return (label, a task, all tasks) of every network whose frozen features the study used on these images."""
     groups: dict[str, list[Task]] = {}
     for task in session.plan.tasks:

@@ -13,6 +13,7 @@ from headstart.data.dataset import Split
 from headstart.errors import RunFailed
 from headstart.store import Store, default_store
 from headstart.study.absent import startable, write_absent
+from headstart.study.as_is import score_as_is
 from headstart.study.closing import close_study
 from headstart.study.expand import Study
 from headstart.study.folder import StudyFolder, slug
@@ -20,6 +21,8 @@ from headstart.study.plan import Group, Plan, make_plan
 from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, write_failure, write_result
+from headstart.study.spec import AS_IS
+from headstart.study.spending import budget_of, spend
 from headstart.study.spread import check_crew, spread
 from headstart.study.task import Task
 from headstart.study.track import Tracker, trackers
@@ -129,11 +132,14 @@ def run_study(
     hold()
     if workers != 1 or on is not None:
         check_crew(workers, on)
+    budget = budget_of(study.spec, workers, on)
     session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
     try:
         write_absent(session)
         if workers > 1 or on is not None:
             spread(session, workers, on)
+        elif budget is not None:
+            spend(session, budget, _run_group)
         else:
             for group in session.plan.groups:
                 _run_group(group, session)
@@ -230,7 +236,8 @@ def _tune(tasks: list[Task], session: Session) -> None:
         session.listener.running(task.name)
         try:
             split = _split(task, session)
-            fit, test = tune(task, split, session.workshop, _provenance(session), session.listener.note)
+            work = score_as_is if task.run.spec.strategy == AS_IS else tune
+            fit, test = work(task, split, session.workshop, _provenance(session), session.listener.note)
         except RunFailed as error:
             dataset = session.workshop.dataset(task.run.data)
             write_failure(task, session.folder, dataset, str(error), getattr(error, "history", []))

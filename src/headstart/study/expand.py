@@ -13,6 +13,7 @@ import yaml
 
 from headstart.errors import SpecError, unknown_name
 from headstart.study.leave_out import take_out, without
+from headstart.study.references import check_references
 from headstart.study.spec import DataSpec, RunSpec, StudySpec, validate
 from headstart.study.yaml_lines import Path as KeyPath
 from headstart.study.yaml_lines import load_yaml
@@ -107,6 +108,7 @@ def load_study(place: str | Path | Mapping[str, Any], overrides: Sequence[str] =
     spec = validate(StudySpec, raw, name=name, at=(), lines=lines)
     runs = [run for key, value in spec.runs.items() for run in _expand(key, value, spec, name, lines)]
     _check_names(runs, spec, name)
+    check_references(spec, runs, name)
     runs = without(runs, left_out, spec.compare.baseline)
     return Study(spec, tuple(_ordered(runs, name)), text, name)
 

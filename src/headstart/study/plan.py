@@ -9,6 +9,7 @@ from typing import Any
 from headstart.errors import DataError
 from headstart.store import content_key
 from headstart.study.absent import Absent, Roll
+from headstart.study.as_is import check_as_is
 from headstart.study.expand import Run, Study
 from headstart.study.folder import StudyFolder
 from headstart.study.order import ordered
@@ -75,6 +76,7 @@ def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan
 
     def make(run: Run) -> list[Task]:
         _check_run(run, workshop)
+        check_as_is(run, study, workshop)
         workshop.learned_on[run.name] = workshop.dataset(run.data).fingerprint
         return [make_task(run, seed, workshop, keys) for seed in study.spec.seed_list]
 

@@ -12,7 +12,8 @@ from headstart.fewshot.training import TrainingOptions
 from headstart.models.backbone import Backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.study.expand import Run
-from headstart.study.spec import EPISODIC, RunSpec
+from headstart.study.rates import placeholder, rate_is_found
+from headstart.study.spec import AS_IS, EPISODIC, RunSpec
 from headstart.transfer.defaults import default_layer_decay, default_recipe
 from headstart.transfer.probe import check_options
 from headstart.transfer.recipe import Recipe, recipe_from
@@ -46,7 +47,7 @@ def recipe_of(spec: RunSpec) -> Recipe:
     Raises:
         SpecError: an unknown key, or a value that cannot be.
     """
-    return recipe_from(spec.recipe, default_recipe(spec.backbone, spec.strategy))
+    return recipe_from(placeholder(spec).recipe, default_recipe(spec.backbone, spec.strategy))
 
 
 def head_options(run: Run) -> dict[str, object]:
@@ -114,7 +115,11 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
         if run.spec.head_kind is not None:
             _check_head(run)
             return
-        for values in run.configurations():
+        if run.spec.strategy == AS_IS:
+            if run.spec.recipe or run.spec.head or run.choices:
+                raise SpecError("strategy 'as_is' learns and chooses nothing; drop recipe, head, grid and search")
+            return
+        for values in [*run.configurations(), *_ends(run)]:
             spec = run.with_values(values)
             strategy, recipe = strategy_of(spec), recipe_of(spec)
             if backbone is not None and backbone.name != PIXELS:
@@ -136,9 +141,24 @@ def _check_episodes(spec: RunSpec, backbone: Backbone | None) -> None:
         raise SpecError(f"episodes.options are for method {FINETUNE}; {spec.episodes.method} has none")
 
 
+def _ends(run: Run) -> list[dict[tuple[str, ...], object]]:
+    """Return the ends of each range, and each of its choices: what cannot be there cannot be in between either."""
+    found: list[dict[tuple[str, ...], object]] = []
+    for choice in run.choices:
+        if choice.search is not None:
+            values = choice.search.get("choices", [choice.search.get("low"), choice.search.get("high")])
+            found += [{choice.path: value} for value in values]
+    return found
+
+
 def _check_head(run: Run) -> None:
     kind = run.spec.head_kind
     assert kind is not None
+    if rate_is_found(run.spec):
+        raise SpecError("lr: auto finds a rate for a tuned network; a head takes a grid of rates, which costs little")
+    for name, value in {**run.spec.head, **run.spec.recipe}.items():
+        if isinstance(value, list) and not value:
+            raise SpecError(f"{name} is an empty list; give at least one value")
     for choice in run.choices:
         if choice.path[0] not in ("head", "recipe"):
             raise SpecError(f"a head cannot choose {'.'.join(choice.path)}; use each, which compares separate runs")

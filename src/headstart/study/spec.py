@@ -18,13 +18,16 @@ from pydantic import (
 )
 
 from headstart.errors import SpecError, unknown_name
+from headstart.study.budget import parse_duration
 from headstart.study.yaml_lines import Path as KeyPath
 from headstart.study.yaml_lines import line_of
 
 HEADS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
-STRATEGIES = ("linear_probe", *HEADS, *TUNED, *EPISODIC)
+AS_IS = "as_is"  # another run's network, scored as it is
+STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
+EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "map_macro")
 
 
@@ -163,6 +166,8 @@ class RunSpec(Spec):
             raise ValueError("backbone 'pixels' has no network to tune; use strategy linear_probe")
         if self.strategy == "scratch" and self.weights.name != "none":
             raise ValueError("strategy 'scratch' starts from random weights; set weights: none")
+        if self.strategy == AS_IS and (self.weights.run is None or self.episodes is not None):
+            raise ValueError("strategy 'as_is' scores another run's network; say weights: {run: NAME}, and no episodes")
         if self.strategy in HEADS and (self.freeze_until or self.train_only):
             raise ValueError(f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only")
         if self.shots is not None and self.fraction is not None:
@@ -191,6 +196,38 @@ class CompareSpec(Spec):
         return value
 
 
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class ExplainSpec(Spec):
+    """What the report explains: the best run's worst mistakes, and pairs of runs on the same test images."""
+
+    mistakes: Annotated[int, Field(ge=0)] = 0
+    methods: Annotated[list[str], Field(min_length=1)] = ["lime", "grad_cam"]
+    pairs: list[Pair] = []
+    images: Annotated[int, Field(ge=1)] = 6
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in EXPLAINERS:
+                raise ValueError(unknown_name("explainer", name, EXPLAINERS))
+        return value
+
+
+def _explain(value: Any) -> Any:
+    return {"mistakes": value} if isinstance(value, int) else value
+
+
+class SimilaritySpec(Spec):
+    """How alike are source and target: `sources` are runs whose images are a source, `stages` pairs of networks."""
+
+    sources: list[str] = []
+    stages: list[Pair] = []
+    images: Annotated[int, Field(ge=8)] = 2000
+
+
 class StudySpec(Spec):
     """A study file. `defaults` and `runs` stay plain until `expand` multiplies them out."""
 
@@ -203,9 +240,17 @@ class StudySpec(Spec):
     compare: CompareSpec = CompareSpec()
     budget: str | None = None
     audit: bool = True
-    explain: Annotated[int, Field(ge=0)] = 0
+    explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
+    similarity: SimilaritySpec | None = None
     track: str | None = None
     smoke: dict[str, Any] = {}
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _is_duration(cls, value: Any) -> Any:
+        if value is not None:
+            parse_duration(value)
+        return value
 
     @field_validator("seeds")
     @classmethod

@@ -34,6 +34,8 @@ const DRAW = {
   calibration: (host) => drawCalibration(host, data),
   data: (host) => drawData(host, data),
   transfer: (host) => drawTransfer(host, data),
+  explained: (host) => drawExplained(host, data),
+  similarity: (host) => drawSimilarity(host, data),
   runs: (host) => drawRuns(host, data),
 };
 

@@ -1,0 +1,44 @@
+"""What a study says of its runs outside `runs`: explained pairs and similarity, checked when the file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headstart.errors import SpecError, unknown_name
+from headstart.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from headstart.study.expand import Run
+
+
+def check_references(spec: StudySpec, runs: Sequence[Run], name: str) -> None:
+    """Refuse a pair or a source that cannot be: an unknown run, one without a network, one on other images.
+
+    Raises:
+        SpecError: one line with the key and what is wrong.
+    """
+    by_name = {run.name: run for run in runs}
+
+    def find(key: str, wanted: str) -> Run:
+        if wanted not in by_name:
+            raise SpecError(f"{name}: {key}: {unknown_name('run', wanted, by_name, limit=40)}")
+        run = by_name[wanted]
+        if run.spec.backbone == "pixels" and key != "similarity.sources":
+            raise SpecError(f"{name}: {key}: run {wanted!r} has no network; it looks at pixels")
+        if run.spec.episodes is not None and key != "similarity.sources":
+            raise SpecError(f"{name}: {key}: run {wanted!r} judges episodes and leaves no classifier")
+        return run
+
+    for pair in spec.explain.pairs:
+        first, second = (find("explain.pairs", each) for each in pair)
+        if first.data != second.data:
+            raise SpecError(f"{name}: explain.pairs: {first.name!r} and {second.name!r} have no test images in common")
+    if spec.similarity is None:
+        return
+    for pair in spec.similarity.stages:
+        for each in pair:
+            find("similarity.stages", each)
+    for each in spec.similarity.sources:
+        if find("similarity.sources", each).data == spec.data:
+            raise SpecError(f"{name}: similarity.sources: run {each!r} learns from the study's own images")
