@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -94,17 +93,28 @@ def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_
         best = json.loads((results.folder / "study.json").read_text())["best"]["run"]
         assert results.model.is_file()
         assert best in {run.name for run in own}
+    if study.study.spec.explain.pairs:
+        pairs = json.loads((results.folder / "explained.json").read_text())["pairs"]
+        assert [pair["runs"] for pair in pairs] == study.study.spec.explain.pairs
+        assert all((results.folder / pair["file"]).is_file() for pair in pairs)
+    if study.study.spec.similarity is not None:
+        found = json.loads((results.folder / "similarity.json").read_text())
+        assert [pair["runs"] for pair in found["stages"]] == study.study.spec.similarity.stages
+        assert len(found["frechet"]) == FORECASTS[file.stem]
     if file.stem in FORECASTS:
         rows = json.loads((results.folder / "transferability.json").read_text())["rows"]
         assert len(rows) == FORECASTS[file.stem]
 
 
 @pytest.mark.realdata
-def test_textures_with_several_labels_teach_a_network_that_is_carried_on(real_images: Path, tmp_path: Path) -> None:
-    """The full study's form of ViT's training: a manifest with all labels of each image, binary cross entropy."""
-    manifest = _several_labels(real_images, tmp_path / "joint.csv")
+def test_textures_with_several_labels_teach_a_network_that_is_carried_on(
+    real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full study's form of ViT's training: DTD's own layout with all labels of each image, binary cross entropy."""
+    _several_labels(real_images, tmp_path / "torchvision" / "dtd" / "dtd" / "dtd")
+    monkeypatch.setenv("HEADSTART_DATA_DIR", str(tmp_path))
     overrides = [
-        f"runs.DTD ViT.data={{source: {manifest}, name: several labels, limit: null}}",
+        "runs.DTD ViT.data={source: dtd, label: joint, name: several labels}",
         "runs.DTD ViT.recipe.loss=bce",
         "explain=0",
         "audit=false",
@@ -113,20 +123,25 @@ def test_textures_with_several_labels_teach_a_network_that_is_carried_on(real_im
     assert study.study.run("DTD ViT").spec.recipe["loss"] == "bce"
     results = study.run(tmp_path / "out", device="cpu")
     _is_complete(results.folder, len(study.study.runs))
+    facts = [json.loads(path.read_text()) for path in results.folder.glob("data/*/dataset.json")]
+    assert [each["multi_label"] for each in facts if each["name"] == "several labels"] == [True]
 
 
-def _several_labels(real_images: Path, place: Path) -> Path:
-    """Write a manifest of four kinds of photographs, each with two of four labels."""
-    labels = {"dalmatian": "animal|spotted", "okapi": "animal|striped", "ferry": "boat|wide"}
-    labels |= {"ketch": "boat|tall", "Leopards": "animal|spotted|wild"}
-    with place.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "labels", "split"])
-        for name, words in labels.items():
-            pictures = sorted((real_images / "caltech101" / name).glob("*.jpg"))[:10]
-            for number, picture in enumerate(pictures):
-                writer.writerow([picture, words, ("train", "train", "train", "validation", "test")[number % 5]])
-    return place
+def _several_labels(real_images: Path, place: Path) -> None:
+    """Lay out five kinds of photographs as DTD comes: images, the parts of its first split, all labels of each."""
+    labels = {"Leopards": "Leopards dalmatian", "dalmatian": "dalmatian Leopards okapi", "okapi": "okapi"}
+    labels |= {"ferry": "ferry ketch", "ketch": "ketch"}
+    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for name in labels:
+        (place / "images" / name).mkdir(parents=True)
+        for number, picture in enumerate(sorted((real_images / "caltech101" / name).glob("*.jpg"))[:10]):
+            (place / "images" / name / picture.name).symlink_to(picture)
+            parts[("train", "train", "train", "val", "test")[number % 5]].append(f"{name}/{picture.name}")
+    (place / "labels").mkdir()
+    for part, names in parts.items():
+        (place / "labels" / f"{part}1.txt").write_text("\n".join(names) + "\n")
+    joint = [f"{file} {labels[file.split('/')[0]]} " for names in parts.values() for file in names]
+    (place / "labels" / "labels_joint_anno.txt").write_text("\n".join(joint) + "\n")
 
 
 def _is_complete(folder: Path, tasks: int) -> None:
