@@ -151,7 +151,7 @@ def _shared(task: Task, workshop: Workshop) -> str:
         origin.append(task.seed)
     elif spec.weights.name == "none":
         origin.append(random_seed(spec, task.seed))
-    return content_key([dataset.fingerprint, spec.backbone, origin, spec.truncate_at, spec.input_size])
+    return content_key([dataset.fingerprint, spec.backbone, origin, spec.truncate_at, spec.input_size, spec.resize])
 
 
 def _check_run(run: Run, workshop: Workshop) -> None:

@@ -136,6 +136,7 @@ class RunSpec(Spec):
     views: Annotated[int, Field(ge=0)] | None = None
     probe_epochs: Annotated[int, Field(ge=0)] | None = None
     input_size: Annotated[int, Field(ge=8)] | None = None
+    resize: Annotated[int, Field(ge=8)] | None = None
     recipe: dict[str, Any] = {}
     refit: Literal["train+validation", "none"] | None = None
     shots: Shots | None = None

@@ -133,7 +133,7 @@ class Workshop:
             ModelError, WeightsError: there is no such network, or the weights do not fit.
         """
         spec = run.spec
-        key = content_key([spec.backbone, self._origin(spec, seed), spec.truncate_at, spec.input_size])
+        key = content_key([spec.backbone, self._origin(spec, seed), spec.truncate_at, spec.input_size, spec.resize])
         if key not in self._backbones:
             self._backbones[key] = self._load(spec, seed)
         return self._backbones[key]
@@ -160,14 +160,17 @@ class Workshop:
     def _load(self, spec: RunSpec, seed: int) -> Loaded:
         if spec.backbone == PIXELS:
             backbone = pixels_backbone(spec.input_size or 32)
+            backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
             return Loaded(backbone, None, f"pixels {backbone.preprocessing.size}")
         source = self.source(spec.weights, seed)
         start = random_seed(spec, seed)
         backbone, weights = create_backbone(spec.backbone, source, seed=start, input_size=spec.input_size)
         identity = f"random {start}" if source is None else weights.sha256
+        backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
         if spec.truncate_at:
             backbone = backbone.truncate(spec.truncate_at)
-        return Loaded(backbone.eval(), weights, f"{identity} {spec.truncate_at or ''} {spec.input_size or ''}")
+        parts = [identity, *(str(part or "") for part in (spec.truncate_at, spec.input_size, spec.resize))]
+        return Loaded(backbone.eval(), weights, " ".join(parts))
 
     def source(self, weights: WeightsSpec, seed: int) -> str | Path | None:
         """Return what create_backbone is to be given: a name, a file, an earlier run's folder, or None."""
@@ -236,6 +239,19 @@ class Later:
     def batch(self, rows: IntArray) -> npt.NDArray[np.uint8]:
         """Refuse: these pixels come through the source."""
         raise DataError("these images are handed over as they are decoded, not read")
+
+
+def _resized(preprocessing: Preprocessing, resize: int | None) -> Preprocessing:
+    """Return the same with another length of the shorter side before the crop.
+
+    Raises:
+        SpecError: the crop would not fit.
+    """
+    if resize is None:
+        return preprocessing
+    if resize < preprocessing.size:
+        raise SpecError(f"resize: {resize} px is less than the network's {preprocessing.size} px; set input_size too")
+    return replace(preprocessing, resize=resize)
 
 
 def images_key(dataset: Dataset, view: View) -> str:
