@@ -15,6 +15,7 @@ from headstart.report.answer import plain
 from headstart.report.boards import Board
 from headstart.report.page import write_html
 from headstart.report.picture import write_png
+from headstart.report.selection import halving_lines
 from headstart.report.summary import Summary, load_summary
 from headstart.store import write_atomic
 
@@ -88,6 +89,10 @@ def markdown(summary: Summary) -> str:
         lines += [f"*{note}*" for note in board.notes]
         lines += ["", *_comparisons(board), ""] if len(board.ranking) > 1 else [""]
     lines += _likeness(summary)
+    if summary.left_out:
+        lines += ["## Not run", "", *(f"- {r['run']}, seed {r['seed']}: {r['why']}" for r in summary.left_out), ""]
+    if summary.halving:
+        lines += ["## Successive halving", "", *(f"- {line}" for line in halving_lines(summary.halving)), ""]
     if summary.failed:
         lines += ["## Failed", "", *(f"- {f.run}, seed {f.seed}: {f.why}" for f in summary.failed), ""]
     lines += ["## Reproduce", ""]

@@ -15,6 +15,7 @@ from headstart.report import wording
 from headstart.report.details import Details, details_of
 from headstart.report.order import together
 from headstart.report.pictures import BUDGET, embed, explanation_pictures, paired_pictures, rows_wanted, short_audit
+from headstart.report.selection import halving_lines
 from headstart.report.summary import RunFacts, Summary, load_summary, total_seconds
 from headstart.store import write_atomic
 
@@ -94,6 +95,7 @@ def render(summary: Summary) -> str:
         tiles=tiles(summary),
         sections=sections(payload),
         interval=wording.interval,
+        halving_lines=halving_lines(summary.halving) if summary.halving else [],
         leads=LEADS,
         weights=weights_used(summary),
         style=text("report.css"),

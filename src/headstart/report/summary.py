@@ -105,6 +105,17 @@ class Summary:
     spec: Mapping[str, Any]
     files: StudyFiles
 
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """What was not run: "run", "seed" and "why" (over budget, or dropped by successive halving)."""
+        return list(self.files.facts.get("left_out") or ())
+
+    @property
+    def halving(self) -> Mapping[str, Any] | None:
+        """The rungs of successive halving, or None."""
+        found: Mapping[str, Any] | None = self.files.facts.get("halving")
+        return found
+
     def run(self, name: str) -> RunFacts:
         """Return the facts of one run."""
         return next(run for run in self.runs if run.run == name)
@@ -130,6 +141,8 @@ class Summary:
             "runs": [dataclasses.asdict(run) for run in self.runs],
             "failed": [dataclasses.asdict(failure) for failure in self.failed],
             "missing": [{"run": run, "seed": seed} for run, seed in self.missing],
+            "left_out": self.left_out,
+            "halving": self.halving,
             "environment": dict(self.environment),
             "datasets": {key: dict(value) for key, value in self.datasets.items()},
             "transferability": self.transferability,

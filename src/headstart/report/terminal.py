@@ -44,8 +44,11 @@ def ranking_table(summary: Summary) -> Table:
 
 
 def _caption(summary: Summary) -> str:
-    shared = "Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."
-    if not summary.partial:
-        return shared
-    failed = f", {len(summary.failed)} failed" if summary.failed else ""
-    return f"{shared}\nProvisional: {len(summary.missing)} runs and seeds are not there yet{failed}."
+    lines = ["Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."]
+    if summary.partial:
+        failed = f", {len(summary.failed)} failed" if summary.failed else ""
+        lines.append(f"Provisional: {len(summary.missing)} runs and seeds are not there yet{failed}.")
+    if summary.left_out:
+        names = list(dict.fromkeys(row["run"] for row in summary.left_out))
+        lines.append(f"Not run: {wording.listed(names, 6)}; the report says why.")
+    return "\n".join(lines)

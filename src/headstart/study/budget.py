@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,27 +41,37 @@ def parse_duration(value: Any) -> float:
     return seconds
 
 
+def in_words(seconds: float) -> str:
+    """Return 75.2 as "1min 15s"."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
+    return " ".join(f"{count}{unit}" for count, unit in parts if count)
+
+
+def now() -> float:
+    """Return seconds that only go forward."""
+    return time.monotonic()
+
+
 @dataclass
 class Budget:
     """Time to spend, from now on.
 
     Args:
         seconds: in all.
-        clock: seconds that only go forward.
         reserve: seconds kept for closing the study.
     """
 
     seconds: float
-    clock: Callable[[], float] = time.monotonic
     reserve: float = 0.0
-    began: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.began = self.clock()
+    began: float = field(default_factory=lambda: now())
 
     def spent(self) -> float:
         """Return the seconds since the beginning."""
-        return self.clock() - self.began
+        return now() - self.began
 
     def left(self) -> float:
         """Return the seconds that may still be spent on runs."""

@@ -16,7 +16,7 @@ from headstart.study.measure import Meter, resident
 from headstart.study.plan import Group
 from headstart.study.record import KIND as FITS
 from headstart.study.settings import head_options, recipe_of, strategy_of, training_options
-from headstart.study.spec import EPISODIC, WeightsSpec
+from headstart.study.spec import EPISODIC, TUNED, WeightsSpec
 from headstart.study.starting import starts_fitted
 from headstart.study.task import Task
 from headstart.study.tuning import WHOLE
@@ -75,7 +75,7 @@ class Forecast:
         known = set() if seen is None else seen
         todo = [task for task in group.tasks if not self.folder.has(task.run.name, task.seed, task.key)]
         found = []
-        for stage in FORECASTS[group.kind](self, todo) if todo else []:
+        for stage in FORECASTS.get(group.kind, _heads_as_they_are)(self, todo) if todo else []:
             free = stage.done or stage.key in known
             found.append(replace(stage, shared=stage.key in known and not stage.done))
             if free:
@@ -179,6 +179,9 @@ def _fitting(forecast: Forecast, task: Task, kind: str, options: Mapping[str, An
 def _tune(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
     found: list[Stage] = []
     for task in tasks:
+        if task.run.spec.strategy not in (*TUNED, "linear_probe"):
+            found += _heads_as_they_are(forecast, [task])
+            continue
         if not forecast.workshop.store.has(FITS, task.key):
             found += _training(forecast, task)
         found.append(forecast.scores([task]))
@@ -272,6 +275,12 @@ def _episodes(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
             seconds = 4 * cost["seconds"] * images * options.steps  # forward and back, without the engine's fusing
             found.append(Stage("training", f"{task.name}: {options.steps} steps", seconds, 0, 4 * cost["memory"]))
     return found
+
+
+def _heads_as_they_are(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
+    """Return what it costs to judge networks that learn nothing here."""
+    backbone = forecast.backbone(tasks[0])
+    return [forecast.decode(tasks[0], backbone), forecast.features(tasks[0], backbone)[0], forecast.scores(tasks)]
 
 
 FORECASTS = {"heads": _heads, "tune": _tune, "episodes": _episodes}

@@ -17,6 +17,7 @@ from headstart.study.as_is import score_as_is
 from headstart.study.closing import close_study
 from headstart.study.expand import Study
 from headstart.study.folder import StudyFolder, slug
+from headstart.study.halving import halve
 from headstart.study.plan import Group, Plan, make_plan
 from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
@@ -136,6 +137,7 @@ def run_study(
     session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
     try:
         write_absent(session)
+        halve(session)
         if workers > 1 or on is not None:
             spread(session, workers, on)
         elif budget is not None:

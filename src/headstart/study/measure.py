@@ -170,11 +170,14 @@ def _time_pass(prefix: nn.Module, preprocessing: Preprocessing, device: str) -> 
 
 
 def _labelled(rows: int, dim: int, classes: int, multi: bool) -> tuple[Any, Any]:
-    """Return features float32 [rows, dim] that look like a network's, and labels."""
+    """Return features float32 [rows, dim] that look like a network's (few directions carry them), and labels."""
     draw = np.random.default_rng(0)
     labels = np.arange(rows) % classes
-    means = draw.standard_normal((classes, dim), np.float32)
-    features = np.maximum(means[labels] + 1.5 * draw.standard_normal((rows, dim), np.float32), 0)
+    inner = min(32, dim)
+    latent = draw.standard_normal((classes, inner), np.float32)[labels]
+    latent = latent + 0.8 * draw.standard_normal((rows, inner), np.float32)
+    mixed = latent @ draw.standard_normal((inner, dim), np.float32) / inner**0.5
+    features = np.maximum(mixed + 0.3 * draw.standard_normal((rows, dim), np.float32), 0)
     return features, np.eye(classes, dtype=bool)[labels] if multi else labels.astype(np.int64)
 
 
@@ -190,9 +193,10 @@ def _time_head(
         fit_heads(features, labels, [job], device)
         return time.perf_counter() - began
 
-    few = rows // 4
-    fit(few)  # whatever is loaded and started once is not the fit's
-    low, high = fit(few), fit(rows)
+    few = rows // 2
+    low = fit(few)
+    low = fit(few) if low < _PATIENCE else low  # whatever is loaded and started once is not the fit's
+    high = fit(rows)
     slope = max((high - low) / (rows - few), 0.25 * high / rows)
     return {"seconds": high, "rows": rows, "slope": slope}
 

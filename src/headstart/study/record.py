@@ -23,6 +23,7 @@ from headstart.evaluate.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.metrics import evaluate
 from headstart.store import Store, read_json, write_atomic
 from headstart.study.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.rates import AUTO, rate_is_found
 from headstart.study.settings import recipe_of
 from headstart.study.spec import TUNED
 from headstart.study.task import Task
@@ -170,7 +171,8 @@ def described(task: Task, dataset: Dataset) -> dict[str, Any]:
     spec = task.run.spec
     settings = spec.model_dump()
     if spec.strategy in TUNED:
-        settings["recipe"] = asdict(recipe_of(spec))
+        found = {"lr": AUTO} if rate_is_found(spec) else {}
+        settings["recipe"] = {**asdict(recipe_of(spec)), **found}
     settings["weights"] = spec.weights.model_dump(exclude_none=True)
     settings["data"] = {
         "name": dataset.name,

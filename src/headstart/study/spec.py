@@ -229,6 +229,19 @@ class SimilaritySpec(Spec):
     images: Annotated[int, Field(ge=8)] = 2000
 
 
+class HalvingSpec(Spec):
+    """Successive halving: in each rung all candidates that are left learn from more, and the best 1 / eta go on.
+
+    `over` is what a rung has less of: labels, or epochs of tuned networks. `runs` are the candidates; by default
+    all but floors, the baseline, episodes and chains.
+    """
+
+    eta: Annotated[int, Field(ge=2)] = 3
+    rungs: Annotated[int, Field(ge=1, le=8)] = 2
+    over: Literal["labels", "epochs"] = "labels"
+    runs: Annotated[list[str], Field(min_length=2)] | None = None
+
+
 class StudySpec(Spec):
     """A study file. `defaults` and `runs` stay plain until `expand` multiplies them out."""
 
@@ -240,6 +253,7 @@ class StudySpec(Spec):
     runs: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     compare: CompareSpec = CompareSpec()
     budget: str | None = None
+    halving: HalvingSpec | None = None
     audit: bool = True
     explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
     similarity: SimilaritySpec | None = None

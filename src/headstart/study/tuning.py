@@ -17,6 +17,7 @@ from headstart.errors import RunFailed, SpecError
 from headstart.models.network import Network
 from headstart.store import content_key, read_json, write_atomic
 from headstart.study.folder import json_bytes, npz_bytes
+from headstart.study.rates import with_curve, with_rate
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, load_fit, save_fit
 from headstart.study.settings import recipe_of, strategy_of
@@ -156,7 +157,7 @@ def _fit(bench: Bench, folder: Path) -> list[Trial]:
         chosen={**chosen, "epoch": best.best_epoch},
         tried=[_tried(trial) for trial in trials],
         notes=list(dict.fromkeys(notes)),
-        history=best.history,
+        history=with_curve(bench, best.values, best.history),
         validation=np.load(judged)["probabilities"] if judged.exists() else None,
         learned=final.learned,
         total=final.total,
@@ -225,7 +226,12 @@ def forget_model(trial: Trial) -> None:
 def try_one(bench: Bench, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
     """Train one configuration, or take it from the store if it was trained before."""
     split = bench.split
-    return _train(bench, values, split.train, split.validation, None, place, on_epoch)
+
+    def job(folder: Path) -> TuneJob:
+        return _job(bench, values, split.train, split.validation, None, folder, None)
+
+    settled = with_rate(bench, values, job)
+    return _train(bench, settled, split.train, split.validation, None, place, on_epoch)
 
 
 def _refit(bench: Bench, best: Trial) -> Trial:
@@ -249,11 +255,21 @@ def _train(
         if entry is not None:
             if place:
                 bench.note(f"{task.name} {place}: {', '.join(f'{n}={v}' for n, v in named) or 'training'}")
-            job = _job(bench, values, train, validation, stop_after, entry.path / "training", on_epoch)
+            workshop.watch()
+            job = _job(bench, values, train, validation, stop_after, entry.path / "training", _watched(bench, on_epoch))
             _save_trial(bench, job, entry.path)
     folder = workshop.store.path(TRIALS, key)
     facts = read_json(folder / "trial.json")
     return Trial(values=values, folder=folder, **facts)
+
+
+def _watched(bench: Bench, on_epoch: OnEpoch | None) -> OnEpoch:
+    def tell(row: Mapping[str, Any]) -> None:
+        if on_epoch is not None:
+            on_epoch(row)
+        bench.workshop.watch()
+
+    return tell
 
 
 def _named(values: Values) -> list[tuple[str, Any]]:

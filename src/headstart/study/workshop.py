@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from headstart.data.dataset import Dataset, IntArray, Split, fingerprint_of
 from headstart.data.decode import DECODER, View
-from headstart.data.images import ImageArray, decode_images
+from headstart.data.images import ImageArray, OnChunk, decode_images
 from headstart.data.sources import load_dataset
 from headstart.data.splits import make_split, subsample
 from headstart.deploy.bundle import find_bundle
@@ -46,6 +47,10 @@ class Loaded:
     identity: str
 
 
+def nothing() -> None:
+    """Watch nothing: no stage is stopped."""
+
+
 @dataclass
 class Workshop:
     """Everything that runs share.
@@ -55,12 +60,14 @@ class Workshop:
         device: "auto", "cpu", "cuda", …
         upstream: where each finished run's network lies, by run and seed.
         learned_on: the fingerprint of the images that each run learned from.
+        watch: called in the midst of long stages; it may raise to stop them. What was done is kept.
     """
 
     store: Store
     device: str = "auto"
     upstream: dict[tuple[str, int], Path] = field(default_factory=dict)
     learned_on: dict[str, str] = field(default_factory=dict)
+    watch: Callable[[], None] = nothing
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
@@ -211,8 +218,12 @@ class Workshop:
         self.images(run.data, loaded.backbone.preprocessing)
         return self._features[key]
 
-    def _decode(self, dataset: Dataset, view: View, take: Any) -> None:
-        self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, on_chunk=take)
+    def _decode(self, dataset: Dataset, view: View, take: OnChunk) -> None:
+        def watched(start: int, stop: int, pixels: npt.NDArray[np.uint8]) -> None:
+            self.watch()
+            take(start, stop, pixels)
+
+        self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, on_chunk=watched)
 
     def features_facts(self, run: Run, seed: int) -> dict[str, Any]:
         """Return what the pass over the images cost: seconds, images_per_second, engine."""

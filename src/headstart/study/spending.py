@@ -1,0 +1,213 @@
+"""Spending a budget: what fits is done, the most promising first; what does not fit is left out, and said so.
+
+Frozen networks come first, in the plan's order. Tuned networks follow, those first whose backbone's frozen features
+did best on validation, and of a run that was tried already, its other seeds by its own validation score. Before each
+group its estimate is compared with what is left; estimates are corrected by what the groups before really took.
+A stage that is under way stops at the next epoch, trial or chunk of images when the time is up; what it had done is
+kept, and the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import SpecError
+from headstart.progress import progress
+from headstart.store import read_json
+from headstart.study.budget import Budget, OverBudget, in_words, parse_duration
+from headstart.study.estimate import Forecast
+from headstart.study.measure import Meter
+from headstart.study.order import LEARNED, kind_of, needed, preferred_backbone
+from headstart.study.plan import Group
+from headstart.study.spec import StudySpec
+from headstart.study.task import Task
+from headstart.study.workshop import nothing
+
+if TYPE_CHECKING:
+    from headstart.study.execute import Session
+
+_BONUS = 0.02  # validation accuracy that tuning a network is hoped to add to its frozen features
+_KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
+
+
+def budget_of(spec: StudySpec, workers: int = 1, on: str | None = None) -> Budget | None:
+    """Return the budget of a study, which begins now, or None.
+
+    Raises:
+        SpecError: several processes would spend it, or halving decides already.
+    """
+    if spec.budget is None:
+        return None
+    if workers > 1 or on is not None:
+        raise SpecError("budget: it is spent by one process; leave out --workers and --on, or the budget")
+    if spec.halving is not None:
+        raise SpecError("budget and halving exclude each other: halving says already who is left out; drop one")
+    return Budget(parse_duration(spec.budget))
+
+
+def spend(session: Session, budget: Budget, run_group: Callable[[Group, Session], None]) -> None:
+    """Run what the budget affords; note in the study's facts what was left out, and why.
+
+    Raises:
+        SpecError: the budget is too small for one run.
+    """
+    workshop = session.workshop
+    spending = Spending(budget, Forecast(workshop, session.folder, Meter(workshop.store, workshop.device)))
+    workshop.watch = budget.check
+    try:
+        for group in spending.groups(session):
+            try:
+                run_group(group, session)
+            except OverBudget:
+                spending.stopped(group)
+    finally:
+        workshop.watch = nothing
+    left_out = spending.left_out(session)
+    gone = {(row["run"], row["seed"]) for row in left_out}
+    expected = session.facts["expected"]
+    session.facts["expected"] = [row for row in expected if (row["run"], row["seed"]) not in gone]
+    session.facts["left_out"] = left_out
+    session.facts["spending"] = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
+    if left_out:
+        names = list(dict.fromkeys(row["run"] for row in left_out))
+        session.listener.note(f"not run: {len(left_out)} runs and seeds over budget ({', '.join(names)})")
+
+
+@dataclass
+class Spending:
+    """Chooses what a budget is spent on.
+
+    Args:
+        budget: the time.
+        forecast: what a group will cost.
+        why: for each run and seed that is left out, the reason.
+    """
+
+    budget: Budget
+    forecast: Forecast
+    why: dict[tuple[str, int], str] = field(default_factory=dict)
+    _paces: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def groups(self, session: Session) -> Iterator[Group]:
+        """Yield what is to be done next until nothing fits.
+
+        Raises:
+            SpecError: the budget is too small for one run; the message says the least that is needed.
+        """
+        plan = session.plan
+        waiting = [piece for group in plan.groups for piece in pieces(group)]
+        self.budget.reserve = self.forecast.closing(plan.groups, plan.study.spec.audit)
+        self._check_least(waiting)
+        gone: set[tuple[str, int]] = set()
+        while waiting:
+            ready = [group for group in waiting if not needed(group) & _names(waiting)]
+            group = self._next(ready, session)
+            waiting.remove(group)
+            lost = needed(group) & gone
+            cost = math.inf if lost else self._expected(group)
+            if cost > self.budget.left():
+                gone |= _names([group])
+                self._leave_out(group, cost, lost)
+                continue
+            began = self.budget.spent()
+            yield group
+            self._paces.setdefault(group.kind, []).append((cost, self.budget.spent() - began))
+
+    def stopped(self, group: Group) -> None:
+        """Note that the time was up in the midst of a group."""
+        for task in group.tasks:
+            self.why[(task.run.name, task.seed)] = "over budget: begun, and kept as far as it came"
+
+    def left_out(self, session: Session) -> list[dict[str, Any]]:
+        """Return the runs and seeds that were not done, and why."""
+        missing = [t for t in session.plan.tasks if session.folder.manifest(t.run.name, t.seed) is None]
+        return [
+            {"run": t.run.name, "seed": t.seed, "why": self.why.get((t.run.name, t.seed), "over budget")}
+            for t in missing
+        ]
+
+    def _next(self, ready: Sequence[Group], session: Session) -> Group:
+        """Return the first in the plan's order, of tuned networks the most promising."""
+        first = ready[0]
+        preferred = preferred_backbone(session.plan.study)
+        if kind_of(first, preferred) != LEARNED:
+            return first
+        tuned = [group for group in ready if kind_of(group, preferred) == LEARNED]
+        return max(tuned, key=lambda group: _promise(group, session))  # the first of equals
+
+    def _expected(self, group: Group) -> float:
+        """Return the seconds that a group will take, as groups of its kind took more or less than expected."""
+        past = self._paces.get(group.kind, [])
+        expected, took = sum(pair[0] for pair in past), sum(pair[1] for pair in past)
+        pace = min(4.0, max(0.25, took / expected)) if expected > 0.5 else 1.0
+        return pace * self.forecast.seconds(group)
+
+    def _leave_out(self, group: Group, cost: float, lost: set[tuple[str, int]]) -> None:
+        left = max(0.0, self.budget.left())
+        if lost:
+            why = f"starts from {min(lost)[0]!r}, which was not run"
+        else:
+            why = f"over budget: takes about {in_words(cost)}, {in_words(left)} was left"
+        for task in group.tasks:
+            self.why.setdefault((task.run.name, task.seed), why)
+
+    def _check_least(self, waiting: Sequence[Group]) -> None:
+        """Refuse a budget in which not one run fits."""
+        startable = [group for group in waiting if not needed(group)]
+        heads = [group for group in startable if group.kind == "heads"] or startable
+        least, name = math.inf, ""
+        with progress("measuring what this machine does", len(heads), "stages") as ticker:
+            for group in heads:
+                cost = self.forecast.seconds(group)
+                if cost <= self.budget.left() and cost < least:
+                    return
+                if cost < least:
+                    least, name = cost, group.first.run.name
+                ticker.advance()
+        if waiting and least < math.inf:
+            wanted = math.ceil(1.2 * (least + self.budget.reserve + self.budget.spent()))
+            given = in_words(self.budget.seconds)
+            raise SpecError(
+                f"budget: {given} is too small for one run; the least is about {wanted}s (for {name!r}); give more,"
+                " or leave the budget out"
+            )
+
+
+def pieces(group: Group) -> list[Group]:
+    """Return a group of heads as one group for each kind of head, any other as it is."""
+    if group.kind != "heads":
+        return [group]
+    kinds: dict[str, list[Task]] = {}
+    for task in group.tasks:
+        kinds.setdefault(task.run.spec.head_kind or "", []).append(task)
+    order = sorted(kinds, key=lambda kind: _KIND.index(kind) if kind in _KIND else len(_KIND))
+    return [replace(group, tasks=tuple(kinds[kind])) for kind in order]
+
+
+def _names(groups: Sequence[Group]) -> set[tuple[str, int]]:
+    return {(task.run.name, task.seed) for group in groups for task in group.tasks}
+
+
+def _promise(group: Group, session: Session) -> float:
+    """Return the validation accuracy that is hoped for: of the run's own other seeds, or of its frozen backbone."""
+    own: list[float] = []
+    frozen = [0.0]
+    run = group.first.run
+    for task in session.plan.tasks:
+        same = task.run.spec.backbone == run.spec.backbone and task.run.data == run.data
+        if not same or not session.folder.has(task.run.name, task.seed, task.key):
+            continue
+        score = validation_accuracy(session, task)
+        if score is not None:
+            (own if task.run.name == run.name else frozen if task.probe else []).append(score)
+    return sum(own) / len(own) if own else max(frozen) + _BONUS
+
+
+def validation_accuracy(session: Session, task: Task) -> float | None:
+    """Return the validation accuracy of a finished run."""
+    result = read_json(session.folder.run_folder(task.run.name, task.seed) / "result.json")
+    value: float | None = ((result["metrics"].get("validation") or {}).get("accuracy") or {}).get("value")
+    return value
