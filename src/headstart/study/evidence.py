@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,16 +168,17 @@ def informed(session: Session) -> list[Task]:
 
 def networks(session: Session, dataset: Dataset) -> list[tuple[str, Task, list[Task]]]:
     """Return (label, a task, all tasks) of every network whose frozen features the study used on these images."""
-    groups: dict[str, list[Task]] = {}
+    groups: dict[tuple[str, str], list[Task]] = {}
     for task in session.plan.tasks:
         spec = task.run.spec
         if not task.probe or spec.backbone == PIXELS or not _of(task, dataset, session):
             continue
-        weights = spec.weights.run or spec.weights.path or spec.weights.name
-        label = f"{spec.backbone}{f' to {spec.truncate_at}' if spec.truncate_at else ''}, {weights}"
+        weights = spec.weights.run or spec.weights.path or str(spec.weights.name)
+        shown = Path(weights).name if spec.weights.path else weights
+        label = f"{spec.backbone}{f' to {spec.truncate_at}' if spec.truncate_at else ''}, {shown}"
         if spec.shots is None and spec.fraction is None:
-            groups.setdefault(label, []).append(task)
-    return [(label, members[0], members) for label, members in groups.items()]
+            groups.setdefault((label, weights), []).append(task)
+    return [(label, members[0], members) for (label, _), members in groups.items()]
 
 
 def _of(task: Task, dataset: Dataset, session: Session) -> bool:
