@@ -34,6 +34,7 @@ Place = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 OUT = Path("headstart-runs")
+_STOPPED = 130  # the exit status after Ctrl-C
 
 
 @app.callback()
@@ -297,9 +298,11 @@ def main(arguments: list[str] | None = None) -> Any:
     except HeadstartError as error:
         print(f"headstart: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nheadstart: stopped; what was finished is kept: give the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _STOPPED:  # Ctrl-C, which Typer turns into this
+            line = "headstart: stopped; what was finished is kept: give the same command again to go on"
+            print(f"\n{line}", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -121,7 +121,7 @@ class RayCrew:
         ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=patience)
         heard: list[tuple[int, Message]] = []
         current = {attempt: number for number, attempt in self._running.values()}
-        for attempt, place, message in self._ray.get(self._mailbox.take.remote()):
+        for attempt, place, message in self._mail():
             if attempt in current and place not in self._heard[attempt]:
                 heard.append((current[attempt], message))
                 if place is not None:
@@ -147,6 +147,23 @@ class RayCrew:
         if self._ours:
             self._ray.shutdown()
         self._quiet.close()
+
+    def _mail(self) -> list[tuple[int, int | None, Message]]:
+        """Return the messages that came since the last time.
+
+        Raises:
+            ClusterError: the cluster's head is gone, and with it what holds the cluster together.
+        """
+        from ray.exceptions import RayError
+
+        try:
+            mail: list[tuple[int, int | None, Message]] = self._ray.get(self._mailbox.take.remote(), timeout=_START)
+        except RayError as error:
+            raise ClusterError(
+                f"the head of the Ray cluster does not answer ({_first(error)}); what was finished is kept: give the"
+                " same command again when it is back"
+            ) from error
+        return mail
 
     def _result(self, task: Any) -> tuple[Message, tuple[Tell, ...]]:
         """Return the last message of a task and what it told before; a lost worker or node is a death."""
@@ -245,11 +262,7 @@ def _check_nodes(nodes: list[dict[str, Any]], store: Store | str) -> None:
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    mark = None
-    if isinstance(store, Store) and not isinstance(store, RemoteStore):
-        store.root.mkdir(parents=True, exist_ok=True)
-        mark = store.root / f".seen-{uuid.uuid4().hex}"
-        mark.touch()
+    mark = _mark(store) if isinstance(store, Store) and not isinstance(store, RemoteStore) else None
     task, place = ray.remote(look), None if mark is None else str(mark.resolve())
     strategies = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
     try:
@@ -272,6 +285,14 @@ def _check_nodes(nodes: list[dict[str, Any]], store: Store | str) -> None:
                 f"node {name} does not see the store {store.root}; give --store a folder that all nodes share,"
                 " or an address such as s3://bucket/prefix"
             )
+
+
+def _mark(store: Store) -> Path:
+    """Return a new file in a store, to be looked for from elsewhere."""
+    store.root.mkdir(parents=True, exist_ok=True)
+    mark = store.root / f".seen-{uuid.uuid4().hex}"
+    mark.touch()
+    return mark
 
 
 def _environment(store: Store | str, cpus: int) -> dict[str, str]:
