@@ -18,13 +18,20 @@ from headstart.study.plan import describe
 
 OUT = "headstart-runs"
 FLOORS: dict[str, dict[str, Any]] = {
-    "majority class": {"backbone": "pixels", "strategy": "majority"},
+    "majority class": {"backbone": "pixels", "strategy": "majority", "input_size": 16},
     "raw pixels": {
         "backbone": "pixels",
         "strategy": "logistic",
         "input_size": 16,  # 768 numbers an image: at 32 px this floor costs more than all the rest
         "head": {"penalty": [3.0, 1.0, 0.3], "tolerance": 1e-3},  # weaker penalties overfit pixels, slowly
     },
+}
+TAILS = {"efficientnet_lite": "stage6", "resnet": "stage3"}  # what a budget leaves frozen of a network it tunes
+TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each image in place of a pass every epoch
+    "strategy": "lp_ft",
+    "views": 2,
+    "recipe": {"epochs": 6, "augment": ["horizontal_flip"]},
+    "refit": "none",
 }
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -181,7 +188,7 @@ def compare_spec(
         backbones: with ImageNet weights; by default the embedded ones that are installed.
         heads: solvers on the stored features.
         seeds: how many.
-        budget: such as "5min".
+        budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
         random_features: a third floor, the first backbone with random weights; it costs a pass over the images.
     """
@@ -192,6 +199,9 @@ def compare_spec(
     for backbone in chosen:
         for head in heads:
             runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
+        tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
+        if budget is not None and tail is not None:
+            runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
     source: dict[str, Any] = {"source": str(data)}
     if label is not None:
         source["label"] = label

@@ -32,6 +32,10 @@ On = Annotated[str | None, typer.Option(help="ray (this machine), or a Ray clust
 Place = Annotated[
     str | None, typer.Option("--store", help="Keeps shared work: a folder, or an address such as s3://bucket/prefix.")
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Time to spend, such as 90s, 20min or 2h: the best guesses first, the rest is left out."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 OUT = Path("headstart-runs")
 _STOPPED = 130  # the exit status after Ctrl-C
@@ -68,6 +72,7 @@ def run(
     out: Out = OUT,
     device: Device = "auto",
     smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it: small data, minutes.")] = False,
+    budget: Budget = None,
     workers: Workers = 1,
     on: On = None,
     store: Place = None,
@@ -83,7 +88,8 @@ def run(
     from headstart.verbs.study import run_and_show
 
     how = {"workers": workers, "on": on, "store": store}
-    run_and_show(study, out, device, overrides=overrides or [], smoke=smoke, as_json=json, strict=strict, how=how)
+    laid = [*(overrides or []), *([f"budget={budget}"] if budget is not None else [])]
+    run_and_show(study, out, device, overrides=laid, smoke=smoke, as_json=json, strict=strict, how=how)
 
 
 @app.command()
@@ -108,7 +114,7 @@ def compare(
     label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,
     backbone: Annotated[list[str] | None, typer.Option(help="Backbones to compare; may be repeated.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
-    budget: Annotated[str | None, typer.Option(help="Time to spend, such as 5min.")] = None,
+    budget: Budget = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -118,6 +124,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare floors, frozen networks and heads on your images; no study file is needed.
+
+    With a budget, what time is left after the frozen networks tunes the end of the network that does best.
 
     Example: headstart compare photos/ --seeds 5
     """
@@ -151,7 +159,7 @@ def fewshot(
     ways: Annotated[int, typer.Option(help="Classes in an episode.")] = 5,
     shots: Annotated[str, typer.Option(help="Labelled images a class; several with commas.")] = "1,5",
     queries: Annotated[int, typer.Option(help="Images a class to be classified.")] = 15,
-    episodes: Annotated[int | None, typer.Option(help="How many (default 10,000; 20 with finetune).")] = None,
+    episodes: Annotated[int | None, typer.Option(help="How many (default 10,000; 5 with finetune).")] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="Classifiers; may be repeated; 'all' for all on features; finetune tunes in each episode."),

@@ -138,3 +138,18 @@ def test_a_run_that_is_needed_is_not_left_out(overrides: list[str], says: str) -
 def test_a_chain_is_left_out_whole() -> None:
     study = load_study({**BASE, "runs": CHAIN}, ["~runs.source", "~runs.carried"])
     assert [run.name for run in study.runs] == ["wide · shots 1", "wide · shots 5"]
+
+
+@pytest.mark.parametrize(
+    ("search", "says"),
+    [
+        ({"low": 0.1, "high": float("inf")}, "low < high"),
+        ({"low": 1, "high": 5, "step": 0}, "step must be above 0"),
+        ({"low": 1, "high": 5, "step": 9}, "at most 4"),
+        ({"choices": []}, "at least one value"),
+        (["a", "b"], "low < high"),
+    ],
+)
+def test_ranges_that_cannot_be_are_refused(search: object, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_study({**BASE, "runs": {"a": {"strategy": "fine_tune", "recipe": {"lr": {"search": search}}}}})

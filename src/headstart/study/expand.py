@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -247,11 +248,18 @@ def _check_range(bounds: Any, where: str) -> Mapping[str, Any]:
             raise SpecError(f"{where}: choices needs a list with at least one value")
         return dict(bounds)
     low, high = bounds.get("low"), bounds.get("high")
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in (low, high)) or not low < high:  # type: ignore[operator]
+    if not all(_is_number(x) for x in (low, high)) or not low < high:  # type: ignore[operator]
         raise SpecError(f"{where}: a range needs low < high, both numbers; got low {low!r}, high {high!r}")
     if bounds.get("log") and low <= 0:  # type: ignore[operator]
         raise SpecError(f"{where}: a log range needs low > 0, got {low!r}")
+    step = bounds.get("step")
+    if step is not None and (not _is_number(step) or not 0 < step <= high - low):  # type: ignore[operator]
+        raise SpecError(f"{where}: step must be above 0 and at most {high - low!r}, got {step!r}")  # type: ignore[operator]
     return dict(bounds)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_run(

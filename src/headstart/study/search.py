@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -14,6 +16,7 @@ from headstart.study.tuning import Bench, Trial, Values, forget_attempt
 
 TryOne = Callable[..., Trial]
 _STARTUP = 5  # trials drawn at random before TPE has anything to go by
+_PATIENCE = 60.0  # seconds to wait for a file that another process holds
 _DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
 
@@ -59,19 +62,35 @@ def search(bench: Bench, try_one: TryOne) -> list[Trial]:
 def _open(bench: Bench) -> optuna.Study:
     folder = bench.workshop.store.root / "searches"
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{bench.task.key}.sqlite3"
-    try:
+    file, name = folder / f"{bench.task.key}.sqlite3", bench.task.key
+    with _storage_errors(file):
+        connect = {"connect_args": {"timeout": _PATIENCE}}
+        storage = optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs=connect)
+        others = [known for known in optuna.get_all_study_names(storage) if known != name]
+        if others:
+            raise StoreError(f"{file}: holds another study's search ({others[0]}); move it away, or delete it")
         return optuna.create_study(
-            storage=optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}}),
-            study_name=bench.task.key,
+            storage=storage,
+            study_name=name,
             sampler=optuna.samplers.TPESampler(seed=bench.task.seed, n_startup_trials=_STARTUP),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=2),
             direction="maximize",
             load_if_exists=True,
         )
-    except Exception as error:  # sqlite and Optuna raise many kinds for a file that is locked, damaged or not theirs
+
+
+@contextlib.contextmanager
+def _storage_errors(file: Path) -> Iterator[None]:
+    """Turn what a file that is locked, damaged or no search at all raises into one line."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, AssertionError, RuntimeError) as error:
+        inner = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        why = str(getattr(inner, "orig", None) or inner).splitlines()[0]
         raise StoreError(
-            f"{file}: this search cannot be opened ({error}); is another program using it? else delete it"
+            f"{file}: this search cannot be opened ({why}); is another program using it? else delete it"
         ) from error
 
 
