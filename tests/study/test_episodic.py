@@ -80,5 +80,5 @@ def test_the_verb_tunes_in_each_episode_too(pictures: Path, capsys: pytest.Captu
     both = ["finetune", "prototypes"]
     fewshot_and_show(*place, **asked, label=None, methods=both, device="cpu", as_json=True)
     table = json.loads(capsys.readouterr().out)
-    assert [(row["method"], row["episodes"]) for row in table["rows"]] == [("finetune", 20), ("prototypes", 20)]
+    assert [(row["method"], row["episodes"]) for row in table["rows"]] == [("finetune", 5), ("prototypes", 5)]
     assert len(table["comparisons"]["2"]) == 1

@@ -12,7 +12,7 @@ import numpy as np
 from headstart.errors import SpecError, choose
 
 EPISODES = 10_000
-TUNED_EPISODES = 20  # each of them trains a network
+TUNED_EPISODES = 5  # each of them trains a network
 
 
 def fewshot_and_show(
