@@ -14,7 +14,6 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.errors import DataError, choose
-from headstart.threads import cores
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -100,11 +99,6 @@ def quiet_pillow() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
         yield
-
-
-def worker_count() -> int:
-    """Return how many threads may work on this process's cores."""
-    return cores()
 
 
 def check(data: bytes) -> str | None:

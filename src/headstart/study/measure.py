@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from headstart.data.dataset import Dataset
-from headstart.data.decode import UndecodableError, View, decode, quiet_pillow, worker_count
+from headstart.data.decode import UndecodableError, View, decode, quiet_pillow
 from headstart.evaluate.metrics import evaluate
 from headstart.fewshot.study import run_fewshot
 from headstart.models.backbone import Backbone, Preprocessing
@@ -26,6 +26,7 @@ from headstart.models.network import Network
 from headstart.store import Store, content_key
 from headstart.study.record import cpu_model, peak_memory
 from headstart.study.spec import EpisodesSpec
+from headstart.threads import cores
 from headstart.transfer.engine import Engine
 from headstart.transfer.features import BATCH
 from headstart.transfer.finetune import TuneJob
@@ -104,7 +105,7 @@ class Meter:
 def machine(device: str) -> list[Any]:
     """Return what a measurement holds for: processor, cores, threads, device and version of PyTorch."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    return [cpu_model(), worker_count(), torch.get_num_threads(), name, str(torch.__version__)]
+    return [cpu_model(), cores(), torch.get_num_threads(), name, str(torch.__version__)]
 
 
 def resident() -> int:
@@ -141,7 +142,7 @@ def _time_decoding(dataset: Dataset, view: View) -> Facts:
         except UndecodableError:  # it will be listed and left out; here it costs what it costs
             return
 
-    with quiet_pillow(), ThreadPoolExecutor(worker_count()) as pool:
+    with quiet_pillow(), ThreadPoolExecutor(cores()) as pool:
         list(pool.map(one, rows[:2]))
         began = time.perf_counter()
         list(pool.map(one, rows))
