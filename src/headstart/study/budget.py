@@ -27,17 +27,17 @@ def parse_duration(value: Any) -> float:
     text = str(value).strip()
     hint = "write a number with s, min or h, such as 20min"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"budget {value!r} has no unit; write {text}s or {text}min")
+        raise ValueError(f"{value!r} has no unit; write {text}s or {text}min")
     place, seconds = 0, 0.0
     while place < len(text):
         part = _PART.match(text, place)
         unit = _WORDS.get(part[2].lower()) if part else None
         if part is None or unit is None:
-            raise ValueError(f"budget {text!r} is no duration; {hint}")
+            raise ValueError(f"{text!r} is no duration; {hint}")
         seconds += float(part[1]) * UNITS[unit]
         place = part.end()
     if seconds <= 0 or not math.isfinite(seconds):
-        raise ValueError(f"budget {text!r} must be above 0; {hint}")
+        raise ValueError(f"{text!r} must be above 0; {hint}")
     return seconds
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SpecError
-from headstart.progress import progress
 from headstart.store import read_json
 from headstart.study.budget import Budget, OverBudget, in_words, parse_duration
 from headstart.study.estimate import Forecast
@@ -100,7 +99,7 @@ class Spending:
         plan = session.plan
         waiting = [piece for group in plan.groups for piece in pieces(group)]
         self.budget.reserve = self.forecast.closing(plan.groups, plan.study.spec.audit)
-        self._check_least(waiting)
+        self._check_least(pieces(plan.groups[0]) if plan.groups else [])
         gone: set[tuple[str, int]] = set()
         while waiting:
             ready = [group for group in waiting if not needed(group) & _names(waiting)]
@@ -154,26 +153,17 @@ class Spending:
         for task in group.tasks:
             self.why.setdefault((task.run.name, task.seed), why)
 
-    def _check_least(self, waiting: Sequence[Group]) -> None:
-        """Refuse a budget in which not one run fits."""
-        startable = [group for group in waiting if not needed(group)]
-        heads = [group for group in startable if group.kind == "heads"] or startable
-        least, name = math.inf, ""
-        with progress("measuring what this machine does", len(heads), "stages") as ticker:
-            for group in heads:
-                cost = self.forecast.seconds(group)
-                if cost <= self.budget.left() and cost < least:
-                    return
-                if cost < least:
-                    least, name = cost, group.first.run.name
-                ticker.advance()
-        if waiting and least < math.inf:
-            wanted = math.ceil(1.2 * (least + self.budget.reserve + self.budget.spent()))
-            given = in_words(self.budget.seconds)
-            raise SpecError(
-                f"budget: {given} is too small for one run; the least is about {wanted}s (for {name!r}); give more,"
-                " or leave the budget out"
-            )
+    def _check_least(self, first: Sequence[Group]) -> None:
+        """Refuse a budget in which not one of the first runs fits: they are the cheapest, and few to measure."""
+        costs = [(self.forecast.seconds(group), group.first.run.name) for group in first]
+        if not costs or min(costs)[0] <= self.budget.left():
+            return
+        least, name = min(costs)
+        wanted = math.ceil(1.2 * (least + self.budget.reserve + self.budget.spent()))
+        raise SpecError(
+            f"budget: {in_words(self.budget.seconds)} is too small for one run; the least is about {wanted}s"
+            f" (for {name!r}); give more, or leave the budget out"
+        )
 
 
 def pieces(group: Group) -> list[Group]:
