@@ -219,12 +219,11 @@ def slope(sizes: tuple[int, ...], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
-def draw(curves: dict[str, tuple[tuple[int, ...], list[float]]]) -> str:
-    """Draw time against size, both logarithmic, into scaling.svg beside this file; return where it is."""
-    parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="330" font-family="sans-serif" font-size="12">'
-    ]
-    parts.append('<rect width="720" height="330" fill="white"/>')
+def draw(curves: dict[str, tuple[tuple[int, ...], list[float]]], place: Path | None = None) -> str:
+    """Draw time against size, both logarithmic, into `place` or scaling.svg beside this file; return where it is."""
+    whole = f'width="{20 + 350 * len(curves)}" height="330"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {whole} font-family="sans-serif" font-size="12">']
+    parts.append(f'<rect {whole} fill="white"/>')
     for number, (name, (sizes, seconds)) in enumerate(curves.items()):
         left, top, width, height = 60 + 350 * number, 30, 270, 240
         x = np.interp(np.log(sizes), [np.log(sizes[0]), np.log(sizes[-1])], [left, left + width])
@@ -234,17 +233,17 @@ def draw(curves: dict[str, tuple[tuple[int, ...], list[float]]]) -> str:
         iy = np.interp(ideal, [low, high], [top + height, top])
         parts.append(f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#999"/>')
         for power in range(low, high + 1):
-            place = top + height - (power - low) / (high - low) * height
-            parts.append(f'<line x1="{left}" x2="{left + width}" y1="{place}" y2="{place}" stroke="#ddd"/>')
-            parts.append(f'<text x="{left - 6}" y="{place + 4}" text-anchor="end">{10.0**power:g} s</text>')
-        for place, size in zip(x, sizes, strict=True):
-            parts.append(f'<text x="{place}" y="{top + height + 18}" text-anchor="middle">{size:,}</text>')
+            level = top + height - (power - low) / (high - low) * height
+            parts.append(f'<line x1="{left}" x2="{left + width}" y1="{level}" y2="{level}" stroke="#ddd"/>')
+            parts.append(f'<text x="{left - 6}" y="{level + 4}" text-anchor="end">{10.0**power:g} s</text>')
+        for at, size in zip(x, sizes, strict=True):
+            parts.append(f'<text x="{at}" y="{top + height + 18}" text-anchor="middle">{size:,}</text>')
         parts.append(line(x, iy, 'stroke="#999" stroke-dasharray="4 4"'))
         parts.append(line(x, y, 'stroke="#06c" stroke-width="2"'))
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="#06c"/>' for a, b in zip(x, y, strict=True)]
         caption = f"{name} (dashed: in proportion)"
         parts.append(f'<text x="{left + width / 2}" y="{top + height + 40}" text-anchor="middle">{caption}</text>')
-    place = Path(__file__).with_name("scaling.svg")
+    place = place or Path(__file__).with_name("scaling.svg")
     place.write_text("\n".join([*parts, "</svg>"]) + "\n")
     return str(Path("benchmarks") / place.name)
 

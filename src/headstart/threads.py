@@ -48,12 +48,15 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def hold() -> None:
-    """Bring PyTorch in this process to `cores()` threads, or to fewer where its user asked for fewer."""
+    """Bring PyTorch and the BLAS libraries of this process to `cores()` threads, or leave them at fewer."""
     import torch
+    from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
     allowed = cores()
-    if torch.get_num_threads() > allowed or (os.environ.get(VARIABLE) and torch.get_num_threads() != allowed):
+    if torch.get_num_threads() > allowed:
         torch.set_num_threads(allowed)
+    if any(pool["num_threads"] > allowed for pool in threadpool_info()):
+        threadpool_limits(allowed)
 
 
 def _quota(path: Path) -> int:
