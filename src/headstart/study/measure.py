@@ -68,7 +68,7 @@ class Meter:
 
     def head(self, kind: str, options: Mapping[str, Any], rows: int, dim: int, classes: int, multi: bool) -> Facts:
         """Return the "seconds" of a small head, its number of "rows", and the "slope": seconds a further row."""
-        small = max(32, min(rows, 400, _NUMBERS // dim))
+        small = max(32, min(rows, 256, _NUMBERS // dim))
         what = [kind, dict(options), small, dim, classes, multi]
         return self._kept("head", what, lambda: _time_head(kind, options, small, dim, classes, multi, self.device))
 
@@ -196,8 +196,9 @@ def _time_head(
 
     few = rows // 2
     low = fit(few)
-    low = fit(few) if low < _PATIENCE else low  # whatever is loaded and started once is not the fit's
-    high = fit(rows)
+    if low > 2 * _PATIENCE:  # a slow one: its own line through nothing has to do
+        return {"seconds": low, "rows": few, "slope": low / few}
+    low, high = fit(few), fit(rows)  # whatever is loaded and started once is not the fit's
     slope = max((high - low) / (rows - few), 0.25 * high / rows)
     return {"seconds": high, "rows": rows, "slope": slope}
 

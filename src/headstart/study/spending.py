@@ -106,7 +106,8 @@ class Spending:
             group = self._next(ready, session)
             waiting.remove(group)
             lost = needed(group) & gone
-            cost = math.inf if lost else self._expected(group)
+            over = self.budget.left() <= 0  # then nothing more is measured either
+            cost = math.inf if lost or over else self._expected(group)
             if cost > self.budget.left():
                 gone |= _names([group])
                 self._leave_out(group, cost, lost)
@@ -148,6 +149,8 @@ class Spending:
         left = max(0.0, self.budget.left())
         if lost:
             why = f"starts from {min(lost)[0]!r}, which was not run"
+        elif math.isinf(cost):
+            why = "over budget: no time was left"
         else:
             why = f"over budget: takes about {in_words(cost)}, {in_words(left)} was left"
         for task in group.tasks:
