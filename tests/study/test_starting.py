@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from headstart.study import starting
 from headstart.study.execute import run_study
 from headstart.study.expand import load_study
 
@@ -38,3 +40,27 @@ def test_at_rate_zero_it_is_the_logistic_probe(pictures: Path, tmp_path: Path, r
     probe, tuned, epochs = (probabilities(root, name) for name in ("probe", "tuned", "by-epochs"))
     np.testing.assert_allclose(tuned, probe, atol=2e-5)
     assert np.abs(epochs - probe).max() > 0.01
+
+
+def test_the_head_is_fitted_once_and_kept_for_what_takes_the_training_up_again(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    fit = starting.fit_heads
+
+    def watched(*arguments: Any) -> Any:
+        counted.append(1)
+        return fit(*arguments)
+
+    monkeypatch.setattr(starting, "fit_heads", watched)
+    recipe = {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.0, 0.001]}}
+    spec = {
+        "name": "start",
+        "data": str(pictures),
+        "seeds": 1,
+        "audit": False,
+        "defaults": {"backbone": "lenet5", "weights": "none", "refit": "none"},
+        "runs": {"tuned": {"strategy": "lp_ft", "freeze_until": "conv3", "recipe": recipe}},
+    }
+    run_study(load_study(spec), tmp_path / "out", device="cpu")
+    assert len(counted) == 1

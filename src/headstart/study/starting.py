@@ -10,11 +10,15 @@ import numpy as np
 from torch import nn
 
 from headstart.data.dataset import Split
-from headstart.study.task import Task
+from headstart.deploy.bundle import HEAD, Bundle, bundle_bytes, read_head
+from headstart.models.network import Network
+from headstart.store import content_key, write_atomic
+from headstart.study.task import Task, origin_of, split_hash
 from headstart.study.workshop import Workshop
 from headstart.transfer.probe import HeadJob, fit_heads
 
 KIND = "logistic"
+HEADS = "starting-heads"
 
 
 def starts_fitted(task: Task, split: Split) -> bool:
@@ -35,8 +39,21 @@ def fitted_head(task: Task, split: Split, workshop: Workshop, *, refit: bool) ->
         workshop: gives features and labels.
         refit: fit the choice again on train and validation rows.
     """
-    features = workshop.features(task.run, task.seed)
     dataset = workshop.dataset(task.run.data)
-    job = HeadJob(KIND, split.train, split.validation, len(dataset.classes), {}, task.seed, refit)
-    flat = np.reshape(features, (len(features), -1))
-    return fit_heads(flat, dataset.labels, [job], workshop.device)[0].head
+    asked = [workshop.features_key(task.run, task.seed), split_hash(split), dataset.fingerprint, KIND, refit]
+    key = content_key(asked)
+    with workshop.store.building(HEADS, key) as entry:  # kept: a training that is taken up again needs the same bits
+        if entry is not None:
+            features = workshop.features(task.run, task.seed)
+            flat = np.reshape(features, (len(features), -1))
+            job = HeadJob(KIND, split.train, split.validation, len(dataset.classes), {}, task.seed, refit)
+            head = fit_heads(flat, dataset.labels, [job], workshop.device)[0].head
+            write_atomic(entry.path / HEAD, bundle_bytes(_bundle(task, workshop, head), whole=False))
+    return read_head(workshop.store.path(HEADS, key) / HEAD)
+
+
+def _bundle(task: Task, workshop: Workshop, head: nn.Module) -> Bundle:
+    dataset = workshop.dataset(task.run.data)
+    network = Network(workshop.loaded(task.run, task.seed).backbone, head)
+    origin = origin_of(task.run, task.seed, workshop)
+    return Bundle(network, origin, dataset.classes, dataset.multi_label, 1.0, {})
