@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from headstart.deploy.bundle import MODEL
+from headstart.errors import DataError
 from headstart.store import default_store
 from headstart.study import tuning
 from headstart.study.execute import run_study
@@ -90,3 +91,10 @@ def test_a_fit_pruned_from_the_store_is_made_again_with_the_same_numbers(grid: d
     again = execute(grid, tmp_path / "two")
     assert first["metrics"]["test"] == again["metrics"]["test"] and first["chosen"] == again["chosen"]
     assert models("trials") == []
+
+
+def test_fewer_images_than_a_batch_are_refused_before_anything_is_written(grid: dict[str, Any], tmp_path: Path) -> None:
+    grid["runs"]["tuned"]["recipe"] = {"batch_size": 64}
+    with pytest.raises(DataError, match=r"run 'tuned': 2\d training images are fewer than one batch of 64"):
+        execute(grid, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

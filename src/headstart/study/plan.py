@@ -14,7 +14,8 @@ from headstart.study.expand import Run, Study
 from headstart.study.folder import StudyFolder
 from headstart.study.order import ordered
 from headstart.study.record import KIND as FITS
-from headstart.study.settings import check_settings
+from headstart.study.settings import check_settings, recipe_of
+from headstart.study.spec import TUNED
 from headstart.study.task import Task, make_task
 from headstart.study.workshop import Workshop, random_seed
 from headstart.transfer.features import KIND as FEATURES
@@ -76,6 +77,7 @@ def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan
 
     def make(run: Run) -> list[Task]:
         _check_run(run, workshop)
+        _check_batches(run, workshop, study.spec.seed_list[0])
         check_as_is(run, study, workshop)
         workshop.learned_on[run.name] = workshop.dataset(run.data).fingerprint
         return [make_task(run, seed, workshop, keys) for seed in study.spec.seed_list]
@@ -159,3 +161,17 @@ def _check_run(run: Run, workshop: Workshop) -> None:
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.name}: has one class only ({dataset.classes[0]}); a classifier needs two")
     check_settings(run, None if run.needs is not None else workshop.loaded(run, 0).backbone)
+
+
+def _check_batches(run: Run, workshop: Workshop, seed: int) -> None:
+    """Refuse a tuned run with fewer images than a batch; where shots or a fraction are asked for, the batch shrinks."""
+    spec = run.spec
+    if spec.strategy not in TUNED or spec.shots is not None or spec.fraction is not None:
+        return
+    rows = len(workshop.split(run, seed).train)
+    batch = max(recipe_of(run.with_values(values)).batch_size for values in run.configurations())
+    if rows < batch:
+        raise DataError(
+            f"run {run.name!r}: {rows} training images are fewer than one batch of {batch};"
+            f" set batch_size: {rows} or less"
+        )
