@@ -156,22 +156,20 @@ def _checked(candidates: list[_Candidate], read: Read) -> list[NearPair]:
         except (UndecodableError, OSError):  # said elsewhere in the audit: such an image is no duplicate
             return None
 
-    def score(each: _Candidate) -> float:
-        a, b = larger(each.a), larger(each.b)
-        if a is None or b is None:
-            return -1.0
-        return fine_match(a, b[:, ::-1] if each.mirrored else b, each.height, each.width)
-
     best: dict[tuple[int, int], NearPair] = {}
     order = sorted(candidates, key=lambda c: (c.a, c.b))  # what is alike stands together: fewer files read twice
     with (
         quiet_pillow(),
         progress("checking near duplicates", len(order), "pairs") as ticker,
-        ThreadPoolExecutor(cores(), "check") as pool,
+        ThreadPoolExecutor(cores(), "read") as pool,  # reading lets go of the interpreter, matching hardly does
     ):
-        for each, similarity in zip(order, pool.map(score, order), strict=True):
+        pictures = pool.map(lambda each: (larger(each.a), larger(each.b)), order)
+        for each, (a, b) in zip(order, pictures, strict=True):
             ticker.advance(1)
-            a, b = min(each.a, each.b), max(each.a, each.b)
-            if similarity >= ALIKE and ((a, b) not in best or similarity > best[a, b].similarity):
-                best[a, b] = NearPair(a, b, min(1.0, similarity), each.kind)
+            if a is None or b is None:
+                continue
+            similarity = fine_match(a, b[:, ::-1] if each.mirrored else b, each.height, each.width)
+            pair = min(each.a, each.b), max(each.a, each.b)
+            if similarity >= ALIKE and (pair not in best or similarity > best[pair].similarity):
+                best[pair] = NearPair(*pair, min(1.0, similarity), each.kind)
     return sorted(best.values(), key=lambda pair: (-pair.similarity, pair.a, pair.b))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from headstart.evaluate.intervals import resamples, tally
+from headstart.evaluate.intervals import tally
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,17 @@ def count(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], class
 def count_resampled(
     labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int, draws: int, seed: int
 ) -> Counts:
-    """Count `draws` bootstrap resamples of the images."""
-    blocks = [_tally(labels[rows], predicted[rows], classes) for rows in resamples(len(labels), draws, seed)]
-    return Counts(
-        np.concatenate([block.support for block in blocks]),
-        np.concatenate([block.predicted for block in blocks]),
-        np.concatenate([block.agreed for block in blocks]),
-    )
+    """Count `draws` bootstrap resamples of the images.
+
+    Images of one class with one prediction are alike here: how many of each such kind a resample holds is
+    one multinomial draw, whatever the number of images.
+    """
+    kinds, images = np.unique(labels * classes + predicted, return_counts=True)
+    share = images / len(labels)
+    held = np.random.default_rng(seed).multinomial(len(labels), share, size=draws).astype(np.float64)
+    true, said = np.divmod(kinds, classes)
+    one = np.eye(classes)
+    return Counts(held @ one[true], held @ one[said], held @ (one[true] * (true == said)[:, None]))
 
 
 def precision_recall_f1(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "max_iterations": 300,
 }
 LOOSE = 100.0  # how much less exactly the stops on the way are solved
+CHOICE = 10.0  # and the penalties among which validation rows choose; the chosen one is then solved in full
 STRIDE = 10**0.5
 MEMORY = 20  # pairs of steps and gradient changes that L-BFGS remembers
 
@@ -167,7 +169,8 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     """Fit a logistic head, the penalty chosen on validation rows.
 
     Minimises mean loss + penalty / 2 · |W|² (intercepts free), from the largest penalty to the smallest,
-    each from the last one's weights. penalty = 1 / (C n) in the terms of scikit-learn.
+    each from the last one's weights. penalty = 1 / (C n) in the terms of scikit-learn. Several penalties are
+    compared when each is solved to ten times the tolerance, and the chosen one then to all of it.
 
     Options: `penalty`, `normalise` (lists), `tolerance` (the gradient norm at which a fit has converged,
     times min(1, 30 penalty)), `max_iterations` (a penalty).
@@ -179,8 +182,9 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     penalties = sorted(numbers("logistic", "penalty", options["penalty"]), reverse=True)
     tolerance = numbers("logistic", "tolerance", options["tolerance"])[0]
     limit = int(numbers("logistic", "max_iterations", options["max_iterations"], above=1.0, equal=True)[0])
-    selection: Selection[LinearHead] = Selection(problem.multi_label)
     styles = listed(options["normalise"])
+    several = len(styles) * len(penalties) > 1 and len(problem.validation) > 0
+    selection: Selection[_Kept] = Selection(problem.multi_label)
     with progress("logistic path", len(styles) * len(penalties), "penalties") as ticker:
         for normalise in styles:
             transform = problem.transform(normalise, centred=True)
@@ -191,7 +195,8 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
             for penalty in route(penalties):
                 objective = Objective(seen, targets, problem.multi_label, penalty)
                 asked, threshold = penalty in penalties, tolerance * min(1.0, 30 * penalty)
-                reached = minimise(objective, curvature, state, threshold if asked else LOOSE * threshold, limit)
+                rough = LOOSE if not asked else CHOICE if several else 1.0
+                reached = minimise(objective, curvature, state, rough * threshold, limit)
                 if not asked:
                     continue
                 weight = state.weights[:-1] if basis is None else basis @ state.weights[:-1]
@@ -199,14 +204,49 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
                 if held is not None:
                     logits = logits_of(held, weight, state.weights[-1])
                     result = score(logits, problem.labels_of(problem.validation))
-                selection.offer(
-                    {"penalty": penalty, "normalise": normalise},
-                    result,
-                    partial(_head, transform, weight, state.weights[-1], problem.multi_label),
-                    also=reached.facts(),
-                )
+                kept = _Kept(transform, basis, objective, curvature, state.weights, threshold)
+                settings = {"penalty": penalty, "normalise": normalise}
+                selection.offer(settings, result, partial(copy, kept), also=reached.facts())
                 ticker.advance()
-    return Fitted(selection.value, selection.chosen, selection.tried, _warnings(selection.tried))
+        head = selection.value.solved(limit, selection.tried[_place(selection)] if several else None)
+    return Fitted(head, selection.chosen, selection.tried, _warnings(selection.tried))
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What it takes to solve one penalty further.
+
+    Args:
+        transform: of the features.
+        basis: [d, r] in which the weights stand; None for that of the features.
+        objective, curvature: of the penalty.
+        weights: [r + 1, C], where it stands.
+        threshold: the gradient norm at which it is solved.
+    """
+
+    transform: Transform
+    basis: Tensor | None
+    objective: Objective
+    curvature: Curvature
+    weights: Tensor
+    threshold: float
+
+    def solved(self, limit: int, entry: dict[str, Any] | None) -> LinearHead:
+        """Return the head, solved in full; what that took is added to the entry of those tried."""
+        weights = self.weights
+        if entry is not None:
+            state = State(weights, logits_of(self.objective.rows, weights[:-1], weights[-1]))
+            reached = minimise(self.objective, self.curvature, state, self.threshold, limit - entry["iterations"])
+            entry |= {**reached.facts(), "iterations": entry["iterations"] + reached.iterations}
+            weights = state.weights
+        weight = weights[:-1] if self.basis is None else self.basis @ weights[:-1]
+        return self.transform.linear_head(weight.T, weights[-1], multi_label=self.objective.multi_label)
+
+
+def _place(selection: Selection[_Kept]) -> int:
+    """Return where the chosen configuration stands among those tried."""
+    matches = [all(entry[k] == v for k, v in selection.chosen.items()) for entry in selection.tried]
+    return matches.index(True)
 
 
 def route(penalties: list[float]) -> list[float]:
@@ -345,10 +385,6 @@ def descent(
     for (move, turn, product), share in zip(steps, reversed(shares), strict=True):
         out += (share - (turn * out).sum() / product) * move
     return -out
-
-
-def _head(transform: Transform, weight: Tensor, bias: Tensor, multi_label: bool) -> LinearHead:
-    return transform.linear_head(weight.T, bias, multi_label=multi_label)
 
 
 def _warnings(tried: list[dict[str, Any]]) -> list[str]:
