@@ -70,6 +70,7 @@ def spend(session: Session, budget: Budget, run_group: Callable[[Group, Session]
     session.facts["expected"] = [row for row in expected if (row["run"], row["seed"]) not in gone]
     session.facts["left_out"] = left_out
     session.facts["spending"] = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
+    session.folder.write_study({**session.facts, "status": "running"})
     if left_out:
         names = list(dict.fromkeys(row["run"] for row in left_out))
         session.listener.note(f"not run: {len(left_out)} runs and seeds over budget ({', '.join(names)})")
@@ -98,7 +99,8 @@ class Spending:
         """
         plan = session.plan
         waiting = [piece for group in plan.groups for piece in pieces(group)]
-        self.budget.reserve = self.forecast.closing(plan.groups, plan.study.spec.audit)
+        closing = self.forecast.closing(plan.groups, plan.study.spec.audit)
+        self.budget.reserve = closing
         self._check_least(pieces(plan.groups[0]) if plan.groups else [])
         gone: set[tuple[str, int]] = set()
         while waiting:
@@ -115,6 +117,7 @@ class Spending:
             began = self.budget.spent()
             yield group
             self._paces.setdefault(group.kind, []).append((cost, self.budget.spent() - began))
+            self.budget.reserve = closing * max(1.0, _pace([pair for past in self._paces.values() for pair in past]))
 
     def stopped(self, group: Group) -> None:
         """Note that the time was up in the midst of a group."""
@@ -140,10 +143,7 @@ class Spending:
 
     def _expected(self, group: Group) -> float:
         """Return the seconds that a group will take, as groups of its kind took more or less than expected."""
-        past = self._paces.get(group.kind, [])
-        expected, took = sum(pair[0] for pair in past), sum(pair[1] for pair in past)
-        pace = min(4.0, max(0.25, took / expected)) if expected > 0.5 else 1.0
-        return pace * self.forecast.seconds(group)
+        return _pace(self._paces.get(group.kind, [])) * self.forecast.seconds(group)
 
     def _leave_out(self, group: Group, cost: float, lost: set[tuple[str, int]]) -> None:
         left = max(0.0, self.budget.left())
@@ -178,6 +178,12 @@ def pieces(group: Group) -> list[Group]:
         kinds.setdefault(task.run.spec.head_kind or "", []).append(task)
     order = sorted(kinds, key=lambda kind: _KIND.index(kind) if kind in _KIND else len(_KIND))
     return [replace(group, tasks=tuple(kinds[kind])) for kind in order]
+
+
+def _pace(past: Sequence[tuple[float, float]]) -> float:
+    """Return how many times as long as expected the groups before took, from pairs of expected and spent seconds."""
+    expected, took = sum(pair[0] for pair in past), sum(pair[1] for pair in past)
+    return min(4.0, max(0.25, took / expected)) if expected > 0.5 else 1.0
 
 
 def _names(groups: Sequence[Group]) -> set[tuple[str, int]]:
