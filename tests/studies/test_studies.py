@@ -18,7 +18,7 @@ FILES = sorted(FOLDER.glob("*.yaml"), key=lambda file: file.stem)
 # runs and configurations (a grid's are trained each, for every seed), in full and as smoke
 COUNTS = {
     "caltech101": ((10, 83), (8, 9)),
-    "caltech101-two-cores": ((20, 20), (20, 20)),
+    "caltech101-two-cores": ((21, 21), (21, 21)),
     "cifar10": ((2, 2), (2, 2)),
     "cifar10-pretrained-or-not": ((5, 6), (5, 6)),
     "cifar10-to-cifar100": ((32, 32), (31, 31)),
