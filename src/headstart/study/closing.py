@@ -96,7 +96,9 @@ def save_best(session: Session) -> None:
             found.append((task.run.name, score["value"], folder))
     if not found:
         return
-    means = {name: np.mean([s for n, s, _ in found if n == name]) for name, _, _ in found}
+    shared = set.intersection(*({f.name for n, _, f in found if n == name} for name, _, _ in found))  # seeds of all
+    fair = [entry for entry in found if entry[2].name in shared] or found  # a budget may leave a run with fewer seeds
+    means = {name: np.mean([s for n, s, _ in fair if n == name]) for name, _, _ in fair}
     best = max(means, key=lambda name: means[name])
     folder = max((entry for entry in found if entry[0] == best), key=lambda entry: entry[1])[2]
     bundle = read_bundle(folder)
