@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from headstart.errors import ClusterError
 from headstart.study.execute import Silent, run_study
 from headstart.study.expand import load_study
+from headstart.study.ray_cluster import check_address
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,6 +109,16 @@ def test_two_nodes_leave_the_same_table_as_this_machine_alone(
     assert told.notes[0].startswith("Ray: 2 nodes, 2 jobs at a time, 1 threads each")
     again = Told()
     assert execute(chain, tmp_path / "ray", again, on=cluster.address) == alone and again.ran == []
+
+
+def test_what_answers_but_is_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
+    monkeypatch.setattr("headstart.study.ray_cluster._LET_IN", 8.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ClusterError, match="not as a Ray cluster that this machine may use") as caught:
+            check_address(address)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_node_that_does_not_see_the_store_is_named(

@@ -12,6 +12,8 @@ import itertools
 import logging
 import os
 import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +32,7 @@ from headstart.study.station import Setup, Station
 
 LOCAL = "ray"  # the cluster of this machine; started if there is none
 _ANSWER = 5.0  # seconds in which a cluster's address must answer
+_LET_IN = 40.0  # seconds in which a cluster must take this machine in
 _START = 120.0  # seconds in which each node must have answered a first task
 _HEAD = "node:__internal_head__"
 
@@ -40,7 +43,7 @@ def check_address(on: str) -> None:
     Raises:
         MissingExtra: Ray is not installed.
         SpecError: this is no address.
-        ClusterError: nobody answers there.
+        ClusterError: nobody answers there, or no cluster that may be used.
     """
     if find_spec("ray") is None or (on.startswith("ray://") and find_spec("grpc") is None):
         raise MissingExtra(f"--on {on}", "ray")
@@ -56,6 +59,28 @@ def check_address(on: str) -> None:
             f"--on {on}: no Ray cluster answers there ({error.strerror or error}); start one with 'ray start --head',"
             " or use --on ray for this machine alone"
         ) from error
+    _try(on)
+
+
+def _try(on: str) -> None:
+    """Connect in a process of its own, which can be ended: Ray waits for minutes where it is not let in."""
+    connect = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False); ray.shutdown()"
+    command = [sys.executable, "-P", "-c", connect, on]
+    try:
+        tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LET_IN)
+    except subprocess.TimeoutExpired as error:
+        said = f"it did not let this machine in within {_LET_IN:.0f} s"
+        raise _refused(on, said) from error
+    if tried.returncode != 0:
+        lines = [line.strip() for line in tried.stderr.splitlines() if line.strip()]
+        raise _refused(on, lines[-1] if lines else f"status {tried.returncode}")
+
+
+def _refused(on: str, said: str) -> ClusterError:
+    return ClusterError(
+        f"--on {on}: something answers there, but not as a Ray cluster that this machine may use ({said}); it may be of"
+        " another version of Ray, or ask for a token (see Ray's documentation of token authentication)"
+    )
 
 
 class RayCrew:
