@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from headstart.data.audit_look import look
 from headstart.data.audit_near import NearPair, near_duplicates
 from headstart.data.dataset import Dataset, Split
-from headstart.data.images import ImageArray
 from headstart.errors import DataError
 from headstart.evaluate.audit_files import describe_files, unreadable_rows
 from headstart.evaluate.audit_lists import (
@@ -47,7 +46,7 @@ class Other:
 def audit_dataset(
     dataset: Dataset,
     *,
-    images: ImageArray | None = None,
+    bad: Mapping[int, str] | None = None,
     features: np.ndarray | None = None,
     split: Split | None = None,
     others: Sequence[Other] = (),
@@ -58,7 +57,7 @@ def audit_dataset(
 
     Args:
         dataset: the images and labels.
-        images: decoded already; what would not decode is taken over.
+        bad: rows that would not decode, and why, where they were decoded already.
         features: float [n, …] of some pretrained network. Without them neither cut-outs nor disputed
             labels are looked for.
         split: whose parts should share nothing; by default the dataset's given split.
@@ -80,7 +79,7 @@ def audit_dataset(
     """
     _check(dataset, features, split)
     pool, notes = _pool(dataset, others, split, store), []
-    bad = unreadable_rows(pool.looks[0], {} if images is None else images.bad)
+    unreadable = unreadable_rows(pool.looks[0], bad or {})
     together, note = _features_of(pool, features, others)
     pairs, more = near_duplicates(
         np.concatenate([pool.looks[s].grey[pool.row[pool.source == s]] for s in range(len(pool.datasets))]),
@@ -103,7 +102,7 @@ def audit_dataset(
         "n": len(dataset),
         "others": [other.dataset.name for other in others],
         **_classes(dataset, pool.parts[0]),
-        "unreadable": [{**pool.place(0, row), "reason": why} for row, why in sorted(bad.items())],
+        "unreadable": [{**pool.place(0, row), "reason": why} for row, why in sorted(unreadable.items())],
         "skipped": [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped],
         "files": describe_files(pool.looks[0], dataset),
         "exact": exact_rows(pool, groups),
@@ -111,7 +110,7 @@ def audit_dataset(
         "leaks": leaks(pool, pairs),
         "disputed": rows,
         "label_check": check,
-        "drop": rows_to_drop(pool, groups, pairs, bad),
+        "drop": rows_to_drop(pool, groups, pairs, unreadable),
         "notes": notes,
     }
     audit["counts"] = {"exact": len(groups), "near": len(pairs), "disputed": disputed}

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import optimize, special
 
 from headstart.errors import DataError
-from headstart.evaluate.intervals import RESAMPLES, Estimate, pivotal, resamples, tally, wilson
+from headstart.evaluate.intervals import RESAMPLES, Estimate, multiplicities, pivotal, wilson
 
 BINS = 15
 
@@ -33,9 +33,10 @@ def calibration_error(
     """
     place, gap = bin_of(confidence, bins), correct - confidence
     n = len(place)
-    value = np.abs(tally(place[None], bins, gap[None])).sum() / n
-    spread = [np.abs(tally(place[rows], bins, gap[rows])).sum(axis=1) / n for rows in resamples(n, draws, seed)]
-    return pivotal(float(value), np.concatenate(spread), n)
+    gaps = np.zeros((n, bins), dtype=np.float64)
+    gaps[np.arange(n), place] = gap
+    spread = [np.abs(held @ gaps).sum(axis=1) / n for held in multiplicities(n, draws, seed)]
+    return pivotal(float(np.abs(gaps.sum(axis=0)).sum() / n), np.concatenate(spread), n)
 
 
 def reliability(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TypedDict
 
 import numpy as np
@@ -101,6 +102,23 @@ def resamples(n: int, count: int, seed: int) -> Iterator[Int[np.ndarray, "b n"]]
     kind = np.int32 if n < 2**31 else np.int64
     for start in range(0, count, block):
         yield generator.integers(0, n, (min(block, count - start), n), dtype=kind)
+
+
+@lru_cache(maxsize=2)
+def _small(n: int, count: int, seed: int) -> Float[np.ndarray, "b n"]:
+    return tally(next(resamples(n, count, seed)), n)
+
+
+def multiplicities(n: int, count: int, seed: int) -> Iterator[Float[np.ndarray, "b n"]]:
+    """Yield how often each of n images stands in each of `resamples`, in the same blocks: what means need of them.
+
+    Those of a few images are kept until others are asked for: several measures go by the same ones.
+    """
+    if n * count <= _CHUNK:
+        yield _small(n, count, seed)
+        return
+    for rows in resamples(n, count, seed):
+        yield tally(rows, n)
 
 
 def tally(

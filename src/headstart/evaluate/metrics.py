@@ -16,9 +16,9 @@ from headstart.evaluate.intervals import (
     RESAMPLES,
     Estimate,
     bounded,
+    multiplicities,
     percentile,
     proportion,
-    resamples,
 )
 from headstart.evaluate.multilabel import evaluate_multi_label
 
@@ -168,14 +168,9 @@ def _means(
     labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n c"], draws: int, seed: int
 ) -> dict[str, Estimate]:
     each = {"log_loss": log_losses(labels, probabilities), "brier": brier_scores(labels, probabilities)}
-    spread: dict[str, list[np.ndarray]] = {name: [] for name in each}
-    for rows in resamples(len(labels), draws, seed):
-        for name, values in each.items():
-            spread[name].append(values[rows].mean(axis=1))
-    return {
-        name: percentile(float(values.mean()), np.concatenate(spread[name]), len(labels))
-        for name, values in each.items()
-    }
+    n, values = len(labels), np.stack(list(each.values()), axis=1)
+    spread = np.concatenate([held @ values / n for held in multiplicities(n, draws, seed)])
+    return {name: percentile(float(values[:, k].mean()), spread[:, k], n) for k, name in enumerate(each)}
 
 
 def _check_probabilities(probabilities: np.ndarray, n: int, names: tuple[str, ...]) -> None:

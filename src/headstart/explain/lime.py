@@ -13,6 +13,7 @@ from headstart.errors import DataError, SpecError
 from headstart.explain.scope import Predict, as_pixels
 from headstart.explain.superpixels import slic
 from headstart.progress import progress
+from headstart.transfer.memory import large_blocks_kept
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def lime(
     seed: int = 0,
     samples: int = 500,
     pieces: int = 60,
-    batch: int = 64,
+    batch: int = 32,
     engine: bool | None = None,
 ) -> Float[np.ndarray, "n h w"]:
     """Return the LIME weight of each pixel's superpixel (see `explain_pixels`).
@@ -72,7 +73,7 @@ def explain_pixels(
     segments: Sequence[Int[np.ndarray, "h w"]] | None = None,
     *,
     samples: int = 500,
-    batch: int = 64,
+    batch: int = 32,
     seed: int = 0,
     width: float = 0.25,
     ridge: float = 1.0,
@@ -104,7 +105,7 @@ def explain_pixels(
     if not len(cut) == len(images) == len(targets):
         raise DataError(f"{len(images)} images, {len(cut)} segmentations, {len(targets)} targets for LIME")
     found = []
-    with progress("LIME", len(images) * samples) as ticker:
+    with progress("LIME", len(images) * samples) as ticker, large_blocks_kept():
         for i, (image, pieces, target) in enumerate(zip(images, cut, targets, strict=True)):
             masks = _draw(pieces, samples, [seed, i]) if shown is None else np.asarray(shown[i])
             hidden = mean_colours(image, pieces)
@@ -134,7 +135,9 @@ def compose(
     shown: Bool[np.ndarray, "b _"],
 ) -> Shaped[np.ndarray, "b h w 3"]:
     """Return the image once for each row of `shown`, pieces that are not shown taken from `hidden`."""
-    return np.where(shown[:, segments][..., None], image, hidden)
+    piece = np.repeat(segments.ravel(), image.shape[2])  # of every number: one flat choice is the fastest
+    flat = np.where(shown[:, piece], image.ravel(), hidden.ravel())
+    return flat.reshape(len(shown), *image.shape)
 
 
 def local_ridge(

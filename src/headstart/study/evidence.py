@@ -29,13 +29,12 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
     if path.is_file() or not session.plan.study.spec.audit:
         return
     tasks = [task for task in informed(session) if _of(task, dataset, session)]
-    features = images = None
+    features = None
     if tasks:
         task = tasks[0]
         features = session.workshop.features(task.run, task.seed)
-        preprocessing = session.workshop.loaded(task.run, task.seed).backbone.preprocessing
-        images = session.workshop.images(task.run.data, preprocessing)
-    found = audit_dataset(dataset, images=images, features=features, split=split, store=session.workshop.store)
+    bad = session.workshop.bad_rows(dataset)
+    found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.workshop.store)
     write_atomic(path, json_bytes(found))
 
 
@@ -48,7 +47,8 @@ def foretell(session: Session) -> None:
         return
     rows: list[dict[str, Any]] = []
     data = session.workshop.dataset(session.plan.own_tasks[0].run.data)
-    for label, task, members in networks(session, data):
+    found = networks(session, data)
+    for label, task, members in found if len(found) > 1 else []:
         measured = [score for member in members if (score := _score(session, member)) is not None]
         if not measured or data.multi_label:
             continue

@@ -23,7 +23,6 @@ from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, write_failure, write_result
 from headstart.study.spec import AS_IS
-from headstart.study.spending import budget_of, spend
 from headstart.study.spread import check_crew, spread
 from headstart.study.task import Task
 from headstart.study.track import Tracker, trackers
@@ -133,7 +132,11 @@ def run_study(
     hold()
     if workers != 1 or on is not None:
         check_crew(workers, on)
-    budget = budget_of(study.spec, workers, on)
+    budget = None
+    if study.spec.budget is not None:
+        from headstart.study.spending import budget_of, spend  # measures training steps: imports Lightning
+
+        budget = budget_of(study.spec, workers, on)
     session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
     try:
         write_absent(session)

@@ -172,7 +172,7 @@ class Workshop:
         source = self.source(spec.weights, seed)
         start = random_seed(spec, seed)
         backbone, weights = create_backbone(spec.backbone, source, seed=start, input_size=spec.input_size)
-        identity = f"random {start}" if source is None else weights.sha256
+        identity: str = f"random {start}" if source is None else str(weights.sha256)
         backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
         if spec.truncate_at:
             backbone = backbone.truncate(spec.truncate_at)

@@ -108,6 +108,7 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     "majority": {},
 }
 SEEDED = frozenset({"sgd"})  # kinds whose result depends on the seed
+ROUGHLY = frozenset({"logistic"})  # kinds that solve less exactly what is to be fitted again
 
 
 def check_options(kind: str, options: Mapping[str, Any]) -> None:
@@ -180,7 +181,8 @@ def _answer(
 ) -> HeadFit:
     """Return the fit of a job, from `answers` if the same question was asked before."""
     began = time.perf_counter()
-    fitted = _once(workspace, labels, job, job.train, job.validation, job.options, answers)
+    again = job.refit and len(job.validation) > 0
+    fitted = _once(workspace, labels, job, job.train, job.validation, job.options, answers, final=not again)
     head, notes = (
         fitted.head,
         [*half_errors(workspace.features, job, fitted.head), *fitted.notes, *edge_notes(job, fitted.chosen)],
@@ -190,10 +192,10 @@ def _answer(
             f"{job.kind}: {len(fitted.tried)} configurations and no validation rows to choose on; give the split a"
             " validation part, or one value for each option"
         )
-    if job.refit and len(job.validation):
+    if again:
         both = np.sort(np.concatenate([job.train, job.validation]))  # in one order: seeds may share the refit
-        again = _once(workspace, labels, job, both, both[:0], {**job.options, **fitted.chosen}, answers)
-        head, notes = again.head, notes + [f"refit: {note}" for note in again.notes]
+        kept = _once(workspace, labels, job, both, both[:0], {**job.options, **fitted.chosen}, answers)
+        head, notes = kept.head, notes + [f"refit: {note}" for note in kept.notes]
     judged = probabilities(fitted.head, workspace.features, job.validation) if len(job.validation) else None
     seconds = time.perf_counter() - began + spent
     return HeadFit(copy.deepcopy(head), dict(fitted.chosen), copy.deepcopy(fitted.tried), notes, seconds, judged)
@@ -250,8 +252,10 @@ def _once(
     validation: IntArray,
     options: Mapping[str, Any],
     answers: dict[Question, Fitted],
+    *,
+    final: bool = True,
 ) -> Fitted:
-    question, problem, plain = _ask(workspace, labels, job, train, validation, options)
+    question, problem, plain = _ask(workspace, labels, job, train, validation, options, final=final)
     if question not in answers:
         answers[question] = KINDS[job.kind](problem, plain)
     return answers[question]
@@ -264,13 +268,16 @@ def _ask(
     train: IntArray,
     validation: IntArray,
     options: Mapping[str, Any],
+    *,
+    final: bool = True,
 ) -> tuple[Question, Problem, dict[str, Any]]:
     """Return what tells this question from others, the problem, and the options without those for all kinds."""
     seed = job.seed if job.kind in SEEDED else 0
     plain = dict(options)
     half = bool(plain.pop("half", False))
-    question = (job.kind, train.tobytes(), validation.tobytes(), _words(plain), job.classes, seed, half)
-    return question, Problem(workspace, labels, train, validation, job.classes, seed, half), plain
+    final = final or job.kind not in ROUGHLY
+    question = (job.kind, train.tobytes(), validation.tobytes(), _words(plain), job.classes, seed, half, final)
+    return question, Problem(workspace, labels, train, validation, job.classes, seed, half, final), plain
 
 
 def _words(options: Mapping[str, Any]) -> str:

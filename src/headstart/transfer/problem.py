@@ -30,6 +30,7 @@ class Problem:
         classes: C.
         seed: of data order and first weights, where a head has any.
         half: hold features in half precision.
+        final: whether the head is kept; if not, another is fitted with what was chosen.
     """
 
     workspace: Workspace
@@ -39,6 +40,7 @@ class Problem:
     classes: int
     seed: int = 0
     half: bool = False
+    final: bool = True
 
     @property
     def multi_label(self) -> bool:

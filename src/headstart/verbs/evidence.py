@@ -40,7 +40,9 @@ def audit_and_show(
 
     dataset, features, images = load(data, label)
     beside = [Other(other, found) for other, found, _ in map(load, others)]
-    audit = audit_dataset(dataset, images=images, features=features, others=beside, store=workshop.store)
+    audit = audit_dataset(
+        dataset, bad=None if images is None else images.bad, features=features, others=beside, store=workshop.store
+    )
     place = out / f"audit-{slug(dataset.name)}.json"
     write_atomic(place, json_bytes(audit))
     if as_json:
