@@ -15,7 +15,10 @@ from headstart.data.dataset import Dataset, Split
 from headstart.data.readers import FileReader
 from headstart.data.sources import load_dataset
 from headstart.errors import DataError
-from headstart.evaluate.audit import Other, audit_dataset
+from headstart.evaluate.audit import Other, audit_dataset, without_near_duplicates
+from headstart.store import Store
+from headstart.study.spec import DataSpec
+from headstart.study.workshop import Workshop
 
 
 def picture(seed: int) -> Image.Image:
@@ -125,6 +128,22 @@ def test_images_shared_with_another_dataset_are_found(folder: Path, tmp_path: Pa
     assert audit["drop"]["shared"] == sorted(rows(dataset)[n] for n in ("ant/00.png", "bee/03.png", "ant/04.png"))
     assert len(audit["near"]) == 2
     assert "3 images also stand in source: 1 exact, 2 near" in texts(audit, "problem")
+
+
+def test_near_duplicates_leave_the_training_part_when_a_study_asks_for_it(folder: Path, tmp_path: Path) -> None:
+    picture(1).save(folder / "bee/again.jpg", quality=70)  # bee/01.png, saved again
+    shutil.copy(folder / "ant/04.png", folder / "ant/same.png")
+    store = Store(tmp_path / "store")
+    spec = DataSpec(source=str(folder), drop_duplicates="near")
+    before = load_dataset(folder)
+    after = Workshop(store).dataset(spec)
+    names = [after.reader.name(row) for row in range(len(after))]
+    assert len(after) == len(before) - 2
+    assert ("bee/again.jpg" in names) + ("bee/01.png" in names) == 1
+    assert "1 near duplicates dropped" in after.about.values()
+    test = np.array(["test" if before.reader.name(r) == "bee/again.jpg" else "train" for r in range(len(before))])
+    kept = without_near_duplicates(replace(before, given_split=test), store)
+    assert "bee/again.jpg" in [kept.reader.name(row) for row in range(len(kept))]  # the test copy stays
 
 
 def test_disputed_labels_are_ranked_with_names(folder: Path) -> None:

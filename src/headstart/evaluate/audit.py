@@ -11,6 +11,7 @@ import numpy as np
 from headstart.data.audit_look import look
 from headstart.data.audit_near import NearPair, near_duplicates
 from headstart.data.dataset import Dataset, Split
+from headstart.data.layout import with_note
 from headstart.errors import DataError
 from headstart.evaluate.audit_files import describe_files, unreadable_rows
 from headstart.evaluate.audit_lists import (
@@ -117,6 +118,19 @@ def audit_dataset(
     audit["findings"] = findings(audit)
     audit["thumbnails"] = thumbnails(pool, audit)
     return audit
+
+
+def without_near_duplicates(dataset: Dataset, store: Store | None = None) -> Dataset:
+    """Return the dataset with one of all images of each photograph, and say how many went.
+
+    The one in the test part stays, else the one in validation, else the first. Copies are found by their
+    hashes and pixels, without features: saved again, resized, mirrored; cut-outs are not.
+    """
+    drop = audit_dataset(dataset, store=store)["drop"]
+    gone = sorted({*drop["exact"], *drop["near"]})
+    if not gone:
+        return dataset
+    return with_note(dataset.without(gone), "near duplicates", f"{len(gone)} near duplicates dropped")
 
 
 def _pool(dataset: Dataset, others: Sequence[Other], split: Split | None, store: Store | None) -> Pool:

@@ -79,10 +79,11 @@ def _leaks(audit: Mapping[str, Any]) -> list[Finding]:
         total = row["exact"] + row["near"]
         if total:
             share = 100 * total / row["n"]
+            how = "near leaves them" if row["near"] else "true leaves them"
             found.append(
                 _problem(
                     f"{total} of {row['n']} {part} images ({share:.1f} %) have a twin in an earlier part:"
-                    f" {row['exact']} exact, {row['near']} near; drop_duplicates: true takes the exact twins out"
+                    f" {row['exact']} exact, {row['near']} near; drop_duplicates: {how} out of training"
                 )
             )
         elif row["n"]:

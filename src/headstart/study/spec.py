@@ -62,7 +62,7 @@ class DataSpec(Spec):
     label: str | None = None
     classes: list[str] | Annotated[int, Field(ge=2)] | None = None
     split: SplitSpec = SplitSpec()
-    drop_duplicates: bool = False
+    drop_duplicates: bool | Literal["near"] = False
     strict: bool = False
     limit: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None

@@ -91,10 +91,14 @@ class Workshop:
                 label=spec.label,
                 lists=lists,
                 limit=spec.limit,
-                drop_duplicates=spec.drop_duplicates,
+                drop_duplicates=bool(spec.drop_duplicates),
                 strict=spec.strict,
                 name=spec.name,
             )
+            if spec.drop_duplicates == "near":
+                from headstart.evaluate.audit import without_near_duplicates
+
+                found = without_near_duplicates(found, self.store)
             self._datasets[key] = found if spec.classes is None else only_classes(found, spec.classes)
         return self._datasets[key]
 
