@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,10 @@ SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
 
 
 @pytest.fixture(scope="module")
-def page(large_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_html(large_study, tmp_path_factory.mktemp("page") / "report.html")
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a made-up study, or of the real one whose folder $HEADSTART_STUDY names."""
+    study = os.environ.get("HEADSTART_STUDY") or request.getfixturevalue("large_study")
+    return write_html(Path(study), tmp_path_factory.mktemp("page") / "report.html")
 
 
 @pytest.fixture(scope="module", params=list(SIZES))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from headstart.errors import SpecError
 from headstart.explain.scope import device_of, log_odds
 from headstart.progress import progress
+from headstart.transfer.memory import large_blocks_kept
 
 
 def occlusion(
@@ -18,8 +19,8 @@ def occlusion(
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,
-    window: float = 0.32,
-    stride: float = 0.11,
+    window: float = 0.25,
+    stride: float = 0.09,
     batch: int = 32,
 ) -> Float[np.ndarray, "n h w"]:
     """Return captum's occlusion: the log odds of the target lost to a window of the mean colour.
@@ -43,7 +44,7 @@ def occlusion(
     device = device_of(network)
     method = Occlusion(lambda covered, aims: log_odds(network, network(covered), aims))
     maps = []
-    with progress("occlusion", len(images)) as ticker, torch.no_grad():
+    with progress("occlusion", len(images)) as ticker, torch.no_grad(), large_blocks_kept():
         for image, target in zip(images, targets, strict=True):
             found = method.attribute(
                 image[None].to(device),
