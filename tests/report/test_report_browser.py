@@ -78,6 +78,15 @@ def one(browser: Any, selector: str) -> Any:
     return browser.find_element("css selector", selector)
 
 
+def drawn(browser: Any, selector: str, words: str) -> bool:
+    """Wait until an element that is drawn anew says some words; it may be gone for a moment."""
+    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    gone = (NoSuchElementException, StaleElementReferenceException)
+    return bool(WebDriverWait(browser, 5, 0.05, gone).until(lambda page: words in one(page, selector).text))
+
+
 def click(browser: Any, element: Any) -> None:
     browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
     element.click()
@@ -194,7 +203,7 @@ def test_a_run_can_be_hidden_in_the_legend(browser: Any) -> None:
 def test_another_cost_can_be_chosen(browser: Any) -> None:
     button = next(e for e in all_of(browser, "#cost .segmented button") if e.text == "Memory")
     click(browser, button)
-    assert "Peak memory" in one(browser, "#cost .plot svg").text
+    assert drawn(browser, "#cost .plot svg", "Peak memory")
 
 
 def test_a_cell_of_the_matrix_shows_the_images_behind_it(browser: Any) -> None:
