@@ -7,30 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from told import Told
 
 from headstart.api import Study
 from headstart.errors import DataAbsent, WeightsAbsent
-from headstart.study.execute import Silent, run_study
+from headstart.study.execute import run_study
 from headstart.study.expand import load_study
 from headstart.verbs.study import run_and_show, show_plan
 
 WHY = "the weights cannot be downloaded (no route to host)"
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.kept: list[str] = []
-        self.broken: dict[str, str] = {}
-
-    def done(self, run: str, score: float) -> None:
-        self.ran.append(run)
-
-    def reused(self, run: str) -> None:
-        self.kept.append(run)
-
-    def failed(self, run: str, why: str) -> None:
-        self.broken[run] = why
 
 
 @pytest.fixture
@@ -107,7 +92,7 @@ def test_weights_that_come_later_are_used_and_what_was_done_stays(
 
     monkeypatch.setattr("headstart.study.workshop.create_backbone", gone)
     _, told = execute(study, tmp_path / "out")
-    assert told.broken == {} and sorted(told.kept) == ["far (seed 0)", "pixels (seed 0)"]
+    assert told.broken == {} and sorted(told.found) == ["far (seed 0)", "pixels (seed 0)"]
     assert (root / "runs" / "far" / "seed-0" / "manifest.json").read_bytes() == before
     monkeypatch.undo()
     study["runs"]["far"]["strategy"] = "prototypes"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from told import Told
 
 from headstart.errors import SpecError
 from headstart.report.summary import load_summary
@@ -16,7 +17,7 @@ from headstart.store import default_store
 from headstart.study import budget as budget_module
 from headstart.study.budget import in_words, parse_duration
 from headstart.study.estimate import Forecast
-from headstart.study.execute import Silent, open_session, run_study
+from headstart.study.execute import open_session, run_study
 from headstart.study.expand import load_study
 from headstart.study.measure import Meter
 from headstart.study.plan import Group
@@ -30,18 +31,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.time
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.found: list[str] = []
-
-    def done(self, run: str, score: float) -> None:
-        self.ran.append(run)
-
-    def reused(self, run: str) -> None:
-        self.found.append(run)
 
 
 @pytest.fixture
@@ -151,10 +140,12 @@ def test_a_budget_too_small_for_one_run_says_the_least(
 def test_tuned_networks_are_tried_where_the_frozen_features_did_best(
     small_study: dict[str, Any], tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headstart.study import spending
+    from headstart.study.folder import StudyFolder
 
-    scores = {"conv4": 0.9, "lenet5": 0.5}
-    monkeypatch.setattr(spending, "validation_accuracy", lambda session, task: scores.get(task.run.spec.backbone))
+    def accuracy(self: StudyFolder, run: str, seed: int, part: str) -> float:
+        return 0.9 if "conv4" in run else 0.5
+
+    monkeypatch.setattr(StudyFolder, "accuracy", accuracy)
     recipe = {"epochs": 1, "batch_size": 8}
     runs = {
         "frozen": {"backbone": {"each": ["lenet5", "conv4"]}, "strategy": "prototypes"},

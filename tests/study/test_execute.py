@@ -10,28 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from told import Told
 
 from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError
 from headstart.store import default_store
-from headstart.study.execute import Silent, run_study
+from headstart.study.execute import run_study
 from headstart.study.expand import load_study
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.found: list[str] = []
-        self.broken: dict[str, str] = {}
-
-    def done(self, run: str, score: float) -> None:
-        self.ran.append(run)
-
-    def reused(self, run: str) -> None:
-        self.found.append(run)
-
-    def failed(self, run: str, why: str) -> None:
-        self.broken[run] = why
 
 
 def execute(spec: dict[str, Any], out: Path) -> tuple[Path, Told]:

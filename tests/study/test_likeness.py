@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from told import Told
 
 from headstart.errors import SpecError
 from headstart.evaluate.similarity import frechet_distance
 from headstart.report.formats import write_report
 from headstart.store import default_store
-from headstart.study.execute import Silent, run_study
+from headstart.study.execute import run_study
 from headstart.study.expand import load_study
 from headstart.study.side_by_side import in_turn
 from headstart.study.spec import EXPLAINERS, ExplainSpec
@@ -123,14 +124,7 @@ def test_a_method_that_a_network_cannot_serve_is_said_and_left_out(study: dict[s
 
 
 def test_a_pair_of_which_one_is_left_out_or_fails_is_not_drawn(study: dict[str, Any], tmp_path: Path) -> None:
-    class Told(Silent):
-        notes: list[str]
-
-        def note(self, text: str) -> None:
-            self.notes.append(text)
-
     told = Told()
-    told.notes = []
     root = run(study, tmp_path / "out", "~runs.scratch", "similarity=null")
     assert json.loads((root / "explained.json").read_text())["pairs"] == []
     study["runs"]["scratch"]["recipe"] = {

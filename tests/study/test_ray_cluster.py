@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from told import Told
 
 from headstart.errors import ClusterError
-from headstart.study.execute import Silent, run_study
+from headstart.study.execute import run_study
 from headstart.study.expand import load_study
 from headstart.study.ray_cluster import check_address
 
@@ -23,26 +24,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        self.began: list[str] = []
-        self.ran: list[str] = []
-        self.broken: dict[str, str] = {}
-        self.notes: list[str] = []
-
-    def running(self, run: str) -> None:
-        self.began.append(run)
-
-    def done(self, run: str, score: float) -> None:
-        self.ran.append(run)
-
-    def failed(self, run: str, why: str) -> None:
-        self.broken[run] = why
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")

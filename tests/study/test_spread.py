@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from told import Told
 
 from headstart import progress
 from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, StoreError
 from headstart.store import default_store
 from headstart.study import spread as spreading
-from headstart.study.execute import Silent, open_session, run_study
+from headstart.study.execute import open_session, run_study
 from headstart.study.expand import load_study
 from headstart.study.jobs import FEATURES, FIT, Job, jobs_of
 from headstart.study.messages import Broke, Died, Message, Pace, Ticked, broken
@@ -23,30 +24,6 @@ from headstart.study.plan import make_plan
 from headstart.study.processes import Processes, devices
 from headstart.study.station import Setup, Station
 from headstart.study.workshop import Workshop
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        self.began: list[str] = []
-        self.ran: list[str] = []
-        self.found: list[str] = []
-        self.broken: dict[str, str] = {}
-        self.notes: list[str] = []
-
-    def running(self, run: str) -> None:
-        self.began.append(run)
-
-    def done(self, run: str, score: float) -> None:
-        self.ran.append(run)
-
-    def reused(self, run: str) -> None:
-        self.found.append(run)
-
-    def failed(self, run: str, why: str) -> None:
-        self.broken[run] = why
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 class Inline:
@@ -85,6 +62,12 @@ class Inline:
     def close(self) -> None:
         self.closed = True
         progress.show_in(None)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every process to one thread: sums over more of them differ in their last bits."""
+    monkeypatch.setenv("HEADSTART_THREADS", "1")
 
 
 @pytest.fixture
@@ -129,7 +112,6 @@ def results(root: Path) -> dict[str, Any]:
 
 def fresh_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(place))
-    monkeypatch.setenv("HEADSTART_THREADS", "1")
 
 
 def test_heads_wait_for_their_features_and_a_chain_for_its_source(chain: dict[str, Any]) -> None:

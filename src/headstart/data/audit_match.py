@@ -134,7 +134,7 @@ class _Inside:
         (height, width), (h, w) = self.shape, (round(side) for side in shape)
         if not (8 <= h - 2 * _RIM <= height and 8 <= w - 2 * _RIM <= width):
             return _Place(-1.0, shape)
-        part = _details_at(image, h, w)
+        _, part = _levels_and_details(_resized(image, h, w))
         h, w = part.shape
         part = part - part.mean()
         padded = np.zeros(self.shape, dtype=np.float32)
@@ -224,21 +224,6 @@ def _shrink(to: int, size: int = SIDE) -> Floats:
 def _resized(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
     resized: Floats = _shrink(height, image.shape[0]) @ image.astype(np.float32) @ _shrink(width, image.shape[1]).T
     return resized
-
-
-@lru_cache(maxsize=512)
-def _shrink_and_blur(to: int, size: int) -> Floats:
-    """Return the matrix [to, size] that does what `_shrink` does and blurs the result."""
-    matrix: Floats = ndimage.gaussian_filter1d(_shrink(to, size), _BLUR, axis=0, mode="nearest")
-    return matrix
-
-
-def _details_at(image: Grey, height: int, width: int) -> Floats:
-    """Return the details of an image brought to a size: as `_levels_and_details` of it resized, in two products."""
-    values = image.astype(np.float32)
-    sharp = _shrink(height, image.shape[0]) @ values @ _shrink(width, image.shape[1]).T
-    blurred = _shrink_and_blur(height, image.shape[0]) @ values @ _shrink_and_blur(width, image.shape[1]).T
-    return np.asarray(sharp - blurred, dtype=np.float32)[_RIM:-_RIM, _RIM:-_RIM]
 
 
 def _levels_and_details(image: npt.NDArray[np.generic]) -> tuple[Floats, Floats]:

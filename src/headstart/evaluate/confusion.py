@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from headstart.evaluate.intervals import tally
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -27,7 +25,9 @@ class Counts:
 
 def count(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int) -> Counts:
     """Count one set of predictions: one row."""
-    return _tally(labels[None], predicted[None], classes)
+    sides = labels, predicted, labels[labels == predicted]
+    support, said, agreed = (np.bincount(side, minlength=classes)[None].astype(np.float64) for side in sides)
+    return Counts(support, said, agreed)
 
 
 def count_resampled(
@@ -90,8 +90,3 @@ def confusion_matrix(
 ) -> Int[np.ndarray, "c c"]:
     """Count images by true class (row) and predicted class (column)."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-
-
-def _tally(labels: Int[np.ndarray, "b n"], predicted: Int[np.ndarray, "b n"], classes: int) -> Counts:
-    agreed = np.where(labels == predicted, labels, classes)
-    return Counts(tally(labels, classes), tally(predicted, classes), tally(agreed, classes))

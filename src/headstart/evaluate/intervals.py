@@ -106,7 +106,7 @@ def resamples(n: int, count: int, seed: int) -> Iterator[Int[np.ndarray, "b n"]]
 
 @lru_cache(maxsize=2)
 def _small(n: int, count: int, seed: int) -> Float[np.ndarray, "b n"]:
-    return tally(next(resamples(n, count, seed)), n)
+    return _times(next(resamples(n, count, seed)), n)
 
 
 def multiplicities(n: int, count: int, seed: int) -> Iterator[Float[np.ndarray, "b n"]]:
@@ -118,14 +118,9 @@ def multiplicities(n: int, count: int, seed: int) -> Iterator[Float[np.ndarray, 
         yield _small(n, count, seed)
         return
     for rows in resamples(n, count, seed):
-        yield tally(rows, n)
+        yield _times(rows, n)
 
 
-def tally(
-    codes: Int[np.ndarray, "b n"], size: int, weights: Float[np.ndarray, "b n"] | None = None
-) -> Float[np.ndarray, "b size"]:
-    """Count (or sum the weights of) each code 0 … size - 1 in every row; code `size` is left out."""
-    rows = len(codes)
-    places = (codes + np.arange(rows, dtype=np.int64)[:, None] * (size + 1)).ravel()
-    total = np.bincount(places, None if weights is None else weights.ravel(), minlength=rows * (size + 1))
-    return total.reshape(rows, size + 1)[:, :size].astype(np.float64)
+def _times(rows: Int[np.ndarray, "b n"], n: int) -> Float[np.ndarray, "b n"]:
+    places = (rows + np.arange(len(rows), dtype=np.int64)[:, None] * n).ravel()
+    return np.bincount(places, minlength=len(rows) * n).reshape(len(rows), n).astype(np.float64)

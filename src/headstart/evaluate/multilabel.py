@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from headstart.evaluate import areas
 from headstart.evaluate.confusion import Counts, precision_recall_f1
-from headstart.evaluate.intervals import RESAMPLES, bounded, proportion, resamples
+from headstart.evaluate.intervals import RESAMPLES, bounded, multiplicities, proportion
 
 THRESHOLD = 0.5
 
@@ -103,11 +103,7 @@ def _count(
 
 
 def _resampled(labels: Bool[np.ndarray, "n c"], predicted: Bool[np.ndarray, "n c"], draws: int, seed: int) -> Counts:
-    n, blocks = len(labels), []
-    for rows in resamples(n, draws, seed):
-        places = rows + np.arange(len(rows))[:, None] * n
-        weights = np.bincount(places.ravel(), minlength=len(rows) * n).reshape(len(rows), n).astype(np.float64)
-        blocks.append(_count(weights, labels, predicted))
+    blocks = [_count(weights, labels, predicted) for weights in multiplicities(len(labels), draws, seed)]
     return Counts(
         np.concatenate([block.support for block in blocks]),
         np.concatenate([block.predicted for block in blocks]),

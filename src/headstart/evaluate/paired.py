@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special
 
-from headstart.evaluate.intervals import LEVEL, RESAMPLES, normal_quantile, resamples
+from headstart.evaluate.intervals import LEVEL, RESAMPLES, multiplicities, normal_quantile
 
 
 def mcnemar(a: Bool[np.ndarray, " n"], b: Bool[np.ndarray, " n"]) -> float:
@@ -40,12 +40,7 @@ def resampled_means(
     names = sorted(scores)
     table = np.concatenate([scores[name] for name in names]).T.astype(np.float64)
     n = len(table)
-    means = []
-    for rows in resamples(n, draws, seed):
-        places = rows + np.arange(len(rows), dtype=np.int64)[:, None] * n
-        weights = np.bincount(places.ravel(), minlength=len(rows) * n).reshape(len(rows), n)
-        means.append(weights.astype(np.float64) @ table / n)
-    by_seed = np.concatenate(means)
+    by_seed = np.concatenate([weights @ table / n for weights in multiplicities(n, draws, seed)])
     generator = np.random.default_rng([seed, 1])
     found, start = {}, 0
     for name in names:

@@ -12,7 +12,7 @@ from PIL import Image
 from headstart.data.dataset import Dataset, Split
 from headstart.deploy.bundle import MODEL, bundle_bytes, read_bundle
 from headstart.models.backbone import Preprocessing
-from headstart.store import disk_errors, read_json, write_atomic
+from headstart.store import disk_errors, write_atomic
 from headstart.study.evidence import audit_data, explain_mistakes, foretell, learning_curves
 from headstart.study.folder import json_bytes, npz_bytes
 from headstart.study.likeness import measure_similarity
@@ -90,10 +90,9 @@ def save_best(session: Session) -> None:
         folder = session.folder.run_folder(task.run.name, task.seed)
         if not session.folder.has(task.run.name, task.seed, task.key):
             continue
-        result = read_json(folder / "result.json")
-        score = (result["metrics"].get("validation") or {}).get("accuracy")
+        score = session.folder.accuracy(task.run.name, task.seed, "validation")
         if score is not None:
-            found.append((task.run.name, score["value"], folder))
+            found.append((task.run.name, score, folder))
     if not found:
         return
     shared = set.intersection(*({f.name for n, _, f in found if n == name} for name, _, _ in found))  # seeds of all

@@ -21,14 +21,14 @@ from headstart.study.starting import starts_fitted
 from headstart.study.task import Task
 from headstart.study.tuning import WHOLE
 from headstart.study.workshop import Workshop, view_of
+from headstart.transfer import lr_range
 from headstart.transfer.features import KIND as FEATURES
 from headstart.transfer.features import features_key
-from headstart.transfer.feed import activation_bytes, free_bytes, plan_routes
-from headstart.transfer.recipe import Recipe
+from headstart.transfer.feed import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.strategy import Resolved, resolve
 
+STORED = ("stored", "views")  # routes on which training reads activations
 TASK = 0.1  # seconds to write a run's folder, besides its scores
-RANGE_STEPS = 40  # of a learning-rate range test
 _CLOSING = (2.0, 0.004)  # seconds to close a study: in all, and an image (audit, thumbnails, report)
 
 
@@ -200,15 +200,17 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
     resolved = resolve(strategy, backbone, recipe.epochs)
     if WHOLE.intersection(recipe.augment):
         found.append(forecast.decode(task, backbone, whole=True))
-    passes = _activations(forecast, task, resolved, recipe)
-    classes = len(dataset.classes)
-    cost = forecast.meter.tuning(backbone, strategy, recipe, _stored(forecast, task, resolved, recipe), classes)
+    sizes = activation_bytes(resolved, len(dataset))
+    routes = plan_routes(resolved, recipe, free_bytes(workshop.store), sizes)
+    passes = _activations(forecast, task, resolved, routes, sizes)
+    stored = all(route.mode in STORED for route in routes)
+    cost = forecast.meter.tuning(backbone, strategy, recipe, stored, len(dataset.classes))
     tries = task.run.trials if any(choice.search for choice in task.run.choices) else len(task.run.configurations())
     images = len(split.train) + len(split.validation) / 3  # judging takes a third of learning: no way back
     each = recipe.epochs * cost["train"]  # in phases that learn less it is less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
     if spec.recipe.get("lr") == "auto":
-        steps = min(RANGE_STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
+        steps = min(lr_range.STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
         seconds += tries * (cost["setup"] + cost["train"] * recipe.batch_size * steps)
     if spec.refit == "train+validation" or (spec.refit is None and tries > 1):
         seconds += cost["setup"] + each * (len(split.train) + len(split.validation))
@@ -219,25 +221,15 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
     return [*found, *passes, Stage("training", what, seconds, (tries + 2) * size, memory)]
 
 
-def _routes(forecast: Forecast, task: Task, resolved: Resolved, recipe: Recipe) -> Any:
-    count = len(forecast.workshop.dataset(task.run.data))
-    sizes = activation_bytes(resolved, count)
-    return plan_routes(resolved, recipe, free_bytes(forecast.workshop.store), sizes), sizes
-
-
-def _stored(forecast: Forecast, task: Task, resolved: Resolved, recipe: Recipe) -> bool:
-    routes, _ = _routes(forecast, task, resolved, recipe)
-    return all(route.mode in ("stored", "views") for route in routes)
-
-
-def _activations(forecast: Forecast, task: Task, resolved: Resolved, recipe: Recipe) -> list[Stage]:
+def _activations(
+    forecast: Forecast, task: Task, resolved: Resolved, routes: Sequence[Route], sizes: Mapping[str, int]
+) -> list[Stage]:
     """Return what the passes cost whose activations training reads."""
     workshop, backbone = forecast.workshop, resolved.backbone
     dataset, split = workshop.dataset(task.run.data), workshop.split(task.run, task.seed)
-    routes, sizes = _routes(forecast, task, resolved, recipe)
     found = []
     for route in routes:
-        if route.phase.cut == INPUT or route.mode not in ("stored", "views"):
+        if route.phase.cut == INPUT or route.mode not in STORED:
             continue
         prefix = backbone.cut(route.phase.cut)[0]
         share = 1.0

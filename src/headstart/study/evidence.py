@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from headstart.data.dataset import Dataset, Split
@@ -49,12 +50,11 @@ def foretell(session: Session) -> None:
     data = session.workshop.dataset(session.plan.own_tasks[0].run.data)
     found = networks(session, data)
     for label, task, members in found if len(found) > 1 else []:
-        measured = [score for member in members if (score := _score(session, member)) is not None]
+        scores = (session.folder.accuracy(member.run.name, member.seed, "test") for member in members)
+        measured = [score for score in scores if score is not None]
         if not measured or data.multi_label:
             continue
-        split = session.workshop.split(task.run, task.seed)
-        bad = np.array(sorted(session.workshop.bad_rows(data)), dtype=np.int64)
-        train = np.setdiff1d(np.concatenate([split.train, split.validation]), bad)
+        train = learning_rows(session, task)
         features = np.asarray(session.workshop.features(task.run, task.seed)[train]).reshape(len(train), -1)
         rows.append(
             {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}
@@ -81,7 +81,7 @@ def learning_curves(session: Session) -> None:
         axis = (
             "shots" if task.run.spec.shots is not None else "fraction" if task.run.spec.fraction is not None else None
         )
-        score = _score(session, task)
+        score = session.folder.accuracy(task.run.name, task.seed, "test")
         if axis is None or score is None:
             continue
         base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))
@@ -181,13 +181,12 @@ def networks(session: Session, dataset: Dataset) -> list[tuple[str, Task, list[T
     return [(label, members[0], members) for (label, _), members in groups.items()]
 
 
+def learning_rows(session: Session, task: Task) -> npt.NDArray[np.int64]:
+    """Return the rows that a task may learn from: train and validation, less what would not decode."""
+    split = session.workshop.split(task.run, task.seed)
+    bad = np.array(sorted(session.workshop.bad_rows(session.workshop.dataset(task.run.data))), dtype=np.int64)
+    return np.setdiff1d(np.concatenate([split.train, split.validation]), bad)
+
+
 def _of(task: Task, dataset: Dataset, session: Session) -> bool:
     return session.workshop.dataset(task.run.data).fingerprint == dataset.fingerprint
-
-
-def _score(session: Session, task: Task) -> float | None:
-    path = session.folder.run_folder(task.run.name, task.seed) / "result.json"
-    if not path.is_file():
-        return None
-    value: float | None = (read_json(path)["metrics"]["test"].get("accuracy") or {}).get("value")
-    return value

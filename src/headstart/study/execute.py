@@ -23,7 +23,7 @@ from headstart.study.probing import fit_probes
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, write_failure, write_result
 from headstart.study.spec import AS_IS
-from headstart.study.spread import check_crew, spread
+from headstart.study.spread import check_crew, network_of, spread
 from headstart.study.task import Task
 from headstart.study.track import Tracker, trackers
 from headstart.study.workshop import Workshop
@@ -99,6 +99,12 @@ class Session:
     listener: Listener
     facts: dict[str, Any] = field(default_factory=dict)
     trackers: list[Tracker] = field(default_factory=list)
+
+    def leave_out(self, rows: list[dict[str, Any]]) -> None:
+        """Note runs and seeds that will not be done, each with why: they are not expected any more."""
+        gone = {(row["run"], row["seed"]) for row in rows}
+        self.facts["expected"] = [row for row in self.facts["expected"] if (row["run"], row["seed"]) not in gone]
+        self.facts["left_out"] = rows
 
 
 def run_study(
@@ -207,12 +213,11 @@ def _state(session: Session, status: str) -> None:
 
 def _run_group(group: Group, session: Session) -> None:
     open_tasks = []
-    store = session.workshop.store
     for task in group.tasks:
-        left = store.path(FITS, task.key)
+        left = session.workshop.store.path(FITS, task.key)
         if session.folder.has(task.run.name, task.seed, task.key):
             session.listener.reused(task.name)
-            left = left if store.has(FITS, task.key) else session.folder.run_folder(task.run.name, task.seed)
+            left = network_of(task, session)
         else:
             open_tasks.append(task)
         session.workshop.upstream[(task.run.name, task.seed)] = left

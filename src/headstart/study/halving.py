@@ -226,5 +226,4 @@ def _take_out(session: Session, dead: Mapping[str, str]) -> None:
             groups.append(replace(group, tasks=tasks))
     session.plan = replace(plan, groups=tuple(groups))
     expected = session.facts["expected"]
-    session.facts["expected"] = [row for row in expected if row["run"] not in dead]
-    session.facts["left_out"] = [{**row, "why": dead[row["run"]]} for row in expected if row["run"] in dead]
+    session.leave_out([{**row, "why": dead[row["run"]]} for row in expected if row["run"] in dead])

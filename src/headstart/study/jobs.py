@@ -57,20 +57,11 @@ def jobs_of(groups: Sequence[Group]) -> list[Job]:
     for group in groups:
         sources = {task.run.needs for task in group.tasks if task.run.needs is not None}
         needs = {number for name in sources for number in makers.get(name, [])}
-        parts = _parts(group)
+        parts = group.parts()
         if len(parts) > 1:
             needs |= {add(group.kind, FEATURES, group.tasks, needs)}
-        for tasks in parts:
-            number = add(group.kind, FIT, tasks, needs)
-            for name in dict.fromkeys(task.run.name for task in tasks):
+        for part in parts:
+            number = add(group.kind, FIT, part.tasks, needs)
+            for name in dict.fromkeys(task.run.name for task in part.tasks):
                 makers.setdefault(name, []).append(number)
     return jobs
-
-
-def _parts(group: Group) -> list[list[Task]]:
-    if group.kind != "heads":
-        return [list(group.tasks)]
-    kinds: dict[str, list[Task]] = {}
-    for task in group.tasks:
-        kinds.setdefault(str(task.run.spec.head_kind), []).append(task)
-    return list(kinds.values())

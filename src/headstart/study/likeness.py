@@ -14,7 +14,7 @@ from headstart.deploy.bundle import read_bundle
 from headstart.evaluate.similarity import compare_stages, frechet_distance
 from headstart.models.backbone import Backbone
 from headstart.store import read_json, write_atomic
-from headstart.study.evidence import finished_key, networks
+from headstart.study.evidence import finished_key, learning_rows, networks
 from headstart.study.folder import json_bytes
 from headstart.transfer.predict import as_tensor, normalise
 
@@ -90,13 +90,6 @@ def _features(
         bad = sorted(session.workshop.bad_rows(session.workshop.dataset(run.data)))
         rows = np.setdiff1d(np.arange(len(found)), np.array(bad, dtype=np.int64))
     return np.asarray(found[rows], dtype=np.float32).reshape(len(rows), -1)
-
-
-def learning_rows(session: Session, task: Task) -> npt.NDArray[np.int64]:
-    """Return the rows that a task may learn from: train and validation, less what would not decode."""
-    split = session.workshop.split(task.run, task.seed)
-    bad = np.array(sorted(session.workshop.bad_rows(session.workshop.dataset(task.run.data))), dtype=np.int64)
-    return np.setdiff1d(np.concatenate([split.train, split.validation]), bad)
 
 
 def _stages(session: Session, first: str, second: str, most: int) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headstart.errors import DataError
@@ -37,6 +37,15 @@ class Group:
     def first(self) -> Task:
         """The task that stands for all."""
         return self.tasks[0]
+
+    def parts(self) -> list[Group]:
+        """Return one group for each kind of head: those of one kind are one computation. Any other stays whole."""
+        if self.kind != "heads":
+            return [self]
+        kinds: dict[str, list[Task]] = {}
+        for task in self.tasks:
+            kinds.setdefault(task.run.spec.head_kind or "", []).append(task)
+        return [replace(self, tasks=tuple(tasks)) for tasks in kinds.values()]
 
 
 @dataclass(frozen=True)

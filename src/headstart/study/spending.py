@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SpecError
-from headstart.store import read_json
 from headstart.study.budget import Budget, OverBudget, in_words, parse_duration
 from headstart.study.estimate import Forecast
 from headstart.study.measure import Meter
 from headstart.study.order import LEARNED, kind_of, needed, preferred_backbone
 from headstart.study.plan import Group
 from headstart.study.spec import StudySpec
-from headstart.study.task import Task
 from headstart.study.workshop import nothing
 
 if TYPE_CHECKING:
@@ -65,10 +63,7 @@ def spend(session: Session, budget: Budget, run_group: Callable[[Group, Session]
     finally:
         workshop.watch = nothing
     left_out = spending.left_out(session)
-    gone = {(row["run"], row["seed"]) for row in left_out}
-    expected = session.facts["expected"]
-    session.facts["expected"] = [row for row in expected if (row["run"], row["seed"]) not in gone]
-    session.facts["left_out"] = left_out
+    session.leave_out(left_out)
     session.facts["spending"] = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
     session.folder.write_study({**session.facts, "status": "running"})
     if left_out:
@@ -170,14 +165,13 @@ class Spending:
 
 
 def pieces(group: Group) -> list[Group]:
-    """Return a group of heads as one group for each kind of head, any other as it is."""
-    if group.kind != "heads":
-        return [group]
-    kinds: dict[str, list[Task]] = {}
-    for task in group.tasks:
-        kinds.setdefault(task.run.spec.head_kind or "", []).append(task)
-    order = sorted(kinds, key=lambda kind: _KIND.index(kind) if kind in _KIND else len(_KIND))
-    return [replace(group, tasks=tuple(kinds[kind])) for kind in order]
+    """Return a group's parts, of heads those of the best value first."""
+
+    def value(part: Group) -> int:
+        kind = part.first.run.spec.head_kind
+        return _KIND.index(kind) if kind in _KIND else len(_KIND)
+
+    return sorted(group.parts(), key=value)
 
 
 def _pace(past: Sequence[tuple[float, float]]) -> float:
@@ -199,14 +193,7 @@ def _promise(group: Group, session: Session) -> float:
         same = task.run.spec.backbone == run.spec.backbone and task.run.data == run.data
         if not same or not session.folder.has(task.run.name, task.seed, task.key):
             continue
-        score = validation_accuracy(session, task)
+        score = session.folder.accuracy(task.run.name, task.seed, "validation")
         if score is not None:
             (own if task.run.name == run.name else frozen if task.probe else []).append(score)
     return sum(own) / len(own) if own else max(frozen) + _BONUS
-
-
-def validation_accuracy(session: Session, task: Task) -> float | None:
-    """Return the validation accuracy of a finished run."""
-    result = read_json(session.folder.run_folder(task.run.name, task.seed) / "result.json")
-    value: float | None = ((result["metrics"].get("validation") or {}).get("accuracy") or {}).get("value")
-    return value

@@ -79,8 +79,8 @@ class Progress(pl.Callback):  # type: ignore[misc]
         assert isinstance(pl_module, Learner)
         row = pl_module.history[-1] if pl_module.history else {}
         shown = row.get("validation_accuracy")
-        note = f"epoch {trainer.current_epoch + 1}" + (f", validation {shown:.1%}" if shown is not None else "")
-        self.ticker.advance(len(batch.labels), note)
+        note = f"epoch {trainer.current_epoch + 1}, loss {pl_module.current_loss:.3f}"
+        self.ticker.advance(len(batch.labels), note + (f", validation {shown:.1%}" if shown is not None else ""))
 
 
 def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:

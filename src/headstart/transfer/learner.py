@@ -192,6 +192,12 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
             right += float(correct(logits.detach(), label))
         return loss, right
 
+    @property
+    def current_loss(self) -> float:
+        """Mean training loss of the epoch so far; NaN before its first batch."""
+        loss, _ = self._train.means()
+        return math.nan if loss is None else loss
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradients."""
         if self.recipe.clip is not None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -204,12 +203,12 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
                 if held is not None:
                     logits = logits_of(held, weight, state.weights[-1])
                     result = score(logits, problem.labels_of(problem.validation))
-                kept = _Kept(transform, basis, objective, curvature, state.weights, threshold)
+                kept = partial(_Kept, transform, basis, objective, curvature, state.weights, threshold)
                 settings = {"penalty": penalty, "normalise": normalise}
-                selection.offer(settings, result, partial(copy, kept), also=reached.facts())
+                selection.offer(settings, result, kept, also=reached.facts())
                 ticker.advance()
         polish = several and problem.final
-        head = selection.value.solved(limit, selection.tried[_place(selection)] if polish else None)
+        head = selection.value.solved(limit, selection.best if polish else None)
     return Fitted(head, selection.chosen, selection.tried, _warnings(selection.tried))
 
 
@@ -242,12 +241,6 @@ class _Kept:
             weights = state.weights
         weight = weights[:-1] if self.basis is None else self.basis @ weights[:-1]
         return self.transform.linear_head(weight.T, weights[-1], multi_label=self.objective.multi_label)
-
-
-def _place(selection: Selection[_Kept]) -> int:
-    """Return where the chosen configuration stands among those tried."""
-    matches = [all(entry[k] == v for k, v in selection.chosen.items()) for entry in selection.tried]
-    return matches.index(True)
 
 
 def route(penalties: list[float]) -> list[float]:

@@ -49,12 +49,16 @@ class Selection(Generic[T]):
 
     Args:
         multi_label: whether rows have several labels.
+        tried: settings and measurements of every configuration.
+        chosen: the settings of the best.
+        best: its entry among those tried.
     """
 
     multi_label: bool = False
     tried: list[dict[str, Any]] = field(default_factory=list)
     chosen: dict[str, Any] = field(default_factory=dict)
-    _best: tuple[float, float] | None = None
+    best: dict[str, Any] = field(default_factory=dict)
+    _rank: tuple[float, float] | None = None
     _value: T | None = None
 
     def offer(
@@ -79,18 +83,19 @@ class Selection(Generic[T]):
         entry["validation_accuracy"] = None if result is None else result.accuracy
         entry["validation_log_loss"] = None if result is None else result.log_loss
         self.tried.append(entry)
-        rank = self._rank(result)
-        if self._best is None or rank > self._best:
-            self._best, self._value, self.chosen = rank, make(), {**settings, **(keep or {})}
+        rank = self._ranked(result)
+        if self._rank is None or rank > self._rank:
+            self._rank, self._value = rank, make()
+            self.chosen, self.best = {**settings, **(keep or {})}, entry
 
     @property
     def value(self) -> T:
         """What was kept of the best configuration."""
-        assert self._best is not None, "nothing was offered"
+        assert self._rank is not None, "nothing was offered"
         value: T = self._value  # type: ignore[assignment]
         return value
 
-    def _rank(self, result: Score | None) -> tuple[float, float]:
+    def _ranked(self, result: Score | None) -> tuple[float, float]:
         if result is None:
             return (-1.0, 0.0)
         loss = result.log_loss if result.log_loss == result.log_loss else float("inf")  # NaN ranks last

@@ -9,15 +9,6 @@ from typing import Any
 from headstart.report import wording
 
 Row = Mapping[str, Any]
-_WORDS = {
-    "decode": "decode",
-    "features": "pass",
-    "heads": "heads",
-    "activations": "activations",
-    "training": "training",
-    "episodes": "episodes",
-    "scores": "scores",
-}
 _FIGURES = (10, 9, 9)  # widths of time, disk and memory
 
 
@@ -56,8 +47,12 @@ def _block(number: int, row: Row, width: int) -> list[str]:
         note = "stored" if stage["done"] else "shared" if stage["shared"] else wording.seconds(stage["seconds"])
         known = stage["done"] or stage["shared"]
         figures = (note, "" if known else _size(stage["disk"]), "" if known else _size(stage["memory"]))
-        lines.append(_line(f"     {_WORDS[stage['kind']]} {stage['what']}", figures, width))
+        lines.append(_line(f"     {_word(stage['kind'])} {stage['what']}", figures, width))
     return lines
+
+
+def _word(kind: str) -> str:
+    return "pass" if kind == "features" else kind
 
 
 def _figures(row: Row) -> tuple[str, str, str]:
