@@ -147,7 +147,9 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         dataset = without_duplicates(dataset)
     dataset = _with_present_classes(dataset)
     if len(dataset.classes) < 2:
-        raise DataError(f"{dataset.name}: there is only one class, {dataset.classes[0]!r}; at least two are needed")
+        some = "".join(f" ({len(dataset.skipped)} left out: {skip.name} {skip.reason})" for skip in dataset.skipped[:1])
+        only = f"there is only one class, {dataset.classes[0]!r}; at least two are needed"
+        raise DataError(f"{dataset.name}: {only}{some}")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
 

@@ -1,4 +1,4 @@
-"""Occlusion: how much does the prediction lose when a window is covered (Zeiler & Fergus 2014)?"""
+"""Occlusion: what does the prediction lose by a covered window (Zeiler & Fergus 2014), what gain by one uncovered?"""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def occlusion(
     stride: float = 0.09,
     batch: int = 32,
 ) -> Float[np.ndarray, "n h w"]:
-    """Return captum's occlusion: the log odds of the target lost to a window of the mean colour.
+    """Return captum's occlusion, both ways: the log odds of the target that hang on each window.
 
-    A pixel has the mean over the windows that cover it; below zero, the prediction gains by covering it.
+    The mean of what a window of the mean colour takes from the image, and what the same window of the image adds to
+    nothing but the mean colour. A network that has other evidence does not miss one window; then the second tells
+    (Fong and Vedaldi 2017 ask both questions of masks: which part is needed, which is enough). A pixel has the mean
+    over the windows that hold it; below zero, they speak against the target.
 
     Args:
         window: its side, as a share of the image's shorter side.
         stride: how far it moves, the same.
-        batch: covered images run at a time.
+        batch: covered or uncovered images run at a time.
 
     Raises:
         SpecError: a window or stride that leaves parts uncovered.
@@ -44,16 +47,23 @@ def occlusion(
     device = device_of(network)
     method = Occlusion(lambda covered, aims: log_odds(network, network(covered), aims))
     maps = []
+
+    def shares(image: Tensor, target: Tensor, baseline: Tensor | float) -> Tensor:
+        found: Tensor = method.attribute(
+            image,
+            sliding_window_shapes=(3, side, side),
+            strides=(3, step, step),
+            baselines=baseline,
+            additional_forward_args=(target,),
+            perturbations_per_eval=batch,
+        )
+        return found[0, 0]
+
     with progress("occlusion", len(images)) as ticker, torch.no_grad(), large_blocks_kept():
         for image, target in zip(images, targets, strict=True):
-            found = method.attribute(
-                image[None].to(device),
-                sliding_window_shapes=(3, side, side),
-                strides=(3, step, step),
-                baselines=0.0,
-                additional_forward_args=(target[None].to(device),),
-                perturbations_per_eval=batch,
-            )
-            maps.append(found[0, 0])
+            whole, aim = image[None].to(device), target[None].to(device)
+            lost = shares(whole, aim, 0.0)
+            gained = -shares(torch.zeros_like(whole), aim, whole)
+            maps.append((lost + gained) / 2)
             ticker.advance()
     return torch.stack(maps).float().cpu().numpy()
