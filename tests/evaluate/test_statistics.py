@@ -206,6 +206,31 @@ def test_among_equal_runs_a_difference_is_claimed_rarely() -> None:
     assert false_claims(150, 4, 3, 300, 0.1, 0.85) <= 0.07
 
 
+def best_kept(experiments: int, seeds: int, n: int, seed_sd: float) -> tuple[float, float]:
+    """Return how often the best run is in the race, and the share of those far behind that are not."""
+    kept, out = 0, 0
+    means = [0.9, *[0.895] * 5, *[0.8] * 6]
+    for each in range(experiments):
+        drawn = experiment(np.random.default_rng([17, each]), means, seeds, n, seed_sd)
+        tied = {row["run"] for row in compare_runs(drawn, draws=2)["ranking"] if row["tied_with_best"]}
+        kept += "run 0" in tied
+        out += sum(f"run {place}" not in tied for place in range(6, 12))
+    return kept / experiments, out / experiments / 6
+
+
+def test_the_best_run_stays_in_the_race_and_those_far_behind_do_not() -> None:
+    kept, out = best_kept(60, 3, 1000, 0.1)
+    assert kept >= 0.93
+    assert out >= 0.8
+
+
+def test_of_two_runs_the_test_of_the_pair_decides() -> None:
+    generator = np.random.default_rng(18)
+    for _ in range(40):
+        found = compare_runs(experiment(generator, [0.9, 0.88], 1, 300, 0.0), draws=2)
+        assert found["ranking"][1]["tied_with_best"] is not found["pairwise"][0]["significant"]
+
+
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert 0.91 <= coverage(300, 3, 300, 0.1, 0.85) <= 0.99
 
@@ -223,6 +248,18 @@ def test_over_1000_experiments_at_most_one_in_twenty_claims_a_difference_that_is
     found = false_claims(1000, 4, seeds, n, seed_sd, 0.9)
     print(f"seeds {seeds}, sd of a seed {seed_sd}, n {n}: false claims {100 * found:.1f} %")
     assert found <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [300, 2000])
+@pytest.mark.parametrize(("seeds", "seed_sd"), SITUATIONS)
+def test_over_500_experiments_the_best_run_is_ruled_out_in_at_most_one_in_twenty(
+    seeds: int, seed_sd: float, n: int
+) -> None:
+    kept, out = best_kept(500, seeds, n, seed_sd)
+    shown = f"the best is kept {100 * kept:.1f} %, those behind ruled out {100 * out:.1f} %"
+    print(f"seeds {seeds}, sd {seed_sd}, n {n}: {shown}")
+    assert kept >= 0.95
 
 
 @pytest.mark.slow

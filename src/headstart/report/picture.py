@@ -115,9 +115,7 @@ class _Part:
             pen.text(at(tick), bottom + 14, wording.score(tick, self.board.metric), MUTED, 12, anchor="mm")
         for number, row in enumerate(rows):
             self._row(pen, row, top + TOP + ROW * (number + 0.5), at, (left, right), names)
-        pen.text(
-            EDGE, bottom + 42, "Hollow: tied with the best, no evidence of a difference (Holm-corrected).", MUTED, 12
-        )
+        pen.text(EDGE, bottom + 42, "Hollow: what was measured does not rule out that this run is the best.", MUTED, 12)
 
     def _row(self, pen: _Pen, row: Any, y: float, at: Any, edges: tuple[float, float], names: float) -> None:
         best = row["run"] == self.board.runs[0]

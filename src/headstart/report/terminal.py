@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.table import Table
 from rich.text import Text
 
 from headstart.report import wording
 from headstart.report.summary import Summary
+
+LETTERED = 10  # runs of a ranking that letters still help to tell apart
+LETTERS = "Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."
+MAYBE = "'maybe': what was measured does not rule out that this run is the best."
 
 
 def ranking_table(summary: Summary) -> Table:
@@ -19,10 +26,10 @@ def ranking_table(summary: Summary) -> Table:
     table.add_column("run", overflow="fold")
     metrics = {board.metric for board in summary.boards} or {"score"}
     table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column("group")
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("group" if _lettered(summary) else "best?")
     table.add_column("seeds", justify="right")
-    table.add_column("own time", justify="right")
+    table.add_column("own time", justify="right", no_wrap=True)
     table.add_column("learned", justify="right")
     previous = None
     for row in summary.ranking():
@@ -35,7 +42,7 @@ def ranking_table(summary: Summary) -> Table:
             Text(row["run"], style="bold" if row["tied_with_best"] or row["best"] else ""),
             wording.score(row["mean"], row["metric"]),
             wording.interval(row["low"], row["high"], row["metric"]),
-            row["letters"],
+            row["letters"] if _lettered(summary) else _standing(row),
             str(row["seeds"]),
             wording.seconds(row["seconds"]),
             wording.count(row["learned"]),
@@ -43,8 +50,16 @@ def ranking_table(summary: Summary) -> Table:
     return table
 
 
+def _standing(row: Mapping[str, Any]) -> str:
+    return "first" if row["best"] else "maybe" if row["tied_with_best"] else ""
+
+
+def _lettered(summary: Summary) -> bool:
+    return all(len(board.ranking) <= LETTERED for board in summary.boards)
+
+
 def _caption(summary: Summary) -> str:
-    lines = ["Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."]
+    lines = [LETTERS if _lettered(summary) else MAYBE]
     if summary.partial:
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
         lines.append(f"Provisional: {len(summary.missing)} runs and seeds are not there yet{failed}.")

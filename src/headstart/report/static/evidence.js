@@ -119,7 +119,7 @@ function drawTransfer(host, data) {
           found.forEach((row, k) => {
             const [x, y] = [sx(row[score]), sy(row.measured)];
             layer.append(marker("circle", x, y, 5, { fill: `var(--c${(k % COLOURS) + 1})`, class: "mark" }));
-            label(layer, String(row[text[0]]), x, y, placed, inner[0]);
+            label(layer, String(row[text[0]]), x, y, placed, inner);
             hits.push({ x, y, tip: () => tip(String(row[text[0]]), [[format.words(score), row[score].toPrecision(4)], ["measured", format.percent(row.measured)]]) });
           });
         },

@@ -24,7 +24,10 @@ function drawCost(host, number, data) {
   if (!open.length) { host.append(h("p", { class: "empty" }, "No cost was recorded.")); return; }
   let cost = open[0][1];
   const figure = h("div");
-  host.append(h("div", { class: "figure-bar" }, segmented("Cost", open.map(([key, each]) => [key, each.name]), open[0][0], (key) => { cost = COSTS[key]; draw(); })), figure);
+  const wide = rows.size > 7;  // floors would squeeze all others under the upper edge
+  let whole = !wide;
+  host.append(h("div", { class: "figure-bar" }, segmented("Cost", open.map(([key, each]) => [key, each.name]), open[0][0], (key) => { cost = COSTS[key]; draw(); }),
+    ...(wide ? [h("span", { class: "push" }), segmented("Runs shown", [["near", "Leaders"], ["all", "All"]], "near", (value) => { whole = value === "all"; draw(); })] : [])), figure);
 
   function draw() {
     const shown = runs.filter((run) => cost.of(run) > 0);
@@ -33,7 +36,7 @@ function drawCost(host, number, data) {
     plot(figure, {
       label: "Score against cost", height: Math.min(420, Math.max(300, figure.clientWidth * 0.46)),
       x: { label: cost.label, domain: [Math.min(...values), Math.max(...values)], log: Math.max(...values) / Math.min(...values) > 5, format: cost.show, durations: cost.durations },
-      y: { label: format.words(metric), domain: [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
+      y: { label: format.words(metric), domain: whole ? [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))] : trackDomain([...rows.values()], false), format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
       legend: runLegend(shown),
       csv: () => ({ header: ["run", metric, "low", "high", cost.label], rows: shown.map((run) => [run.run, at(run).mean, at(run).low, at(run).high, cost.of(run)]) }),
       draw: (layer, sx, sy, hits, { state, inner }) => {
@@ -45,11 +48,11 @@ function drawCost(host, number, data) {
           const faint = state.strong && state.strong !== run.run ? "faint" : "";
           layer.append(s("line", { class: `error ${faint}`, stroke: colourOf(run), x1: x, x2: x, y1: sy(at(run).low), y2: sy(at(run).high) }),
             marker(shapeOf(run), x, y, 5.2, { fill: colourOf(run), class: `mark ${faint}` }));
-          named.push([run, x, y]);
+          if (y >= 0 && y <= inner[1]) named.push([run, x, y]);
           hits.push({ x, y, tip: () => tip(run.run, [[format.words(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["own time", format.seconds(run.cost.seconds)], ["shared time", format.seconds(run.cost.shared_seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
         }
         const placed = named.map(([, x, y]) => [x - 5, y - 5, x + 5, y + 5]);
-        named.sort(([a], [b]) => rows.get(a.run).rank - rows.get(b.run).rank).slice(0, 24).forEach(([run, x, y]) => label(layer, run.run, x, y, placed, inner[0]));
+        named.sort(([a], [b]) => rows.get(a.run).rank - rows.get(b.run).rank).slice(0, 24).forEach(([run, x, y]) => label(layer, run.run, x, y, placed, inner));
       },
     });
   }
@@ -75,7 +78,7 @@ function label(layer, text, x, y, placed, room) {
   for (const [dx, dy, anchor] of [[9, 4, "start"], [-9, 4, "end"], [0, -12, "middle"], [0, 20, "middle"]]) {
     const left = anchor === "start" ? x + dx : anchor === "end" ? x + dx - width : x - width / 2;
     const box = [left, y + dy - 10, left + width, y + dy + 3];
-    if (box[0] < 0 || box[2] > room || placed.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1])) continue;
+    if (box[0] < 0 || box[2] > room[0] || box[1] < 0 || box[3] > room[1] || placed.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1])) continue;
     placed.push(box);
     layer.append(s("text", { class: "mark-label", x: x + dx, y: y + dy, "text-anchor": anchor }, text));
     return;

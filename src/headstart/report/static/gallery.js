@@ -31,7 +31,7 @@ function bestOf(data, runs) {
 function drawMistakes(host, data) {
   const runs = data.runs.filter((run) => run.mistakes.length && data.datasets[run.data]);
   if (!runs.length) return;
-  let run = bestOf(data, runs);
+  let run = runs.find((each) => (each.explanations || []).length) || bestOf(data, runs);  // the one that is explained
   let text = "";
   const gallery = h("div", { class: "gallery mistakes" });
   const count = h("span", { class: "count" });

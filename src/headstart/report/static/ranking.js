@@ -8,7 +8,7 @@ function runLabel(run, row) {
   const what = [run.spec.backbone, run.spec.strategy, weightsName(run)].filter(Boolean).map(format.words).join(" · ");
   const marks = [];
   if (row && row.best) marks.push(badge("best", row.only ? "best" : "highest", "The highest score"));
-  else if (row && row.tied_with_best) marks.push(badge("tied", "tied", "No evidence of a difference from the best"));
+  else if (row && row.tied_with_best) marks.push(badge("tied", "tied", "It may still be the best: no evidence of a difference from the first"));
   if (row && row.baseline) marks.push(badge("plain", "baseline", "What the others are set against"));
   return h("span", { class: "run" }, swatch(run), h("span", {}, h("span", { class: "run-name" }, run.run), ...marks, h("span", { class: "run-what" }, what)));
 }
@@ -73,7 +73,7 @@ function drawRanking(host, board, data) {
     { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain, runs.get(r.run)) },
     { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
     { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
-    { key: "letters", label: "Group", title: "Runs that share a letter are not told apart by the tests", value: (r) => r.letters, hide: "phone", class: "letters" },
+    { key: "letters", label: "Group", title: "Runs that share a letter are not told apart by the tests", value: (r) => r.letters, hide: "phone", class: rows.length > 10 ? "gone" : "letters" },  // with more, letters tell nothing: the badges do
     { key: "sd", label: "sd over seeds", numeric: true, value: (r) => r.sd, class: "gone" },
     { key: "seeds", label: "Seeds", numeric: true, value: (r) => r.seeds, hide: "phone" },
     { key: "seconds", label: "Own time", csv: "seconds", title: "Seconds of one seed, without what runs share", numeric: true, value: (r) => r.seconds, cell: (r) => h("span", {}, format.seconds(r.seconds), r.shared_seconds ? h("small", {}, `+ ${format.seconds(r.shared_seconds)} shared`) : null), class: "cost" },
@@ -109,7 +109,7 @@ function drawPairs(host, number, data) {
   const most = Math.max(...board.pairwise.map((p) => Math.abs(p.difference)), 1e-9);
   const runs = new Map(data.runs.map((run) => [run.run, run]));
   const better = LOWER_IS_BETTER.has(board.metric) ? -1 : 1;
-  const grid = h("table", { class: "pairs" }, h("caption", {}, "Every pair"),
+  const grid = h("table", { class: names.length > 14 ? "pairs dense" : "pairs" }, h("caption", {}, "Every pair"),
     h("thead", {}, h("tr", {}, h("td"), names.map((name, k) => h("th", { scope: "col", title: name }, String(k + 1))))));
   const body = h("tbody");
   names.forEach((a, i) => {
