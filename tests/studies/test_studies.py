@@ -82,8 +82,9 @@ def test_every_stage_recipe_and_option_of_the_full_study_exists(file: Path) -> N
 def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_path: Path) -> None:
     study = Study(file, smoke=True)
     results = study.run(tmp_path, device="cpu")
-    _is_complete(results.folder, len(study.study.runs) * len(study.study.spec.seed_list))
-    assert {row["run"] for row in results.ranking()} == {run.name for run in study.study.runs}
+    names = [*(run.name for run in study.study.runs), *study.study.spec.ensembles]
+    _is_complete(results.folder, len(names) * len(study.study.spec.seed_list))
+    assert {row["run"] for row in results.ranking()} == set(names)
     page = results.report.read_text(encoding="utf-8")
     assert study.study.spec.name in page
     own = [run for run in study.study.runs if run.data == study.study.spec.data]  # not what a chain starts from
@@ -92,7 +93,7 @@ def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_
     else:
         best = json.loads((results.folder / "study.json").read_text())["best"]["run"]
         assert results.model.is_file()
-        assert best in {run.name for run in own}
+        assert best in {*(run.name for run in own), *study.study.spec.ensembles}
     if study.study.spec.explain.pairs:
         pairs = json.loads((results.folder / "explained.json").read_text())["pairs"]
         assert [pair["runs"] for pair in pairs] == study.study.spec.explain.pairs

@@ -3,6 +3,9 @@
 The metadata entry "headstart" holds JSON: backbone, head, classes, preprocessing, temperature,
 provenance. Keys of tensors begin with `backbone.` or `head.`; a bundle without backbone tensors names
 the weights it was fitted on, by hash, and is completed from them.
+
+An ensemble, whose networks' probabilities are averaged, is a file with all of them ("members" in its description,
+their keys numbered), or a run folder whose `members.json` names their run folders.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from headstart.errors import WeightsError
+from headstart.errors import ModelError, WeightsError
 from headstart.models.backbone import Backbone, Preprocessing
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead, NearestNeighbourHead, build_head, head_config
@@ -26,10 +29,11 @@ from headstart.models.loading import load_state
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.store import read_json
 
 FORMAT = 1
 ENTRY = "headstart"
-MODEL, HEAD = "model.safetensors", "head.safetensors"
+MODEL, HEAD, MEMBERS = "model.safetensors", "head.safetensors", "members.json"
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,55 @@ class Bundle:
         return self.network.backbone.preprocessing
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks whose calibrated probabilities are averaged.
+
+    Args:
+        members: at least one, all of the same classes.
+        temperature: that calibrates the average; 1 changes nothing.
+    """
+
+    members: tuple[Bundle, ...]
+    temperature: float = 1.0
+
+
 def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
     """Return the bundle as the content of one file; with `whole`, the backbone's tensors are in it."""
+    return _content(_tensors(bundle, whole=whole), {"format": FORMAT, **_described(bundle)})
+
+
+def ensemble_bytes(ensemble: Ensemble) -> bytes:
+    """Return the ensemble as the content of one file, every tensor of every member in it."""
+    tensors: dict[str, Tensor] = {}
+    for number, bundle in enumerate(ensemble.members):
+        tensors |= {f"{number}.{key}": value for key, value in _tensors(bundle, whole=True).items()}
+    members = [_described(bundle) for bundle in ensemble.members]
+    return _content(tensors, {"format": FORMAT, "temperature": ensemble.temperature, "members": members})
+
+
+def model_bytes(ensemble: Ensemble) -> bytes:
+    """Return a model, of one network or several, as the content of one file that needs nothing else."""
+    if len(ensemble.members) == 1:
+        return bundle_bytes(ensemble.members[0], whole=True)
+    return ensemble_bytes(ensemble)
+
+
+def _content(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> bytes:
+    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    content: bytes = save(plain, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
+    return content
+
+
+def _tensors(bundle: Bundle, *, whole: bool) -> dict[str, Tensor]:
     tensors = {f"head.{key}": value for key, value in bundle.network.head.state_dict().items()}
     if whole:
         tensors |= {f"backbone.{key}": value for key, value in bundle.network.backbone.bare().state_dict().items()}
-    described = {
-        "format": FORMAT,
+    return tensors
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    return {
         "origin": asdict(bundle.origin),
         "head": head_config(bundle.network.head),
         "preprocessing": asdict(bundle.preprocessing),
@@ -94,9 +140,6 @@ def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
         "temperature": bundle.temperature,
         "provenance": dict(bundle.provenance),
     }
-    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    content: bytes = save(plain, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
-    return content
 
 
 def read_bundle(place: str | Path) -> Bundle:
@@ -104,10 +147,37 @@ def read_bundle(place: str | Path) -> Bundle:
 
     Raises:
         WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
+        ModelError: it is an ensemble of several.
     """
+    ensemble = read_ensemble(place)
+    if len(ensemble.members) > 1:
+        raise ModelError(
+            f"{place}: averages {len(ensemble.members)} networks; only one can be looked into: give the folder of a run"
+            " that it is made of"
+        )
+    return ensemble.members[0]
+
+
+def read_ensemble(place: str | Path) -> Ensemble:
+    """Read a model, whether it is one network or several: a file, a run folder or a study folder.
+
+    Raises:
+        WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
+    """
+    listed = Path(place).expanduser() / MEMBERS
+    if listed.is_file():
+        facts = read_json(listed)
+        members = tuple(read_bundle(listed.parent / folder) for folder in facts["members"])
+        return Ensemble(members, facts["temperature"])
     path = find_bundle(place)
     described, tensors = _read(path)
-    return _assemble(path, described, tensors)
+    if "members" not in described:
+        return Ensemble((_assemble(path, described, tensors),))
+    members = tuple(
+        _assemble(path, each, {k.removeprefix(f"{n}."): v for k, v in tensors.items() if k.startswith(f"{n}.")})
+        for n, each in enumerate(described["members"])
+    )
+    return Ensemble(members, described["temperature"])
 
 
 def read_head(path: Path) -> LinearHead | NearestNeighbourHead:

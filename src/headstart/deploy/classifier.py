@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from headstart.data.decode import SUFFIXES, UndecodableError, View, decode
-from headstart.deploy.bundle import Bundle, bundle_bytes, read_bundle
-from headstart.errors import DataError
+from headstart.deploy.bundle import Bundle, Ensemble, model_bytes, read_ensemble
+from headstart.errors import DataError, ModelError
+from headstart.evaluate.calibration import apply_temperature
 from headstart.progress import progress
 from headstart.store import write_atomic
 
@@ -42,17 +43,18 @@ class Prediction:
 
 
 class Classifier:
-    """A network with its preprocessing, class names and calibration.
+    """A network with its preprocessing, class names and calibration; or several, whose probabilities are averaged.
 
     Args:
-        bundle: what was read from a file or left by a run.
+        model: what was read from a file or left by a run.
         device: "cpu", "cuda", …
     """
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
-        self.bundle = bundle
+    def __init__(self, model: Bundle | Ensemble, device: str = "cpu") -> None:
+        self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
         self.device = torch.device(device)
-        self._network = bundle.network.to(self.device).eval()
+        for bundle in self.ensemble.members:
+            bundle.network.to(self.device).eval()
 
     @classmethod
     def load(cls, place: str | Path, device: str = "cpu") -> Classifier:
@@ -61,18 +63,29 @@ class Classifier:
         Raises:
             WeightsError: there is none, or it is damaged.
         """
-        return cls(read_bundle(place), device)
+        return cls(read_ensemble(place), device)
 
     def save(self, place: str | Path) -> Path:
         """Write the whole classifier as one file; return its path."""
         path = Path(place)
-        write_atomic(path, bundle_bytes(self.bundle, whole=True))
+        write_atomic(path, model_bytes(self.ensemble))
         return path
+
+    @property
+    def bundle(self) -> Bundle:
+        """The network and all that is needed to use it.
+
+        Raises:
+            ModelError: there are several.
+        """
+        if len(self.ensemble.members) > 1:
+            raise ModelError(f"this model averages {len(self.ensemble.members)} networks; take one of its members")
+        return self.ensemble.members[0]
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names in the order of the probabilities."""
-        return self.bundle.classes
+        return self.ensemble.members[0].classes
 
     def predict(self, images: Picture | Sequence[Picture]) -> list[Prediction]:
         """Classify files, folders of files, PIL images or uint8 arrays [h, w, 3].
@@ -91,28 +104,41 @@ class Classifier:
         return found
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return calibrated probabilities [n, C] of images already at the network's size, uint8 [n, size, size, 3]."""
-        needs = self.bundle.preprocessing
+        """Return calibrated probabilities [n, C] of images already at the network's size, uint8 [n, size, size, 3].
+
+        Raises:
+            ModelError: there are several networks, which may want several sizes; `predict` serves them.
+        """
+        return self._scores(self.bundle, pixels)
+
+    def _scores(self, bundle: Bundle, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        needs = bundle.preprocessing
         batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).float() / 255
         mean = torch.tensor(needs.mean, device=self.device).view(1, 3, 1, 1)
         std = torch.tensor(needs.std, device=self.device).view(1, 3, 1, 1)
         with torch.inference_mode():
-            logits = self._network((batch - mean) / std) / self.bundle.temperature
-            scores = logits.sigmoid() if self.bundle.multi_label else logits.softmax(1)
+            logits = bundle.network((batch - mean) / std) / bundle.temperature
+            scores = logits.sigmoid() if bundle.multi_label else logits.softmax(1)
         result: npt.NDArray[np.float32] = scores.float().cpu().numpy()
         return result
 
     def _batch(self, pictures: Sequence[tuple[str, Any]]) -> list[Prediction]:
-        needs = self.bundle.preprocessing
-        view = View(needs.resize, needs.size, needs.interpolation)
-        decoded: dict[int, npt.NDArray[np.uint8]] = {}
+        views = [_view(bundle) for bundle in self.ensemble.members]
+        decoded: dict[int, dict[View, npt.NDArray[np.uint8]]] = {}
         errors: dict[int, str] = {}
         for position, (_, picture) in enumerate(pictures):
             try:
-                decoded[position] = decode(_content(picture), view)
+                content = _content(picture)
+                decoded[position] = {view: decode(content, view) for view in dict.fromkeys(views)}
             except (UndecodableError, OSError) as error:
                 errors[position] = str(error)
-        scores = self.probabilities(np.stack(list(decoded.values()))) if decoded else np.zeros((0, len(self.classes)))
+        scores = np.zeros((0, len(self.classes)), np.float32)
+        if decoded:
+            members = zip(self.ensemble.members, views, strict=True)
+            each = [self._scores(bundle, np.stack([d[view] for d in decoded.values()])) for bundle, view in members]
+            scores = np.mean(each, axis=0)
+            if self.ensemble.temperature != 1.0:
+                scores = apply_temperature(scores, self.ensemble.temperature).astype(np.float32)
         rows = dict(zip(decoded, scores, strict=True))
         return [
             self._said(name, rows[position]) if position in rows else self._failed(name, errors[position])
@@ -122,7 +148,7 @@ class Classifier:
     def _said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
         best = int(scores.argmax())
         label = self.classes[best]
-        if self.bundle.multi_label:
+        if self.ensemble.members[0].multi_label:
             label = "|".join(c for c, score in zip(self.classes, scores, strict=True) if score > 0.5)
         return Prediction(name, label, float(scores[best]), scores)
 
@@ -146,6 +172,11 @@ def _named(images: Sequence[Picture]) -> Iterator[tuple[str, Any]]:
             yield str(path), path
         else:
             raise DataError(f"{path}: no such file or folder")
+
+
+def _view(bundle: Bundle) -> View:
+    needs = bundle.preprocessing
+    return View(needs.resize, needs.size, needs.interpolation)
 
 
 def _content(picture: Any) -> bytes | npt.NDArray[np.uint8]:

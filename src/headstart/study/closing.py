@@ -10,9 +10,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Split
-from headstart.deploy.bundle import MODEL, bundle_bytes, read_bundle
+from headstart.deploy.bundle import MODEL, model_bytes, read_ensemble
 from headstart.models.backbone import Preprocessing
 from headstart.store import disk_errors, write_atomic
+from headstart.study.ensemble import expected
 from headstart.study.evidence import audit_data, explain_mistakes, foretell, learning_curves
 from headstart.study.folder import json_bytes, npz_bytes
 from headstart.study.likeness import measure_similarity
@@ -93,21 +94,32 @@ def save_best(session: Session) -> None:
         score = session.folder.accuracy(task.run.name, task.seed, "validation")
         if score is not None:
             found.append((task.run.name, score, folder))
+    gone = {(row["run"], row["seed"]) for row in session.facts.get("left_out", ())}
+    for row in expected(session):
+        if (row["run"], row["seed"]) in gone:
+            continue
+        folder = session.folder.run_folder(row["run"], row["seed"])
+        score = session.folder.accuracy(row["run"], row["seed"], "validation")
+        if score is not None and session.plan.study.spec.ensembles[row["run"]][0] in {name for name, _, _ in found}:
+            found.append((row["run"], score, folder))
     if not found:
         return
     shared = set.intersection(*({f.name for n, _, f in found if n == name} for name, _, _ in found))  # seeds of all
     fair = [entry for entry in found if entry[2].name in shared] or found  # a budget may leave a run with fewer seeds
     means = {name: np.mean([s for n, s, _ in fair if n == name]) for name, _, _ in fair}
     best = max(means, key=lambda name: means[name])
-    folder = max((entry for entry in found if entry[0] == best), key=lambda entry: entry[1])[2]
-    bundle = read_bundle(folder)
+
+    def told(name: str) -> dict[str, Any]:
+        folder = max((entry for entry in found if entry[0] == name), key=lambda entry: entry[1])[2]
+        return {"run": name, "folder": str(folder.relative_to(session.folder.root)), "by": "validation accuracy"}
+
+    session.facts["best"] = told(best)
     with disk_errors(session.folder.root):
-        write_atomic(session.folder.root / MODEL, bundle_bytes(bundle, whole=True))
-    session.facts["best"] = {
-        "run": best,
-        "folder": str(folder.relative_to(session.folder.root)),
-        "by": "validation accuracy",
-    }
+        model = read_ensemble(session.folder.root / session.facts["best"]["folder"])
+        write_atomic(session.folder.root / MODEL, model_bytes(model))
+    if best in session.plan.study.spec.ensembles:  # what can be looked into is one network
+        single = max((name for name in means if name not in session.plan.study.spec.ensembles), key=means.__getitem__)
+        session.facts["best_network"] = told(single)
 
 
 def _write_items(path: Any, dataset: Dataset) -> None:

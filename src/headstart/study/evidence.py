@@ -108,7 +108,7 @@ def _labels(session: Session, task: Task, axis: str) -> float:
 
 def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     """Explain the best run's most confident mistakes: what speaks for the class that was predicted."""
-    best = session.facts.get("best")
+    best = session.facts.get("best_network") or session.facts.get("best")
     if not best or asked.mistakes < 1:
         return
     from PIL import Image

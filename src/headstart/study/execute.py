@@ -15,6 +15,7 @@ from headstart.store import Store, default_store
 from headstart.study.absent import startable, write_absent
 from headstart.study.as_is import score_as_is
 from headstart.study.closing import close_study
+from headstart.study.ensemble import expected, write_ensembles
 from headstart.study.expand import Study
 from headstart.study.folder import StudyFolder, slug
 from headstart.study.halving import halve
@@ -104,7 +105,7 @@ class Session:
         """Note runs and seeds that will not be done, each with why: they are not expected any more."""
         gone = {(row["run"], row["seed"]) for row in rows}
         self.facts["expected"] = [row for row in self.facts["expected"] if (row["run"], row["seed"]) not in gone]
-        self.facts["left_out"] = rows
+        self.facts["left_out"] = [*self.facts.get("left_out", ()), *rows]
 
 
 def run_study(
@@ -154,6 +155,7 @@ def run_study(
         else:
             for group in session.plan.groups:
                 _run_group(group, session)
+        write_ensembles(session)
         close_study(session)
         _state(session, "complete")
     except BaseException:
@@ -180,10 +182,12 @@ def open_session(
     folder = StudyFolder(Path(out) / slug(study.spec.name))
     session = Session(plan, workshop, folder, listener or Silent())
     session.facts = _facts(study, command)
+    session.facts["expected"] += expected(session)
     session.trackers = trackers(folder, study.spec.track, workshop, study.spec.name)
     _state(session, "running")
     absent = [{"run": each.run.name, "seed": seed} for each in plan.absent for seed in study.spec.seed_list]
-    session.listener.plan([*({"run": task.run.name, "seed": task.seed} for task in plan.tasks), *absent])
+    own = [{"run": task.run.name, "seed": task.seed} for task in plan.tasks]
+    session.listener.plan([*own, *absent, *expected(session)])
     return session
 
 

@@ -102,6 +102,28 @@ def write_result(
         shared: cost of what this run shares with others: seconds, images_per_second.
         device: where it ran.
     """
+    result, predictions = judged(fit, dataset, split, test, weights=weights, shared=shared, device=device)
+    model = MODEL if fit.whole else HEAD
+    files: dict[str, bytes | Path] = {
+        "spec.json": json_bytes(described(task, dataset)),
+        **result_files(result, predictions, fit, split, device),
+        model: with_temperature(store.path(KIND, task.key) / model, result["temperature"]),
+    }
+    folder.write_run(task.run.name, task.seed, task.key, files)
+    return result
+
+
+def judged(
+    fit: Fit,
+    dataset: Dataset,
+    split: Split,
+    test: Probabilities,
+    *,
+    weights: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    device: str,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the result of a fit, calibrated on validation, and its predictions; arguments as of `write_result`."""
     classes = dataset.classes
     temperature = 1.0
     validation_metrics: dict[str, Any] = {}
@@ -146,18 +168,20 @@ def write_result(
             "validation_labels": dataset.labels[split.validation],
             "validation_probabilities": validation,
         }
-    model = MODEL if fit.whole else HEAD
-    files: dict[str, bytes | Path] = {
-        "spec.json": json_bytes(described(task, dataset)),
+    return result, predictions
+
+
+def result_files(
+    result: Mapping[str, Any], predictions: Mapping[str, Any], fit: Fit, split: Split, device: str
+) -> dict[str, bytes | Path]:
+    """Return what stands in a run folder beside its settings and its model."""
+    return {
         "result.json": json_bytes(result),
         "predictions.npz": npz_bytes(**predictions),
         "history.json": json_bytes(fit.history),
         "split.npz": npz_bytes(train=split.train, validation=split.validation, test=split.test),
         "environment.json": json_bytes(environment(device)),
-        model: with_temperature(store.path(KIND, task.key) / model, temperature),
     }
-    folder.write_run(task.run.name, task.seed, task.key, files)
-    return result
 
 
 def write_failure(task: Task, folder: StudyFolder, dataset: Dataset, error: str, history: list[dict[str, Any]]) -> None:

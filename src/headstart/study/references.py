@@ -1,8 +1,8 @@
-"""What a study says of its runs outside `runs`: explained pairs and similarity, checked when the file is read."""
+"""What a study says of its runs outside `runs`: ensembles, explained pairs, similarity; checked as the file is read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headstart.errors import SpecError, unknown_name
@@ -19,6 +19,8 @@ def check_references(spec: StudySpec, runs: Sequence[Run], name: str) -> None:
         SpecError: one line with the key and what is wrong.
     """
     by_name = {run.name: run for run in runs}
+    for ensemble, members in spec.ensembles.items():
+        _check_ensemble(ensemble, members, by_name, name)
 
     def find(key: str, wanted: str) -> Run:
         if wanted not in by_name:
@@ -42,3 +44,18 @@ def check_references(spec: StudySpec, runs: Sequence[Run], name: str) -> None:
     for each in spec.similarity.sources:
         if find("similarity.sources", each).data == spec.data:
             raise SpecError(f"{name}: similarity.sources: run {each!r} learns from the study's own images")
+
+
+def _check_ensemble(ensemble: str, members: Sequence[str], by_name: Mapping[str, Run], name: str) -> None:
+    key = f"ensembles.{ensemble}"
+    if ensemble in by_name:
+        raise SpecError(f"{name}: {key}: a run has this name already; choose another")
+    for member in members:
+        if member not in by_name:
+            raise SpecError(f"{name}: {key}: {unknown_name('run', member, by_name, limit=40)}")
+        if by_name[member].spec.episodes is not None:
+            raise SpecError(f"{name}: {key}: run {member!r} judges episodes and leaves no classifier")
+        if by_name[member].data != by_name[members[0]].data:
+            raise SpecError(f"{name}: {key}: {members[0]!r} and {member!r} are tested on different images")
+    if len(set(members)) < len(members):
+        raise SpecError(f"{name}: {key}: a run stands there twice")

@@ -257,6 +257,7 @@ class StudySpec(Spec):
     audit: bool = True
     explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
     similarity: SimilaritySpec | None = None
+    ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
     track: str | None = None
     smoke: dict[str, Any] = {}
 

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from told import Told
+
+from headstart.deploy.bundle import read_bundle
+from headstart.deploy.classifier import Classifier
+from headstart.errors import ModelError, SpecError
+from headstart.evaluate.calibration import apply_temperature
+from headstart.report.summary import load_summary
+from headstart.study.execute import run_study
+from headstart.study.expand import load_study
+
+
+@pytest.fixture
+def study(small_study: dict[str, Any]) -> dict[str, Any]:
+    runs = {
+        "probe": {"backbone": "conv4", "strategy": "ridge", "input_size": 32},
+        "other": {"backbone": "lenet5", "strategy": "prototypes"},
+        "tuned": {"backbone": "lenet5", "strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8}},
+    }
+    ensembles = {"both": ["probe", "other"], "all": ["probe", "other", "tuned"]}
+    return {**small_study, "seeds": 2, "runs": runs, "ensembles": ensembles}
+
+
+def execute(spec: dict[str, Any], out: Path, *overrides: str) -> tuple[Path, Told]:
+    told = Told()
+    return run_study(load_study(spec, list(overrides)), out, device="cpu", listener=told).root, told
+
+
+def arrays(root: Path, run: str, seed: int = 0) -> dict[str, np.ndarray]:
+    return dict(np.load(root / "runs" / run / f"seed-{seed}" / "predictions.npz"))
+
+
+def result(root: Path, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "runs" / run / "seed-0" / "result.json").read_text())
+    return found
+
+
+def test_an_ensemble_is_the_calibrated_mean_of_its_members(study: dict[str, Any], tmp_path: Path) -> None:
+    root, told = execute(study, tmp_path / "out")
+    assert len(told.ran) == 10 and told.broken == {}
+    mean = np.mean([arrays(root, name)["test_probabilities"] for name in ("probe", "other")], axis=0)
+    expected = apply_temperature(mean.astype(np.float32), result(root, "both")["temperature"])
+    np.testing.assert_allclose(arrays(root, "both")["test_probabilities"], expected, atol=1e-6)
+    ranking = {row["run"]: row for row in load_summary(root).ranking()}
+    assert ranking["all"]["seeds"] == 2 and len(ranking) == 5
+    learned = sum(result(root, name)["parameters"]["learned"] for name in ("probe", "other", "tuned"))
+    assert result(root, "all")["parameters"]["learned"] == learned
+    _, again = execute(study, tmp_path / "out")
+    assert again.ran == [] and len(again.found) == 10
+
+
+def test_an_ensemble_can_be_used_and_saved_as_one_file(study: dict[str, Any], tmp_path: Path) -> None:
+    root, _ = execute(study, tmp_path / "out")
+    place = root / "runs" / "all" / "seed-1"
+    classifier = Classifier.load(place)
+    split = arrays(root, "all", 1)
+    pictures = sorted(Path(study["data"]).rglob("*.png"))
+    said = np.stack([each.probabilities for each in classifier.predict(pictures)])
+    np.testing.assert_allclose(said[split["test_rows"]], split["test_probabilities"], atol=1e-3)
+    saved = Classifier.load(classifier.save(tmp_path / "one.safetensors"))
+    again = np.stack([each.probabilities for each in saved.predict(pictures)])
+    np.testing.assert_allclose(again, said, atol=1e-5)
+    assert saved.classes == classifier.classes
+    for model in (place, tmp_path / "one.safetensors"):
+        with pytest.raises(ModelError, match="averages 3 networks"):
+            read_bundle(model)
+
+
+def test_the_best_model_may_be_an_ensemble_and_one_network_is_explained(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headstart.study.folder import StudyFolder
+
+    def accuracy(self: StudyFolder, run: str, seed: int, part: str) -> float:
+        return {"all": 0.9, "probe": 0.8}.get(run, 0.5)
+
+    monkeypatch.setattr(StudyFolder, "accuracy", accuracy)
+    root, _ = execute(study, tmp_path / "out")
+    facts = json.loads((root / "study.json").read_text())
+    assert facts["best"]["run"] == "all" and facts["best_network"]["run"] == "probe"
+    assert len(Classifier.load(root).ensemble.members) == 3
+
+
+def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any], tmp_path: Path) -> None:
+    study["runs"]["tuned"]["recipe"] |= {"lr": 1000.0, "schedule": "none", "weight_decay": 10.0, "epochs": 5}
+    root, told = execute(study, tmp_path / "out")
+    assert "tuned (seed 0)" in told.broken and "both (seed 1)" in told.ran
+    facts = json.loads((root / "study.json").read_text())
+    assert facts["left_out"][0] == {"run": "all", "seed": 0, "why": "averages 'tuned', which was not run or failed"}
+    assert not load_summary(root).missing
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        (["probe", "othr"], "unknown run 'othr'; did you mean 'other'"),
+        (["probe", "probe"], "a run stands there twice"),
+        (["probe"], "at least 2 items"),
+    ],
+)
+def test_an_impossible_ensemble_is_refused(study: dict[str, Any], members: list[str], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        load_study({**study, "ensembles": {"both": members}})
+
+
+def test_an_ensemble_needs_a_name_of_its_own_and_the_same_images(study: dict[str, Any], pictures: Path) -> None:
+    with pytest.raises(SpecError, match="a run has this name already"):
+        load_study({**study, "ensembles": {"probe": ["probe", "other"]}})
+    study["runs"]["other"]["data"] = {"source": str(pictures), "limit": 4}
+    with pytest.raises(SpecError, match="tested on different images"):
+        load_study(study)
