@@ -33,6 +33,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
     "recipe": {"epochs": 6, "augment": ["horizontal_flip"]},
     "refit": "none",
 }
+TOGETHER = "networks together"
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -180,7 +181,7 @@ def compare_spec(
     name: str | None = None,
     random_features: bool = False,
 ) -> dict[str, Any]:
-    """Return the study that `compare` runs: floors, backbones × heads, several seeds.
+    """Return the study that `compare` runs: floors, backbones × heads, several backbones together, several seeds.
 
     Args:
         data: anything `load_dataset` takes.
@@ -202,6 +203,7 @@ def compare_spec(
         tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
         if budget is not None and tail is not None:
             runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
+    together = len(chosen) > 1 and "logistic" in heads
     source: dict[str, Any] = {"source": str(data)}
     if label is not None:
         source["label"] = label
@@ -212,6 +214,7 @@ def compare_spec(
         "data": source,
         "seeds": seeds,
         "runs": runs,
+        "ensembles": {TOGETHER: [f"{backbone} logistic" for backbone in chosen]} if together else {},
         "compare": {"baseline": "raw pixels"},
         "budget": budget,
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from told import Told
 
+from headstart.api import compare_spec
 from headstart.deploy.bundle import read_bundle
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
@@ -116,3 +117,10 @@ def test_an_ensemble_needs_a_name_of_its_own_and_the_same_images(study: dict[str
     study["runs"]["other"]["data"] = {"source": str(pictures), "limit": 4}
     with pytest.raises(SpecError, match="tested on different images"):
         load_study(study)
+
+
+def test_compare_averages_the_networks_that_it_has(pictures: Path) -> None:
+    several = compare_spec(pictures, backbones=["lenet5", "conv4"], heads=["logistic", "knn"])
+    assert load_study(several).spec.ensembles == {"networks together": ["lenet5 logistic", "conv4 logistic"]}
+    assert load_study(compare_spec(pictures, backbones=["lenet5"])).spec.ensembles == {}
+    assert load_study(compare_spec(pictures, backbones=["lenet5", "conv4"], heads=["knn"])).spec.ensembles == {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SpecError, choose, unknown_name
+from headstart.progress import say
 
 if TYPE_CHECKING:
     from headstart.explain.compare import Explained
@@ -107,7 +108,7 @@ def explain_and_show(
         choose("explainer", name, EXPLAINERS)
     subjects = []
     for place in [model] if against is None else [model, against]:
-        bundle = Classifier.load(place).bundle
+        bundle = Classifier.load(_one_network(place)).bundle
         if target is not None and target not in bundle.classes:
             raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
         subjects.append(Subject(_title(place), bundle.network, bundle.classes))
@@ -124,6 +125,18 @@ def explain_and_show(
             for name in methods:
                 print(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
     print(out)
+
+
+def _one_network(place: Path) -> Path:
+    """Return a study's best single network where its best model is an ensemble; any other place as it is."""
+    from headstart.store import read_json
+
+    study = place / "study.json"
+    found = read_json(study).get("best_network") if study.is_file() else None
+    if found is None:
+        return place
+    say(f"the best model averages several networks; explained is the best of single ones, {found['run']!r}")
+    return place / str(found["folder"])
 
 
 def _title(place: Path) -> str:
