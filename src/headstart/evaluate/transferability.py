@@ -109,10 +109,11 @@ def leep(source_probabilities: Float[np.ndarray, "n z"], labels: Labels) -> floa
     return float(np.log(np.maximum(expected, _LEAST)).mean())
 
 
-def knn_accuracy(features: Features, labels: Labels, *, k: int = 5) -> float:
+def knn_accuracy(features: Features, labels: Labels, *, k: int = 5, asked: int = 5000, seed: int = 0) -> float:
     """Return the share of images whose k most similar others (by cosine) vote for their class.
 
-    Among classes with as many votes, the one whose votes are more similar wins.
+    Among classes with as many votes, the one whose votes are more similar wins. Of more than `asked` images so many
+    are drawn and asked about, all others answer: 5,000 tell the share to 0.7 points.
     """
     _check(features, labels)
     n = len(features)
@@ -121,18 +122,18 @@ def knn_accuracy(features: Features, labels: Labels, *, k: int = 5) -> float:
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     unit = (features / np.maximum(lengths, 1e-12)).astype(np.float32)
     right = 0
-    rows = max(1, min(_ROWS, 2**26 // n))
-    for start in range(0, n, rows):
-        similar = unit[start : start + rows] @ unit.T
+    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:asked])
+    for some in np.array_split(chosen, -(-len(chosen) // max(1, min(_ROWS, 2**26 // n)))):
+        similar = unit[some] @ unit.T
         own = np.arange(len(similar))
-        similar[own, start + own] = -np.inf
+        similar[own, some] = -np.inf
         nearest = np.argpartition(-similar, k - 1, axis=1)[:, :k]
         votes = np.zeros((len(similar), place.max() + 1))
         # a cosine adds at most half a vote in all, so that it only decides among equal numbers of votes
         weight = 1 + np.take_along_axis(similar, nearest, axis=1) / (2 * k + 1)
         np.add.at(votes, (own[:, None], place[nearest]), weight)
-        right += int((votes.argmax(1) == place[start : start + rows]).sum())
-    return right / n
+        right += int((votes.argmax(1) == place[some]).sum())
+    return right / len(chosen)
 
 
 def rank_agreement(predicted: Mapping[str, float], measured: Mapping[str, float]) -> RankAgreement:

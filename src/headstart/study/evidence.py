@@ -13,6 +13,7 @@ import torch
 from headstart.data.dataset import Dataset, Split
 from headstart.errors import DataError, ModelError
 from headstart.models.pixels import NAME as PIXELS
+from headstart.progress import Ticker, progress
 from headstart.store import content_key, read_json, write_atomic
 from headstart.study.folder import json_bytes
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from headstart.study.execute import Session
     from headstart.study.spec import ExplainSpec
     from headstart.study.task import Task
+
+    Network = tuple[str, Task, list[Task]]  # its label, a task that has its features, all tasks that do
 
 
 def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
@@ -41,24 +44,17 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
 
 def foretell(session: Session) -> None:
     """Set what transferability scores of the training rows foretold beside what was measured on test."""
-    from headstart.evaluate.transferability import rank_agreement, transferability
+    from headstart.evaluate.transferability import rank_agreement
 
     path, key = session.folder.root / "transferability.json", finished_key(session)
     if path.is_file() and read_json(path).get("key") == key:
         return
-    rows: list[dict[str, Any]] = []
     data = session.workshop.dataset(session.plan.own_tasks[0].run.data)
     found = networks(session, data)
-    for label, task, members in found if len(found) > 1 else []:
-        scores = (session.folder.accuracy(member.run.name, member.seed, "test") for member in members)
-        measured = [score for score in scores if score is not None]
-        if not measured or data.multi_label:
-            continue
-        train = learning_rows(session, task)
-        features = np.asarray(session.workshop.features(task.run, task.seed)[train]).reshape(len(train), -1)
-        rows.append(
-            {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}
-        )
+    if data.multi_label or len(found) < 2:
+        return
+    with progress("asking the features what they foretell", len(found), "networks") as ticker:
+        rows = [row for each in found if (row := _foretold(session, data, each, ticker)) is not None]
     if len(rows) < 2:
         return
     measured_by = {row["network"]: row["measured"] for row in rows}
@@ -69,6 +65,21 @@ def foretell(session: Session) -> None:
         except DataError:  # all equal: there is no order to agree with
             tau[name] = None
     write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau}))
+
+
+def _foretold(session: Session, data: Dataset, network: Network, ticker: Ticker) -> dict[str, Any] | None:
+    """Return the scores of one network's features and its best measured accuracy; None where nothing was measured."""
+    from headstart.evaluate.transferability import transferability
+
+    label, task, members = network
+    ticker.advance()
+    scores = (session.folder.accuracy(member.run.name, member.seed, "test") for member in members)
+    measured = [score for score in scores if score is not None]
+    if not measured:
+        return None
+    train = learning_rows(session, task)
+    features = np.asarray(session.workshop.features(task.run, task.seed)[train]).reshape(len(train), -1)
+    return {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}
 
 
 def learning_curves(session: Session) -> None:
@@ -166,7 +177,7 @@ def informed(session: Session) -> list[Task]:
     return sorted(found, key=lambda task: task.run.needs is not None)
 
 
-def networks(session: Session, dataset: Dataset) -> list[tuple[str, Task, list[Task]]]:
+def networks(session: Session, dataset: Dataset) -> list[Network]:
     """Return (label, a task, all tasks) of every network whose frozen features the study used on these images."""
     groups: dict[tuple[str, str], list[Task]] = {}
     for task in session.plan.tasks:
