@@ -54,6 +54,11 @@ class Board:
         """Say which way the metric points."""
         return self.metric not in LOWER_IS_BETTER
 
+    @property
+    def lettered(self) -> bool:
+        """Say whether letters help to tell the runs apart: none has more than three."""
+        return all(len(row["letters"]) <= 3 for row in self.ranking)
+
     def row(self, run: str) -> Mapping[str, Any]:
         """Return the ranking row of one run."""
         return next(row for row in self.ranking if row["run"] == run)

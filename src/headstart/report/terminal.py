@@ -11,7 +11,6 @@ from rich.text import Text
 from headstart.report import wording
 from headstart.report.summary import Summary
 
-LETTERED = 10  # runs of a ranking that letters still help to tell apart
 LETTERS = "Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."
 MAYBE = "'maybe': what was measured does not rule out that this run is the best."
 
@@ -55,7 +54,7 @@ def _standing(row: Mapping[str, Any]) -> str:
 
 
 def _lettered(summary: Summary) -> bool:
-    return all(len(board.ranking) <= LETTERED for board in summary.boards)
+    return all(board.lettered for board in summary.boards)
 
 
 def _caption(summary: Summary) -> str:
