@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.decode import View, decode_file
+from headstart.data.decode import decode_file
 from headstart.explain.explainers import EXPLAINERS, explain
 from headstart.explain.faithfulness import faithfulness
 from headstart.explain.picture import Column, gallery
@@ -35,6 +35,7 @@ from headstart.models.network import Network
 from headstart.study.record import environment
 from headstart.transfer.engine import Engine
 from headstart.transfer.probe import HeadJob, fit_heads
+from headstart.transfer.views import view_of
 
 EVERY, TRAIN, HELD_OUT = 4, 15, 4  # every fourth class; photographs of each
 LEAST, MOST = 0.8, 0.5  # share of images on which a map beats a random one; correlation after shuffling
@@ -43,7 +44,7 @@ LEAST, MOST = 0.8, 0.5  # share of images on which a map beats a random one; cor
 def classifier(backbone: Backbone, folder: Path, count: int) -> tuple[Network, np.ndarray, torch.Tensor, list[str]]:
     """Return a network with a fitted head, and `count` unseen photographs that it classifies correctly."""
     preprocessing = backbone.preprocessing
-    view = View(preprocessing.resize, preprocessing.size, preprocessing.interpolation)
+    view = view_of(preprocessing)
     classes = sorted(path for path in folder.iterdir() if path.name != "BACKGROUND_Google")[::EVERY]
     rng = np.random.default_rng(1)
     files: list[Path] = []

@@ -36,6 +36,7 @@ from headstart.explain.superpixels import slic
 from headstart.models.create import create_backbone
 from headstart.models.network import Network
 from headstart.study.record import environment
+from headstart.transfer.views import view_of
 
 TOP = 5
 
@@ -112,7 +113,7 @@ def main() -> None:
     assert backbone.classifier is not None
     network = Network(backbone, backbone.classifier).eval()
     preprocessing = backbone.preprocessing
-    view = View(preprocessing.resize, preprocessing.size, preprocessing.interpolation)
+    view = view_of(preprocessing)
     images = photographs(arguments.data, arguments.images, view)
     classifier_fn = eager(network)
     classifier_fn(images[:1])

@@ -28,9 +28,10 @@ from headstart.data.sources import load_dataset
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
 from headstart.store import Store
-from headstart.study.workshop import Later, view_of
+from headstart.study.workshop import Later
 from headstart.threads import machine_cores
 from headstart.transfer.features import extract
+from headstart.transfer.views import view_of
 from study import machine
 
 

@@ -34,11 +34,11 @@ import study_peers
 import torch
 from study_heads import Material
 
-from headstart.data.decode import View
 from headstart.data.images import decode_images
 from headstart.data.sources import load_dataset
 from headstart.models.create import create_backbone
 from headstart.transfer.features import extract, features_key
+from headstart.transfer.views import view_of
 
 SECTIONS: dict[str, Callable[[Material, dict[str, Any]], dict[str, Any]]] = {
     "rate": study_heads.rate,
@@ -64,7 +64,7 @@ def material(options: argparse.Namespace) -> Material:
     assert keep is not None, f"{folder}: the lists of the given split are not beside it"
     backbone, _ = create_backbone("efficientnet_lite0", "imagenet")
     how = backbone.preprocessing
-    images = decode_images(dataset, View(how.resize, how.size, how.interpolation))
+    images = decode_images(dataset, view_of(how))
     key = features_key(images.key, backbone.stages, how, "cpu")
     features = extract(images, backbone.stages, how, key=key)
     given = np.array(dataset.given_split)

@@ -19,10 +19,11 @@ from headstart.models.create import create_backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
 from headstart.store import default_store
-from headstart.study.workshop import images_key, view_of
+from headstart.study.workshop import images_key
 from headstart.transfer.engine import default_device
 from headstart.transfer.features import extract, features_key
 from headstart.transfer.probe import HeadJob, fit_heads
+from headstart.transfer.views import view_of
 
 _HEADS = {"linear_probe": "logistic", **{k: k for k in ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")}}
 

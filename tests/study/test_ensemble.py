@@ -57,6 +57,20 @@ def test_an_ensemble_is_the_calibrated_mean_of_its_members(study: dict[str, Any]
     assert again.ran == [] and len(again.found) == 10
 
 
+def test_an_ensemble_that_comes_later_leaves_out_the_same_broken_image(study: dict[str, Any], tmp_path: Path) -> None:
+    path = next(Path(study["data"]).rglob("*.png"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF  # whole to look at, spoilt inside: only decoding finds it
+    path.write_bytes(content)
+    ensembles = study.pop("ensembles")
+    execute(study, tmp_path / "out")
+    root, told = execute({**study, "ensembles": ensembles}, tmp_path / "out")  # a new process: nothing is decoded
+    assert len(told.ran) == 4 and told.broken == {}
+    parts = {name: np.load(root / "runs" / name / "seed-0" / "split.npz") for name in ("both", "probe")}
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(parts["both"][part], parts["probe"][part])
+
+
 def test_an_ensemble_can_be_used_and_saved_as_one_file(study: dict[str, Any], tmp_path: Path) -> None:
     root, _ = execute(study, tmp_path / "out")
     place = root / "runs" / "all" / "seed-1"

@@ -95,6 +95,19 @@ class Ensemble:
     members: tuple[Bundle, ...]
     temperature: float = 1.0
 
+    def single(self, name: str = "this model") -> Bundle:
+        """Return the only member.
+
+        Raises:
+            ModelError: there are several.
+        """
+        if len(self.members) > 1:
+            raise ModelError(
+                f"{name} averages {len(self.members)} networks; only one can be looked into: give the folder of a run"
+                " that it is made of"
+            )
+        return self.members[0]
+
 
 def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
     """Return the bundle as the content of one file; with `whole`, the backbone's tensors are in it."""
@@ -149,13 +162,7 @@ def read_bundle(place: str | Path) -> Bundle:
         WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
         ModelError: it is an ensemble of several.
     """
-    ensemble = read_ensemble(place)
-    if len(ensemble.members) > 1:
-        raise ModelError(
-            f"{place}: averages {len(ensemble.members)} networks; only one can be looked into: give the folder of a run"
-            " that it is made of"
-        )
-    return ensemble.members[0]
+    return read_ensemble(place).single(f"{place}:")
 
 
 def read_ensemble(place: str | Path) -> Ensemble:

@@ -14,10 +14,11 @@ from PIL import Image
 
 from headstart.data.decode import SUFFIXES, UndecodableError, View, decode
 from headstart.deploy.bundle import Bundle, Ensemble, model_bytes, read_ensemble
-from headstart.errors import DataError, ModelError
+from headstart.errors import DataError
 from headstart.evaluate.calibration import apply_temperature
 from headstart.progress import progress
 from headstart.store import write_atomic
+from headstart.transfer.views import view_of
 
 BATCH = 32
 Picture = str | Path | npt.NDArray[np.uint8] | Image.Image
@@ -78,9 +79,7 @@ class Classifier:
         Raises:
             ModelError: there are several.
         """
-        if len(self.ensemble.members) > 1:
-            raise ModelError(f"this model averages {len(self.ensemble.members)} networks; take one of its members")
-        return self.ensemble.members[0]
+        return self.ensemble.single()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -123,7 +122,7 @@ class Classifier:
         return result
 
     def _batch(self, pictures: Sequence[tuple[str, Any]]) -> list[Prediction]:
-        views = [_view(bundle) for bundle in self.ensemble.members]
+        views = [view_of(bundle.preprocessing) for bundle in self.ensemble.members]
         decoded: dict[int, dict[View, npt.NDArray[np.uint8]]] = {}
         errors: dict[int, str] = {}
         for position, (_, picture) in enumerate(pictures):
@@ -172,11 +171,6 @@ def _named(images: Sequence[Picture]) -> Iterator[tuple[str, Any]]:
             yield str(path), path
         else:
             raise DataError(f"{path}: no such file or folder")
-
-
-def _view(bundle: Bundle) -> View:
-    needs = bundle.preprocessing
-    return View(needs.resize, needs.size, needs.interpolation)
 
 
 def _content(picture: Any) -> bytes | npt.NDArray[np.uint8]:

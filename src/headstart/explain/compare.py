@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from headstart.data.decode import View, decode
+from headstart.data.decode import decode
 from headstart.errors import DataError
 from headstart.explain.explainers import EXPLAINERS, explain
 from headstart.explain.picture import Column
 from headstart.explain.scope import device_of, normalised, probabilities_of, undisturbed
 from headstart.models.network import Network
+from headstart.transfer.views import view_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def explain_pictures(
     results = []
     for subject in subjects:
         preprocessing = subject.network.backbone.preprocessing
-        view = View(preprocessing.resize, preprocessing.size, preprocessing.interpolation)
+        view = view_of(preprocessing)
         pixels = np.stack([decode(picture, view) for picture in pictures])
         images = normalised(pixels, preprocessing)
         probabilities = _probabilities(subject.network, images)

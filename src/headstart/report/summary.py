@@ -137,7 +137,7 @@ class Summary:
             "partial": self.partial,
             "answer": plain(self.answer),
             "ranking": self.ranking(),
-            "boards": [dataclasses.asdict(board) for board in self.boards],
+            "boards": [{**dataclasses.asdict(board), "lettered": board.lettered} for board in self.boards],
             "runs": [dataclasses.asdict(run) for run in self.runs],
             "failed": [dataclasses.asdict(failure) for failure in self.failed],
             "missing": [{"run": run, "seed": seed} for run, seed in self.missing],

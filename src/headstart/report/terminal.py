@@ -17,7 +17,7 @@ MAYBE = "'maybe': what was measured does not rule out that this run is the best.
 
 def ranking_table(summary: Summary) -> Table:
     """Return the ranking of every board as one table: score, interval, ties, seeds and cost."""
-    many = len(summary.boards) > 1
+    many, lettered = len(summary.boards) > 1, _lettered(summary)
     table = Table(title=summary.name, caption=_caption(summary), title_justify="left", caption_justify="left")
     table.add_column("#", justify="right", style="dim")
     if many:
@@ -26,7 +26,7 @@ def ranking_table(summary: Summary) -> Table:
     metrics = {board.metric for board in summary.boards} or {"score"}
     table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right")
     table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("group" if _lettered(summary) else "best?")
+    table.add_column("group" if lettered else "best?")
     table.add_column("seeds", justify="right")
     table.add_column("own time", justify="right", no_wrap=True)
     table.add_column("learned", justify="right")
@@ -41,7 +41,7 @@ def ranking_table(summary: Summary) -> Table:
             Text(row["run"], style="bold" if row["tied_with_best"] or row["best"] else ""),
             wording.score(row["mean"], row["metric"]),
             wording.interval(row["low"], row["high"], row["metric"]),
-            row["letters"] if _lettered(summary) else _standing(row),
+            row["letters"] if lettered else _standing(row),
             str(row["seeds"]),
             wording.seconds(row["seconds"]),
             wording.count(row["learned"]),

@@ -86,22 +86,13 @@ def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
 
 def save_best(session: Session) -> None:
     """Write the run that is best on validation, never on test, on the study's own images, as one whole model file."""
-    found = []
-    for task in session.plan.own_tasks:
-        folder = session.folder.run_folder(task.run.name, task.seed)
-        if not session.folder.has(task.run.name, task.seed, task.key):
-            continue
-        score = session.folder.accuracy(task.run.name, task.seed, "validation")
-        if score is not None:
-            found.append((task.run.name, score, folder))
+    folder, ensembles = session.folder, session.plan.study.spec.ensembles
+    done = [(t.run.name, t.seed) for t in session.plan.own_tasks if folder.has(t.run.name, t.seed, t.key)]
     gone = {(row["run"], row["seed"]) for row in session.facts.get("left_out", ())}
-    for row in expected(session):
-        if (row["run"], row["seed"]) in gone:
-            continue
-        folder = session.folder.run_folder(row["run"], row["seed"])
-        score = session.folder.accuracy(row["run"], row["seed"], "validation")
-        if score is not None and session.plan.study.spec.ensembles[row["run"]][0] in {name for name, _, _ in found}:
-            found.append((row["run"], score, folder))
+    averaged = [(row["run"], row["seed"]) for row in expected(session.plan.study.spec)]
+    done += [(name, seed) for name, seed in averaged if (name, seed) not in gone and (ensembles[name][0], seed) in done]
+    scored = [(name, folder.accuracy(name, seed, "validation"), folder.run_folder(name, seed)) for name, seed in done]
+    found = [(name, score, place) for name, score, place in scored if score is not None]
     if not found:
         return
     shared = set.intersection(*({f.name for n, _, f in found if n == name} for name, _, _ in found))  # seeds of all
@@ -110,15 +101,14 @@ def save_best(session: Session) -> None:
     best = max(means, key=lambda name: means[name])
 
     def told(name: str) -> dict[str, Any]:
-        folder = max((entry for entry in found if entry[0] == name), key=lambda entry: entry[1])[2]
-        return {"run": name, "folder": str(folder.relative_to(session.folder.root)), "by": "validation accuracy"}
+        place = max((entry for entry in found if entry[0] == name), key=lambda entry: entry[1])[2]
+        return {"run": name, "folder": str(place.relative_to(folder.root)), "by": "validation accuracy"}
 
     session.facts["best"] = told(best)
-    with disk_errors(session.folder.root):
-        model = read_ensemble(session.folder.root / session.facts["best"]["folder"])
-        write_atomic(session.folder.root / MODEL, model_bytes(model))
-    if best in session.plan.study.spec.ensembles:  # what can be looked into is one network
-        single = max((name for name in means if name not in session.plan.study.spec.ensembles), key=means.__getitem__)
+    with disk_errors(folder.root):
+        write_atomic(folder.root / MODEL, model_bytes(read_ensemble(folder.root / session.facts["best"]["folder"])))
+    if best in ensembles:  # what can be looked into is one network
+        single = max((name for name in means if name not in ensembles), key=means.__getitem__)
         session.facts["best_network"] = told(single)
 
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.data.dataset import Split
 from headstart.deploy.bundle import MEMBERS
 from headstart.store import content_key, read_json
 from headstart.study.folder import json_bytes
-from headstart.study.record import Fit, judged, result_files
+from headstart.study.record import Fit, Probabilities, judged, result_files
 
 if TYPE_CHECKING:
     from headstart.study.execute import Session
+    from headstart.study.spec import StudySpec
     from headstart.study.task import Task
 
 STRATEGY = "ensemble"
 _VERSION = 1  # raise it when the same members would give other numbers
 
 
-def expected(session: Session) -> list[dict[str, Any]]:
-    """Return the run and seed of every ensemble of the study."""
-    spec = session.plan.study.spec
+def expected(spec: StudySpec) -> list[dict[str, Any]]:
+    """Return the run and seed of every ensemble of a study."""
     return [{"run": name, "seed": seed} for name in spec.ensembles for seed in spec.seed_list]
 
 
@@ -35,7 +38,7 @@ def write_ensembles(session: Session) -> None:
     """
     spec = session.plan.study.spec
     left_out = []
-    for row in expected(session):
+    for row in expected(spec):
         name, seed = row["run"], row["seed"]
         tasks = {task.run.name: task for task in session.plan.tasks if task.seed == seed}
         gone = [m for m in spec.ensembles[name] if m not in tasks or not session.folder.has(m, seed, tasks[m].key)]
@@ -58,22 +61,16 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
     session.listener.running(shown)
     started, workshop = time.perf_counter(), session.workshop
     dataset = workshop.dataset(first.run.data)
-    split = workshop.split(first.run, seed).without(sorted(workshop.bad_rows(dataset)))
     folders = [session.folder.run_folder(task.run.name, seed) for task in members]
-    found = [_predictions(folder / "predictions.npz") for folder in folders]
-    results = [read_json(folder / "result.json") for folder in folders]
-    specs = [read_json(folder / "spec.json") for folder in folders]
-    assert all(np.array_equal(each["test_rows"], split.test) for each in found), "members tested on other rows"
-    held = all(
-        "validation_rows" in each and np.array_equal(each["validation_rows"], split.validation) for each in found
+    rows = _arrays(folders[0] / "split.npz")  # those that were judged: what would not decode is not among them
+    split = replace(
+        workshop.split(first.run, seed), train=rows["train"], validation=rows["validation"], test=rows["test"]
     )
-    mean = {
-        part: np.mean([each[f"{part}_probabilities"] for each in found], axis=0).astype(np.float32)
-        for part in (("test", "validation") if held else ("test",))
-    }
+    results = [read_json(folder / "result.json") for folder in folders]
+    test, validation = _means([_arrays(folder / "predictions.npz") for folder in folders], split)
     fit = Fit(
         notes=[f"the mean of {len(members)} runs' probabilities: {', '.join(task.run.name for task in members)}"],
-        validation=mean.get("validation"),
+        validation=validation,
         learned=sum(result["parameters"]["learned"] for result in results),
         total=sum(result["parameters"]["total"] for result in results),
         seconds=time.perf_counter() - started,
@@ -83,12 +80,37 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
         fit,
         dataset,
         split,
-        mean["test"],
+        test,
         weights={"origin": "those of its members", "sha256": None, "licence": None},
         shared={"seconds": sum((cost["seconds"] or 0.0) + (cost["shared_seconds"] or 0.0) for cost in costs)},
         device=workshop.device,
     )
-    settings = {
+    places = [f"../../{folder.relative_to(folder.parent.parent)}" for folder in folders]
+    files = {
+        "spec.json": json_bytes(_settings(name, members, [read_json(folder / "spec.json") for folder in folders])),
+        **result_files(result, predictions, fit, split, workshop.device),
+        MEMBERS: json_bytes({"members": places, "temperature": result["temperature"]}),
+    }
+    session.folder.write_run(name, seed, key, files)
+    session.done(shown, result)
+
+
+def _means(found: Sequence[Mapping[str, np.ndarray]], split: Split) -> tuple[Probabilities, Probabilities | None]:
+    """Return the mean probabilities of the test rows, and of the validation rows where all members have them."""
+
+    def mean(part: str) -> Probabilities:
+        average: Probabilities = np.mean([each[f"{part}_probabilities"] for each in found], axis=0).astype(np.float32)
+        return average
+
+    assert all(np.array_equal(each["test_rows"], split.test) for each in found), "members tested on other rows"
+    held = [each["validation_rows"] for each in found if "validation_rows" in each]
+    everyone = len(held) == len(found) and all(np.array_equal(rows, split.validation) for rows in held)
+    return mean("test"), mean("validation") if everyone else None
+
+
+def _settings(name: str, members: Sequence[Task], specs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what spec.json says of the ensemble: what its members have in common, and who they are."""
+    return {
         **specs[0],
         "run": name,
         "strategy": STRATEGY,
@@ -99,23 +121,8 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
         "recipe": {},
         "axes": {},
     }
-    place = session.folder.run_folder(name, seed)
-    listed = {"members": [_from(place, folder) for folder in folders], "temperature": result["temperature"]}
-    files = {
-        "spec.json": json_bytes(settings),
-        **result_files(result, predictions, fit, split, workshop.device),
-        MEMBERS: json_bytes(listed),
-    }
-    session.folder.write_run(name, seed, key, files)
-    metric = session.plan.study.spec.compare.metric
-    session.listener.done(shown, result["metrics"]["test"].get(metric, {}).get("value", float("nan")))
 
 
-def _predictions(path: Any) -> dict[str, np.ndarray]:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     with np.load(path) as arrays:
         return dict(arrays)
-
-
-def _from(place: Any, folder: Any) -> str:
-    """Return a run folder as seen from another of the same study."""
-    return f"../../{folder.relative_to(place.parent.parent)}"

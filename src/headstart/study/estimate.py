@@ -20,12 +20,13 @@ from headstart.study.spec import EPISODIC, TUNED, WeightsSpec
 from headstart.study.starting import starts_fitted
 from headstart.study.task import Task
 from headstart.study.tuning import WHOLE
-from headstart.study.workshop import Workshop, view_of
+from headstart.study.workshop import Workshop
 from headstart.transfer import lr_range
 from headstart.transfer.features import KIND as FEATURES
 from headstart.transfer.features import features_key
 from headstart.transfer.feed import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.strategy import Resolved, resolve
+from headstart.transfer.views import view_of
 
 STORED = ("stored", "views")  # routes on which training reads activations
 TASK = 0.1  # seconds to write a run's folder, besides its scores

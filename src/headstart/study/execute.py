@@ -101,6 +101,11 @@ class Session:
     facts: dict[str, Any] = field(default_factory=dict)
     trackers: list[Tracker] = field(default_factory=list)
 
+    def done(self, name: str, result: Mapping[str, Any]) -> None:
+        """Tell the listener that a run ended, with its score by the study's metric."""
+        metric = self.plan.study.spec.compare.metric
+        self.listener.done(name, result["metrics"]["test"].get(metric, {}).get("value", float("nan")))
+
     def leave_out(self, rows: list[dict[str, Any]]) -> None:
         """Note runs and seeds that will not be done, each with why: they are not expected any more."""
         gone = {(row["run"], row["seed"]) for row in rows}
@@ -182,12 +187,11 @@ def open_session(
     folder = StudyFolder(Path(out) / slug(study.spec.name))
     session = Session(plan, workshop, folder, listener or Silent())
     session.facts = _facts(study, command)
-    session.facts["expected"] += expected(session)
     session.trackers = trackers(folder, study.spec.track, workshop, study.spec.name)
     _state(session, "running")
     absent = [{"run": each.run.name, "seed": seed} for each in plan.absent for seed in study.spec.seed_list]
     own = [{"run": task.run.name, "seed": task.seed} for task in plan.tasks]
-    session.listener.plan([*own, *absent, *expected(session)])
+    session.listener.plan([*own, *absent, *expected(study.spec)])
     return session
 
 
@@ -205,7 +209,10 @@ def _facts(study: Study, command: str) -> dict[str, Any]:
         "command": command,
         "version": headstart.__version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "expected": [{"run": run.name, "seed": seed} for run in study.runs for seed in spec.seed_list],
+        "expected": [
+            *({"run": run.name, "seed": seed} for run in study.runs for seed in spec.seed_list),
+            *expected(spec),
+        ],
         "compare": spec.compare.model_dump(),
         "budget": spec.budget,
     }
@@ -305,9 +312,7 @@ def _finish(
     )
     for track in session.trackers:
         track(task, result, fit.history)
-    metric = session.plan.study.spec.compare.metric
-    score = result["metrics"]["test"].get(metric, {}).get("value", float("nan"))
-    session.listener.done(task.name, score)
+    session.done(task.name, result)
 
 
 def _provenance(session: Session) -> dict[str, str]:

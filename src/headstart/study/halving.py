@@ -27,10 +27,11 @@ from headstart.study.expand import Run
 from headstart.study.settings import head_options, recipe_of
 from headstart.study.spec import TUNED, HalvingSpec, RunSpec
 from headstart.study.task import Task
-from headstart.study.workshop import Later, Workshop, images_key, view_of
+from headstart.study.workshop import Later, Workshop, images_key
 from headstart.transfer.features import KIND as FEATURES
 from headstart.transfer.features import extract, features_key
 from headstart.transfer.probe import HeadJob, fit_heads
+from headstart.transfer.views import view_of
 
 if TYPE_CHECKING:
     from headstart.study.execute import Session

@@ -30,6 +30,7 @@ from headstart.study.spec import DataSpec, RunSpec, WeightsSpec
 from headstart.transfer.engine import default_device
 from headstart.transfer.features import KIND as FEATURES
 from headstart.transfer.features import extract, features_key
+from headstart.transfer.views import view_of
 
 
 @dataclass(frozen=True)
@@ -274,11 +275,6 @@ def images_key(dataset: Dataset, view: View) -> str:
     assert dataset.digests is not None
     rows = hashlib.blake2b(np.ascontiguousarray(dataset.digests).tobytes(), digest_size=16).hexdigest()
     return content_key({"rows": rows, "view": [view.resize, view.crop, view.interpolation], "decoder": DECODER})
-
-
-def view_of(preprocessing: Preprocessing, *, whole: bool = False) -> View:
-    """Return the view of the images that a network's preprocessing asks for."""
-    return View(preprocessing.resize, None if whole else preprocessing.size, preprocessing.interpolation)
 
 
 def only_classes(dataset: Dataset, wanted: list[str] | int) -> Dataset:

@@ -73,7 +73,7 @@ function drawRanking(host, board, data) {
     { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain, runs.get(r.run)) },
     { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
     { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
-    { key: "letters", label: "Group", title: "Runs that share a letter are not told apart by the tests", value: (r) => r.letters, hide: "phone", class: rows.some((r) => r.letters.length > 3) ? "gone" : "letters" },  // long ones tell nothing: the badges do
+    { key: "letters", label: "Group", title: "Runs that share a letter are not told apart by the tests", value: (r) => r.letters, hide: "phone", class: data.boards[board].lettered ? "letters" : "gone" },
     { key: "sd", label: "sd over seeds", numeric: true, value: (r) => r.sd, class: "gone" },
     { key: "seeds", label: "Seeds", numeric: true, value: (r) => r.seeds, hide: "phone" },
     { key: "seconds", label: "Own time", csv: "seconds", title: "Seconds of one seed, without what runs share", numeric: true, value: (r) => r.seconds, cell: (r) => h("span", {}, format.seconds(r.seconds), r.shared_seconds ? h("small", {}, `+ ${format.seconds(r.shared_seconds)} shared`) : null), class: "cost" },
