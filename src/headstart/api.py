@@ -34,6 +34,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
     "refit": "none",
 }
 TOGETHER = "networks together"
+AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -203,7 +204,7 @@ def compare_spec(
         tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
         if budget is not None and tail is not None:
             runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
-    together = len(chosen) > 1 and "logistic" in heads
+    averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     source: dict[str, Any] = {"source": str(data)}
     if label is not None:
         source["label"] = label
@@ -214,7 +215,7 @@ def compare_spec(
         "data": source,
         "seeds": seeds,
         "runs": runs,
-        "ensembles": {TOGETHER: [f"{backbone} logistic" for backbone in chosen]} if together else {},
+        "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels"},
         "budget": budget,
     }

@@ -11,7 +11,7 @@ their keys numbered), or a run folder whose `members.json` names their run folde
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,17 +109,34 @@ class Ensemble:
         return self.members[0]
 
 
+def bodies(members: Sequence[Bundle]) -> list[int]:
+    """Return for each network the number of the first with the same backbone: its features serve them all."""
+    found: list[int] = []
+    for number, bundle in enumerate(members):
+        found.append(next((n for n in dict.fromkeys(found) if _same_body(members[n], bundle)), number))
+    return found
+
+
+def _same_body(first: Bundle, second: Bundle) -> bool:
+    built = [(each.origin.name, each.origin.truncate_at, each.origin.input_size) for each in (first, second)]
+    if built[0] != built[1] or first.preprocessing != second.preprocessing:
+        return False
+    mine, its = (each.network.backbone.state_dict() for each in (first, second))
+    return mine.keys() == its.keys() and all(torch.equal(mine[key], its[key]) for key in mine)
+
+
 def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
     """Return the bundle as the content of one file; with `whole`, the backbone's tensors are in it."""
     return _content(_tensors(bundle, whole=whole), {"format": FORMAT, **_described(bundle)})
 
 
 def ensemble_bytes(ensemble: Ensemble) -> bytes:
-    """Return the ensemble as the content of one file, every tensor of every member in it."""
+    """Return the ensemble as one file's content: every tensor of its members, a shared backbone once."""
     tensors: dict[str, Tensor] = {}
-    for number, bundle in enumerate(ensemble.members):
-        tensors |= {f"{number}.{key}": value for key, value in _tensors(bundle, whole=True).items()}
-    members = [_described(bundle) for bundle in ensemble.members]
+    members = []
+    for number, (bundle, body) in enumerate(zip(ensemble.members, bodies(ensemble.members), strict=True)):
+        tensors |= {f"{number}.{key}": value for key, value in _tensors(bundle, whole=body == number).items()}
+        members.append({**_described(bundle), "body": body})
     return _content(tensors, {"format": FORMAT, "temperature": ensemble.temperature, "members": members})
 
 
@@ -180,11 +197,14 @@ def read_ensemble(place: str | Path) -> Ensemble:
     described, tensors = _read(path)
     if "members" not in described:
         return Ensemble((_assemble(path, described, tensors),))
-    members = tuple(
-        _assemble(path, each, {k.removeprefix(f"{n}."): v for k, v in tensors.items() if k.startswith(f"{n}.")})
-        for n, each in enumerate(described["members"])
-    )
+    members = tuple(_assemble(path, each, _part(tensors, n, each)) for n, each in enumerate(described["members"]))
     return Ensemble(members, described["temperature"])
+
+
+def _part(tensors: Mapping[str, Tensor], number: int, described: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of one of several networks: its head's, and its backbone's, which may stand under another."""
+    starts = (f"{number}.head.", f"{described.get('body', number)}.backbone.")
+    return {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(starts)}
 
 
 def read_head(path: Path) -> LinearHead | NearestNeighbourHead:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from headstart.data.decode import SUFFIXES, UndecodableError, View, decode
-from headstart.deploy.bundle import Bundle, Ensemble, model_bytes, read_ensemble
+from headstart.deploy.bundle import Bundle, Ensemble, bodies, model_bytes, read_ensemble
 from headstart.errors import DataError
 from headstart.evaluate.calibration import apply_temperature
 from headstart.progress import progress
@@ -54,6 +54,7 @@ class Classifier:
     def __init__(self, model: Bundle | Ensemble, device: str = "cpu") -> None:
         self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
         self.device = torch.device(device)
+        self._bodies = bodies(self.ensemble.members)  # networks that differ only by their head share one pass
         for bundle in self.ensemble.members:
             bundle.network.to(self.device).eval()
 
@@ -108,15 +109,21 @@ class Classifier:
         Raises:
             ModelError: there are several networks, which may want several sizes; `predict` serves them.
         """
-        return self._scores(self.bundle, pixels)
+        return self._scores(self.bundle, self._features(self.bundle, pixels))
 
-    def _scores(self, bundle: Bundle, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _features(self, bundle: Bundle, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         needs = bundle.preprocessing
         batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).float() / 255
         mean = torch.tensor(needs.mean, device=self.device).view(1, 3, 1, 1)
         std = torch.tensor(needs.std, device=self.device).view(1, 3, 1, 1)
         with torch.inference_mode():
-            logits = bundle.network((batch - mean) / std) / bundle.temperature
+            features: torch.Tensor = bundle.network.backbone((batch - mean) / std)
+        return features
+
+    @staticmethod
+    def _scores(bundle: Bundle, features: torch.Tensor) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            logits = bundle.network.head(features) / bundle.temperature
             scores = logits.sigmoid() if bundle.multi_label else logits.softmax(1)
         result: npt.NDArray[np.float32] = scores.float().cpu().numpy()
         return result
@@ -133,9 +140,12 @@ class Classifier:
                 errors[position] = str(error)
         scores = np.zeros((0, len(self.classes)), np.float32)
         if decoded:
-            members = zip(self.ensemble.members, views, strict=True)
-            each = [self._scores(bundle, np.stack([d[view] for d in decoded.values()])) for bundle, view in members]
-            scores = np.mean(each, axis=0)
+            members = self.ensemble.members
+            features = {
+                n: self._features(members[n], np.stack([d[views[n]] for d in decoded.values()]))
+                for n in dict.fromkeys(self._bodies)
+            }
+            scores = np.mean([self._scores(members[n], features[b]) for n, b in enumerate(self._bodies)], axis=0)
             if self.ensemble.temperature != 1.0:
                 scores = apply_temperature(scores, self.ensemble.temperature).astype(np.float32)
         rows = dict(zip(decoded, scores, strict=True))

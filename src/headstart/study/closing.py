@@ -13,6 +13,7 @@ from headstart.data.dataset import Dataset, Split
 from headstart.deploy.bundle import MODEL, model_bytes, read_ensemble
 from headstart.models.backbone import Preprocessing
 from headstart.store import disk_errors, write_atomic
+from headstart.study.choice import VALIDATION, Candidate, best_single, choose
 from headstart.study.ensemble import expected
 from headstart.study.evidence import audit_data, explain_mistakes, foretell, learning_curves
 from headstart.study.folder import json_bytes, npz_bytes
@@ -85,31 +86,27 @@ def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
 
 
 def save_best(session: Session) -> None:
-    """Write the run that is best on validation, never on test, on the study's own images, as one whole model file."""
+    """Write the run that is best on validation, on the study's own images, as one whole model file."""
     folder, ensembles = session.folder, session.plan.study.spec.ensembles
     done = [(t.run.name, t.seed) for t in session.plan.own_tasks if folder.has(t.run.name, t.seed, t.key)]
     gone = {(row["run"], row["seed"]) for row in session.facts.get("left_out", ())}
     averaged = [(row["run"], row["seed"]) for row in expected(session.plan.study.spec)]
     done += [(name, seed) for name, seed in averaged if (name, seed) not in gone and (ensembles[name][0], seed) in done]
     scored = [(name, folder.accuracy(name, seed, "validation"), folder.run_folder(name, seed)) for name, seed in done]
-    found = [(name, score, place) for name, score, place in scored if score is not None]
+    found = [Candidate(name, score, place) for name, score, place in scored if score is not None]
     if not found:
         return
-    shared = set.intersection(*({f.name for n, _, f in found if n == name} for name, _, _ in found))  # seeds of all
-    fair = [entry for entry in found if entry[2].name in shared] or found  # a budget may leave a run with fewer seeds
-    means = {name: np.mean([s for n, s, _ in fair if n == name]) for name, _, _ in fair}
-    best = max(means, key=lambda name: means[name])
+    best, by = choose(found, ensembles)
 
-    def told(name: str) -> dict[str, Any]:
-        place = max((entry for entry in found if entry[0] == name), key=lambda entry: entry[1])[2]
-        return {"run": name, "folder": str(place.relative_to(folder.root)), "by": "validation accuracy"}
+    def told(name: str, by: str) -> dict[str, Any]:
+        place = max((each for each in found if each.run == name), key=lambda each: each.score).folder
+        return {"run": name, "folder": str(place.relative_to(folder.root)), "by": by}
 
-    session.facts["best"] = told(best)
+    session.facts["best"] = told(best, by)
     with disk_errors(folder.root):
         write_atomic(folder.root / MODEL, model_bytes(read_ensemble(folder.root / session.facts["best"]["folder"])))
     if best in ensembles:  # what can be looked into is one network
-        single = max((name for name in means if name not in ensembles), key=means.__getitem__)
-        session.facts["best_network"] = told(single)
+        session.facts["best_network"] = told(best_single(found, ensembles), VALIDATION)
 
 
 def _write_items(path: Any, dataset: Dataset) -> None:
