@@ -59,6 +59,12 @@ class Results:
         """The best model, chosen on validation, as one file."""
         return self.folder / "model.safetensors"
 
+    @property
+    def kept(self) -> str:
+        """Which run the best model is of, and by what it was chosen."""
+        best = StudyFolder(self.folder).read_study().get("best")
+        return f"{best['run']}, chosen by {best['by']}" if best else "none"
+
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first: score, interval, ties, seeds and cost."""
         from headstart.report.summary import load_summary

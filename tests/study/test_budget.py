@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from told import Told
 
 from headstart.errors import SpecError
+from headstart.models.create import create_backbone
 from headstart.report.summary import load_summary
 from headstart.report.terminal import ranking_table
 from headstart.store import default_store
@@ -127,6 +130,64 @@ def test_time_that_is_up_stops_a_training_and_keeps_its_trials(
     _, again = execute_study(spec, tmp_path / "out")
     assert again.ran == ["tuned (seed 0)"]
     assert len(list(default_store().root.glob("trials/*/manifest.json"))) == 3  # the second rate, and the refit
+
+
+def test_what_was_not_reached_is_not_computed_for_the_audit(
+    small_study: dict[str, Any], tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "lenet.pt"
+    torch.save(create_backbone("lenet5", seed=1)[0].state_dict(), path)
+    runs = {"pixels": small_study["runs"]["pixels"], "probe": {"strategy": "ridge", "weights": {"path": str(path)}}}
+    spec = {**small_study, "seeds": 1, "audit": True, "runs": runs}
+    root, told = execute_study({**spec, "budget": "15s"}, tmp_path / "out")
+    assert told.ran == ["pixels (seed 0)"] and len(list(root.glob("data/*/audit.json"))) == 1
+    assert len(list(default_store().root.glob("features/*/manifest.json"))) == 1  # those of the pixels
+
+
+def test_an_older_form_of_a_run_that_is_not_reached_is_not_shown(
+    small_study: dict[str, Any], tmp_path: Path, clock: Clock
+) -> None:
+    spec = {**small_study, "seeds": 1}
+    execute_study(spec, tmp_path / "out")
+    tuned = {**small_study["runs"]["tuned"], "recipe": {"epochs": 2, "batch_size": 8}}
+    changed = {**spec, "runs": {**small_study["runs"], "tuned": tuned}}
+    root, told = execute_study({**changed, "budget": "35s"}, tmp_path / "out")
+    facts = json.loads((root / "study.json").read_text())
+    assert told.ran == [] and [row["run"] for row in facts["left_out"]] == ["tuned"]
+    assert "tuned" not in {row["run"] for row in load_summary(root).ranking()}
+    execute_study(spec, tmp_path / "out")  # back to the first form
+    assert "tuned" in {row["run"] for row in load_summary(root).ranking()}
+
+
+def test_time_that_is_up_keeps_the_epoch_that_was_done(
+    small_study: dict[str, Any], tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headstart.study import tuning
+
+    real, told_of = tuning.finetune, []
+
+    def slow(job: Any) -> Any:
+        listen = job.on_epoch
+
+        def on_epoch(row: Any) -> None:
+            told_of.append(row["epoch"])
+            clock.time += 100.0
+            listen(row)
+
+        return real(dataclasses.replace(job, on_epoch=on_epoch))
+
+    monkeypatch.setattr(tuning, "finetune", slow)
+    runs = {
+        "pixels": small_study["runs"]["pixels"],
+        "tuned": {"strategy": "scratch", "recipe": {"epochs": 3, "batch_size": 8}},
+    }
+    spec = {**small_study, "seeds": 1, "runs": runs}
+    execute_study({**spec, "budget": "60s"}, tmp_path / "out")
+    assert told_of == [1]
+    execute_study({**spec, "budget": "60s"}, tmp_path / "out")
+    assert told_of == [1, 1]  # it is told of again, found too late at once, and not done again
+    _, again = execute_study(spec, tmp_path / "out")
+    assert told_of == [1, 1, 1, 2, 3] and again.ran == ["tuned (seed 0)"]
 
 
 def test_a_budget_too_small_for_one_run_says_the_least(

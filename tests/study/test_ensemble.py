@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from told import Told
 
 from headstart.api import compare_spec
-from headstart.deploy.bundle import read_bundle
+from headstart.deploy.bundle import bodies, read_bundle
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
 from headstart.evaluate.calibration import apply_temperature
@@ -101,6 +102,40 @@ def test_the_best_model_may_be_an_ensemble_and_one_network_is_explained(
     facts = json.loads((root / "study.json").read_text())
     assert facts["best"]["run"] == "all" and facts["best_network"]["run"] == "probe"
     assert len(Classifier.load(root).ensemble.members) == 3
+    kept = "The model that is saved is all, chosen by validation accuracy."
+    assert load_summary(root).to_dict()["answer"].endswith(kept)
+
+
+def test_networks_that_differ_by_their_head_share_one_pass(study: dict[str, Any], tmp_path: Path) -> None:
+    probe = study["runs"]["probe"]
+    study["runs"] = {"probe": probe, "second": {**probe, "strategy": "prototypes"}, "other": study["runs"]["other"]}
+    study["ensembles"] = {"mean": ["probe", "other", "second"]}
+    root, _ = execute(study, tmp_path / "out")
+    classifier = Classifier.load(root / "runs" / "mean" / "seed-0")
+    members = classifier.ensemble.members
+    assert bodies(members) == [0, 1, 0]
+    probe, other, second, mean = (result(root, name) for name in ("probe", "other", "second", "mean"))
+    assert (
+        mean["parameters"]["total"]
+        == sum(each["parameters"]["total"] for each in (probe, other)) + second["parameters"]["learned"]
+    )
+    own = sum(each["cost"]["seconds"] for each in (probe, other, second))
+    shared = probe["cost"]["shared_seconds"] + other["cost"]["shared_seconds"]
+    assert mean["cost"]["shared_seconds"] == pytest.approx(own + shared)
+    pictures = sorted(Path(study["data"]).rglob("*.png"))
+    said = np.stack([each.probabilities for each in classifier.predict(pictures)])
+    split = arrays(root, "mean")
+    np.testing.assert_allclose(said[split["test_rows"]], split["test_probabilities"], atol=1e-3)
+    passes: list[int] = []
+    for number, bundle in enumerate(members):
+        bundle.network.backbone.register_forward_hook(lambda *_, n=number: passes.append(n))
+    classifier.predict(pictures[:3])
+    assert passes == [0, 1]
+    path = classifier.save(tmp_path / "one.safetensors")
+    with safe_open(str(path), "pt") as file:
+        assert {key.split(".")[0] for key in file.keys() if ".backbone." in key} == {"0", "1"}  # noqa: SIM118
+    again = np.stack([each.probabilities for each in Classifier.load(path).predict(pictures)])
+    np.testing.assert_array_equal(again, said)
 
 
 def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any], tmp_path: Path) -> None:
@@ -134,7 +169,10 @@ def test_an_ensemble_needs_a_name_of_its_own_and_the_same_images(study: dict[str
 
 
 def test_compare_averages_the_networks_that_it_has(pictures: Path) -> None:
-    several = compare_spec(pictures, backbones=["lenet5", "conv4"], heads=["logistic", "knn"])
-    assert load_study(several).spec.ensembles == {"networks together": ["lenet5 logistic", "conv4 logistic"]}
+    networks = ["lenet5", "conv4"]
+    both = [f"{network} {head}" for network in networks for head in ("logistic", "ridge")]
+    assert load_study(compare_spec(pictures, backbones=networks)).spec.ensembles == {"networks together": both}
+    one = load_study(compare_spec(pictures, backbones=networks, heads=["logistic", "knn"])).spec.ensembles
+    assert one == {"networks together": ["lenet5 logistic", "conv4 logistic"]}
     assert load_study(compare_spec(pictures, backbones=["lenet5"])).spec.ensembles == {}
     assert load_study(compare_spec(pictures, backbones=["lenet5", "conv4"], heads=["knn"])).spec.ensembles == {}

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from headstart.errors import HeadstartError, SpecError
+from headstart.errors import DataError, HeadstartError, SpecError
 from headstart.store import default_store
 from headstart.study import search
 from headstart.study.execute import open_session, run_study
@@ -44,7 +44,7 @@ def test_a_file_of_another_study_is_refused(searched: dict[str, Any], tmp_path: 
 
 def test_a_file_that_is_no_database_is_refused(searched: dict[str, Any], tmp_path: Path) -> None:
     file_of(searched, tmp_path / "out").write_bytes(b"this is no database at all" * 100)
-    assert "cannot be opened (file is not a database)" in refusal(searched, tmp_path / "out")
+    assert "cannot be used (file is not a database)" in refusal(searched, tmp_path / "out")
 
 
 def test_a_locked_file_is_refused(searched: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,15 @@ def test_a_locked_file_is_refused(searched: dict[str, Any], tmp_path: Path, monk
     [
         ({"strategy": "scratch", "recipe": {"optimizer": {"search": {"choices": ["sgd", "adamm"]}}}}, "adamm"),
         ({"strategy": "scratch", "recipe": {"dropout": {"search": [0.5, 1.5]}}}, "dropout must be between"),
+        ({"strategy": "scratch", "recipe": {"batch_size": {"search": [4, 64]}}}, "fewer than one batch of 64"),
+        (
+            {"strategy": "scratch", "recipe": {"batch_size": {"search": {"low": 4, "high": 8, "step": 0.5}}}},
+            "whole numbers",
+        ),
+        ({"strategy": "scratch", "recipe": {"lr": {"grid": ["auto", 0.1]}}}, "'auto' cannot be one of several"),
         ({"strategy": "ridge", "head": {"penalty": []}}, "penalty is an empty list"),
+        ({"strategy": "ridge", "head": {"penalty": [0.1, -1]}}, "run 'a': ridge: penalty = -1 must be"),
+        ({"strategy": "knn", "head": {"k": [0]}}, "run 'a': knn: k = 0 must be"),
         ({"strategy": "sgd", "recipe": {"lr": "auto"}}, "lr: auto finds a rate for a tuned network"),
         ({"strategy": "scratch", "recipe": {"lr": "automatic"}}, "lr cannot be 'automatic'"),
     ],
@@ -70,5 +78,21 @@ def test_a_locked_file_is_refused(searched: dict[str, Any], tmp_path: Path, monk
 def test_choices_that_cannot_be_are_refused_before_anything_is_computed(
     small_study: dict[str, Any], tmp_path: Path, run: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(SpecError, match=says):
+    with pytest.raises((SpecError, DataError), match=says):
         open_session(load_study({**small_study, "runs": {"a": run}}), tmp_path / "out", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"strategy": "scratch", "recipe": {"lr": {"grid": [0.1, 0.2]}, "batch_size": 8}},
+        {"strategy": "scratch", "trials": 3, "recipe": {"lr": {"search": [0.1, 0.2]}, "batch_size": 8}},
+        {"strategy": "logistic", "head": {"penalty": [0.1, 0.2]}},
+    ],
+)
+def test_a_choice_without_images_to_choose_on_is_refused_before_anything_is_computed(
+    small_study: dict[str, Any], tmp_path: Path, run: dict[str, Any]
+) -> None:
+    data = {"source": small_study["data"], "split": {"validation": 0}}
+    with pytest.raises(SpecError, match=r"run 'a'.* configurations and no validation"):
+        open_session(load_study({**small_study, "data": data, "runs": {"a": run}}), tmp_path / "out", device="cpu")

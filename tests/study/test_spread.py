@@ -16,6 +16,7 @@ from headstart import progress
 from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, StoreError
 from headstart.store import default_store
 from headstart.study import spread as spreading
+from headstart.study import tuning
 from headstart.study.execute import open_session, run_study
 from headstart.study.expand import load_study
 from headstart.study.jobs import FEATURES, FIT, Job, jobs_of
@@ -181,12 +182,14 @@ def test_images_that_break_off_are_left_out_whoever_decodes_them(
 
 
 def test_an_error_of_the_input_is_the_same_in_a_worker(
-    chain: dict[str, Any], tmp_path: Path, inline: type[Inline]
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = {"grid": {"strategy": "scratch", "recipe": {"epochs": 1, "lr": {"grid": [0.1, 0.01]}}}}
-    data = {"source": chain["data"], "split": {"validation": 0}}
-    with pytest.raises(SpecError, match="2 configurations and no validation rows"):
-        execute({**chain, "data": data, "runs": runs}, tmp_path / "out", 2)
+    def refuse(*_: Any) -> None:
+        raise SpecError("this cannot be, as only the work itself could tell")
+
+    monkeypatch.setattr(tuning, "finetune", refuse)
+    with pytest.raises(SpecError, match="as only the work itself could tell"):
+        execute(chain, tmp_path / "out", 2)
     assert inline.made[0].closed
 
 

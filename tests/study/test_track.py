@@ -74,12 +74,14 @@ def test_a_real_mlflow_server_gets_parameters_curves_and_scores(
 ) -> None:
     import mlflow
 
-    root = run_study(load_study(spec(small_study, track=mlflow_server)), tmp_path / "out", device="cpu").root
+    ensembles = {"mean": ["pixels", "tuned"]}
+    study = spec(small_study, track=mlflow_server, ensembles=ensembles)
+    root = run_study(load_study(study), tmp_path / "out", device="cpu").root
     client = mlflow.MlflowClient(tracking_uri=mlflow_server)
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"pixels (seed 0)", "tuned (seed 0)"}
+    assert set(runs) == {"pixels (seed 0)", "tuned (seed 0)", "mean (seed 0)"}
     tuned = runs["tuned (seed 0)"]
     import json
 

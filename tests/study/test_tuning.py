@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from headstart.store import default_store
 from headstart.study import tuning
 from headstart.study.execute import run_study
 from headstart.study.expand import load_study
+from headstart.transfer import lr_range
 
 RECIPE = {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05, 0.1]}}
 
@@ -78,6 +80,19 @@ def test_a_search_keeps_the_winner_only_too(grid: dict[str, Any], tmp_path: Path
 
 def test_what_was_given_up_leaves_no_checkpoint(grid: dict[str, Any], tmp_path: Path) -> None:
     recipe = {"epochs": 5, "lr": {"grid": [1000.0, 0.01]}, "schedule": "none", "weight_decay": 10.0, "batch_size": 4}
+    grid["runs"]["tuned"]["recipe"] = recipe
+    execute(grid, tmp_path / "out")
+    left = list(default_store().root.glob("trials/*/training/*"))
+    assert left and not [path for path in left if path.suffix in (".ckpt", ".safetensors")]
+
+
+def test_what_was_given_up_at_a_rate_that_was_found_leaves_no_checkpoint(
+    grid: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = lr_range.range_test
+    rates = iter([1000.0, 0.01])
+    monkeypatch.setattr(lr_range, "range_test", lambda job: replace(found(job), lr=next(rates)))
+    recipe = {"epochs": 5, "lr": "auto", "schedule": "none", "weight_decay": {"grid": [10.0, 0.0]}, "batch_size": 4}
     grid["runs"]["tuned"]["recipe"] = recipe
     execute(grid, tmp_path / "out")
     left = list(default_store().root.glob("trials/*/training/*"))

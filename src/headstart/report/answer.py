@@ -16,13 +16,20 @@ def plain(segments: Sequence[Segment]) -> str:
     return "".join(text for text, _ in segments)
 
 
-def answer_of(boards: Sequence[Board], costs: Mapping[str, float | None], *, partial: bool) -> tuple[Segment, ...]:
-    """Say which run is best, which are tied with it, how sure that is, and what it costs.
+def answer_of(
+    boards: Sequence[Board],
+    costs: Mapping[str, float | None],
+    *,
+    partial: bool,
+    kept: Mapping[str, Any] | None = None,
+) -> tuple[Segment, ...]:
+    """Say which run is best, which are tied with it, how sure that is, what it costs, and which one was saved.
 
     Args:
         boards: the rankings; the first one answers the question, the others get a sentence each.
         costs: seconds of each run.
         partial: whether runs are still expected.
+        kept: the "run" whose model was saved, and "by" what it was chosen.
     """
     if not boards:
         return (("No run has finished yet, so there is no answer.", False),)
@@ -34,6 +41,7 @@ def answer_of(boards: Sequence[Board], costs: Mapping[str, float | None], *, par
         segments += _ties(board)
         segments += _cost(board, costs)
         segments += _baseline(board)
+    segments += _kept(kept)
     text, strong = segments[-1]
     return (*segments[:-1], (text.rstrip(), strong))
 
@@ -106,3 +114,9 @@ def _baseline(board: Board) -> list[Segment]:
         return [(f"There is no evidence that it differs from the baseline {board.baseline}. ", False)]
     shown = wording.difference(sign * pair["difference"], low, high, board.metric)
     return [(f"Against the baseline {board.baseline}: {shown}. ", False)]
+
+
+def _kept(kept: Mapping[str, Any] | None) -> list[Segment]:
+    if kept is None:
+        return []
+    return [("The model that is saved is ", False), (str(kept["run"]), True), (f", chosen by {kept['by']}. ", False)]

@@ -140,7 +140,7 @@ class StudyFiles:
 
 
 def read_study_folder(place: str | Path) -> StudyFiles:
-    """Read a study folder, finished or not.
+    """Read a study folder, finished or not. What an older form of a run left there counts as missing.
 
     Raises:
         StoreError: no study stands there, or a file is missing, altered or unreadable; the message says which.
@@ -155,7 +155,9 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     with progress(f"reading {root.name}", len(folders), "runs") as ticker:
         for folder in folders:
             if (folder / MANIFEST).is_file():
-                records.append(read_record(folder))
+                record = read_record(folder)
+                if _is_current(record, facts):
+                    records.append(record)
             elif facts.get("status") == "complete":
                 raise StoreError(f"{folder}: {MANIFEST} is missing, so the run cannot be trusted; run the study again")
             ticker.advance()
@@ -173,6 +175,12 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         similarity=_read_if_there(root / "similarity.json"),
         explained=_read_if_there(root / "explained.json"),
     )
+
+
+def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
+    """Say whether a run is of this form of the study: the file may have been changed since."""
+    key = facts.get("keys", {}).get(record.run, {}).get(str(record.seed))
+    return key is None or read_json(record.folder / MANIFEST).get("key") in (None, key)
 
 
 def _read_if_there(path: Path) -> Any:

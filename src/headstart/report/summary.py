@@ -176,7 +176,7 @@ def load_summary(study: str | Path) -> Summary:
         question=str(facts.get("question") or "Which run is best, and is it really better?"),
         status=status,
         partial=partial,
-        answer=answer_of(boards, costs, partial=partial),
+        answer=answer_of(boards, costs, partial=partial, kept=facts.get("best")),
         boards=boards,
         runs=runs,
         failed=tuple(Failure(r.run, r.seed, r.error) for r in files.records if r.error is not None),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 VALIDATION = "validation accuracy"
 
@@ -31,7 +30,8 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str]) -> tuple[
     """Return the name of the run to keep, and by what it was chosen.
 
     The run with the highest mean validation accuracy over the seeds that all runs have; but where an ensemble is
-    below a single run by no more than one standard error of the difference on the same images, the ensemble. A study
+    below a single run by no more than one standard error of the difference on the same images (each counts once,
+    by the mean over the seeds that were judged on it), the ensemble. A study
     has many single runs, and the one that happens to lead on few images is likely to have been lucky; a mean of
     networks errs less on new images (the rule of one standard error: Breiman, Friedman, Olshen and Stone,
     Classification and regression trees, 1984, section 3.4.3; figures: LOG.md).
@@ -77,20 +77,18 @@ def _standard_error(candidates: Sequence[Candidate], first: str, second: str) ->
     one, other = (
         {each.folder.name: each.folder for each in candidates if each.run == name} for name in (first, second)
     )
-    differences = [_differences(one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())]
-    pooled = np.concatenate([np.zeros(0), *differences])
-    return float(pooled.std(ddof=1) / len(pooled) ** 0.5) if len(pooled) > 1 else 0.0
+    each: dict[int, list[float]] = {}
+    for seed in sorted(one.keys() & other.keys()):
+        mine, its = _right(one[seed]), _right(other[seed])
+        for row in mine.keys() & its.keys():
+            each.setdefault(row, []).append(float(mine[row]) - float(its[row]))
+    differences = np.array([np.mean(found) for found in each.values()])  # seeds may be judged on the same images
+    return float(differences.std(ddof=1) / len(differences) ** 0.5) if len(differences) > 1 else 0.0
 
 
-def _differences(first: Path, second: Path) -> npt.NDArray[np.float64]:
-    """Return by how much more the first run was right on each validation image: float64 [n], none if they differ."""
-    (rows, one), (others, other) = _right(first), _right(second)
-    return one - other if np.array_equal(rows, others) else np.zeros(0)
-
-
-def _right(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the validation rows and how right the run was on each: 0 or 1, with several labels the share of them."""
+def _right(folder: Path) -> dict[int, bool]:
+    """Return for each validation row whether the run was right; with several labels, in all of them."""
     with np.load(folder / "predictions.npz") as arrays:
         labels, probabilities = arrays["validation_labels"], arrays["validation_probabilities"]
-        right = ((probabilities > 0.5) == labels).mean(1) if labels.ndim == 2 else probabilities.argmax(1) == labels
-        return arrays["validation_rows"], right.astype(np.float64)
+        right = ((probabilities > 0.5) == labels).all(1) if labels.ndim == 2 else probabilities.argmax(1) == labels
+        return dict(zip(arrays["validation_rows"].tolist(), right.tolist(), strict=True))

@@ -22,12 +22,24 @@ if TYPE_CHECKING:
     from headstart.study.task import Task
 
 STRATEGY = "ensemble"
-_VERSION = 1  # raise it when the same members would give other numbers
+BODY = ("backbone", "weights", "truncate_at", "input_size", "resize")  # settings; what is alike in them is counted once
+_VERSION = 2  # raise it when the same members would give other numbers
 
 
 def expected(spec: StudySpec) -> list[dict[str, Any]]:
     """Return the run and seed of every ensemble of a study."""
     return [{"run": name, "seed": seed} for name in spec.ensembles for seed in spec.seed_list]
+
+
+def ensemble_keys(spec: StudySpec, tasks: Sequence[Task]) -> dict[tuple[str, int], str]:
+    """Return the content key of each ensemble and seed of which every member is planned."""
+    planned = {(task.run.name, task.seed): task for task in tasks}
+    found = {}
+    for row in expected(spec):
+        members = [planned.get((member, row["seed"])) for member in spec.ensembles[row["run"]]]
+        if None not in members:
+            found[row["run"], row["seed"]] = _key([member for member in members if member is not None])
+    return found
 
 
 def write_ensembles(session: Session) -> None:
@@ -53,7 +65,7 @@ def write_ensembles(session: Session) -> None:
 
 def _write(session: Session, name: str, members: Sequence[Task]) -> None:
     first, seed = members[0], members[0].seed
-    key = content_key([STRATEGY, _VERSION, [task.key for task in members]])
+    key = _key(members)
     shown = f"{name} (seed {seed})"
     if session.folder.has(name, seed, key):
         session.listener.reused(shown)
@@ -67,32 +79,49 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
         workshop.split(first.run, seed), train=rows["train"], validation=rows["validation"], test=rows["test"]
     )
     results = [read_json(folder / "result.json") for folder in folders]
+    specs = [read_json(folder / "spec.json") for folder in folders]
     test, validation = _means([_arrays(folder / "predictions.npz") for folder in folders], split)
+    learned, total, seconds = _counted(specs, results)
     fit = Fit(
         notes=[f"the mean of {len(members)} runs' probabilities: {', '.join(task.run.name for task in members)}"],
         validation=validation,
-        learned=sum(result["parameters"]["learned"] for result in results),
-        total=sum(result["parameters"]["total"] for result in results),
+        learned=learned,
+        total=total,
         seconds=time.perf_counter() - started,
     )
-    costs = [result["cost"] for result in results]
     result, predictions = judged(
         fit,
         dataset,
         split,
         test,
         weights={"origin": "those of its members", "sha256": None, "licence": None},
-        shared={"seconds": sum((cost["seconds"] or 0.0) + (cost["shared_seconds"] or 0.0) for cost in costs)},
+        shared={"seconds": seconds},
         device=workshop.device,
     )
     places = [f"../../{folder.relative_to(folder.parent.parent)}" for folder in folders]
     files = {
-        "spec.json": json_bytes(_settings(name, members, [read_json(folder / "spec.json") for folder in folders])),
+        "spec.json": json_bytes(_settings(name, members, specs)),
         **result_files(result, predictions, fit, split, workshop.device),
         MEMBERS: json_bytes({"members": places, "temperature": result["temperature"]}),
     }
     session.folder.write_run(name, seed, key, files)
+    session.track(name, seed, key)
     session.done(shown, result)
+
+
+def _key(members: Sequence[Task]) -> str:
+    return content_key([STRATEGY, _VERSION, [task.key for task in members]])
+
+
+def _counted(specs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> tuple[int, int, float]:
+    """Return the parameters learned and in all, and the seconds of the members; what they share is counted once."""
+    bodies = [json_bytes([spec[name] for name in BODY]) for spec in specs]
+    parameters, costs = [result["parameters"] for result in results], [result["cost"] for result in results]
+    learned = sum(each["learned"] for each in parameters)
+    frozen = {(body, each["total"] - each["learned"]) for body, each in zip(bodies, parameters, strict=True)}
+    passes = {(body, cost["shared_seconds"] or 0.0) for body, cost in zip(bodies, costs, strict=True)}
+    seconds = sum(cost["seconds"] or 0.0 for cost in costs) + sum(each for _, each in passes)
+    return learned, learned + sum(count for _, count in frozen), seconds
 
 
 def _means(found: Sequence[Mapping[str, np.ndarray]], split: Split) -> tuple[Probabilities, Probabilities | None]:

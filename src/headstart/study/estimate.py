@@ -206,7 +206,7 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
     passes = _activations(forecast, task, resolved, routes, sizes)
     stored = all(route.mode in STORED for route in routes)
     cost = forecast.meter.tuning(backbone, strategy, recipe, stored, len(dataset.classes))
-    tries = task.run.trials if any(choice.search for choice in task.run.choices) else len(task.run.configurations())
+    tries = task.run.tries
     images = len(split.train) + len(split.validation) / 3  # judging takes a third of learning: no way back
     each = recipe.epochs * cost["train"]  # in phases that learn less it is less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
@@ -219,7 +219,8 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
     size = 4 * sum(p.numel() for p in backbone.stages.parameters())
     what = f"{task.name}: {tries} × {recipe.epochs} epochs" if tries > 1 else f"{task.name}: {recipe.epochs} epochs"
     memory = round(cost["memory"] * max(1.0, recipe.batch_size / cost["batch"]))
-    return [*found, *passes, Stage("training", what, seconds, (tries + 2) * size, memory)]
+    kept = 4 * size  # the best so far, and one under way with its optimiser
+    return [*found, *passes, Stage("training", what, seconds, kept, memory)]
 
 
 def _activations(

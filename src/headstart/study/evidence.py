@@ -168,11 +168,14 @@ def finished_key(session: Session, *more: Any) -> str:
 
 
 def informed(session: Session) -> list[Task]:
-    """Return the tasks whose frozen features come from trained weights, those of a known source first."""
+    """Return the finished tasks whose frozen features come from trained weights, those of a known source first."""
     found = [
         task
         for task in session.plan.tasks
-        if task.probe and task.run.spec.backbone != PIXELS and task.run.spec.weights.name != "none"
+        if task.probe
+        and task.run.spec.backbone != PIXELS
+        and task.run.spec.weights.name != "none"
+        and session.finished(task)  # of the others, there may be no features, and no time left to make them
     ]
     return sorted(found, key=lambda task: task.run.needs is not None)
 
@@ -182,7 +185,7 @@ def networks(session: Session, dataset: Dataset) -> list[Network]:
     groups: dict[tuple[str, str], list[Task]] = {}
     for task in session.plan.tasks:
         spec = task.run.spec
-        if not task.probe or spec.backbone == PIXELS or not _of(task, dataset, session):
+        if not task.probe or spec.backbone == PIXELS or not _of(task, dataset, session) or not session.finished(task):
             continue
         weights = spec.weights.run or spec.weights.path or str(spec.weights.name)
         shown = Path(weights).name if spec.weights.path else weights

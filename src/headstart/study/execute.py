@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import headstart
 from headstart.data.dataset import Split
 from headstart.errors import RunFailed
-from headstart.store import Store, default_store
+from headstart.store import Store, default_store, read_json
 from headstart.study.absent import startable, write_absent
 from headstart.study.as_is import score_as_is
 from headstart.study.closing import close_study
-from headstart.study.ensemble import expected, write_ensembles
+from headstart.study.ensemble import ensemble_keys, expected, write_ensembles
 from headstart.study.expand import Study
 from headstart.study.folder import StudyFolder, slug
 from headstart.study.halving import halve
@@ -26,7 +26,7 @@ from headstart.study.record import Fit, Probabilities, write_failure, write_resu
 from headstart.study.spec import AS_IS
 from headstart.study.spread import check_crew, network_of, spread
 from headstart.study.task import Task
-from headstart.study.track import Tracker, trackers
+from headstart.study.track import Logged, Tracker, trackers
 from headstart.study.workshop import Workshop
 from headstart.threads import hold
 
@@ -105,6 +105,17 @@ class Session:
         """Tell the listener that a run ended, with its score by the study's metric."""
         metric = self.plan.study.spec.compare.metric
         self.listener.done(name, result["metrics"]["test"].get(metric, {}).get("value", float("nan")))
+
+    def finished(self, task: Task) -> bool:
+        """Say whether a task's results stand in the study's folder."""
+        return self.folder.has(task.run.name, task.seed, task.key)
+
+    def track(self, run: str, seed: int, key: str) -> None:
+        """Tell the trackers of a run that has ended."""
+        place = self.folder.run_folder(run, seed)
+        spec, result, history = (read_json(place / f"{name}.json") for name in ("spec", "result", "history"))
+        for track in self.trackers:
+            track(Logged(key, spec, result, history))
 
     def leave_out(self, rows: list[dict[str, Any]]) -> None:
         """Note runs and seeds that will not be done, each with why: they are not expected any more."""
@@ -187,7 +198,8 @@ def open_session(
     folder = StudyFolder(Path(out) / slug(study.spec.name))
     session = Session(plan, workshop, folder, listener or Silent())
     session.facts = _facts(study, command)
-    session.trackers = trackers(folder, study.spec.track, workshop, study.spec.name)
+    session.trackers = trackers(folder, study.spec.track, study.spec.name)
+    session.facts["keys"] = _keys(plan)
     _state(session, "running")
     absent = [{"run": each.run.name, "seed": seed} for each in plan.absent for seed in study.spec.seed_list]
     own = [{"run": task.run.name, "seed": task.seed} for task in plan.tasks]
@@ -216,6 +228,15 @@ def _facts(study: Study, command: str) -> dict[str, Any]:
         "compare": spec.compare.model_dump(),
         "budget": spec.budget,
     }
+
+
+def _keys(plan: Plan) -> dict[str, dict[str, str]]:
+    """Return the content key of each run and seed: what stands in the folder under another is of an older study."""
+    keys = {(task.run.name, task.seed): task.key for task in plan.tasks}
+    found: dict[str, dict[str, str]] = {}
+    for (run, seed), key in {**keys, **ensemble_keys(plan.study.spec, plan.tasks)}.items():
+        found.setdefault(run, {})[str(seed)] = key
+    return found
 
 
 def _state(session: Session, status: str) -> None:
@@ -310,8 +331,7 @@ def _finish(
         shared=shared,
         device=workshop.device,
     )
-    for track in session.trackers:
-        track(task, result, fit.history)
+    session.track(task.run.name, task.seed, task.key)
     session.done(task.name, result)
 
 

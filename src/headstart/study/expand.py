@@ -62,6 +62,16 @@ class Run:
         """The run whose network this one starts from, or None."""
         return self.spec.weights.run
 
+    @property
+    def searches(self) -> bool:
+        """Say whether a setting is searched for in a range."""
+        return any(choice.search for choice in self.choices)
+
+    @property
+    def tries(self) -> int:
+        """How many configurations are tried."""
+        return self.trials if self.searches else len(self.configurations())
+
     def configurations(self) -> list[dict[tuple[str, ...], Any]]:
         """Return every combination of the grid's values, in order (one empty combination without a grid)."""
         grids = [choice for choice in self.choices if choice.search is None]

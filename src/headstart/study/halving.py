@@ -97,7 +97,7 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
     if len(found) < 2:
         raise SpecError(f"halving needs at least two candidates; here are {len(found)} (floors and chains are none)")
     for run in found:
-        if any(choice.search for choice in run.choices):
+        if run.searches:
             raise SpecError(
                 f"halving: run {run.name!r} searches ranges; give it a grid, or leave it out of halving.runs"
             )

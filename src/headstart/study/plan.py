@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headstart.errors import DataError
+from headstart.errors import DataError, HeadstartError, SpecError
 from headstart.store import content_key
 from headstart.study.absent import Absent, Roll
 from headstart.study.as_is import check_as_is
@@ -14,11 +14,12 @@ from headstart.study.expand import Run, Study
 from headstart.study.folder import StudyFolder
 from headstart.study.order import ordered
 from headstart.study.record import KIND as FITS
-from headstart.study.settings import check_settings, recipe_of
+from headstart.study.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.spec import TUNED
 from headstart.study.task import Task, make_task
 from headstart.study.workshop import Workshop, random_seed
 from headstart.transfer.features import KIND as FEATURES
+from headstart.transfer.probe import rehearse
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan
     def make(run: Run) -> list[Task]:
         _check_run(run, workshop)
         _check_batches(run, workshop, study.spec.seed_list[0])
+        _check_choosing(run, workshop, study.spec.seed_list[0])
         check_as_is(run, study, workshop)
         workshop.learned_on[run.name] = workshop.dataset(run.data).fingerprint
         return [make_task(run, seed, workshop, keys) for seed in study.spec.seed_list]
@@ -113,7 +115,7 @@ def describe(plan: Plan, workshop: Workshop, folder: StudyFolder) -> list[dict[s
             "backbone": task.run.spec.backbone,
             "runs": list(dict.fromkeys(t.run.name for t in group.tasks)),
             "tasks": len(group.tasks),
-            "configurations": sum(len(t.run.configurations()) for t in group.tasks),
+            "configurations": sum(t.run.tries for t in group.tasks),
             "done": there,
         }
         if task.run.needs is None and group.kind != "tune":
@@ -172,13 +174,28 @@ def _check_run(run: Run, workshop: Workshop) -> None:
     check_settings(run, None if run.needs is not None else workshop.loaded(run, 0).backbone)
 
 
+def _check_choosing(run: Run, workshop: Workshop, seed: int) -> None:
+    """Refuse what a head cannot have, and a choice without images to choose on, before anything is computed."""
+    dataset, held = workshop.dataset(run.data), len(workshop.split(run, seed).validation)
+    if run.spec.head_kind is not None and run.spec.episodes is None:
+        try:
+            rehearse(run.spec.head_kind, head_options(run), multi_label=dataset.multi_label, held=held > 0)
+        except HeadstartError as error:
+            raise type(error)(f"run {run.name!r}: {error}") from error
+    elif run.spec.strategy in TUNED and run.tries > 1 and not held:
+        raise SpecError(
+            f"run {run.name!r}: {run.tries} configurations and no validation images to choose on;"
+            " give the split a validation part"
+        )
+
+
 def _check_batches(run: Run, workshop: Workshop, seed: int) -> None:
     """Refuse a tuned run with fewer images than a batch; where shots or a fraction are asked for, the batch shrinks."""
     spec = run.spec
     if spec.strategy not in TUNED or spec.shots is not None or spec.fraction is not None:
         return
     rows = len(workshop.split(run, seed).train)
-    batch = max(recipe_of(run.with_values(values)).batch_size for values in run.configurations())
+    batch = max(recipe_of(run.with_values(values)).batch_size for values in [*run.configurations(), *ends(run)])
     if rows < batch:
         raise DataError(
             f"run {run.name!r}: {rows} training images are fewer than one batch of {batch};"

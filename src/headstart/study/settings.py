@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import get_args, get_type_hints
 
 from headstart.errors import HeadstartError, SpecError, choose, unknown_name
 from headstart.fewshot.finetune_episode import NAME as FINETUNE
@@ -11,8 +12,8 @@ from headstart.fewshot.methods import METHODS
 from headstart.fewshot.training import TrainingOptions
 from headstart.models.backbone import Backbone
 from headstart.models.pixels import NAME as PIXELS
-from headstart.study.expand import Run
-from headstart.study.rates import placeholder, rate_is_found
+from headstart.study.expand import Choice, Run
+from headstart.study.rates import AUTO, LR, placeholder, rate_is_found
 from headstart.study.spec import AS_IS, EPISODIC, RunSpec
 from headstart.transfer.defaults import default_layer_decay, default_recipe
 from headstart.transfer.probe import check_options
@@ -48,6 +49,17 @@ def recipe_of(spec: RunSpec) -> Recipe:
         SpecError: an unknown key, or a value that cannot be.
     """
     return recipe_from(placeholder(spec).recipe, default_recipe(spec.backbone, spec.strategy))
+
+
+def is_whole(choice: Choice) -> bool:
+    """Say whether a range is one of whole numbers: its ends are, and the setting is no fraction."""
+    bounds, name = choice.search or {}, choice.path[-1]
+    if choice.path[0] == "recipe":
+        hint = get_type_hints(Recipe).get(name, int)
+    else:
+        hint = RunSpec.model_fields[name].annotation if name in RunSpec.model_fields else int
+    ends = (bounds.get("low"), bounds.get("high"))
+    return all(isinstance(end, int) for end in ends) and float not in (hint, *get_args(hint))
 
 
 def head_options(run: Run) -> dict[str, object]:
@@ -119,7 +131,8 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
             if run.spec.recipe or run.spec.head or run.choices:
                 raise SpecError("strategy 'as_is' learns and chooses nothing; drop recipe, head, grid and search")
             return
-        for values in [*run.configurations(), *_ends(run)]:
+        _check_choices(run)
+        for values in [*run.configurations(), *ends(run)]:
             spec = run.with_values(values)
             strategy, recipe = strategy_of(spec), recipe_of(spec)
             if backbone is not None and backbone.name != PIXELS:
@@ -141,7 +154,17 @@ def _check_episodes(spec: RunSpec, backbone: Backbone | None) -> None:
         raise SpecError(f"episodes.options are for method {FINETUNE}; {spec.episodes.method} has none")
 
 
-def _ends(run: Run) -> list[dict[tuple[str, ...], object]]:
+def _check_choices(run: Run) -> None:
+    for choice in run.choices:
+        name, bounds = ".".join(choice.path), choice.search or {}
+        if choice.path == LR and AUTO in (*choice.values, *bounds.get("choices", ())):
+            raise SpecError(f"{name}: 'auto' cannot be one of several; set lr: auto alone, or give rates")
+        step = bounds.get("step")
+        if is_whole(choice) and step is not None and step != int(step):
+            raise SpecError(f"{name}: takes whole numbers, so step must be one, got {step!r}")
+
+
+def ends(run: Run) -> list[dict[tuple[str, ...], object]]:
     """Return the ends of each range, and each of its choices: what cannot be there cannot be in between either."""
     found: list[dict[tuple[str, ...], object]] = []
     for choice in run.choices:

@@ -121,7 +121,8 @@ class Spending:
 
     def left_out(self, session: Session) -> list[dict[str, Any]]:
         """Return the runs and seeds that were not done, and why."""
-        missing = [t for t in session.plan.tasks if session.folder.manifest(t.run.name, t.seed) is None]
+        manifests = ((t, session.folder.manifest(t.run.name, t.seed)) for t in session.plan.tasks)
+        missing = [t for t, manifest in manifests if manifest is None or manifest.get("key") != t.key]
         return [
             {"run": t.run.name, "seed": t.seed, "why": self.why.get((t.run.name, t.seed), "over budget")}
             for t in missing

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 from headstart import progress, threads
 from headstart.data.images import decode_images
 from headstart.errors import SpecError
-from headstart.store import read_json
 from headstart.study.jobs import FEATURES, Job, jobs_of
 from headstart.study.messages import Broke, Finished, Message, Tell, Ticked
 from headstart.study.plan import Group
@@ -228,9 +227,7 @@ class Desk:
             if task.key in self._logged or not self._has(task):
                 continue
             self._logged.add(task.key)
-            folder = self._session.folder.run_folder(task.run.name, task.seed)
-            for track in self._session.trackers:
-                track(task, read_json(folder / "result.json"), read_json(folder / "history.json"))
+            self._session.track(task.run.name, task.seed, task.key)
 
     def _show(self, job: Job, message: Ticked | None) -> None:
         """Show how far a worker is, as if it were this process."""

@@ -60,7 +60,7 @@ def make_task(run: Run, seed: int, workshop: Workshop, upstream: Mapping[tuple[s
         "split": split_hash(workshop.split(run, seed)),
         "settings": settings,
         "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
-        "trials": run.trials if any(choice.search for choice in run.choices) else None,
+        "trials": run.trials if run.searches else None,
         "weights": _weights_key(run, seed, workshop, upstream),
         "seed": seed,
         "device": workshop.device.split(":")[0],

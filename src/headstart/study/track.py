@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import MissingExtra, StoreError
 from headstart.study.folder import StudyFolder, slug
-from headstart.study.record import described
-from headstart.study.task import Task
-from headstart.study.workshop import Workshop
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
-Tracker = Callable[[Task, Mapping[str, Any], list[dict[str, Any]]], None]
+Tracker = Callable[["Logged"], None]
 
 
-def trackers(folder: StudyFolder, track: str | None, workshop: Workshop, name: str) -> list[Tracker]:
+@dataclass(frozen=True)
+class Logged:
+    """What a finished run left in its folder.
+
+    Args:
+        key: of the run and seed.
+        spec: its settings, as spec.json holds them.
+        result: its scores and costs.
+        history: a row for each epoch.
+    """
+
+    key: str
+    spec: Mapping[str, Any]
+    result: Mapping[str, Any]
+    history: list[dict[str, Any]]
+
+
+def trackers(folder: StudyFolder, track: str | None, name: str) -> list[Tracker]:
     """Return what logs each finished run.
 
     Args:
         folder: the study's folder.
         track: None, "mlflow" (an sqlite file in the study's folder), or the address of an MLflow server.
-        workshop: knows the datasets.
         name: of the study.
 
     Raises:
@@ -34,7 +48,7 @@ def trackers(folder: StudyFolder, track: str | None, workshop: Workshop, name: s
     chosen: list[Tracker] = [_tensorboard(folder)]
     if track is not None:
         address = f"sqlite:///{(folder.root / 'mlflow.db').resolve()}" if track == "mlflow" else track
-        chosen.append(_mlflow(address, name, workshop))
+        chosen.append(_mlflow(address, name))
     return chosen
 
 
@@ -50,22 +64,22 @@ def scalars(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _tensorboard(folder: StudyFolder) -> Tracker:
-    def log(task: Task, result: Mapping[str, Any], history: list[dict[str, Any]]) -> None:
+    def log(done: Logged) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        place: Path = folder.root / "tensorboard" / slug(task.run.name) / f"seed-{task.seed}"
+        place: Path = folder.root / "tensorboard" / slug(done.spec["run"]) / f"seed-{done.spec['seed']}"
         with SummaryWriter(str(place)) as writer:
-            for row in history:
+            for row in done.history:
                 for name in CURVES:
                     if row.get(name) is not None:
                         writer.add_scalar(name.replace("_", "/", 1), float(row[name]), int(row["epoch"]))
-            for name, value in scalars(result).items():
+            for name, value in scalars(done.result).items():
                 writer.add_scalar(name, value, 0)
 
     return log
 
 
-def _mlflow(address: str, study: str, workshop: Workshop) -> Tracker:
+def _mlflow(address: str, study: str) -> Tracker:
     if find_spec("mlflow") is None:
         raise MissingExtra("tracking with MLflow", "tracking")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the study's own
@@ -79,15 +93,15 @@ def _mlflow(address: str, study: str, workshop: Workshop) -> Tracker:
     except Exception as error:  # MLflow passes on whatever its transport or database raises
         raise StoreError(f"MLflow at {address} does not answer ({error}); start it, or drop track") from error
 
-    def log(task: Task, result: Mapping[str, Any], history: list[dict[str, Any]]) -> None:
-        run = client.create_run(number, run_name=task.name, tags={"headstart.key": task.key})
-        spec = described(task, workshop.dataset(task.run.data))
+    def log(done: Logged) -> None:
+        spec, name = done.spec, f"{done.spec['run']} (seed {done.spec['seed']})"
+        run = client.create_run(number, run_name=name, tags={"headstart.key": done.key})
         params = [
             Param(key, str(spec[key])[:500]) for key in ("run", "seed", "backbone", "weights", "strategy", "recipe")
         ]
-        params += [Param(f"chosen.{key}", str(value)[:500]) for key, value in result["chosen"].items()]
-        metrics = [Metric(key.replace("/", "."), value, 0, 0) for key, value in scalars(result).items()]
-        for row in history:
+        params += [Param(f"chosen.{key}", str(value)[:500]) for key, value in done.result["chosen"].items()]
+        metrics = [Metric(key.replace("/", "."), value, 0, 0) for key, value in scalars(done.result).items()]
+        for row in done.history:
             step = int(row["epoch"])
             metrics += [Metric(name, float(row[name]), 0, step) for name in CURVES if row.get(name) is not None]
         for start in range(0, len(metrics), 900):  # MLflow takes 1,000 metrics a call

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.images import ImageArray
 from headstart.deploy.bundle import MODEL, Bundle, bundle_bytes, read_bundle
-from headstart.errors import RunFailed, SpecError
+from headstart.errors import RunFailed
 from headstart.models.network import Network
 from headstart.store import content_key, read_json, write_atomic
 from headstart.study.folder import json_bytes, npz_bytes
-from headstart.study.rates import with_curve, with_rate
+from headstart.study.rates import known_rate, with_curve, with_rate
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, load_fit, save_fit
 from headstart.study.settings import recipe_of, strategy_of
@@ -112,9 +112,10 @@ def tune(
 
     Raises:
         RunFailed: the loss became NaN in every configuration, or memory did not suffice.
-        SpecError: several configurations and no validation rows.
     """
     bench = Bench(task, split, workshop.dataset(task.run.data), workshop, provenance, note)
+    if task.run.searches and not workshop.store.has(FITS, task.key):
+        _search(bench)  # outside the lock: several processes may do its trials
     with workshop.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
         trials = [] if entry is None else _fit(bench, entry.path)
     for trial in trials:
@@ -127,19 +128,10 @@ def tune(
 def _fit(bench: Bench, folder: Path) -> list[Trial]:
     """Fill the folder of a fit; return all trials that it rests on."""
     run, split = bench.task.run, bench.split
-    searched = any(choice.search for choice in run.choices)
-    configurations = run.configurations()
-    if (searched or len(configurations) > 1) and not len(split.validation):
-        raise SpecError(
-            f"{run.name}: {len(configurations)} configurations and no validation rows to choose on;"
-            " give the split a validation part"
-        )
-    if searched:
-        from headstart.study.search import search
-
-        trials, broken = search(bench, Contest().try_one), list[str]()
+    if run.searches:
+        trials, broken = _search(bench), list[str]()
     else:
-        trials, broken = _try_all(bench, configurations)
+        trials, broken = _try_all(bench, run.configurations())
     best = max(trials, key=lambda trial: trial.rank)
     best = _with_model(bench, best, lambda: try_one(bench, best.values))
     chosen = {".".join(path): value for path, value in best.values.items()}
@@ -167,6 +159,12 @@ def _fit(bench: Bench, folder: Path) -> list[Trial]:
     )
     save_fit(folder, fit, _bundle(bench, network))
     return [*trials, best, final]
+
+
+def _search(bench: Bench) -> list[Trial]:
+    from headstart.study.search import search  # imports Optuna, which few runs need
+
+    return search(bench, Contest().try_one)
 
 
 def _with_model(bench: Bench, trial: Trial, again: Callable[[], Trial]) -> Trial:
@@ -214,7 +212,10 @@ class Contest:
 
 def forget_attempt(bench: Bench, values: Values) -> None:
     """Delete the checkpoints of a configuration that was given up: nobody will go on from there."""
-    key = _trial_key(bench.task, values, bench.split.train, bench.split.validation, None)
+    settled = known_rate(bench, values)
+    if settled is None:  # it did not come so far as to train
+        return
+    key = _trial_key(bench.task, settled, bench.split.train, bench.split.validation, None)
     _forget_checkpoints(bench.workshop.store.path(TRIALS, f"{key}.partial") / "training")
 
 

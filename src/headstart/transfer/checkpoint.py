@@ -45,13 +45,14 @@ class Keeper(Checkpoint):  # type: ignore[misc]
             self._write(trainer, MID)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the best weights if they are new, then the checkpoint of the epoch."""
+        """Write the best weights if they are new, then the checkpoint of the epoch; tell of it last."""
         assert isinstance(pl_module, Learner)
         if pl_module.improved and trainer.is_global_zero:
             save_best(self.folder, pl_module)
         self._write(trainer, EPOCH)
         if trainer.is_global_zero:
             (self.folder / MID).unlink(missing_ok=True)
+        pl_module.tell(pl_module.history[-1])
 
     def _write(self, trainer: pl.Trainer, name: str) -> None:
         temporary = self.folder / f".{name}.tmp"

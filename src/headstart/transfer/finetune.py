@@ -73,7 +73,8 @@ class TuneJob:
         loggers: "csv" and "tensorboard", written below `folder`.
         workers: threads that prepare batches; None chooses by device. Results do not depend on it.
         store_activations: False runs frozen prefixes in every epoch (for comparison).
-        on_epoch: called with each row of the history.
+        on_epoch: called with each row of the history once its epoch can be taken up again (rows of a training that is
+            taken up again come first); what it raises ends the training.
     """
 
     backbone: Backbone

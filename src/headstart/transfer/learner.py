@@ -63,7 +63,8 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         seed: of dropout, mixup and CutMix.
         batches: of training; the place in them is part of a checkpoint.
         checked: of validation.
-        on_epoch: called with each row of the history.
+        on_epoch: called with each row of the history once its epoch can be taken up again; what it raises ends
+            the training.
     """
 
     def __init__(
@@ -281,6 +282,8 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         self._enter(self.current_epoch)
         self._began = time.perf_counter()
         self.trainer.should_stop = self.stopped
+        for row in self.history:  # of a training that is taken up again
+            self.tell(row)
 
     def on_train_epoch_start(self) -> None:
         """Begin counting."""
@@ -314,6 +317,9 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         self._judge(row)
         for logger in self.loggers:
             logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=int(row["epoch"] or 0))
+
+    def tell(self, row: Row) -> None:
+        """Hand a row of the history to who listens, who may end the training by an exception."""
         if self.on_epoch is not None:
             self.on_epoch(row)
 

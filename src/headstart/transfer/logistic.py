@@ -342,7 +342,13 @@ class Curvature:
             return Preconditioner(1 / (self.products * scale + penalty), 1 / scale)
         matrix = self.products * scale
         matrix.diagonal().add_(penalty)
-        return Preconditioner(torch.cholesky_inverse(torch.linalg.cholesky(matrix)), 1 / scale)
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        lift = torch.finfo(matrix.dtype).eps * float(matrix.diagonal().mean())
+        while failed.item() and math.isfinite(lift):  # by rounding; a matrix near it serves as well
+            matrix.diagonal().add_(lift)
+            factor, failed = torch.linalg.cholesky_ex(matrix)
+            lift *= 10
+        return Preconditioner(torch.cholesky_inverse(factor), 1 / scale)
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,29 @@ def check_options(kind: str, options: Mapping[str, Any]) -> None:
     complete(kind, {name: value for name, value in options.items() if name != "half"}, choose("head", kind, DEFAULTS))
 
 
+def rehearse(kind: str, options: Mapping[str, Any], *, multi_label: bool, held: bool) -> None:
+    """Fit a head on sixteen made-up rows, so that what it cannot do is refused before anything is computed.
+
+    Args:
+        kind, options: of the head.
+        multi_label: the rows may have several classes.
+        held: there are validation rows to choose on.
+
+    Raises:
+        SpecError: an option that cannot be, or several configurations without validation rows.
+    """
+    rows = np.arange(16)
+    features = np.random.default_rng(0).standard_normal((16, 3), np.float32)
+    labels: Labels = np.eye(2, dtype=bool)[rows % 2] if multi_label else rows % 2
+    short = {**options, "epochs": 1} if _is_many(options.get("epochs")) else options
+    part = rows[12:] if held else rows[:0]
+    fit_heads(features, labels, [HeadJob(kind, rows[:12], part, 2, short, 0, refit=False)])
+
+
+def _is_many(epochs: Any) -> bool:
+    return isinstance(epochs, int) and epochs > 1
+
+
 def fit_heads(
     features: FloatArray, labels: Labels, jobs: Sequence[HeadJob], device: str | torch.device = "cpu"
 ) -> list[HeadFit]:

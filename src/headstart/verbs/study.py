@@ -48,6 +48,7 @@ def run_and_show(
     print(f"\nreport:  {results.report}")
     if results.model.is_file():
         print(f"model:   {results.model}")
+        print(f"         {results.kept}")
         print(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
     if demo:
         print("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
