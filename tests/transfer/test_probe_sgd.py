@@ -70,6 +70,20 @@ def test_each_optimiser_does_what_torch_does(optimiser: str, schedule: str) -> N
     np.testing.assert_allclose(logits(found), by_hand(optimiser, 0.05, 0.02, schedule), atol=2e-5)
 
 
+@pytest.mark.parametrize(("rate", "decay"), [(0.5, 1.5), (0.5, 2.0), (0.5, 3.0), (0.02, 40.0)])
+@pytest.mark.parametrize("patience", [None, 6])
+def test_a_decay_that_shrinks_the_weights_to_nothing_or_past_it_is_still_exact(
+    rate: float, decay: float, patience: int | None
+) -> None:
+    grid = job(lr=[0.01, rate], weight_decay=[0.0, decay], momentum=0.0, schedule="none", early_stopping=patience)
+    found = fit_heads(*data(), [grid])[0]
+    one = fit_heads(*data(), [job(lr=rate, weight_decay=decay, momentum=0.0, schedule="none")])[0]
+    np.testing.assert_allclose(logits(one), by_hand("sgd", rate, decay, "none"), atol=2e-5)
+    entry = next(each for each in found.tried if each["lr"] == rate and each["weight_decay"] == decay)
+    if patience is None:
+        assert entry["validation_log_loss"] == pytest.approx(one.tried[0]["validation_log_loss"], abs=1e-4)
+
+
 def test_a_head_of_a_grid_equals_the_same_head_trained_alone() -> None:
     rates, decays = [0.003, 0.01, 0.1], [0.0, 0.01, 0.1]
     together = fit_heads(*data(), [job(lr=rates, weight_decay=decays, nesterov=[True, False])])[0]

@@ -21,6 +21,7 @@ from headstart.transfer.rows import BLOCK, Rows
 from headstart.transfer.schedules import Course, factor
 from headstart.transfer.selection import Score
 
+SMALL = 1e-3  # the least scale of a column before it is put into the weights
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam (Kingma and Ba 2015)
 
 
@@ -91,10 +92,12 @@ class Trained:
 
 @dataclass
 class Bench:
-    """What the steps of one computation work on, every tensor [S, d + 1, K · C] but the rates [K · C].
+    """What the steps of one computation work on, every tensor [S, d + 1, K · C] but those of columns, [K · C].
 
     Args:
-        weights: the heads.
+        weights: the heads, each column divided by its scale.
+        scale: of each column. Plain SGD decays the scale in place of the column, which spares a pass over all weights
+            (Bottou 2012, Stochastic gradient descent tricks, section 5.1).
         rates, decays: of each column.
         first, second: moments of the gradient, where the optimiser keeps them.
         gradient: room for one, where the optimiser needs it.
@@ -102,6 +105,7 @@ class Bench:
     """
 
     weights: Tensor
+    scale: Tensor
     rates: Tensor
     decays: Tensor
     first: Tensor
@@ -119,6 +123,24 @@ class Bench:
         else:
             into.baddbmm_(self.inputs.transpose(1, 2), self.errors, beta=beta)
 
+    def decay(self, rate: float) -> None:
+        """Shrink all weights but the intercepts by their weight decay, in the scale where that is safe."""
+        shrink = 1 - rate * self.rates * self.decays
+        low = torch.minimum(shrink, self.scale * shrink) < SMALL
+        if bool(low.any()):  # column by column, so that company changes no bit
+            self.weights.mul_(torch.where(low, self.scale, 1.0))
+            self.weights[:, :-1].mul_(torch.where(low, shrink, 1.0))
+            self.scale = torch.where(low, 1.0, self.scale)
+            shrink = torch.where(low, 1.0, shrink)
+        self.scale = self.scale * shrink
+        self.weights[:, -1].div_(shrink)
+
+    def settle(self) -> None:
+        """Put the scale into the weights, so that these are the heads."""
+        if bool((self.scale != 1).any()):
+            self.weights.mul_(self.scale)
+            self.scale = torch.ones_like(self.scale)
+
 
 def momentum_step(bench: Bench, plan: Plan, rate: float) -> None:
     """Take a step of SGD with momentum; `first` holds the velocity times the learning rate."""
@@ -130,8 +152,8 @@ def momentum_step(bench: Bench, plan: Plan, rate: float) -> None:
 
 def sgd_step(bench: Bench, plan: Plan, rate: float) -> None:
     """Take a step of plain SGD."""
-    bench.errors.mul_(bench.rates * -rate)
-    bench.weights[:, :-1].mul_(1 - rate * bench.rates * bench.decays)
+    bench.decay(rate)
+    bench.errors.mul_(bench.rates * -rate / bench.scale)
     bench.accumulate(bench.weights, 1.0)
 
 
@@ -200,8 +222,11 @@ def train_together(streams: Sequence[Stream], plan: Plan) -> Trained:
             fill_errors(bench, streams, index, plan)
             rule.step(bench, plan, factor(plan.schedule, bench.steps / count, plan.course, count))
             bench.steps += 1
-        if plan.patience is not None and keeper.all_stopped(bench, epoch + 1):
-            break
+        if plan.patience is not None:
+            bench.settle()
+            if keeper.all_stopped(bench, epoch + 1):
+                break
+    bench.settle()
     return keeper.finish(bench)
 
 
@@ -215,7 +240,7 @@ def set_up(streams: Sequence[Stream], plan: Plan, rule: Rule) -> Bench:
     first, second, gradient = (
         torch.zeros(shape if name in rule.keeps else (0,), device=device) for name in ("first", "second", "gradient")
     )
-    return Bench(torch.zeros(shape, device=device), rates, decays, first, second, gradient)
+    return Bench(torch.zeros(shape, device=device), torch.ones_like(rates), rates, decays, first, second, gradient)
 
 
 def order(n: int, seed: int, epoch: int) -> Int[Tensor, " n"]:
@@ -231,7 +256,10 @@ def fill_errors(bench: Bench, streams: Sequence[Stream], index: Sequence[Tensor]
         functional.pad(each.rows.take(where), (0, 1), value=1.0) for each, where in zip(streams, index, strict=True)
     ]
     bench.inputs = torch.stack(inputs) if len(inputs) > 1 else inputs[0][None]
-    logits = products(bench.inputs, bench.weights).view(len(streams), size, -1, plan.classes)
+    logits = products(bench.inputs, bench.weights)
+    if plan.rule == "sgd":
+        logits.mul_(bench.scale)
+    logits = logits.view(len(streams), size, -1, plan.classes)
     labels = [each.labels[where.to(each.labels.device)] for each, where in zip(streams, index, strict=True)]
     target = torch.stack(labels)
     if target.dim() == 3:
@@ -297,7 +325,7 @@ class Keeper:
         classes = self.plan.classes
         columns = torch.cat([torch.arange(place * classes, (place + 1) * classes) for place in places])
         columns = columns.to(bench.weights.device)
-        for name in ("weights", "rates", "decays", "first", "second", "gradient"):
+        for name in ("weights", "scale", "rates", "decays", "first", "second", "gradient"):
             value = getattr(bench, name)
             if value.numel():
                 setattr(bench, name, value.index_select(-1, columns))
