@@ -227,18 +227,23 @@ def draw(curves: dict[str, tuple[tuple[int, ...], list[float]]], place: Path | N
     for number, (name, (sizes, seconds)) in enumerate(curves.items()):
         left, top, width, height = 60 + 350 * number, 30, 270, 240
         x = np.interp(np.log(sizes), [np.log(sizes[0]), np.log(sizes[-1])], [left, left + width])
-        low, high = math.floor(math.log10(min(seconds))), math.ceil(math.log10(max(seconds)))
+        least = min(*seconds, seconds[0] / sizes[-1]) if name == "workers" else min(seconds)
+        low, high = math.floor(math.log10(least)), math.ceil(math.log10(max(seconds)))
         y = np.interp(np.log10(seconds), [low, high], [top + height, top])
-        ideal = np.log10(seconds[-1]) + np.log10(np.array(sizes) / sizes[-1])
-        iy = np.interp(ideal, [low, high], [top + height, top])
+        along = np.geomspace(sizes[0], sizes[-1], 100)
+        anchor, power = (0, -1) if name == "workers" else (-1, 1)  # time falls with workers, and grows with all else
+        ideal = np.log10(seconds[anchor]) + power * np.log10(along / sizes[anchor])
+        seen = (ideal >= low) & (ideal <= high)
+        ix = np.interp(np.log(along[seen]), [np.log(sizes[0]), np.log(sizes[-1])], [left, left + width])
+        iy = np.interp(ideal[seen], [low, high], [top + height, top])
         parts.append(f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#999"/>')
-        for power in range(low, high + 1):
-            level = top + height - (power - low) / (high - low) * height
+        for decade in range(low, high + 1):
+            level = top + height - (decade - low) / (high - low) * height
             parts.append(f'<line x1="{left}" x2="{left + width}" y1="{level}" y2="{level}" stroke="#ddd"/>')
-            parts.append(f'<text x="{left - 6}" y="{level + 4}" text-anchor="end">{10.0**power:g} s</text>')
+            parts.append(f'<text x="{left - 6}" y="{level + 4}" text-anchor="end">{10.0**decade:g} s</text>')
         for at, size in zip(x, sizes, strict=True):
             parts.append(f'<text x="{at}" y="{top + height + 18}" text-anchor="middle">{size:,}</text>')
-        parts.append(line(x, iy, 'stroke="#999" stroke-dasharray="4 4"'))
+        parts.append(line(ix, iy, 'stroke="#999" stroke-dasharray="4 4"'))
         parts.append(line(x, y, 'stroke="#06c" stroke-width="2"'))
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="#06c"/>' for a, b in zip(x, y, strict=True)]
         caption = f"{name} (dashed: in proportion)"

@@ -11,7 +11,7 @@ Every time is that of `run_study` on an empty store, in this process (workers: a
   workers         four networks trained from scratch, 1 worker against 2, each with its share of the cores
 A step is worse than linear if the time grows by more than the size does, with a tenth allowed for noise; the
 script says which, and ends with status 1 if there is one. It draws study_scaling.svg beside itself; the
-dashed line is time in proportion to size.
+dashed line is time in proportion to size, and to one over the number of workers.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ decomposition (Allen's PRESS), so that a penalty can be chosen without validatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -72,7 +72,8 @@ def fit_ridge(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     for normalise in listed(options["normalise"]):
         transform = problem.transform(normalise, centred=True)
         spectrum = spectrum_of(problem, problem.train_rows(transform))
-        path = _leave_one_out(problem, spectrum, transform) if by_self else _held_out(problem, spectrum, transform)
+        held = _held_out(problem, spectrum, transform) if not by_self else None
+        path = held or _leave_one_out(problem, spectrum, transform, penalties)
         labels = problem.labels_of(problem.train if by_self else problem.validation)
         scale = 10.0
         for penalty in penalties:
@@ -108,16 +109,18 @@ def _held_out(problem: Problem, spectrum: Spectrum, transform: Transform) -> Cal
     return lambda penalty: torch.addmm(middle, coordinates, spectrum.coefficients(penalty))
 
 
-def _leave_one_out(problem: Problem, spectrum: Spectrum, transform: Transform) -> Callable[[float], Tensor]:
-    """Return what gives, for a penalty, each training row's scores by the fit without that row."""
+def _leave_one_out(
+    problem: Problem, spectrum: Spectrum, transform: Transform, penalties: Sequence[float]
+) -> Callable[[float], Tensor]:
+    """Return what gives, for one of the penalties, each training row's scores by the fit without that row."""
     coordinates = rotate(problem.train_rows(transform), spectrum.basis)
     targets, n = problem.targets_of(problem.train), len(problem.train)
-    squares = coordinates.square()
+    inverse = torch.stack([1 / (n * (spectrum.values + penalty)) for penalty in penalties], 1)
+    leverages = coordinates.square() @ inverse + 1 / n  # of all penalties in one product
 
     def scores(penalty: float) -> Tensor:
         fitted = torch.addmm(spectrum.mean, coordinates, spectrum.coefficients(penalty))
-        leverage = squares @ (1 / (n * (spectrum.values + penalty))) + 1 / n
-        rest = (1 - leverage).clamp(min=1e-6)[:, None]
+        rest = (1 - leverages[:, penalties.index(penalty)]).clamp(min=1e-6)[:, None]
         return targets - (targets - fitted) / rest - _half(problem)
 
     return scores
