@@ -33,7 +33,7 @@ def with_rate(bench: Bench, values: Values, make_job: Callable[[Path], TuneJob])
         values: the configuration.
         make_job: the training of it, given a folder; only its training rows are looked at.
     """
-    if _is_settled(bench, values):
+    if not rate_is_found(bench.task.run.spec) or LR in values:
         return values
     from headstart.transfer.lr_range import range_test
 
@@ -43,18 +43,6 @@ def with_rate(bench: Bench, values: Values, make_job: Callable[[Path], TuneJob])
             with tempfile.TemporaryDirectory() as place:
                 entry.manifest.update(asdict(range_test(make_job(Path(place)))))
     return {**values, LR: float(store.manifest(KIND, key)["lr"])}
-
-
-def known_rate(bench: Bench, values: Values) -> Values | None:
-    """Return the configuration with the learning rate that was found for it, or None where none was found yet."""
-    if _is_settled(bench, values):
-        return values
-    store, key = bench.workshop.store, _key(bench, values)
-    return {**values, LR: float(store.manifest(KIND, key)["lr"])} if store.has(KIND, key) else None
-
-
-def _is_settled(bench: Bench, values: Values) -> bool:
-    return not rate_is_found(bench.task.run.spec) or LR in values
 
 
 def with_curve(bench: Bench, values: Values, history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import optuna
+from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import RunFailed, StoreError
 from headstart.study.expand import Choice
 from headstart.study.settings import is_whole
-from headstart.study.tuning import Bench, Trial, Values, forget_attempt
+from headstart.study.tuning import Bench, GivenUp, Trial, Values
 
 TryOne = Callable[..., Trial]
 ROUND = 4  # trials that do not know of each other
@@ -73,9 +74,8 @@ def _attempt(bench: Bench, record: _Record, number: int, past: Sequence[FrozenTr
     seen: dict[int, float] = {}
     try:
         found = try_one(bench, values, f"trial {number + 1}/{run.trials}", _watcher(trial, seen))
-    except (optuna.TrialPruned, RunFailed):
+    except (GivenUp, RunFailed):
         record.add(number, trial, TrialState.PRUNED, None, seen)
-        forget_attempt(bench, values)
         return None
     record.add(number, trial, TrialState.COMPLETE, found.accuracy or 0.0, _accuracies(found.history))
     return found
@@ -120,7 +120,7 @@ class _Record:
         folder, name = bench.workshop.store.root / "searches", bench.task.key
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{name}.sqlite3"
-        with _storage_errors(file):
+        with _storage_errors(file), FileLock(file.with_suffix(".lock")):  # Optuna's tables are made by one at a time
             connect = {"connect_args": {"timeout": _PATIENCE}}
             storage = optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs=connect)
             others = [known for known in optuna.get_all_study_names(storage) if known != name]
@@ -199,6 +199,6 @@ def _watcher(trial: optuna.Trial, seen: dict[int, float]) -> Callable[[Mapping[s
         seen[int(row["epoch"])] = float(accuracy)
         trial.report(float(accuracy), int(row["epoch"]))
         if trial.should_prune():
-            raise optuna.TrialPruned
+            raise GivenUp
 
     return watch

@@ -17,7 +17,7 @@ from headstart.errors import RunFailed
 from headstart.models.network import Network
 from headstart.store import content_key, read_json, write_atomic
 from headstart.study.folder import json_bytes, npz_bytes
-from headstart.study.rates import known_rate, with_curve, with_rate
+from headstart.study.rates import with_curve, with_rate
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, load_fit, save_fit
 from headstart.study.settings import recipe_of, strategy_of
@@ -32,6 +32,10 @@ TRIALS = "trials"
 WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that want more than the centre of an image
 Values = Mapping[tuple[str, ...], Any]
 OnEpoch = Callable[[Mapping[str, Any]], None]
+
+
+class GivenUp(Exception):
+    """Ends a training that nobody will go on with; raised by who listens to its epochs."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,6 @@ def _try_all(bench: Bench, configurations: Sequence[Values]) -> tuple[list[Trial
             trials.append(contest.try_one(bench, values, f"{number}/{len(configurations)}"))
         except RunFailed as error:
             last = error
-            forget_attempt(bench, values)
             named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
             broken.append(f"not finished with {named}: {error}")
     if not trials and last is not None:
@@ -208,15 +211,6 @@ class Contest:
         if best is None or trial.rank > best.rank:
             self._best = trial
         return trial
-
-
-def forget_attempt(bench: Bench, values: Values) -> None:
-    """Delete the checkpoints of a configuration that was given up: nobody will go on from there."""
-    settled = known_rate(bench, values)
-    if settled is None:  # it did not come so far as to train
-        return
-    key = _trial_key(bench.task, settled, bench.split.train, bench.split.validation, None)
-    _forget_checkpoints(bench.workshop.store.path(TRIALS, f"{key}.partial") / "training")
 
 
 def forget_model(trial: Trial) -> None:
@@ -258,7 +252,11 @@ def _train(
                 bench.note(f"{task.name} {place}: {', '.join(f'{n}={v}' for n, v in named) or 'training'}")
             workshop.watch()
             job = _job(bench, values, train, validation, stop_after, entry.path / "training", _watched(bench, on_epoch))
-            _save_trial(bench, job, entry.path)
+            try:
+                _save_trial(bench, job, entry.path)
+            except (RunFailed, GivenUp):
+                _forget_checkpoints(job.folder)  # nobody will go on from there
+                raise
     folder = workshop.store.path(TRIALS, key)
     facts = read_json(folder / "trial.json")
     return Trial(values=values, folder=folder, **facts)
