@@ -59,6 +59,7 @@ class Record:
         outcome: predictions of the test images, or None.
         episodes: accuracy of each episode, or None.
         explanations: pictures that explain predictions: {"row", "method", "file"} and what else is said.
+        key: of its content, or None.
     """
 
     run: str
@@ -72,6 +73,7 @@ class Record:
     outcome: Outcome | None = None
     episodes: Floats | None = None
     explanations: tuple[Mapping[str, Any], ...] = ()
+    key: str | None = None
 
     @property
     def data(self) -> str:
@@ -180,7 +182,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
 def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
     """Say whether a run is of this form of the study: the file may have been changed since."""
     key = facts.get("keys", {}).get(record.run, {}).get(str(record.seed))
-    return key is None or read_json(record.folder / MANIFEST).get("key") in (None, key)
+    return key is None or record.key in (None, key)
 
 
 def _read_if_there(path: Path) -> Any:
@@ -211,6 +213,7 @@ def read_record(folder: Path) -> Record:
         outcome=_read_outcome(predictions) if predictions.name in files else None,
         episodes=_arrays(episodes)["accuracy"].astype(np.float64).ravel() if episodes.name in files else None,
         explanations=_read_explanations(folder),
+        key=manifest.get("key"),
         **given,
     )
 

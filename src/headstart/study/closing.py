@@ -88,7 +88,7 @@ def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
 def save_best(session: Session) -> None:
     """Write the run that is best on validation, on the study's own images, as one whole model file."""
     folder, ensembles = session.folder, session.plan.study.spec.ensembles
-    done = [(t.run.name, t.seed) for t in session.plan.own_tasks if folder.has(t.run.name, t.seed, t.key)]
+    done = [(t.run.name, t.seed) for t in session.plan.own_tasks if session.finished(t)]
     gone = {(row["run"], row["seed"]) for row in session.facts.get("left_out", ())}
     averaged = [(row["run"], row["seed"]) for row in expected(session.plan.study.spec)]
     done += [(name, seed) for name, seed in averaged if (name, seed) not in gone and (ensembles[name][0], seed) in done]

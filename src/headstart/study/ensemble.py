@@ -53,7 +53,7 @@ def write_ensembles(session: Session) -> None:
     for row in expected(spec):
         name, seed = row["run"], row["seed"]
         tasks = {task.run.name: task for task in session.plan.tasks if task.seed == seed}
-        gone = [m for m in spec.ensembles[name] if m not in tasks or not session.folder.has(m, seed, tasks[m].key)]
+        gone = [m for m in spec.ensembles[name] if m not in tasks or not session.finished(tasks[m])]
         if gone:
             left_out.append({**row, "why": f"averages {gone[0]!r}, which was not run or failed"})
             continue

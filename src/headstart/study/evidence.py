@@ -163,7 +163,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
 
 def finished_key(session: Session, *more: Any) -> str:
     """Return what a conclusion about the whole study depends on: every finished run, and `more`."""
-    done = [t.key for t in session.plan.tasks if session.folder.has(t.run.name, t.seed, t.key)]
+    done = [task.key for task in session.plan.tasks if session.finished(task)]
     return content_key([sorted(done), *more])
 
 

@@ -247,7 +247,7 @@ def _run_group(group: Group, session: Session) -> None:
     open_tasks = []
     for task in group.tasks:
         left = session.workshop.store.path(FITS, task.key)
-        if session.folder.has(task.run.name, task.seed, task.key):
+        if session.finished(task):
             session.listener.reused(task.name)
             left = network_of(task, session)
         else:

@@ -114,7 +114,7 @@ def _stages(session: Session, first: str, second: str, most: int) -> dict[str, A
 
 def _finished(session: Session, name: str) -> Any:
     for task in session.plan.tasks:
-        if task.run.name == name and session.folder.has(name, task.seed, task.key):
+        if task.run.name == name and session.finished(task):
             return session.folder.run_folder(name, task.seed)
     return None
 

@@ -52,11 +52,7 @@ def in_turn(labels: npt.NDArray[np.int64], count: int, seed: int = 0) -> npt.NDA
 
 def _same_seed(session: Session, first: str, second: str) -> tuple[Task, Task] | None:
     """Return the tasks of two runs with the first seed that both have finished."""
-    done = {
-        (task.run.name, task.seed): task
-        for task in session.plan.tasks
-        if session.folder.has(task.run.name, task.seed, task.key)
-    }
+    done = {(task.run.name, task.seed): task for task in session.plan.tasks if session.finished(task)}
     for seed in session.plan.study.spec.seed_list:
         if (first, seed) in done and (second, seed) in done:
             return done[(first, seed)], done[(second, seed)]

@@ -192,7 +192,7 @@ def _promise(group: Group, session: Session) -> float:
     run = group.first.run
     for task in session.plan.tasks:
         same = task.run.spec.backbone == run.spec.backbone and task.run.data == run.data
-        if not same or not session.folder.has(task.run.name, task.seed, task.key):
+        if not same or not session.finished(task):
             continue
         score = session.folder.accuracy(task.run.name, task.seed, "validation")
         if score is not None:

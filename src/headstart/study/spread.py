@@ -242,4 +242,4 @@ class Desk:
             ticker.advance(message.done - ticker.done, message.note or None)
 
     def _has(self, task: Task) -> bool:
-        return self._session.folder.has(task.run.name, task.seed, task.key)
+        return self._session.finished(task)

@@ -72,8 +72,10 @@ def fit_ridge(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     for normalise in listed(options["normalise"]):
         transform = problem.transform(normalise, centred=True)
         spectrum = spectrum_of(problem, problem.train_rows(transform))
-        held = _held_out(problem, spectrum, transform) if not by_self else None
-        path = held or _leave_one_out(problem, spectrum, transform, penalties)
+        if by_self:
+            path = _leave_one_out(problem, spectrum, transform, penalties)
+        else:
+            path = _held_out(problem, spectrum, transform)
         labels = problem.labels_of(problem.train if by_self else problem.validation)
         scale = 10.0
         for penalty in penalties:
