@@ -2,9 +2,10 @@
 
 Chance is drawn anew for all runs together: new images (the same for every run) and new seeds (each run's own, with a
 spread from its posterior). What is asked decides which differences count. "The best against each" is a question about
-the run that happens to lead, so every pair of the runs that are still in question counts; runs that are far behind leave
-one by one, and with them their pairs. "Each against the baseline" counts the pairs with the baseline (Dunnett 1955). "All
-pairs" counts them all. Each is stepped down (Westfall & Young 1993): whatever is already told apart counts no more.
+the run that happens to lead, so every pair of the runs that are still in question counts; runs that are clearly behind
+leave one by one, and with them their pairs. "Each against the baseline" counts the pairs with the baseline (Dunnett
+1955). "All pairs" counts them all. Each is stepped down (Westfall & Young 1993): a difference that is already
+significant no longer counts.
 """
 
 from __future__ import annotations
@@ -64,13 +65,14 @@ def paired_chance(runs: Runs, pairs: Pairs, rows: Float[np.ndarray, "s r"], draw
     together = (together + np.diag(np.diag(together) + 1e-12)) / 2
     errors = _image_errors(runs, pairs, draws, generator)
     errors = errors + generator.multivariate_normal(np.zeros(len(together)), together, draws, method="eigh")
-    spread = np.sqrt(np.maximum(np.var(errors, axis=0)[pairs.a] + np.var(errors, axis=0)[pairs.b] - 2 * np.cov(
-        errors, rowvar=False)[pairs.a, pairs.b], 1e-300)) if len(pairs.a) else np.zeros(0)
+    covariance = np.atleast_2d(np.cov(errors, rowvar=False))
+    own = np.diag(covariance)
+    spread = np.sqrt(np.maximum(own[pairs.a] + own[pairs.b] - 2 * covariance[pairs.a, pairs.b], 1e-300))
     level = generator.random(draws)
 
-    def blow(rows_: slice) -> Float[np.ndarray, "c p"]:
-        chi = 2 * special.gammaincinv(pairs.freedom / 2, level[rows_, None])
-        return np.sqrt(pairs.freedom / chi)
+    def blow(block: slice) -> Float[np.ndarray, "c p"]:
+        chi = 2 * special.gammaincinv(pairs.freedom / 2, level[block, None])
+        return np.asarray(np.sqrt(pairs.freedom / chi))
 
     return Chance(errors, pairs.scale / spread, np.maximum(pairs.half_width(), 1e-300), blow)
 

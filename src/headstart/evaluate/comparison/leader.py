@@ -1,10 +1,10 @@
-"""The mean of a run with its interval; of the run that leads, one that allows for its having been picked as the best."""
+"""The mean of a run with its interval; for the run that leads, one that holds for the best of several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,7 +13,7 @@ from scipy import special
 from headstart.errors import DataError
 from headstart.evaluate.comparison.families import Chance
 from headstart.evaluate.comparison.sources import Bounds, Runs, student
-from headstart.evaluate.intervals import LEVEL, wilson_at
+from headstart.evaluate.metrics.intervals import LEVEL, wilson_at
 
 
 class Leader(TypedDict):
@@ -68,7 +68,10 @@ class Means:
 
     def _side(self, run: int, stretch: float) -> tuple[float, float]:
         return interval_of(
-            float(self.mean[run]), float(self.error[run]), float(self.images[run]), float(self.reach[run]) * stretch,
+            float(self.mean[run]),
+            float(self.error[run]),
+            float(self.images[run]),
+            float(self.reach[run]) * stretch,
             self.bounds,
         )
 
@@ -150,7 +153,7 @@ def _optimism(means: Float[np.ndarray, " q"], errors: Float[np.ndarray, "b q"], 
 
 
 def chosen_on_validation(
-    ranking: list[dict[str, object]] | list, validation: Mapping[str, float], higher_is_better: bool = True
+    ranking: Sequence[Mapping[str, Any]], validation: Mapping[str, float], higher_is_better: bool = True
 ) -> Chosen:
     """Return the run with the best validation figure and its own test score, which is the headline of a study.
 

@@ -18,11 +18,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-TYPICAL = 0.07  # prior median of a study's typical standard deviation of a seed, in probits
-TYPICAL_SPREAD = 0.8  # standard deviation of its logarithm
+TYPICAL = 0.1  # prior median of a study's typical standard deviation of a seed, in probits
+TYPICAL_SPREAD = 0.6  # standard deviation of its logarithm
 ALIKE = {0.15: 0.4, 0.35: 0.4, 0.6: 0.2}  # standard deviation of the logarithm of a run's factor: chance of each
-EXCEPTION = {0.02: 0.4, 0.1: 0.4, 0.3: 0.2}  # share of runs that are exceptions: chance of each …
+EXCEPTION = {0.02: 0.3, 0.1: 0.4, 0.3: 0.3}  # share of runs that are exceptions: chance of each …
 EXCEPTION_SPREAD = 1.2  # … and the standard deviation of the logarithm of their factor
+FEW = 7  # runs up to which the draws are the posterior's alone
 FLAT = 0.6  # sd of the seeds' means / sd over images, per probit: for losses, which have no probit scale
 
 _GRID = np.exp(np.linspace(np.log(0.003), np.log(0.9), 40))  # standard deviations of a run's seeds
@@ -67,16 +68,21 @@ class SeedSpread:
 
     def expected(self) -> Float[np.ndarray, " r"]:
         """Return the expected variance between the seeds of each run."""
-        return self.mean @ self.typical
+        return np.asarray(self.mean @ self.typical)
 
     def covariance(self) -> Float[np.ndarray, "r r"]:
         """Return how the runs' unknown variances vary together, since the typical one is common to them."""
         centred = self.mean - self.expected()[:, None]
         own = ((self.square - self.mean**2) @ self.typical).clip(min=0.0)
-        return (centred * self.typical) @ centred.T + np.diag(own)
+        return np.asarray((centred * self.typical) @ centred.T + np.diag(own))
 
     def draw(self, count: int, generator: np.random.Generator) -> Float[np.ndarray, "b r"]:
-        """Draw variances of all runs from the posterior."""
+        """Draw variances of all runs from the posterior, mixed with their expectation where the runs are many.
+
+        Among many runs nearly every draw holds one that is an exception by chance, which corrects for more than there
+        is (docs/statistics.md has the simulations).
+        """
+        own_share = min(1.0, FEW / len(self.variances))
         counts = generator.multinomial(count, self.typical)
         level = generator.random((count, len(self.variances)))
         found, start = np.empty_like(level), 0
@@ -86,7 +92,7 @@ class SeedSpread:
                 place = np.searchsorted(self.cumulative[k, run], level[rows, run])
                 found[rows, run] = own[np.minimum(place, len(own) - 1)]
             start += counts[k]
-        return found
+        return own_share * found + (1 - own_share) * self.expected()
 
 
 def seed_spread(facts: Sequence[SeedFacts]) -> SeedSpread:
@@ -132,9 +138,13 @@ def _log_prior() -> Float[np.ndarray, " k"]:
 
 @lru_cache(maxsize=1)
 def _kernel() -> Float[np.ndarray, "k g"]:
-    """Return the chance of a run's standard deviation (columns) for each typical one, likeness and share of exceptions."""
+    """Return the chance of a run's standard deviation (columns) for each typical one, likeness, and exceptions."""
     ratio = np.log(_GRID[None, :] / _TYPICAL_GRID[:, None])
-    kernels = [(1 - share) * _bell(ratio, alike) + share * _bell(ratio, EXCEPTION_SPREAD) for alike in ALIKE for share in EXCEPTION]
+    kernels = [
+        (1 - share) * _bell(ratio, alike) + share * _bell(ratio, EXCEPTION_SPREAD)
+        for alike in ALIKE
+        for share in EXCEPTION
+    ]
     return np.concatenate(kernels)
 
 

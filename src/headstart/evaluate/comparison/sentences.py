@@ -99,11 +99,13 @@ def notes(single: Sequence[str], same: Sequence[str], counts: Sequence[int], pai
     found = []
     if single:
         found.append(
-            f"one seed only ({', '.join(single)}): how much another seed would change is taken from recorded runs and the"
-            " other runs of this study"
+            f"one seed only ({', '.join(single)}): how much another seed would change is taken from recorded"
+            " runs and the other runs of this study"
         )
     if same:
-        found.append(f"all seeds gave the same answers ({', '.join(same)}): if nothing in it is random, one seed is enough")
+        found.append(
+            f"all seeds gave the same answers ({', '.join(same)}): if nothing in it is random, one seed is enough"
+        )
     if len(set(counts)) > 1 and not pairing:
         found.append(f"runs have between {min(counts)} and {max(counts)} seeds")
     return found

@@ -127,8 +127,14 @@ def pairs_of(runs: Runs) -> Pairs:
     own = np.diag(doubt) * share**2
     seed_doubt = own[a] + own[b] + 2 * doubt[a, b] * share[a] * share[b]
     return _pairs(
-        runs, (a, b), centre, part, (expected * share)[a] + (expected * share)[b], seed_doubt,
-        one_seed=expected[a] + expected[b], noise=noise[a] + noise[b],
+        runs,
+        (a, b),
+        centre,
+        part,
+        (expected * share)[a] + (expected * share)[b],
+        seed_doubt,
+        one_seed=expected[a] + expected[b],
+        noise=noise[a] + noise[b],
     )
 
 
@@ -237,7 +243,7 @@ def _facts(
         noise = _rest(table) / n if seeds > 1 else 0.0
         image_part = float(table.mean(axis=0).var(ddof=1)) / n if n > 1 else 0.0
     variance = float(means.var(ddof=1)) if seeds > 1 else 0.0
-    return SeedFacts(variance, seeds - 1, noise, slope, deterministic), image_part
+    return SeedFacts(variance, seeds - 1, 0.0 if deterministic else noise, slope, deterministic), image_part
 
 
 def _rest(table: Float[np.ndarray, "s n"]) -> float:
@@ -248,7 +254,7 @@ def _rest(table: Float[np.ndarray, "s n"]) -> float:
     seeds, n = table.shape
     rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
     unit = float(np.ptp(table)) or 1.0
-    return (float((rest**2).sum()) + 0.5 * unit**2) / ((seeds - 1) * max(1, n - 1))
+    return float(((rest**2).sum() + 0.5 * unit**2) / ((seeds - 1) * max(1, n - 1)))
 
 
 def _shared_covariance(centred: Float[np.ndarray, "s n"], images: Int[np.ndarray, "s n"]) -> float:
@@ -265,4 +271,4 @@ def _slope(table: Float[np.ndarray, "s n"], bounds: Bounds | None) -> float:
         return FLAT * float(table.std())
     width = bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (float(table.mean()) - bounds[0]) / width))
-    return width * probit_slope(share, table.shape[1])
+    return float(width * probit_slope(share, table.shape[1]))

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import numpy as np
+from jaxtyping import Float
 from scipy import special
 
-from headstart.evaluate.comparison.sources import Bounds, Pairs, Runs
+from headstart.evaluate.comparison.sources import Pairs, Runs
 
 Category = Literal["better", "worse", "tied", "cannot tell"]
 Matters = Literal["yes", "no", "unclear"]
 LIKELY = 0.95  # from which probability on something is called likely, its opposite unlikely
-_POWER = 0.8  # chance that what is said to settle a question does so
+_NORMAL = float(special.ndtri(0.5 + LIKELY / 2))
+_SURE = float(special.ndtri(0.8))  # what is said to settle a question does so in four of five studies
 _MOST_SEEDS, _MOST_IMAGES = 100, 1_000_000  # beyond them it is not said
 
 
@@ -29,99 +31,84 @@ class Needed(TypedDict):
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One difference, judged; all figures as better minus worse for a, whichever way the metric points.
+class Beliefs:
+    """What is believed of each pair, as better minus worse for a, whichever way the metric points.
 
     Args:
-        low, high: of the 95 % interval, taken alone.
-        wide_low, wide_high: of an interval that holds for the whole family together.
+        difference: as observed.
+        centre, half: middle of each interval and half its width, each taken alone.
         probability: that a, trained with a new seed, beats b, trained with a new seed, on images of this kind.
         ahead, behind: probability that a is better, or worse, than b by more than the margin, on average over seeds.
-        category: of the verdict.
-        matters: whether the difference exceeds the margin.
-        needed: what would settle it, where it cannot be told yet.
+        limit: the most that a difference can be, or None.
     """
 
-    low: float
-    high: float
-    wide_low: float
-    wide_high: float
-    probability: float
-    ahead: float
-    behind: float
-    category: Category
-    matters: Matters
-    needed: Needed | None
+    difference: Float[np.ndarray, " p"]
+    centre: Float[np.ndarray, " p"]
+    half: Float[np.ndarray, " p"]
+    probability: Float[np.ndarray, " p"]
+    ahead: Float[np.ndarray, " p"]
+    behind: Float[np.ndarray, " p"]
+    limit: float | None
+
+    def interval(self, place: int, reach: float = 1.0) -> tuple[float, float]:
+        """Return the interval of one pair, widened by a factor, within what is possible."""
+        half = float(self.half[place]) * reach
+        difference, centre = float(self.difference[place]), float(self.centre[place])
+        low, high = min(difference, centre - half), max(difference, centre + half)
+        return (low, high) if self.limit is None else (max(-self.limit, low), min(self.limit, high))
 
 
-def judge(
-    runs: Runs, pairs: Pairs, place: int, *, significant: bool, reach: float, margin: float, sign: float
-) -> Judged:
-    """Judge one pair.
+def beliefs_of(runs: Runs, pairs: Pairs, margin: float, sign: float) -> Beliefs:
+    """Return what is believed of all pairs.
 
     Args:
         runs: compared.
         pairs: their differences.
-        place: of the pair.
-        significant: whether the difference is more than chance, corrected for its family.
-        reach: by which intervals of its family are widened to hold together.
         margin: differences up to it do not matter.
         sign: -1 where lower is better.
     """
-    centre, scale, freedom = sign * pairs.centre[place], float(pairs.scale[place]), float(pairs.freedom[place])
-    difference = sign * float(pairs.difference[place])
-    half = float(scale * special.stdtrit(freedom, 0.5 + LIKELY / 2))
-    low, high = _interval(difference, centre, half, runs.bounds)
-    wide_low, wide_high = _interval(difference, centre, half * reach, runs.bounds)
-    ahead = _above(centre - margin, scale, freedom)
-    behind = _above(-margin - centre, scale, freedom)
-    again = float(np.sqrt(scale**2 + pairs.seed_variance[place]))
-    category: Category = "better" if difference > 0 else "worse"
-    if not significant:
-        category = "tied" if ahead + behind <= 1 - LIKELY else "cannot tell"
-    return Judged(
-        low=low,
-        high=high,
-        wide_low=wide_low,
-        wide_high=wide_high,
-        probability=_above(centre, again, freedom),
-        ahead=ahead,
-        behind=behind,
-        category=category,
-        matters=_matters(low, high, margin),
-        needed=_needed(runs, pairs, place, margin, reach) if category == "cannot tell" else None,
+    centre, scale, freedom = sign * pairs.centre, pairs.scale, pairs.freedom
+    return Beliefs(
+        difference=sign * pairs.difference,
+        centre=centre,
+        half=pairs.half_width(),
+        probability=_above(centre, np.sqrt(scale**2 + pairs.seed_variance), freedom),
+        ahead=_above(centre - margin, scale, freedom),
+        behind=_above(-margin - centre, scale, freedom),
+        limit=None if runs.bounds is None else runs.bounds[1] - runs.bounds[0],
     )
 
 
-def _interval(difference: float, centre: float, half: float, bounds: Bounds | None) -> tuple[float, float]:
-    low, high = min(difference, centre - half), max(difference, centre + half)
-    if bounds is None:
-        return low, high
-    width = bounds[1] - bounds[0]
-    return max(-width, low), min(width, high)
+def category_of(beliefs: Beliefs, place: int, significant: bool) -> Category:
+    """Return what may be said of a pair whose difference is more than chance, or is not."""
+    if significant:
+        return "better" if beliefs.difference[place] > 0 else "worse"
+    return "tied" if beliefs.ahead[place] + beliefs.behind[place] <= 1 - LIKELY else "cannot tell"
 
 
-def _above(distance: float, scale: float, freedom: float) -> float:
+def _above(
+    distance: Float[np.ndarray, " p"], scale: Float[np.ndarray, " p"], freedom: Float[np.ndarray, " p"]
+) -> Float[np.ndarray, " p"]:
     """Return the probability that a t around `distance` is above zero."""
-    if scale == 0:
-        return 0.5 if distance == 0 else float(distance > 0)
-    return float(special.stdtr(freedom, distance / scale))
+    safe = np.where(scale > 0, scale, 1.0)
+    certain = np.where(distance == 0, 0.5, distance > 0)
+    return np.asarray(np.where(scale > 0, special.stdtr(freedom, distance / safe), certain))
 
 
-def _matters(low: float, high: float, margin: float) -> Matters:
+def matters_of(low: float, high: float, margin: float) -> Matters:
+    """Say whether a difference exceeds the margin, by its interval."""
     if low > margin or high < -margin:
         return "yes"
     return "no" if -margin <= low and high <= margin else "unclear"
 
 
-def _needed(runs: Runs, pairs: Pairs, place: int, margin: float, reach: float) -> Needed:
+def needed_for(runs: Runs, pairs: Pairs, place: int, margin: float, reach: float) -> Needed:
     """Return how many seeds, images, or both would make it plain, in four of five studies, if the difference stays."""
     a, b, n = int(pairs.a[place]), int(pairs.b[place]), runs.n
     varied = [int(runs.seeds[k]) for k in (a, b) if not runs.deterministic[k]]
     seeds = min(varied) if varied else 1
     size = abs(float(pairs.difference[place]))
-    normal = float(special.ndtri(0.5 + LIKELY / 2))
-    goal = max(size / (normal * reach + special.ndtri(_POWER)), (margin - size) / (normal + special.ndtri(_POWER))) ** 2
+    goal = max(size / (_NORMAL * reach + _SURE), (margin - size) / (_NORMAL + _SURE)) ** 2
     seed_part = float(pairs.seed_variance[place])
     noise = float(pairs.noise[place])
     lasting = max(0.0, float(pairs.image_variance[place]) - noise / seeds)
@@ -145,5 +132,5 @@ def _count(figure: float, most: int, present: int) -> int | None:
     if not figure <= most:
         return None
     count = max(present + 1, int(np.ceil(figure)))
-    step = 10 ** max(0, len(str(count)) - 2)
+    step = int(10 ** max(0, len(str(count)) - 2))
     return -(-count // step) * step
