@@ -181,7 +181,7 @@ def table(rows: list[dict[str, object]]) -> str:
         for images in IMAGES:
             group = pick(
                 lambda r: r["cell"]["seeds"] == seeds and r["cell"]["images"] == images and r["cell"]["noisy"] is None
-            )  # noqa: B023
+            )
             if not group:
                 continue
             worst = max(group, key=lambda r: max(r["false_best"], r["false_baseline"], r["false_pairs"]))

@@ -44,7 +44,7 @@ def settled(needed: Needed | None, n: int) -> str:
         seeds, images = needed["both"]
         ways = [f"{seeds} seeds and {images:,} test images together" if images > n else f"{seeds} seeds"]
     if not ways:
-        return "; the difference is too close to the margin for any practical study to settle it"
+        return "; to settle it would take more seeds and images than is practical"
     return f"; about {' or '.join(ways)} would settle it"
 
 
