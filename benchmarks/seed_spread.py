@@ -1,9 +1,9 @@
-"""How far do seeds spread? Train many small models with 12 seeds each and print the seeds' standard deviation in probits.
+"""How far do seeds spread? Many small models, 12 seeds each, and the seeds' standard deviation in probits.
 
     python benchmarks/seed_spread.py [--images FILE.npz] [--seeds 12]
 
-The digits of scikit-learn are always used. FILE.npz may hold `train`, `train_labels`, `test`, `test_labels` (uint8 images
-[n, 32, 32, 3]) for convolutional networks. The figures are those of docs/statistics.md; the prior of
+The digits of scikit-learn are always used. FILE.npz may hold `train`, `train_labels`, `test`, `test_labels` (uint8
+images [n, 32, 32, 3]) for convolutional networks. The figures are those of docs/statistics.md; the prior of
 `headstart.evaluate.comparison.seed_spread` is taken from them.
 """
 
@@ -47,7 +47,9 @@ def digits(seeds: int) -> Iterator[tuple[str, np.ndarray]]:
         "perceptron, 32 hidden": lambda s: MLPClassifier(32, max_iter=60, random_state=s),
         "perceptron, 128 hidden, early stop": lambda s: MLPClassifier(128, early_stopping=True, random_state=s),
         "perceptron, 64 + 64 hidden, sgd": lambda s: MLPClassifier((64, 64), solver="sgd", max_iter=60, random_state=s),
-        "linear head, log loss, sgd 5 epochs": lambda s: SGDClassifier(loss="log_loss", max_iter=5, tol=None, random_state=s),
+        "linear head, log loss, sgd 5 epochs": lambda s: SGDClassifier(
+            loss="log_loss", max_iter=5, tol=None, random_state=s
+        ),
         "linear head, hinge, sgd 30 epochs": lambda s: SGDClassifier(max_iter=30, tol=None, random_state=s),
         "random forest, 30 trees": lambda s: RandomForestClassifier(30, random_state=s),
     }
@@ -57,8 +59,11 @@ def digits(seeds: int) -> Iterator[tuple[str, np.ndarray]]:
         for name, make in makers.items():
             if "early" in name and size == 50:
                 continue
-            yield f"digits, {size} train: {name}", np.stack(
-                [make(s).fit(x, y).predict(scaler.transform(test)) == labels for s in range(seeds)]  # type: ignore[attr-defined]
+            yield (
+                f"digits, {size} train: {name}",
+                np.stack(
+                    [make(s).fit(x, y).predict(scaler.transform(test)) == labels for s in range(seeds)]  # type: ignore[attr-defined]
+                ),
             )
 
 
@@ -72,7 +77,9 @@ def small_cnn(width: int) -> torch.nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
 
 
-def train(net: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, seed: int, epochs: int, rate: float, schedule: bool) -> None:
+def train(
+    net: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, seed: int, epochs: int, rate: float, schedule: bool
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-3)
     steps = epochs * max(1, len(x) // 64)
@@ -98,7 +105,12 @@ def networks(file: Path, seeds: int) -> Iterator[tuple[str, np.ndarray]]:
     y, labels = (torch.from_numpy(data[k]).long().to(device) for k in ("train_labels", "test_labels"))
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(device)
     for size in (500, 2000):
-        for width, epochs, rate, schedule in ((16, 5, 3e-3, True), (32, 15, 3e-3, True), (32, 15, 1e-3, False), (32, 10, 2e-2, False)):
+        for width, epochs, rate, schedule in (
+            (16, 5, 3e-3, True),
+            (32, 15, 3e-3, True),
+            (32, 15, 1e-3, False),
+            (32, 10, 2e-2, False),
+        ):
             rows, right = order[:size], []
             for seed in range(seeds):
                 torch.manual_seed(seed)
@@ -125,8 +137,10 @@ def main() -> None:
             spreads.append(probits)
             print(f"{name} | {100 * accuracy:.1f} % | {100 * sd:.2f} points | {probits:.3f} probits", flush=True)
     log = np.log(np.maximum(spreads, 0.005))
-    print(f"{len(log)} models: median {np.exp(np.median(log)):.3f} probits, 10 % to 90 %:"
-          f" {np.exp(np.quantile(log, 0.1)):.3f} to {np.exp(np.quantile(log, 0.9)):.3f}, sd of the logarithm {log.std():.2f}")
+    print(
+        f"{len(log)} models: median {np.exp(np.median(log)):.3f} probits, 10 % to 90 %:"
+        f" {np.exp(np.quantile(log, 0.1)):.3f} to {np.exp(np.quantile(log, 0.9)):.3f}, sd of the logarithm {log.std():.2f}"
+    )
 
 
 if __name__ == "__main__":

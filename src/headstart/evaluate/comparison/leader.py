@@ -15,6 +15,8 @@ from headstart.evaluate.comparison.families import Chance
 from headstart.evaluate.comparison.sources import Bounds, Runs, student
 from headstart.evaluate.metrics.intervals import LEVEL, wilson_at
 
+_DOUBT = 2.0  # errors' worth of belief that all seeds err on the same images
+
 
 class Leader(TypedDict):
     """The run with the best mean on the test images; `low` to `high` holds although it was picked as the best.
@@ -100,6 +102,10 @@ def means_of(runs: Runs, level: float = LEVEL) -> Means:
         with np.errstate(divide="ignore", invalid="ignore"):
             images = share * (1 - share) * width**2 / part
         images = np.where((part > 0) & (share > 0) & (share < 1), np.minimum(images, columns * runs.seeds), columns)
+        few = _DOUBT / (
+            columns * middle + _DOUBT
+        )  # with few errors it is hardly known how alike those of the seeds are
+        images = 1 / ((1 - few) / images + few / np.minimum(images, columns))
         part = width**2 * middle / images
         effective = middle / (1 / images * middle + seeds_part / width**2)
     scale, freedom = student(part, columns, seeds_part, np.diag(runs.spread.covariance()) / runs.seeds**2)
