@@ -4,12 +4,12 @@
         [--seeds 2 3] [--images 200] [--runs 5] [--points 0 10] [--spreads 0.1] [--extra]
     python benchmarks/verdict_simulation.py --out cells.jsonl --table
 
-Each cell is seeded by its own name, so it may be run anywhere and in any order. Finished cells are lines of FILE and are
-not run again; `--seconds` ends the run after the cell at work. `--table` prints the summary of docs/statistics.md.
+Each cell is seeded by its own name, so it may be run anywhere and in any order. Finished cells are lines of FILE and
+are not run again; `--seconds` ends the run after the cell at work. `--table` prints the summary of docs/statistics.md.
 
 The truth: an image is right when a latent score is above zero. The score adds what the run's accuracy asks for, the
-image's own difficulty (standard deviation 2), the run's view of the image (0.5), chance (0.7) and the seed (the spread of
-the cell). The first run has 90 % true accuracy, all others so many points less; `--extra` adds one noisy run among ten,
+image's own difficulty (standard deviation 2), the run's view of the image (0.5), chance (0.7) and the seed (the spread
+of the cell). The first run has 90 % true accuracy, all others so many points less; `--extra` adds one noisy run among ten,
 equal runs at 98 %, and runs of another first accuracy.
 
 The oracle: it knows the true variance of each difference and corrects by the studentised range, stepping down.
@@ -64,10 +64,12 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """Return what the cell is seeded by."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @property
     def means(self) -> list[float]:
+        """Return the true accuracies."""
         return [self.top] + [self.top - self.points / 100] * (self.runs - 1)
 
 
@@ -161,64 +163,65 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
             yield Cell(seeds, images, 5, 40, 0.2, top=0.98)
 
 
-def table(rows: list[dict[str, object]]) -> str:
-    """Return the cells in which most goes wrong, by what was asked."""
+WRONG = ("false_best", "false_baseline", "false_pairs")
 
-    def pick(test: object) -> list[dict[str, object]]:
-        return [row for row in rows if test(row)]  # type: ignore[operator]
 
-    def cell(row: dict[str, object]) -> str:
-        c = row["cell"]
-        noisy = "" if c["noisy"] is None else f", one of {c['noisy']:g}"  # type: ignore[index]
-        return (
-            f"{c['runs']} runs, {c['seeds']} seeds, {c['images']} images, {c['points']:g} points, spread {c['spread']:g}{noisy}"  # type: ignore[index]
-            + ("" if c["top"] == 0.9 else f", {100 * c['top']:g} %")  # type: ignore[index]
-        )
+def words(row: dict) -> str:
+    """Name a cell."""
+    c = row["cell"]
+    noisy = "" if c["noisy"] is None else f", one of {c['noisy']:g}"
+    top = "" if c["top"] == 0.9 else f", the best {100 * c['top']:g} %"
+    runs = f"{c['runs']} runs, {c['seeds']} seeds, {c['images']} images"
+    return f"{runs}, {c['points']:g} points, spread {c['spread']:g}{noisy}{top}"
 
-    lines = [f"{len(rows)} cells, {sum(int(r['studies']) for r in rows)} studies"]  # type: ignore[call-overload]
-    by = lambda key, group: f"{100 * np.average([r[key] for r in group], weights=[r['studies'] for r in group]):.1f}"  # noqa: E731
-    for seeds in SEEDS:
-        for images in IMAGES:
-            group = pick(
-                lambda r: r["cell"]["seeds"] == seeds and r["cell"]["images"] == images and r["cell"]["noisy"] is None
-            )
-            if not group:
-                continue
-            worst = max(group, key=lambda r: max(r["false_best"], r["false_baseline"], r["false_pairs"]))
-            told = {p: [r for r in group if r["cell"]["points"] == p] for p in (3, 10, 40)}
-            shares = " | ".join(f"{by('told', g)} ({by('oracle', g)})" if g else "" for g in told.values())
-            lines.append(
-                f"| {seeds} | {images} | {by('false_best', group)} / {by('false_baseline', group)} / {by('false_pairs', group)} |"
-                f" {100 * max(worst[k] for k in ('false_best', 'false_baseline', 'false_pairs')):.1f} |"
-                f" {by('coverage', group)} | {100 * min(r['coverage'] for r in group):.1f} | {by('coverage_mean', group)} |"
-                f" {by('coverage_leader', group)} | {shares} |"
-            )
+
+def mean(key: str, rows: list[dict]) -> str:
+    """Return the mean over the studies of several cells, in percent."""
+    if not rows:
+        return ""
+    return f"{100 * np.average([row[key] for row in rows], weights=[row['studies'] for row in rows]):.1f}"
+
+
+def line(seeds: int, images: int, rows: list[dict]) -> str:
+    """Return a line of the summary: all cells of so many seeds and images."""
+    worst = max(row[key] for row in rows for key in WRONG)
+    false = " / ".join(mean(key, rows) for key in WRONG)
+    held = " | ".join(mean(key, rows) for key in ("coverage", "coverage_mean", "coverage_leader"))
+    told = []
+    for points in (3, 10, 40):
+        group = [row for row in rows if row["cell"]["points"] == points]
+        told.append(f"{mean('told', group)} ({mean('oracle', group)})" if group else "")
+    return f"| {seeds} | {images} | {len(rows)} | {false} | {100 * worst:.1f} | {held} | {' | '.join(told)} |"
+
+
+def table(rows: list[dict]) -> str:
+    """Return the summary, and the cells that miss a target."""
+    lines = [f"{len(rows)} cells, {sum(row['studies'] for row in rows)} studies"]
+    plain = [row for row in rows if row["cell"]["noisy"] is None]
+    for seeds, images in itertools.product(SEEDS, IMAGES):
+        group = [row for row in plain if (row["cell"]["seeds"], row["cell"]["images"]) == (seeds, images)]
+        lines += [line(seeds, images, group)] if group else []
+    lines.append("\none noisy run among ten:")
+    lines += [
+        f"- {words(row)}: {100 * max(row[k] for k in WRONG):.1f} % of {row['studies']}"
+        for row in rows
+        if row not in plain
+    ]
     lines.append("\nfalse claims above 5 %, with their standard error:")
-    for row in sorted(rows, key=lambda r: -max(r["false_best"], r["false_baseline"], r["false_pairs"])):
-        most = max(row["false_best"], row["false_baseline"], row["false_pairs"])
-        if most > 0.05:
-            lines.append(
-                f"- {cell(row)}: {100 * most:.1f} ± {100 * np.sqrt(most * (1 - most) / row['studies']):.1f} % of {row['studies']}"
-            )
+    for row in plain:
+        most = max(row[key] for key in WRONG)
+        error = np.sqrt(most * (1 - most) / row["studies"])
+        lines += [f"- {words(row)}: {100 * most:.1f} ± {100 * error:.1f} % of {row['studies']}"] if most > 0.05 else []
     for key in ("coverage", "coverage_mean", "coverage_leader"):
         lines.append(f"\n{key} below 93 %:")
-        lines += [
-            f"- {cell(r)}: {100 * r[key]:.1f} % of {r['studies']}"
-            for r in sorted(rows, key=lambda r: r[key])
-            if r[key] < 0.93
-        ]
-    lines.append("\n40 points, two seeds, 50 images, told in less than 99 %:")
-    lines += [
-        f"- {cell(r)}: {100 * r['told']:.1f} % (oracle {100 * r['oracle']:.1f} %)"
-        for r in pick(lambda r: r["cell"]["points"] == 40 and r["cell"]["seeds"] == 2 and r["cell"]["images"] == 50)
-        if r["told"] < 0.99
-    ]
-    lines.append("\n10 points, three seeds, 200 images:")
-    lines += [
-        f"- {cell(r)}: {100 * r['told']:.1f} %, oracle {100 * r['oracle']:.1f} %"
-        for r in pick(lambda r: r["cell"]["points"] == 10 and r["cell"]["seeds"] == 3 and r["cell"]["images"] == 200)
-    ]
-    lines.append(f"\nintervals outside their bounds: {sum(r['outside'] > 0 for r in rows)} cells")
+        lines += [f"- {words(row)}: {100 * row[key]:.1f} % of {row['studies']}" for row in rows if row[key] < 0.93]
+    for points, seeds, images in ((40, 2, 50), (10, 3, 200)):
+        lines.append(f"\n{points} points, {seeds} seeds, {images} images: told, and by the oracle")
+        group = [row for row in plain if row["cell"]["points"] == points]
+        group = [row for row in group if (row["cell"]["seeds"], row["cell"]["images"]) == (seeds, images)]
+        lines += [f"- {words(row)}: {100 * row['told']:.1f} %, {100 * row['oracle']:.1f} %" for row in group]
+    lines.append(f"\nintervals outside their bounds: {sum(row['outside'] > 0 for row in rows)} cells")
+    lines.append(f"said to be tied though they differ by more than the margin: {mean('false_tie', rows)} % of studies")
     return "\n".join(lines)
 
 
