@@ -118,12 +118,12 @@ class Study:
         from headstart.storage.opening import default_store
         from headstart.study.planning.cost import with_costs
         from headstart.study.planning.planner import make_plan
-        from headstart.study.resources import Workshop
+        from headstart.study.resources import Resources
 
-        workshop = Workshop(default_store(), device)
-        plan = make_plan(self.study, workshop, strict=strict)
+        resources = Resources(default_store(), device)
+        plan = make_plan(self.study, resources, strict=strict)
         folder = self.folder(out)
-        return with_costs(describe(plan, workshop, folder), plan, workshop, folder)
+        return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return where the study is written."""

@@ -237,7 +237,7 @@ def test_estimates_are_within_a_generous_factor(small_study: dict[str, Any], tmp
     spec["runs"] = {"probe": {"strategy": "ridge"}, "tuned": {"strategy": "scratch", "recipe": {"epochs": 3}}}
     spec["runs"]["tuned"]["recipe"]["batch_size"] = 8
     session = open_session(load_study(spec), tmp_path / "out", device="cpu")
-    forecast = Forecast(session.workshop, session.folder, Meter(session.workshop.store, "cpu"))
+    forecast = Forecast(session.resources, session.folder, Meter(session.resources.store, "cpu"))
     seen: set[str] = set()
     rows = [forecast.describe(group, seen) for group in session.plan.groups]
     began = time.perf_counter()

@@ -23,7 +23,7 @@ from headstart.study.parallel.local import Processes, devices
 from headstart.study.parallel.messages import Broke, Died, Message, Pace, Ticked, broken
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.planner import make_plan
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.run import open_session, run_study
 from headstart.study.spec.load import load_study
 
@@ -118,7 +118,7 @@ def fresh_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_heads_wait_for_their_features_and_a_chain_for_its_source(chain: dict[str, Any]) -> None:
     study = load_study(chain)
-    plan = make_plan(study, Workshop(default_store(), "cpu"))
+    plan = make_plan(study, Resources(default_store(), "cpu"))
     jobs = jobs_of(plan.groups)
     named = {(job.stage, job.tasks[0].run.name): job for job in jobs}
     probe = named[(FEATURES, "probe · ridge")]

@@ -22,9 +22,9 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
     features = None
     if tasks:
         task = tasks[0]
-        features = session.workshop.features(task.run, task.seed)
-    bad = session.workshop.bad_rows(dataset)
-    found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.workshop.store)
+        features = session.resources.features(task.run.data, task.run.network, task.seed)
+    bad = session.resources.bad_rows(dataset)
+    found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.resources.store)
     write_atomic(path, json_bytes(found))
 
 

@@ -17,10 +17,10 @@ def close_study(session: Session) -> None:
     """Write what belongs to the study as a whole: its data and their audit, its best model, and why it errs."""
     seen: set[str] = set()
     for task in session.plan.tasks:
-        dataset = session.workshop.dataset(task.run.data)
+        dataset = session.resources.dataset(task.run.data)
         if dataset.fingerprint not in seen:
             seen.add(dataset.fingerprint)
-            split = session.workshop.split(task.run, task.seed)
+            split = session.resources.split(task.run.data, task.seed, task.run.subset)
             write_data(session, task.run.data, dataset, split)
             audit_data(session, dataset, split)
     foretell(session)

@@ -22,7 +22,7 @@ def foretell(session: Session) -> None:
     path, key = session.folder.root / "transferability.json", finished_key(session)
     if path.is_file() and read_json(path).get("key") == key:
         return
-    data = session.workshop.dataset(session.plan.own_tasks[0].run.data)
+    data = session.resources.dataset(session.plan.own_tasks[0].run.data)
     found = networks(session, data)
     if data.multi_label or len(found) < 2:
         return
@@ -51,5 +51,7 @@ def _foretold(session: Session, data: Dataset, network: Network, ticker: Ticker)
     if not measured:
         return None
     train = learning_rows(session, task)
-    features = np.asarray(session.workshop.features(task.run, task.seed)[train]).reshape(len(train), -1)
+    features = np.asarray(session.resources.features(task.run.data, task.run.network, task.seed)[train]).reshape(
+        len(train), -1
+    )
     return {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}

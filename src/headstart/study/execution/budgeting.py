@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from headstart.errors import SpecError
 from headstart.study.execution.budget import Budget, OverBudget
@@ -22,6 +21,7 @@ from headstart.study.planning.microbenchmarks import Meter
 from headstart.study.planning.plan import Group
 from headstart.study.planning.priority import LEARNED, kind_of, needed, preferred_backbone
 from headstart.study.resources import nothing
+from headstart.study.results.state import LeftOut
 from headstart.study.spec.duration import in_words, parse_duration
 from headstart.study.spec.schema import StudySpec
 
@@ -50,9 +50,9 @@ def spend(session: Session, budget: Budget, run_group: Callable[[Group, Session]
     Raises:
         SpecError: the budget is too small for one run.
     """
-    workshop = session.workshop
-    spending = Spending(budget, Forecast(workshop, session.folder, Meter(workshop.store, workshop.device)))
-    workshop.watch = budget.check
+    resources = session.resources
+    spending = Spending(budget, Forecast(resources, session.folder, Meter(resources.store, resources.device)))
+    resources.watch = budget.check
     try:
         for group in spending.groups(session):
             try:
@@ -60,11 +60,11 @@ def spend(session: Session, budget: Budget, run_group: Callable[[Group, Session]
             except OverBudget:
                 spending.stopped(group)
     finally:
-        workshop.watch = nothing
+        resources.watch = nothing
     left_out = spending.left_out(session)
-    session.leave_out(left_out)
-    session.facts["spending"] = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
-    session.folder.write_study({**session.facts, "status": "running"})
+    session.state.leave_out(left_out)
+    session.state.spending = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
+    session.write_state("running")
     if left_out:
         names = list(dict.fromkeys(row["run"] for row in left_out))
         session.listener.note(f"not run: {len(left_out)} runs and seeds over budget ({', '.join(names)})")
@@ -118,13 +118,12 @@ class Spending:
         for task in group.tasks:
             self.why[(task.run.name, task.seed)] = "over budget: begun, and kept as far as it came"
 
-    def left_out(self, session: Session) -> list[dict[str, Any]]:
+    def left_out(self, session: Session) -> list[LeftOut]:
         """Return the runs and seeds that were not done, and why."""
         manifests = ((t, session.folder.manifest(t.run.name, t.seed)) for t in session.plan.tasks)
         missing = [t for t, manifest in manifests if manifest is None or manifest.get("key") != t.key]
         return [
-            {"run": t.run.name, "seed": t.seed, "why": self.why.get((t.run.name, t.seed), "over budget")}
-            for t in missing
+            LeftOut(run=t.run.name, seed=t.seed, why=self.why.get((t.run.name, t.seed), "over budget")) for t in missing
         ]
 
     def _next(self, ready: Sequence[Group], session: Session) -> Group:

@@ -60,7 +60,7 @@ def spread(session: Session, workers: int, on: str | None) -> None:
     wanted = {run.needs for run in session.plan.study.runs}
     for task in session.plan.tasks:
         if task.run.name in wanted:
-            session.workshop.upstream[(task.run.name, task.seed)] = network_of(task, session)
+            session.resources.upstream[(task.run.name, task.seed)] = network_of(task, session)
 
 
 def _crew(session: Session, workers: int, on: str | None, jobs: int) -> Crew:
@@ -170,12 +170,12 @@ class Desk:
         tasks = {(task.run.name, task.seed): task for task in job.tasks}
         for run, seed, files in found.folders:
             session.folder.take_run(run, seed, files)
-        workshop = session.workshop
-        by_content = {workshop.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
+        resources = session.resources
+        by_content = {resources.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
         for fingerprint, view in found.views:
-            if fingerprint in by_content and (fingerprint, view) not in workshop.decoded:
-                dataset = workshop.dataset(by_content[fingerprint])
-                workshop.decoded[(fingerprint, view)] = decode_images(dataset, view, store=workshop.store)
+            if fingerprint in by_content and (fingerprint, view) not in resources.decoded:
+                dataset = resources.dataset(by_content[fingerprint])
+                resources.decoded[(fingerprint, view)] = decode_images(dataset, view, store=resources.store)
 
     def _bury(self, job: Job, why: str) -> None:
         """Have what a dead worker was at done again, or, the second time, let its runs fail."""
@@ -187,7 +187,7 @@ class Desk:
         reason = f"two workers died of it; the last {why}"
         for task in job.tasks:
             if not self._has(task):
-                dataset = session.workshop.dataset(task.run.data)
+                dataset = session.resources.dataset(task.run.data)
                 write_failure(task, session.folder, dataset, reason, [])
                 session.listener.failed(task.name, reason)
                 self._lost.add(task.key)

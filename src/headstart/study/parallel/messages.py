@@ -12,6 +12,7 @@ from typing import Any
 from headstart import errors, progress
 from headstart.data.decoding.decode import View
 from headstart.errors import HeadstartError
+from headstart.study.results.state import Expected
 
 _EVERY = 0.5  # seconds between two messages on how far a worker is
 
@@ -97,7 +98,7 @@ class Speaker:
     def __init__(self, say: Say) -> None:
         self._say = say
 
-    def plan(self, rows: list[dict[str, Any]]) -> None:
+    def plan(self, rows: list[Expected]) -> None:
         """Say nothing: whoever gave the work knows the plan."""
 
     def running(self, run: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from headstart.study.spec.run import Run, Study
 from headstart.study.task import Task
@@ -45,11 +46,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All groups of a study in the order in which they run, and the runs that cannot be done here."""
+    """All groups of a study in the order in which they run, and the runs that cannot be done here.
+
+    Args:
+        study: what is planned.
+        groups: in order.
+        absent: runs that are unavailable.
+        learned_on: the fingerprint of the images that each run learns from.
+    """
 
     study: Study
     groups: tuple[Group, ...]
     absent: tuple[Absent, ...] = ()
+    learned_on: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[Task]:

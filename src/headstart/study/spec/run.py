@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, RunSpec, StudySpec
 
 
@@ -49,6 +50,24 @@ class Run:
     def needs(self) -> str | None:
         """The run whose network this one starts from, or None."""
         return self.spec.weights.run
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network that gives its features, or from which it starts."""
+        spec = self.spec
+        return NetworkSpec(
+            spec.backbone,
+            spec.weights,
+            spec.truncate_at,
+            spec.input_size,
+            spec.resize,
+            redrawn=spec.head_kind is None,
+        )
+
+    @property
+    def subset(self) -> Subset:
+        """The share of the training part that it learns from."""
+        return Subset(self.spec.fraction, self.spec.shots if isinstance(self.spec.shots, int) else None)
 
     @property
     def searches(self) -> bool:

@@ -28,7 +28,7 @@ def with_rate(bench: Bench, values: Values, make_job: Callable[[Path], TuneJob])
         return values
     from headstart.transfer.finetune.lr_range_test import range_test
 
-    store, key = bench.workshop.store, _key(bench, values)
+    store, key = bench.resources.store, _key(bench, values)
     with store.building(KIND, key) as entry:
         if entry is not None:
             with tempfile.TemporaryDirectory() as place:
@@ -40,7 +40,7 @@ def with_curve(bench: Bench, values: Values, history: Sequence[Mapping[str, Any]
     """Return the history with the curve of the range test, where there was one, in its first row."""
     rows = [dict(row) for row in history]
     if rows and rate_is_found(bench.task.run.spec):
-        facts = bench.workshop.store.manifest(KIND, _key(bench, values))
+        facts = bench.resources.store.manifest(KIND, _key(bench, values))
         rows[0]["lr_range"] = {name: facts[name] for name in ("lr", "rule", "rates", "losses")}
     return rows
 

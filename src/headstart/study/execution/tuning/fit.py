@@ -22,7 +22,7 @@ from headstart.study.execution.tuning.train import (
     try_one,
 )
 from headstart.study.execution.tuning.trial import Bench, Trial, Values
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.run_record import Fit, Probabilities, load_fit, save_fit
 from headstart.study.spec.settings import recipe_of
@@ -30,7 +30,7 @@ from headstart.study.task import Task
 
 
 def tune(
-    task: Task, split: Split, workshop: Workshop, provenance: Mapping[str, str], note: Callable[[str], None]
+    task: Task, split: Split, resources: Resources, provenance: Mapping[str, str], note: Callable[[str], None]
 ) -> tuple[Fit, Probabilities]:
     """Train the network of one task, choosing on validation where there is something to choose.
 
@@ -40,16 +40,16 @@ def tune(
     Raises:
         RunFailed: the loss became NaN in every configuration, or memory did not suffice.
     """
-    bench = Bench(task, split, workshop.dataset(task.run.data), workshop, provenance, note)
-    if task.run.searches and not workshop.store.has(FITS, task.key):
+    bench = Bench(task, split, resources.dataset(task.run.data), resources, provenance, note)
+    if task.run.searches and not resources.store.has(FITS, task.key):
         _search(bench)  # outside the lock: several processes may do its trials
-    with workshop.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
+    with resources.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
         trials = [] if entry is None else _fit(bench, entry.path)
     for trial in trials:
         forget_model(trial)  # the winner's stands in the fit now
-    bundle = read_bundle(workshop.store.path(FITS, task.key))
+    bundle = read_bundle(resources.store.path(FITS, task.key))
     recipe = recipe_of(task.run.spec)
-    return load_fit(workshop.store, task.key), _probabilities(bundle.network, split.test, recipe, bench)
+    return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, recipe, bench)
 
 
 def _fit(bench: Bench, folder: Path) -> list[Trial]:
@@ -98,7 +98,7 @@ def _with_model(bench: Bench, trial: Trial, again: Callable[[], Trial]) -> Trial
     """Return the trial with its network; train it again where that is gone, as after a cache was pruned of fits."""
     if (trial.folder / MODEL).is_file():
         return trial
-    bench.workshop.store.remove(TRIALS, trial.folder.name)
+    bench.resources.store.remove(TRIALS, trial.folder.name)
     return again()
 
 

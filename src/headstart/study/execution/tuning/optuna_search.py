@@ -117,7 +117,7 @@ class _Record:
         Raises:
             StoreError: it cannot be used.
         """
-        folder, name = bench.workshop.store.root / "searches", bench.task.key
+        folder, name = bench.resources.store.root / "searches", bench.task.key
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{name}.sqlite3"
         with _storage_errors(file), FileLock(file.with_suffix(".lock")):  # Optuna's tables are made by one at a time

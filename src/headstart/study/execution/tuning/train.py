@@ -96,21 +96,21 @@ def _train(
     place: str,
     on_epoch: OnEpoch | None,
 ) -> Trial:
-    task, workshop = bench.task, bench.workshop
+    task, resources = bench.task, bench.resources
     named = _named(values)
     key = _trial_key(task, values, train, validation, stop_after)
-    with workshop.store.building(TRIALS, key) as entry:
+    with resources.store.building(TRIALS, key) as entry:
         if entry is not None:
             if place:
                 bench.note(f"{task.name} {place}: {', '.join(f'{n}={v}' for n, v in named) or 'training'}")
-            workshop.watch()
+            resources.watch()
             job = _job(bench, values, train, validation, stop_after, entry.path / "training", _watched(bench, on_epoch))
             try:
                 _save_trial(bench, job, entry.path)
             except (RunFailed, GivenUp):
                 _forget_checkpoints(job.folder)  # nobody will go on from there
                 raise
-    folder = workshop.store.path(TRIALS, key)
+    folder = resources.store.path(TRIALS, key)
     facts = read_json(folder / "trial.json")
     return Trial(values=values, folder=folder, **facts)
 
@@ -119,7 +119,7 @@ def _watched(bench: Bench, on_epoch: OnEpoch | None) -> OnEpoch:
     def tell(row: Mapping[str, Any]) -> None:
         if on_epoch is not None:
             on_epoch(row)
-        bench.workshop.watch()
+        bench.resources.watch()
 
     return tell
 
@@ -141,34 +141,34 @@ def _job(
     folder: Path,
     on_epoch: OnEpoch | None,
 ) -> TuneJob:
-    task, workshop = bench.task, bench.workshop
+    task, resources = bench.task, bench.resources
     spec = task.run.with_values(values)
     recipe = recipe_of(spec)
     if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
         bench.note(f"{task.name}: {len(train)} images make one batch (batch_size {recipe.batch_size} was asked for)")
         recipe = replace(recipe, batch_size=len(train))
-    backbone = workshop.loaded(task.run, task.seed).backbone
+    backbone = resources.loaded(task.run.network, task.seed).backbone
     needs = backbone.preprocessing
     whole = bool(WHOLE.intersection(recipe.augment))
     strategy, head = strategy_of(spec), None
     if starts_fitted(task, bench.split):
-        head = fitted_head(task, bench.split, workshop, refit=stop_after is not None)
+        head = fitted_head(task, bench.split, resources, refit=stop_after is not None)
         strategy = replace(strategy, probe_epochs=0)
     return TuneJob(
         backbone=backbone,
         strategy=strategy,
         recipe=recipe,
-        images=workshop.images(task.run.data, needs),
+        images=resources.images(task.run.data, needs),
         labels=bench.dataset.labels,
         classes=len(bench.dataset.classes),
         train=train,
         validation=validation,
         seed=task.seed,
         folder=folder,
-        device=workshop.device,
-        store=workshop.store,
+        device=resources.device,
+        store=resources.store,
         initial_head=head,
-        train_images=Whole(workshop.images(task.run.data, needs, whole=True)) if whole else None,
+        train_images=Whole(resources.images(task.run.data, needs, whole=True)) if whole else None,
         stop_after=stop_after,
         loggers=_loggers(),
         on_epoch=on_epoch,
@@ -222,12 +222,12 @@ def _probabilities(network: Network, rows: IntArray, recipe: Recipe, bench: Benc
     needs = network.backbone.preprocessing
     found: Probabilities = predict_probabilities(
         network,
-        bench.workshop.images(bench.task.run.data, needs),
+        bench.resources.images(bench.task.run.data, needs),
         rows,
         needs,
         tta=recipe.tta,
         multi_label=bench.dataset.multi_label,
-        device=bench.workshop.device,
+        device=bench.resources.device,
         title=f"{bench.task.name}: predictions",
     )
     return found
@@ -236,7 +236,7 @@ def _probabilities(network: Network, rows: IntArray, recipe: Recipe, bench: Benc
 def _bundle(bench: Bench, network: Network) -> Bundle:
     task = bench.task
     facts = {**bench.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": bench.dataset.name}
-    origin = origin_of(task.run, task.seed, bench.workshop)
+    origin = origin_of(task.run, task.seed, bench.resources)
     return Bundle(network, origin, bench.dataset.classes, bench.dataset.multi_label, 1.0, facts)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Split
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.task import Task
 
 Values = Mapping[tuple[str, ...], Any]
@@ -60,7 +60,7 @@ class Bench:
     """What all trials of a task share.
 
     Args:
-        task, split, dataset, workshop: as everywhere.
+        task, split, dataset, resources: as everywhere.
         provenance: facts for the bundle.
         note: tells the user something.
     """
@@ -68,6 +68,6 @@ class Bench:
     task: Task
     split: Split
     dataset: Dataset
-    workshop: Workshop
+    resources: Resources
     provenance: Mapping[str, str]
     note: Callable[[str], None]
