@@ -15,7 +15,7 @@ from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder, slug
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
-from headstart.study.spec.run import Study as StudyRuns
+from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
 FLOORS: dict[str, dict[str, Any]] = {
@@ -106,7 +106,7 @@ class Study:
     def __init__(
         self, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
     ) -> None:
-        self.study: StudyRuns = load_study(source, overrides, smoke=smoke)
+        self.study: ResolvedStudy = load_study(source, overrides, smoke=smoke)
 
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
         """Return what would be computed, what is shared, what is there already and what cannot be had.

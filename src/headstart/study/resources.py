@@ -216,7 +216,7 @@ class Resources:
         if key not in self._features:
             view = view_of(backbone.preprocessing)
             self._features[key] = extract(
-                Later(len(dataset)),
+                PendingImages(len(dataset)),
                 backbone.stages,
                 backbone.preprocessing,
                 key=key,
@@ -249,7 +249,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Later:
+class PendingImages:
     """Images that will be handed over as they are decoded: so far, only their number is known."""
 
     n: int

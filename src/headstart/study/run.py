@@ -12,23 +12,23 @@ from headstart.study.execution.ensembles import write_ensembles
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.halving import halve
 from headstart.study.execution.session import Listener, Session, Silent, network_of
-from headstart.study.execution.unavailable import startable, write_absent
-from headstart.study.parallel.dispatcher import check_crew, spread
+from headstart.study.execution.unavailable import startable, write_unavailable
+from headstart.study.parallel.dispatcher import check_workers, dispatch
 from headstart.study.planning.ensemble_keys import ensemble_keys, expected
-from headstart.study.planning.plan import Group, Plan
+from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder, slug
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import trackers
-from headstart.study.spec.run import Study
+from headstart.study.spec.run import ResolvedStudy
 from headstart.threads import hold
 from headstart.version import VERSION
 
 
 def run_study(
-    study: Study,
+    study: ResolvedStudy,
     out: str | Path = "headstart-runs",
     *,
     store: Store | None = None,
@@ -57,7 +57,7 @@ def run_study(
     """
     hold()
     if workers != 1 or on is not None:
-        check_crew(workers, on)
+        check_workers(workers, on)
     budget = None
     if study.spec.budget is not None:
         from headstart.study.execution.budgeting import budget_of, spend  # measures training steps: imports Lightning
@@ -65,10 +65,10 @@ def run_study(
         budget = budget_of(study.spec, workers, on)
     session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
     try:
-        write_absent(session)
+        write_unavailable(session)
         halve(session)
         if workers > 1 or on is not None:
-            spread(session, workers, on)
+            dispatch(session, workers, on)
         elif budget is not None:
             spend(session, budget, _run_group)
         else:
@@ -86,7 +86,7 @@ def run_study(
 
 
 def open_session(
-    study: Study,
+    study: ResolvedStudy,
     out: str | Path,
     *,
     store: Store | None = None,
@@ -141,7 +141,7 @@ def _keys(plan: Plan) -> dict[str, dict[str, str]]:
     return found
 
 
-def _run_group(group: Group, session: Session) -> None:
+def _run_group(group: TaskGroup, session: Session) -> None:
     open_tasks = []
     for task in group.tasks:
         left = session.resources.store.path(FITS, task.key)

@@ -18,7 +18,7 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
     path = session.folder.data_folder(dataset.fingerprint) / "audit.json"
     if path.is_file() or not session.plan.study.spec.audit:
         return
-    tasks = [task for task in informed(session) if uses_images(task, dataset, session)]
+    tasks = [task for task in with_trained_features(session) if uses_images(task, dataset, session)]
     features = None
     if tasks:
         task = tasks[0]
@@ -28,7 +28,7 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
     write_atomic(path, json_bytes(found))
 
 
-def informed(session: Session) -> list[Task]:
+def with_trained_features(session: Session) -> list[Task]:
     """Return the finished tasks whose frozen features come from trained weights, those of a known source first."""
     found = [
         task

@@ -9,7 +9,7 @@ from headstart.study.analysis.learning_curves import learning_curves
 from headstart.study.analysis.mistakes import explain_mistakes
 from headstart.study.analysis.paired_explanations import explain_pairs
 from headstart.study.analysis.similarity import measure_similarity
-from headstart.study.analysis.transferability import foretell
+from headstart.study.analysis.transferability import score_transferability
 from headstart.study.execution.session import Session
 
 
@@ -23,7 +23,7 @@ def close_study(session: Session) -> None:
             split = session.resources.split(task.run.data, task.seed, task.run.subset)
             write_data(session, task.run.data, dataset, split)
             audit_data(session, dataset, split)
-    foretell(session)
+    score_transferability(session)
     learning_curves(session)
     save_best(session)
     explain_mistakes(session, session.plan.study.spec.explain)

@@ -17,7 +17,7 @@ from headstart.study.task import Task
 from headstart.transfer.frozen.predict import predict_probabilities
 
 
-def score_as_is(
+def evaluate_only(
     task: Task, split: Split, resources: Resources, provenance: Mapping[str, str], note: Callable[[str], None]
 ) -> tuple[Fit, Probabilities]:
     """Return what scoring a finished network on other images gives, with its probabilities of their classes.

@@ -7,8 +7,8 @@ from typing import Any
 
 from headstart.data.dataset import Split
 from headstart.errors import RunFailed
-from headstart.study.execution.evaluate_only import score_as_is
-from headstart.study.execution.head_runs import fit_probes
+from headstart.study.execution.evaluate_only import evaluate_only
+from headstart.study.execution.head_runs import fit_head_runs
 from headstart.study.execution.session import Session
 from headstart.study.results.run_record import Fit, Probabilities, write_failure, write_result
 from headstart.study.spec.schema import AS_IS
@@ -27,7 +27,7 @@ def _probe(tasks: list[Task], session: Session) -> None:
         shared = resources.features_facts(task.run.data, task.run.network, task.seed)
         _finish(task, fit, splits[task.key], test, shared, session)
 
-    fit_probes(tasks, [splits[task.key] for task in tasks], resources, _provenance(session), done)
+    fit_head_runs(tasks, [splits[task.key] for task in tasks], resources, _provenance(session), done)
 
 
 def _tune(tasks: list[Task], session: Session) -> None:
@@ -37,7 +37,7 @@ def _tune(tasks: list[Task], session: Session) -> None:
         session.listener.running(task.name)
         try:
             split = _split(task, session)
-            work = score_as_is if task.run.spec.strategy == AS_IS else tune
+            work = evaluate_only if task.run.spec.strategy == AS_IS else tune
             fit, test = work(task, split, session.resources, _provenance(session), session.listener.note)
         except RunFailed as error:
             dataset = session.resources.dataset(task.run.data)

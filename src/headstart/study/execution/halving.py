@@ -24,7 +24,7 @@ from headstart.models.pixels import NAME as PIXELS
 from headstart.progress import progress
 from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
-from headstart.study.resources import Later, Resources
+from headstart.study.resources import PendingImages, Resources
 from headstart.study.results.state import LeftOut
 from headstart.study.spec.run import Run
 from headstart.study.spec.schema import TUNED, HalvingSpec, RunSpec
@@ -39,7 +39,7 @@ KIND = "rungs"
 
 
 @dataclass(frozen=True, order=True)
-class Score:
+class RungScore:
     """What a candidate reached on validation: the larger the better."""
 
     accuracy: float
@@ -63,7 +63,7 @@ def halve(session: Session) -> None:
     alive = list(tasks)
     for number in range(spec.rungs):
         share = float(spec.eta) ** (number - spec.rungs)
-        scores: dict[str, Score] = {}
+        scores: dict[str, RungScore] = {}
         with progress(f"rung {number + 1} of {spec.rungs}", len(alive), "candidates") as ticker:
             for name in alive:
                 scores[name] = judge(tasks[name], share, spec, session)
@@ -109,7 +109,7 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
     return found
 
 
-def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> Score:
+def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> RungScore:
     """Return what a candidate reaches on validation after a share of its labels or epochs."""
     run = replace(task.run, spec=smaller(task.run.spec, share, spec.over))
     part = Task(run, task.seed, content_key([task.key, "rung", share, spec.over]))
@@ -139,7 +139,7 @@ def _competes(run: Run, baseline: str | None, needed: set[str | None]) -> bool:
     return learns and not (floor or chained or run.name == baseline or run.spec.episodes is not None)
 
 
-def _judge_head(task: Task, split: Split, resources: Resources) -> Score:
+def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
     dataset, kind = resources.dataset(task.run.data), task.run.spec.head_kind
     assert kind is not None
     with resources.store.building(KIND, task.key) as entry:
@@ -157,7 +157,7 @@ def _judge_head(task: Task, split: Split, resources: Resources) -> Score:
             assert fit.validation_probabilities is not None
             entry.manifest.update(_scores(fit.validation_probabilities, labels[held]))
     facts = resources.store.manifest(KIND, task.key)
-    return Score(facts["accuracy"], -facts["log_loss"])
+    return RungScore(facts["accuracy"], -facts["log_loss"])
 
 
 def _features(
@@ -173,7 +173,7 @@ def _features(
     part, view = dataset.select(rows), view_of(needs)
     key = features_key(images_key(part, view), loaded.backbone.stages, needs, resources.device)
     features = extract(
-        Later(len(part)),
+        PendingImages(len(part)),
         loaded.backbone.stages,
         needs,
         key=key,
@@ -190,22 +190,22 @@ def _decode(part: Any, view: Any, resources: Resources, take: Any) -> None:
     decode_images(part, view, store=resources.store, on_chunk=take)
 
 
-def _judge_tuned(task: Task, split: Split, session: Session) -> Score:
+def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:
     from headstart.study.execution.tuning.train import try_one  # imports Lightning, which heads do not need
-    from headstart.study.execution.tuning.trial import Bench
+    from headstart.study.execution.tuning.trial import TrialContext
 
     resources = session.resources
     dataset = resources.dataset(task.run.data)
     resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
     split = split.without(sorted(resources.bad_rows(dataset)))
-    bench = Bench(task, split, dataset, resources, {}, session.listener.note)
-    found = [Score(0.0, -math.inf)]
+    bench = TrialContext(task, split, dataset, resources, {}, session.listener.note)
+    found = [RungScore(0.0, -math.inf)]
     for values in task.run.configurations():
         try:
             trial = try_one(bench, values)
         except RunFailed:  # a rate at which the loss is lost scores nothing
             continue
-        found.append(Score(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
+        found.append(RungScore(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
     return max(found)
 
 

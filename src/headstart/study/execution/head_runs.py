@@ -21,7 +21,7 @@ from headstart.transfer.heads.fit import HeadFit, HeadJob, fit_heads
 _BLOCK = 4096  # rows scored at a time
 
 
-def fit_probes(
+def fit_head_runs(
     tasks: Sequence[Task],
     splits: Sequence[Split],
     resources: Resources,

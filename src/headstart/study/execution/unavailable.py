@@ -18,7 +18,7 @@ from headstart.study.spec.run import Run
 from headstart.study.task import Task
 
 
-def write_absent(session: Session) -> None:
+def write_unavailable(session: Session) -> None:
     """Write each run that cannot be done as a failed one, unless it was done before with the same settings."""
     for absent in session.plan.absent:
         for seed in session.plan.study.spec.seed_list:

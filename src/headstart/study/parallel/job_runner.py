@@ -14,7 +14,7 @@ from headstart.study.execution.executors import WORK
 from headstart.study.execution.session import Session
 from headstart.study.execution.unavailable import has_source, startable
 from headstart.study.parallel.jobs import FEATURES, Job
-from headstart.study.parallel.messages import Finished, Pace, Say, Speaker
+from headstart.study.parallel.messages import Finished, ProgressRelay, RemoteListener, Say
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.plan import Plan
 from headstart.study.resources import Resources
@@ -22,7 +22,7 @@ from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 
 
-class Station:
+class JobRunner:
     """Does jobs, one after the other; datasets, networks and features stay at hand between them.
 
     Args:
@@ -42,8 +42,8 @@ class Station:
 
     def listen(self, say: Say) -> None:
         """Send messages there from now on."""
-        self._speaker = Speaker(say)
-        progress.show_in(Pace(say))
+        self._speaker = RemoteListener(say)
+        progress.show_in(ProgressRelay(say))
 
     def do(self, job: Job) -> Finished:
         """Do one job and return what it leaves.

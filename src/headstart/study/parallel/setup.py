@@ -10,7 +10,7 @@ from headstart import progress
 from headstart.storage.store import Store
 from headstart.study.execution.session import Session
 from headstart.study.results.state import StudyState
-from headstart.study.spec.run import Study
+from headstart.study.spec.run import ResolvedStudy
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Setup:
         token: tells this setup from others.
     """
 
-    study: Study
+    study: ResolvedStudy
     state: StudyState
     keys: tuple[tuple[str, int, str], ...]
     learned_on: Mapping[str, str]

@@ -7,14 +7,14 @@ from headstart.errors import DataError, HeadstartError, SpecError
 from headstart.evaluate.metrics.guards import check_classes
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.study.resources import Resources
-from headstart.study.spec.run import Run, Study
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.spec.schema import AS_IS, TUNED
 from headstart.study.spec.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.task import Task
 from headstart.transfer.heads.fit import rehearse
 
 
-def check_as_is(run: Run, study: Study, resources: Resources) -> None:
+def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) -> None:
     """Refuse a run that would score another run's network on classes that it does not know; nothing is computed.
 
     Raises:

@@ -14,7 +14,7 @@ from headstart.models.backbone import INPUT, Backbone
 from headstart.progress import progress
 from headstart.study.planning.checks import starts_fitted
 from headstart.study.planning.microbenchmarks import Meter, resident
-from headstart.study.planning.plan import Group, Plan
+from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
@@ -33,7 +33,7 @@ def with_costs(
     rows: Sequence[dict[str, Any]], plan: Plan, resources: Resources, folder: StudyFolder
 ) -> list[dict[str, Any]]:
     """Return the rows of a plan with "seconds", "disk_bytes", "memory_bytes" and "stages" of every group."""
-    forecast = Forecast(resources, folder, Meter(resources.store, resources.device))
+    forecast = CostModel(resources, folder, Meter(resources.store, resources.device))
     seen: set[str] = set()
     found = []
     with progress("measuring what this machine does", len(plan.groups), "stages") as ticker:
@@ -76,7 +76,7 @@ class Stage:
 
 
 @dataclass
-class Forecast:
+class CostModel:
     """Says what groups of tasks will cost.
 
     Args:
@@ -90,7 +90,7 @@ class Forecast:
     meter: Meter
     _base: int = field(default_factory=resident)
 
-    def stages(self, group: Group, seen: set[str] | None = None) -> list[Stage]:
+    def stages(self, group: TaskGroup, seen: set[str] | None = None) -> list[Stage]:
         """Return the stages of a group; those in `seen` are shared with groups before it, and `seen` grows."""
         known = set() if seen is None else seen
         todo = [task for task in group.tasks if not self.folder.has(task.run.name, task.seed, task.key)]
@@ -104,16 +104,16 @@ class Forecast:
                 known.add(stage.key)
         return found
 
-    def seconds(self, group: Group) -> float:
+    def seconds(self, group: TaskGroup) -> float:
         """Return what a group costs from now on."""
         return sum(stage.seconds for stage in self.stages(group))
 
-    def closing(self, groups: Sequence[Group], audit: bool) -> float:
+    def closing(self, groups: Sequence[TaskGroup], audit: bool) -> float:
         """Return what remains to be done after the last run."""
         datasets = {(d := self.resources.dataset(g.first.run.data)).fingerprint: len(d) for g in groups}
         return _CLOSING[0] + _CLOSING[1] * sum(datasets.values()) * (1.0 if audit else 0.2)
 
-    def describe(self, group: Group, seen: set[str]) -> dict[str, Any]:
+    def describe(self, group: TaskGroup, seen: set[str]) -> dict[str, Any]:
         """Return the figures of a group for the plan."""
         stages = self.stages(group, seen)
         return {
@@ -174,7 +174,7 @@ def _wide(view: View) -> int:
     return round(view.resize * math.sqrt(4 / 3))
 
 
-def _heads(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
+def _heads(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
     resources, first = forecast.resources, tasks[0]
     backbone = forecast.backbone(first)
     passing, dim = forecast.features(first, backbone)
@@ -191,7 +191,7 @@ def _heads(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
     return [decoding, passing, *fits.values(), forecast.scores(tasks)]
 
 
-def _fitting(forecast: Forecast, task: Task, kind: str, options: Mapping[str, Any], dim: int) -> Stage:
+def _fitting(forecast: CostModel, task: Task, kind: str, options: Mapping[str, Any], dim: int) -> Stage:
     """Return what one head costs on features of `dim` numbers an image."""
     dataset, split = (
         forecast.resources.dataset(task.run.data),
@@ -203,7 +203,7 @@ def _fitting(forecast: Forecast, task: Task, kind: str, options: Mapping[str, An
     return Stage("heads", kind, seconds, 4 * dim * classes, 10 * dim * len(dataset))
 
 
-def _tune(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
+def _tune(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
     found: list[Stage] = []
     for task in tasks:
         if task.run.spec.strategy not in (*TUNED, "linear_probe"):
@@ -215,7 +215,7 @@ def _tune(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
     return found
 
 
-def _training(forecast: Forecast, task: Task) -> list[Stage]:
+def _training(forecast: CostModel, task: Task) -> list[Stage]:
     resources, spec = forecast.resources, task.run.spec
     backbone, recipe, strategy = forecast.backbone(task), recipe_of(spec), strategy_of(spec)
     dataset, split = resources.dataset(task.run.data), resources.split(task.run.data, task.seed, task.run.subset)
@@ -250,7 +250,7 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
 
 
 def _activations(
-    forecast: Forecast, task: Task, resolved: Resolved, routes: Sequence[Route], sizes: Mapping[str, int]
+    forecast: CostModel, task: Task, resolved: Resolved, routes: Sequence[Route], sizes: Mapping[str, int]
 ) -> list[Stage]:
     """Return what the passes cost whose activations training reads."""
     resources, backbone = forecast.resources, resolved.backbone
@@ -277,7 +277,7 @@ def _activations(
     return found
 
 
-def _episodes(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
+def _episodes(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
     found: list[Stage] = []
     for task in tasks:
         spec, backbone = task.run.spec, forecast.backbone(task)
@@ -297,7 +297,7 @@ def _episodes(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
     return found
 
 
-def _heads_as_they_are(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
+def _heads_as_they_are(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
     """Return what it costs to judge networks that learn nothing here."""
     backbone = forecast.backbone(tasks[0])
     return [forecast.decode(tasks[0], backbone), forecast.features(tasks[0], backbone)[0], forecast.scores(tasks)]

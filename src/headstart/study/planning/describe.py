@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headstart.study.planning.plan import Absent, Plan
+from headstart.study.planning.plan import Plan, Unavailable
 from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
@@ -36,7 +36,7 @@ def describe(plan: Plan, resources: Resources, folder: StudyFolder) -> list[dict
     return rows + [_absent_row(absent, len(plan.study.spec.seed_list)) for absent in plan.absent]
 
 
-def _absent_row(absent: Absent, tasks: int) -> dict[str, Any]:
+def _absent_row(absent: Unavailable, tasks: int) -> dict[str, Any]:
     return {
         "kind": "absent",
         "dataset": absent.run.data.name or absent.run.data.source,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from headstart.study.spec.run import Run, Study
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.task import Task
 
 
 @dataclass(frozen=True)
-class Absent:
+class Unavailable:
     """A run that is not done because something it needs is not here, and cannot be fetched."""
 
     run: Run
@@ -18,7 +18,7 @@ class Absent:
 
 
 @dataclass(frozen=True)
-class Group:
+class TaskGroup:
     """Tasks that are computed together.
 
     Args:
@@ -34,7 +34,7 @@ class Group:
         """The task that stands for all."""
         return self.tasks[0]
 
-    def parts(self) -> list[Group]:
+    def parts(self) -> list[TaskGroup]:
         """Return one group for each kind of head: those of one kind are one computation. Any other stays whole."""
         if self.kind != "heads":
             return [self]
@@ -55,9 +55,9 @@ class Plan:
         learned_on: the fingerprint of the images that each run learns from.
     """
 
-    study: Study
-    groups: tuple[Group, ...]
-    absent: tuple[Absent, ...] = ()
+    study: ResolvedStudy
+    groups: tuple[TaskGroup, ...]
+    absent: tuple[Unavailable, ...] = ()
     learned_on: Mapping[str, str] = field(default_factory=dict)
 
     @property

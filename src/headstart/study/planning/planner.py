@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from headstart.storage.store import content_key
-from headstart.study.planning.availability import Roll
-from headstart.study.planning.checks import check_as_is, check_batches, check_choosing, check_run
-from headstart.study.planning.plan import Group, Plan
+from headstart.study.planning.availability import Availability
+from headstart.study.planning.checks import check_batches, check_choosing, check_evaluate_only, check_run
+from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.priority import ordered
 from headstart.study.resources import Resources
-from headstart.study.spec.run import Run, Study
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.task import Task, make_task
 
 
-def make_plan(study: Study, resources: Resources, *, strict: bool = False) -> Plan:
+def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = False) -> Plan:
     """Read the data, draw the splits, and order what is to be done, the best guess first.
 
     A run whose published weights or own images are not to be had is set aside, with those that start from it.
@@ -29,13 +29,13 @@ def make_plan(study: Study, resources: Resources, *, strict: bool = False) -> Pl
     """
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
-    roll = Roll(study)
+    roll = Availability(study)
 
     def make(run: Run) -> list[Task]:
         check_run(run, resources)
         check_batches(run, resources, study.spec.seed_list[0])
         check_choosing(run, resources, study.spec.seed_list[0])
-        check_as_is(run, study, resources)
+        check_evaluate_only(run, study, resources)
         return [make_task(run, seed, resources, keys) for seed in study.spec.seed_list]
 
     for run in study.runs:
@@ -49,7 +49,7 @@ def make_plan(study: Study, resources: Resources, *, strict: bool = False) -> Pl
     )
 
 
-def _groups(tasks: list[Task], resources: Resources) -> Iterator[Group]:
+def _groups(tasks: list[Task], resources: Resources) -> Iterator[TaskGroup]:
     heads: dict[str, list[Task]] = {}
     order: list[tuple[str, list[Task]]] = []
     for task in tasks:
@@ -64,7 +64,7 @@ def _groups(tasks: list[Task], resources: Resources) -> Iterator[Group]:
         else:
             order.append(("tune", [task]))
     for kind, members in order:
-        yield Group(kind, tuple(members))
+        yield TaskGroup(kind, tuple(members))
 
 
 def _shared(task: Task, resources: Resources) -> str:

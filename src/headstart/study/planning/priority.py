@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headstart.models.pixels import NAME as PIXELS
-from headstart.study.planning.plan import Group
+from headstart.study.planning.plan import TaskGroup
 from headstart.study.resources import Resources
-from headstart.study.spec.run import Study
+from headstart.study.spec.run import ResolvedStudy
 from headstart.study.spec.schema import EPISODIC, RunSpec
 
 FLOOR, DEFAULT, FROZEN, RANDOM, LEARNED = range(5)
 
 
-def ordered(groups: Sequence[Group], study: Study, resources: Resources) -> list[Group]:
+def ordered(groups: Sequence[TaskGroup], study: ResolvedStudy, resources: Resources) -> list[TaskGroup]:
     """Return the groups, the best guess first, each behind those that it starts from."""
     preferred = preferred_backbone(study)
     turns = {seed: turn for turn, seed in enumerate(study.spec.seed_list)}
@@ -28,7 +28,7 @@ def ordered(groups: Sequence[Group], study: Study, resources: Resources) -> list
     waiting = [group for _, group in sorted(zip(ranks, groups, strict=True), key=lambda pair: pair[0])]
     names = {(task.run.name, task.seed) for group in groups for task in group.tasks}
     done: set[tuple[str, int]] = set()
-    found: list[Group] = []
+    found: list[TaskGroup] = []
     while waiting:
         following = next(group for group in waiting if needed(group) & names <= done)
         waiting.remove(following)
@@ -37,7 +37,7 @@ def ordered(groups: Sequence[Group], study: Study, resources: Resources) -> list
     return found
 
 
-def kind_of(group: Group, preferred: str) -> int:
+def kind_of(group: TaskGroup, preferred: str) -> int:
     """Return FLOOR, DEFAULT, FROZEN, RANDOM or LEARNED."""
     spec = group.first.run.spec
     if group.kind == "tune" or spec.strategy in EPISODIC:
@@ -49,18 +49,18 @@ def kind_of(group: Group, preferred: str) -> int:
     return DEFAULT if spec.backbone == preferred else FROZEN
 
 
-def needed(group: Group) -> set[tuple[str, int]]:
+def needed(group: TaskGroup) -> set[tuple[str, int]]:
     """Return the runs and seeds that the tasks of a group start from."""
     return {(task.run.needs, task.seed) for task in group.tasks if task.run.needs is not None}
 
 
-def preferred_backbone(study: Study) -> str:
+def preferred_backbone(study: ResolvedStudy) -> str:
     """Return the backbone of the study's defaults, or headstart's own."""
     given = study.spec.defaults.get("backbone")
     return given if isinstance(given, str) else str(RunSpec.model_fields["backbone"].default)
 
 
-def _rank(group: Group, turn: int, preferred: str, resources: Resources) -> tuple[int, int]:
+def _rank(group: TaskGroup, turn: int, preferred: str, resources: Resources) -> tuple[int, int]:
     """Return what groups are sorted by; those of equal rank stay in the order of the study file."""
     run, kind = group.first.run, kind_of(group, preferred)
     if kind == LEARNED:

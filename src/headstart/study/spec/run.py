@@ -94,7 +94,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Study:
+class ResolvedStudy:
     """A study file, read and multiplied out: what is to be computed, before any computing."""
 
     spec: StudySpec

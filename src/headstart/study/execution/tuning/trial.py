@@ -19,7 +19,7 @@ Values = Mapping[tuple[str, ...], Any]
 OnEpoch = Callable[[Mapping[str, Any]], None]
 
 
-class GivenUp(Exception):
+class TrialPruned(Exception):
     """Ends a training that nobody will go on with; raised by who listens to its epochs."""
 
 
@@ -56,7 +56,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrialContext:
     """What all trials of a task share.
 
     Args:
