@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headstart.evaluate.comparison.sources import Pairs, Runs, paired_pairs, pairs_of, runs_of
+from headstart.evaluate.comparison.sources import Pairs, Runs, paired_pairs, pairs_of, runs_of, student
 
 
 def pairs(a: np.ndarray, b: np.ndarray, fixed: bool = True) -> tuple[Runs, Pairs]:
@@ -69,3 +69,14 @@ def test_pairing_takes_out_what_the_seeds_of_both_runs_share() -> None:
     }
     runs = runs_of(both, ["a", "b"], None, (), (0.0, 1.0))
     assert paired_pairs(both, runs, None).scale[0] < 0.4 * pairs_of(runs).scale[0]
+
+
+@pytest.mark.parametrize("freedom", [5.0, 9.0, 40.0])
+def test_the_t_is_students_where_the_variance_is_known_as_from_so_many_degrees_of_freedom(freedom: float) -> None:
+    none = np.zeros(1)
+    posterior = stats.invgamma(freedom / 2, scale=freedom / 2 * 0.03**2)  # of a variance, estimated as 0.03²
+    scale, found = student(none, 100, np.array([posterior.mean()]), np.array([posterior.var()]))
+    assert found[0] == pytest.approx(freedom)
+    assert scale[0] == pytest.approx(0.03)
+    scale, found = student(np.array([0.03**2]), 60, none, none)  # images alone: the textbook's t of one sample
+    assert (scale[0], found[0]) == (pytest.approx(0.03), pytest.approx(59, abs=1e-3))
