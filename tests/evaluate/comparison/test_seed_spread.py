@@ -5,11 +5,10 @@ import pytest
 from scipy import stats
 
 from headstart.evaluate.comparison.seed_spread import (
-    TYPICAL,
+    SEEDS,
     SeedFacts,
     probit_slope,
     seed_spread,
-    separate_spreads,
 )
 
 SLOPE = 0.2
@@ -22,7 +21,7 @@ def facts(sd: float, seeds: int, noise: float = 0.0) -> SeedFacts:
 def test_one_seed_leaves_the_prior_whose_median_is_that_of_recorded_runs() -> None:
     spread = seed_spread([facts(0.0, 1)])
     drawn = np.sqrt(spread.draw(4000, np.random.default_rng(0))[:, 0]) / SLOPE
-    assert np.median(drawn) == pytest.approx(TYPICAL, rel=0.1)
+    assert np.median(drawn) == pytest.approx(SEEDS[0], rel=0.1)
     assert 0.03 < np.quantile(drawn, 0.1) < 0.06
     assert 0.2 < np.quantile(drawn, 0.9) < 0.35
 
@@ -68,12 +67,11 @@ def test_draws_have_the_mean_and_the_covariance_that_are_given_for_them() -> Non
     assert drawn[:, 1].std() == pytest.approx(np.sqrt(spread.covariance()[1, 1]), rel=0.15)
 
 
-def test_the_posterior_of_one_difference_agrees_with_the_joint_one() -> None:
-    mean, doubt = separate_spreads([facts(0.03, 4), facts(0.01, 4)])
-    for k, sd in enumerate((0.03, 0.01)):
-        joint = seed_spread([facts(sd, 4)])
-        assert mean[k] == pytest.approx(joint.expected()[0])
-        assert doubt[k] == pytest.approx(joint.covariance()[0, 0])
+def test_what_is_not_independent_counts_less_towards_the_typical_spread() -> None:
+    many = [facts(0.06, 4)] * 10
+    unknown = facts(0.0, 1)
+    full, half, alone = (float(seed_spread([unknown, *many], weight).expected()[0]) for weight in (1.0, 0.2, 0.0))
+    assert alone < half < full
 
 
 def test_the_slope_is_the_density_of_the_normal_and_never_zero() -> None:

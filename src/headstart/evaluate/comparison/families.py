@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import special
 
 from headstart.evaluate.comparison.sources import Pairs, Runs
 
@@ -68,11 +67,11 @@ def paired_chance(runs: Runs, pairs: Pairs, rows: Float[np.ndarray, "s r"], draw
     covariance = np.atleast_2d(np.cov(errors, rowvar=False))
     own = np.diag(covariance)
     spread = np.sqrt(np.maximum(own[pairs.a] + own[pairs.b] - 2 * covariance[pairs.a, pairs.b], 1e-300))
-    level = generator.random(draws)
+    luck = generator.standard_normal(draws)
 
     def blow(block: slice) -> Float[np.ndarray, "c p"]:
-        chi = 2 * special.gammaincinv(pairs.freedom / 2, level[block, None])
-        return np.asarray(np.sqrt(pairs.freedom / chi))
+        doubt = 2 / (9 * pairs.freedom)  # chi-squared by Wilson and Hilferty's approximation
+        return np.asarray((1 - doubt + luck[block, None] * np.sqrt(doubt)).clip(min=0.1) ** -1.5)
 
     return Chance(errors, pairs.scale / spread, np.maximum(pairs.half_width(), 1e-300), blow)
 

@@ -18,12 +18,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-TYPICAL = 0.1  # prior median of a study's typical standard deviation of a seed, in probits
-TYPICAL_SPREAD = 0.6  # standard deviation of its logarithm
+# The typical standard deviation of a seed in a study, in probits: its prior median, and the sd of its logarithm.
+SEEDS = (0.1, 0.6)
 ALIKE = {0.15: 0.4, 0.35: 0.4, 0.6: 0.2}  # standard deviation of the logarithm of a run's factor: chance of each
 EXCEPTION = {0.02: 0.3, 0.1: 0.4, 0.3: 0.3}  # share of runs that are exceptions: chance of each …
 EXCEPTION_SPREAD = 1.2  # … and the standard deviation of the logarithm of their factor
 FEW = 7  # runs up to which the draws are the posterior's alone
+SAMPLES = (0.2, 0.8)  # the same where each seed also has training images of its own
 FLAT = 0.6  # sd of the seeds' means / sd over images, per probit: for losses, which have no probit scale
 
 _GRID = np.exp(np.linspace(np.log(0.003), np.log(0.9), 40))  # standard deviations of a run's seeds
@@ -95,13 +96,20 @@ class SeedSpread:
         return own_share * found + (1 - own_share) * self.expected()
 
 
-def seed_spread(facts: Sequence[SeedFacts]) -> SeedSpread:
-    """Return what is known of the seeds' variance of each run, given all of them."""
+def seed_spread(facts: Sequence[SeedFacts], weight: float = 1.0, prior: tuple[float, float] = SEEDS) -> SeedSpread:
+    """Return what is known of the seeds' variance of each run, given all of them.
+
+    Args:
+        facts: of each run, or of each difference of two runs whose seeds are paired.
+        weight: of what all say about the typical spread: below 1 where they are not independent of each other.
+        prior: of the typical standard deviation: median, and standard deviation of its logarithm.
+    """
     variances, joint = _joint(facts)
     evidence = joint.sum(axis=2)
-    told = [k for k, fact in enumerate(facts) if not fact.deterministic]
+    varied = [k for k, fact in enumerate(facts) if not fact.deterministic]
+    told = np.log(evidence[:, varied]).sum(axis=1)
     return SeedSpread(
-        typical=np.asarray(special.softmax(_log_prior() + np.log(evidence[:, told]).sum(axis=1))),
+        typical=np.asarray(special.softmax(_log_prior(prior) + weight * told)),
         mean=((joint * variances).sum(axis=2) / evidence).T,
         square=((joint * variances**2).sum(axis=2) / evidence).T,
         cumulative=np.cumsum(joint, axis=2) / evidence[:, :, None],
@@ -109,29 +117,20 @@ def seed_spread(facts: Sequence[SeedFacts]) -> SeedSpread:
     )
 
 
-def separate_spreads(facts: Sequence[SeedFacts]) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
-    """Return the mean and the variance of the posterior of each seeds' variance, each judged by itself."""
-    variances, joint = _joint(facts)
-    weight = joint * np.exp(_log_prior())[:, None, None]
-    weight = weight.sum(axis=0) / weight.sum(axis=(0, 2))[:, None]
-    mean = (weight * variances).sum(axis=1)
-    return mean, (weight * variances**2).sum(axis=1) - mean**2
-
-
 def _joint(facts: Sequence[SeedFacts]) -> tuple[Float[np.ndarray, "r g"], Float[np.ndarray, "k r g"]]:
     """Return the variances of the grid, and kernel × likelihood of each run."""
     table = np.array([(f.slope, f.noise, f.variance, 0 if f.deterministic else f.freedom) for f in facts])
-    slope, noise, variance, freedom = table.T[:, :, None]
+    slope, noise, variance, freedom = table.reshape(-1, 4).T[:, :, None]
     variances = (slope * _GRID) ** 2
-    total = variances + noise
+    total = np.maximum(variances + noise, 1e-30)  # scores that never vary
     fit = -freedom / 2 * (np.log(total) + variance / total)
     likelihood = np.exp(fit - fit.max(axis=1, keepdims=True))
-    known = np.array([f.deterministic for f in facts])
+    known = np.array([f.deterministic for f in facts], dtype=bool)
     return np.where(known[:, None], 0.0, variances), _kernel()[:, None, :] * likelihood
 
 
-def _log_prior() -> Float[np.ndarray, " k"]:
-    typical = -(np.log(_TYPICAL_GRID / TYPICAL) ** 2) / (2 * TYPICAL_SPREAD**2)
+def _log_prior(prior: tuple[float, float]) -> Float[np.ndarray, " k"]:
+    typical = -(np.log(_TYPICAL_GRID / prior[0]) ** 2) / (2 * prior[1] ** 2)
     kind = [np.log(p * q) for p in ALIKE.values() for q in EXCEPTION.values()]
     return np.asarray((typical + np.array(kind)[:, None]).ravel())
 

@@ -11,11 +11,11 @@ from scipy import special
 
 from headstart.evaluate.comparison.seed_spread import (
     FLAT,
+    SAMPLES,
     SeedFacts,
     SeedSpread,
     probit_slope,
     seed_spread,
-    separate_spreads,
 )
 
 Scores = Bool[np.ndarray, "s n"] | Float[np.ndarray, "s n"]
@@ -150,7 +150,8 @@ def paired_pairs(correct: Mapping[str, Scores], runs: Runs, images: Int[np.ndarr
         facts.append(fact)
         if images is not None:
             part[place] = max(part[place], own)
-    expected, doubt = separate_spreads(facts)
+    spread = seed_spread(facts, 2 / max(2, len(runs.names)), SAMPLES)  # of r runs, r - 1 pairs are independent
+    expected, doubt = spread.expected(), np.diag(spread.covariance())
     seeds = int(runs.seeds[0])
     noise = np.array([fact.noise for fact in facts])
     return _pairs(runs, (a, b), centre, part, expected / seeds, doubt / seeds**2, one_seed=expected, noise=noise)
