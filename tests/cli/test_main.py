@@ -46,7 +46,7 @@ def one_line(code: int, err: str) -> str:
         (["report", "/no/such/study"], "/no/such/study"),
         (["datasets", "cifar100x"], "did you mean 'cifar100'"),
         (["backbones", "resnet81"], "did you mean"),
-        (["cache", "--prune", "many"], "is no size"),
+        (["cache", "--prune", "many"], "not a size"),
         (["fewshot", "/no/such/place"], "/no/such/place"),
         (["audit", "/no/such/place"], "/no/such/place"),
         (["explain", "/no/such/model", "x.jpg"], "no such file or folder"),
