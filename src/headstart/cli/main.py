@@ -149,8 +149,8 @@ def compare(
 ) -> None:
     """Compare pretrained networks and heads on your images.
 
-    Simple baselines are included; no study file is needed. With a budget, the time that is left after the frozen networks goes into fine-tuning the
-    last stages of the most promising one.
+    Simple baselines are included; no study file is needed. With a budget, the time that is left after the frozen
+    networks goes into fine-tuning the last stages of the most promising one.
 
     Example: headstart compare photos/ --seeds 5
     """
@@ -384,8 +384,8 @@ def _write_traceback(error: Exception) -> str:
     text = "".join(traceback.format_exception(error))
     try:
         handle, name = tempfile.mkstemp(".txt", "headstart-")
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        os.close(handle)
+        Path(name).write_text(text, encoding="utf-8")
         return name
     except OSError:
         return text
