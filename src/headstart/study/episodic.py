@@ -23,8 +23,9 @@ from headstart.fewshot.study import Judge, run_fewshot
 from headstart.fewshot.training import train_embedding
 from headstart.store import read_json, write_atomic
 from headstart.study.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.peak_memory import peak_memory
 from headstart.study.record import KIND as FITS
-from headstart.study.record import described, environment, peak_memory
+from headstart.study.record import described, environment
 from headstart.study.settings import finetune_options, training_options
 from headstart.study.spec import EPISODIC, ClassSplitSpec, EpisodesSpec
 from headstart.study.task import Task

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from headstart.evaluate.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.metrics import evaluate
 from headstart.store import Store, read_json, write_atomic
 from headstart.study.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.peak_memory import peak_memory
 from headstart.study.rates import AUTO, rate_is_found
 from headstart.study.settings import recipe_of
 from headstart.study.spec import TUNED
@@ -212,7 +211,7 @@ def environment(device: str) -> dict[str, Any]:
     return {
         "headstart": headstart.__version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in packages},
+        **{name: _version(name) for name in packages},
         "os": platform.platform(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
@@ -220,6 +219,14 @@ def environment(device: str) -> dict[str, Any]:
         "device": device,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _version(package: str) -> str | None:
+    """Return a package's version, or None: Lightning is in an extra."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def cpu_model() -> str:
@@ -230,12 +237,6 @@ def cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def peak_memory() -> int:
-    """Return the most memory this process has held, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def _never_seen(dataset: Dataset, split: Split) -> list[str]:
