@@ -291,7 +291,7 @@ def cache(
 @app.command()
 def doctor(json: Json = False) -> None:
     """Say what is installed, which devices there are, and what is missing and how to get it."""
-    from headstart.verbs.lists import show_doctor
+    from headstart.verbs.doctor import show_doctor
 
     show_doctor(as_json=json)
 

