@@ -15,13 +15,11 @@ from headstart.study.folder import StudyFolder
 from headstart.study.measure import Meter, resident
 from headstart.study.plan import Group
 from headstart.study.record import KIND as FITS
-from headstart.study.settings import head_options, recipe_of, strategy_of, training_options
+from headstart.study.settings import WHOLE, head_options, recipe_of, strategy_of, training_options
 from headstart.study.spec import EPISODIC, TUNED, WeightsSpec
 from headstart.study.starting import starts_fitted
 from headstart.study.task import Task
-from headstart.study.tuning import WHOLE
 from headstart.study.workshop import Workshop
-from headstart.transfer import lr_range
 from headstart.transfer.features import KIND as FEATURES
 from headstart.transfer.features import features_key
 from headstart.transfer.feed import Route, activation_bytes, free_bytes, plan_routes
@@ -211,7 +209,9 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
     each = recipe.epochs * cost["train"]  # in phases that learn less it is less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
     if spec.recipe.get("lr") == "auto":
-        steps = min(lr_range.STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
+        from headstart.transfer.lr_range import STEPS  # imports Lightning, which heads do not need
+
+        steps = min(STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
         seconds += tries * (cost["setup"] + cost["train"] * recipe.batch_size * steps)
     if spec.refit == "train+validation" or (spec.refit is None and tries > 1):
         seconds += cost["setup"] + each * (len(split.train) + len(split.validation))

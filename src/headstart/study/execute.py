@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -157,7 +157,7 @@ def run_study(
         check_crew(workers, on)
     budget = None
     if study.spec.budget is not None:
-        from headstart.study.spending import budget_of, spend  # measures training steps: imports Lightning
+        from headstart.study.spending import budget_of, spend
 
         budget = budget_of(study.spec, workers, on)
     session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
@@ -272,13 +272,11 @@ def _probe(tasks: list[Task], session: Session) -> None:
 
 
 def _tune(tasks: list[Task], session: Session) -> None:
-    from headstart.study.tuning import tune  # imports Lightning, which heads do not need
-
     for task in tasks:
         session.listener.running(task.name)
         try:
             split = _split(task, session)
-            work = score_as_is if task.run.spec.strategy == AS_IS else tune
+            work = score_as_is if task.run.spec.strategy == AS_IS else _trained
             fit, test = work(task, split, session.workshop, _provenance(session), session.listener.note)
         except RunFailed as error:
             dataset = session.workshop.dataset(task.run.data)
@@ -286,6 +284,14 @@ def _tune(tasks: list[Task], session: Session) -> None:
             session.listener.failed(task.name, str(error))
             continue
         _finish(task, fit, split, test, {}, session)
+
+
+def _trained(
+    task: Task, split: Split, workshop: Workshop, provenance: Mapping[str, str], note: Callable[[str], None]
+) -> tuple[Fit, Probabilities]:
+    from headstart.study.tuning import tune  # imports Lightning, which heads do not need
+
+    return tune(task, split, workshop, provenance, note)
 
 
 def _episodes(tasks: list[Task], session: Session) -> None:

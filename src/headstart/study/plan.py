@@ -11,6 +11,7 @@ from headstart.store import content_key
 from headstart.study.absent import Absent, Roll
 from headstart.study.as_is import check_as_is
 from headstart.study.expand import Run, Study
+from headstart.study.extras import check_extras
 from headstart.study.folder import StudyFolder
 from headstart.study.order import ordered
 from headstart.study.record import KIND as FITS
@@ -79,8 +80,9 @@ def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan
         strict: refuse the study if anything of it is not to be had.
 
     Raises:
-        HeadstartError: a dataset, network, stage or split that cannot be; nothing has been computed yet.
+        HeadstartError: a dataset, network, stage, split or missing extra; nothing has been computed yet.
     """
+    check_extras(study)
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
     roll = Roll(study)

@@ -20,6 +20,7 @@ from headstart.transfer.probe import check_options
 from headstart.transfer.recipe import Recipe, recipe_from
 from headstart.transfer.strategy import Strategy, resolve
 
+WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that want more than the centre of an image
 _TUNING = (
     "freeze_until",
     "train_only",

@@ -20,7 +20,7 @@ from headstart.study.folder import json_bytes, npz_bytes
 from headstart.study.rates import with_curve, with_rate
 from headstart.study.record import KIND as FITS
 from headstart.study.record import Fit, Probabilities, load_fit, save_fit
-from headstart.study.settings import recipe_of, strategy_of
+from headstart.study.settings import WHOLE, recipe_of, strategy_of
 from headstart.study.starting import fitted_head, starts_fitted
 from headstart.study.task import Task, origin_of
 from headstart.study.workshop import Workshop
@@ -29,7 +29,6 @@ from headstart.transfer.predict import predict_probabilities
 from headstart.transfer.recipe import Recipe
 
 TRIALS = "trials"
-WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that want more than the centre of an image
 Values = Mapping[tuple[str, ...], Any]
 OnEpoch = Callable[[Mapping[str, Any]], None]
 
