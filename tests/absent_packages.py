@@ -29,7 +29,7 @@ def without(names: Iterable[str]) -> list[object]:
 def main(packages: str, arguments: list[str]) -> None:
     """Run the commands, which `--` separates."""
     sys.meta_path[:] = without(packages.split(","))  # type: ignore[assignment]
-    from headstart.cli import main as run
+    from headstart.cli.main import main as run
 
     for is_separator, command in groupby(arguments, "--".__eq__):
         if is_separator:

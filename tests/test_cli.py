@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart import cli
+from headstart.cli import main as cli
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -108,7 +108,7 @@ def test_compare_predict_and_report_from_the_command_line(capsys: pytest.Capture
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from headstart.cli import app; import headstart; dir(headstart);"
+        "import sys; from headstart.cli.main import app; import headstart; dir(headstart);"
         "print([m for m in ('torch', 'numpy', 'sklearn', 'rich', 'pandas', 'timm') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

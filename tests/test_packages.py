@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import absent_packages
-from headstart.cli import main
+from headstart.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "headstart"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import StoreError
-from headstart.store import Store, content_key, disk_errors, write_atomic
+from headstart.storage.files import disk_errors, write_atomic
+from headstart.storage.store import Store, content_key
 
 
 def test_a_key_depends_on_every_value_and_not_on_the_order_of_keys() -> None:
@@ -80,7 +81,7 @@ def test_an_atomic_write_leaves_no_part_behind(tmp_path: Path, monkeypatch: pyte
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("headstart.store.os.replace", fail)
+    monkeypatch.setattr("headstart.storage.store.os.replace", fail)
     with pytest.raises(StoreError):
         write_atomic(path, json.dumps({"new": 1}))
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file.json"]

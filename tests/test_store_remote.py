@@ -9,8 +9,9 @@ import fsspec
 import pytest
 
 from headstart.errors import SpecError, StoreError
-from headstart.store import Store, default_store, found_again, open_store
-from headstart.store_remote import RemoteStore
+from headstart.storage.opening import default_store, found_again, open_store
+from headstart.storage.remote import RemoteStore
+from headstart.storage.store import Store
 
 KEY = "0" * 32
 

@@ -16,8 +16,8 @@ TRANSFER_TESTS = Path(__file__).parents[1] / "transfer"
 sys.path.insert(0, str(TRANSFER_TESTS))
 import tuning_subject as subject  # noqa: E402
 
-from headstart.transfer.finetune import finetune  # noqa: E402
-from headstart.transfer.recipe import Recipe  # noqa: E402
+from headstart.transfer.finetune.finetune import finetune  # noqa: E402
+from headstart.transfer.finetune.recipe import Recipe  # noqa: E402
 
 # which stages' own values may differ afterwards; LoRA's additions are merged into the weights at the end
 LEARNED = {
@@ -84,9 +84,9 @@ SCRIPT = """
 import json, os, signal, sys, pathlib, faulthandler
 sys.path.insert(0, sys.argv[1])
 import tuning_subject as subject
-from headstart.transfer.finetune import finetune
-from headstart.transfer.recipe import Recipe
-import headstart.transfer.loader as loader
+from headstart.transfer.finetune.finetune import finetune
+from headstart.transfer.finetune.recipe import Recipe
+import headstart.transfer.finetune.loader as loader
 
 root, kills = pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
 

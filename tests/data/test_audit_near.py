@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data.audit_hash import MIRROR, close_pairs, perceptual_hashes
-from headstart.data.audit_index import nearest_pairs
-from headstart.data.audit_look import SIDE, look, small
-from headstart.data.audit_match import SHORT, fine_match, rough_match
-from headstart.data.audit_near import near_duplicates
+from headstart.audit.hashes import MIRROR, close_pairs, perceptual_hashes
+from headstart.audit.inspect import SIDE, look, small
+from headstart.audit.match import SHORT, fine_match, rough_match
+from headstart.audit.near_duplicates import near_duplicates
+from headstart.audit.neighbours import nearest_pairs
 from headstart.data.dataset import Dataset
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Skip
-from headstart.data.images import View, decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.image_store import View, decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
-from headstart.store import default_store
+from headstart.storage.opening import default_store
 
 FORMATS = {".zip": "zip", ".tar": "tar", ".tar.gz": "gztar", ".tar.bz2": "bztar", ".tar.xz": "xztar"}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data.images import View, decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.image_store import View, decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data import fingerprint
-from headstart.data.fingerprint import digest_of, examine
+from headstart.data.decoding import digests as fingerprint
+from headstart.data.decoding.digests import digest_of, examine
 from headstart.data.readers import FileReader
 
 

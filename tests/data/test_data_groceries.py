@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from headstart.data.sources import load_dataset
+from headstart.data.sources.load import load_dataset
 from headstart.data.splits import make_split
 from headstart.errors import MissingExtra, SpecError
 

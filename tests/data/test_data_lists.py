@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from headstart.data.dataset import Skip
-from headstart.data.sources import load_dataset
+from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
 
 

@@ -8,8 +8,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from headstart.data.images import View, decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.image_store import View, decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.data.splits import make_split
 from headstart.errors import DataError
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from headstart.data import published
-from headstart.data.download import download
-from headstart.data.sources import load_dataset
+from headstart.data.sources import published
+from headstart.data.sources.download import download
+from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data import sources
-from headstart.data.catalogue import DATASETS
 from headstart.data.dataset import Skip
-from headstart.data.published import PUBLISHED
-from headstart.data.sources import load_dataset
+from headstart.data.sources import load as sources
+from headstart.data.sources.catalogue import DATASETS
+from headstart.data.sources.load import load_dataset
+from headstart.data.sources.published import PUBLISHED
+from headstart.data.sources.torchvision_sets import TORCHVISION
 from headstart.data.splits import make_split
-from headstart.data.torchvision_sets import TORCHVISION
 from headstart.errors import DataError
 
 

@@ -15,11 +15,11 @@ import torchvision.datasets
 from PIL import Image
 from scipy.io import savemat
 
-from headstart.data import torchvision_sets
 from headstart.data.dataset import Dataset
-from headstart.data.decode import decode
-from headstart.data.sources import load_dataset
-from headstart.data.torchvision_sets import TORCHVISION
+from headstart.data.decoding.decode import decode
+from headstart.data.sources import torchvision_sets
+from headstart.data.sources.load import load_dataset
+from headstart.data.sources.torchvision_sets import TORCHVISION
 from headstart.errors import DataError, SpecError
 
 

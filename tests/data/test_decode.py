@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.functional import InterpolationMode
 
-from headstart.data.decode import (
+from headstart.data.decoding.decode import (
     MAX_PIXELS,
     UndecodableError,
     View,

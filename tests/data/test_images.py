@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import headstart.data.images as images_module
-from headstart.data.decode import View, decode_file
-from headstart.data.images import CHUNK, decode_images
-from headstart.data.sources import load_dataset
+import headstart.data.decoding.image_store as images_module
+from headstart.data.decoding.decode import View, decode_file
+from headstart.data.decoding.image_store import CHUNK, decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError, StoreError
-from headstart.store import Store, default_store
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store
 
 VIEW = View(10, 8)
 
@@ -173,8 +174,8 @@ def test_pixels_that_a_crash_left_wrong_are_decoded_again(many: Path) -> None:
 SCRIPT = """
 import sys, time
 from headstart.data import images
-from headstart.data.decode import View
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.decode import View
+from headstart.data.sources.load import load_dataset
 real = images.decode
 def slow(*args):
     time.sleep(0.008)

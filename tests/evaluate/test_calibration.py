@@ -7,7 +7,7 @@ import torchmetrics.functional.classification as tm
 from scipy import special
 
 from headstart.errors import DataError
-from headstart.evaluate.calibration import (
+from headstart.evaluate.metrics.calibration import (
     apply_temperature,
     bin_of,
     calibration_error,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from headstart.evaluate.disputed import disputed_labels, out_of_fold
+from headstart.audit.label_errors import disputed_labels, out_of_fold
 
 
 def clusters(n: int, classes: int, d: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.audit.audit import Other, audit_dataset, without_near_duplicates
 from headstart.data.dataset import Dataset, Split
 from headstart.data.readers import FileReader
-from headstart.data.sources import load_dataset
+from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
-from headstart.evaluate.audit import Other, audit_dataset, without_near_duplicates
-from headstart.store import Store
-from headstart.study.spec import DataSpec
-from headstart.study.workshop import Workshop
+from headstart.storage.store import Store
+from headstart.study.resources import Workshop
+from headstart.study.spec.schema import DataSpec
 
 
 def picture(seed: int) -> Image.Image:
@@ -203,9 +203,9 @@ def one_photograph(a: bytes, b: bytes) -> bool:
 
 @pytest.mark.realdata
 def test_planted_copies_among_real_photographs_are_found(real_images: Path, tmp_path: Path) -> None:
-    from headstart.data.images import View, decode_images
+    from headstart.data.decoding.image_store import View, decode_images
     from headstart.models.create import create_backbone
-    from headstart.transfer.features import extract, features_key
+    from headstart.transfer.frozen.features import extract, features_key
 
     generator = np.random.default_rng(0)
     files = sorted(p for p in (real_images / "caltech101").glob("*/*.jpg") if "BACKGROUND" not in p.parent.name)

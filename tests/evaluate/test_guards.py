@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from headstart.errors import DataError
-from headstart.evaluate.guards import check_classes, check_not_itself, check_runs_differ
-from headstart.evaluate.metrics import evaluate
+from headstart.evaluate.metrics.guards import check_classes, check_not_itself, check_runs_differ
+from headstart.evaluate.metrics.metrics import evaluate
 
 
 def test_unknown_classes_are_named_and_a_new_head_is_offered() -> None:

@@ -14,7 +14,7 @@ from scipy import special
 from sklearn import metrics as sk
 
 from headstart.errors import DataError
-from headstart.evaluate.metrics import evaluate
+from headstart.evaluate.metrics.metrics import evaluate
 
 
 def example(n: int, classes: int, seed: int, signal: float = 2.0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,10 @@ import pytest
 from scipy import special, stats
 
 from headstart.errors import DataError, SpecError
-from headstart.evaluate.letters import compact_letters, holm
-from headstart.evaluate.paired import bootstrap_p, difference_interval, mcnemar, resampled_means
-from headstart.evaluate.statistics import compare_runs, over_seeds, over_seeds_and_images
-from headstart.evaluate.variance import Spread, spread_of, spread_of_difference
+from headstart.evaluate.comparison.compare import compare_runs, over_seeds, over_seeds_and_images
+from headstart.evaluate.comparison.multiple_testing import compact_letters, holm
+from headstart.evaluate.comparison.paired_tests import bootstrap_p, difference_interval, mcnemar, resampled_means
+from headstart.evaluate.comparison.variance_components import Spread, spread_of, spread_of_difference
 
 IMAGE, OWN, REST = 2.0, 0.5, 0.7  # how much images, a run's view of an image, and chance vary, in probits
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.data.decode import View, decode_file
+from headstart.data.decoding.decode import View, decode_file
 from headstart.explain.explainers import explain
 from headstart.explain.faithfulness import faithfulness
 from headstart.explain.sanity import randomisation_check

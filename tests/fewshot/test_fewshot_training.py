@@ -140,8 +140,8 @@ def test_a_loss_that_is_no_number_ends_with_one_line() -> None:
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_prototypical_network_trained_on_real_images_beats_itself_untrained(real_images: Path) -> None:
-    from headstart.data.images import View, decode_images
-    from headstart.data.sources import load_dataset
+    from headstart.data.decoding.image_store import View, decode_images
+    from headstart.data.sources.load import load_dataset
     from headstart.fewshot.intervals import episode_interval
     from headstart.models.create import create_backbone
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from headstart.errors import WeightsError
-from headstart.models.checkpoint import read_checkpoint
+from headstart.models.weights.checkpoint import read_checkpoint
 
 
 def test_a_state_dict_is_found_under_its_usual_names(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import torchvision
 from torch import Tensor, nn
 
 from headstart.errors import WeightsError
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import Architecture
 from headstart.models.backbone import Backbone
-from headstart.models.build import build
-from headstart.models.catalogue import Architecture
 from headstart.models.create import create_backbone
 from headstart.models.freeze import fingerprint
-from headstart.models.loading import load_state
+from headstart.models.weights.state_dict import load_state
 
 RESNET18 = Architecture("timm", "resnet18")
 

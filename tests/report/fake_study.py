@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 from scipy.special import softmax
 
-from headstart.evaluate.calibration import apply_temperature, fit_temperature
-from headstart.evaluate.metrics import evaluate
+from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
+from headstart.evaluate.metrics.metrics import evaluate
 
 FINGERPRINT = "f4ke" * 8
 ANIMALS = ("ant", "bass", "beaver", "crab", "crayfish", "dolphin", "dragonfly", "emu", "flamingo", "hedgehog", "ibis")
@@ -271,7 +271,7 @@ def _json(path: Path, value: Any) -> None:
 
 
 def add_audit(study: Path) -> None:
-    """Put an audit beside the data, shaped as `headstart.evaluate.audit` returns it."""
+    """Put an audit beside the data, shaped as `headstart.audit.audit` returns it."""
     place = {
         "dataset": "caltech-fake",
         "name": "ant/a.jpg",
@@ -302,7 +302,7 @@ def add_audit(study: Path) -> None:
 
 
 def add_explanations(study: Path, run: str) -> None:
-    """Explain the first test images of a run, as `headstart.study.evidence` does."""
+    """Explain the first test images of a run, as `headstart.study.analysis.finished` does."""
     folder = study / "runs" / run.replace(" ", "-") / "seed-0"
     (folder / "explanations").mkdir()
     with np.load(folder / "predictions.npz") as file:

@@ -11,11 +11,11 @@ from PIL import Image
 from rich.console import Console
 
 from headstart.errors import SpecError
-from headstart.report.answer import plain
-from headstart.report.formats import write_report
-from headstart.report.page import page_data, script_json
-from headstart.report.summary import load_summary
-from headstart.report.terminal import ranking_table
+from headstart.report.read.conclusion import plain
+from headstart.report.read.summary import load_summary
+from headstart.report.render.formats import write_report
+from headstart.report.render.html import page_data, script_json
+from headstart.report.render.terminal import ranking_table
 
 
 def test_csv_has_one_row_a_run_in_order_of_rank(study: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_the_page_is_under_ten_megabytes_and_asks_for_nothing(large_study: Path,
 
 
 def test_the_page_keeps_pictures_within_their_budget(large_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.report.page.BUDGET", 20_000)
+    monkeypatch.setattr("headstart.report.render.html.BUDGET", 20_000)
     images = next(iter(page_data(load_summary(large_study))["datasets"].values()))["images"]
     assert images
     assert sum(len(image["src"]) * 3 / 4 for image in images.values()) <= 20_000 + 3 * len(images)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from headstart.progress import progress
-from headstart.report.live import LiveStudy
+from headstart.report.render.live import LiveStudy
 
 PLAN = [{"run": run, "seed": seed} for run in ("ridge", "knn") for seed in (0, 1)]
 

@@ -9,7 +9,7 @@ import pytest
 from fake_study import npz, write_run_folder
 
 from headstart.errors import StoreError
-from headstart.report.reading import read_study_folder
+from headstart.report.read.study_files import read_study_folder
 
 
 def test_every_run_and_seed_is_read_in_the_order_of_the_study(tiny: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from headstart.report.page import write_html
-from headstart.report.summary import Summary, load_summary
+from headstart.report.read.summary import Summary, load_summary
+from headstart.report.render.html import write_html
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from fake_study import FINGERPRINT, RUNS, make_study, npz, write_run_folder
 
-from headstart.report.details import confusion_cells, details_of, worst_mistakes
-from headstart.report.order import together
-from headstart.report.reading import Outcome, read_study_folder
-from headstart.report.summary import load_summary
+from headstart.report.read.errors import confusion_cells, details_of, worst_mistakes
+from headstart.report.read.study_files import Outcome, read_study_folder
+from headstart.report.read.summary import load_summary
+from headstart.report.render.class_order import together
 
 
 def outcome(labels: list[int], predicted: list[int], confidence: list[float]) -> Outcome:

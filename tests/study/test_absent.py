@@ -10,10 +10,10 @@ import pytest
 from told import Told
 
 from headstart.api import Study
+from headstart.cli.study import run_and_show, show_plan
 from headstart.errors import DataAbsent, WeightsAbsent
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
-from headstart.verbs.study import run_and_show, show_plan
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 WHY = "the weights cannot be downloaded (no route to host)"
 
@@ -90,7 +90,7 @@ def test_weights_that_come_later_are_used_and_what_was_done_stays(
     def gone(*_: Any, **__: Any) -> Any:
         raise WeightsAbsent(WHY)
 
-    monkeypatch.setattr("headstart.study.workshop.create_backbone", gone)
+    monkeypatch.setattr("headstart.study.resources.create_backbone", gone)
     _, told = execute(study, tmp_path / "out")
     assert told.broken == {} and sorted(told.found) == ["far (seed 0)", "pixels (seed 0)"]
     assert (root / "runs" / "far" / "seed-0" / "manifest.json").read_bytes() == before

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from headstart.errors import DataError, SpecError
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 TRAIN = {"epochs": 1, "batch_size": 8}
 

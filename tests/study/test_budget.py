@@ -14,16 +14,16 @@ from told import Told
 
 from headstart.errors import SpecError
 from headstart.models.create import create_backbone
-from headstart.report.summary import load_summary
-from headstart.report.terminal import ranking_table
-from headstart.store import default_store
-from headstart.study import budget as budget_module
-from headstart.study.budget import in_words, parse_duration
-from headstart.study.estimate import Forecast
-from headstart.study.execute import open_session, run_study
-from headstart.study.expand import load_study
-from headstart.study.measure import Meter
-from headstart.study.plan import Group
+from headstart.report.read.summary import load_summary
+from headstart.report.render.terminal import ranking_table
+from headstart.storage.opening import default_store
+from headstart.study.execution import budget as budget_module
+from headstart.study.planning.cost import Forecast
+from headstart.study.planning.microbenchmarks import Meter
+from headstart.study.planning.plan import Group
+from headstart.study.run import open_session, run_study
+from headstart.study.spec.duration import in_words, parse_duration
+from headstart.study.spec.load import load_study
 
 
 class Clock:
@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     monkeypatch.setattr(Forecast, "seconds", seconds)
     monkeypatch.setattr(Forecast, "closing", lambda self, groups, audit: 1.0)
-    from headstart.study import execute
+    from headstart.study import run as execute
 
     real = execute._run_group
 
@@ -112,7 +112,7 @@ def test_the_same_study_without_a_budget_goes_on_and_ends_with_the_same_numbers(
 def test_time_that_is_up_stops_a_training_and_keeps_its_trials(
     small_study: dict[str, Any], tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headstart.study import tuning
+    from headstart.study.execution.tuning import train as tuning
 
     real = tuning.finetune
 
@@ -162,7 +162,7 @@ def test_an_older_form_of_a_run_that_is_not_reached_is_not_shown(
 def test_time_that_is_up_keeps_the_epoch_that_was_done(
     small_study: dict[str, Any], tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headstart.study import tuning
+    from headstart.study.execution.tuning import train as tuning
 
     real, told_of = tuning.finetune, []
 
@@ -201,7 +201,7 @@ def test_a_budget_too_small_for_one_run_says_the_least(
 def test_tuned_networks_are_tried_where_the_frozen_features_did_best(
     small_study: dict[str, Any], tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headstart.study.folder import StudyFolder
+    from headstart.study.results.folder import StudyFolder
 
     def accuracy(self: StudyFolder, run: str, seed: int, part: str) -> float:
         return 0.9 if "conv4" in run else 0.5
@@ -255,7 +255,7 @@ def test_estimates_are_within_a_generous_factor(small_study: dict[str, Any], tmp
 
 def test_the_plan_fits_its_terminal(small_study: dict[str, Any], tmp_path: Path) -> None:
     from headstart.api import Study
-    from headstart.verbs.plan import plan_lines
+    from headstart.cli.plan_table import plan_lines
 
     rows = Study(small_study).plan(tmp_path / "out", "cpu")
     for width in (80, 120):

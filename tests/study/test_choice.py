@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.study.choice import VALIDATION, Candidate, best_single, choose
+from headstart.study.results.model_selection import VALIDATION, Candidate, best_single, choose
 
 LABELS = np.arange(100) % 4
 

@@ -10,13 +10,13 @@ from safetensors import safe_open
 from told import Told
 
 from headstart.api import compare_spec
-from headstart.deploy.bundle import bodies, read_bundle
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
-from headstart.evaluate.calibration import apply_temperature
-from headstart.report.summary import load_summary
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.evaluate.metrics.calibration import apply_temperature
+from headstart.models.bundle import bodies, read_bundle
+from headstart.report.read.summary import load_summary
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_an_ensemble_can_be_used_and_saved_as_one_file(study: dict[str, Any], tm
 def test_the_best_model_may_be_an_ensemble_and_one_network_is_explained(
     study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headstart.study.folder import StudyFolder
+    from headstart.study.results.folder import StudyFolder
 
     def accuracy(self: StudyFolder, run: str, seed: int, part: str) -> float:
         return {"all": 0.9, "probe": 0.8}.get(run, 0.5)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headstart.cli.fewshot import fewshot_and_show
 from headstart.errors import ModelError, SpecError
 from headstart.fewshot.episodes import sample_episodes
 from headstart.fewshot.finetune_episode import FinetuneOptions, finetune_episodes
-from headstart.store import default_store
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
-from headstart.study.workshop import Workshop
-from headstart.verbs.fewshot import fewshot_and_show
+from headstart.storage.opening import default_store
+from headstart.study.resources import Workshop
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 TASK = {"ways": 3, "shots": 2, "queries": 4, "episodes": 3}
 

@@ -14,9 +14,9 @@ from told import Told
 
 from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError
-from headstart.store import default_store
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.storage.opening import default_store
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 
 def execute(spec: dict[str, Any], out: Path) -> tuple[Path, Told]:
@@ -79,8 +79,12 @@ def test_another_study_takes_fits_from_the_store(
     small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = execute(small_study, tmp_path / "out")
-    monkeypatch.setattr("headstart.study.probing.fit_heads", lambda *a: pytest.fail("a head was fitted again"))
-    monkeypatch.setattr("headstart.study.tuning.finetune", lambda *a: pytest.fail("a network was trained again"))
+    monkeypatch.setattr(
+        "headstart.study.execution.head_runs.fit_heads", lambda *a: pytest.fail("a head was fitted again")
+    )
+    monkeypatch.setattr(
+        "headstart.study.execution.tuning.train.finetune", lambda *a: pytest.fail("a network was trained again")
+    )
     second, told = execute({**small_study, "name": "other"}, tmp_path / "out")
     assert len(told.ran) == 8 and results(first) == results(second)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import SpecError
-from headstart.study.expand import load_study
+from headstart.study.spec.load import load_study
 
 BASE = {"name": "s", "data": "somewhere"}
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from headstart.errors import SpecError
-from headstart.report.selection import halving_lines
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.report.render.halving_text import halving_lines
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 RECIPE = {"epochs": 4, "batch_size": 8, "schedule": "none", "warmup_epochs": 0}
 
@@ -59,8 +59,8 @@ def test_planted_bad_candidates_die_and_the_winner_is_that_of_the_full_run(
 def test_the_dead_do_not_see_test_images(
     contest: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headstart.study import halving as module
-    from headstart.study.workshop import Workshop
+    from headstart.study.execution import halving as module
+    from headstart.study.resources import Workshop
 
     seen: list[int] = []
     real = module._features
@@ -81,7 +81,9 @@ def test_rungs_are_not_computed_twice(contest: dict[str, Any], tmp_path: Path, m
     runs = {name: contest["runs"][name] for name in ("good", "frozen still")}
     spec = {**contest, "runs": runs, "halving": {"eta": 2, "rungs": 1}}
     _, first = execute(spec, tmp_path / "out")
-    monkeypatch.setattr("headstart.study.halving.fit_heads", lambda *a: pytest.fail("a rung was fitted again"))
+    monkeypatch.setattr(
+        "headstart.study.execution.halving.fit_heads", lambda *a: pytest.fail("a rung was fitted again")
+    )
     _, second = execute(spec, tmp_path / "out")
     assert first["halving"] == second["halving"]
 

@@ -13,13 +13,13 @@ from told import Told
 
 from headstart.errors import SpecError
 from headstart.evaluate.similarity import frechet_distance
-from headstart.report.formats import write_report
-from headstart.store import default_store
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
-from headstart.study.side_by_side import in_turn
-from headstart.study.spec import EXPLAINERS, ExplainSpec
-from headstart.study.workshop import Workshop
+from headstart.report.render.formats import write_report
+from headstart.storage.opening import default_store
+from headstart.study.analysis.paired_explanations import in_turn
+from headstart.study.resources import Workshop
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
+from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
 
 TRAIN = {"epochs": 1, "batch_size": 8}
 

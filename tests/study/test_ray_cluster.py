@@ -13,9 +13,9 @@ import pytest
 from told import Told
 
 from headstart.errors import ClusterError
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
-from headstart.study.ray_cluster import check_address
+from headstart.study.parallel.ray import check_address
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 pytestmark = [
     pytest.mark.slow,
@@ -94,7 +94,7 @@ def test_two_nodes_leave_the_same_table_as_this_machine_alone(
 
 def test_what_answers_but_is_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
-    monkeypatch.setattr("headstart.study.ray_cluster._LET_IN", 8.0)
+    monkeypatch.setattr("headstart.study.parallel.ray._LET_IN", 8.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(ClusterError, match="not as a Ray cluster that this machine may use") as caught:
@@ -105,7 +105,7 @@ def test_what_answers_but_is_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPa
 def test_a_node_that_does_not_see_the_store_is_named(
     cluster: Any, chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart.study.ray_cluster._mark", lambda store: tmp_path / "elsewhere")
+    monkeypatch.setattr("headstart.study.parallel.ray._mark", lambda store: tmp_path / "elsewhere")
     with pytest.raises(ClusterError, match=r"does not see the store .*; give --store a folder that all nodes share"):
         run_study(load_study(chain), tmp_path / "ray", device="cpu", on=cluster.address)
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.deploy.bundle import find_bundle, read_bundle
 from headstart.errors import SpecError
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.models.bundle import find_bundle, read_bundle
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 
 def study(pictures: Path, resizes: list[int]) -> dict[str, Any]:

@@ -15,10 +15,11 @@ import pytest
 import yaml
 from told import Told
 
-from headstart.store import default_store
-from headstart.study import search, tuning
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.storage.opening import default_store
+from headstart.study.execution.tuning import optuna_search as search
+from headstart.study.execution.tuning import train as tuning
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 RECIPE = {"epochs": 2, "batch_size": 8, "lr": {"search": {"low": 0.001, "high": 0.1, "log": True}}}
 

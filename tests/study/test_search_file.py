@@ -10,10 +10,10 @@ import optuna
 import pytest
 
 from headstart.errors import DataError, HeadstartError, SpecError
-from headstart.store import default_store
-from headstart.study import search
-from headstart.study.execute import open_session, run_study
-from headstart.study.expand import load_study
+from headstart.storage.opening import default_store
+from headstart.study.execution.tuning import optuna_search as search
+from headstart.study.run import open_session, run_study
+from headstart.study.spec.load import load_study
 
 
 @pytest.fixture

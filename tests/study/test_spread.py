@@ -14,17 +14,18 @@ from told import Told
 
 from headstart import progress
 from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, StoreError
-from headstart.store import default_store
-from headstart.study import spread as spreading
-from headstart.study import tuning
-from headstart.study.execute import open_session, run_study
-from headstart.study.expand import load_study
-from headstart.study.jobs import FEATURES, FIT, Job, jobs_of
-from headstart.study.messages import Broke, Died, Message, Pace, Ticked, broken
-from headstart.study.plan import make_plan
-from headstart.study.processes import Processes, devices
-from headstart.study.station import Setup, Station
-from headstart.study.workshop import Workshop
+from headstart.storage.opening import default_store
+from headstart.study.execution.tuning import train as tuning
+from headstart.study.parallel import dispatcher as spreading
+from headstart.study.parallel.job_runner import Station
+from headstart.study.parallel.jobs import FEATURES, FIT, Job, jobs_of
+from headstart.study.parallel.local import Processes, devices
+from headstart.study.parallel.messages import Broke, Died, Message, Pace, Ticked, broken
+from headstart.study.parallel.setup import Setup
+from headstart.study.planning.planner import make_plan
+from headstart.study.resources import Workshop
+from headstart.study.run import open_session, run_study
+from headstart.study.spec.load import load_study
 
 
 class Inline:
@@ -73,8 +74,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> type[Inline]:
-    monkeypatch.setattr("headstart.study.processes.Processes", Inline)
-    monkeypatch.setattr("headstart.study.spread.threads.machine_cores", lambda: 2)
+    monkeypatch.setattr("headstart.study.parallel.local.Processes", Inline)
+    monkeypatch.setattr("headstart.study.parallel.dispatcher.threads.machine_cores", lambda: 2)
     Inline.deaths, Inline.made = {}, []
     return Inline
 
@@ -233,15 +234,15 @@ def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_impossible_places_are_refused_before_anything_is_planned(
     tmp_path: Path, how: dict[str, Any], error: type[Exception], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart.study.ray_cluster.find_spec", lambda name: name)
-    monkeypatch.setattr("headstart.study.execute.open_session", lambda *a, **k: pytest.fail("planned"))
+    monkeypatch.setattr("headstart.study.parallel.ray.find_spec", lambda name: name)
+    monkeypatch.setattr("headstart.study.run.open_session", lambda *a, **k: pytest.fail("planned"))
     with pytest.raises(error, match=says) as caught:
         run_study(load_study({"name": "x", "data": "nowhere", "runs": {"a": {}}}), tmp_path, **how)
     assert "\n" not in str(caught.value)
 
 
 def test_without_ray_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.study.ray_cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("headstart.study.parallel.ray.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'headstart\[ray\]'"):
         spreading.check_crew(1, "ray")
 
@@ -283,7 +284,7 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> list[Processes]:
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr("headstart.study.processes.Processes", Watched)
+    monkeypatch.setattr("headstart.study.parallel.local.Processes", Watched)
     return made
 
 
@@ -343,7 +344,7 @@ def test_ctrl_c_ends_all_workers_and_the_next_run_goes_on(
 
 
 def test_a_session_knows_its_tasks(chain: dict[str, Any], tmp_path: Path) -> None:
-    from headstart.study.station import setup_of
+    from headstart.study.parallel.setup import setup_of
 
     session = open_session(load_study(chain), tmp_path / "out", device="cpu")
     setup = setup_of(session)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.study import starting
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.study.execution.tuning import lp_ft_head as starting
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 
 def probabilities(root: Path, run: str) -> np.ndarray:

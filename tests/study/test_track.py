@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from headstart.errors import StoreError
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 
 
 def spec(small_study: dict[str, Any], **more: Any) -> dict[str, Any]:

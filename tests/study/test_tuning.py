@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from headstart.deploy.bundle import MODEL
 from headstart.errors import DataError
-from headstart.store import default_store
-from headstart.study import tuning
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
-from headstart.transfer import lr_range
+from headstart.models.bundle import MODEL
+from headstart.storage.opening import default_store
+from headstart.study.execution.tuning import train as tuning
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
+from headstart.transfer.finetune import lr_range_test as lr_range
 
 RECIPE = {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05, 0.1]}}
 

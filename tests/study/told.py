@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headstart.study.execute import Silent
+from headstart.study.execution.session import Silent
 
 
 class Told(Silent):

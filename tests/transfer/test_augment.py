@@ -8,11 +8,11 @@ import torch
 from torchvision.transforms import v2
 
 from headstart.errors import SpecError
-from headstart.transfer.augment import AUGMENTATIONS, DEFAULTS, Augmenter, check_options
-from headstart.transfer.draws import Draws, generator, number
-from headstart.transfer.framing import framed
-from headstart.transfer.mixing import cutmix, mix_batch, mixup
-from headstart.transfer.policies import apply_operation, rand_augment, trivial_augment
+from headstart.transfer.augment.augment import AUGMENTATIONS, DEFAULTS, Augmenter, check_options
+from headstart.transfer.augment.counter_rng import Draws, generator, number
+from headstart.transfer.augment.framing import framed
+from headstart.transfer.augment.mixing import cutmix, mix_batch, mixup
+from headstart.transfer.augment.policies import apply_operation, rand_augment, trivial_augment
 
 ROWS = np.arange(12)
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 3)).astype(np.uint8)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from headstart.models.backbone import Preprocessing
-from headstart.store import Store
-from headstart.transfer.engine import Engine, Normalised
-from headstart.transfer.features import extract, features_key, load_features
+from headstart.storage.store import Store
+from headstart.transfer.frozen.engine import Engine, Normalised
+from headstart.transfer.frozen.features import extract, features_key, load_features
 
 NEEDS = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 
@@ -98,7 +98,7 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path: Path) -> None:
             return super().__call__(pixels)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("headstart.transfer.features.Engine", Watched)
+        patch.setattr("headstart.transfer.frozen.features.Engine", Watched)
         matrix = extract(pictures, module, NEEDS, key="k", store=store, source=breaking(-1))
     assert sum(seen) == 48, "the first 48 rows are not computed again"
     assert np.array_equal(matrix, extract(pictures, module, NEEDS, key="other", store=store, source=breaking(-1)))
@@ -125,7 +125,7 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(change: str) -> Non
 def test_same_padding_fixed_to_numbers_gives_the_same_bits(size: int, kernel: int, stride: int, dilation: int) -> None:
     from timm.layers.conv2d_same import Conv2dSame
 
-    from headstart.transfer.padding import with_fixed_padding
+    from headstart.transfer.frozen.padding import with_fixed_padding
 
     with torch.random.fork_rng():
         torch.manual_seed(1)

@@ -19,12 +19,12 @@ from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, job, network
 from headstart.errors import DataError, HeadstartError, ModelError, RunFailed, SpecError
 from headstart.models.freeze import fingerprint
 from headstart.models.heads import LinearHead
-from headstart.transfer import learner as learning
-from headstart.transfer.finetune import TuneResult, describe_plan, finetune
-from headstart.transfer.learned import check_kept, kept_digests, prepare
-from headstart.transfer.loader import Batches, Order
-from headstart.transfer.predict import normalise, predict_probabilities
-from headstart.transfer.recipe import Recipe
+from headstart.transfer.finetune import lightning_module as learning
+from headstart.transfer.finetune.finetune import TuneResult, describe_plan, finetune
+from headstart.transfer.finetune.freezing import check_kept, kept_digests, prepare
+from headstart.transfer.finetune.loader import Batches, Order
+from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.frozen.predict import normalise, predict_probabilities
 from headstart.transfer.strategy import Strategy, resolve
 
 ROWS = np.arange(TRAIN, TRAIN + VALIDATION)
@@ -87,7 +87,7 @@ def test_what_mixes_pairs_runs_on_the_fly_and_learns(tmp_path: Path) -> None:
 
 
 def test_no_room_for_activations_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.transfer.finetune.free_bytes", lambda store: 1000.0)
+    monkeypatch.setattr("headstart.transfer.finetune.finetune.free_bytes", lambda store: 1000.0)
     result = finetune(job(tmp_path, FROZEN))
     assert any("activations take" in note for note in result.notes)
 
@@ -294,8 +294,8 @@ DDP = """
 import sys, pathlib, numpy as np
 sys.path.insert(0, sys.argv[1])
 from tuning_subject import job
-from headstart.transfer.finetune import finetune
-from headstart.transfer.recipe import Recipe
+from headstart.transfer.finetune.finetune import finetune
+from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.strategy import Strategy
 made = job(pathlib.Path(sys.argv[2]), Strategy("fine_tune", train_only=("stem",)),
            Recipe(epochs=2, batch_size=8, lr=0.05), devices=int(sys.argv[3]))

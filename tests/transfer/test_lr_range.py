@@ -11,7 +11,7 @@ import pytest
 from tuning_subject import STRATEGIES
 from tuning_subject import job as make_job
 
-from headstart.transfer.lr_range import STEPS, range_test, suggested
+from headstart.transfer.finetune.lr_range_test import STEPS, range_test, suggested
 
 
 def test_the_rate_is_where_the_loss_falls_most_steeply_or_a_tenth_of_the_lowest() -> None:
@@ -46,8 +46,8 @@ def test_the_sweep_leaves_the_network_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_study_trains_at_the_rate_that_was_found(tmp_path: Path) -> None:
-    from headstart.study.execute import run_study
-    from headstart.study.expand import load_study
+    from headstart.study.run import run_study
+    from headstart.study.spec.load import load_study
 
     draw = np.random.default_rng(0)
     from PIL import Image

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.transfer.memory import large_blocks_kept
+from headstart.transfer.finetune.malloc import large_blocks_kept
 
 LARGE = 256 << 20
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from headstart.errors import DataError, SpecError
-from headstart.transfer import rows as rows_module
-from headstart.transfer.probe import HeadFit, HeadJob, bootstrap_rows, fit_heads
-from headstart.transfer.rows import NORMALISE, Rows, fit_transform
+from headstart.transfer.heads import feature_rows as rows_module
+from headstart.transfer.heads.feature_rows import NORMALISE, Rows, fit_transform
+from headstart.transfer.heads.fit import HeadFit, HeadJob, bootstrap_rows, fit_heads
 
 KINDS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
 SMALL = {"sgd": {"epochs": 3}}

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import normalize
 
 from headstart.errors import SpecError
-from headstart.transfer.probe import HeadFit, HeadJob, fit_heads
+from headstart.transfer.heads.fit import HeadFit, HeadJob, fit_heads
 
 CLASSES = 4
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from headstart.errors import SpecError
-from headstart.transfer.probe import HeadFit, HeadJob, fit_heads
+from headstart.transfer.heads.fit import HeadFit, HeadJob, fit_heads
 
 
 def clusters(n: int, d: int, classes: int, seed: int = 0, spread: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +122,6 @@ def test_impossible_penalties_are_refused(penalty: object) -> None:
 @torch.no_grad()
 @pytest.mark.realdata
 def test_logistic_path_holds_the_penalty_that_scikit_learn_found_best() -> None:
-    from headstart.transfer.logistic import PENALTIES
+    from headstart.transfer.heads.logistic import PENALTIES
 
     assert min(PENALTIES) < 1 / (0.01 * 5784) < max(PENALTIES)

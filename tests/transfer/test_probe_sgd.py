@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from headstart.errors import SpecError
-from headstart.transfer.probe import HeadFit, HeadJob, bootstrap_rows, fit_heads
+from headstart.transfer.heads.fit import HeadFit, HeadJob, bootstrap_rows, fit_heads
+from headstart.transfer.heads.sgd_loop import order
 from headstart.transfer.schedules import Course, factor
-from headstart.transfer.sgd_training import order
 
 N, D, CLASSES = 130, 9, 4
 
@@ -109,7 +109,7 @@ def test_seeds_fractions_and_resamples_trained_together_equal_each_alone() -> No
 
 
 def test_small_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from headstart.transfer import sgd_heads
+    from headstart.transfer.heads import sgd as sgd_heads
 
     grid = job(lr=[0.003, 0.01, 0.1], weight_decay=[0.0, 0.1])
     whole = fit_heads(*data(), [grid])[0]

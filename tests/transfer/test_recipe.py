@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from headstart.errors import SpecError
-from headstart.transfer.defaults import _FAMILIES, default_layer_decay, default_recipe, family_of
-from headstart.transfer.ema import MovingAverage
-from headstart.transfer.losses import LOSSES, class_weights, correct, total_weight
-from headstart.transfer.optimizers import OPTIMIZERS, Settings, build_optimizer, orthogonalised
-from headstart.transfer.recipe import Recipe, recipe_from
+from headstart.transfer.finetune.ema import MovingAverage
+from headstart.transfer.finetune.losses import LOSSES, class_weights, correct, total_weight
+from headstart.transfer.finetune.optimizers import OPTIMIZERS, Settings, build_optimizer, orthogonalised
+from headstart.transfer.finetune.recipe import Recipe, recipe_from
+from headstart.transfer.finetune.recipe_defaults import _FAMILIES, default_layer_decay, default_recipe, family_of
 from headstart.transfer.schedules import Course, Plateau, factor
 from headstart.transfer.strategy import KINDS
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from headstart.models.backbone import Backbone, Preprocessing
-from headstart.store import Store
-from headstart.transfer.finetune import TuneJob
-from headstart.transfer.recipe import Recipe
+from headstart.storage.store import Store
+from headstart.transfer.finetune.finetune import TuneJob
+from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.strategy import Strategy
 
 SIZE, CLASSES, TRAIN, VALIDATION = 16, 3, 24, 9
