@@ -307,7 +307,14 @@ print("LOSSES", [row["train_loss"] for row in finetune(made).history])
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     found = []
     for devices in ("1", "2"):
-        arguments = [sys.executable, "-c", DDP, str(Path(__file__).parent), str(tmp_path / devices), devices]
+        arguments = [
+            sys.executable,
+            "-c",
+            DDP,
+            str(Path(__file__).parents[2] / "support"),
+            str(tmp_path / devices),
+            devices,
+        ]
         done = subprocess.run(arguments, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         assert done.returncode == 0, done.stderr[-2000:]
         found.append(json.loads(done.stdout.split("LOSSES")[1]))
