@@ -17,8 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-import absent_packages
 from headstart.cli.main import main
+from tests.support.absent_packages import without
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "headstart"
@@ -88,7 +88,7 @@ def test_the_main_job_runs_without_any_extra(tmp_path: Path) -> None:
     compare = "compare photos --backbone efficientnet_lite0 --seeds 1 --budget 5min -o out"
     predict = "predict out/compare-photos photos/blue/0.png --format csv"
     report = "report out/compare-photos --format md"
-    code = [sys.executable, str(ROOT / "tests" / "absent_packages.py"), ",".join(OPTIONAL)]
+    code = [sys.executable, str(ROOT / "tests" / "support" / "absent_packages.py"), ",".join(OPTIONAL)]
     commands = f"{compare} -- {predict} -- {report}".split()
     done = subprocess.run([*code, *commands], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
@@ -111,7 +111,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def hide(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "meta_path", absent_packages.without([package]))
+    monkeypatch.setattr(sys, "meta_path", without([package]))
     monkeypatch.delitem(sys.modules, package, raising=False)
 
 

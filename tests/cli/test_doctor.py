@@ -49,8 +49,10 @@ def test_an_extra_is_installed_if_every_requirement_is_met() -> None:
         "bad": Extra({"no-such-package": None}, ["no-such-package>=2"], "pip install 'thing[bad]'"),
         "old": Extra({"pytest": version("pytest")}, ["pytest>=9999"], "pip install 'thing[old]'"),
     }
-    assert str(found["good"]) == f"installed (pytest {version('pytest')})"
-    assert str(found["bad"]) == "not installed (no-such-package>=2): pip install 'thing[bad]'"
+    assert str(found["good"]) == f"pytest {version('pytest')}"
+    assert str(found["bad"]) == "pip install 'thing[bad]'   (needs no-such-package>=2)"
+    long = Extra({}, ["a", "b", "c", "d", "e", "f"], "pip install 'thing[long]'")
+    assert str(long) == "pip install 'thing[long]'   (needs a, b, c, d and 2 more)"
 
 
 def test_an_extra_of_a_requirement_is_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from headstart.cli.tables import show_facts
 from headstart.version import VERSION
 
 PACKAGE = "headstart"
+_SHOWN = 4  # packages of an extra that a line has room for
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Extra:
     install: str
 
     def __str__(self) -> str:
-        if self.missing:
-            return f"not installed ({', '.join(self.missing)}): {self.install}"
-        return "installed (" + ", ".join(f"{name} {version}" for name, version in self.packages.items()) + ")"
+        if not self.missing:
+            return _some([f"{name} {version}" for name, version in self.packages.items()])
+        return f"{self.install}   (needs {_some(self.missing)})"
 
 
 def show_doctor(*, as_json: bool) -> None:
@@ -65,9 +66,15 @@ def show_doctor(*, as_json: bool) -> None:
         print(json.dumps({**facts, "missing": missing, "extras": {name: asdict(each) for name, each in found.items()}}))
         return
     show_facts(facts)
-    print("\nextras")
+    print("\nextras that are installed, or how to get them")
     show_facts({f"  {name}": str(each) for name, each in found.items()})
     print(f"\nnot installed: {', '.join(missing)}" if missing else "\nall required packages are installed")
+
+
+def _some(words: list[str]) -> str:
+    """Return the first words of a list, and how many follow."""
+    rest = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def extras(package: Distribution) -> dict[str, Extra]:
