@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from headstart.errors import require
 from headstart.explain.explainers import find_explainer
-from headstart.study.spec.run import Study
+from headstart.study.spec.run import ResolvedStudy
 from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
 
 
-def check_extras(study: Study) -> None:
+def check_extras(study: ResolvedStudy) -> None:
     """Refuse a study that needs a package which is not installed.
 
     Raises:
