@@ -57,18 +57,23 @@ def foretell(session: Session) -> None:
         rows = [row for each in found if (row := _foretold(session, data, each, ticker)) is not None]
     if len(rows) < 2:
         return
+    left_out = {name: reason for row in rows for name, reason in row.pop("left_out").items()}
     measured_by = {row["network"]: row["measured"] for row in rows}
     tau: dict[str, float | None] = {}
-    for name in (key for key in rows[0] if key not in ("network", "measured")):
-        try:
-            tau[name] = rank_agreement({row["network"]: row[name] for row in rows}, measured_by).weighted_tau
-        except DataError:  # all equal: there is no order to agree with
+    for name in dict.fromkeys(key for row in rows for key in row if key not in ("network", "measured")):
+        try:  # some networks may lack a score; the order of the others is no order of all
+            predicted = {row["network"]: row[name] for row in rows if name in row}
+            tau[name] = rank_agreement(predicted, measured_by).weighted_tau
+        except DataError:  # all equal, or incomplete: there is no order to agree with
             tau[name] = None
-    write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau}))
+    write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau, "left_out": left_out}))
 
 
 def _foretold(session: Session, data: Dataset, network: Network, ticker: Ticker) -> dict[str, Any] | None:
-    """Return the scores of one network's features and its best measured accuracy; None where nothing was measured."""
+    """Return the scores of one network's features and its best measured accuracy; None where nothing was measured.
+
+    The row also has `left_out`: why scores are missing, by name.
+    """
     from headstart.evaluate.transferability import transferability
 
     label, task, members = network
@@ -79,7 +84,9 @@ def _foretold(session: Session, data: Dataset, network: Network, ticker: Ticker)
         return None
     train = learning_rows(session, task)
     features = np.asarray(session.workshop.features(task.run, task.seed)[train]).reshape(len(train), -1)
-    return {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}
+    scores_of = transferability(features, data.labels[train])
+    left_out = {name: why for name, why in scores_of.left_out.items() if name != "leep"}  # no source classifier here
+    return {"network": label, **scores_of.values, "measured": float(max(measured)), "left_out": left_out}
 
 
 def learning_curves(session: Session) -> None:
