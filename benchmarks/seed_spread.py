@@ -139,7 +139,8 @@ def main() -> None:
     log = np.log(np.maximum(spreads, 0.005))
     print(
         f"{len(log)} models: median {np.exp(np.median(log)):.3f} probits, 10 % to 90 %:"
-        f" {np.exp(np.quantile(log, 0.1)):.3f} to {np.exp(np.quantile(log, 0.9)):.3f}, sd of the logarithm {log.std():.2f}"
+        f" {np.exp(np.quantile(log, 0.1)):.3f} to {np.exp(np.quantile(log, 0.9)):.3f},"
+        f" sd of the logarithm {log.std():.2f}"
     )
 
 

@@ -9,8 +9,8 @@ are not run again; `--seconds` ends the run after the cell at work. `--table` pr
 
 The truth: an image is right when a latent score is above zero. The score adds what the run's accuracy asks for, the
 image's own difficulty (standard deviation 2), the run's view of the image (0.5), chance (0.7) and the seed (the spread
-of the cell). The first run has 90 % true accuracy, all others so many points less; `--extra` adds one noisy run among ten,
-equal runs at 98 %, and runs of another first accuracy.
+of the cell). The first run has 90 % true accuracy, all others so many points less; `--extra` adds one noisy run among
+ten, equal runs at 98 %, and runs of another first accuracy.
 
 The oracle: it knows the true variance of each difference and corrects by the studentised range, stepping down.
 """

@@ -193,6 +193,14 @@ def test_one_run_alone_is_ranked_and_compared_with_nothing() -> None:
     assert found["pairwise"] == found["against_best"] == []
     assert "nothing to compare" in found["answer"]
     assert "one seed only" in found["notes"][0]
+    assert compare_runs({"only": np.ones((2, 9), dtype=bool)}, images=np.arange(18).reshape(2, 9))["pairwise"] == []
+
+
+def test_scores_that_never_vary_are_compared_without_a_warning() -> None:
+    runs = {"a": np.full((2, 3), 1.5), "b": np.full((2, 3), 1.5), "c": np.full((2, 3), 2.5)}
+    for paired in (False, True):
+        found = compare_runs(runs, higher_is_better=False, pair_seeds=paired)
+        assert all(0 < row["p"] <= 1 for row in found["pairwise"])
 
 
 def test_a_run_without_spread_counts_as_deterministic_only_where_that_is_declared() -> None:
