@@ -22,12 +22,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from headstart.errors import ModelError, WeightsError
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead, NearestNeighbourHead, build_head, head_config
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.files import read_json
 

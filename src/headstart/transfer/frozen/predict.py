@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.errors import choose
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing, as_tensor, normalise
 from headstart.progress import progress
 from headstart.transfer.augment.framing import framed
 from headstart.transfer.frozen.engine import Engine
@@ -42,18 +41,6 @@ def _flip_translate(images: Tensor) -> Sequence[Tensor]:
 
 
 TTA: dict[str, Views] = {"none": _one, "flip": _flip, "flip_translate": _flip_translate}
-
-
-def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Float[Tensor, "n 3 h w"]:
-    """Return pixels 0 … 255 [n, 3, h, w] scaled to 0..1 and normalised, in the memory format that they came in."""
-    mean = torch.tensor(preprocessing.mean, device=pixels.device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=pixels.device).view(1, 3, 1, 1)
-    return pixels.to(torch.float32, copy=True).mul_(1 / (255 * std)).sub_(mean / std)
-
-
-def as_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    """Return [n, h, w, 3] as a tensor [n, 3, h, w] without copying: its memory is channels last."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
 
 
 def batch_of(images: Any, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
