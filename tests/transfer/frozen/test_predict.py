@@ -11,8 +11,9 @@ from tuning_subject import CLASSES, Pictures, network
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
 from headstart.models.preprocessing import as_tensor, normalise
+from headstart.models.test_time_augmentation import TTA
 from headstart.transfer.frozen import predict
-from headstart.transfer.frozen.predict import TTA, batch_of, predict_probabilities
+from headstart.transfer.frozen.predict import batch_of, predict_probabilities
 
 ROWS = np.arange(20)
 
