@@ -15,7 +15,7 @@ from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder, slug
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
-from headstart.study.spec.run import Study as StudyRuns
+from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
 FLOORS: dict[str, dict[str, Any]] = {
@@ -106,7 +106,7 @@ class Study:
     def __init__(
         self, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
     ) -> None:
-        self.study: StudyRuns = load_study(source, overrides, smoke=smoke)
+        self.study: ResolvedStudy = load_study(source, overrides, smoke=smoke)
 
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
         """Return what would be computed, what is shared, what is there already and what cannot be had.
@@ -118,12 +118,12 @@ class Study:
         from headstart.storage.opening import default_store
         from headstart.study.planning.cost import with_costs
         from headstart.study.planning.planner import make_plan
-        from headstart.study.resources import Workshop
+        from headstart.study.resources import Resources
 
-        workshop = Workshop(default_store(), device)
-        plan = make_plan(self.study, workshop, strict=strict)
+        resources = Resources(default_store(), device)
+        plan = make_plan(self.study, resources, strict=strict)
         folder = self.folder(out)
-        return with_costs(describe(plan, workshop, folder), plan, workshop, folder)
+        return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return where the study is written."""
