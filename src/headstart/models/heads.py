@@ -218,8 +218,14 @@ class SelectedClasses(nn.Module):
 Head = LinearHead | NearestNeighbourHead | SelectedClasses
 
 
-def select_classes(head: Head, columns: Sequence[int]) -> Head:
-    """Return the head for these of its classes, in this order; the head itself where these are all of them."""
+def select_classes(head: nn.Module, columns: Sequence[int]) -> Head:
+    """Return the head for these of its classes, in this order; the head itself where these are all of them.
+
+    Raises:
+        ModelError: it is none of headstart's heads, or has no such classes.
+    """
+    if not isinstance(head, Head):
+        raise ModelError(f"a {type(head).__name__} cannot be saved as a head; use one of {sorted(BUILDERS)}")
     if list(columns) == list(range(head.classes)):
         return head
     if isinstance(head, SelectedClasses):

@@ -13,7 +13,7 @@ from headstart.api import compare_spec
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
 from headstart.evaluate.metrics.calibration import apply_temperature
-from headstart.models.bundle import shared_backbones, read_bundle
+from headstart.models.bundle import read_bundle, shared_backbones
 from headstart.report.read.summary import load_summary
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study

@@ -26,7 +26,6 @@ from headstart.study.results.run_record import Probabilities
 from headstart.study.spec.settings import WHOLE, recipe_of, strategy_of
 from headstart.study.task import Task, origin_of
 from headstart.transfer.finetune.finetune import TuneJob, finetune
-from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.frozen.predict import predict_probabilities
 
 TRIALS = "trials"
@@ -190,10 +189,10 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
         "log_loss": None,
     }
     if len(job.validation):
-        judged = _probabilities(result.network, job.validation, job.recipe, context)
+        judged = _probabilities(result.network, job.validation, job.recipe.tta, context)
         facts |= _scores(judged, context.dataset.labels[job.validation])
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
-    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network), whole=True))
+    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network, job.recipe.tta), whole=True))
     write_atomic(folder / "trial.json", json_bytes(facts))
     _forget_checkpoints(job.folder)
 
@@ -220,14 +219,14 @@ def _tried(trial: Trial) -> dict[str, Any]:
     return {**named, **scores, "epochs": len(trial.history), "best_epoch": trial.best_epoch, "seconds": trial.seconds}
 
 
-def _probabilities(network: Network, rows: IntArray, recipe: Recipe, context: TrialContext) -> Probabilities:
+def _probabilities(network: Network, rows: IntArray, tta: str, context: TrialContext) -> Probabilities:
     needs = network.backbone.preprocessing
     found: Probabilities = predict_probabilities(
         network,
         context.resources.images(context.task.run.data, needs),
         rows,
         needs,
-        tta=recipe.tta,
+        tta=tta,
         multi_label=context.dataset.multi_label,
         device=context.resources.device,
         title=f"{context.task.name}: predictions",
@@ -235,11 +234,11 @@ def _probabilities(network: Network, rows: IntArray, recipe: Recipe, context: Tr
     return found
 
 
-def _bundle(context: TrialContext, network: Network) -> Bundle:
+def _bundle(context: TrialContext, network: Network, tta: str) -> Bundle:
     task = context.task
     facts = {**context.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": context.dataset.name}
     origin = origin_of(task.run, task.seed, context.resources)
-    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts)
+    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts, tta)
 
 
 def _loggers() -> tuple[str, ...]:
