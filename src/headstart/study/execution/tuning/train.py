@@ -20,6 +20,7 @@ from headstart.storage.store import content_key
 from headstart.study.execution.tuning.auto_lr import with_rate
 from headstart.study.execution.tuning.lp_ft_head import fitted_head
 from headstart.study.execution.tuning.trial import OnEpoch, Trial, TrialContext, TrialPruned, Values
+from headstart.study.execution.validation_scores import validation_scores
 from headstart.study.planning.checks import starts_fitted
 from headstart.study.results.folder import json_bytes, npz_bytes
 from headstart.study.results.run_record import Probabilities
@@ -187,10 +188,12 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
         "total": result.total_parameters,
         "accuracy": None,
         "log_loss": None,
+        "merit": None,
     }
     if len(job.validation):
         judged = _probabilities(result.network, job.validation, job.recipe.tta, context)
-        facts |= _scores(judged, context.dataset.labels[job.validation])
+        labels = context.dataset.labels[job.validation]
+        facts |= validation_scores(judged, labels, context.task.run.metric)
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
     write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network, job.recipe.tta), whole=True))
     write_atomic(folder / "trial.json", json_bytes(facts))
@@ -201,16 +204,6 @@ def _forget_checkpoints(folder: Path) -> None:
     """Delete what a training would go on from: several times the size of its network."""
     for checkpoint in [*folder.glob("*.ckpt"), *folder.glob("*.safetensors")]:
         checkpoint.unlink()
-
-
-def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
-    if labels.ndim == 2:
-        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
-        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    right = probabilities.argmax(1) == labels
-    return {"accuracy": float(right.mean()), "log_loss": float(-np.log(np.clip(own, 1e-7, None)).mean())}
 
 
 def _tried(trial: Trial) -> dict[str, Any]:
