@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.deploy.classifier import Classifier
-from headstart.errors import StoreError
+from headstart.errors import MissingExtra, StoreError, require
+from headstart.progress import say
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder, slug
@@ -205,11 +206,12 @@ def compare_spec(
     runs = {name: dict(settings) for name, settings in FLOORS.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
+    tuning = budget is not None and _can_tune()
     for backbone in chosen:
         for head in heads:
             runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
         tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
-        if budget is not None and tail is not None:
+        if tuning and tail is not None:
             runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     source: dict[str, Any] = {"source": str(data)}
@@ -240,6 +242,16 @@ def compare(
 ) -> Results:
     """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def _can_tune() -> bool:
+    """Say whether networks can be trained here; where not, tell the user once what brings it."""
+    try:
+        require("lightning", "tuned networks are left out of this comparison: training", "tune")
+    except MissingExtra as error:
+        say(str(error))
+        return False
+    return True
 
 
 def installed_backbones() -> list[str]:

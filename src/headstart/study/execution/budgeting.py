@@ -22,8 +22,8 @@ from headstart.study.planning.plan import TaskGroup
 from headstart.study.planning.priority import LEARNED, kind_of, needed, preferred_backbone
 from headstart.study.resources import nothing
 from headstart.study.results.state import LeftOut
-from headstart.study.spec.duration import in_words, parse_duration
 from headstart.study.spec.schema import StudySpec
+from headstart.units import duration, parse_duration
 
 _BONUS = 0.02  # validation accuracy that tuning a network is hoped to add to its frozen features
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
@@ -146,7 +146,7 @@ class Spending:
         elif math.isinf(cost):
             why = "over budget: no time was left"
         else:
-            why = f"over budget: takes about {in_words(cost)}, {in_words(left)} was left"
+            why = f"over budget: takes about {duration(cost)}, {duration(left)} was left"
         for task in group.tasks:
             self.why.setdefault((task.run.name, task.seed), why)
 
@@ -158,7 +158,7 @@ class Spending:
         least, name = min(costs)
         wanted = math.ceil(1.2 * (least + self.budget.reserve + self.budget.spent()))
         raise SpecError(
-            f"budget: {in_words(self.budget.seconds)} is too small for one run; the least is about {wanted}s"
+            f"budget: {duration(self.budget.seconds)} is too small for one run; the least is about {wanted}s"
             f" (for {name!r}); give more, or leave the budget out"
         )
 

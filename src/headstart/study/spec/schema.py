@@ -19,10 +19,10 @@ from pydantic import (
 
 from headstart.errors import SpecError, unknown_name
 from headstart.evaluate.metrics.scoring import METRICS
-from headstart.study.spec.duration import parse_duration
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import line_of
 from headstart.transfer.heads.catalogue import HEADS
+from headstart.units import parse_duration
 
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
