@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from headstart.deploy.classifier import Classifier
-from headstart.errors import StoreError
+from headstart.errors import MissingExtra, StoreError, require
+from headstart.progress import say
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder, slug
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
-from headstart.study.spec.run import Study as StudyRuns
+from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
 FLOORS: dict[str, dict[str, Any]] = {
@@ -106,7 +107,7 @@ class Study:
     def __init__(
         self, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
     ) -> None:
-        self.study: StudyRuns = load_study(source, overrides, smoke=smoke)
+        self.study: ResolvedStudy = load_study(source, overrides, smoke=smoke)
 
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
         """Return what would be computed, what is shared, what is there already and what cannot be had.
@@ -118,12 +119,12 @@ class Study:
         from headstart.storage.opening import default_store
         from headstart.study.planning.cost import with_costs
         from headstart.study.planning.planner import make_plan
-        from headstart.study.resources import Workshop
+        from headstart.study.resources import Resources
 
-        workshop = Workshop(default_store(), device)
-        plan = make_plan(self.study, workshop, strict=strict)
+        resources = Resources(default_store(), device)
+        plan = make_plan(self.study, resources, strict=strict)
         folder = self.folder(out)
-        return with_costs(describe(plan, workshop, folder), plan, workshop, folder)
+        return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return where the study is written."""
@@ -205,11 +206,12 @@ def compare_spec(
     runs = {name: dict(settings) for name, settings in FLOORS.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
+    tuning = budget is not None and _can_tune()
     for backbone in chosen:
         for head in heads:
             runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
         tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
-        if budget is not None and tail is not None:
+        if tuning and tail is not None:
             runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     source: dict[str, Any] = {"source": str(data)}
@@ -240,6 +242,16 @@ def compare(
 ) -> Results:
     """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def _can_tune() -> bool:
+    """Say whether networks can be trained here; where not, tell the user once what brings it."""
+    try:
+        require("lightning", "tuned networks are left out of this comparison: training", "tune")
+    except MissingExtra as error:
+        say(str(error))
+        return False
+    return True
 
 
 def installed_backbones() -> list[str]:

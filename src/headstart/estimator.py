@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from headstart.data.decoding.image_store import images_key
 from headstart.data.sources.arrays import from_arrays
 from headstart.errors import DataError, SpecError, choose
 from headstart.models.backbone import Backbone
@@ -19,7 +20,6 @@ from headstart.models.create import create_backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
 from headstart.storage.opening import default_store
-from headstart.study.resources import images_key
 from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.views import view_of

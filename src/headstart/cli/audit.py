@@ -19,25 +19,24 @@ def audit_and_show(
     from headstart.audit.audit import Other, audit_dataset
     from headstart.storage.files import write_atomic
     from headstart.storage.opening import default_store
-    from headstart.study.resources import Workshop
+    from headstart.study.resources import Resources
     from headstart.study.results.folder import json_bytes, slug
-    from headstart.study.spec.load import load_study
+    from headstart.study.spec.network import NetworkSpec
+    from headstart.study.spec.schema import DataSpec
 
-    workshop = Workshop(default_store(), device)
+    resources = Resources(default_store(), device)
+
+    network = NetworkSpec(backbone)
 
     def load(source: str, label: str | None = None) -> tuple[Any, Any, Any]:
-        study = load_study(
-            {"name": "audit", "data": {"source": source, "label": label}, "runs": {"a": {"backbone": backbone}}}
-        )
-        run = study.runs[0]
-        dataset = workshop.dataset(run.data)
-        features = workshop.features(run, 0)
-        return dataset, features, workshop.images(run.data, workshop.loaded(run, 0).backbone.preprocessing)
+        spec = DataSpec(source=source, label=label)
+        dataset, features = resources.dataset(spec), resources.features(spec, network, 0)
+        return dataset, features, resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
 
     dataset, features, images = load(data, label)
     beside = [Other(other, found) for other, found, _ in map(load, others)]
     audit = audit_dataset(
-        dataset, bad=None if images is None else images.bad, features=features, others=beside, store=workshop.store
+        dataset, bad=None if images is None else images.bad, features=features, others=beside, store=resources.store
     )
     place = out / f"audit-{slug(dataset.name)}.json"
     write_atomic(place, json_bytes(audit))

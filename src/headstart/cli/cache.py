@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 
-from headstart.cli.tables import show_table, size_in_words
+from headstart.cli.tables import show_table
 from headstart.errors import SpecError
+from headstart.units import parse_size, size
 
 
 def show_cache(prune: str | None, *, as_json: bool) -> None:
@@ -16,7 +17,7 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
     store = default_store()
     freed = 0
     if prune is not None:
-        freed = store.prune(parse_size(prune))
+        freed = store.prune(_bytes(prune))
     rows = store.entries()
     kinds: dict[str, dict[str, int]] = {}
     for row in rows:
@@ -28,9 +29,7 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
         print(json.dumps({"place": str(store.root), "kinds": kinds, "freed": freed}))
         return
     print(f"{store.root}   (another place: set HEADSTART_CACHE)")
-    table = [
-        [kind, str(v["entries"]), size_in_words(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())
-    ]
+    table = [[kind, str(v["entries"]), size(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())]
     if table:
         oldest = min(row["used"] for row in rows)
         show_table(("kind", "entries", "size", "unfinished"), table)
@@ -38,19 +37,11 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
     else:
         print("empty")
     if prune is not None:
-        print(f"freed {size_in_words(freed)}")
+        print(f"freed {size(freed)}")
 
 
-def parse_size(text: str) -> int:
-    """Return a number of bytes from "5GB", "300 MB" or "0".
-
-    Raises:
-        SpecError: it is no size.
-    """
-    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-    number = text.strip().upper().rstrip("KMGTB ")
-    unit = text.strip().upper()[len(number) :].strip()
+def _bytes(text: str) -> int:
     try:
-        return int(float(number) * units[unit])
-    except (ValueError, KeyError):
-        raise SpecError(f"{text!r} is no size; write 5GB, 300MB or 0") from None
+        return parse_size(text)
+    except ValueError as error:
+        raise SpecError(f"--prune: {error}") from None

@@ -44,30 +44,29 @@ def fewshot_and_show(
     from headstart.fewshot.scores import EpisodeScores
     from headstart.fewshot.study import run_fewshot
     from headstart.storage.opening import default_store
-    from headstart.study.resources import Workshop
-    from headstart.study.spec.load import load_study
+    from headstart.study.resources import Resources
+    from headstart.study.spec.network import NetworkSpec
+    from headstart.study.spec.schema import DataSpec, WeightsSpec
 
     chosen = list(METHODS) if list(methods) == ["all"] else list(methods)
     for method in chosen:
         choose("few-shot method", method, {**METHODS, FINETUNE: None})
     episodes = episodes if episodes is not None else TUNED_EPISODES if FINETUNE in chosen else EPISODES
     numbers = _numbers(shots)
-    settings: dict[str, Any] = {"backbone": backbone, "weights": weights}
-    study = load_study({"name": "fewshot", "data": {"source": data, "label": label}, "runs": {"fewshot": settings}})
-    workshop = Workshop(default_store(), device)
-    run = study.runs[0]
-    dataset = workshop.dataset(run.data)
+    resources = Resources(default_store(), device)
+    spec, network_spec = DataSpec(source=data, label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
+    dataset = resources.dataset(spec)
     names = dataset.classes
     for k in numbers:  # refuse before the network runs
         sample_episodes(dataset.labels, ways, k, queries, episodes, seed, class_names=names)
     quick = set(chosen) != {FINETUNE}
-    features = workshop.features(run, seed) if quick else None
-    network = workshop.loaded(run, seed).backbone
-    images = workshop.images(run.data, network.preprocessing)
-    keep = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(workshop.bad_rows(dataset)), dtype=np.int64))
+    features = resources.features(spec, network_spec, seed) if quick else None
+    network = resources.loaded(network_spec, seed).backbone
+    images = resources.images(spec, network.preprocessing)
+    keep = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(resources.bad_rows(dataset)), dtype=np.int64))
 
     def tuned(drawn: Episodes) -> EpisodeScores:
-        return finetune_episodes(network, ChosenImages(images, keep), drawn, seed=seed, device=workshop.device)
+        return finetune_episodes(network, ChosenImages(images, keep), drawn, seed=seed, device=resources.device)
 
     result = run_fewshot(
         None if features is None else np.asarray(features).reshape(len(features), -1)[keep],
@@ -79,7 +78,7 @@ def fewshot_and_show(
         episodes=episodes,
         methods=chosen,
         seed=seed,
-        device=workshop.device,
+        device=resources.device,
         judges={FINETUNE: tuned},
     )
     if as_json:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.report import numbers as wording
+from headstart import units
 
 Row = Mapping[str, Any]
 _FIGURES = (10, 9, 9)  # widths of time, disk and memory
@@ -44,7 +44,7 @@ def _block(number: int, row: Row, width: int) -> list[str]:
     runs = f"{', '.join(row['runs'])}: {row['tasks']} runs × seeds{tries}{done}"
     lines += _wrapped(runs, width - 3)
     for stage in row.get("stages", ()):
-        note = "stored" if stage["done"] else "shared" if stage["shared"] else wording.seconds(stage["seconds"])
+        note = "stored" if stage["done"] else "shared" if stage["shared"] else units.duration(stage["seconds"])
         known = stage["done"] or stage["shared"]
         figures = (note, "" if known else _size(stage["disk"]), "" if known else _size(stage["memory"]))
         lines.append(_line(f"     {_word(stage['kind'])} {stage['what']}", figures, width))
@@ -57,11 +57,11 @@ def _word(kind: str) -> str:
 
 def _figures(row: Row) -> tuple[str, str, str]:
     seconds = row.get("seconds", 0.0)
-    return wording.seconds(seconds) if seconds else "nothing", _size(row["disk_bytes"]), _size(row["memory_bytes"])
+    return units.duration(seconds) if seconds else "nothing", _size(row["disk_bytes"]), _size(row["memory_bytes"])
 
 
 def _size(count: int) -> str:
-    return wording.size(count) if count else ""
+    return units.size(count) if count else ""
 
 
 def _total(rows: Sequence[Row]) -> dict[str, Any]:

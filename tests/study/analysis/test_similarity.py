@@ -16,7 +16,7 @@ from headstart.evaluate.similarity import frechet_distance
 from headstart.report.render.formats import write_report
 from headstart.storage.opening import default_store
 from headstart.study.analysis.paired_explanations import in_turn
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
@@ -62,9 +62,9 @@ def test_distances_are_those_of_the_features_and_larger_than_within_the_target(
     assert all(row["n"] == 14 and row["source"] == "dark" and row["target"] == "pictures" for row in rows)
     assert all(row["distance"] > row["within_target"] > 0 for row in rows)  # darker pictures are another kind
     loaded = load_study(study)
-    workshop, own = Workshop(default_store(), "cpu"), loaded.run("random")
-    features = workshop.features(own, 0).reshape(42, -1)
-    split = workshop.split(own, 0)
+    resources, own = Resources(default_store(), "cpu"), loaded.run("random")
+    features = resources.features(own.data, own.network, 0).reshape(42, -1)
+    split = resources.split(own.data, 0, own.subset)
     learning = np.sort(np.concatenate([split.train, split.validation]))
     chosen = np.sort(np.random.default_rng(0).permutation(learning)[:28])
     mixed = np.random.default_rng(1).permutation(28)

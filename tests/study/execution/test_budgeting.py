@@ -18,11 +18,10 @@ from headstart.report.read.summary import load_summary
 from headstart.report.render.terminal import ranking_table
 from headstart.storage.opening import default_store
 from headstart.study.execution import budget as budget_module
-from headstart.study.planning.cost import Forecast
+from headstart.study.planning.cost import CostModel
 from headstart.study.planning.microbenchmarks import Meter
-from headstart.study.planning.plan import Group
+from headstart.study.planning.plan import TaskGroup
 from headstart.study.run import open_session, run_study
-from headstart.study.spec.duration import in_words, parse_duration
 from headstart.study.spec.load import load_study
 
 
@@ -42,16 +41,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(budget_module, "now", clock)
 
-    def seconds(self: Forecast, group: Group) -> float:
+    def seconds(self: CostModel, group: TaskGroup) -> float:
         return 10.0
 
-    monkeypatch.setattr(Forecast, "seconds", seconds)
-    monkeypatch.setattr(Forecast, "closing", lambda self, groups, audit: 1.0)
+    monkeypatch.setattr(CostModel, "seconds", seconds)
+    monkeypatch.setattr(CostModel, "closing", lambda self, groups, audit: 1.0)
     from headstart.study import run as execute
 
     real = execute._run_group
 
-    def run_group(group: Group, session: Any) -> None:
+    def run_group(group: TaskGroup, session: Any) -> None:
         real(group, session)
         clock.time += 10.0
 
@@ -64,22 +63,11 @@ def execute_study(spec: dict[str, Any], out: Path) -> tuple[Path, Told]:
     return run_study(load_study(spec), out, device="cpu", listener=told).root, told
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("20min", 1200), ("1.5h", 5400), ("1h 30min", 5400), ("2 min", 120), ("5m", 300)]
-)
-def test_durations_are_read(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
 @pytest.mark.parametrize("text", ["", "soon", "5", "5 parsecs", "min", "-3s", "0s", "5min later", 300, "1e3"])
 def test_what_is_no_duration_is_one_line(text: object) -> None:
     with pytest.raises(SpecError, match="budget") as caught:
         load_study({"name": "s", "data": "d", "runs": {"a": {}}, "budget": text})
     assert "\n" not in str(caught.value)
-
-
-def test_durations_are_said_as_they_are_written() -> None:
-    assert [in_words(x) for x in (3.25, 75.2, 3600, 5430)] == ["3.2s", "1min 15s", "1h", "1h 30min"]
 
 
 def test_what_does_not_fit_is_left_out_and_said(small_study: dict[str, Any], tmp_path: Path, clock: Clock) -> None:
@@ -237,7 +225,7 @@ def test_estimates_are_within_a_generous_factor(small_study: dict[str, Any], tmp
     spec["runs"] = {"probe": {"strategy": "ridge"}, "tuned": {"strategy": "scratch", "recipe": {"epochs": 3}}}
     spec["runs"]["tuned"]["recipe"]["batch_size"] = 8
     session = open_session(load_study(spec), tmp_path / "out", device="cpu")
-    forecast = Forecast(session.workshop, session.folder, Meter(session.workshop.store, "cpu"))
+    forecast = CostModel(session.resources, session.folder, Meter(session.resources.store, "cpu"))
     seen: set[str] = set()
     rows = [forecast.describe(group, seen) for group in session.plan.groups]
     began = time.perf_counter()

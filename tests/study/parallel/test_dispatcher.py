@@ -17,13 +17,13 @@ from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, S
 from headstart.storage.opening import default_store
 from headstart.study.execution.tuning import train as tuning
 from headstart.study.parallel import dispatcher as spreading
-from headstart.study.parallel.job_runner import Station
+from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.jobs import FEATURES, FIT, Job, jobs_of
-from headstart.study.parallel.local import Processes, devices
-from headstart.study.parallel.messages import Broke, Died, Message, Pace, Ticked, broken
+from headstart.study.parallel.local import LocalPool, devices
+from headstart.study.parallel.messages import JobError, Message, ProgressRelay, ProgressUpdate, WorkerDied, broken
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.planner import make_plan
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.run import open_session, run_study
 from headstart.study.spec.load import load_study
 
@@ -38,7 +38,7 @@ class Inline:
         self.heard: deque[tuple[int, Message]] = deque()
         self.jobs: list[Job] = []
         self.closed = False
-        self.station = Station(setup, lambda message: self.heard.append((self.jobs[-1].number, message)))
+        self.station = JobRunner(setup, lambda message: self.heard.append((self.jobs[-1].number, message)))
         Inline.made.append(self)
 
     def free(self) -> bool:
@@ -49,7 +49,7 @@ class Inline:
         name = job.tasks[0].run.name
         if Inline.deaths.get(name, 0) > 0 and job.stage == FIT:
             Inline.deaths[name] -= 1
-            self.heard.append((job.number, Died("was ended by SIGKILL")))
+            self.heard.append((job.number, WorkerDied("was ended by SIGKILL")))
             return
         try:
             self.heard.append((job.number, self.station.do(job)))
@@ -74,7 +74,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> type[Inline]:
-    monkeypatch.setattr("headstart.study.parallel.local.Processes", Inline)
+    monkeypatch.setattr("headstart.study.parallel.local.LocalPool", Inline)
     monkeypatch.setattr("headstart.study.parallel.dispatcher.threads.machine_cores", lambda: 2)
     Inline.deaths, Inline.made = {}, []
     return Inline
@@ -118,7 +118,7 @@ def fresh_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_heads_wait_for_their_features_and_a_chain_for_its_source(chain: dict[str, Any]) -> None:
     study = load_study(chain)
-    plan = make_plan(study, Workshop(default_store(), "cpu"))
+    plan = make_plan(study, Resources(default_store(), "cpu"))
     jobs = jobs_of(plan.groups)
     named = {(job.stage, job.tasks[0].run.name): job for job in jobs}
     probe = named[(FEATURES, "probe · ridge")]
@@ -197,22 +197,22 @@ def test_an_error_of_the_input_is_the_same_in_a_worker(
 def test_errors_cross_from_one_process_to_another_as_what_they_are() -> None:
     for error in (SpecError("a"), StoreError("b"), RunFailed("c"), MissingExtra("this", "ray"), ClusterError("d")):
         message = broken(error)
-        assert isinstance(message, Broke)
+        assert isinstance(message, JobError)
         assert type(message.error) is type(error) and str(message.error) == str(error)
     defect = broken(KeyError("x"))
-    assert isinstance(defect, Broke) and isinstance(defect.error, RuntimeError) and "KeyError" in str(defect.error)
-    assert broken(MemoryError()) == Died("memory did not suffice")
+    assert isinstance(defect, JobError) and isinstance(defect.error, RuntimeError) and "KeyError" in str(defect.error)
+    assert broken(MemoryError()) == WorkerDied("memory did not suffice")
 
 
 def test_progress_is_passed_on_at_a_bearable_pace() -> None:
     said: list[Message] = []
     now = iter([0.0, 0.1, 0.2, 0.6, 5.0])
-    pace, ticker = Pace(said.append, lambda: next(now)), progress.Ticker("work", 10, "images")
+    pace, ticker = ProgressRelay(said.append, lambda: next(now)), progress.Ticker("work", 10, "images")
     for ticker.done in range(1, 5):
         pace(ticker)
     pace(None)
     pace(None)
-    assert said == [Ticked("work", 1, 10, "images", ""), Ticked("work", 4, 10, "images", ""), None]
+    assert said == [ProgressUpdate("work", 1, 10, "images", ""), ProgressUpdate("work", 4, 10, "images", ""), None]
 
 
 def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_impossible_places_are_refused_before_anything_is_planned(
 def test_without_ray_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headstart.study.parallel.ray.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'headstart\[ray\]'"):
-        spreading.check_crew(1, "ray")
+        spreading.check_workers(1, "ray")
 
 
 def test_two_worker_processes_leave_the_same_table_as_one(
@@ -263,7 +263,7 @@ def test_two_worker_processes_leave_the_same_table_as_one(
 class Killer(Told):
     """Kills the worker that begins a run, so many times."""
 
-    def __init__(self, run: str, times: int, crew: list[Processes]) -> None:
+    def __init__(self, run: str, times: int, crew: list[LocalPool]) -> None:
         super().__init__()
         self.run, self.times, self.crew = run, times, crew
 
@@ -276,21 +276,21 @@ class Killer(Told):
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> list[Processes]:
-    made: list[Processes] = []
+def crew(monkeypatch: pytest.MonkeyPatch) -> list[LocalPool]:
+    made: list[LocalPool] = []
 
-    class Watched(Processes):
+    class Watched(LocalPool):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr("headstart.study.parallel.local.Processes", Watched)
+    monkeypatch.setattr("headstart.study.parallel.local.LocalPool", Watched)
     return made
 
 
 @pytest.mark.slow
 def test_a_worker_killed_for_good_is_replaced_and_the_table_stays_the_same(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[Processes]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "calm cache", monkeypatch)
     calm, _ = execute(chain, tmp_path / "calm")
@@ -304,7 +304,7 @@ def test_a_worker_killed_for_good_is_replaced_and_the_table_stays_the_same(
 
 @pytest.mark.slow
 def test_a_run_whose_workers_are_killed_twice_has_failed(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[Processes]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "cache", monkeypatch)
     killer = Killer("second (seed 0)", 2, crew)
@@ -316,7 +316,7 @@ def test_a_run_whose_workers_are_killed_twice_has_failed(
 
 
 class Impatient(Told):
-    def __init__(self, crew: list[Processes]) -> None:
+    def __init__(self, crew: list[LocalPool]) -> None:
         super().__init__()
         self.crew, self.pids = crew, set[int]()
 
@@ -328,7 +328,7 @@ class Impatient(Told):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_workers_and_the_next_run_goes_on(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[Processes]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "cache", monkeypatch)
     impatient = Impatient(crew)

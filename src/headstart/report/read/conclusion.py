@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.report import numbers as wording
+from headstart import units
+from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 
 Segment = tuple[str, bool]  # text, and whether it is emphasised
@@ -54,8 +55,8 @@ def tied_runs(board: Board) -> list[str]:
 def _best(board: Board) -> list[Segment]:
     best = board.ranking[0]
     metric = board.metric.replace("_", " ")
-    value = wording.score(best["mean"], board.metric)
-    reach = wording.interval(best["low"], best["high"], board.metric)
+    value = numbers.score(best["mean"], board.metric)
+    reach = numbers.interval(best["low"], best["high"], board.metric)
     verb = "reaches" if len(board.ranking) == 1 else ("leads with" if tied_runs(board) else "is best with")
     return [
         (best["run"], True),
@@ -79,10 +80,10 @@ def _ties(board: Board) -> list[Segment]:
         others = "every other run: it beats the next, " if len(board.ranking) > 2 else ""
         behind = board.ranking[1]
         gap = next((p for p in board.pairwise if {p["a"], p["b"]} == {board.runs[0], behind["run"]}), None)
-        shown = f" by {wording.difference(gap['difference'], gap['low'], gap['high'], board.metric)}" if gap else ""
+        shown = f" by {numbers.difference(gap['difference'], gap['low'], gap['high'], board.metric)}" if gap else ""
         return [(f"It is really better than {others}", False), (behind["run"], True), (f",{shown}. ", False)]
     verb = "is" if len(ties) == 1 else "are"
-    return [(wording.listed(ties), True), (f" {verb} tied with it: no evidence of a difference. ", False)]
+    return [(numbers.listed(ties), True), (f" {verb} tied with it: no evidence of a difference. ", False)]
 
 
 def _cost(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
@@ -97,7 +98,7 @@ def _cost(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
     return [
         ("Of these, ", False),
         (cheapest, True),
-        (f" costs least: {wording.seconds(known[cheapest])} against {wording.seconds(spent)} for {best}. ", False),
+        (f" costs least: {units.duration(known[cheapest])} against {units.duration(spent)} for {best}. ", False),
     ]
 
 
@@ -112,7 +113,7 @@ def _baseline(board: Board) -> list[Segment]:
     low, high = sorted((sign * pair["low"], sign * pair["high"]))
     if not pair.get("significant", True):
         return [(f"There is no evidence that it differs from the baseline {board.baseline}. ", False)]
-    shown = wording.difference(sign * pair["difference"], low, high, board.metric)
+    shown = numbers.difference(sign * pair["difference"], low, high, board.metric)
     return [(f"Against the baseline {board.baseline}: {shown}. ", False)]
 
 

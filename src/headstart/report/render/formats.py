@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart import units
 from headstart.errors import choose
-from headstart.report import numbers as wording
+from headstart.report import numbers
 from headstart.report.read.conclusion import plain
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary, load_summary
@@ -142,12 +143,12 @@ def _ranking(summary: Summary, board: Board) -> list[str]:
             [
                 str(place),
                 f"{mark}{_cell(row['run'])}{mark}",
-                wording.score(row["mean"], board.metric),
-                wording.interval(row["low"], row["high"], board.metric),
+                numbers.score(row["mean"], board.metric),
+                numbers.interval(row["low"], row["high"], board.metric),
                 str(row["letters"]),
                 str(row["seeds"]),
-                wording.seconds(run.cost.get("seconds")),
-                wording.count(run.parameters.get("learned")),
+                units.duration(run.cost.get("seconds")),
+                units.count(run.parameters.get("learned")),
             ]
         )
     heads = ["#", "run", metric, "95 % interval", "group", "seeds", "own time", "learned"]

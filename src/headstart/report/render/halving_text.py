@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headstart.report import numbers as wording
+from headstart.report import numbers
 
 
 def halving_lines(halving: Mapping[str, Any]) -> list[str]:
@@ -16,8 +16,8 @@ def halving_lines(halving: Mapping[str, Any]) -> list[str]:
     for number, rung in enumerate(halving["rungs"], 1):
         scores = {row["run"]: row["validation_accuracy"] for row in rung["runs"]}
         kept = set(rung["kept"])
-        shown = ", ".join(f"{name} {wording.percent(score)}" for name, score in scores.items() if name in kept)
-        gone = ", ".join(f"{name} {wording.percent(score)}" for name, score in scores.items() if name not in kept)
-        share = wording.percent(rung["share"], 0)
+        shown = ", ".join(f"{name} {numbers.percent(score)}" for name, score in scores.items() if name in kept)
+        gone = ", ".join(f"{name} {numbers.percent(score)}" for name, score in scores.items() if name not in kept)
+        share = numbers.percent(rung["share"], 0)
         lines.append(f"rung {number}, {share} of the labels or epochs: {shown} went on; dropped: {gone or 'none'}")
     return lines

@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from headstart.report import numbers as wording
+from headstart import units
+from headstart.report import numbers
 from headstart.report.read.errors import Details, details_of
 from headstart.report.read.summary import RunFacts, Summary, load_summary, total_seconds
 from headstart.report.render.class_order import together
@@ -93,7 +94,7 @@ def render(summary: Summary) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"score": wording.score, "seconds": wording.seconds}
+    environment.filters |= {"score": numbers.score, "seconds": units.duration}
     template = environment.get_template("page")
     payload = page_data(summary)
     return template.render(
@@ -101,7 +102,7 @@ def render(summary: Summary) -> str:
         rows=summary.ranking(),
         tiles=tiles(summary),
         sections=sections(payload),
-        interval=wording.interval,
+        interval=numbers.interval,
         halving_lines=halving_lines(summary.halving) if summary.halving else [],
         leads=LEADS,
         weights=weights_used(summary),
@@ -153,7 +154,7 @@ def tiles(summary: Summary) -> list[tuple[str, str]]:
     if summary.datasets:
         facts = next(iter(summary.datasets.values()))
         found.append((f"{len(facts.get('classes', []))}", f"classes in {facts.get('name', 'the data')}"))
-    found.append((wording.seconds(spent + sum(shared.values())), "computing time"))
+    found.append((units.duration(spent + sum(shared.values())), "computing time"))
     return found
 
 

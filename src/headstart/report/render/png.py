@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from headstart.report import numbers as wording
+from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary, load_summary
 from headstart.storage.files import write_atomic
@@ -112,7 +112,7 @@ class _Part:
         pen.text(EDGE, top + 54, self._what(), MUTED, 13)
         for tick in _ticks(low, high):
             pen.line(at(tick), top + TOP - 12, at(tick), bottom, LINE)
-            pen.text(at(tick), bottom + 14, wording.score(tick, self.board.metric), MUTED, 12, anchor="mm")
+            pen.text(at(tick), bottom + 14, numbers.score(tick, self.board.metric), MUTED, 12, anchor="mm")
         for number, row in enumerate(rows):
             self._row(pen, row, top + TOP + ROW * (number + 0.5), at, (left, right), names)
         pen.text(EDGE, bottom + 42, "Hollow: what was measured does not rule out that this run is the best.", MUTED, 12)
@@ -124,9 +124,9 @@ class _Part:
         pen.text(EDGE, y, pen.fit(str(row["run"]), 14, names - 12), INK if best or tied else MUTED, 14, bold=best)
         pen.line(max(edges[0], at(row["low"])), y, min(edges[1], at(row["high"])), y, colour, 3)
         pen.dot(at(row["mean"]), y, 5.5, PAPER if tied else colour, colour)
-        score = wording.score(row["mean"], self.board.metric)
+        score = numbers.score(row["mean"], self.board.metric)
         pen.text(WIDTH - EDGE - 108, y, score, INK, 14, anchor="rm", bold=best)
-        reach = wording.interval(row["low"], row["high"], self.board.metric)
+        reach = numbers.interval(row["low"], row["high"], self.board.metric)
         pen.text(WIDTH - EDGE, y, reach, MUTED, 12, anchor="rm")
 
     def _what(self) -> str:
@@ -138,7 +138,7 @@ class _Part:
     def _domain(self, rows: Sequence[Any]) -> tuple[float, float]:
         low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
         room = max(high - low, 1e-3) * 0.04
-        if wording.is_share(self.board.metric):
+        if numbers.is_share(self.board.metric):
             return max(0.0, low - room), min(1.0, high + room)
         return low - room, high + room
 

@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from headstart.report import numbers as wording
+from headstart import units
+from headstart.report import numbers
 from headstart.report.read.summary import Summary
 
 LETTERS = "Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."
@@ -39,12 +40,12 @@ def ranking_table(summary: Summary) -> Table:
             str(row["rank"]),
             *([Text(row["dataset"])] if many else []),
             Text(row["run"], style="bold" if row["tied_with_best"] or row["best"] else ""),
-            wording.score(row["mean"], row["metric"]),
-            wording.interval(row["low"], row["high"], row["metric"]),
+            numbers.score(row["mean"], row["metric"]),
+            numbers.interval(row["low"], row["high"], row["metric"]),
             row["letters"] if lettered else _standing(row),
             str(row["seeds"]),
-            wording.seconds(row["seconds"]),
-            wording.count(row["learned"]),
+            units.duration(row["seconds"]),
+            units.count(row["learned"]),
         )
     return table
 
@@ -64,5 +65,5 @@ def _caption(summary: Summary) -> str:
         lines.append(f"Provisional: {len(summary.missing)} runs and seeds are not there yet{failed}.")
     if summary.left_out:
         names = list(dict.fromkeys(row["run"] for row in summary.left_out))
-        lines.append(f"Not run: {wording.listed(names, 6)}; the report says why.")
+        lines.append(f"Not run: {numbers.listed(names, 6)}; the report says why.")
     return "\n".join(lines)

@@ -18,17 +18,17 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
     path = session.folder.data_folder(dataset.fingerprint) / "audit.json"
     if path.is_file() or not session.plan.study.spec.audit:
         return
-    tasks = [task for task in informed(session) if uses_images(task, dataset, session)]
+    tasks = [task for task in with_trained_features(session) if uses_images(task, dataset, session)]
     features = None
     if tasks:
         task = tasks[0]
-        features = session.workshop.features(task.run, task.seed)
-    bad = session.workshop.bad_rows(dataset)
-    found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.workshop.store)
+        features = session.resources.features(task.run.data, task.run.network, task.seed)
+    bad = session.resources.bad_rows(dataset)
+    found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.resources.store)
     write_atomic(path, json_bytes(found))
 
 
-def informed(session: Session) -> list[Task]:
+def with_trained_features(session: Session) -> list[Task]:
     """Return the finished tasks whose frozen features come from trained weights, those of a known source first."""
     found = [
         task

@@ -45,11 +45,11 @@ def networks(session: Session, dataset: Dataset) -> list[Network]:
 
 def learning_rows(session: Session, task: Task) -> npt.NDArray[np.int64]:
     """Return the rows that a task may learn from: train and validation, less what would not decode."""
-    split = session.workshop.split(task.run, task.seed)
-    bad = np.array(sorted(session.workshop.bad_rows(session.workshop.dataset(task.run.data))), dtype=np.int64)
+    split = session.resources.split(task.run.data, task.seed, task.run.subset)
+    bad = np.array(sorted(session.resources.bad_rows(session.resources.dataset(task.run.data))), dtype=np.int64)
     return np.setdiff1d(np.concatenate([split.train, split.validation]), bad)
 
 
 def uses_images(task: Task, dataset: Dataset, session: Session) -> bool:
     """Say whether a task works on this dataset."""
-    return session.workshop.dataset(task.run.data).fingerprint == dataset.fingerprint
+    return session.resources.dataset(task.run.data).fingerprint == dataset.fingerprint

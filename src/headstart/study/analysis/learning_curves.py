@@ -36,8 +36,8 @@ def learning_curves(session: Session) -> None:
 
 def _labels(session: Session, task: Task, axis: str) -> float:
     """Return how many labels a run had: per class with shots, in all with fractions."""
-    split = session.workshop.split(task.run, task.seed)
-    classes = len(session.workshop.dataset(task.run.data).classes)
+    split = session.resources.split(task.run.data, task.seed, task.run.subset)
+    classes = len(session.resources.dataset(task.run.data).classes)
     if axis == "fraction":
         return float(round(len(split.train), -1) or len(split.train))
     return (

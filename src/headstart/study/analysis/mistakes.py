@@ -17,7 +17,7 @@ from headstart.study.spec.schema import ExplainSpec
 
 def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     """Explain the best run's most confident mistakes: what speaks for the class that was predicted."""
-    best = session.facts.get("best_network") or session.facts.get("best")
+    best = session.state.best_network or session.state.best
     if not best or asked.mistakes < 1:
         return
     from PIL import Image
@@ -39,7 +39,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     worst = wrong[np.argsort(-scores[wrong].max(1), kind="stable")][: asked.mistakes]
     task = next(t for t in session.plan.tasks if t.run.name == best["run"])
     needs = classifier.bundle.preprocessing
-    images = session.workshop.images(task.run.data, needs)
+    images = session.resources.images(task.run.data, needs)
     items = []
     for place in worst:
         pixels = np.array(images[int(rows[place])])  # a copy: torch wants pixels that it may write to

@@ -63,7 +63,7 @@ def _draw(session: Session, tasks: tuple[Task, Task], methods: Sequence[str], co
     from headstart.explain.picture import Column, gallery
 
     folders = [session.folder.run_folder(task.run.name, task.seed) for task in tasks]
-    dataset = session.workshop.dataset(tasks[0].run.data)
+    dataset = session.resources.dataset(tasks[0].run.data)
     rows, labels = _test_images(folders[0])
     chosen = in_turn(labels, count)
     pictures = [_coloured(dataset.reader.read(int(row))) for row in rows[chosen]]

@@ -54,9 +54,9 @@ def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, A
     absent = {each.run.name for each in session.plan.absent}
     if source.name in absent:
         return
-    workshop = session.workshop
-    target = workshop.dataset(session.plan.own_tasks[0].run.data)
-    theirs = workshop.dataset(source.data)
+    resources = session.resources
+    target = resources.dataset(session.plan.own_tasks[0].run.data)
+    theirs = resources.dataset(source.data)
     per_class = -(-most // len(theirs.classes))
     part = source.data.model_copy(update={"limit": min(per_class, source.data.limit or per_class)})
     for label, task, _ in networks(session, target):
@@ -72,7 +72,7 @@ def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, A
         picked = np.sort(np.random.default_rng(2).permutation(len(there))[:n])
         yield {
             "network": label,
-            "source": workshop.dataset(source.data).name,
+            "source": resources.dataset(source.data).name,
             "target": target.name,
             "n": n,
             "distance": frechet_distance(there[picked], some),
@@ -83,9 +83,9 @@ def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, A
 def _features(
     session: Session, run: Run, seed: int, rows: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.float32]:
-    found = session.workshop.features(run, seed)
+    found = session.resources.features(run.data, run.network, seed)
     if rows is None:
-        bad = sorted(session.workshop.bad_rows(session.workshop.dataset(run.data)))
+        bad = sorted(session.resources.bad_rows(session.resources.dataset(run.data)))
         rows = np.setdiff1d(np.arange(len(found)), np.array(bad, dtype=np.int64))
     return np.asarray(found[rows], dtype=np.float32).reshape(len(rows), -1)
 
@@ -96,7 +96,7 @@ def _stages(session: Session, first: str, second: str, most: int) -> dict[str, A
     if None in places:
         session.listener.note(f"{first} and {second} are not compared stage by stage: one of them is not finished")
         return None
-    backbones = [read_bundle(place).network.backbone.to(session.workshop.device) for place in places if place]
+    backbones = [read_bundle(place).network.backbone.to(session.resources.device) for place in places if place]
     own = session.plan.own_tasks
     task = next((each for each in own if each.run.spec.shots is None and each.run.spec.fraction is None), own[0])
     rows = np.sort(np.random.default_rng(0).permutation(learning_rows(session, task))[:most])
@@ -121,11 +121,11 @@ def _batches(
     session: Session, task: Task, backbones: list[Backbone], rows: npt.NDArray[np.int64]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     needs = [backbone.preprocessing for backbone in backbones]
-    images = [session.workshop.images(task.run.data, each) for each in needs]
+    images = [session.resources.images(task.run.data, each) for each in needs]
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
         one, two = (
-            normalise(as_tensor(np.array(view.batch(part))), each).to(session.workshop.device)
+            normalise(as_tensor(np.array(view.batch(part))), each).to(session.resources.device)
             for view, each in zip(images, needs, strict=True)
         )
         yield one, two

@@ -15,19 +15,19 @@ from headstart.study.execution.session import Session
 from headstart.study.results.folder import json_bytes
 
 
-def foretell(session: Session) -> None:
+def score_transferability(session: Session) -> None:
     """Set what transferability scores of the training rows foretold beside what was measured on test."""
     from headstart.evaluate.transferability import rank_agreement
 
     path, key = session.folder.root / "transferability.json", finished_key(session)
     if path.is_file() and read_json(path).get("key") == key:
         return
-    data = session.workshop.dataset(session.plan.own_tasks[0].run.data)
+    data = session.resources.dataset(session.plan.own_tasks[0].run.data)
     found = networks(session, data)
     if data.multi_label or len(found) < 2:
         return
-    with progress("asking the features what they foretell", len(found), "networks") as ticker:
-        rows = [row for each in found if (row := _foretold(session, data, each, ticker)) is not None]
+    with progress("asking the features what they score_transferability", len(found), "networks") as ticker:
+        rows = [row for each in found if (row := _predicted(session, data, each, ticker)) is not None]
     if len(rows) < 2:
         return
     measured_by = {row["network"]: row["measured"] for row in rows}
@@ -40,7 +40,7 @@ def foretell(session: Session) -> None:
     write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau}))
 
 
-def _foretold(session: Session, data: Dataset, network: Network, ticker: Ticker) -> dict[str, Any] | None:
+def _predicted(session: Session, data: Dataset, network: Network, ticker: Ticker) -> dict[str, Any] | None:
     """Return the scores of one network's features and its best measured accuracy; None where nothing was measured."""
     from headstart.evaluate.transferability import transferability
 
@@ -51,5 +51,7 @@ def _foretold(session: Session, data: Dataset, network: Network, ticker: Ticker)
     if not measured:
         return None
     train = learning_rows(session, task)
-    features = np.asarray(session.workshop.features(task.run, task.seed)[train]).reshape(len(train), -1)
+    features = np.asarray(session.resources.features(task.run.data, task.run.network, task.seed)[train]).reshape(
+        len(train), -1
+    )
     return {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}

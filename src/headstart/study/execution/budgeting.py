@@ -12,18 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from headstart.errors import SpecError
 from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.session import Session
-from headstart.study.planning.cost import Forecast
+from headstart.study.planning.cost import CostModel
 from headstart.study.planning.microbenchmarks import Meter
-from headstart.study.planning.plan import Group
+from headstart.study.planning.plan import TaskGroup
 from headstart.study.planning.priority import LEARNED, kind_of, needed, preferred_backbone
 from headstart.study.resources import nothing
-from headstart.study.spec.duration import in_words, parse_duration
+from headstart.study.results.state import LeftOut
 from headstart.study.spec.schema import StudySpec
+from headstart.units import duration, parse_duration
 
 _BONUS = 0.02  # validation accuracy that tuning a network is hoped to add to its frozen features
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
@@ -44,15 +44,15 @@ def budget_of(spec: StudySpec, workers: int = 1, on: str | None = None) -> Budge
     return Budget(parse_duration(spec.budget))
 
 
-def spend(session: Session, budget: Budget, run_group: Callable[[Group, Session], None]) -> None:
+def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Session], None]) -> None:
     """Run what the budget affords; note in the study's facts what was left out, and why.
 
     Raises:
         SpecError: the budget is too small for one run.
     """
-    workshop = session.workshop
-    spending = Spending(budget, Forecast(workshop, session.folder, Meter(workshop.store, workshop.device)))
-    workshop.watch = budget.check
+    resources = session.resources
+    spending = Spending(budget, CostModel(resources, session.folder, Meter(resources.store, resources.device)))
+    resources.watch = budget.check
     try:
         for group in spending.groups(session):
             try:
@@ -60,11 +60,11 @@ def spend(session: Session, budget: Budget, run_group: Callable[[Group, Session]
             except OverBudget:
                 spending.stopped(group)
     finally:
-        workshop.watch = nothing
+        resources.watch = nothing
     left_out = spending.left_out(session)
-    session.leave_out(left_out)
-    session.facts["spending"] = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
-    session.folder.write_study({**session.facts, "status": "running"})
+    session.state.leave_out(left_out)
+    session.state.spending = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
+    session.write_state("running")
     if left_out:
         names = list(dict.fromkeys(row["run"] for row in left_out))
         session.listener.note(f"not run: {len(left_out)} runs and seeds over budget ({', '.join(names)})")
@@ -81,11 +81,11 @@ class Spending:
     """
 
     budget: Budget
-    forecast: Forecast
+    forecast: CostModel
     why: dict[tuple[str, int], str] = field(default_factory=dict)
     _paces: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def groups(self, session: Session) -> Iterator[Group]:
+    def groups(self, session: Session) -> Iterator[TaskGroup]:
         """Yield what is to be done next until nothing fits.
 
         Raises:
@@ -113,21 +113,20 @@ class Spending:
             self._paces.setdefault(group.kind, []).append((cost, self.budget.spent() - began))
             self.budget.reserve = closing * max(1.0, _pace([pair for past in self._paces.values() for pair in past]))
 
-    def stopped(self, group: Group) -> None:
+    def stopped(self, group: TaskGroup) -> None:
         """Note that the time was up in the midst of a group."""
         for task in group.tasks:
             self.why[(task.run.name, task.seed)] = "over budget: begun, and kept as far as it came"
 
-    def left_out(self, session: Session) -> list[dict[str, Any]]:
+    def left_out(self, session: Session) -> list[LeftOut]:
         """Return the runs and seeds that were not done, and why."""
         manifests = ((t, session.folder.manifest(t.run.name, t.seed)) for t in session.plan.tasks)
         missing = [t for t, manifest in manifests if manifest is None or manifest.get("key") != t.key]
         return [
-            {"run": t.run.name, "seed": t.seed, "why": self.why.get((t.run.name, t.seed), "over budget")}
-            for t in missing
+            LeftOut(run=t.run.name, seed=t.seed, why=self.why.get((t.run.name, t.seed), "over budget")) for t in missing
         ]
 
-    def _next(self, ready: Sequence[Group], session: Session) -> Group:
+    def _next(self, ready: Sequence[TaskGroup], session: Session) -> TaskGroup:
         """Return the first in the plan's order, of tuned networks the most promising."""
         first = ready[0]
         preferred = preferred_backbone(session.plan.study)
@@ -136,22 +135,22 @@ class Spending:
         tuned = [group for group in ready if kind_of(group, preferred) == LEARNED]
         return max(tuned, key=lambda group: _promise(group, session))  # the first of equals
 
-    def _expected(self, group: Group) -> float:
+    def _expected(self, group: TaskGroup) -> float:
         """Return the seconds that a group will take, as groups of its kind took more or less than expected."""
         return _pace(self._paces.get(group.kind, [])) * self.forecast.seconds(group)
 
-    def _leave_out(self, group: Group, cost: float, lost: set[tuple[str, int]]) -> None:
+    def _leave_out(self, group: TaskGroup, cost: float, lost: set[tuple[str, int]]) -> None:
         left = max(0.0, self.budget.left())
         if lost:
             why = f"starts from {min(lost)[0]!r}, which was not run"
         elif math.isinf(cost):
             why = "over budget: no time was left"
         else:
-            why = f"over budget: takes about {in_words(cost)}, {in_words(left)} was left"
+            why = f"over budget: takes about {duration(cost)}, {duration(left)} was left"
         for task in group.tasks:
             self.why.setdefault((task.run.name, task.seed), why)
 
-    def _check_least(self, first: Sequence[Group]) -> None:
+    def _check_least(self, first: Sequence[TaskGroup]) -> None:
         """Refuse a budget in which not one of the first runs fits: they are the cheapest, and few to measure."""
         costs = [(self.forecast.seconds(group), group.first.run.name) for group in first]
         if not costs or min(costs)[0] <= self.budget.left():
@@ -159,15 +158,15 @@ class Spending:
         least, name = min(costs)
         wanted = math.ceil(1.2 * (least + self.budget.reserve + self.budget.spent()))
         raise SpecError(
-            f"budget: {in_words(self.budget.seconds)} is too small for one run; the least is about {wanted}s"
+            f"budget: {duration(self.budget.seconds)} is too small for one run; the least is about {wanted}s"
             f" (for {name!r}); give more, or leave the budget out"
         )
 
 
-def pieces(group: Group) -> list[Group]:
+def pieces(group: TaskGroup) -> list[TaskGroup]:
     """Return a group's parts, of heads those of the best value first."""
 
-    def value(part: Group) -> int:
+    def value(part: TaskGroup) -> int:
         kind = part.first.run.spec.head_kind
         return _KIND.index(kind) if kind in _KIND else len(_KIND)
 
@@ -180,11 +179,11 @@ def _pace(past: Sequence[tuple[float, float]]) -> float:
     return min(4.0, max(0.25, took / expected)) if expected > 0.5 else 1.0
 
 
-def _names(groups: Sequence[Group]) -> set[tuple[str, int]]:
+def _names(groups: Sequence[TaskGroup]) -> set[tuple[str, int]]:
     return {(task.run.name, task.seed) for group in groups for task in group.tasks}
 
 
-def _promise(group: Group, session: Session) -> float:
+def _promise(group: TaskGroup, session: Session) -> float:
     """Return the validation accuracy that is hoped for: of the run's own other seeds, or of its frozen backbone."""
     own: list[float] = []
     frozen = [0.0]

@@ -17,6 +17,7 @@ from headstart.study.execution.session import Session
 from headstart.study.planning.ensemble_keys import STRATEGY, ensemble_key, expected
 from headstart.study.results.folder import json_bytes
 from headstart.study.results.run_record import Fit, Probabilities, judged, result_files
+from headstart.study.results.state import LeftOut
 from headstart.study.task import Task
 
 BODY = ("backbone", "weights", "truncate_at", "input_size", "resize")  # settings; what is alike in them is counted once
@@ -29,7 +30,7 @@ def write_ensembles(session: Session) -> None:
     mean is fitted, on validation.
     """
     spec = session.plan.study.spec
-    left_out = []
+    left_out: list[LeftOut] = []
     for row in expected(spec):
         name, seed = row["run"], row["seed"]
         tasks = {task.run.name: task for task in session.plan.tasks if task.seed == seed}
@@ -39,7 +40,7 @@ def write_ensembles(session: Session) -> None:
             continue
         _write(session, name, [tasks[member] for member in spec.ensembles[name]])
     if left_out:
-        session.leave_out(left_out)
+        session.state.leave_out(left_out)
         session.listener.note(f"not averaged: {left_out[0]['run']}: {left_out[0]['why']}")
 
 
@@ -51,12 +52,15 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
         session.listener.reused(shown)
         return
     session.listener.running(shown)
-    started, workshop = time.perf_counter(), session.workshop
-    dataset = workshop.dataset(first.run.data)
+    started, resources = time.perf_counter(), session.resources
+    dataset = resources.dataset(first.run.data)
     folders = [session.folder.run_folder(task.run.name, seed) for task in members]
     rows = _arrays(folders[0] / "split.npz")  # those that were judged: what would not decode is not among them
     split = replace(
-        workshop.split(first.run, seed), train=rows["train"], validation=rows["validation"], test=rows["test"]
+        resources.split(first.run.data, seed, first.run.subset),
+        train=rows["train"],
+        validation=rows["validation"],
+        test=rows["test"],
     )
     results = [read_json(folder / "result.json") for folder in folders]
     specs = [read_json(folder / "spec.json") for folder in folders]
@@ -76,12 +80,12 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
         test,
         weights={"origin": "those of its members", "sha256": None, "licence": None},
         shared={"seconds": seconds},
-        device=workshop.device,
+        device=resources.device,
     )
     places = [f"../../{folder.relative_to(folder.parent.parent)}" for folder in folders]
     files = {
         "spec.json": json_bytes(_settings(name, members, specs)),
-        **result_files(result, predictions, fit, split, workshop.device),
+        **result_files(result, predictions, fit, split, resources.device),
         MEMBERS: json_bytes({"members": places, "temperature": result["temperature"]}),
     }
     session.folder.write_run(name, seed, key, files)

@@ -17,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import IntArray, Split
-from headstart.data.decoding.image_store import decode_images
+from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.errors import RunFailed, SpecError, unknown_name
 from headstart.evaluate.metrics.metrics import log_losses
 from headstart.models.pixels import NAME as PIXELS
 from headstart.progress import progress
 from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
-from headstart.study.resources import Later, Workshop, images_key
+from headstart.study.resources import PendingImages, Resources
+from headstart.study.results.state import LeftOut
 from headstart.study.spec.run import Run
 from headstart.study.spec.schema import TUNED, HalvingSpec, RunSpec
 from headstart.study.spec.settings import head_options, recipe_of
@@ -38,7 +39,7 @@ KIND = "rungs"
 
 
 @dataclass(frozen=True, order=True)
-class Score:
+class RungScore:
     """What a candidate reached on validation: the larger the better."""
 
     accuracy: float
@@ -62,7 +63,7 @@ def halve(session: Session) -> None:
     alive = list(tasks)
     for number in range(spec.rungs):
         share = float(spec.eta) ** (number - spec.rungs)
-        scores: dict[str, Score] = {}
+        scores: dict[str, RungScore] = {}
         with progress(f"rung {number + 1} of {spec.rungs}", len(alive), "candidates") as ticker:
             for name in alive:
                 scores[name] = judge(tasks[name], share, spec, session)
@@ -76,7 +77,7 @@ def halve(session: Session) -> None:
         rungs.append({"share": share, "runs": ranked, "kept": kept})
         session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates go on: {', '.join(kept)}")
         alive = [name for name in alive if name in kept]
-    session.facts["halving"] = {**spec.model_dump(), "tried": len(tasks), "rungs": rungs}
+    session.state.halving = {**spec.model_dump(), "tried": len(tasks), "rungs": rungs}
     _take_out(session, dead)
 
 
@@ -108,16 +109,16 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
     return found
 
 
-def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> Score:
+def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> RungScore:
     """Return what a candidate reaches on validation after a share of its labels or epochs."""
     run = replace(task.run, spec=smaller(task.run.spec, share, spec.over))
     part = Task(run, task.seed, content_key([task.key, "rung", share, spec.over]))
-    workshop = session.workshop
-    split = workshop.split(run, task.seed)
+    resources = session.resources
+    split = resources.split(run.data, task.seed, run.subset)
     if not len(split.validation):
         raise SpecError(f"halving: run {run.name!r} has no validation rows to be judged on; give the split some")
     if task.probe:
-        return _judge_head(part, split, workshop)
+        return _judge_head(part, split, resources)
     return _judge_tuned(part, split, session)
 
 
@@ -138,13 +139,13 @@ def _competes(run: Run, baseline: str | None, needed: set[str | None]) -> bool:
     return learns and not (floor or chained or run.name == baseline or run.spec.episodes is not None)
 
 
-def _judge_head(task: Task, split: Split, workshop: Workshop) -> Score:
-    dataset, kind = workshop.dataset(task.run.data), task.run.spec.head_kind
+def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
+    dataset, kind = resources.dataset(task.run.data), task.run.spec.head_kind
     assert kind is not None
-    with workshop.store.building(KIND, task.key) as entry:
+    with resources.store.building(KIND, task.key) as entry:
         if entry is not None:
             rows = np.sort(np.concatenate([split.train, split.validation]))
-            features, good = _features(task, rows, workshop)
+            features, good = _features(task, rows, resources)
             place = {int(row): number for number, row in enumerate(rows) if good[number]}
             train, held = (
                 np.array([place[int(row)] for row in side if int(row) in place], dtype=np.int64)
@@ -152,57 +153,59 @@ def _judge_head(task: Task, split: Split, workshop: Workshop) -> Score:
             )
             labels = dataset.labels[rows]
             job = HeadJob(kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False)
-            fit = fit_heads(features, labels, [job], workshop.device)[0]
+            fit = fit_heads(features, labels, [job], resources.device)[0]
             assert fit.validation_probabilities is not None
             entry.manifest.update(_scores(fit.validation_probabilities, labels[held]))
-    facts = workshop.store.manifest(KIND, task.key)
-    return Score(facts["accuracy"], -facts["log_loss"])
+    facts = resources.store.manifest(KIND, task.key)
+    return RungScore(facts["accuracy"], -facts["log_loss"])
 
 
-def _features(task: Task, rows: IntArray, workshop: Workshop) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+def _features(
+    task: Task, rows: IntArray, resources: Resources
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Return features float32 [len(rows), d] of some rows, and which of them have an image that could be decoded."""
-    loaded, dataset = workshop.loaded(task.run, task.seed), workshop.dataset(task.run.data)
+    loaded, dataset = resources.loaded(task.run.network, task.seed), resources.dataset(task.run.data)
     needs = loaded.backbone.preprocessing
-    if workshop.store.has(FEATURES, workshop.features_key(task.run, task.seed)):
-        features = workshop.features(task.run, task.seed)
-        bad = workshop.bad_rows(dataset)
+    if resources.store.has(FEATURES, resources.features_key(task.run.data, task.run.network, task.seed)):
+        features = resources.features(task.run.data, task.run.network, task.seed)
+        bad = resources.bad_rows(dataset)
         return np.reshape(features[rows], (len(rows), -1)), np.array([int(row) not in bad for row in rows])
     part, view = dataset.select(rows), view_of(needs)
-    key = features_key(images_key(part, view), loaded.backbone.stages, needs, workshop.device)
+    key = features_key(images_key(part, view), loaded.backbone.stages, needs, resources.device)
     features = extract(
-        Later(len(part)),
+        PendingImages(len(part)),
         loaded.backbone.stages,
         needs,
         key=key,
-        store=workshop.store,
-        device=workshop.device,
+        store=resources.store,
+        device=resources.device,
         title=f"{dataset.name}: features of {loaded.backbone.name}, {len(part):,} images",
-        source=lambda take: _decode(part, view, workshop, take),
+        source=lambda take: _decode(part, view, resources, take),
     )
-    bad = decode_images(part, view, store=workshop.store).bad
+    bad = decode_images(part, view, store=resources.store).bad
     return np.reshape(features, (len(rows), -1)), np.array([number not in bad for number in range(len(rows))])
 
 
-def _decode(part: Any, view: Any, workshop: Workshop, take: Any) -> None:
-    decode_images(part, view, store=workshop.store, on_chunk=take)
+def _decode(part: Any, view: Any, resources: Resources, take: Any) -> None:
+    decode_images(part, view, store=resources.store, on_chunk=take)
 
 
-def _judge_tuned(task: Task, split: Split, session: Session) -> Score:
+def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:
     from headstart.study.execution.tuning.train import try_one  # imports Lightning, which heads do not need
-    from headstart.study.execution.tuning.trial import Bench
+    from headstart.study.execution.tuning.trial import TrialContext
 
-    workshop = session.workshop
-    dataset = workshop.dataset(task.run.data)
-    workshop.images(task.run.data, workshop.loaded(task.run, task.seed).backbone.preprocessing)
-    split = split.without(sorted(workshop.bad_rows(dataset)))
-    bench = Bench(task, split, dataset, workshop, {}, session.listener.note)
-    found = [Score(0.0, -math.inf)]
+    resources = session.resources
+    dataset = resources.dataset(task.run.data)
+    resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
+    split = split.without(sorted(resources.bad_rows(dataset)))
+    bench = TrialContext(task, split, dataset, resources, {}, session.listener.note)
+    found = [RungScore(0.0, -math.inf)]
     for values in task.run.configurations():
         try:
             trial = try_one(bench, values)
         except RunFailed:  # a rate at which the loss is lost scores nothing
             continue
-        found.append(Score(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
+        found.append(RungScore(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
     return max(found)
 
 
@@ -225,5 +228,5 @@ def _take_out(session: Session, dead: Mapping[str, str]) -> None:
         if tasks:
             groups.append(replace(group, tasks=tasks))
     session.plan = replace(plan, groups=tuple(groups))
-    expected = session.facts["expected"]
-    session.leave_out([{**row, "why": dead[row["run"]]} for row in expected if row["run"] in dead])
+    gone = [row for row in session.state.expected if row["run"] in dead]
+    session.state.leave_out(LeftOut(run=row["run"], seed=row["seed"], why=dead[row["run"]]) for row in gone)

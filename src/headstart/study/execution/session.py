@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from headstart.storage.files import read_json
 from headstart.study.planning.plan import Plan
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
+from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import Logged, Tracker
 from headstart.study.task import Task
 
@@ -19,7 +20,7 @@ from headstart.study.task import Task
 class Listener(Protocol):
     """Is told what happens while a study runs."""
 
-    def plan(self, rows: list[dict[str, Any]]) -> None:
+    def plan(self, rows: list[Expected]) -> None:
         """All tasks that the study expects: run and seed."""
 
     def running(self, run: str) -> None:
@@ -44,7 +45,7 @@ class Listener(Protocol):
 class Silent:
     """A listener that says nothing."""
 
-    def plan(self, rows: list[dict[str, Any]]) -> None:
+    def plan(self, rows: list[Expected]) -> None:
         """Ignore."""
 
     def running(self, run: str) -> None:
@@ -72,18 +73,18 @@ class Session:
 
     Args:
         plan: what is to be done.
-        workshop: what is shared.
+        resources: what is shared.
         folder: where it is written.
+        state: what study.json says.
         listener: who is told.
-        facts: what study.json says.
         trackers: log each finished run for other viewers.
     """
 
     plan: Plan
-    workshop: Workshop
+    resources: Resources
     folder: StudyFolder
+    state: StudyState
     listener: Listener
-    facts: dict[str, Any] = field(default_factory=dict)
     trackers: list[Tracker] = field(default_factory=list)
 
     def done(self, name: str, result: Mapping[str, Any]) -> None:
@@ -102,16 +103,14 @@ class Session:
         for track in self.trackers:
             track(Logged(key, spec, result, history))
 
-    def leave_out(self, rows: list[dict[str, Any]]) -> None:
-        """Note runs and seeds that will not be done, each with why: they are not expected any more."""
-        gone = {(row["run"], row["seed"]) for row in rows}
-        self.facts["expected"] = [row for row in self.facts["expected"] if (row["run"], row["seed"]) not in gone]
-        self.facts["left_out"] = [*self.facts.get("left_out", ()), *rows]
+    def write_state(self, status: str) -> None:
+        """Write study.json."""
+        self.folder.write_study(self.state.to_dict(status))
 
 
 def network_of(task: Task, session: Session) -> Path:
     """Return where the network of a task that ended lies: in the store, else in its run folder."""
-    store = session.workshop.store
+    store = session.resources.store
     if store.has(FITS, task.key):
         return store.path(FITS, task.key)
     return session.folder.run_folder(task.run.name, task.seed)

@@ -18,7 +18,7 @@ from headstart.study.spec.run import Run
 from headstart.study.task import Task
 
 
-def write_absent(session: Session) -> None:
+def write_unavailable(session: Session) -> None:
     """Write each run that cannot be done as a failed one, unless it was done before with the same settings."""
     for absent in session.plan.absent:
         for seed in session.plan.study.spec.seed_list:
@@ -39,7 +39,7 @@ def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
             ready.append(task)
             continue
         why = f"starts from {task.run.needs!r}, which failed and left no network"
-        write_failure(task, session.folder, session.workshop.dataset(task.run.data), why, [])
+        write_failure(task, session.folder, session.resources.dataset(task.run.data), why, [])
         session.listener.failed(task.name, why)
     return ready
 
@@ -48,7 +48,7 @@ def has_source(task: Task, session: Session) -> bool:
     """Say whether the task starts from no other run, or from one that left a network."""
     if task.run.needs is None:
         return True
-    place = session.workshop.left_by(task.run.needs, task.seed)
+    place = session.resources.left_by(task.run.needs, task.seed)
     return place is not None and any((place / name).is_file() for name in (MODEL, HEAD))
 
 

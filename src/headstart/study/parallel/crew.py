@@ -8,7 +8,7 @@ from headstart.study.parallel.jobs import Job
 from headstart.study.parallel.messages import Message
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Workers, wherever they are."""
 
     def free(self) -> bool:

@@ -15,10 +15,10 @@ from headstart import progress, threads
 from headstart.data.decoding.image_store import decode_images
 from headstart.errors import SpecError
 from headstart.study.execution.session import Session, network_of
-from headstart.study.parallel.crew import Crew
+from headstart.study.parallel.crew import WorkerPool
 from headstart.study.parallel.jobs import FEATURES, Job, jobs_of
-from headstart.study.parallel.messages import Broke, Finished, Message, Tell, Ticked
-from headstart.study.planning.plan import Group
+from headstart.study.parallel.messages import Finished, JobError, ListenerCall, Message, ProgressUpdate
+from headstart.study.planning.plan import TaskGroup
 from headstart.study.results.run_record import write_failure
 from headstart.study.task import Task
 
@@ -28,7 +28,7 @@ _PATIENCE = 0.2  # seconds between two looks at what workers say
 ATTEMPTS = 2
 
 
-def check_crew(workers: int, on: str | None) -> None:
+def check_workers(workers: int, on: str | None) -> None:
     """Refuse what cannot be, before anything is planned.
 
     Raises:
@@ -44,13 +44,13 @@ def check_crew(workers: int, on: str | None) -> None:
         check_address(on)
 
 
-def spread(session: Session, workers: int, on: str | None) -> None:
+def dispatch(session: Session, workers: int, on: str | None) -> None:
     """Do all jobs of a session's plan on worker processes here, or on a Ray cluster.
 
     Raises:
         HeadstartError: the input cannot be used; what was finished is kept.
     """
-    desk = Desk(session)
+    desk = Dispatcher(session)
     if desk.jobs:
         crew = _crew(session, workers, on, len(desk.jobs))
         try:
@@ -60,25 +60,25 @@ def spread(session: Session, workers: int, on: str | None) -> None:
     wanted = {run.needs for run in session.plan.study.runs}
     for task in session.plan.tasks:
         if task.run.name in wanted:
-            session.workshop.upstream[(task.run.name, task.seed)] = network_of(task, session)
+            session.resources.upstream[(task.run.name, task.seed)] = network_of(task, session)
 
 
-def _crew(session: Session, workers: int, on: str | None, jobs: int) -> Crew:
-    from headstart.study.parallel.local import Processes
+def _crew(session: Session, workers: int, on: str | None, jobs: int) -> WorkerPool:
+    from headstart.study.parallel.local import LocalPool
     from headstart.study.parallel.setup import setup_of
 
     setup, logs = setup_of(session), session.folder.root / "logs"
     if on is not None:
-        from headstart.study.parallel.ray import RayCrew
+        from headstart.study.parallel.ray import RayPool
 
-        return RayCrew(setup, on, workers, session.listener.note, logs / "ray.log")
+        return RayPool(setup, on, workers, session.listener.note, logs / "ray.log")
     most = min(workers, threads.machine_cores())
     if most < workers:
         session.listener.note(f"{workers} workers for {most} cores: {most} are started, one for each core")
-    return Processes(setup, min(most, jobs), logs)
+    return LocalPool(setup, min(most, jobs), logs)
 
 
-class Desk:
+class Dispatcher:
     """Where jobs are given out and taken back.
 
     Args:
@@ -108,14 +108,14 @@ class Desk:
             "note": told.note,
         }
 
-    def run(self, crew: Crew) -> None:
+    def run(self, crew: WorkerPool) -> None:
         """Do all jobs."""
         while self._ready or self._running:
             self._give_out(crew)
             for number, message in crew.listen(_PATIENCE):
                 self._hear(self._running[number], message)
 
-    def _open_groups(self) -> list[Group]:
+    def _open_groups(self) -> list[TaskGroup]:
         """Return the groups with the tasks that are still to be done."""
         groups = []
         for group in self._session.plan.groups:
@@ -126,10 +126,10 @@ class Desk:
                 else:
                     tasks.append(task)
             if tasks:
-                groups.append(Group(group.kind, tuple(tasks)))
+                groups.append(TaskGroup(group.kind, tuple(tasks)))
         return groups
 
-    def _give_out(self, crew: Crew) -> None:
+    def _give_out(self, crew: WorkerPool) -> None:
         while self._ready and crew.free():
             job = self.jobs[heapq.heappop(self._ready)]
             open_tasks = tuple(task for task in job.tasks if task.key not in self._lost and not self._has(task))
@@ -148,11 +148,11 @@ class Desk:
                 heapq.heappush(self._ready, number)
 
     def _hear(self, job: Job, message: Message) -> None:
-        if isinstance(message, Tell):
+        if isinstance(message, ListenerCall):
             self._listeners[message.method](*message.arguments)
-        elif isinstance(message, Ticked) or message is None:
+        elif isinstance(message, ProgressUpdate) or message is None:
             self._show(job, message)
-        elif isinstance(message, Broke):
+        elif isinstance(message, JobError):
             raise message.error
         else:
             self._show(job, None)
@@ -170,12 +170,12 @@ class Desk:
         tasks = {(task.run.name, task.seed): task for task in job.tasks}
         for run, seed, files in found.folders:
             session.folder.take_run(run, seed, files)
-        workshop = session.workshop
-        by_content = {workshop.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
+        resources = session.resources
+        by_content = {resources.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
         for fingerprint, view in found.views:
-            if fingerprint in by_content and (fingerprint, view) not in workshop.decoded:
-                dataset = workshop.dataset(by_content[fingerprint])
-                workshop.decoded[(fingerprint, view)] = decode_images(dataset, view, store=workshop.store)
+            if fingerprint in by_content and (fingerprint, view) not in resources.decoded:
+                dataset = resources.dataset(by_content[fingerprint])
+                resources.decoded[(fingerprint, view)] = decode_images(dataset, view, store=resources.store)
 
     def _bury(self, job: Job, why: str) -> None:
         """Have what a dead worker was at done again, or, the second time, let its runs fail."""
@@ -187,7 +187,7 @@ class Desk:
         reason = f"two workers died of it; the last {why}"
         for task in job.tasks:
             if not self._has(task):
-                dataset = session.workshop.dataset(task.run.data)
+                dataset = session.resources.dataset(task.run.data)
                 write_failure(task, session.folder, dataset, reason, [])
                 session.listener.failed(task.name, reason)
                 self._lost.add(task.key)
@@ -203,7 +203,7 @@ class Desk:
             self._logged.add(task.key)
             self._session.track(task.run.name, task.seed, task.key)
 
-    def _show(self, job: Job, message: Ticked | None) -> None:
+    def _show(self, job: Job, message: ProgressUpdate | None) -> None:
         """Show how far a worker is, as if it were this process."""
         old = self._tickers.get(job.number)
         if message is None or (old is not None and old.title != message.title):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headstart.study.planning.plan import Group
+from headstart.study.planning.plan import TaskGroup
 from headstart.study.task import Task
 
 FEATURES, FIT = "features", "fit"
@@ -37,7 +37,7 @@ class Job:
         return f"features of {shown}" if self.stage == FEATURES else shown
 
 
-def jobs_of(groups: Sequence[Group]) -> list[Job]:
+def jobs_of(groups: Sequence[TaskGroup]) -> list[Job]:
     """Return the jobs of these groups, in their order.
 
     Heads that share features become one pass over the images and, behind it, one job for each kind of head:

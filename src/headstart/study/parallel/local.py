@@ -17,13 +17,13 @@ from typing import Any
 
 from headstart import threads
 from headstart.study.parallel.jobs import Job
-from headstart.study.parallel.messages import Broke, Died, Finished, Message
+from headstart.study.parallel.messages import Finished, JobError, Message, WorkerDied
 from headstart.study.parallel.setup import Setup
 
 _GRACE = 5.0  # seconds that a worker has to tidy up when the study is stopped
 
 
-class Processes:
+class LocalPool:
     """So many worker processes; one that dies is replaced when there is work for it.
 
     Args:
@@ -84,7 +84,7 @@ class Processes:
 
     def _heard(self, worker: _Process, message: Message) -> list[tuple[int, Message]]:
         job = worker.job
-        if isinstance(message, Died):
+        if isinstance(message, WorkerDied):
             worker.kill()
             self._places = [None if place is worker else place for place in self._places]
         if job is None:  # it died with nothing to do: the next job starts another
@@ -121,7 +121,7 @@ class _Process:
     @staticmethod
     def ends(message: Message) -> bool:
         """Say whether this is the last message on a job."""
-        return isinstance(message, Finished | Broke | Died)
+        return isinstance(message, Finished | JobError | WorkerDied)
 
     def end(self) -> None:
         """Ask it to end."""
@@ -157,7 +157,7 @@ class _Process:
                 except (EOFError, pickle.UnpicklingError):
                     break
         self.process.wait()
-        self._inbox.put((self, Died(self._end())))
+        self._inbox.put((self, WorkerDied(self._end())))
 
     def _end(self) -> str:
         code = self.process.returncode

@@ -12,12 +12,13 @@ from typing import Any
 from headstart import errors, progress
 from headstart.data.decoding.decode import View
 from headstart.errors import HeadstartError
+from headstart.study.results.state import Expected
 
 _EVERY = 0.5  # seconds between two messages on how far a worker is
 
 
 @dataclass(frozen=True)
-class Tell:
+class ListenerCall:
     """A call of the listener: the method's name and its arguments."""
 
     method: str
@@ -25,7 +26,7 @@ class Tell:
 
 
 @dataclass(frozen=True)
-class Ticked:
+class ProgressUpdate:
     """How far a piece of work is; None: it ended."""
 
     title: str
@@ -47,11 +48,11 @@ class Finished:
 
     views: tuple[tuple[str, View], ...] = ()
     folders: tuple[tuple[str, int, dict[str, bytes]], ...] = ()
-    told: tuple[Tell, ...] = ()
+    told: tuple[ListenerCall, ...] = ()
 
 
 @dataclass(frozen=True)
-class Broke:
+class JobError:
     """A job ended with an error: its class, its message, where it was raised."""
 
     kind: str
@@ -70,24 +71,26 @@ class Broke:
 
 
 @dataclass(frozen=True)
-class Died:
+class WorkerDied:
     """A worker is gone, and so is what it was at."""
 
     why: str
 
 
-Message = Tell | Ticked | None | Finished | Broke | Died  # None: the current piece of work ended
+Message = (
+    ListenerCall | ProgressUpdate | None | Finished | JobError | WorkerDied
+)  # None: the current piece of work ended
 Say = Callable[[Message], None]
 
 
-def broken(error: BaseException) -> Broke | Died:
+def broken(error: BaseException) -> JobError | WorkerDied:
     """Return the message on an error; memory that did not suffice is a death, which may not come again."""
     if isinstance(error, MemoryError):
-        return Died("memory did not suffice")
-    return Broke(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+        return WorkerDied("memory did not suffice")
+    return JobError(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
 
-class Speaker:
+class RemoteListener:
     """A listener that says everything to another process.
 
     Args:
@@ -97,34 +100,34 @@ class Speaker:
     def __init__(self, say: Say) -> None:
         self._say = say
 
-    def plan(self, rows: list[dict[str, Any]]) -> None:
+    def plan(self, rows: list[Expected]) -> None:
         """Say nothing: whoever gave the work knows the plan."""
 
     def running(self, run: str) -> None:
         """A task began."""
-        self._say(Tell("running", (run,)))
+        self._say(ListenerCall("running", (run,)))
 
     def reused(self, run: str) -> None:
         """A task was found done."""
-        self._say(Tell("reused", (run,)))
+        self._say(ListenerCall("reused", (run,)))
 
     def done(self, run: str, score: float) -> None:
         """A task ended with this test score."""
-        self._say(Tell("done", (run, score)))
+        self._say(ListenerCall("done", (run, score)))
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""
-        self._say(Tell("failed", (run, why)))
+        self._say(ListenerCall("failed", (run, why)))
 
     def note(self, text: str) -> None:
         """Something to tell the user."""
-        self._say(Tell("note", (text,)))
+        self._say(ListenerCall("note", (text,)))
 
     def close(self) -> None:
         """Say nothing: other workers may still be at it."""
 
 
-class Pace:
+class ProgressRelay:
     """Passes on how far the work is, not more often than is of use.
 
     Args:
@@ -148,4 +151,4 @@ class Pace:
             now = self._clock()
             if now >= self._next:
                 self._next, self._shown = now + _EVERY, True
-                self._say(Ticked(ticker.title, ticker.done, ticker.total, ticker.unit, ticker.note))
+                self._say(ProgressUpdate(ticker.title, ticker.done, ticker.total, ticker.unit, ticker.note))

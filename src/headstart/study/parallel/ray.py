@@ -25,9 +25,9 @@ from headstart import threads
 from headstart.errors import ClusterError, HeadstartError, MissingExtra, SpecError
 from headstart.storage.remote import RemoteStore
 from headstart.storage.store import Store
-from headstart.study.parallel.job_runner import Station
+from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.jobs import Job
-from headstart.study.parallel.messages import Broke, Died, Message, Tell, broken
+from headstart.study.parallel.messages import JobError, ListenerCall, Message, WorkerDied, broken
 from headstart.study.parallel.setup import Setup
 from headstart.version import VERSION
 
@@ -84,7 +84,7 @@ def _refused(on: str, said: str) -> ClusterError:
     )
 
 
-class RayCrew:
+class RayPool:
     """The nodes of a Ray cluster.
 
     Args:
@@ -191,7 +191,7 @@ class RayCrew:
             ) from error
         return mail
 
-    def _result(self, task: Any) -> tuple[Message, tuple[Tell, ...]]:
+    def _result(self, task: Any) -> tuple[Message, tuple[ListenerCall, ...]]:
         """Return the last message of a task and what it told before; a lost worker or node is a death."""
         from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
@@ -200,7 +200,7 @@ class RayCrew:
         except (RayTaskError, RuntimeEnvSetupError) as error:  # not the job's own errors: those are messages
             raise ClusterError(f"a node of the cluster cannot do headstart's work: {_first(error)}") from error
         except RayError as error:
-            return Died(f"was lost with its node or its process ({type(error).__name__})"), ()
+            return WorkerDied(f"was lost with its node or its process ({type(error).__name__})"), ()
         return message, told
 
 
@@ -211,7 +211,7 @@ class Mailbox:
         self._messages: list[tuple[int, int | None, Message]] = []
 
     def put(self, attempt: int, place: int | None, message: Message) -> None:
-        """Leave one message: of which attempt, and the how-manieth Tell of it."""
+        """Leave one message: of which attempt, and the how-manieth ListenerCall of it."""
         self._messages.append((attempt, place, message))
 
     def take(self) -> list[tuple[int, int | None, Message]]:
@@ -220,16 +220,16 @@ class Mailbox:
         return messages
 
 
-_stations: dict[str, Station] = {}  # of this process, which Ray gives several tasks one after the other
+_stations: dict[str, JobRunner] = {}  # of this process, which Ray gives several tasks one after the other
 
 
-def run_job(setup: Setup, job: Job, attempt: int, mailbox: Any) -> tuple[Message, tuple[Tell, ...]]:
+def run_job(setup: Setup, job: Job, attempt: int, mailbox: Any) -> tuple[Message, tuple[ListenerCall, ...]]:
     """Do one job in a Ray worker; return the last message, and what was told on the way."""
-    told: list[Tell] = []
+    told: list[ListenerCall] = []
 
     def say(message: Message) -> None:
         place = None
-        if isinstance(message, Tell):
+        if isinstance(message, ListenerCall):
             place = len(told)
             told.append(message)
         mailbox.put.remote(attempt, place, message)
@@ -238,11 +238,11 @@ def run_job(setup: Setup, job: Job, attempt: int, mailbox: Any) -> tuple[Message
         station = _stations.get(setup.token)
         if station is None:
             _stations.clear()
-            station = _stations[setup.token] = Station(setup, say)
+            station = _stations[setup.token] = JobRunner(setup, say)
         station.listen(say)
         message: Message = station.do(job)
     except HeadstartError as error:
-        message = Broke(type(error).__name__, f"{error} (on the node {socket.gethostname()})", "")
+        message = JobError(type(error).__name__, f"{error} (on the node {socket.gethostname()})", "")
     except Exception as error:
         message = broken(error)
     return message, tuple(told)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headstart import progress
 from headstart.storage.store import Store
 from headstart.study.execution.session import Session
-from headstart.study.spec.run import Study
+from headstart.study.results.state import StudyState
+from headstart.study.spec.run import ResolvedStudy
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Setup:
 
     Args:
         study: what is studied.
-        facts: what study.json says.
+        state: what study.json says.
         keys: run, seed and content key of every task, in the order of the plan.
         learned_on: the fingerprint of the images that each run learns from.
         folder: the study's folder; None where it cannot be seen: run folders are then sent back.
@@ -29,10 +30,10 @@ class Setup:
         token: tells this setup from others.
     """
 
-    study: Study
-    facts: dict[str, Any]
+    study: ResolvedStudy
+    state: StudyState
     keys: tuple[tuple[str, int, str], ...]
-    learned_on: dict[str, str]
+    learned_on: Mapping[str, str]
     folder: Path | None
     store: Store | str
     device: str
@@ -45,12 +46,12 @@ def setup_of(session: Session) -> Setup:
     """Return what the workers of a session need to know."""
     return Setup(
         study=session.plan.study,
-        facts=session.facts,
+        state=session.state,
         keys=tuple((task.run.name, task.seed, task.key) for task in session.plan.tasks),
-        learned_on=session.workshop.learned_on,
+        learned_on=session.plan.learned_on,
         folder=session.folder.root.resolve(),
-        store=session.workshop.store,
-        device=session.workshop.device,
+        store=session.resources.store,
+        device=session.resources.device,
         cwd=str(Path.cwd()),
         verbosity=progress.verbosity(),
     )

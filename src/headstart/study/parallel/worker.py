@@ -15,7 +15,7 @@ import threading
 from types import FrameType
 from typing import Any, BinaryIO
 
-from headstart.study.parallel.job_runner import Station
+from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.messages import Message, Say, broken
 
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _work(orders: queue.SimpleQueue[Any], say: Say) -> None:
-    station = Station(orders.get(), say)
+    station = JobRunner(orders.get(), say)
     while True:
         job = orders.get()
         try:

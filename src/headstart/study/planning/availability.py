@@ -6,23 +6,23 @@ from collections.abc import Callable
 
 from headstart.errors import DataAbsent, HeadstartError, WeightsAbsent
 from headstart.storage.store import content_key
-from headstart.study.planning.plan import Absent
-from headstart.study.spec.run import Run, Study
+from headstart.study.planning.plan import Unavailable
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.task import Task
 
 
-class Roll:
+class Availability:
     """Calls each run of a study and notes which cannot be done; what is not to be had is asked for once.
 
     Args:
         study: whose runs.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: ResolvedStudy) -> None:
         self._study = study
         self._known: dict[str, HeadstartError] = {}
         self._first: HeadstartError | None = None
-        self.absent: list[Absent] = []
+        self.absent: list[Unavailable] = []
 
     def call(self, run: Run, make: Callable[[Run], list[Task]]) -> list[Task]:
         """Return the run's tasks, or none if its images or weights, or those of its source, are not to be had.
@@ -33,7 +33,7 @@ class Roll:
         """
         source = next((each for each in self.absent if each.run.name == run.needs), None)
         if source is not None:
-            self.absent.append(Absent(run, f"starts from {source.run.name!r}, which cannot be done: {source.why}"))
+            self.absent.append(Unavailable(run, f"starts from {source.run.name!r}, which cannot be done: {source.why}"))
             return []
         needs = [run.data.source, content_key([run.spec.backbone, run.spec.weights.model_dump()])]
         error = next((self._known[need] for need in needs if need in self._known), None)
@@ -47,7 +47,7 @@ class Roll:
             except WeightsAbsent as found:
                 self._known[needs[1]] = error = found
         self._first = self._first or error
-        self.absent.append(Absent(run, str(error)))
+        self.absent.append(Unavailable(run, str(error)))
         return []
 
     def check(self, *, strict: bool) -> None:

@@ -6,15 +6,15 @@ from headstart.data.dataset import Split
 from headstart.errors import DataError, HeadstartError, SpecError
 from headstart.evaluate.metrics.guards import check_classes
 from headstart.models.architectures.catalogue import find_architecture
-from headstart.study.resources import Workshop
-from headstart.study.spec.run import Run, Study
+from headstart.study.resources import Resources
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.spec.schema import AS_IS, TUNED
 from headstart.study.spec.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.task import Task
 from headstart.transfer.heads.fit import rehearse
 
 
-def check_as_is(run: Run, study: Study, workshop: Workshop) -> None:
+def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) -> None:
     """Refuse a run that would score another run's network on classes that it does not know; nothing is computed.
 
     Raises:
@@ -33,7 +33,7 @@ def check_as_is(run: Run, study: Study, workshop: Workshop) -> None:
             f"run {run.name!r} scores the network of {source.name!r}, which is a {source.spec.backbone};"
             f" say backbone: {source.spec.backbone}"
         )
-    known, asked = workshop.dataset(first.data), workshop.dataset(run.data)
+    known, asked = resources.dataset(first.data), resources.dataset(run.data)
     try:
         if known.multi_label != asked.multi_label:
             raise DataError("one of both has several labels an image and the other one label; learn a new head")
@@ -42,21 +42,21 @@ def check_as_is(run: Run, study: Study, workshop: Workshop) -> None:
         raise DataError(f"run {run.name!r} ({first.name!r} on {asked.name}): {error}") from error
 
 
-def check_run(run: Run, workshop: Workshop) -> None:
+def check_run(run: Run, resources: Resources) -> None:
     """Refuse images of one class, and settings that the network or the head cannot take.
 
     Raises:
         DataError, SpecError, ModelError: what is wrong, by its key.
     """
-    dataset = workshop.dataset(run.data)
+    dataset = resources.dataset(run.data)
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.name}: has one class only ({dataset.classes[0]}); a classifier needs two")
-    check_settings(run, None if run.needs is not None else workshop.loaded(run, 0).backbone)
+    check_settings(run, None if run.needs is not None else resources.loaded(run.network, 0).backbone)
 
 
-def check_choosing(run: Run, workshop: Workshop, seed: int) -> None:
+def check_choosing(run: Run, resources: Resources, seed: int) -> None:
     """Refuse what a head cannot have, and a choice without images to choose on, before anything is computed."""
-    dataset, held = workshop.dataset(run.data), len(workshop.split(run, seed).validation)
+    dataset, held = resources.dataset(run.data), len(resources.split(run.data, seed, run.subset).validation)
     if run.spec.head_kind is not None and run.spec.episodes is None:
         try:
             rehearse(run.spec.head_kind, head_options(run), multi_label=dataset.multi_label, held=held > 0)
@@ -69,12 +69,12 @@ def check_choosing(run: Run, workshop: Workshop, seed: int) -> None:
         )
 
 
-def check_batches(run: Run, workshop: Workshop, seed: int) -> None:
+def check_batches(run: Run, resources: Resources, seed: int) -> None:
     """Refuse a tuned run with fewer images than a batch; where shots or a fraction are asked for, the batch shrinks."""
     spec = run.spec
     if spec.strategy not in TUNED or spec.shots is not None or spec.fraction is not None:
         return
-    rows = len(workshop.split(run, seed).train)
+    rows = len(resources.split(run.data, seed, run.subset).train)
     batch = max(recipe_of(run.with_values(values)).batch_size for values in [*run.configurations(), *ends(run)])
     if rows < batch:
         raise DataError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from headstart.storage.store import content_key
+from headstart.study.results.state import Expected
 from headstart.study.spec.schema import StudySpec
 from headstart.study.task import Task
 
@@ -15,9 +15,9 @@ STRATEGY = "ensemble"
 _VERSION = 2  # raise it when the same members would give other numbers
 
 
-def expected(spec: StudySpec) -> list[dict[str, Any]]:
+def expected(spec: StudySpec) -> list[Expected]:
     """Return the run and seed of every ensemble of a study."""
-    return [{"run": name, "seed": seed} for name in spec.ensembles for seed in spec.seed_list]
+    return [Expected(run=name, seed=seed) for name in spec.ensembles for seed in spec.seed_list]
 
 
 def ensemble_keys(spec: StudySpec, tasks: Sequence[Task]) -> dict[tuple[str, int], str]:

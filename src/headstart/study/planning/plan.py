@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from headstart.study.spec.run import Run, Study
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.task import Task
 
 
 @dataclass(frozen=True)
-class Absent:
+class Unavailable:
     """A run that is not done because something it needs is not here, and cannot be fetched."""
 
     run: Run
@@ -17,7 +18,7 @@ class Absent:
 
 
 @dataclass(frozen=True)
-class Group:
+class TaskGroup:
     """Tasks that are computed together.
 
     Args:
@@ -33,7 +34,7 @@ class Group:
         """The task that stands for all."""
         return self.tasks[0]
 
-    def parts(self) -> list[Group]:
+    def parts(self) -> list[TaskGroup]:
         """Return one group for each kind of head: those of one kind are one computation. Any other stays whole."""
         if self.kind != "heads":
             return [self]
@@ -45,11 +46,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All groups of a study in the order in which they run, and the runs that cannot be done here."""
+    """All groups of a study in the order in which they run, and the runs that cannot be done here.
 
-    study: Study
-    groups: tuple[Group, ...]
-    absent: tuple[Absent, ...] = ()
+    Args:
+        study: what is planned.
+        groups: in order.
+        absent: runs that are unavailable.
+        learned_on: the fingerprint of the images that each run learns from.
+    """
+
+    study: ResolvedStudy
+    groups: tuple[TaskGroup, ...]
+    absent: tuple[Unavailable, ...] = ()
+    learned_on: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[Task]:

@@ -14,7 +14,7 @@ from headstart.errors import SpecError, unknown_name
 from headstart.study.spec.markers import choices_of, find_markers, merged
 from headstart.study.spec.overrides import take_out, without
 from headstart.study.spec.references import check_references
-from headstart.study.spec.run import Choice, Run, Study, set_at
+from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec, validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import load_yaml
@@ -22,7 +22,9 @@ from headstart.study.spec.yaml_lines import load_yaml
 AXES = ("shots", "fraction")  # a list under one of these keys is an axis, as `each` is
 
 
-def load_study(place: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Study:
+def load_study(
+    place: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
+) -> ResolvedStudy:
     """Read a study from a YAML file (or a mapping), with `key=value` overrides, and check all of it.
 
     An override `~runs.NAME` (or `runs.NAME=null`) leaves a run out.
@@ -43,7 +45,7 @@ def load_study(place: str | Path | Mapping[str, Any], overrides: Sequence[str] =
     _check_names(runs, spec, name)
     check_references(spec, runs, name)
     runs = without(runs, left_out, spec.compare.baseline)
-    return Study(spec, tuple(_ordered(runs, name)), text, name)
+    return ResolvedStudy(spec, tuple(_ordered(runs, name)), text, name)
 
 
 def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int], str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, RunSpec, StudySpec
 
 
@@ -51,6 +52,24 @@ class Run:
         return self.spec.weights.run
 
     @property
+    def network(self) -> NetworkSpec:
+        """The network that gives its features, or from which it starts."""
+        spec = self.spec
+        return NetworkSpec(
+            spec.backbone,
+            spec.weights,
+            spec.truncate_at,
+            spec.input_size,
+            spec.resize,
+            redrawn=spec.head_kind is None,
+        )
+
+    @property
+    def subset(self) -> Subset:
+        """The share of the training part that it learns from."""
+        return Subset(self.spec.fraction, self.spec.shots if isinstance(self.spec.shots, int) else None)
+
+    @property
     def searches(self) -> bool:
         """Say whether a setting is searched for in a range."""
         return any(choice.search for choice in self.choices)
@@ -75,7 +94,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Study:
+class ResolvedStudy:
     """A study file, read and multiplied out: what is to be computed, before any computing."""
 
     spec: StudySpec

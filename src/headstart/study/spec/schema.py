@@ -18,9 +18,9 @@ from pydantic import (
 )
 
 from headstart.errors import SpecError, unknown_name
-from headstart.study.spec.duration import parse_duration
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import line_of
+from headstart.units import parse_duration
 
 HEADS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")

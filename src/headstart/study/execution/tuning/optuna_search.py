@@ -21,7 +21,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import RunFailed, StoreError
-from headstart.study.execution.tuning.trial import Bench, GivenUp, Trial, Values
+from headstart.study.execution.tuning.trial import Trial, TrialContext, TrialPruned, Values
 from headstart.study.spec.run import Choice
 from headstart.study.spec.settings import is_whole
 
@@ -32,7 +32,7 @@ _PATIENCE = 60.0  # seconds to wait for a file that another process holds
 _NUMBER = "number"  # of a trial, in the file
 
 
-def search(bench: Bench, try_one: TryOne) -> list[Trial]:
+def search(context: TrialContext, try_one: TryOne) -> list[Trial]:
     """Try configurations of a run until its number of trials is reached; return those that were finished.
 
     Trials already in the store's sqlite file count, so a stopped search goes on, and several processes
@@ -43,28 +43,30 @@ def search(bench: Bench, try_one: TryOne) -> list[Trial]:
         StoreError: the sqlite file cannot be used.
     """
     optuna.logging.set_verbosity(logging.WARNING)
-    run, record = bench.task.run, _Record.open(bench)
+    run, record = context.task.run, _Record.open(context)
     finished: dict[int, Trial] = {}
     while missing := [number for number in range(run.trials) if number not in record.done]:
         start = missing[0] // ROUND * ROUND
         waiting = [number for number in missing if number < start + ROUND]
         number = waiting[_turn() % len(waiting)]
-        found = _attempt(bench, record, number, [record.done[before] for before in range(start)], try_one)
+        found = _attempt(context, record, number, [record.done[before] for before in range(start)], try_one)
         if found is not None:
             finished[number] = found
     for number, old in sorted(record.done.items()):
         if old.state is TrialState.COMPLETE and number not in finished and number < run.trials:
-            finished[number] = try_one(bench, _values(old.params, run.choices))
+            finished[number] = try_one(context, _values(old.params, run.choices))
     if not finished:
         raise RunFailed(f"all {run.trials} trials were pruned or failed; try more of them, or narrower ranges")
     return [finished[number] for number in sorted(finished)]
 
 
-def _attempt(bench: Bench, record: _Record, number: int, past: Sequence[FrozenTrial], try_one: TryOne) -> Trial | None:
+def _attempt(
+    context: TrialContext, record: _Record, number: int, past: Sequence[FrozenTrial], try_one: TryOne
+) -> Trial | None:
     """Do one trial and write down how it ended; return None where it was pruned or failed."""
-    run = bench.task.run
+    run = context.task.run
     study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=_seed(bench.task.seed, number), n_startup_trials=_STARTUP),
+        sampler=optuna.samplers.TPESampler(seed=_seed(context.task.seed, number), n_startup_trials=_STARTUP),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=2),
         direction="maximize",
     )
@@ -73,8 +75,8 @@ def _attempt(bench: Bench, record: _Record, number: int, past: Sequence[FrozenTr
     values = {choice.path: _suggest(trial, choice) for choice in run.choices}
     seen: dict[int, float] = {}
     try:
-        found = try_one(bench, values, f"trial {number + 1}/{run.trials}", _watcher(trial, seen))
-    except (GivenUp, RunFailed):
+        found = try_one(context, values, f"trial {number + 1}/{run.trials}", _watcher(trial, seen))
+    except (TrialPruned, RunFailed):
         record.add(number, trial, TrialState.PRUNED, None, seen)
         return None
     record.add(number, trial, TrialState.COMPLETE, found.accuracy or 0.0, _accuracies(found.history))
@@ -111,13 +113,13 @@ class _Record:
     done: dict[int, FrozenTrial] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, bench: Bench) -> _Record:
+    def open(cls, context: TrialContext) -> _Record:
         """Open the file of a task, or begin it.
 
         Raises:
             StoreError: it cannot be used.
         """
-        folder, name = bench.workshop.store.root / "searches", bench.task.key
+        folder, name = context.resources.store.root / "searches", context.task.key
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{name}.sqlite3"
         with _storage_errors(file), FileLock(file.with_suffix(".lock")):  # Optuna's tables are made by one at a time
@@ -199,6 +201,6 @@ def _watcher(trial: optuna.Trial, seen: dict[int, float]) -> Callable[[Mapping[s
         seen[int(row["epoch"])] = float(accuracy)
         trial.report(float(accuracy), int(row["epoch"]))
         if trial.should_prune():
-            raise GivenUp
+            raise TrialPruned
 
     return watch

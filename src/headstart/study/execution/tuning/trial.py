@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Split
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.task import Task
 
 Values = Mapping[tuple[str, ...], Any]
@@ -19,7 +19,7 @@ Values = Mapping[tuple[str, ...], Any]
 OnEpoch = Callable[[Mapping[str, Any]], None]
 
 
-class GivenUp(Exception):
+class TrialPruned(Exception):
     """Ends a training that nobody will go on with; raised by who listens to its epochs."""
 
 
@@ -56,11 +56,11 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrialContext:
     """What all trials of a task share.
 
     Args:
-        task, split, dataset, workshop: as everywhere.
+        task, split, dataset, resources: as everywhere.
         provenance: facts for the bundle.
         note: tells the user something.
     """
@@ -68,6 +68,6 @@ class Bench:
     task: Task
     split: Split
     dataset: Dataset
-    workshop: Workshop
+    resources: Resources
     provenance: Mapping[str, str]
     note: Callable[[str], None]
