@@ -110,4 +110,5 @@ def _step(warp: Floats, warped: Floats, inside: Floats, first: Floats, second: F
     normal += (np.eye(4, dtype=np.float32) * (diagonal * _DAMPING + 1e-3)[:, None, None]).astype(np.float32)
     change = np.clip(np.linalg.solve(normal, flat @ error)[:, :, 0], -_STEP, _STEP)
     limit = np.array([STRETCH, SHIFT, STRETCH, SHIFT], dtype=np.float32)
-    return np.clip(warp + change, -limit, limit).astype(np.float32)
+    stepped: Floats = np.clip(warp + change, -limit, limit).astype(np.float32)
+    return stepped

@@ -64,7 +64,9 @@ def likeness(grey: Grey, a: IntArray, b: IntArray, mirrored: npt.NDArray[np.bool
     return Likeness(*(np.concatenate([part[k] for part in parts]) for k in range(3)))
 
 
-def align_details(first: Floats, second: Floats, start: Floats | None, rounds: int, band: tuple[float, float]) -> Floats:
+def align_details(
+    first: Floats, second: Floats, start: Floats | None, rounds: int, band: tuple[float, float]
+) -> Floats:
     """Return the warp [m, 4] with which the details of grey images [m, s, s] match best."""
     return align(details(first, band), details(second, band), rounds, start).warp
 

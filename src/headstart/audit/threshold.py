@@ -36,7 +36,7 @@ def least_score(scores: Floats, different: npt.NDArray[np.bool_], floor: float) 
     reported = np.sort(scores[scores >= floor])
     for count, score in zip(range(len(reported), 0, -1), reported.tolist(), strict=True):
         if tail.expected(score) <= max(_PAIRS, _SHARE * count):
-            return max(floor, min(score, _HIGHEST))
+            return float(max(floor, min(score, _HIGHEST)))
     return _HIGHEST
 
 
