@@ -14,13 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from headstart.data.decoding.image_store import images_key
 from headstart.data.sources.arrays import from_arrays
+from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, choose
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
 from headstart.storage.opening import default_store
-from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.views import view_of
 from headstart.transfer.heads.fit import HeadJob, fit_heads
@@ -106,7 +106,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return found
 
     def _device(self) -> str:
-        return default_device() if self.device == "auto" else self.device
+        return resolve_device(self.device)
 
     def _backbone(self) -> Backbone:
         if self.backbone == PIXELS:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from headstart.data.decoding.decode import SUFFIXES, UndecodableError, View, decode
+from headstart.devices import resolve_device
 from headstart.errors import DataError
 from headstart.evaluate.metrics.calibration import apply_temperature
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
@@ -55,7 +56,7 @@ class Classifier:
 
     def __init__(self, model: Bundle | Ensemble, device: str = "cpu") -> None:
         self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
-        self.device = torch.device(device)
+        self.device = torch.device(resolve_device(device))
         self._backbones = shared_backbones(self.ensemble.members)  # networks that differ only by their head share one
         for bundle in self.ensemble.members:
             bundle.network.to(self.device).eval()
