@@ -19,7 +19,7 @@ from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.scores import EpisodeScores
-from headstart.fewshot.study import Judge, run_fewshot
+from headstart.fewshot.study import FewShotSpec, Judge, LabelledFeatures, run_fewshot
 from headstart.fewshot.training import train_embedding
 from headstart.store import read_json, write_atomic
 from headstart.study.folder import StudyFolder, json_bytes, npz_bytes
@@ -56,20 +56,18 @@ def run_episodes(task: Task, workshop: Workshop, folder: StudyFolder) -> float:
     judges = {FINETUNE: _tuning_judge(task, workshop)} if tuned else {}
     rows = _rows(task, workshop)
     features = None if every is None else np.asarray(every[rows]).reshape(len(rows), -1)
-    result = run_fewshot(
-        features,
-        dataset.labels[rows],
-        dataset.classes,
+    classes = _classes(dataset.classes, spec.classes)
+    asked = FewShotSpec(
         ways=spec.ways,
-        shots=[spec.shots],
+        shots=(spec.shots,),
         queries=spec.queries,
         episodes=spec.episodes,
-        methods=[spec.method],
+        methods=(spec.method,),
         seed=task.seed,
-        device=workshop.device,
-        classes=_classes(dataset.classes, spec.classes),
-        judges=judges,
+        classes=None if classes is None else tuple(classes),
     )
+    data = LabelledFeatures(dataset.labels[rows], dataset.classes, features)
+    result = run_fewshot(data, asked, judges=judges, device=workshop.device)
     facts = {} if tuned else workshop.features_facts(task.run, task.seed)
     note = f"episodes are drawn from {len(rows):,} images of {result.classes} classes"
     note += "; the network is tuned anew in each" if tuned else ""
@@ -156,7 +154,10 @@ def _write(
     learned: bool,
 ) -> float:
     loaded = workshop.loaded(task.run, task.seed)
-    interval = episode_interval(score.accuracy) if len(score.accuracy) > 1 else None
+    asked = task.run.spec.episodes
+    assert asked is not None
+    several = len(score.accuracy) > 1
+    interval = episode_interval(score.accuracy, asked.ways * asked.queries) if several else None
     mean = float(np.mean(score.accuracy))
     bounds = {"low": interval.low, "high": interval.high} if interval else {"low": None, "high": None}
     total = sum(p.numel() for p in loaded.backbone.stages.parameters())
