@@ -56,9 +56,9 @@ def machine() -> str:
 
 def stored_features() -> tuple[np.ndarray, np.ndarray]:
     """Return EfficientNet-Lite0 features and labels of Caltech-101 without its background class."""
-    from headstart.store import default_store
-    from headstart.study.expand import load_study
-    from headstart.study.workshop import Workshop
+    from headstart.storage.opening import default_store
+    from headstart.study.resources import Workshop
+    from headstart.study.spec.load import load_study
 
     source = Path(os.environ["HEADSTART_DATA"]) / "caltech101"
     run = {"backbone": "efficientnet_lite0", "weights": "imagenet"}

@@ -12,18 +12,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.data.arrays import from_arrays
+from headstart.data.sources.arrays import from_arrays
 from headstart.errors import DataError, SpecError, choose
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
-from headstart.store import default_store
-from headstart.study.workshop import images_key
-from headstart.transfer.engine import default_device
-from headstart.transfer.features import extract, features_key
-from headstart.transfer.probe import HeadJob, fit_heads
-from headstart.transfer.views import view_of
+from headstart.storage.opening import default_store
+from headstart.study.resources import images_key
+from headstart.transfer.frozen.engine import default_device
+from headstart.transfer.frozen.features import extract, features_key
+from headstart.transfer.frozen.views import view_of
+from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 _HEADS = {"linear_probe": "logistic", **{k: k for k in ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")}}
 
@@ -115,7 +115,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return (backbone.truncate(self.truncate_at) if self.truncate_at else backbone).eval()
 
     def _features(self, X: Sequence[Any]) -> npt.NDArray[np.float32]:
-        from headstart.data.images import decode_images
+        from headstart.data.decoding.image_store import decode_images
 
         dataset = from_arrays(list(X), None)
         needs = self.backbone_.preprocessing

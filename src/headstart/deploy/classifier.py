@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from headstart.data.decode import SUFFIXES, UndecodableError, View, decode
-from headstart.deploy.bundle import Bundle, Ensemble, bodies, model_bytes, read_ensemble
+from headstart.data.decoding.decode import SUFFIXES, UndecodableError, View, decode
 from headstart.errors import DataError
-from headstart.evaluate.calibration import apply_temperature
+from headstart.evaluate.metrics.calibration import apply_temperature
+from headstart.models.bundle import Bundle, Ensemble, bodies, model_bytes, read_ensemble
 from headstart.progress import progress
-from headstart.store import write_atomic
-from headstart.transfer.views import view_of
+from headstart.storage.files import write_atomic
+from headstart.transfer.frozen.views import view_of
 
 BATCH = 32
 Picture = str | Path | npt.NDArray[np.uint8] | Image.Image

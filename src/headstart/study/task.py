@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Split
-from headstart.deploy.bundle import Origin
+from headstart.models.bundle import Origin
 from headstart.models.pixels import NAME as PIXELS
-from headstart.store import content_key
-from headstart.study.expand import Run
-from headstart.study.workshop import Workshop, random_seed
+from headstart.storage.store import content_key
+from headstart.study.resources import Workshop, random_seed
+from headstart.study.spec.run import Run
 
 _VERSION = 1  # raise it when the same settings would give other numbers
 
