@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from headstart.data.dataset import ChosenRows, IntArray, Reader
+from headstart.data.decode import content_of
+from headstart.data.pictures import Picture
+
+_LOADING = threading.Lock()
 
 
 class FileReader:
@@ -46,26 +52,46 @@ class FileReader:
         return f"{path}|{state.st_size}|{state.st_mtime_ns}"
 
 
-class ArrayReader:
-    """Pixels in memory: uint8 [n, h, w], [n, h, w, 1 or 3], or a sequence of such images of several sizes."""
+class PictureReader:
+    """Images from Python, of any kind that `pictures` takes; arrays must be uint8.
 
-    def __init__(self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]) -> None:
+    Args:
+        images: an array uint8 [n, h, w] or [n, h, w, 1, 3 or 4], or a sequence of pictures.
+    """
+
+    def __init__(self, images: npt.NDArray[np.uint8] | Sequence[Picture]) -> None:
         self.images = images
 
     def __len__(self) -> int:
         return len(self.images)
 
     def name(self, row: int) -> str:
-        """Return the row number."""
-        return f"#{row}"
+        """Return the path, where the image has one, or the row number."""
+        image = self.images[row]
+        return str(image) if isinstance(image, str | Path) else f"#{row}"
 
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
-        """Return the pixels."""
-        return self.images[row]
+        """Return the bytes of a path, or pixels.
+
+        Raises:
+            UndecodableError: the pixels of a PIL image cannot be loaded.
+        """
+        image = self.images[row]
+        if isinstance(image, str | Path):
+            return Path(image).expanduser().read_bytes()
+        if isinstance(image, Image.Image):
+            with _LOADING:  # the same object may be in several rows, which threads read at once
+                return content_of(image)
+        return content_of(image)
 
     def identity(self, row: int) -> str:
-        """Return nothing: what is in memory has no name to remember it by."""
-        return ""
+        """Return path, size and time of last change of a path; nothing for what is in memory."""
+        image = self.images[row]
+        if not isinstance(image, str | Path):
+            return ""
+        path = Path(image).expanduser().absolute()
+        state = path.stat()
+        return f"{path}|{state.st_size}|{state.st_mtime_ns}"
 
 
 class ItemReader:
@@ -90,7 +116,7 @@ class ItemReader:
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
         """Return the pixels."""
         part = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return np.asarray(self.datasets[part][row - int(self._starts[part])][0].convert("RGB"))
+        return content_of(self.datasets[part][row - int(self._starts[part])][0])
 
     def identity(self, row: int) -> str:
         """Return nothing: such a dataset does not say when it changes."""

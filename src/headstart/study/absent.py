@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.readers import ArrayReader
+from headstart.data.readers import PictureReader
 from headstart.deploy.bundle import HEAD, MODEL
 from headstart.errors import DataAbsent, HeadstartError, WeightsAbsent
 from headstart.store import content_key, read_json
@@ -119,7 +119,7 @@ def has_source(task: Task, session: Session) -> bool:
 
 def _unseen(run: Run) -> Dataset:
     """Return a dataset that is nothing but a name: these images may not be at hand, and are not looked for again."""
-    nothing = ArrayReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
+    nothing = PictureReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
     return Dataset(run.data.name or run.data.source, nothing, np.zeros(0, dtype=np.int64), ())
 
 
