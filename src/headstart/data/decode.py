@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ def content_of(picture: Picture) -> bytes | Pixels:
         UndecodableError: its file cannot be read, or its pixels cannot be loaded.
         ImageTypeError: it is no picture.
     """
-    found = one_picture(picture)
+    found: Any = one_picture(picture)
     if isinstance(found, str | Path):
         try:
             return Path(found).expanduser().read_bytes()

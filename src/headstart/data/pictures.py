@@ -63,10 +63,10 @@ def one_picture(image: Any, where: str = "") -> Picture:
     Raises:
         ImageTypeError: it is no image.
     """
-    if isinstance(image, str):
+    if isinstance(image, str | bytes):
         return image
-    if isinstance(image, bytes | os.PathLike):
-        return image if isinstance(image, bytes) else Path(image)
+    if isinstance(image, os.PathLike):
+        return Path(os.fspath(image))
     if isinstance(image, bytearray | memoryview):
         return bytes(image)
     if isinstance(image, Image.Image):
