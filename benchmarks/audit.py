@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from headstart.audit.audit import audit_dataset
 from headstart.data.dataset import Dataset
-from headstart.data.fingerprint import digest_of
-from headstart.evaluate.audit import audit_dataset
-from headstart.store import Store
+from headstart.data.decoding.digests import digest_of
+from headstart.storage.store import Store
 
 PLANTED = 300
 WIDTH = 1280

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from finetune import describe_machine
 
-from headstart.data.decode import View
-from headstart.data.images import decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.decode import View
+from headstart.data.decoding.image_store import decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.models.create import create_backbone
-from headstart.transfer.defaults import default_recipe
-from headstart.transfer.finetune import TuneJob, finetune
-from headstart.transfer.predict import predict_probabilities
+from headstart.transfer.finetune.finetune import TuneJob, finetune
+from headstart.transfer.finetune.recipe_defaults import default_recipe
+from headstart.transfer.frozen.predict import predict_probabilities
 from headstart.transfer.strategy import Strategy
 
 BOUND, MINUTES = 0.80, 15

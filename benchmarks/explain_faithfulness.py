@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.decode import decode_file
+from headstart.data.decoding.decode import decode_file
 from headstart.explain.explainers import EXPLAINERS, explain
 from headstart.explain.faithfulness import faithfulness
 from headstart.explain.picture import Column, gallery
@@ -32,10 +32,10 @@ from headstart.explain.scope import normalised
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
 from headstart.models.network import Network
-from headstart.study.record import environment
-from headstart.transfer.engine import Engine
-from headstart.transfer.probe import HeadJob, fit_heads
-from headstart.transfer.views import view_of
+from headstart.study.results.environment import environment
+from headstart.transfer.frozen.engine import Engine
+from headstart.transfer.frozen.views import view_of
+from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 EVERY, TRAIN, HELD_OUT = 4, 15, 4  # every fourth class; photographs of each
 LEAST, MOST = 0.8, 0.5  # share of images on which a map beats a random one; correlation after shuffling

@@ -29,14 +29,14 @@ import torch
 from lime.lime_image import LimeImageExplainer
 from scipy.ndimage import gaussian_filter
 
-from headstart.data.decode import View, decode_file
+from headstart.data.decoding.decode import View, decode_file
 from headstart.explain.lime import LimeExplanation, explain_pixels
 from headstart.explain.scope import Predict, engine_predict
 from headstart.explain.superpixels import slic
 from headstart.models.create import create_backbone
 from headstart.models.network import Network
-from headstart.study.record import environment
-from headstart.transfer.views import view_of
+from headstart.study.results.environment import environment
+from headstart.transfer.frozen.views import view_of
 
 TOP = 5
 

@@ -24,9 +24,9 @@ from torch import nn
 
 from headstart.models.create import create_backbone
 from headstart.models.describe import describe
-from headstart.study.record import environment
+from headstart.study.results.environment import environment
 from headstart.threads import cores
-from headstart.transfer.engine import Engine, Normalised
+from headstart.transfer.frozen.engine import Engine, Normalised
 
 BATCH = 32
 ROUNDS = 3

@@ -31,14 +31,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.decode import View
-from headstart.data.images import ImageArray, decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.decode import View
+from headstart.data.decoding.image_store import ImageArray, decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
-from headstart.store import Store
-from headstart.transfer.finetune import TuneJob, TuneResult, finetune
-from headstart.transfer.recipe import Recipe
+from headstart.storage.store import Store
+from headstart.transfer.finetune.finetune import TuneJob, TuneResult, finetune
+from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.strategy import Strategy
 
 WEIGHTS = "weights/resnet18-imagenet1k.safetensors"

@@ -33,10 +33,10 @@ from torch import nn
 
 from headstart.api import Study, compare_spec
 from headstart.data.dataset import Dataset
-from headstart.data.sources import load_dataset
+from headstart.data.sources.load import load_dataset
 from headstart.data.splits import make_split
 from headstart.models.create import create_backbone
-from headstart.store import read_json
+from headstart.storage.files import read_json
 
 BATCH = 32
 SIDES = {"head": (224, 256), "tuned": (224, 256), "small": (160, 184)}  # of the network's input, and before cropping

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from headstart.data.folders import walk
-from headstart.data.layout import is_image_name
-from headstart.data.sources import load_dataset
+from headstart.data.sources.folders import walk
+from headstart.data.sources.layout import is_image_name
+from headstart.data.sources.load import load_dataset
 from headstart.data.splits import make_split, subsample
 
 CLASSES, FILES = 20, 400

@@ -23,15 +23,15 @@ from unittest.mock import patch
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.images import decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.image_store import decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
-from headstart.store import Store
-from headstart.study.workshop import Later
+from headstart.storage.store import Store
+from headstart.study.resources import PendingImages
 from headstart.threads import machine_cores
-from headstart.transfer.features import extract
-from headstart.transfer.views import view_of
+from headstart.transfer.frozen.features import extract
+from headstart.transfer.frozen.views import view_of
 from study import machine
 
 
@@ -50,12 +50,12 @@ def one_pass(dataset: Dataset, backbone: Backbone, decoding: int, network: int) 
 
     with (
         tempfile.TemporaryDirectory(prefix="headstart-overlap-") as place,
-        patch("headstart.data.images.cores", number(decoding)),
-        patch("headstart.transfer.engine.cores", number(network)),
+        patch("headstart.data.decoding.image_store.cores", number(decoding)),
+        patch("headstart.transfer.frozen.engine.cores", number(network)),
     ):
         store, began, used = Store(Path(place)), time.perf_counter(), cpu_seconds()
         extract(
-            Later(len(dataset)),
+            PendingImages(len(dataset)),
             backbone.stages,
             backbone.preprocessing,
             key="0" * 32,

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from episodes import machine
 
-from headstart.data.images import View, decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.image_store import View, decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.fewshot.class_split import random_class_split
 from headstart.fewshot.episodes import classes_with
 from headstart.fewshot.intervals import class_interval, episode_interval

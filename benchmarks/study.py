@@ -34,11 +34,11 @@ import study_peers
 import torch
 from study_heads import Material
 
-from headstart.data.images import decode_images
-from headstart.data.sources import load_dataset
+from headstart.data.decoding.image_store import decode_images
+from headstart.data.sources.load import load_dataset
 from headstart.models.create import create_backbone
-from headstart.transfer.features import extract, features_key
-from headstart.transfer.views import view_of
+from headstart.transfer.frozen.features import extract, features_key
+from headstart.transfer.frozen.views import view_of
 
 SECTIONS: dict[str, Callable[[Material, dict[str, Any]], dict[str, Any]]] = {
     "rate": study_heads.rate,

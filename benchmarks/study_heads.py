@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.transfer.probe import HeadFit, HeadJob, fit_heads
+from headstart.transfer.heads.fit import HeadFit, HeadJob, fit_heads
 
 RATES = np.geomspace(1e-3, 1, 12).tolist()
 DECAYS = np.geomspace(1e-6, 0.1, 8).tolist()

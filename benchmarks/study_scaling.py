@@ -32,9 +32,9 @@ import study_heads
 from PIL import Image
 
 from headstart import threads
-from headstart.data.decode import SUFFIXES
-from headstart.study.execute import run_study
-from headstart.study.expand import load_study
+from headstart.data.decoding.decode import SUFFIXES
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
 from study import machine
 
 NOISE = 1.1

@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import headstart
 from headstart.errors import HeadstartError
-from headstart.transfer import feature_index
+from headstart.transfer.frozen import feature_index
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (210, 50, 40)}
 PER_CLASS = 8

@@ -5,7 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from headstart.version import VERSION
+
+if TYPE_CHECKING:
+    from headstart.api import Study, compare
+    from headstart.data.dataset import Dataset
+    from headstart.data.sources.load import load_dataset
+    from headstart.deploy.classifier import Classifier
+    from headstart.errors import HeadstartError
+    from headstart.estimator import ImageClassifier
+    from headstart.models.create import create_backbone
+
+__version__ = VERSION
 
 _WHERE = {
     "Classifier": "headstart.deploy.classifier",
@@ -15,7 +26,7 @@ _WHERE = {
     "Study": "headstart.api",
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
-    "load_dataset": "headstart.data.sources",
+    "load_dataset": "headstart.data.sources.load",
 }
 
 __all__ = [
@@ -28,15 +39,6 @@ __all__ = [
     "create_backbone",
     "load_dataset",
 ]
-
-if TYPE_CHECKING:
-    from headstart.api import Study, compare
-    from headstart.data.dataset import Dataset
-    from headstart.data.sources import load_dataset
-    from headstart.deploy.classifier import Classifier
-    from headstart.errors import HeadstartError
-    from headstart.estimator import ImageClassifier
-    from headstart.models.create import create_backbone
 
 
 def __getattr__(name: str) -> Any:

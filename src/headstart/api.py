@@ -10,11 +10,12 @@ from typing import Any
 
 from headstart.deploy.classifier import Classifier
 from headstart.errors import StoreError
-from headstart.study.execute import Listener, run_study
-from headstart.study.expand import Study as StudyRuns
-from headstart.study.expand import load_study
-from headstart.study.folder import StudyFolder, slug
-from headstart.study.plan import describe
+from headstart.study.execution.session import Listener
+from headstart.study.planning.describe import describe
+from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
+from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
 FLOORS: dict[str, dict[str, Any]] = {
@@ -67,14 +68,14 @@ class Results:
 
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first: score, interval, ties, seeds and cost."""
-        from headstart.report.summary import load_summary
+        from headstart.report.read.summary import load_summary
 
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["ranking"]
         return rows
 
     def failed(self) -> list[dict[str, Any]]:
         """Return one row per run and seed that could not be finished: run, seed, why."""
-        from headstart.report.summary import load_summary
+        from headstart.report.read.summary import load_summary
 
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
         return rows
@@ -105,7 +106,7 @@ class Study:
     def __init__(
         self, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
     ) -> None:
-        self.study: StudyRuns = load_study(source, overrides, smoke=smoke)
+        self.study: ResolvedStudy = load_study(source, overrides, smoke=smoke)
 
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
         """Return what would be computed, what is shared, what is there already and what cannot be had.
@@ -114,15 +115,15 @@ class Study:
         machine, which are kept. Nothing else is computed. With `strict`, weights or images that cannot be had are
         an error.
         """
-        from headstart.store import default_store
-        from headstart.study.costs import with_costs
-        from headstart.study.plan import make_plan
-        from headstart.study.workshop import Workshop
+        from headstart.storage.opening import default_store
+        from headstart.study.planning.cost import with_costs
+        from headstart.study.planning.planner import make_plan
+        from headstart.study.resources import Resources
 
-        workshop = Workshop(default_store(), device)
-        plan = make_plan(self.study, workshop, strict=strict)
+        resources = Resources(default_store(), device)
+        plan = make_plan(self.study, resources, strict=strict)
         folder = self.folder(out)
-        return with_costs(describe(plan, workshop, folder), plan, workshop, folder)
+        return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return where the study is written."""
@@ -171,7 +172,7 @@ class Study:
             on=on,
         )
         if report:
-            from headstart.report.page import write_html
+            from headstart.report.render.html import write_html
 
             write_html(folder.root, folder.root / "report.html")
         return Results(folder.root)
@@ -243,7 +244,7 @@ def compare(
 
 def installed_backbones() -> list[str]:
     """Return the backbones whose ImageNet weights are on this machine without any download."""
-    from headstart.models.weights import EMBEDDED as KNOWN
+    from headstart.models.weights.registry import EMBEDDED as KNOWN
 
     def there(name: str) -> bool:
         path = KNOWN[f"tf_{name}"].path()

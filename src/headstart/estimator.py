@@ -18,23 +18,23 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.data.dataset import Dataset
-from headstart.data.fingerprint import examine
-from headstart.data.flattened import Flattening, flattening_of, is_table
-from headstart.data.pictures import batch_of
-from headstart.data.readers import PictureReader
+from headstart.data.decoding.digests import examine
+from headstart.data.decoding.pictures import batch_of
+from headstart.data.sources.flattened import Flattening, flattening_of, is_table
+from headstart.data.sources.in_memory import PictureReader
 from headstart.data.splits import make_split
-from headstart.deploy.bundle import Bundle, Origin
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ArgumentError, DataError, choose
-from headstart.evaluate.calibration import apply_temperature, fit_temperature
+from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.models.backbone import Backbone
+from headstart.models.bundle import Bundle, Origin
 from headstart.models.create import create_backbone
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
-from headstart.transfer.engine import default_device
-from headstart.transfer.feature_index import features_of
-from headstart.transfer.probe import HeadJob, check_options, fit_heads
+from headstart.transfer.frozen.engine import default_device
+from headstart.transfer.frozen.feature_index import features_of
+from headstart.transfer.heads.fit import HeadJob, check_options, fit_heads
 
 HEADS = {"linear_probe": "logistic", **{k: k for k in ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")}}
 

@@ -14,9 +14,9 @@ import torchvision
 from torch import Tensor, nn
 
 from headstart.errors import ModelError
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import Architecture
 from headstart.models.backbone import Backbone
-from headstart.models.build import build
-from headstart.models.catalogue import Architecture
 
 RESNET = ("stem", "stage1", "stage2", "stage3", "stage4", "pool")
 SWIN = ("embed", "stage1", "stage2", "stage3", "stage4", "pool")

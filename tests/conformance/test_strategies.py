@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import tuning_subject as subject
 
-TRANSFER_TESTS = Path(__file__).parents[1] / "transfer"
-sys.path.insert(0, str(TRANSFER_TESTS))
-import tuning_subject as subject  # noqa: E402
+from headstart.transfer.finetune.finetune import finetune
+from headstart.transfer.finetune.recipe import Recipe
 
-from headstart.transfer.finetune import finetune  # noqa: E402
-from headstart.transfer.recipe import Recipe  # noqa: E402
-
+SUPPORT = Path(__file__).parents[1] / "support"
 # which stages' own values may differ afterwards; LoRA's additions are merged into the weights at the end
 LEARNED = {
     "linear_probe": set(),
@@ -84,9 +82,9 @@ SCRIPT = """
 import json, os, signal, sys, pathlib, faulthandler
 sys.path.insert(0, sys.argv[1])
 import tuning_subject as subject
-from headstart.transfer.finetune import finetune
-from headstart.transfer.recipe import Recipe
-import headstart.transfer.loader as loader
+from headstart.transfer.finetune.finetune import finetune
+from headstart.transfer.finetune.recipe import Recipe
+import headstart.transfer.finetune.loader as loader
 
 root, kills = pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
 
@@ -132,7 +130,7 @@ def killed_and_whole(tmp_path: Path, kills: list[int]) -> dict[str, list[object]
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, str(script), str(TRANSFER_TESTS), str(tmp_path), json.dumps(kills)],
+        [sys.executable, str(script), str(SUPPORT), str(tmp_path), json.dumps(kills)],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(tmp_path / "cache")},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, Split
-from headstart.data.readers import PictureReader
+from headstart.data.sources.in_memory import PictureReader
 from headstart.data.splits import kfold, make_split, strata_of, subsample
 from headstart.errors import DataError
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from headstart.deploy.bundle import Bundle, Origin
 from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError, ImageTypeError
+from headstart.models.bundle import Bundle, Origin
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network

@@ -11,9 +11,9 @@ from torch import nn
 from headstart.errors import ModelError
 from headstart.explain.cam import token_grid
 from headstart.explain.explainers import explain
+from headstart.models.architectures.parts import Reduce
 from headstart.models.backbone import Backbone
 from headstart.models.network import Network
-from headstart.models.pieces import Reduce
 
 
 class ChannelsLast(nn.Module):

@@ -10,9 +10,9 @@ from torch import nn
 
 from headstart.errors import SpecError
 from headstart.explain.sanity import randomisation_check, rank_correlation, shuffle_weights
+from headstart.models.architectures.parts import Reduce
 from headstart.models.backbone import Backbone
 from headstart.models.network import Network
-from headstart.models.pieces import Reduce
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 TARGETS = torch.tensor([0, 1, 2, 0])

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from headstart.errors import ModelError
 from headstart.models.adapt import add_lora, merge_lora, norm_parameters
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import Architecture
 from headstart.models.backbone import Backbone
-from headstart.models.build import build
-from headstart.models.catalogue import Architecture
 
 NETWORKS = [("timm", "resnet18"), ("timm", "tf_efficientnet_lite0"), ("timm", "vit_tiny_patch16_224")]
 

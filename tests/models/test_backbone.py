@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from headstart.errors import ModelError
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import Architecture
 from headstart.models.backbone import Preprocessing, output_shape
-from headstart.models.build import build
-from headstart.models.catalogue import Architecture
 
 RESNET18 = Architecture("timm", "resnet18")
 

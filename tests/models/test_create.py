@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from headstart.errors import ModelError, SpecError, WeightsError
-from headstart.models import create, downloads
-from headstart.models.catalogue import Architecture, find_architecture
+from headstart.models import create
+from headstart.models.architectures.catalogue import Architecture, find_architecture
 from headstart.models.create import create_backbone
 from headstart.models.freeze import fingerprint
-from headstart.models.weights import EMBEDDED, preferred, torchvision_weights
+from headstart.models.weights import download as downloads
+from headstart.models.weights.registry import EMBEDDED, preferred, torchvision_weights
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from headstart.errors import ModelError
-from headstart.models.build import build
-from headstart.models.catalogue import Architecture
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import Architecture
 from headstart.models.describe import describe, list_backbones, stage_rows
 from headstart.models.freeze import fingerprint
 

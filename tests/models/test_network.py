@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from headstart.models.build import build
-from headstart.models.catalogue import Architecture
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import Architecture
 from headstart.models.network import Network
 
 

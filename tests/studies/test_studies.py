@@ -9,8 +9,8 @@ import pytest
 
 from headstart.api import Study
 from headstart.models.create import create_backbone
-from headstart.study.expand import load_study
-from headstart.study.settings import check_settings
+from headstart.study.spec.load import load_study
+from headstart.study.spec.settings import check_settings
 from headstart.transfer.strategy import truncated
 
 FOLDER = Path(__file__).parents[2] / "studies"

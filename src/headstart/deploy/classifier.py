@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headstart.data.decode import SUFFIXES, UndecodableError, View, content_of, decode, quiet_pillow
-from headstart.data.pictures import Picture, name_of, pictures_of
-from headstart.deploy.bundle import Bundle, Ensemble, bodies, model_bytes, read_ensemble
+from headstart.data.decoding.decode import SUFFIXES, UndecodableError, View, content_of, decode, quiet_pillow
+from headstart.data.decoding.pictures import Picture, name_of, pictures_of
 from headstart.errors import DataError
-from headstart.evaluate.calibration import apply_temperature
+from headstart.evaluate.metrics.calibration import apply_temperature
+from headstart.models.bundle import Bundle, Ensemble, bodies, model_bytes, read_ensemble
 from headstart.progress import progress
-from headstart.store import write_atomic
-from headstart.transfer.views import view_of
+from headstart.storage.files import write_atomic
+from headstart.transfer.frozen.views import view_of
 
 BATCH = 32
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)

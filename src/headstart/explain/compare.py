@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from headstart.data.decode import decode
+from headstart.data.decoding.decode import decode
 from headstart.errors import DataError
 from headstart.explain.explainers import EXPLAINERS, explain
 from headstart.explain.picture import Column
 from headstart.explain.scope import device_of, normalised, probabilities_of, undisturbed
 from headstart.models.network import Network
-from headstart.transfer.views import view_of
+from headstart.transfer.frozen.views import view_of
 
 
 @dataclass(frozen=True)

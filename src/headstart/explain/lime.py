@@ -13,7 +13,7 @@ from headstart.errors import DataError, SpecError
 from headstart.explain.scope import Predict, as_pixels
 from headstart.explain.superpixels import slic
 from headstart.progress import progress
-from headstart.transfer.memory import large_blocks_kept
+from headstart.transfer.finetune.malloc import large_blocks_kept
 
 
 @dataclass(frozen=True)

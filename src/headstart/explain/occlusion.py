@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from headstart.errors import SpecError
 from headstart.explain.scope import device_of, log_odds
 from headstart.progress import progress
-from headstart.transfer.memory import large_blocks_kept
+from headstart.transfer.finetune.malloc import large_blocks_kept
 
 
 def occlusion(

@@ -142,7 +142,7 @@ def engine_predict(network: Network) -> Predict:
 
     Making it takes seconds (a graph is exported); it pays from some thousand images on.
     """
-    from headstart.transfer.engine import Engine
+    from headstart.transfer.frozen.engine import Engine
 
     engine = Engine(network, network.backbone.preprocessing, str(device_of(network)))
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headstart.models.backbone import Backbone
-from headstart.transfer.predict import as_tensor, batch_of, normalise
+from headstart.transfer.frozen.predict import as_tensor, batch_of, normalise
 
 _BATCH = 128
 

@@ -14,7 +14,8 @@ from torch import nn
 
 from headstart.errors import StoreError
 from headstart.fewshot.class_split import ClassSplit
-from headstart.store import content_key, write_atomic
+from headstart.storage.files import write_atomic
+from headstart.storage.store import content_key
 
 FILE = "fewshot-training.pt"
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import SpecError, WeightsAbsent, WeightsError
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import ALIASES as ALIASES
+from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.backbone import Backbone, output_shape
-from headstart.models.build import build
-from headstart.models.catalogue import ALIASES as ALIASES
-from headstart.models.catalogue import Architecture, find_architecture, torchvision_names
-from headstart.models.checkpoint import Checkpoint, read_checkpoint
-from headstart.models.downloads import fetch_timm, fetch_url
-from headstart.models.loading import load_state
-from headstart.models.weights import (
+from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
+from headstart.models.weights.download import fetch_timm, fetch_url
+from headstart.models.weights.registry import (
     EMBEDDED,
     Embedded,
     Facts,
@@ -28,7 +27,8 @@ from headstart.models.weights import (
     torchvision_facts,
     torchvision_weights,
 )
-from headstart.store import found_again
+from headstart.models.weights.state_dict import load_state
+from headstart.storage.opening import found_again
 
 
 @dataclass(frozen=True)

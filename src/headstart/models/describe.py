@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from headstart.errors import ModelError
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import all_names, find_architecture
 from headstart.models.backbone import Backbone
-from headstart.models.build import build
-from headstart.models.catalogue import all_names, find_architecture
-from headstart.models.weights import weights_of
+from headstart.models.weights.registry import weights_of
 
 
 def list_backbones() -> list[str]:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Split
-from headstart.deploy.bundle import Origin
+from headstart.models.bundle import Origin
 from headstart.models.pixels import NAME as PIXELS
-from headstart.store import content_key
-from headstart.study.expand import Run
-from headstart.study.workshop import Workshop, random_seed
+from headstart.storage.store import content_key
+from headstart.study.resources import Resources
+from headstart.study.spec.run import Run
 
 _VERSION = 1  # raise it when the same settings would give other numbers
 
@@ -44,42 +44,42 @@ class Task:
         return self.run.spec.head_kind is not None and self.run.spec.episodes is None
 
 
-def make_task(run: Run, seed: int, workshop: Workshop, upstream: Mapping[tuple[str, int], str]) -> Task:
+def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple[str, int], str]) -> Task:
     """Return the task of a run and seed.
 
     Args:
         run, seed: which.
-        workshop: gives the dataset and the split.
+        resources: gives the dataset and the split.
         upstream: the keys of the tasks made before, by run and seed, for runs that start from another.
     """
-    dataset = workshop.dataset(run.data)
+    dataset = resources.dataset(run.data)
     settings = run.spec.model_dump(exclude={"data", "shots", "fraction", "weights"})
     payload = {
         "version": _VERSION,
         "data": dataset.fingerprint,
-        "split": split_hash(workshop.split(run, seed)),
+        "split": split_hash(resources.split(run.data, seed, run.subset)),
         "settings": settings,
         "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
         "trials": run.trials if run.searches else None,
-        "weights": _weights_key(run, seed, workshop, upstream),
+        "weights": _weights_key(run, seed, resources, upstream),
         "seed": seed,
-        "device": workshop.device.split(":")[0],
+        "device": resources.device.split(":")[0],
     }
     return Task(run, seed, content_key(payload))
 
 
-def origin_of(run: Run, seed: int, workshop: Workshop) -> Origin:
+def origin_of(run: Run, seed: int, resources: Resources) -> Origin:
     """Return how the run's backbone is built, for the bundle it leaves."""
-    spec, weights = run.spec, workshop.loaded(run, seed).weights
+    spec, weights = run.spec, resources.loaded(run.network, seed).weights
     if spec.backbone == PIXELS or weights is None:
         return Origin(PIXELS, input_size=spec.input_size)
-    source = workshop.source(spec.weights, seed)
+    source = resources.source(spec.weights, seed)
     return Origin(
         spec.backbone,
         spec.truncate_at,
         spec.input_size,
         None if source is None else str(source),
-        random_seed(spec, seed),
+        run.network.random_seed(seed),
         weights.sha256,
     )
 
@@ -100,9 +100,9 @@ def class_counts(dataset: Dataset, rows: np.ndarray) -> list[int]:
     return [int(count) for count in np.bincount(dataset.labels[rows], minlength=len(dataset.classes))]
 
 
-def _weights_key(run: Run, seed: int, workshop: Workshop, upstream: Mapping[tuple[str, int], str]) -> Any:
+def _weights_key(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple[str, int], str]) -> Any:
     weights = run.spec.weights
     if weights.run is not None:
         first = next((key for (name, _), key in upstream.items() if name == weights.run), None)
         return ["run", upstream.get((weights.run, seed), first)]
-    return ["is", workshop.loaded(run, seed).identity]
+    return ["is", resources.loaded(run.network, seed).identity]

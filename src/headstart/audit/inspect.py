@@ -1,0 +1,173 @@
+"""A look at every file: what it is, whether it decodes to the end, and a small grey copy for hashing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from headstart.data.dataset import Dataset, IntArray
+from headstart.data.decoding.decode import UndecodableError, open_image, quiet_pillow, to_rgb
+from headstart.data.decoding.digests import examine
+from headstart.progress import progress
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store, content_key
+from headstart.threads import cores
+
+KIND = "looks"
+SIDE = 32  # of the small grey copy
+_VERSION = 1
+_BATCH = 64
+
+Grey = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was seen, one row per image of the dataset.
+
+    Args:
+        digests: bytes [n], 32 hex digits of the content.
+        width, height: int32 [n], as stored, before orientation; 0 where it cannot be told.
+        mode: str [n], Pillow's mode ("RGB", "L", "P", …).
+        format: str [n], "JPEG", "PNG", … ("" for arrays).
+        frames: int32 [n], more than 1 for animations.
+        problem: str [n], why it does not decode, or "".
+        grey: uint8 [n, 32, 32], the whole image squeezed into a square.
+    """
+
+    digests: npt.NDArray[np.bytes_]
+    width: npt.NDArray[np.int32]
+    height: npt.NDArray[np.int32]
+    mode: npt.NDArray[np.str_]
+    format: npt.NDArray[np.str_]
+    frames: npt.NDArray[np.int32]
+    problem: npt.NDArray[np.str_]
+    grey: Grey
+
+
+@dataclass(frozen=True)
+class _Look:
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    format: str = ""
+    frames: int = 1
+    problem: str = ""
+    grey: Grey | None = None
+
+
+def look(dataset: Dataset, store: Store | None = None) -> Looks:
+    """Decode each distinct image of a dataset once, small, in threads; what was seen stays in the store."""
+    store = store or default_store()
+    digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
+    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    key = content_key({"images": hashlib.blake2b(digests[first].tobytes()).hexdigest(), "version": _VERSION})
+    with store.building(KIND, key) as entry:
+        if entry is not None:
+            _save(entry.path / "looks.npz", _look_at(dataset, first.astype(np.int64)))
+            entry.manifest.update(images=len(first))
+    store.manifest(KIND, key)
+    with np.load(store.path(KIND, key) / "looks.npz") as seen:
+        return Looks(digests, **{name: seen[name][inverse] for name in seen.files})
+
+
+def small(data: bytes | npt.NDArray[np.uint8], short: int) -> Grey:
+    """Return the whole image as grey uint8 [h, w], upright, its shorter side `short` pixels.
+
+    Raises:
+        UndecodableError: it is no image, or cut short.
+    """
+    image = _upright(data, 2 * short)
+    width, height = image.size
+    scale = short / min(width, height)
+    size = (max(short, round(width * scale)), max(short, round(height * scale)))
+    return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX if scale < 0.5 else _SMOOTH))
+
+
+_SMOOTH = Image.Resampling.BILINEAR
+
+
+def _upright(data: bytes | npt.NDArray[np.uint8], least: int) -> Image.Image:
+    """Return the image in RGB; a JPEG is decoded at a fraction of its size, no smaller than `least`."""
+    try:
+        if isinstance(data, np.ndarray):
+            pixels = data[:, :, 0] if data.ndim == 3 and data.shape[2] == 1 else data
+            return to_rgb(Image.fromarray(pixels))
+        image = open_image(data)
+        image.draft("RGB", (least, least))
+        image.load()
+        return to_rgb(image)
+    except UndecodableError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything on damaged files; the reason is passed on
+        raise UndecodableError(_reason(error)) from error
+
+
+def _look_at(dataset: Dataset, rows: IntArray) -> list[_Look]:
+    batches: Sequence[list[int]] = [rows[k : k + _BATCH].tolist() for k in range(0, len(rows), _BATCH)]
+    found: list[_Look] = []
+    with (
+        quiet_pillow(),
+        progress(f"looking at {dataset.name}", len(rows)) as ticker,
+        ThreadPoolExecutor(cores(), "look") as pool,
+    ):
+        for part in pool.map(lambda batch: [_look_once(dataset, row) for row in batch], batches):
+            found += part
+            ticker.advance(len(part))
+    return found
+
+
+def _look_once(dataset: Dataset, row: int) -> _Look:
+    try:
+        data = dataset.reader.read(row)
+    except OSError as error:
+        return _Look(problem=f"cannot be read ({error.strerror or error})")
+    try:
+        width, height, mode, kind, frames = _header(data)
+    except Exception as error:  # as in `_upright`
+        return _Look(problem=str(error) if isinstance(error, UndecodableError) else _reason(error))
+    try:
+        grey = np.asarray(_upright(data, 2 * SIDE).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+    except UndecodableError as error:
+        return _Look(width, height, mode, kind, frames, str(error))
+    return _Look(width, height, mode, kind, frames, "", grey)
+
+
+def _header(data: bytes | npt.NDArray[np.uint8]) -> tuple[int, int, str, str, int]:
+    if isinstance(data, np.ndarray):
+        channels = data.shape[2] if data.ndim == 3 else 1
+        return data.shape[1], data.shape[0], {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, "?"), "", 1
+    with open_image(data) as image:
+        return *image.size, image.mode, str(image.format), int(getattr(image, "n_frames", 1))
+
+
+def _reason(error: Exception) -> str:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    short = "truncated" in said.lower() or isinstance(error, EOFError)
+    return f"is cut short ({said})" if short else f"cannot be decoded ({said})"
+
+
+def _save(path: Path, seen: list[_Look]) -> None:
+    black = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        width=np.array([each.width for each in seen], dtype=np.int32),
+        height=np.array([each.height for each in seen], dtype=np.int32),
+        mode=np.array([each.mode for each in seen], dtype=np.str_),
+        format=np.array([each.format for each in seen], dtype=np.str_),
+        frames=np.array([each.frames for each in seen], dtype=np.int32),
+        problem=np.array([each.problem for each in seen], dtype=np.str_),
+        grey=np.stack([black if each.grey is None else each.grey for each in seen])
+        if seen
+        else np.zeros((0, SIDE, SIDE), dtype=np.uint8),
+    )
+    path.write_bytes(buffer.getvalue())

@@ -1,0 +1,47 @@
+"""`headstart cache`: where shared work is kept, how large it is, and deleting what is old."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from headstart.cli.tables import show_table
+from headstart.errors import SpecError
+from headstart.units import parse_size, size
+
+
+def show_cache(prune: str | None, *, as_json: bool) -> None:
+    """Print what the cache holds, after deleting what was asked."""
+    from headstart.storage.opening import default_store
+
+    store = default_store()
+    freed = 0
+    if prune is not None:
+        freed = store.prune(_bytes(prune))
+    rows = store.entries()
+    kinds: dict[str, dict[str, int]] = {}
+    for row in rows:
+        kind = kinds.setdefault(row["kind"], {"entries": 0, "bytes": 0, "unfinished": 0})
+        kind["entries"] += 1
+        kind["bytes"] += row["bytes"]
+        kind["unfinished"] += not row["complete"]
+    if as_json:
+        print(json.dumps({"place": str(store.root), "kinds": kinds, "freed": freed}))
+        return
+    print(f"{store.root}   (another place: set HEADSTART_CACHE)")
+    table = [[kind, str(v["entries"]), size(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())]
+    if table:
+        oldest = min(row["used"] for row in rows)
+        show_table(("kind", "entries", "size", "unfinished"), table)
+        print(f"used longest ago: {time.strftime('%Y-%m-%d', time.localtime(oldest))}")
+    else:
+        print("empty")
+    if prune is not None:
+        print(f"freed {size(freed)}")
+
+
+def _bytes(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise SpecError(f"--prune: {error}") from None

@@ -1,0 +1,90 @@
+"""`headstart explain`: which parts of an image speak for the class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.errors import SpecError, choose, unknown_name
+from headstart.progress import say
+
+if TYPE_CHECKING:
+    from headstart.explain.compare import Explained
+
+
+def explain_and_show(
+    model: Path,
+    images: Sequence[str],
+    methods: Sequence[str],
+    against: Path | None,
+    *,
+    target: str | None,
+    out: Path,
+    checks: bool,
+    seed: int,
+) -> None:
+    """Explain predictions and write a picture; with `against`, a second network stands beside the first.
+
+    Raises:
+        DataError: an image cannot be read.
+        ModelError: an explainer that this network cannot serve.
+    """
+    from headstart.data.decoding.decode import decode_file
+    from headstart.deploy.classifier import Classifier
+    from headstart.explain.compare import Subject, columns_of, explain_pictures
+    from headstart.explain.explainers import EXPLAINERS
+    from headstart.explain.picture import gallery
+    from headstart.storage.files import write_atomic
+
+    for name in methods:
+        choose("explainer", name, EXPLAINERS)
+    subjects = []
+    for place in [model] if against is None else [model, against]:
+        bundle = Classifier.load(_one_network(place)).bundle
+        if target is not None and target not in bundle.classes:
+            raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
+        subjects.append(Subject(_title(place), bundle.network, bundle.classes))
+    pictures = [decode_file(image) for image in images]
+    targets = None if target is None else [target] * len(pictures)
+    results = explain_pictures(subjects, pictures, methods, targets=targets, seed=seed)
+    write_atomic(out, gallery(columns_of(results), captions=[Path(image).name for image in images]))
+    for result in results:
+        for row, image in enumerate(images):
+            aim = int(result.targets[row])
+            chance = float(result.probabilities[row, aim])
+            print(f"{image}: {result.subject.title}: {result.subject.classes[aim]} {chance:.3f}")
+        if checks:
+            for name in methods:
+                print(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
+    print(out)
+
+
+def _one_network(place: Path) -> Path:
+    """Return a study's best single network where its best model is an ensemble; any other place as it is."""
+    from headstart.storage.files import read_json
+
+    study = place / "study.json"
+    found = read_json(study).get("best_network") if study.is_file() else None
+    if found is None:
+        return place
+    say(f"the best model averages several networks; explained is the best of single ones, {found['run']!r}")
+    return place / str(found["folder"])
+
+
+def _title(place: Path) -> str:
+    return place.parent.name if place.is_file() else place.name
+
+
+def _checks(result: Explained, name: str, seed: int) -> str:
+    from headstart.explain.faithfulness import faithfulness
+    from headstart.explain.sanity import randomisation_check
+
+    network, maps = result.subject.network, result.maps[name]
+    mean = faithfulness(network, result.images, maps, result.targets, seed=seed)["mean"]
+    check = randomisation_check(network, result.images, result.targets, name, maps=maps, seed=seed)
+    return (
+        f"deletion {mean['deletion']:.3f} (random map {mean['random_deletion']:.3f}),"
+        f" insertion {mean['insertion']:.3f} (random map {mean['random_insertion']:.3f});"
+        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}"
+    )

@@ -1,0 +1,87 @@
+"""The plan on the terminal: one block a group, its stages below it, and what all of it comes to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headstart import units
+
+Row = Mapping[str, Any]
+_FIGURES = (10, 9, 9)  # widths of time, disk and memory
+
+
+def print_plan(rows: Sequence[Row], width: int | None = None) -> None:
+    """Print a plan as wide as the terminal is (72 to 120 columns).
+
+    Args:
+        rows: of `Study.plan`.
+        width: instead of the terminal's.
+    """
+    columns = max(72, min(120, width or shutil.get_terminal_size((100, 24)).columns))
+    print("\n".join(plan_lines(rows, columns)))
+
+
+def plan_lines(rows: Sequence[Row], width: int) -> list[str]:
+    """Return the lines of a plan, none longer than `width`."""
+    lines = [_line("in this order", ("time", "disk", "memory"), width)]
+    doable = [row for row in rows if row["kind"] != "absent"]
+    for number, row in enumerate(doable, 1):
+        lines += _block(number, row, width)
+    lines += ["", _line("all of it", _figures(_total(doable)), width)]
+    for row in rows:
+        if row["kind"] == "absent":
+            lines.append(f"cannot be done here: {row['runs'][0]}: {row['why']}")
+    return lines
+
+
+def _block(number: int, row: Row, width: int) -> list[str]:
+    networks = f"{row['backbone']} on {row['dataset']} ({row['images']:,} images)"
+    lines = ["", _line(f"{number}  {row['kind']}: {networks}", _figures(row), width)]
+    tries = f", {row['configurations']} configurations" if row["configurations"] > row["tasks"] else ""
+    done = f", {row['done']} done" if row["done"] else ""
+    runs = f"{', '.join(row['runs'])}: {row['tasks']} runs × seeds{tries}{done}"
+    lines += _wrapped(runs, width - 3)
+    for stage in row.get("stages", ()):
+        note = "stored" if stage["done"] else "shared" if stage["shared"] else units.duration(stage["seconds"])
+        known = stage["done"] or stage["shared"]
+        figures = (note, "" if known else _size(stage["disk"]), "" if known else _size(stage["memory"]))
+        lines.append(_line(f"     {_word(stage['kind'])} {stage['what']}", figures, width))
+    return lines
+
+
+def _word(kind: str) -> str:
+    return "pass" if kind == "features" else kind
+
+
+def _figures(row: Row) -> tuple[str, str, str]:
+    seconds = row.get("seconds", 0.0)
+    return units.duration(seconds) if seconds else "nothing", _size(row["disk_bytes"]), _size(row["memory_bytes"])
+
+
+def _size(count: int) -> str:
+    return units.size(count) if count else ""
+
+
+def _total(rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "seconds": sum(row["seconds"] for row in rows),
+        "disk_bytes": sum(row["disk_bytes"] for row in rows),
+        "memory_bytes": max((row["memory_bytes"] for row in rows if row["seconds"]), default=0),
+    }
+
+
+def _line(text: str, figures: Sequence[str], width: int) -> str:
+    """Return the text, cut if it must be, and the figures below one another at the right."""
+    room = width - sum(_FIGURES) - 1
+    shown = text if len(text) <= room else text[: room - 1] + "…"
+    cells = "".join(f"{figure:>{size}}" for figure, size in zip(figures, _FIGURES, strict=True))
+    return f"{shown:<{room}} {cells}".rstrip()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return the text in lines of whole names."""
+    import textwrap
+
+    return [f"   {line}" for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)]

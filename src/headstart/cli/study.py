@@ -1,0 +1,95 @@
+"""What `demo`, `run`, `compare` and `plan` do and print."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def run_and_show(
+    study: Path | Mapping[str, Any],
+    out: Path,
+    device: str,
+    *,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+    as_json: bool = False,
+    demo: bool = False,
+    strict: bool = False,
+    how: Mapping[str, Any] | None = None,
+) -> None:
+    """Run a study with a live table and print its ranking, its report and what to do next.
+
+    Args:
+        study, out, device, overrides, smoke, strict: as `headstart.api.Study` takes them.
+        as_json: print JSON instead.
+        demo: say what to try next.
+        how: where the work is done, as `Study.run` takes it: workers, on, store.
+
+    Raises:
+        SystemExit: with status 1, after all else, where a run failed.
+    """
+    from headstart.api import Study
+    from headstart.report.render.live import LiveStudy
+
+    chosen = Study(study, overrides, smoke=smoke)
+    listener = LiveStudy(metric=chosen.study.spec.compare.metric)
+    results = chosen.run(out, device=device, listener=listener, command=_command(), strict=strict, **(how or {}))
+    failed = results.failed()
+    if as_json:
+        said = {"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}
+        print(json.dumps({**said, "failed": failed}))
+        sys.exit(1 if failed else 0)
+    show_ranking(results.folder)
+    print(f"\nreport:  {results.report}")
+    if results.model.is_file():
+        print(f"model:   {results.model}")
+        print(f"         {results.kept}")
+        print(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
+    if demo:
+        print("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
+    if failed:
+        first = f"{failed[0]['run']!r}, seed {failed[0]['seed']}: {failed[0]['why']}"
+        print(f"headstart: {len(failed)} of the runs × seeds failed; first {first}", file=sys.stderr)
+        sys.exit(1)
+
+
+def show_plan(
+    study: Path,
+    out: Path,
+    device: str,
+    overrides: Sequence[str],
+    *,
+    smoke: bool,
+    as_json: bool,
+    strict: bool = False,
+) -> None:
+    """Print what a study would compute, and which runs cannot be done here."""
+    from headstart.api import Study
+
+    rows = Study(study, overrides, smoke=smoke).plan(out, device, strict=strict)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    from headstart.cli.plan_table import print_plan
+
+    print_plan(rows)
+
+
+def show_ranking(folder: Path) -> None:
+    """Print the ranking of a study on the terminal."""
+    from rich.console import Console
+
+    from headstart.report.read.summary import load_summary
+    from headstart.report.render.terminal import ranking_table
+
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width).print(ranking_table(load_summary(folder)))
+
+
+def _command() -> str:
+    return " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])

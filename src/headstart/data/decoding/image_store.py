@@ -1,0 +1,364 @@
+"""Images decoded once: a memory-mapped array of RGB pixels, keyed by the images' content and the view."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+
+from headstart.data.dataset import Dataset, IntArray
+from headstart.data.decoding.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
+from headstart.data.decoding.digests import digest_of, examine
+from headstart.errors import DataError
+from headstart.progress import progress
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store, content_key
+from headstart.threads import cores
+
+__all__ = ["ImageArray", "View", "decode_images", "images_key", "stored_key"]
+
+KIND = "images"
+CHUNK = 64  # images decoded by one thread at a time, and written at once
+
+OnChunk = Callable[[int, int, Pixels], None]
+
+
+class ImageArray:
+    """Decoded images, read-only, by dataset row.
+
+    Args:
+        folder: holds `pixels.u8` and, for whole images, `shapes.npy` (int32 [m, 2]: height, width).
+        codes: int64 [n], which stored image each row is.
+        view: how they were brought to size.
+        key: depends on every row's content and the view.
+        bad: row -> why it would not decode; its pixels are black.
+    """
+
+    def __init__(self, folder: Path, codes: IntArray, view: View, key: str, bad: dict[int, str]) -> None:
+        self.folder, self.codes, self.view, self.key, self.bad = folder, codes, view, key, bad
+        self._shapes = np.load(folder / "shapes.npy") if view.crop is None else None
+        self._starts = None if self._shapes is None else _starts(self._shapes)
+        self._pixels: Pixels | None = None
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pixels": None}  # another process maps the file itself
+
+    def __getitem__(self, row: int) -> Pixels:
+        """Return one image, uint8 [h, w, 3]."""
+        return _image(self._mapped(), int(self.codes[row]), self.view.crop, self._shapes, self._starts)
+
+    def shape(self, row: int) -> tuple[int, int]:
+        """Return (height, width) of one image."""
+        if self._shapes is None:
+            assert self.view.crop is not None
+            return self.view.crop, self.view.crop
+        height, width = self._shapes[self.codes[row]].tolist()
+        return height, width
+
+    def batch(self, rows: Sequence[int] | IntArray) -> Pixels:
+        """Return uint8 [b, crop, crop, 3].
+
+        Raises:
+            DataError: the view keeps whole images, of several sizes.
+        """
+        if self.view.crop is None:
+            raise DataError("whole images make no batch; take them one by one, or give the view a crop")
+        return _grid(self._mapped(), self.view.crop)[self.codes[np.asarray(rows, dtype=np.int64)]]
+
+    def _mapped(self) -> Pixels:
+        if self._pixels is None:
+            self._pixels = np.memmap(self.folder / "pixels.u8", dtype=np.uint8, mode="r")
+        return self._pixels
+
+
+def decode_images(
+    dataset: Dataset,
+    view: View,
+    *,
+    store: Store | None = None,
+    workers: int | None = None,
+    on_chunk: OnChunk | None = None,
+    strict: bool = False,
+) -> ImageArray:
+    """Decode every distinct image of a dataset once, in threads, into the store, unless it is there.
+
+    Args:
+        on_chunk: called as (start, stop, pixels uint8 [stop - start, crop, crop, 3]) for consecutive rows, in
+            order, from this thread, while later images are being decoded; needs a view with a crop.
+        strict: refuse images that would not decode.
+
+    Raises:
+        StoreError: the disk is full or the store cannot be written; what was decoded is kept.
+        DataError: an image changed since the dataset was loaded; with `strict`, one would not decode.
+    """
+    if on_chunk is not None and view.crop is None:
+        raise DataError("images can be handed over in chunks only with a crop")
+    store = store or default_store()
+    digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
+    rows, codes = _distinct(digests)
+    key = _stored_key(digests[rows], view)
+    feed = _Feed(codes, on_chunk)
+    job = _Job(dataset, view, rows, digests)
+    if store.has(KIND, key) and not _is_whole(store, key):
+        store.remove(KIND, key)
+    busy = f"{dataset.name}: another process is decoding these images"
+    with store.building(KIND, key, wait_message=busy) as entry:
+        if entry is not None:
+            _fill(entry.path, job, workers or cores(), feed)
+            size = (entry.path / "pixels.u8").stat().st_size
+            entry.manifest.update(images=len(rows), bytes=size, view=asdict(view), bad=_bad(entry.path))
+            (entry.path / _Journal.NAME).unlink()
+    folder = store.path(KIND, key)
+    faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
+    rows_of_faults = np.flatnonzero(np.isin(codes, list(faults))).tolist() if faults else []
+    bad = {row: faults[int(codes[row])] for row in rows_of_faults}
+    images = ImageArray(folder, codes, view, _images_key(digests, view), bad)
+    if strict and bad:
+        row = min(bad)
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise DataError(f"{job.name(row)} {bad[row]}{more}; remove it, or drop strict to leave it out")
+    if on_chunk is not None and feed.next_row < len(codes):
+        feed.up_to(len(rows), images._mapped(), view)
+    return images
+
+
+def stored_key(dataset: Dataset, view: View) -> str:
+    """Return the content key under which the store keeps these images at this size."""
+    digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
+    return _stored_key(digests[_distinct(digests)[0]], view)
+
+
+def images_key(dataset: Dataset, view: View) -> str:
+    """Return the key of the decoded images of this dataset, row by row: what `ImageArray.key` will be."""
+    return _images_key(examine(dataset.reader).digests if dataset.digests is None else dataset.digests, view)
+
+
+def _images_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
+    return content_key({"rows": hashlib.blake2b(digests.tobytes()).hexdigest(), "how": _how(view)})
+
+
+def _stored_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
+    return content_key({"images": hashlib.blake2b(digests.tobytes()).hexdigest(), "how": _how(view)})
+
+
+def _how(view: View) -> dict[str, Any]:
+    return {**asdict(view), "decoder": DECODER, "pillow": PIL.__version__}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be decoded: the rows of distinct images, in the order of the store."""
+
+    dataset: Dataset
+    view: View
+    rows: IntArray
+    digests: npt.NDArray[np.bytes_]
+
+    def chunk(self, start: int, stop: int) -> tuple[list[Pixels], dict[int, str]]:
+        """Return images [start, stop) and what is wrong with which."""
+        images, bad = [], {}
+        for position in range(start, stop):
+            row = int(self.rows[position])
+            try:
+                data = self.dataset.reader.read(row)
+                if digest_of(data).encode() != self.digests[row]:
+                    raise DataError(f"{self.name(row)} has changed since it was loaded; load it again")
+                images.append(decode(data, self.view))
+            except UndecodableError as error:
+                bad[position] = str(error)
+                images.append(_black(self.view))
+            except OSError as error:
+                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror})") from error
+        return images, bad
+
+    def name(self, row: int) -> str:
+        """Return the names of dataset and image."""
+        return f"{self.dataset.name}: {self.dataset.reader.name(row)}"
+
+
+class _Feed:
+    """Hands rows over in order as soon as all of a stretch are decoded."""
+
+    def __init__(self, codes: IntArray, on_chunk: OnChunk | None) -> None:
+        self.codes, self.on_chunk, self.next_row = codes, on_chunk, 0
+        self.reach = np.maximum.accumulate(codes) if len(codes) else codes
+
+    def up_to(self, done: int, pixels: Pixels, view: View) -> None:
+        """Hand over every row whose image is among the first `done` in `pixels` (uint8, flat)."""
+        if self.on_chunk is None:
+            return
+        assert view.crop is not None
+        grid = _grid(pixels, view.crop)
+        ready = int(np.searchsorted(self.reach, done))
+        while self.next_row < ready:
+            start, stop = self.next_row, min(self.next_row + CHUNK, ready)
+            self.next_row = stop
+            self.on_chunk(start, stop, grid[self.codes[start:stop]])
+
+
+def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
+    """Decode what the journal does not yet have, write it, and hand rows over as they come."""
+    total = len(job.rows)
+    with ExitStack() as stack:
+        journal = stack.enter_context(_Journal(folder, total))
+        stack.enter_context(quiet_pillow())
+        ticker = stack.enter_context(progress(f"decoding {job.dataset.name}", total))
+        pool = ThreadPoolExecutor(workers, "decode")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        ticker.advance(journal.images)
+        if journal.images and feed.on_chunk is not None:
+            feed.up_to(journal.images, journal.mapped(), job.view)
+        for images, bad in _in_order(pool, job, journal.images, total, ahead=workers + 2):
+            journal.append(images, bad)
+            if feed.on_chunk is not None:
+                feed.up_to(journal.images, journal.mapped(), job.view)
+            ticker.advance(len(images))
+        if job.view.crop is None:
+            np.save(folder / "shapes.npy", np.array(journal.shapes, dtype=np.int32).reshape(-1, 2))
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, job: _Job, start: int, total: int, ahead: int
+) -> Iterator[tuple[list[Pixels], dict[int, str]]]:
+    """Yield decoded chunks in order, never more than `ahead` of them in memory."""
+    starts = iter(range(start, total, CHUNK))
+    waiting: deque[Future[tuple[list[Pixels], dict[int, str]]]] = deque()
+    for first in starts:
+        waiting.append(pool.submit(job.chunk, first, min(first + CHUNK, total)))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+class _Journal:
+    """The pixels written so far, and a line for each chunk that is whole: after a kill it goes on there."""
+
+    NAME = "journal.jsonl"
+
+    def __init__(self, folder: Path, total: int) -> None:
+        self.folder, self.total = folder, total
+        self.images, self.bytes = 0, 0
+        self.shapes: list[tuple[int, int]] = []
+        self._pixels: BinaryIO | None = None
+        self._lines: BinaryIO | None = None
+
+    def __enter__(self) -> _Journal:
+        (self.folder / "pixels.u8").touch()
+        (self.folder / self.NAME).touch()
+        self._pixels = (self.folder / "pixels.u8").open("r+b")
+        good = sum(self._accept(line) for line in self._whole_lines())
+        self._lines = (self.folder / self.NAME).open("r+b")
+        self._lines.truncate(good)
+        self._lines.seek(good)
+        self._pixels.truncate(self.bytes)
+        self._pixels.seek(self.bytes)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._pixels, self._lines):
+            if file is not None:
+                file.close()
+
+    def append(self, images: list[Pixels], bad: dict[int, str]) -> None:
+        """Write one chunk, then its line."""
+        assert self._pixels is not None and self._lines is not None
+        data = b"".join(image.tobytes() for image in images)
+        self._pixels.write(data)
+        self._pixels.flush()
+        shapes = [image.shape[:2] for image in images]
+        line: dict[str, Any] = {"images": len(images), "bytes": len(data), "crc": zlib.crc32(data)}
+        line |= {"bad": bad, "shapes": shapes}
+        self._lines.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._lines.flush()
+        self._count(len(images), len(data), shapes)
+
+    def mapped(self) -> Pixels:
+        """Return the pixels written so far."""
+        return np.memmap(self.folder / "pixels.u8", dtype=np.uint8, mode="r", shape=(self.bytes,))
+
+    def _whole_lines(self) -> Iterator[bytes]:
+        for line in (self.folder / self.NAME).read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                return
+            yield line
+
+    def _accept(self, line: bytes) -> int:
+        """Count a chunk in if its pixels are what the line says; return the line's length, or 0."""
+        assert self._pixels is not None
+        if self._damaged:
+            return 0
+        entry = json.loads(line)
+        data = self._pixels.read(entry["bytes"])
+        if zlib.crc32(data) != entry["crc"]:
+            self._damaged = True
+            return 0
+        self._count(entry["images"], entry["bytes"], [(h, w) for h, w in entry["shapes"]])
+        return len(line)
+
+    _damaged = False
+
+    def _count(self, images: int, size: int, shapes: Sequence[tuple[int, ...]]) -> None:
+        self.images += images
+        self.bytes += size
+        self.shapes.extend((shape[0], shape[1]) for shape in shapes)
+
+
+def _is_whole(store: Store, key: str) -> bool:
+    """Say whether the pixels are all there; someone may have cut or deleted the file."""
+    pixels = store.path(KIND, key) / "pixels.u8"
+    return pixels.is_file() and pixels.stat().st_size == store.manifest(KIND, key)["bytes"]
+
+
+def _bad(folder: Path) -> dict[str, str]:
+    lines = (folder / _Journal.NAME).read_bytes().splitlines()
+    return {position: why for line in lines for position, why in json.loads(line)["bad"].items()}
+
+
+def _distinct(digests: npt.NDArray[np.bytes_]) -> tuple[IntArray, IntArray]:
+    """Return (rows, codes): the first row of each distinct digest, in order, and each row's place there."""
+    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return first[order].astype(np.int64), place[inverse].astype(np.int64)
+
+
+def _black(view: View) -> Pixels:
+    side = view.crop or 1
+    return np.zeros((side, side, 3), dtype=np.uint8)
+
+
+def _grid(pixels: Pixels, crop: int) -> Pixels:
+    return pixels.reshape(-1, crop, crop, 3)
+
+
+def _starts(shapes: npt.NDArray[np.int32]) -> IntArray:
+    sizes = shapes[:, 0].astype(np.int64) * shapes[:, 1] * 3
+    starts: IntArray = (np.cumsum(sizes) - sizes).astype(np.int64)
+    return starts
+
+
+def _image(
+    pixels: Pixels, code: int, crop: int | None, shapes: npt.NDArray[np.int32] | None, starts: IntArray | None
+) -> Pixels:
+    if crop is not None:
+        return np.asarray(_grid(pixels, crop)[code])
+    assert shapes is not None and starts is not None
+    height, width = (int(side) for side in shapes[code])
+    start = int(starts[code])
+    return np.asarray(pixels[start : start + height * width * 3]).reshape(height, width, 3)

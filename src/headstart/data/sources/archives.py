@@ -1,0 +1,164 @@
+"""Zip and tar archives, read in place: no member is unpacked to disk."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import tarfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.sources.layout import Tree
+from headstart.errors import DataError
+from headstart.storage.opening import default_store
+from headstart.storage.store import content_key
+
+ZIP_SUFFIXES = (".zip",)
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES
+MAX_MEMBER = 1 << 30  # bytes: a larger member is no photograph
+
+_OPENERS: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZ": bz2.open,
+    b"\xfd7": lzma.open,
+}
+
+
+def archive_tree(path: Path) -> Tree:
+    """Return the members of a zip or tar archive.
+
+    Raises:
+        DataError: it is no archive, is cut short, or asks for a password.
+    """
+    try:
+        return zip_tree(path) if path.name.lower().endswith(ZIP_SUFFIXES) else tar_tree(path)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+        raise DataError(f"{path}: the archive cannot be read ({error})") from error
+
+
+def zip_tree(path: Path) -> Tree:
+    """Return the members of a zip archive."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+    locked = next((name for name, info in members.items() if info.flag_bits & 1), None)
+    if locked is not None:
+        raise DataError(f"{path}: {locked} asks for a password; unpack the archive and give the folder")
+    return Tree(path, sorted(members), lambda names: ZipReader(path, [members[name] for name in names]))
+
+
+def tar_tree(path: Path) -> Tree:
+    """Return the members of a tar archive; a compressed one is first decompressed into the store, once."""
+    plain = _decompressed(path)
+    with tarfile.open(plain, "r:") as archive:
+        members = {info.name.removeprefix("./"): info for info in archive if info.isreg() and not info.sparse}
+    where = {name: (info.offset_data, info.size) for name, info in members.items()}
+    return Tree(path, sorted(where), lambda names: TarReader(plain, names, [where[name] for name in names]))
+
+
+class ZipReader:
+    """Members of a zip archive.
+
+    Args:
+        path: the archive.
+        members: one for each row.
+    """
+
+    def __init__(self, path: Path, members: list[zipfile.ZipInfo]) -> None:
+        self.path, self.members = path, members
+        self._changed = path.stat().st_mtime_ns
+        self._open = threading.local()
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_open"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _open=threading.local())
+
+    def name(self, row: int) -> str:
+        """Return the member's path in the archive."""
+        return self.members[row].filename
+
+    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return the member's bytes."""
+        if not hasattr(self._open, "archive"):  # one handle a thread: they would wait for each other on one
+            self._open.archive = zipfile.ZipFile(self.path)
+        member = self.members[row]
+        if member.file_size > MAX_MEMBER:
+            raise OSError(f"{member.file_size} bytes are too many for an image")
+        try:
+            data: bytes = self._open.archive.read(member)
+        except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as error:
+            raise OSError(str(error)) from error
+        return data
+
+    def identity(self, row: int) -> str:
+        """Return archive, member, its checksum and size, and the archive's time of last change."""
+        member = self.members[row]
+        return f"{self.path}!{member.filename}!{member.CRC}|{member.file_size}|{self._changed}"
+
+
+class TarReader:
+    """Members of an uncompressed tar archive.
+
+    Args:
+        path: the archive.
+        names: the members' names.
+        where: (offset, size) of each in the file.
+    """
+
+    def __init__(self, path: Path, names: list[str], where: list[tuple[int, int]]) -> None:
+        self.path, self.names, self.where = path, names, where
+        self._changed = path.stat().st_mtime_ns
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, row: int) -> str:
+        """Return the member's path in the archive."""
+        return self.names[row]
+
+    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return the member's bytes."""
+        offset, size = self.where[row]
+        if size > MAX_MEMBER:
+            raise OSError(f"{size} bytes are too many for an image")
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def identity(self, row: int) -> str:
+        """Return archive, place and size, and the archive's time of last change."""
+        offset, size = self.where[row]
+        return f"{self.path}!{offset}|{size}|{self._changed}"
+
+
+def _decompressed(path: Path) -> Path:
+    """Return a plain tar: the file itself, or what it holds, decompressed into the store."""
+    with path.open("rb") as file:
+        opener = _OPENERS.get(file.read(2))
+    if opener is None:
+        return path
+    state = path.stat()
+    store = default_store()
+    key = content_key([str(path.resolve()), state.st_size, state.st_mtime_ns])
+    with store.building("archives", key, wait_message=f"{path}: another process is decompressing it") as entry:
+        if entry is not None:
+            with opener(path) as source, (entry.path / "content.tar").open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            os.utime(entry.path / "content.tar", ns=(state.st_mtime_ns, state.st_mtime_ns))
+            entry.manifest.update(source=str(path))
+    return store.path("archives", key) / "content.tar"

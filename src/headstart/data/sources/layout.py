@@ -1,0 +1,172 @@
+"""What a tree of files means: which path is which class, and which part of a given split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, Reader, Skip
+from headstart.data.decoding.decode import SUFFIXES
+from headstart.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+# Folders that a dataset's own convention leaves out.
+LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
+_DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of a folder or an archive.
+
+    Args:
+        path: the folder or archive.
+        files: relative POSIX paths.
+        reader: gives the reader of some of them.
+    """
+
+    path: Path
+    files: list[str]
+    reader: Callable[[list[str]], Reader]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Images of a tree.
+
+    Args:
+        paths: relative to the source, sorted by class, then by path.
+        labels: class name of each.
+        splits: "train", "validation", "test" or "" of each, or None where the tree says nothing.
+        skipped: files that are no images by their names or places.
+        about: what was left out or noticed.
+    """
+
+    paths: list[str]
+    labels: list[str]
+    splits: list[str] | None
+    skipped: list[Skip] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+
+
+def read_tree(name: str, paths: Iterable[str]) -> Layout:
+    """Read class and split out of relative POSIX paths `[split/]class/…/file`.
+
+    Raises:
+        DataError: no image, or no class folder.
+    """
+    images: list[str] = []
+    others: list[Skip] = []
+    for path in sorted(path for path in paths if not _debris(path)):
+        if not _is_text(path):
+            others.append(Skip(_as_text(path), "has a name that is no valid UTF-8; rename it"))
+        elif not is_image_name(path):
+            others.append(Skip(path, "is no image by its name"))
+        else:
+            images.append(path)
+    if not images:
+        found = f"{len(others)} files, none of them an image by its name" if others else "no file"
+        raise DataError(f"{name}: there is no image here ({found}); expected class folders")
+    prefix = _common_top(images)
+    parts = [PurePosixPath(path[len(prefix) :]).parts for path in images]
+    depth = 1 if _has_split_folders(parts) else 0
+    rows: list[tuple[str, str, str]] = []
+    about: dict[str, str] = {}
+    left_out: dict[str, int] = {}
+    for path, part in zip(images, parts, strict=True):
+        if len(part) < depth + 2:
+            others.append(Skip(path, "lies in no class folder"))
+        elif part[depth] in LEFT_OUT:
+            left_out[part[depth]] = left_out.get(part[depth], 0) + 1
+        else:
+            rows.append((part[depth], path, SPLIT_NAMES[part[0].lower()] if depth else ""))
+    if not rows:
+        raise DataError(
+            f"{name}: {len(images)} images but no class folders; put each class in a folder of its own, "
+            "or give a manifest (CSV or Parquet: path, label)"
+        )
+    for folder, count in left_out.items():
+        about["left out"] = f"{count} images of {folder}: {LEFT_OUT[folder]}"
+    others = [skip for skip in others if not set(PurePosixPath(skip.name).parts) & set(left_out)]
+    rows.sort()
+    labels, ordered, splits = (list(column) for column in zip(*rows, strict=True))
+    return Layout(ordered, labels, splits if depth else None, others, about)
+
+
+def from_tree(tree: Tree, name: str | None = None) -> Dataset:
+    """Return the images of a folder or archive, their class the name of the folder they lie in.
+
+    Raises:
+        DataError: there is no image, or no class folder.
+    """
+    layout = read_tree(str(tree.path), tree.files)
+    return to_dataset(name or tree.path.name, layout, tree.reader(layout.paths))
+
+
+def to_dataset(name: str, layout: Layout, reader: Reader) -> Dataset:
+    """Return the dataset of a layout whose paths are the rows of `reader`."""
+    classes, labels = np.unique(np.array(layout.labels, dtype=np.str_), return_inverse=True)
+    return Dataset(
+        name=name,
+        reader=reader,
+        labels=labels.astype(np.int64),
+        classes=tuple(str(each) for each in classes),
+        given_split=None if layout.splits is None else np.array(layout.splits, dtype="U10"),
+        skipped=tuple(layout.skipped),
+        about=dict(layout.about),
+    )
+
+
+def with_note(dataset: Dataset, key: str, text: str) -> Dataset:
+    """Return the dataset with one more fact about it; a fact already under `key` is kept before it."""
+    said = dataset.about.get(key)
+    return replace(dataset, about={**dataset.about, key: f"{said}; {text}" if said else text})
+
+
+def is_image_name(path: str) -> bool:
+    """Say whether a file's name ends as an image's does."""
+    return PurePosixPath(path).suffix.lower() in SUFFIXES
+
+
+def _is_text(path: str) -> bool:
+    return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
+
+
+def _as_text(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _debris(path: str) -> bool:
+    """Say whether a path is hidden, or was left behind by an operating system."""
+    return any(part.startswith(".") or part.lower() in _DEBRIS for part in PurePosixPath(path).parts)
+
+
+def _common_top(images: Sequence[str]) -> str:
+    """Return the single folders above the tree proper, such as the one an archive wraps its content in."""
+    prefix = ""
+    while True:
+        tops = {path[len(prefix) :].partition("/")[0] for path in images}
+        top = next(iter(tops))
+        if len(tops) != 1 or top.lower() in SPLIT_NAMES:
+            return prefix
+        if not any("/" in path[len(prefix) + len(top) + 1 :] for path in images):
+            return prefix
+        prefix += f"{top}/"
+
+
+def _has_split_folders(parts: Sequence[tuple[str, ...]]) -> bool:
+    tops = {part[0].lower() for part in parts if len(part) > 1}
+    deep = {part[0].lower() for part in parts if len(part) > 2}
+    return bool(tops) and tops <= set(SPLIT_NAMES) and any(SPLIT_NAMES[top] == "train" for top in deep)

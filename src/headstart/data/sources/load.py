@@ -1,0 +1,210 @@
+"""Images in: one function that understands every kind of source and looks at every image once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, Skip, fingerprint_of
+from headstart.data.decoding.digests import examine
+from headstart.data.sources.archives import SUFFIXES as ARCHIVES
+from headstart.data.sources.archives import archive_tree
+from headstart.data.sources.arrays import from_mapping
+from headstart.data.sources.catalogue import DATASETS
+from headstart.data.sources.folders import folder_tree
+from headstart.data.sources.groceries import groceries
+from headstart.data.sources.huggingface import from_huggingface
+from headstart.data.sources.layout import from_tree, with_note
+from headstart.data.sources.lists import Lists, default_lists, from_lists
+from headstart.data.sources.manifest import SUFFIXES as MANIFESTS
+from headstart.data.sources.manifest import from_manifest
+from headstart.data.sources.places import find_local, places
+from headstart.data.sources.published import PUBLISHED, published
+from headstart.data.sources.torchvision_sets import torchvision_set
+from headstart.data.splits import rank_in_stratum, strata_of
+from headstart.errors import DataError
+
+HUB = "hf:"
+ALWAYS_DISTINCT = ("groceries",)  # by its makers' mistake each test picture stands in it twice
+_LIMIT_STREAM = 5
+
+
+def load_dataset(
+    source: str | Path | Mapping[str, Any],
+    *,
+    label: str | None = None,
+    lists: Lists | None = None,
+    limit: int | None = None,
+    drop_duplicates: bool = False,
+    strict: bool = False,
+    name: str | None = None,
+) -> Dataset:
+    """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
+
+    Args:
+        source: a folder of class folders, a zip or tar archive of them, a manifest (CSV, TSV, Parquet), the
+            name of a dataset (see `DATASETS`), `hf:NAME`, a folder in `$HEADSTART_DATA` by its name, or
+            {"images": …, "labels": …}. What exists here as a path goes before a name.
+        label: which label, where there are several: a column of a manifest, "coarse" of groceries.
+        lists: files that name the images of each part, such as ["train.txt", "test.txt"] or {"train": …}; by
+            default those in `FOLDER.splits`.
+        limit: keep at most so many images of each class and each given part, always the same ones.
+        drop_duplicates: keep the first of images of equal content.
+        strict: refuse what would otherwise be skipped and listed.
+        name: for people; by default the source's own.
+
+    Raises:
+        DataError: the source cannot be used as it is; with `strict` also if any image had to be left out.
+    """
+    found = _find(source, label, lists, name)
+    if strict and found.skipped:
+        raise DataError(_refusal(found, found.skipped[0], len(found.skipped)))
+    drop_duplicates |= source in ALWAYS_DISTINCT if isinstance(source, str) else False
+    return _limited(_looked_at(found, strict=strict, drop_duplicates=drop_duplicates), limit)
+
+
+def _find(source: str | Path | Mapping[str, Any], label: str | None, lists: Lists | None, name: str | None) -> Dataset:
+    """Return the dataset as its source describes it; no image has been opened yet."""
+    if isinstance(source, Mapping):
+        return from_mapping(source, name)
+    text = str(source)
+    if text.startswith(HUB):
+        return from_huggingface(text.removeprefix(HUB), label, name)
+    path = Path(source).expanduser()
+    if not path.exists() and isinstance(source, str) and not _is_path(text):
+        if text in DATASETS:
+            return _by_name(text, label, lists, name)
+        path = find_local(text) or path
+    if not path.exists():
+        raise DataError(_nowhere(text))
+    return _from_path(path, label, lists, name)
+
+
+def _by_name(key: str, label: str | None, lists: Lists | None, name: str | None) -> Dataset:
+    """Return a dataset of the catalogue: a local copy in class folders, else as its makers publish it."""
+    if key == "groceries":
+        return groceries(label, name)
+    if key in PUBLISHED:
+        return published(key, name)
+    local = find_local(key) if label is None else None
+    found = torchvision_set(key, label, name) if local is None else _from_path(local, None, lists, name)
+    info = DATASETS[key]
+    return replace(found, about={"licence": info.licence, "homepage": info.homepage, **found.about})
+
+
+def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | None) -> Dataset:
+    """Return the dataset of a folder, an archive or a manifest."""
+    path = path.absolute()
+    path = path.resolve() if path.name in ("", "..") else path
+    lowered = path.name.lower()
+    if path.is_file() and lowered.endswith(MANIFESTS):
+        return from_manifest(path, label, name)
+    if label is not None:
+        raise DataError(f"{path}: a label can be chosen only in a manifest, not in a tree of class folders")
+    if path.is_dir():
+        tree = folder_tree(path)
+    elif lowered.endswith(ARCHIVES):
+        tree = archive_tree(path)
+    else:
+        known = ", ".join((*MANIFESTS, *ARCHIVES))
+        raise DataError(f"{path} is no folder, manifest or archive that headstart reads ({known})")
+    chosen = lists or default_lists(path)
+    found = from_lists(tree, chosen, name) if chosen else from_tree(tree, name)
+    return replace(found, about={"source": str(path), **found.about})
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or "\\" in text or text.startswith((".", "~"))
+
+
+def _nowhere(text: str) -> str:
+    """Return the line that says that a source is neither a path nor a name."""
+    near = difflib.get_close_matches(text, DATASETS, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if _is_path(text):
+        return f"no such file or folder: {text}{hint}"
+    looked = ", ".join(str(place) for place in places())
+    return f"no dataset, file or folder {text!r}{hint} (looked here and in {looked}; see 'headstart datasets')"
+
+
+def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:
+    """Return the dataset less what is no image, with digests and fingerprint."""
+    seen = examine(dataset.reader)
+    dataset = replace(dataset, digests=seen.digests)
+    if seen.problems:
+        skips = [Skip(dataset.reader.name(row), why) for row, why in sorted(seen.problems.items())]
+        if strict:
+            raise DataError(_refusal(dataset, skips[0], len(skips)))
+        dataset = dataset.without(np.fromiter(seen.problems, dtype=np.int64), *skips)
+        if not len(dataset):
+            raise DataError(f"{dataset.name}: no usable image: {skips[0].name} {skips[0].reason}, and so on")
+    if drop_duplicates:
+        dataset = without_duplicates(dataset)
+    dataset = _with_present_classes(dataset)
+    if len(dataset.classes) < 2:
+        some = "".join(f" ({len(dataset.skipped)} left out: {skip.name} {skip.reason})" for skip in dataset.skipped[:1])
+        only = f"there is only one class, {dataset.classes[0]!r}; at least two are needed"
+        raise DataError(f"{dataset.name}: {only}{some}")
+    assert dataset.digests is not None
+    return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
+
+
+def without_duplicates(dataset: Dataset) -> Dataset:
+    """Return the dataset with the first of all images of equal content, and say how many went.
+
+    Raises:
+        DataError: equal images have two labels.
+    """
+    assert dataset.digests is not None
+    _, first, inverse = np.unique(dataset.digests, return_index=True, return_inverse=True)
+    differs = dataset.labels != dataset.labels[first][inverse]
+    differs = differs.any(axis=1) if differs.ndim == 2 else differs
+    if differs.any():
+        row = int(np.flatnonzero(differs)[0])
+        twin = int(first[inverse[row]])
+        raise DataError(
+            f"{dataset.name}: {dataset.reader.name(row)} and {dataset.reader.name(twin)} are the same image "
+            f"with two labels; correct one of them"
+        )
+    gone = len(dataset) - len(first)
+    if not gone:
+        return dataset
+    return with_note(dataset.select(np.sort(first)), "duplicates", f"{gone} exact duplicates dropped")
+
+
+def _with_present_classes(dataset: Dataset) -> Dataset:
+    """Return the dataset less the classes that have no image."""
+    counts = dataset.counts()
+    if counts.all():
+        return dataset
+    kept = np.flatnonzero(counts)
+    gone = [dataset.classes[code] for code in np.flatnonzero(counts == 0)]
+    place = np.cumsum(counts > 0) - 1
+    labels = dataset.labels[:, kept] if dataset.multi_label else place[dataset.labels]
+    slimmer = replace(dataset, labels=labels, classes=tuple(dataset.classes[code] for code in kept))
+    return with_note(slimmer, "classes", f"without a usable image, left out: {', '.join(gone)}")
+
+
+def _limited(dataset: Dataset, limit: int | None) -> Dataset:
+    """Return at most `limit` images of each class and each given part, always the same ones."""
+    if limit is None:
+        return dataset
+    if limit < 1:
+        raise DataError(f"a limit of images per class is at least 1, not {limit}")
+    strata = strata_of(dataset.labels)
+    if dataset.given_split is not None:
+        strata = strata * 4 + np.unique(dataset.given_split, return_inverse=True)[1]
+    order, rank = rank_in_stratum(strata, np.random.default_rng([0, _LIMIT_STREAM]))
+    rows = np.sort(order[rank < limit])
+    note = f"at most {limit} images of each class: {len(rows)} of {len(dataset)}"
+    return with_note(dataset.select(rows), "limit", note)
+
+
+def _refusal(dataset: Dataset, skip: Skip, count: int) -> str:
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    return f"{dataset.name}: {skip.name} {skip.reason}{more}; remove it, or drop strict to skip it"

@@ -1,0 +1,274 @@
+"""A manifest: a CSV or Parquet table of images, one a row, with path or bytes, label, perhaps split and group."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
+from headstart.data.readers import FileReader
+from headstart.data.sources.layout import SPLIT_NAMES, with_note
+from headstart.data.sources.parquet import ParquetReader
+from headstart.errors import DataError
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+SEPARATOR = "|"  # between several labels of one image
+COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "image_path", "image"),
+    "bytes": ("bytes", "image_bytes", "image_data", "image"),
+    "label": ("label", "labels", "class", "category", "target"),
+    "split": ("split", "subset", "set", "partition"),
+    "group": ("group", "groups"),
+}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A column of text as codes into its distinct values.
+
+    Args:
+        codes: int64 [n]; -1 where the cell is empty.
+        values: the distinct values, stripped.
+    """
+
+    codes: IntArray
+    values: list[str]
+
+
+def from_manifest(path: Path, label: str | None = None, name: str | None = None) -> Dataset:
+    """Return the images that a CSV or Parquet file lists, in its order; paths are relative to the file.
+
+    Args:
+        label: the column that holds the label; several labels are separated by '|' or are a list.
+
+    Raises:
+        DataError: the table cannot be read, lacks a column, has no rows, or gives one path two labels.
+    """
+    table, columns = _read(path, label)
+    total = table.num_rows
+    if not total:
+        raise DataError(f"{path}: the manifest has no rows")
+    labels, classes, label_codes = _labels(table, columns["label"], path)
+    missing = label_codes < 0
+    if "bytes" in columns:
+        names = _texts(table[columns["path"]]) if "path" in columns else None
+        reader: Reader = ParquetReader(path, columns["bytes"], names)
+        where = None
+    else:
+        where = encode(table[columns["path"]])
+        missing |= where.codes < 0
+        _check_one_label_each(path, where, label_codes, table[columns["label"]])
+        codes = where.codes if (where.codes >= 0).all() else np.maximum(where.codes, 0)
+        reader = FileReader(path.parent, where.values or ["?"], codes)
+    dataset = Dataset(
+        name=name or path.stem,
+        reader=reader,
+        labels=labels,
+        classes=classes,
+        given_split=_given(table, columns, path),
+        groups=_groups(table, columns),
+        about={"source": str(path)},
+    )
+    if where is not None and len(where.values) < int((where.codes >= 0).sum()):
+        repeats = int((where.codes >= 0).sum()) - len(where.values)
+        dataset = with_note(dataset, "repeats", f"{repeats} rows name a file that an earlier row names too")
+    return _without_incomplete(dataset, np.flatnonzero(missing), label_codes)
+
+
+def encode(column: Any) -> Encoded:
+    """Return a column's distinct values and each row's code; empty cells have the code -1."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    encoded = column.cast(pyarrow.string()).combine_chunks().dictionary_encode()
+    if isinstance(encoded, pyarrow.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    order: dict[str, int] = {}
+    stripped = (value.strip() for value in encoded.dictionary.to_pylist())
+    place = [order.setdefault(value, len(order)) if value else -1 for value in stripped]
+    return Encoded(np.array([*place, -1], dtype=np.int64)[codes], list(order))
+
+
+def _read(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
+    """Return the columns needed (but for the bytes) and which column plays which part."""
+    import pyarrow
+
+    try:
+        if path.suffix.lower() in (".csv", ".tsv"):
+            return _read_csv(path, label)
+        return _read_parquet(path, label)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path}: the manifest cannot be read ({said})") from error
+
+
+def _read_csv(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
+    import pyarrow
+    import pyarrow.csv
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+    if not header.strip():
+        raise DataError(f"{path}: the manifest is empty")
+    mark = max("\t;,", key=header.count)
+    parse = pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=True)
+    with pyarrow.csv.open_csv(path, parse_options=parse) as stream:
+        schema = stream.schema
+    columns = _roles(path, schema, label, binary=False)
+    convert = pyarrow.csv.ConvertOptions(
+        include_columns=sorted(set(columns.values())),
+        column_types=dict.fromkeys(columns.values(), pyarrow.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert), columns
+
+
+def _read_parquet(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
+    import pyarrow.parquet
+
+    schema = pyarrow.parquet.read_schema(path)
+    columns = _roles(path, schema, label, binary=True)
+    needed = sorted({column for role, column in columns.items() if role != "bytes"})
+    return pyarrow.parquet.read_table(path, columns=needed), columns
+
+
+def _roles(path: Path, schema: Any, label: str | None, *, binary: bool) -> dict[str, str]:
+    """Return which column plays which part."""
+    import pyarrow
+
+    def holds_bytes(column: str) -> bool:
+        kind = schema.field(column).type
+        if pyarrow.types.is_struct(kind):
+            return "bytes" in [kind.field(index).name for index in range(kind.num_fields)]
+        return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
+
+    by_lower = {column.strip().lower(): column for column in reversed(schema.names)}
+    columns: dict[str, str] = {}
+    for role, names in COLUMNS.items():
+        for found in (by_lower[name] for name in names if name in by_lower):
+            if role not in ("path", "bytes") or (role == "bytes") == (binary and holds_bytes(found)):
+                columns.setdefault(role, found)
+    if label is not None:
+        if label not in schema.names:
+            raise DataError(f"{path}: no column {label!r}; the columns are {', '.join(schema.names)}")
+        columns["label"] = label
+    for role, wanted in (("label", "label"), ("path", "path (or bytes)")):
+        if role not in columns and not (role == "path" and "bytes" in columns):
+            raise DataError(f"{path}: no column {wanted!r}; the columns are {', '.join(schema.names)}")
+    return columns
+
+
+def _labels(
+    table: Any, column: str, path: Path
+) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
+    """Return (labels, classes, code of each row's label or set of labels; -1 where it has none)."""
+    import pyarrow
+
+    values = table[column]
+    kind = values.type
+    is_list = pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind)
+    if is_list:
+        values = pyarrow.chunked_array([[_joined(each) for each in values.to_pylist()]], type=pyarrow.string())
+    encoded = encode(values)
+    names = _names_of_numbers(table.schema, column)
+    if names is not None:
+        encoded = Encoded(encoded.codes, [names[int(value)] for value in encoded.values])
+    if is_list or any(SEPARATOR in value for value in encoded.values):
+        return _several(encoded)
+    if not encoded.values:
+        raise DataError(f"{path}: no row has a label in column {column!r}")
+    classes, place = np.unique(np.array(encoded.values, dtype=np.str_), return_inverse=True)
+    codes = np.where(encoded.codes < 0, -1, place[encoded.codes]).astype(np.int64)
+    return np.maximum(codes, 0), tuple(str(each) for each in classes), codes
+
+
+def _several(encoded: Encoded) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
+    sets = [frozenset(filter(None, map(str.strip, value.split(SEPARATOR)))) for value in encoded.values]
+    classes = tuple(sorted(frozenset().union(*sets)))
+    column = {name: index for index, name in enumerate(classes)}
+    rows = np.zeros((len(sets) + 1, len(classes)), dtype=bool)
+    for index, names in enumerate(sets):
+        rows[index, [column[name] for name in names]] = True
+    same = {names: code for code, names in enumerate(dict.fromkeys(sets))}
+    canonical = np.array([same[names] for names in sets] + [-1], dtype=np.int64)
+    return rows[encoded.codes], classes, canonical[encoded.codes]
+
+
+def _joined(labels: list[Any] | None) -> str | None:
+    return SEPARATOR.join(str(label) for label in labels) if labels else None
+
+
+def _names_of_numbers(schema: Any, column: str) -> list[str] | None:
+    """Return the class names that Hugging Face writes into a Parquet file beside numbered labels."""
+    facts = (schema.metadata or {}).get(b"huggingface")
+    if facts is None:
+        return None
+    feature = json.loads(facts).get("info", {}).get("features", {}).get(column, {})
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return [str(name) for name in names] if names else None
+
+
+def _check_one_label_each(path: Path, where: Encoded, labels: IntArray, column: Any) -> None:
+    """Refuse a path that stands in two rows with two labels."""
+    usable = np.flatnonzero((where.codes >= 0) & (labels >= 0))
+    first = np.full(len(where.values), -1, dtype=np.int64)
+    first[where.codes[usable][::-1]] = usable[::-1]
+    twins = first[where.codes[usable]]
+    differs = usable[labels[usable] != labels[twins]]
+    if len(differs):
+        row = int(differs[0])
+        twin = int(first[where.codes[row]])
+        raise DataError(
+            f"{path}: {where.values[where.codes[row]]!r} has two labels, {column[twin].as_py()!r} (row {twin + 1}) "
+            f"and {column[row].as_py()!r} (row {row + 1}); correct one, or write both as 'a|b'"
+        )
+
+
+def _given(table: Any, columns: dict[str, str], path: Path) -> npt.NDArray[np.str_] | None:
+    if "split" not in columns:
+        return None
+    encoded = encode(table[columns["split"]])
+    unknown = [value for value in encoded.values if value.lower() not in SPLIT_NAMES]
+    if unknown:
+        raise DataError(
+            f"{path}: split {unknown[0]!r} in column {columns['split']!r} is none of train, validation, test"
+        )
+    parts = np.array([*(SPLIT_NAMES[value.lower()] for value in encoded.values), ""], dtype="U10")
+    return parts[encoded.codes]
+
+
+def _groups(table: Any, columns: dict[str, str]) -> npt.NDArray[np.str_] | None:
+    if "group" not in columns:
+        return None
+    encoded = encode(table[columns["group"]])
+    groups = np.array([*encoded.values, ""], dtype=np.str_)[encoded.codes]
+    alone = np.flatnonzero(encoded.codes < 0)
+    if len(alone):  # a row without a group is a group of its own
+        groups = groups.astype(f"U{max(groups.dtype.itemsize // 4, 12)}")
+        groups[alone] = [f"row {row}" for row in alone]
+    return groups
+
+
+def _without_incomplete(dataset: Dataset, rows: IntArray, label_codes: IntArray) -> Dataset:
+    if not len(rows):
+        return dataset
+    skips = []
+    for row in rows.tolist():
+        if label_codes[row] < 0:
+            reader = dataset.reader.base if isinstance(dataset.reader, ChosenRows) else dataset.reader
+            skips.append(Skip(f"row {row + 1}: {reader.name(row)}", "has no label in the manifest"))
+        else:
+            skips.append(Skip(f"row {row + 1}", "has no path in the manifest"))
+    return dataset.without(rows, *skips)
+
+
+def _texts(column: Any) -> list[str]:
+    return [str(value) for value in column.to_pylist()]

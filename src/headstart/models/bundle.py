@@ -1,0 +1,292 @@
+"""The bundle: a classifier in one safetensors file, tensors and a description, no code.
+
+The metadata entry "headstart" holds JSON: backbone, head, classes, preprocessing, temperature,
+provenance. Keys of tensors begin with `backbone.` or `head.`; a bundle without backbone tensors names
+the weights it was fitted on, by hash, and is completed from them.
+
+An ensemble, whose networks' probabilities are averaged, is a file with all of them ("members" in its description,
+their keys numbered), or a run folder whose `members.json` names their run folders.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from headstart.errors import ModelError, WeightsError
+from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.create import create_backbone
+from headstart.models.heads import LinearHead, NearestNeighbourHead, build_head, head_config
+from headstart.models.network import Network
+from headstart.models.pixels import NAME as PIXELS
+from headstart.models.pixels import pixels_backbone
+from headstart.models.weights.state_dict import load_state
+from headstart.storage.files import read_json
+
+FORMAT = 1
+ENTRY = "headstart"
+MODEL, HEAD, MEMBERS = "model.safetensors", "head.safetensors", "members.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How to build the backbone again.
+
+    Args:
+        name: the architecture, as create_backbone takes it.
+        truncate_at: where it was cut short, or None.
+        input_size: side of its input where that is not the default, or None.
+        weights: what create_backbone took to fill it, or None for random weights.
+        seed: of random weights.
+        sha256: of the weights file, or None.
+    """
+
+    name: str
+    truncate_at: str | None = None
+    input_size: int | None = None
+    weights: str | None = None
+    seed: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A network and all that is needed to use it.
+
+    Args:
+        network: backbone and head, in evaluation mode.
+        origin: how its backbone is built.
+        classes: the class names, in the order of the head's outputs.
+        multi_label: an image may have several classes.
+        temperature: divides the logits so that probabilities are calibrated; 1 changes nothing.
+        provenance: facts for people: study, run, seed, dataset, versions, date.
+    """
+
+    network: Network
+    origin: Origin
+    classes: tuple[str, ...]
+    multi_label: bool = False
+    temperature: float = 1.0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network needs of an image."""
+        return self.network.backbone.preprocessing
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks whose calibrated probabilities are averaged.
+
+    Args:
+        members: at least one, all of the same classes.
+        temperature: that calibrates the average; 1 changes nothing.
+    """
+
+    members: tuple[Bundle, ...]
+    temperature: float = 1.0
+
+    def single(self, name: str = "this model") -> Bundle:
+        """Return the only member.
+
+        Raises:
+            ModelError: there are several.
+        """
+        if len(self.members) > 1:
+            raise ModelError(
+                f"{name} averages {len(self.members)} networks; only one can be looked into: give the folder of a run"
+                " that it is made of"
+            )
+        return self.members[0]
+
+
+def bodies(members: Sequence[Bundle]) -> list[int]:
+    """Return for each network the number of the first with the same backbone: its features serve them all."""
+    found: list[int] = []
+    for number, bundle in enumerate(members):
+        found.append(next((n for n in dict.fromkeys(found) if _same_body(members[n], bundle)), number))
+    return found
+
+
+def _same_body(first: Bundle, second: Bundle) -> bool:
+    built = [(each.origin.name, each.origin.truncate_at, each.origin.input_size) for each in (first, second)]
+    if built[0] != built[1] or first.preprocessing != second.preprocessing:
+        return False
+    mine, its = (each.network.backbone.state_dict() for each in (first, second))
+    return mine.keys() == its.keys() and all(torch.equal(mine[key], its[key]) for key in mine)
+
+
+def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
+    """Return the bundle as the content of one file; with `whole`, the backbone's tensors are in it."""
+    return _content(_tensors(bundle, whole=whole), {"format": FORMAT, **_described(bundle)})
+
+
+def ensemble_bytes(ensemble: Ensemble) -> bytes:
+    """Return the ensemble as one file's content: every tensor of its members, a shared backbone once."""
+    tensors: dict[str, Tensor] = {}
+    members = []
+    for number, (bundle, body) in enumerate(zip(ensemble.members, bodies(ensemble.members), strict=True)):
+        tensors |= {f"{number}.{key}": value for key, value in _tensors(bundle, whole=body == number).items()}
+        members.append({**_described(bundle), "body": body})
+    return _content(tensors, {"format": FORMAT, "temperature": ensemble.temperature, "members": members})
+
+
+def model_bytes(ensemble: Ensemble) -> bytes:
+    """Return a model, of one network or several, as the content of one file that needs nothing else."""
+    if len(ensemble.members) == 1:
+        return bundle_bytes(ensemble.members[0], whole=True)
+    return ensemble_bytes(ensemble)
+
+
+def _content(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> bytes:
+    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    content: bytes = save(plain, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
+    return content
+
+
+def _tensors(bundle: Bundle, *, whole: bool) -> dict[str, Tensor]:
+    tensors = {f"head.{key}": value for key, value in bundle.network.head.state_dict().items()}
+    if whole:
+        tensors |= {f"backbone.{key}": value for key, value in bundle.network.backbone.bare().state_dict().items()}
+    return tensors
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "origin": asdict(bundle.origin),
+        "head": head_config(bundle.network.head),
+        "preprocessing": asdict(bundle.preprocessing),
+        "classes": list(bundle.classes),
+        "multi_label": bundle.multi_label,
+        "temperature": bundle.temperature,
+        "provenance": dict(bundle.provenance),
+    }
+
+
+def read_bundle(place: str | Path) -> Bundle:
+    """Read a bundle: a file, a run folder or a study folder (its best model).
+
+    Raises:
+        WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
+        ModelError: it is an ensemble of several.
+    """
+    return read_ensemble(place).single(f"{place}:")
+
+
+def read_ensemble(place: str | Path) -> Ensemble:
+    """Read a model, whether it is one network or several: a file, a run folder or a study folder.
+
+    Raises:
+        WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
+    """
+    listed = Path(place).expanduser() / MEMBERS
+    if listed.is_file():
+        facts = read_json(listed)
+        members = tuple(read_bundle(listed.parent / folder) for folder in facts["members"])
+        return Ensemble(members, facts["temperature"])
+    path = find_bundle(place)
+    described, tensors = _read(path)
+    if "members" not in described:
+        return Ensemble((_assemble(path, described, tensors),))
+    members = tuple(_assemble(path, each, _part(tensors, n, each)) for n, each in enumerate(described["members"]))
+    return Ensemble(members, described["temperature"])
+
+
+def _part(tensors: Mapping[str, Tensor], number: int, described: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of one of several networks: its head's, and its backbone's, which may stand under another."""
+    starts = (f"{number}.head.", f"{described.get('body', number)}.backbone.")
+    return {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(starts)}
+
+
+def read_head(path: Path) -> LinearHead | NearestNeighbourHead:
+    """Read only the head of a bundle; the backbone is not built."""
+    return _head(*_read(path)).eval()
+
+
+def with_temperature(path: Path, temperature: float) -> bytes:
+    """Return the content of a bundle's file with another temperature in it."""
+    described, tensors = _read(path)
+    described["temperature"] = temperature
+    content: bytes = save(tensors, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
+    return content
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            text = (file.metadata() or {}).get(ENTRY)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as a model ({error}); it is damaged or no model file") from error
+    if text is None:
+        raise WeightsError(f"{path}: holds weights, but was not saved by headstart: no classes, no preprocessing in it")
+    described: dict[str, Any] = json.loads(text)
+    if described["format"] != FORMAT:
+        raise WeightsError(f"{path}: has format {described['format']}; this headstart reads format {FORMAT}")
+    return described, tensors
+
+
+def _head(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LinearHead | NearestNeighbourHead:
+    head = build_head(described["head"])
+    head.load_state_dict({key.removeprefix("head."): v for key, v in tensors.items() if key.startswith("head.")})
+    return head
+
+
+def find_bundle(place: str | Path) -> Path:
+    """Return the bundle's file for a file, a run folder or a study folder.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    path = Path(place).expanduser()
+    for candidate in (path, path / MODEL, path / HEAD):
+        if candidate.is_file():
+            return candidate
+    reason = "holds no model.safetensors or head.safetensors" if path.is_dir() else "no such file or folder"
+    raise WeightsError(f"{path}: {reason}; give a model file, a run folder or a study folder")
+
+
+def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:
+    origin = Origin(**described["origin"])
+    own = {key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")}
+    backbone = _backbone(path, origin, own)
+    raw = dict(described["preprocessing"])
+    backbone.preprocessing = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
+    return Bundle(
+        Network(backbone, _head(described, tensors)).eval(),
+        origin,
+        tuple(described["classes"]),
+        described["multi_label"],
+        described["temperature"],
+        described["provenance"],
+    )
+
+
+def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor]) -> Backbone:
+    if origin.name == PIXELS:
+        return pixels_backbone(origin.input_size or 32)
+    source = None if own else origin.weights
+    backbone, weights = create_backbone(origin.name, source, seed=origin.seed, input_size=origin.input_size)
+    if not own and origin.sha256 is not None and weights.sha256 != origin.sha256:
+        raise WeightsError(
+            f"{path}: its head was fitted on weights with sha256 {origin.sha256}, but {origin.weights!r} now gives"
+            f" {weights.sha256}"
+        )
+    if origin.truncate_at:
+        backbone = backbone.truncate(origin.truncate_at)
+    backbone = backbone.bare()
+    if own:
+        report = load_state(backbone, own, str(path))
+        if report.missing:
+            raise WeightsError(f"{path}: lacks tensors of {origin.name}: {', '.join(report.missing[:3])}")
+    with torch.no_grad():
+        return backbone.eval()

@@ -1,0 +1,49 @@
+"""Figures and sentences as people read them: percentages, scores, intervals, lists of names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+PERCENT = ("accuracy", "balanced_accuracy", "top5_accuracy", "f1_macro", "ece", "map_macro", "map")
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return 0.9312 as "93.1 %"."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def score(value: float | None, metric: str) -> str:
+    """Return a score: a percentage, or three digits for what is none (log loss, Brier)."""
+    if value is None or math.isnan(value):
+        return "–"
+    return percent(value) if is_share(metric) else f"{value:.3f}"
+
+
+def interval(low: float | None, high: float | None, metric: str) -> str:
+    """Return "92.1–94.0 %"."""
+    if low is None or high is None:
+        return "–"
+    return f"{100 * low:.1f}–{100 * high:.1f} %" if is_share(metric) else f"{low:.3f}–{high:.3f}"
+
+
+def difference(value: float, low: float, high: float, metric: str) -> str:
+    """Return "+1.2 points (0.3 to 2.1)"."""
+    if is_share(metric):
+        return f"{100 * value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def is_share(metric: str) -> bool:
+    """Say whether a metric is a share of 1, shown in per cent."""
+    return metric not in ("log_loss", "brier", "mcc")
+
+
+def listed(names: Sequence[str], limit: int = 3) -> str:
+    """Return "a, b and c", or "a, b, c and 4 others"."""
+    if not names:
+        return ""
+    if len(names) > limit:
+        rest = len(names) - limit
+        return f"{', '.join(names[:limit])} and {rest} other{'s' if rest > 1 else ''}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

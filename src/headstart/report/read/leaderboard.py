@@ -1,0 +1,191 @@
+"""Which runs can be compared with each other, and how they rank: one board for each set of test images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.evaluate.comparison.compare import compare_runs
+from headstart.report.read.study_files import Outcome, Record, StudyFiles
+
+LOWER_IS_BETTER = ("log_loss", "brier")
+PER_IMAGE = ("accuracy", "balanced_accuracy", "log_loss")  # means over images, which can be compared in pairs
+
+Scores = npt.NDArray[Any]  # bool or float64 [seeds, n]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Runs that were tested on the same images (or the same kind of episodes), ranked.
+
+    Args:
+        title: the dataset, and the task where there are several.
+        data: the dataset's fingerprint.
+        kind: "images" or "episodes".
+        metric: what they are compared by; accuracy where the study's own metric is no mean over images.
+        n: test images, or episodes, of each seed.
+        seeds: the most that a run has.
+        runs: names, best first.
+        ranking, pairwise, against_baseline: rows of `headstart.evaluate.comparison.compare.compare_runs`.
+        baseline: the run that the others are set against, or None.
+        notes: what a reader must know about the comparison.
+    """
+
+    title: str
+    data: str
+    kind: str
+    metric: str
+    n: int
+    seeds: int
+    runs: tuple[str, ...]
+    ranking: tuple[Mapping[str, Any], ...]
+    pairwise: tuple[Mapping[str, Any], ...]
+    against_baseline: tuple[Mapping[str, Any], ...]
+    baseline: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Say which way the metric points."""
+        return self.metric not in LOWER_IS_BETTER
+
+    @property
+    def lettered(self) -> bool:
+        """Say whether letters help to tell the runs apart: none has more than three."""
+        return all(len(row["letters"]) <= 3 for row in self.ranking)
+
+    def row(self, run: str) -> Mapping[str, Any]:
+        """Return the ranking row of one run."""
+        return next(row for row in self.ranking if row["run"] == run)
+
+
+def make_boards(files: StudyFiles) -> tuple[Board, ...]:
+    """Group the finished runs by what they were tested on and rank each group; the largest group first."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in files.records:
+        if record.error is None and (record.outcome is not None or record.episodes is not None):
+            groups.setdefault(_group_of(record, files.records), []).append(record)
+    compare = files.facts.get("compare") or {}
+    boards = [_board(key, records, files, compare) for key, records in groups.items()]
+    return tuple(sorted(boards, key=lambda board: -len(board.runs)))
+
+
+def _group_of(record: Record, records: Sequence[Record]) -> tuple[str, ...]:
+    if record.episodes is not None:
+        task = record.spec.get("episodes") or {}
+        named = [f"{task.get('ways', '?')}-way {task.get('shots', '?')}-shot", str(len(record.episodes))]
+        return ("episodes", record.data, *named)
+    first = next(r for r in records if r.run == record.run and r.outcome is not None and r.error is None)
+    assert first.outcome is not None
+    digest = hashlib.sha256(np.sort(first.outcome.rows).tobytes()).hexdigest()[:12]
+    return ("images", record.data, digest)
+
+
+def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]) -> Board:
+    kind, data = key[0], key[1]
+    wanted = str(compare.get("metric") or "accuracy")
+    metric = wanted if kind == "images" and wanted in PER_IMAGE else "accuracy"
+    by_run: dict[str, dict[int, Record]] = {}
+    for record in records:
+        by_run.setdefault(record.run, {})[record.seed] = record
+    scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
+    if metric != wanted and kind == "images":
+        notes.append(f"{wanted} is no mean over images, so the tests compare accuracy; {wanted} stands in the table")
+    baseline = compare.get("baseline")
+    baseline = str(baseline) if baseline in scores and len(scores) > 1 else None
+    result = compare_runs(scores, baseline, images=images, higher_is_better=metric not in LOWER_IS_BETTER)
+    dataset = files.datasets.get(data)
+    name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
+    return Board(
+        title=f"{name}, {key[2]}" if kind == "episodes" else name,
+        data=data,
+        kind=kind,
+        metric=metric,
+        n=int(next(iter(scores.values())).shape[1]),
+        seeds=max(len(values) for values in scores.values()),
+        runs=tuple(row["run"] for row in result["ranking"]),
+        ranking=tuple(dict(row) for row in result["ranking"]),
+        pairwise=tuple(dict(row) for row in result["pairwise"]),
+        against_baseline=tuple(dict(row) for row in result.get("against_baseline", ())),
+        baseline=baseline,
+        notes=(*notes, *result.get("notes", ())),
+    )
+
+
+def _scores(
+    by_run: Mapping[str, Mapping[int, Record]], metric: str, kind: str
+) -> tuple[dict[str, Scores], npt.NDArray[np.int64] | None, list[str]]:
+    """Return run → scores [seeds, n]; which image each column is of, where seeds differ in it; and notes."""
+    if kind == "episodes":
+        common = _common_seeds(by_run)
+        table = {run: np.stack([_episodes(seeds[s]) for s in common]) for run, seeds in by_run.items()}
+        n = next(iter(table.values())).shape[1]
+        images = np.arange(len(common) * n, dtype=np.int64).reshape(len(common), n)
+        return table, images if len(common) > 1 else None, _left_out(by_run, common)
+    if _one_set_of_images(by_run):
+        table = {
+            run: np.stack([_image_scores(_outcome(seeds[s]), metric) for s in sorted(seeds)])
+            for run, seeds in by_run.items()
+        }
+        return table, None, []
+    common = _common_seeds(by_run)
+    table = {
+        run: np.stack([_image_scores(_outcome(seeds[s]), metric) for s in common]) for run, seeds in by_run.items()
+    }
+    images = np.stack([np.sort(_outcome(next(iter(by_run.values()))[s]).rows) for s in common])
+    return table, images, ["each seed has its own test images", *_left_out(by_run, common)]
+
+
+def _one_set_of_images(by_run: Mapping[str, Mapping[int, Record]]) -> bool:
+    records = [record for seeds in by_run.values() for record in seeds.values()]
+    if any(record.outcome is None for record in records):
+        return False
+    every = [np.sort(_outcome(record).rows) for record in records]
+    return all(np.array_equal(rows, every[0]) for rows in every[1:])
+
+
+def _common_seeds(by_run: Mapping[str, Mapping[int, Record]]) -> list[int]:
+    """Return the seeds that every run has; `_board` leaves out the runs that would make it none."""
+    common = set.intersection(*(set(seeds) for seeds in by_run.values()))
+    return sorted(common)
+
+
+def _with_a_common_seed(by_run: Mapping[str, dict[int, Record]]) -> dict[str, dict[int, Record]]:
+    """Leave out the runs of a partial study that lack the seed which most runs have, if no seed is in all."""
+    every = [seed for seeds in by_run.values() for seed in seeds]
+    most = max(sorted(set(every)), key=every.count)
+    if _common_seeds(by_run) or _one_set_of_images(by_run):
+        return dict(by_run)
+    return {run: seeds for run, seeds in by_run.items() if most in seeds}
+
+
+def _left_out(by_run: Mapping[str, Mapping[int, Record]], common: Sequence[int]) -> list[str]:
+    more = sum(len(seeds) - len(common) for seeds in by_run.values())
+    return [f"compared on the {len(common)} seeds that every run has; {more} other results wait"] if more else []
+
+
+def _outcome(record: Record) -> Outcome:
+    assert record.outcome is not None
+    return record.outcome
+
+
+def _episodes(record: Record) -> Scores:
+    assert record.episodes is not None
+    return record.episodes
+
+
+def _image_scores(outcome: Outcome, metric: str) -> Scores:
+    """Return one score an image, in order of the rows, whose mean is the metric."""
+    order = np.argsort(outcome.rows, kind="stable")
+    if metric == "log_loss":
+        return outcome.losses[order]
+    if metric == "balanced_accuracy":
+        share = np.bincount(outcome.labels)
+        weights = len(outcome.labels) / (np.count_nonzero(share) * np.maximum(share, 1))
+        return (outcome.correct * weights[outcome.labels])[order]
+    return outcome.correct[order]

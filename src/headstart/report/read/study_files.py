@@ -1,0 +1,290 @@
+"""What a study folder holds, read and checked: every file against the sha256 in its run's manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.errors import StoreError
+from headstart.evaluate.metrics.metrics import log_losses
+from headstart.progress import progress
+from headstart.storage.files import read_json
+from headstart.storage.store import MANIFEST
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run and seed said about each test image; one entry an image.
+
+    Args:
+        rows: of the dataset.
+        labels: the true class.
+        predicted: the likeliest class.
+        confidence: its probability.
+        own: the probability of the true class.
+        correct: whether they agree (multi-label: whether all labels of the image do).
+        losses: -log of `own` (multi-label: mean binary cross-entropy).
+        multi_label: then `labels` and `predicted` hold the first label only.
+    """
+
+    rows: Ints
+    labels: Ints
+    predicted: Ints
+    confidence: Floats
+    own: Floats
+    correct: Bools
+    losses: Floats
+    multi_label: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run folder: one run with one seed.
+
+    Args:
+        run, seed: which.
+        folder: where it stands.
+        error: why it failed, or None.
+        spec, result, history, environment: the files of these names.
+        outcome: predictions of the test images, or None.
+        episodes: accuracy of each episode, or None.
+        explanations: pictures that explain predictions: {"row", "method", "file"} and what else is said.
+        key: of its content, or None.
+    """
+
+    run: str
+    seed: int
+    folder: Path
+    error: str | None
+    spec: Mapping[str, Any]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    episodes: Floats | None = None
+    explanations: tuple[Mapping[str, Any], ...] = ()
+    key: str | None = None
+
+    @property
+    def data(self) -> str:
+        """The fingerprint of the dataset."""
+        return str(self.spec.get("data", {}).get("fingerprint", ""))
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """One dataset of the study.
+
+    Args:
+        fingerprint: of its content.
+        facts: dataset.json.
+        folder: where it stands.
+        audit: audit.json, or None.
+    """
+
+    fingerprint: str
+    facts: Mapping[str, Any]
+    folder: Path
+    audit: Mapping[str, Any] | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, in the order of the labels."""
+        return list(self.facts.get("classes", []))
+
+    def names(self, rows: Ints) -> list[str]:
+        """Return the file names of some rows, read from items.parquet ("" where that is not there)."""
+        path = self.folder / "items.parquet"
+        if not path.is_file():
+            return [""] * len(rows)
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path, columns=["row", "name"])
+        found = dict(zip(table["row"].to_pylist(), table["name"].to_pylist(), strict=True))
+        return [str(found.get(int(row), "")) for row in rows]
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """A study folder as it is.
+
+    Args:
+        root: the folder.
+        facts: study.json.
+        records: the runs that ended, sorted by the order in which the study expects them.
+        missing: runs and seeds that are expected and not there.
+        datasets: by fingerprint.
+        transferability: transferability.json, or None.
+        learning: learning.json: what the next doubling of labels is expected to bring, or None.
+        similarity: similarity.json: how alike source and target are, or None.
+        explained: explained.json: pairs of runs explained on the same images, or None.
+    """
+
+    root: Path
+    facts: Mapping[str, Any]
+    records: tuple[Record, ...]
+    missing: tuple[tuple[str, int], ...]
+    datasets: Mapping[str, DataFolder]
+    transferability: Any = None
+    learning: Any = None
+    similarity: Any = None
+    explained: Any = None
+
+
+def read_study_folder(place: str | Path) -> StudyFiles:
+    """Read a study folder, finished or not. What an older form of a run left there counts as missing.
+
+    Raises:
+        StoreError: no study stands there, or a file is missing, altered or unreadable; the message says which.
+    """
+    root = Path(place)
+    if not (root / "study.json").is_file():
+        raise StoreError(f"{root}: no study stands here (it has no study.json); give the folder of a study")
+    facts = read_json(root / "study.json")
+    expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
+    folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
+    records = []
+    with progress(f"reading {root.name}", len(folders), "runs") as ticker:
+        for folder in folders:
+            if (folder / MANIFEST).is_file():
+                record = read_record(folder)
+                if _is_current(record, facts):
+                    records.append(record)
+            elif facts.get("status") == "complete":
+                raise StoreError(f"{folder}: {MANIFEST} is missing, so the run cannot be trusted; run the study again")
+            ticker.advance()
+    place_of = {pair: number for number, pair in enumerate(expected)}
+    records.sort(key=lambda record: (place_of.get((record.run, record.seed), len(expected)), record.run, record.seed))
+    there = {(record.run, record.seed) for record in records}
+    return StudyFiles(
+        root=root,
+        facts=facts,
+        records=tuple(records),
+        missing=tuple(pair for pair in expected if pair not in there),
+        datasets=_read_datasets(root),
+        transferability=_read_if_there(root / "transferability.json"),
+        learning=_read_if_there(root / "learning.json"),
+        similarity=_read_if_there(root / "similarity.json"),
+        explained=_read_if_there(root / "explained.json"),
+    )
+
+
+def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
+    """Say whether a run is of this form of the study: the file may have been changed since."""
+    key = facts.get("keys", {}).get(record.run, {}).get(str(record.seed))
+    return key is None or record.key in (None, key)
+
+
+def _read_if_there(path: Path) -> Any:
+    return read_json(path) if path.is_file() else None
+
+
+def read_record(folder: Path) -> Record:
+    """Read one run folder and check each of its files against the manifest.
+
+    Raises:
+        StoreError: a file is missing or is not what was written; the message says which.
+    """
+    manifest = read_json(folder / MANIFEST)
+    files = manifest.get("files", {})
+    for name, digest in sorted(files.items()):
+        _check_file(folder / name, digest)
+    spec = read_json(folder / "spec.json")
+    given = {name: read_json(folder / f"{name}.json") for name in ("result", "environment") if f"{name}.json" in files}
+    history = read_json(folder / "history.json") if "history.json" in files else []
+    predictions, episodes = folder / "predictions.npz", folder / "episodes.npz"
+    return Record(
+        run=str(spec["run"]),
+        seed=int(spec["seed"]),
+        folder=folder,
+        error=None if manifest.get("status") == "complete" else str(manifest.get("error") or "failed"),
+        spec=spec,
+        history=tuple(history),
+        outcome=_read_outcome(predictions) if predictions.name in files else None,
+        episodes=_arrays(episodes)["accuracy"].astype(np.float64).ravel() if episodes.name in files else None,
+        explanations=_read_explanations(folder),
+        key=manifest.get("key"),
+        **given,
+    )
+
+
+def _check_file(path: Path, digest: str) -> None:
+    remedy = "run the study again to have this run made anew"
+    if not path.is_file():
+        raise StoreError(f"{path}: is missing, though the run's {MANIFEST} lists it; {remedy}")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise StoreError(f"{path}: was altered since the run wrote it (its sha256 differs); {remedy}")
+
+
+def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path}: cannot be read as numpy arrays ({error}); run the study again") from error
+
+
+def _read_outcome(path: Path) -> Outcome:
+    arrays = _arrays(path)
+    missing = {"test_rows", "test_labels", "test_probabilities"} - set(arrays)
+    if missing:
+        raise StoreError(f"{path}: has no {', '.join(sorted(missing))}; run the study again")
+    rows, labels, chances = arrays["test_rows"], arrays["test_labels"], arrays["test_probabilities"]
+    if labels.ndim == 2:
+        return _multi_label(rows, labels.astype(bool), chances)
+    predicted = chances.argmax(axis=1).astype(np.int64)
+    places = np.arange(len(labels))
+    return Outcome(
+        rows=rows.astype(np.int64),
+        labels=labels.astype(np.int64),
+        predicted=predicted,
+        confidence=chances[places, predicted].astype(np.float64),
+        own=chances[places, labels].astype(np.float64),
+        correct=predicted == labels,
+        losses=log_losses(labels.astype(np.int64), chances),
+    )
+
+
+def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any]) -> Outcome:
+    least = float(np.finfo(chances.dtype).eps)
+    sure = np.clip(np.where(labels, chances, 1 - chances).astype(np.float64), least, 1.0)
+    return Outcome(
+        rows=rows.astype(np.int64),
+        labels=labels.argmax(axis=1).astype(np.int64),
+        predicted=chances.argmax(axis=1).astype(np.int64),
+        confidence=chances.max(axis=1).astype(np.float64),
+        own=sure.mean(axis=1),
+        correct=np.asarray(((chances > 0.5) == labels).all(axis=1)),
+        losses=-np.log(sure).mean(axis=1),
+        multi_label=True,
+    )
+
+
+def _read_explanations(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    path = folder / "explanations.json"
+    if not path.is_file():
+        return ()
+    content = read_json(path)
+    items = content.get("items", []) if isinstance(content, Mapping) else content
+    return tuple(item for item in items if isinstance(item, Mapping) and "row" in item and "file" in item)
+
+
+def _read_datasets(root: Path) -> dict[str, DataFolder]:
+    found = {}
+    for path in sorted((root / "data").glob("*/dataset.json")):
+        facts, audit = read_json(path), path.with_name("audit.json")
+        fingerprint = str(facts.get("fingerprint", path.parent.name))
+        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, read_json(audit) if audit.is_file() else None)
+    return found

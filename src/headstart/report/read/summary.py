@@ -1,0 +1,296 @@
+"""A study as data: what is best, is it really better, what did it cost; computed here, drawn elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.evaluate.comparison.compare import over_seeds
+from headstart.report.read.conclusion import Segment, answer_of, plain
+from headstart.report.read.leaderboard import Board, make_boards
+from headstart.report.read.study_files import Record, StudyFiles, read_study_folder
+
+AXES = ("shots", "fraction")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run over its seeds.
+
+    Args:
+        run: its name.
+        number: its place in the ranking, which gives it its colour everywhere.
+        board: the number of the board that ranks it.
+        seeds: that finished.
+        spec: the resolved settings, without the seed.
+        axes: the values that a list in the study file gave it (shots, fraction, …).
+        metrics: test measures: name → mean, sd, low, high, seeds.
+        cost: seconds, shared_seconds, images_per_second, peak_memory_bytes, device; means over seeds.
+        parameters: total and learned.
+        weights: origin, sha256, licence.
+        images: n_train, n_validation, n_test.
+        chosen: what was chosen on validation, by seed.
+        tried: every configuration tried, by seed.
+        temperature: that calibrates it, by seed.
+        history: training curves, by seed.
+        notes: what a reader must know.
+    """
+
+    run: str
+    number: int
+    board: int
+    seeds: tuple[int, ...]
+    spec: Mapping[str, Any]
+    axes: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+    cost: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    weights: Mapping[str, Any]
+    images: Mapping[str, int]
+    chosen: Mapping[int, Any] = field(default_factory=dict)
+    tried: Mapping[int, Any] = field(default_factory=dict)
+    temperature: Mapping[int, float] = field(default_factory=dict)
+    history: Mapping[int, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that could not be finished, and why."""
+
+    run: str
+    seed: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study, ready to be drawn.
+
+    Args:
+        name, question, status, command, version, created, source, spec: of study.json.
+        partial: whether runs are still expected, so that all of it is provisional.
+        answer: the answer in a sentence or three, in segments with emphasis.
+        boards: rankings, one for each set of test images.
+        runs: the facts of each run.
+        failed: runs that could not be finished.
+        missing: runs and seeds that are still expected.
+        environment: versions and hardware; where runs differ, each value once.
+        datasets: fingerprint → dataset.json.
+        transferability: what features foretold, or None.
+        files: what it was computed from.
+    """
+
+    name: str
+    question: str
+    status: str
+    partial: bool
+    answer: tuple[Segment, ...]
+    boards: tuple[Board, ...]
+    runs: tuple[RunFacts, ...]
+    failed: tuple[Failure, ...]
+    missing: tuple[tuple[str, int], ...]
+    environment: Mapping[str, Any]
+    datasets: Mapping[str, Mapping[str, Any]]
+    transferability: Any
+    command: str
+    version: str
+    created: str
+    source: str
+    spec: Mapping[str, Any]
+    files: StudyFiles
+
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """What was not run: "run", "seed" and "why" (over budget, or dropped by successive halving)."""
+        return list(self.files.facts.get("left_out") or ())
+
+    @property
+    def halving(self) -> Mapping[str, Any] | None:
+        """The rungs of successive halving, or None."""
+        found: Mapping[str, Any] | None = self.files.facts.get("halving")
+        return found
+
+    def run(self, name: str) -> RunFacts:
+        """Return the facts of one run."""
+        return next(run for run in self.runs if run.run == name)
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """Return one row per run, best first within its board: score, interval, ties, seeds, cost."""
+        return [
+            _ranking_row(board, number, rank, row, self.run(row["run"]))
+            for number, board in enumerate(self.boards)
+            for rank, row in enumerate(board.ranking, start=1)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that JSON can hold: the answer, rankings, comparisons, facts of every run."""
+        return {
+            "name": self.name,
+            "question": self.question,
+            "status": self.status,
+            "partial": self.partial,
+            "answer": plain(self.answer),
+            "ranking": self.ranking(),
+            "boards": [{**dataclasses.asdict(board), "lettered": board.lettered} for board in self.boards],
+            "runs": [dataclasses.asdict(run) for run in self.runs],
+            "failed": [dataclasses.asdict(failure) for failure in self.failed],
+            "missing": [{"run": run, "seed": seed} for run, seed in self.missing],
+            "left_out": self.left_out,
+            "halving": self.halving,
+            "environment": dict(self.environment),
+            "datasets": {key: dict(value) for key, value in self.datasets.items()},
+            "transferability": self.transferability,
+            "learning": self.files.learning,
+            "similarity": self.files.similarity,
+            "explained": self.files.explained,
+            "command": self.command,
+            "version": self.version,
+            "created": self.created,
+            "spec": self.spec,
+        }
+
+
+def load_summary(study: str | Path) -> Summary:
+    """Read a study folder and compute what the report says; nothing is trained.
+
+    Raises:
+        StoreError: no study stands there, or a file is missing, altered or unreadable; the message says which.
+    """
+    files = read_study_folder(study)
+    facts = files.facts
+    boards = make_boards(files)
+    by_run = _by_run(files)
+    ranked = list(dict.fromkeys([*(name for board in boards for name in board.runs), *by_run]))
+    runs = tuple(_run_facts(name, ranked.index(name), records, boards) for name, records in by_run.items())
+    status = str(facts.get("status", "complete"))
+    partial = status != "complete" or bool(files.missing)
+    costs = {run.run: total_seconds(run.cost) for run in runs}
+    return Summary(
+        name=str(facts.get("name", files.root.name)),
+        question=str(facts.get("question") or "Which run is best, and is it really better?"),
+        status=status,
+        partial=partial,
+        answer=answer_of(boards, costs, partial=partial, kept=facts.get("best")),
+        boards=boards,
+        runs=runs,
+        failed=tuple(Failure(r.run, r.seed, r.error) for r in files.records if r.error is not None),
+        missing=files.missing,
+        environment=_environment(files.records),
+        datasets={key: folder.facts for key, folder in files.datasets.items()},
+        transferability=files.transferability,
+        command=str(facts.get("command") or ""),
+        version=str(facts.get("version") or ""),
+        created=str(facts.get("created") or "")[:16].replace("T", " "),
+        source=str(facts.get("source") or ""),
+        spec=facts.get("spec") or {},
+        files=files,
+    )
+
+
+def total_seconds(cost: Mapping[str, Any]) -> float | None:
+    """Return what a run costs on its own: its fit and the shared work that it needs."""
+    own, shared = cost.get("seconds"), cost.get("shared_seconds")
+    return None if own is None else float(own) + float(shared or 0.0)
+
+
+def _by_run(files: StudyFiles) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in files.records:
+        if record.error is None:
+            found.setdefault(record.run, []).append(record)
+    return found
+
+
+def _run_facts(name: str, number: int, records: Sequence[Record], boards: Sequence[Board]) -> RunFacts:
+    first = records[0]
+    spec = {key: value for key, value in first.spec.items() if key not in ("seed", "run", "axes")}
+    axes = dict(first.spec.get("axes") or {})
+    axes |= {axis: spec[axis] for axis in AXES if spec.get(axis) is not None}
+    notes = [note for record in records for note in record.result.get("notes") or ()]
+    return RunFacts(
+        run=name,
+        number=number,
+        board=next((place for place, board in enumerate(boards) if name in board.runs), -1),
+        seeds=tuple(record.seed for record in records),
+        spec=spec,
+        axes=axes,
+        metrics=_metrics(records),
+        cost=_cost([record.result.get("cost") or {} for record in records]),
+        parameters=first.result.get("parameters") or {},
+        weights=first.result.get("weights") or {},
+        images={key: int(first.result.get(key) or 0) for key in ("n_train", "n_validation", "n_test")},
+        chosen={r.seed: r.result["chosen"] for r in records if r.result.get("chosen")},
+        tried={r.seed: r.result["tried"] for r in records if r.result.get("tried")},
+        temperature={r.seed: float(r.result["temperature"]) for r in records if r.result.get("temperature")},
+        history={r.seed: r.history for r in records if r.history},
+        notes=tuple(dict.fromkeys(str(note) for note in notes)),
+    )
+
+
+def _metrics(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
+    """Return each test measure over seeds; with one seed, its interval over images."""
+    tests = [(record.result.get("metrics") or {}).get("test") or {} for record in records]
+    names = dict.fromkeys(name for test in tests for name, value in test.items() if _is_estimate(value))
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        estimates = [test[name] for test in tests if _is_estimate(test.get(name))]
+        values = [float(estimate["value"]) for estimate in estimates if estimate["value"] is not None]
+        if not values:
+            continue
+        spread = over_seeds(values)
+        if len(values) == 1:
+            spread |= {"low": estimates[0].get("low"), "high": estimates[0].get("high")}
+        found[name] = spread
+    return found
+
+
+def _is_estimate(value: Any) -> bool:
+    return isinstance(value, Mapping) and "value" in value
+
+
+def _cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(key for cost in costs for key in cost):
+        values = [cost[name] for cost in costs if cost.get(name) is not None]
+        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if numbers:
+            found[name] = float(np.max(numbers) if name == "peak_memory_bytes" else np.mean(numbers))
+        elif values:
+            found[name] = values[0]
+    return found
+
+
+def _environment(records: Sequence[Record]) -> dict[str, Any]:
+    found: dict[str, list[Any]] = {}
+    for record in records:
+        for key, value in record.environment.items():
+            if value is not None and value not in found.setdefault(key, []):
+                found[key].append(value)
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items() if values}
+
+
+def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], run: RunFacts) -> dict[str, Any]:
+    against = next((pair for pair in board.against_baseline if run.run in (pair["a"], pair["b"])), None)
+    return {
+        "rank": rank,
+        **row,
+        "metric": board.metric,
+        "board": number,
+        "dataset": board.title,
+        "best": rank == 1,
+        "baseline": run.run == board.baseline,
+        "against_baseline": against,
+        "seconds": run.cost.get("seconds"),
+        "shared_seconds": run.cost.get("shared_seconds"),
+        "total_seconds": total_seconds(run.cost),
+        "learned": run.parameters.get("learned"),
+        "parameters": run.parameters.get("total"),
+        "backbone": run.spec.get("backbone"),
+        "strategy": run.spec.get("strategy"),
+    }

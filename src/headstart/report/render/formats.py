@@ -1,0 +1,190 @@
+"""The same summary as Markdown, CSV and JSON, and the choice among all formats by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart import units
+from headstart.errors import choose
+from headstart.report import numbers
+from headstart.report.read.conclusion import plain
+from headstart.report.read.leaderboard import Board
+from headstart.report.read.summary import Summary, load_summary
+from headstart.report.render.halving_text import halving_lines
+from headstart.report.render.html import write_html
+from headstart.report.render.png import write_png
+from headstart.storage.files import write_atomic
+
+COLUMNS = (
+    "dataset",
+    "rank",
+    "run",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "sd",
+    "n",
+    "seeds",
+    "tied_with_best",
+    "letters",
+    "seconds",
+    "shared_seconds",
+    "learned",
+    "parameters",
+    "backbone",
+    "strategy",
+)
+
+
+def write_report(study: str | Path, format: str = "html", out: str | Path | None = None) -> Path:
+    """Write a study's report in one format; return where.
+
+    Args:
+        study: the study's folder.
+        format: html, md, csv, json or png.
+        out: the file; by default report.FORMAT in the study's folder.
+
+    Raises:
+        SpecError: an unknown format.
+        StoreError: a run folder has files missing or altered, or the report cannot be written.
+    """
+    write = choose("report format", format, FORMATS)
+    return write(study, out if out is not None else Path(study) / f"report.{format}")
+
+
+def write_markdown(study: str | Path, out: str | Path) -> Path:
+    """Write the answer, the rankings and the comparisons as Markdown; return where."""
+    return _write(out, markdown(load_summary(study)))
+
+
+def write_csv(study: str | Path, out: str | Path) -> Path:
+    """Write the rankings as one CSV table; return where."""
+    rows = load_summary(study).ranking()
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return _write(out, buffer.getvalue())
+
+
+def write_json(study: str | Path, out: str | Path) -> Path:
+    """Write everything the summary holds as JSON; return where."""
+    value = load_summary(study).to_dict()
+    return _write(out, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def markdown(summary: Summary) -> str:
+    """Return the summary as Markdown."""
+    lines = [f"# {summary.question}", "", _emphasised(summary), ""]
+    if summary.partial:
+        waiting = f"{len(summary.missing)} of the runs and seeds that are expected are not there"
+        lines[1:1] = ["", f"> **Provisional** ({summary.status}): {waiting}."]
+    for board in summary.boards:
+        lines += [f"## {board.title}", "", *_ranking(summary, board), ""]
+        lines += [f"*{note}*" for note in board.notes]
+        lines += ["", *_comparisons(board), ""] if len(board.ranking) > 1 else [""]
+    lines += _likeness(summary)
+    if summary.left_out:
+        lines += ["## Not run", "", *(f"- {r['run']}, seed {r['seed']}: {r['why']}" for r in summary.left_out), ""]
+    if summary.halving:
+        lines += ["## Successive halving", "", *(f"- {line}" for line in halving_lines(summary.halving)), ""]
+    if summary.failed:
+        lines += ["## Failed", "", *(f"- {f.run}, seed {f.seed}: {f.why}" for f in summary.failed), ""]
+    lines += ["## Reproduce", ""]
+    if summary.command:
+        lines += ["```", summary.command, "```", ""]
+    lines += [f"- {key}: {value}" for key, value in summary.environment.items()]
+    lines += [f"- data: {facts.get('name')}, fingerprint {key}" for key, facts in summary.datasets.items()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _likeness(summary: Summary) -> list[str]:
+    """Return the tables of similarity.json, and the names of the pictures of explained.json."""
+    found = summary.files.similarity or {}
+    lines: list[str] = []
+    if found.get("frechet"):
+        heads = ["network", "source", "target", "Fréchet distance", "within the target", "images a side"]
+        keys = ("network", "source", "target", "distance", "within_target", "n")
+        rows = [
+            [f"{row[k]:.4g}" if isinstance(row[k], float) else _cell(row[k]) for k in keys] for row in found["frechet"]
+        ]
+        lines += ["## How alike are source and target?", "", *_table(heads, rows, "lllrrr"), ""]
+    for pair in found.get("stages") or []:
+        rows = [[name, *(f"{v:.2f}" for v in row)] for name, row in zip(pair["first"], pair["cka"], strict=True)]
+        title = f"### CKA by stage: {_cell(pair['runs'][0])} (rows), {_cell(pair['runs'][1])} (columns)"
+        lines += [title, "", *_table(["", *pair["second"]], rows, "l" + "r" * len(pair["second"])), ""]
+    pairs = (summary.files.explained or {}).get("pairs", [])
+    lines += [
+        f"- {' and '.join(pair['runs'])}, explained side by side: {pair['file']}" for pair in pairs if pair["file"]
+    ]
+    return [*lines, ""] if lines else []
+
+
+def _emphasised(summary: Summary) -> str:
+    text = plain(summary.answer)
+    if not text:
+        return ""
+    return "".join(f"**{part}**" if strong else part for part, strong in summary.answer)
+
+
+def _ranking(summary: Summary, board: Board) -> list[str]:
+    metric = board.metric.replace("_", " ")
+    rows = []
+    for place, row in enumerate(board.ranking, start=1):
+        run = summary.run(row["run"])
+        mark = "**" if place == 1 or row["tied_with_best"] else ""
+        rows.append(
+            [
+                str(place),
+                f"{mark}{_cell(row['run'])}{mark}",
+                numbers.score(row["mean"], board.metric),
+                numbers.interval(row["low"], row["high"], board.metric),
+                str(row["letters"]),
+                str(row["seeds"]),
+                units.duration(run.cost.get("seconds")),
+                units.count(run.parameters.get("learned")),
+            ]
+        )
+    heads = ["#", "run", metric, "95 % interval", "group", "seeds", "own time", "learned"]
+    return [
+        *_table(heads, rows, "rlrrlrrr"),
+        "",
+        f"n = {board.n:,} {'episodes' if board.kind == 'episodes' else 'test images'}. Runs that share a letter are not"
+        " told apart by the tests (Holm-corrected); bold runs are the best and those tied with it.",
+    ]
+
+
+def _comparisons(board: Board) -> list[str]:
+    pairs = board.against_baseline or [pair for pair in board.pairwise if board.runs[0] in (pair["a"], pair["b"])]
+    title = f"Against the baseline {_cell(board.baseline)}" if board.against_baseline else "Against the best"
+    return [f"### {title}", "", *(f"- {_cell(pair['a'])} − {_cell(pair['b'])}: {pair['verdict']}" for pair in pairs)]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    rule = ["---:" if side == "r" else "---" for side in align]
+    return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
+
+
+def _cell(text: Any) -> str:
+    return str(text).replace("|", "\\|")
+
+
+def _write(out: str | Path, text: str) -> Path:
+    path = Path(out)
+    write_atomic(path, text)
+    return path
+
+
+FORMATS: Mapping[str, Callable[[str | Path, str | Path], Path]] = {
+    "html": write_html,
+    "md": write_markdown,
+    "csv": write_csv,
+    "json": write_json,
+    "png": write_png,
+}

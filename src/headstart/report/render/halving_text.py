@@ -1,0 +1,23 @@
+"""What successive halving did, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headstart.report import numbers
+
+
+def halving_lines(halving: Mapping[str, Any]) -> list[str]:
+    """Return a line on all of it, and one for each rung: how much was trained on, who went on and who did not."""
+    lines = [
+        f"{halving['tried']} candidates were tried; validation decided, the test images of the others stay unseen."
+    ]
+    for number, rung in enumerate(halving["rungs"], 1):
+        scores = {row["run"]: row["validation_accuracy"] for row in rung["runs"]}
+        kept = set(rung["kept"])
+        shown = ", ".join(f"{name} {numbers.percent(score)}" for name, score in scores.items() if name in kept)
+        gone = ", ".join(f"{name} {numbers.percent(score)}" for name, score in scores.items() if name not in kept)
+        share = numbers.percent(rung["share"], 0)
+        lines.append(f"rung {number}, {share} of the labels or epochs: {shown} went on; dropped: {gone or 'none'}")
+    return lines

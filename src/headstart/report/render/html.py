@@ -1,0 +1,286 @@
+"""The report as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from headstart import units
+from headstart.report import numbers
+from headstart.report.read.errors import Details, details_of
+from headstart.report.read.summary import RunFacts, Summary, load_summary, total_seconds
+from headstart.report.render.class_order import together
+from headstart.report.render.halving_text import halving_lines
+from headstart.report.render.thumbnails import (
+    BUDGET,
+    embed,
+    explanation_pictures,
+    paired_pictures,
+    rows_wanted,
+    short_audit,
+)
+from headstart.storage.files import write_atomic
+
+SCRIPTS = (
+    "dom.js",
+    "chart.js",
+    "table.js",
+    "ranking.js",
+    "figures.js",
+    "classes.js",
+    "matrix.js",
+    "gallery.js",
+    "evidence.js",
+    "audit.js",
+    "likeness.js",
+    "runs.js",
+    "main.js",
+)
+
+CELLS = 60_000  # cells of all confusion matrices that a page holds; the fullest come first
+
+LEADS = {
+    "pairs": "Each cell is the score of its row minus the score of its column, in points. A coloured cell is a"
+    " difference that the tests tell from chance after Holm's correction for all pairs.",
+    "cost": "Nothing beats the runs on the dashed line in both score and cost. Drag to zoom, double-click to go back.",
+    "learning": "What a few labels are worth: each point is a run over its seeds, with its 95 % interval.",
+    "training": "One line for each seed.",
+    "mistakes": "Images that most seeds get wrong, those with the least chance for the true class first.",
+    "calibration": "A point on the diagonal means that what is said with 80 % confidence is right 8 times in 10."
+    " Probabilities are shown after temperature scaling on validation.",
+    "transfer": "What the features foretold before any training, beside what training then gave.",
+    "explained": "The same test images through two networks, drawn with a fixed seed, the classes taking turns. Under"
+    " each map stands the class that it explains: the one that this network predicts, with its probability.",
+    "similarity": "The Fréchet distance lies between Gaussians fitted to the features of as many images on both sides;"
+    " the distance of other images of the target is what no difference at all would give. CKA is 1 where two stages"
+    " represent the same images alike, up to rotation and scale, and about 0 where they have nothing in common.",
+    "runs": "Everything that a run's result depends on.",
+}
+
+
+def write_html(study: str | Path, out: str | Path | None = None) -> Path:
+    """Write the report of a study folder as one self-contained page; return where.
+
+    Args:
+        study: the study's folder, finished or not.
+        out: the file; by default report.html in the study's folder.
+
+    Raises:
+        StoreError: a run folder has files missing or altered, or the page cannot be written.
+    """
+    summary = load_summary(study)
+    path = Path(out) if out is not None else Path(study) / "report.html"
+    write_atomic(path, render(summary))
+    return path
+
+
+def render(summary: Summary) -> str:
+    """Return the page."""
+    static = package_files("headstart.report.render") / "static"
+
+    def text(name: str) -> str:
+        return (static / name).read_text(encoding="utf-8")
+
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({name: text(f"{name}.jinja") for name in ("page", "reproduce")}),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"score": numbers.score, "seconds": units.duration}
+    template = environment.get_template("page")
+    payload = page_data(summary)
+    return template.render(
+        summary=summary,
+        rows=summary.ranking(),
+        tiles=tiles(summary),
+        sections=sections(payload),
+        interval=numbers.interval,
+        halving_lines=halving_lines(summary.halving) if summary.halving else [],
+        leads=LEADS,
+        weights=weights_used(summary),
+        style=text("report.css"),
+        scripts="\n".join(text(name) for name in SCRIPTS),
+        data=script_json(payload),
+    )
+
+
+def script_json(value: Any) -> str:
+    """Return JSON that can stand inside a script element."""
+    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def page_data(summary: Summary) -> dict[str, Any]:
+    """Return everything the figures show, as plain JSON values."""
+    details = details_of(summary.files)
+    plain = summary.to_dict()
+    datasets = {key: _dataset(summary, key, details) for key in summary.datasets}
+    share = CELLS // max(1, len(summary.runs))
+    return {
+        **{key: plain[key] for key in ("name", "question", "answer", "ranking", "boards", "failed", "missing")},
+        "partial": summary.partial,
+        "learning": (summary.files.learning or {}).get("curves", []),
+        "runs": [_run(run, details.get(run.run), datasets, share) for run in summary.runs],
+        "datasets": datasets,
+        "transferability": summary.transferability,
+        "similarity": summary.files.similarity,
+        "explained": paired_pictures(summary.files.root, (summary.files.explained or {}).get("pairs", [])),
+        "spec": summary.spec,
+        "environment": summary.environment,
+    }
+
+
+def tiles(summary: Summary) -> list[tuple[str, str]]:
+    """Return the figures under the answer: value and what it is."""
+    spent = sum((run.cost.get("seconds") or 0.0) * len(run.seeds) for run in summary.runs)
+    shared: dict[tuple[Any, ...], float] = {}
+    for run in summary.runs:  # what runs share is paid once
+        key = tuple(str(run.spec.get(name)) for name in ("backbone", "weights", "truncate_at", "freeze_until", "data"))
+        shared[key] = max(shared.get(key, 0.0), run.cost.get("shared_seconds") or 0.0)
+    finished = sum(len(run.seeds) for run in summary.runs)
+    expected = finished + len(summary.missing) + len(summary.failed)
+    found = [(f"{finished}" if finished == expected else f"{finished} of {expected}", "runs × seeds finished")]
+    if summary.boards:
+        board = summary.boards[0]
+        found.append((f"{board.n:,}", "episodes" if board.kind == "episodes" else "test images"))
+    if summary.datasets:
+        facts = next(iter(summary.datasets.values()))
+        found.append((f"{len(facts.get('classes', []))}", f"classes in {facts.get('name', 'the data')}"))
+    found.append((units.duration(spent + sum(shared.values())), "computing time"))
+    return found
+
+
+def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the sections that have something to show: id and title."""
+    runs = payload["runs"]
+    shown = {
+        "ranking": True,
+        "pairs": any(len(board["ranking"]) > 1 for board in payload["boards"]),
+        "cost": any(run["total_seconds"] for run in runs),
+        "learning": any(axis in run["axes"] for run in runs for axis in ("shots", "fraction")),
+        "training": any(run["history"] for run in runs),
+        "classes": any(run["per_class"] for run in runs),
+        "mistakes": any(run["mistakes"] for run in runs),
+        "explained": bool(payload["explained"]),
+        "calibration": any(run["reliability"] for run in runs),
+        "data": bool(payload["datasets"]),
+        "transfer": bool(payload["transferability"]),
+        "similarity": any((payload["similarity"] or {}).get(key) for key in ("frechet", "stages")),
+        "runs": bool(runs) or bool(payload["failed"]),
+        "reproduce": True,
+    }
+    titles = {
+        "ranking": "Ranking",
+        "pairs": "Really better?",
+        "cost": "Cost",
+        "learning": "Learning curves",
+        "training": "Training",
+        "classes": "Classes",
+        "mistakes": "Mistakes",
+        "explained": "Side by side",
+        "calibration": "Calibration",
+        "data": "Data",
+        "transfer": "Transferability",
+        "similarity": "Similarity",
+        "runs": "Runs",
+        "reproduce": "Reproduce",
+    }
+    return [(key, titles[key]) for key, there in shown.items() if there]
+
+
+def weights_used(summary: Summary) -> list[tuple[str, str, str]]:
+    """Return origin, sha256 and licence of all weights that runs started from, each once."""
+    found = [tuple(str(run.weights.get(key) or "") for key in ("origin", "sha256", "licence")) for run in summary.runs]
+    return [(origin, digest, licence) for origin, digest, licence in dict.fromkeys(found) if origin]
+
+
+def _run(run: RunFacts, details: Details | None, datasets: Mapping[str, Any], share: int) -> dict[str, Any]:
+    data = str((run.spec.get("data") or {}).get("fingerprint", ""))
+    pictured = {int(row) for row in datasets.get(data, {}).get("images", ())}
+    return {
+        "run": run.run,
+        "number": run.number,
+        "board": run.board,
+        "data": data,
+        "seeds": run.seeds,
+        "spec": run.spec,
+        "axes": run.axes,
+        "metrics": {name: _rounded(value) for name, value in run.metrics.items()},
+        "cost": run.cost,
+        "total_seconds": total_seconds(run.cost),
+        "parameters": run.parameters,
+        "weights": run.weights,
+        "images": run.images,
+        "chosen": run.chosen,
+        "tried": run.tried,
+        "temperature": run.temperature,
+        "history": {seed: [_rounded(row) for row in rows] for seed, rows in run.history.items()},
+        "notes": run.notes,
+        **_details(details, pictured, share),
+    }
+
+
+def _details(details: Details | None, pictured: set[int], share: int) -> dict[str, Any]:
+    """Return the lists that the class, mistake and calibration figures read, as short as they go.
+
+    Args:
+        details: of the run, or None.
+        pictured: rows whose pictures the page holds; no others are named.
+        share: how many cells of its confusion matrix the run may take.
+    """
+    if details is None:
+        return {key: [] for key in ("cells", "per_class", "mistakes", "reliability", "explanations")}
+    right = [cell for cell in details.cells if cell.truth == cell.guess]
+    wrong = [cell for cell in details.cells if cell.truth != cell.guess]
+    cells = [*wrong[: max(0, share - len(right))], *right]
+    columns = ("class", "n", "recall", "precision", "f1")
+    return {
+        "cells": [[c.truth, c.guess, c.count, *(row for row in c.images if row in pictured)] for c in cells],
+        "cells_left_out": len(details.cells) - len(cells),
+        "per_class": [[row.get(column) for column in columns] for row in details.per_class],
+        "mistakes": [
+            [m.row, m.truth, m.guess, round(m.confidence, 4), round(m.own, 5), m.seeds] for m in details.mistakes
+        ],
+        "reliability": details.reliability,
+        "explanations": explanation_pictures(details.explanations),
+    }
+
+
+def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict[str, Any]:
+    folder = summary.files.datasets[key]
+    ranked = [run for board in summary.boards if board.data == key for run in board.runs if run in details]
+    labels = {
+        int(row): int(label)
+        for record in summary.files.records
+        if record.data == key and record.outcome is not None
+        for row, label in zip(record.outcome.rows, record.outcome.labels, strict=True)
+    }
+    share = BUDGET // max(1, len(summary.datasets))
+    explained = [int(item["row"]) for run in ranked for item in details[run].explanations]
+    images = embed(folder, rows_wanted([details[run] for run in ranked], explained), labels, share)
+    good = ranked[: max(1, len(ranked) // 2)]  # what a poor run confuses is chance
+    cells = [cell for run in good for cell in details[run].cells]
+    order = together(cells, len(folder.classes)) if cells else None
+    return {**folder.facts, "audit": short_audit(folder.audit), "images": images, "order": order}
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,37 @@
+"""Opening a store: the default one, one by its address, and what a study calls found again."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from headstart.storage.store import Store, cache_root
+
+
+def default_store() -> Store:
+    """Return the store at `cache_root()`; in front of `$HEADSTART_REMOTE`, where that is set."""
+    return open_store(os.environ.get("HEADSTART_REMOTE") or cache_root())
+
+
+def open_store(place: str | Path) -> Store:
+    """Return the store in a folder, or the one that is shared through an address such as "s3://bucket/prefix".
+
+    Raises:
+        StoreError: the address is none, or its package is not installed.
+    """
+    if "://" not in str(place):
+        return Store(Path(place).expanduser())
+    from headstart.storage.remote import RemoteStore
+
+    return RemoteStore(cache_root(), str(place))
+
+
+def found_again(path: Path) -> Path:
+    """Return where a file of an entry lies in the default store, if it is no longer where it was, or never was here."""
+    if path.exists() or len(path.parts) < 4:
+        return path
+    kind, key, name = path.parts[-3:]
+    store = default_store()
+    known = re.fullmatch(r"[0-9a-f]{32}", key) is not None and store.has(kind, key)
+    return store.path(kind, key) / name if known else path

@@ -1,0 +1,170 @@
+"""A store that several machines share through object storage: a local cache in front, any fsspec address behind.
+
+An entry is looked for here first, then behind, from where it is fetched whole. What is built here is sent
+behind: its files under a name of their own, then, last, the one manifest that names them with size and
+hash. A push that was interrupted leaves files that no manifest names; an entry that looks whole is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from headstart.errors import StoreError
+from headstart.storage.files import disk_errors
+from headstart.storage.store import MANIFEST, Entry, Store
+
+_BLOCK = 1 << 22  # bytes
+
+
+@dataclass(frozen=True)
+class RemoteStore(Store):
+    """A store whose entries are shared through `remote`; `root` is this machine's cache of it.
+
+    Args:
+        root: the local folder.
+        remote: such as "s3://bucket/prefix", "gs://…", "file:///mnt/shared" or "memory://place".
+
+    Raises:
+        StoreError: the address is none, its package is not installed, or it does not answer.
+    """
+
+    remote: str = ""
+    _same: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._system()
+
+    def has(self, kind: str, key: str) -> bool:
+        """Say whether the entry is complete here or behind; after True it lies here, whole."""
+        if self.here(kind, key):
+            self._share(kind, key)
+            return True
+        return self._fetch(kind, key)
+
+    @contextlib.contextmanager
+    def building(self, kind: str, key: str, *, wait_message: str | None = None) -> Iterator[Entry | None]:
+        """Build an entry, alone on this machine, unless it is here or behind; send it behind when it is complete.
+
+        Two machines that build the same entry at once both send it; what the last one sent stands.
+
+        Raises:
+            StoreError: a full disk, or the shared store cannot be written; what was finished is kept here.
+        """
+        with super().building(kind, key, wait_message=wait_message) as entry:
+            yield entry
+        self._share(kind, key)
+
+    def _system(self) -> tuple[Any, str]:
+        """Return the file system and the path in it."""
+        import fsspec
+
+        protocol = self.remote.partition("://")[0]
+        try:
+            system, root = fsspec.core.url_to_fs(self.remote, use_listings_cache=False)
+        except ImportError as error:
+            raise StoreError(f"{self.remote}: {protocol}:// needs a package that is not installed: {error}") from error
+        except ValueError as error:
+            raise StoreError(
+                f"{self.remote}: {error}; a shared store is a folder, or an address such as s3://bucket/prefix"
+            ) from error
+        return system, str(root).rstrip("/")
+
+    def _share(self, kind: str, key: str) -> None:
+        """Send an entry that is complete here behind, unless it is there."""
+        if (kind, key) in self._same or not self.here(kind, key):
+            return
+        with _answers(self.remote):
+            system, root = self._system()
+            if not system.exists(f"{root}/{kind}/{key}/{MANIFEST}"):
+                _push(system, f"{root}/{kind}/{key}", self.path(kind, key))
+        self._same.add((kind, key))
+
+    def _fetch(self, kind: str, key: str) -> bool:
+        """Bring an entry here; return False if it is not behind, or is damaged there (it is then built anew)."""
+        with _answers(self.remote):
+            system, root = self._system()
+            place = f"{root}/{kind}/{key}"
+            if not system.exists(f"{place}/{MANIFEST}"):
+                return False
+            listed = json.loads(system.cat_file(f"{place}/{MANIFEST}"))
+        final = self.path(kind, key)
+        with disk_errors(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(str(final) + ".fetch"):  # as in `building`: a second process waits and finds it done
+                if not self.here(kind, key):
+                    arriving = final.with_name(final.name + ".arriving")
+                    shutil.rmtree(arriving, ignore_errors=True)
+                    with _answers(self.remote):
+                        whole = _pull(system, f"{place}/{listed['at']}", listed["files"], arriving)
+                    if not whole:
+                        shutil.rmtree(arriving, ignore_errors=True)
+                        system.rm_file(f"{place}/{MANIFEST}")
+                        return False
+                    shutil.rmtree(final, ignore_errors=True)
+                    os.replace(arriving, final)
+            Path(str(final) + ".fetch").unlink(missing_ok=True)
+        self._same.add((kind, key))
+        return True
+
+
+def _push(system: Any, place: str, folder: Path) -> None:
+    """Send a folder's files, then the manifest that names them."""
+    at = uuid.uuid4().hex
+    files: dict[str, list[Any]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        system.makedirs(f"{place}/{at}/{name}".rpartition("/")[0], exist_ok=True)
+        system.put_file(str(path), f"{place}/{at}/{name}")
+        files[name] = [path.stat().st_size, _sha256(path)]
+    manifest = json.dumps({"at": at, "files": files}, sort_keys=True).encode()
+    system.pipe_file(f"{place}/{at}.manifest", manifest)  # then into place by one move: never half a manifest
+    system.mv(f"{place}/{at}.manifest", f"{place}/{MANIFEST}")
+
+
+def _pull(system: Any, place: str, files: dict[str, list[Any]], folder: Path) -> bool:
+    """Fetch the files into a folder, the manifest last; say whether all are what they were when they were sent."""
+    for name, (size, digest) in sorted(files.items(), key=lambda item: item[0] == MANIFEST):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            system.get_file(f"{place}/{name}", str(path))
+        except FileNotFoundError:
+            return False
+        if path.stat().st_size != size or _sha256(path) != digest:
+            return False
+    return True
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _answers(remote: str) -> Iterator[None]:
+    """Turn what a file system raises into one line."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:  # every fsspec implementation passes on what its own client raises
+        said = str(error).strip().splitlines()
+        why = said[0] if said else type(error).__name__
+        raise StoreError(
+            f"{remote}: the shared store does not answer as it should ({why}); what was finished is kept in the"
+            " local cache: check the address and the credentials, then give the same command again"
+        ) from error

@@ -1,0 +1,34 @@
+"""The model that was chosen on validation, saved as one file."""
+
+from __future__ import annotations
+
+from headstart.models.bundle import MODEL, model_bytes, read_ensemble
+from headstart.storage.files import disk_errors, write_atomic
+from headstart.study.execution.session import Session
+from headstart.study.planning.ensemble_keys import expected
+from headstart.study.results.model_selection import VALIDATION, Candidate, best_single, choose
+from headstart.study.results.state import Kept
+
+
+def save_best(session: Session) -> None:
+    """Write the run that is best on validation, on the study's own images, as one whole model file."""
+    folder, ensembles = session.folder, session.plan.study.spec.ensembles
+    done = [(t.run.name, t.seed) for t in session.plan.own_tasks if session.finished(t)]
+    gone = {(row["run"], row["seed"]) for row in session.state.left_out}
+    averaged = [(row["run"], row["seed"]) for row in expected(session.plan.study.spec)]
+    done += [(name, seed) for name, seed in averaged if (name, seed) not in gone and (ensembles[name][0], seed) in done]
+    scored = [(name, folder.accuracy(name, seed, "validation"), folder.run_folder(name, seed)) for name, seed in done]
+    found = [Candidate(name, score, place) for name, score, place in scored if score is not None]
+    if not found:
+        return
+    best, by = choose(found, ensembles)
+
+    def kept(name: str, by: str) -> Kept:
+        place = max((each for each in found if each.run == name), key=lambda each: each.score).folder
+        return Kept(run=name, folder=str(place.relative_to(folder.root)), by=by)
+
+    session.state.best = kept(best, by)
+    with disk_errors(folder.root):
+        write_atomic(folder.root / MODEL, model_bytes(read_ensemble(folder.root / session.state.best["folder"])))
+    if best in ensembles:  # what can be looked into is one network
+        session.state.best_network = kept(best_single(found, ensembles), VALIDATION)

@@ -1,0 +1,84 @@
+"""A dataset's facts, items and thumbnails, as the report reads them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from headstart.data.dataset import Dataset, Split
+from headstart.models.backbone import Preprocessing
+from headstart.storage.files import write_atomic
+from headstart.study.execution.session import Session
+from headstart.study.results.folder import json_bytes, npz_bytes
+from headstart.study.task import class_counts
+
+THUMBNAIL = 96  # px, longest side
+
+
+_SMALL = Preprocessing(size=128, resize=128)
+
+
+def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:
+    """Write a dataset's facts, its items and thumbnails of its test images."""
+    folder = session.folder.data_folder(dataset.fingerprint)
+    if (folder / "thumbnails.npz").is_file():
+        return
+    bad = session.resources.bad_rows(dataset)
+    skipped = [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped]
+    skipped += [{"name": dataset.reader.name(row), "reason": why} for row, why in sorted(bad.items())]
+    facts = {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "multi_label": dataset.multi_label,
+        "n": len(dataset),
+        "about": dataset.about,
+        "skipped": skipped,
+        "split": split.rule,
+        "counts": {side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")},
+    }
+    write_atomic(folder / "dataset.json", json_bytes(facts))
+    _write_items(folder / "items.parquet", dataset)
+    images = session.resources.images(data, _preprocessing_at_hand(session, dataset))
+    rows = np.setdiff1d(split.test, np.array(sorted(bad), dtype=np.int64))
+    write_atomic(folder / "thumbnails.npz", thumbnails(images, rows))
+
+
+def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
+    """Return JPEGs of at most 96 px of some rows: rows, offsets and data, as one npz."""
+    parts = []
+    for row in rows:
+        picture = Image.fromarray(images[int(row)])
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=72)
+        parts.append(buffer.getvalue())
+    offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
+    return npz_bytes(rows=rows, offsets=offsets, data=np.frombuffer(b"".join(parts), dtype=np.uint8))
+
+
+def _write_items(path: Any, dataset: Dataset) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [dataset.reader.name(row) for row in range(len(dataset))]
+    labels = dataset.labels.argmax(1) if dataset.multi_label else dataset.labels
+    table = pa.table({"row": np.arange(len(dataset)), "name": names, "label": labels})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def _preprocessing_at_hand(session: Session, dataset: Dataset) -> Preprocessing:
+    """Return the largest view in which these images are decoded already, or a small one."""
+    views = [
+        view for (fingerprint, view) in session.resources.decoded if fingerprint == dataset.fingerprint and view.crop
+    ]
+    if not views:
+        return _SMALL
+    view = max(views, key=lambda v: v.crop or 0)
+    return Preprocessing(size=view.crop or view.resize, resize=view.resize, interpolation=view.interpolation)

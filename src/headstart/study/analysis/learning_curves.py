@@ -1,0 +1,45 @@
+"""What more labels are expected to bring, for runs with a shots or fraction axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headstart.storage.files import write_atomic
+from headstart.study.execution.session import Session
+from headstart.study.results.folder import json_bytes
+from headstart.study.task import Task
+
+
+def learning_curves(session: Session) -> None:
+    """Say for every run with a shots or fraction axis what the next doubling of labels is expected to bring."""
+    from headstart.fewshot.learning_curve import learning_curve
+
+    found: list[dict[str, Any]] = []
+    groups: dict[tuple[str, str], dict[float, list[float]]] = {}
+    for task in session.plan.tasks:
+        axis = (
+            "shots" if task.run.spec.shots is not None else "fraction" if task.run.spec.fraction is not None else None
+        )
+        score = session.folder.accuracy(task.run.name, task.seed, "test")
+        if axis is None or score is None:
+            continue
+        base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))
+        groups.setdefault((base, axis), {}).setdefault(_labels(session, task, axis), []).append(score)
+    for (run, axis), scores in groups.items():
+        unit = "labels per class" if axis == "shots" else "labels"
+        curve = learning_curve(dict(sorted(scores.items())), unit=unit)
+        found.append({"run": run, "axis": axis, **curve.to_dict()})
+        session.listener.note(f"{run}: {curve.words}")
+    if found:
+        write_atomic(session.folder.root / "learning.json", json_bytes({"curves": found}))
+
+
+def _labels(session: Session, task: Task, axis: str) -> float:
+    """Return how many labels a run had: per class with shots, in all with fractions."""
+    split = session.resources.split(task.run.data, task.seed, task.run.subset)
+    classes = len(session.resources.dataset(task.run.data).classes)
+    if axis == "fraction":
+        return float(round(len(split.train), -1) or len(split.train))
+    return (
+        float(task.run.spec.shots) if isinstance(task.run.spec.shots, int) else float(round(len(split.train) / classes))
+    )

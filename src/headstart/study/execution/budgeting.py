@@ -1,0 +1,198 @@
+"""Spending a budget: what fits is done, the most promising first; what does not fit is left out, and said so.
+
+Frozen networks come first, in the plan's order. Tuned networks follow, those first whose backbone's frozen features
+did best on validation, and of a run that was tried already, its other seeds by its own validation score. Before each
+group its estimate is compared with what is left; estimates are corrected by what the groups before really took.
+A stage that is under way stops at the next epoch, trial or chunk of images when the time is up; what it had done is
+kept, and the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from headstart.errors import SpecError
+from headstart.study.execution.budget import Budget, OverBudget
+from headstart.study.execution.session import Session
+from headstart.study.planning.cost import CostModel
+from headstart.study.planning.microbenchmarks import Meter
+from headstart.study.planning.plan import TaskGroup
+from headstart.study.planning.priority import LEARNED, kind_of, needed, preferred_backbone
+from headstart.study.resources import nothing
+from headstart.study.results.state import LeftOut
+from headstart.study.spec.schema import StudySpec
+from headstart.units import duration, parse_duration
+
+_BONUS = 0.02  # validation accuracy that tuning a network is hoped to add to its frozen features
+_KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
+
+
+def budget_of(spec: StudySpec, workers: int = 1, on: str | None = None) -> Budget | None:
+    """Return the budget of a study, which begins now, or None.
+
+    Raises:
+        SpecError: several processes would spend it, or halving decides already.
+    """
+    if spec.budget is None:
+        return None
+    if workers > 1 or on is not None:
+        raise SpecError("budget: it is spent by one process; leave out --workers and --on, or the budget")
+    if spec.halving is not None:
+        raise SpecError("budget and halving exclude each other: halving says already who is left out; drop one")
+    return Budget(parse_duration(spec.budget))
+
+
+def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Session], None]) -> None:
+    """Run what the budget affords; note in the study's facts what was left out, and why.
+
+    Raises:
+        SpecError: the budget is too small for one run.
+    """
+    resources = session.resources
+    spending = Spending(budget, CostModel(resources, session.folder, Meter(resources.store, resources.device)))
+    resources.watch = budget.check
+    try:
+        for group in spending.groups(session):
+            try:
+                run_group(group, session)
+            except OverBudget:
+                spending.stopped(group)
+    finally:
+        resources.watch = nothing
+    left_out = spending.left_out(session)
+    session.state.leave_out(left_out)
+    session.state.spending = {"seconds": budget.seconds, "spent": round(budget.spent(), 1)}
+    session.write_state("running")
+    if left_out:
+        names = list(dict.fromkeys(row["run"] for row in left_out))
+        session.listener.note(f"not run: {len(left_out)} runs and seeds over budget ({', '.join(names)})")
+
+
+@dataclass
+class Spending:
+    """Chooses what a budget is spent on.
+
+    Args:
+        budget: the time.
+        forecast: what a group will cost.
+        why: for each run and seed that is left out, the reason.
+    """
+
+    budget: Budget
+    forecast: CostModel
+    why: dict[tuple[str, int], str] = field(default_factory=dict)
+    _paces: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def groups(self, session: Session) -> Iterator[TaskGroup]:
+        """Yield what is to be done next until nothing fits.
+
+        Raises:
+            SpecError: the budget is too small for one run; the message says the least that is needed.
+        """
+        plan = session.plan
+        waiting = [piece for group in plan.groups for piece in pieces(group)]
+        closing = self.forecast.closing(plan.groups, plan.study.spec.audit)
+        self.budget.reserve = closing
+        self._check_least(pieces(plan.groups[0]) if plan.groups else [])
+        gone: set[tuple[str, int]] = set()
+        while waiting:
+            ready = [group for group in waiting if not needed(group) & _names(waiting)]
+            group = self._next(ready, session)
+            waiting.remove(group)
+            lost = needed(group) & gone
+            over = self.budget.left() <= 0  # then nothing more is measured either
+            cost = math.inf if lost or over else self._expected(group)
+            if cost > self.budget.left():
+                gone |= _names([group])
+                self._leave_out(group, cost, lost)
+                continue
+            began = self.budget.spent()
+            yield group
+            self._paces.setdefault(group.kind, []).append((cost, self.budget.spent() - began))
+            self.budget.reserve = closing * max(1.0, _pace([pair for past in self._paces.values() for pair in past]))
+
+    def stopped(self, group: TaskGroup) -> None:
+        """Note that the time was up in the midst of a group."""
+        for task in group.tasks:
+            self.why[(task.run.name, task.seed)] = "over budget: begun, and kept as far as it came"
+
+    def left_out(self, session: Session) -> list[LeftOut]:
+        """Return the runs and seeds that were not done, and why."""
+        manifests = ((t, session.folder.manifest(t.run.name, t.seed)) for t in session.plan.tasks)
+        missing = [t for t, manifest in manifests if manifest is None or manifest.get("key") != t.key]
+        return [
+            LeftOut(run=t.run.name, seed=t.seed, why=self.why.get((t.run.name, t.seed), "over budget")) for t in missing
+        ]
+
+    def _next(self, ready: Sequence[TaskGroup], session: Session) -> TaskGroup:
+        """Return the first in the plan's order, of tuned networks the most promising."""
+        first = ready[0]
+        preferred = preferred_backbone(session.plan.study)
+        if kind_of(first, preferred) != LEARNED:
+            return first
+        tuned = [group for group in ready if kind_of(group, preferred) == LEARNED]
+        return max(tuned, key=lambda group: _promise(group, session))  # the first of equals
+
+    def _expected(self, group: TaskGroup) -> float:
+        """Return the seconds that a group will take, as groups of its kind took more or less than expected."""
+        return _pace(self._paces.get(group.kind, [])) * self.forecast.seconds(group)
+
+    def _leave_out(self, group: TaskGroup, cost: float, lost: set[tuple[str, int]]) -> None:
+        left = max(0.0, self.budget.left())
+        if lost:
+            why = f"starts from {min(lost)[0]!r}, which was not run"
+        elif math.isinf(cost):
+            why = "over budget: no time was left"
+        else:
+            why = f"over budget: takes about {duration(cost)}, {duration(left)} was left"
+        for task in group.tasks:
+            self.why.setdefault((task.run.name, task.seed), why)
+
+    def _check_least(self, first: Sequence[TaskGroup]) -> None:
+        """Refuse a budget in which not one of the first runs fits: they are the cheapest, and few to measure."""
+        costs = [(self.forecast.seconds(group), group.first.run.name) for group in first]
+        if not costs or min(costs)[0] <= self.budget.left():
+            return
+        least, name = min(costs)
+        wanted = math.ceil(1.2 * (least + self.budget.reserve + self.budget.spent()))
+        raise SpecError(
+            f"budget: {duration(self.budget.seconds)} is too small for one run; the least is about {wanted}s"
+            f" (for {name!r}); give more, or leave the budget out"
+        )
+
+
+def pieces(group: TaskGroup) -> list[TaskGroup]:
+    """Return a group's parts, of heads those of the best value first."""
+
+    def value(part: TaskGroup) -> int:
+        kind = part.first.run.spec.head_kind
+        return _KIND.index(kind) if kind in _KIND else len(_KIND)
+
+    return sorted(group.parts(), key=value)
+
+
+def _pace(past: Sequence[tuple[float, float]]) -> float:
+    """Return how many times as long as expected the groups before took, from pairs of expected and spent seconds."""
+    expected, took = sum(pair[0] for pair in past), sum(pair[1] for pair in past)
+    return min(4.0, max(0.25, took / expected)) if expected > 0.5 else 1.0
+
+
+def _names(groups: Sequence[TaskGroup]) -> set[tuple[str, int]]:
+    return {(task.run.name, task.seed) for group in groups for task in group.tasks}
+
+
+def _promise(group: TaskGroup, session: Session) -> float:
+    """Return the validation accuracy that is hoped for: of the run's own other seeds, or of its frozen backbone."""
+    own: list[float] = []
+    frozen = [0.0]
+    run = group.first.run
+    for task in session.plan.tasks:
+        same = task.run.spec.backbone == run.spec.backbone and task.run.data == run.data
+        if not same or not session.finished(task):
+            continue
+        score = session.folder.accuracy(task.run.name, task.seed, "validation")
+        if score is not None:
+            (own if task.run.name == run.name else frozen if task.probe else []).append(score)
+    return sum(own) / len(own) if own else max(frozen) + _BONUS

@@ -1,0 +1,232 @@
+"""Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): bad candidates die early, on validation.
+
+In rung r of R every candidate that is left is judged on validation after learning from a share eta^-(R - r) of the
+labels (or epochs); the best 1 / eta go on, and what is left after the last rung is run in full. A candidate that
+dies costs a small part of a run: its frozen pass covers the images of the rung only, and its test images are never
+looked at. Rungs use the study's first seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import IntArray, Split
+from headstart.data.decoding.image_store import decode_images, images_key
+from headstart.errors import RunFailed, SpecError, unknown_name
+from headstart.evaluate.metrics.metrics import log_losses
+from headstart.models.pixels import NAME as PIXELS
+from headstart.progress import progress
+from headstart.storage.store import content_key
+from headstart.study.execution.session import Session
+from headstart.study.resources import PendingImages, Resources
+from headstart.study.results.state import LeftOut
+from headstart.study.spec.run import Run
+from headstart.study.spec.schema import TUNED, HalvingSpec, RunSpec
+from headstart.study.spec.settings import head_options, recipe_of
+from headstart.study.task import Task
+from headstart.transfer.frozen.features import KIND as FEATURES
+from headstart.transfer.frozen.features import extract, features_key
+from headstart.transfer.frozen.views import view_of
+from headstart.transfer.heads.fit import HeadJob, fit_heads
+
+KIND = "rungs"
+
+
+@dataclass(frozen=True, order=True)
+class RungScore:
+    """What a candidate reached on validation: the larger the better."""
+
+    accuracy: float
+    sharpness: float  # minus the log loss
+
+
+def halve(session: Session) -> None:
+    """Take the candidates that die out of the session's plan, and note in its facts what was tried and who went on.
+
+    Raises:
+        SpecError: there is nothing to halve, or a candidate cannot be judged by parts.
+    """
+    spec = session.plan.study.spec.halving
+    if spec is None:
+        return
+    runs = candidates(session.plan.study.runs, spec, session.plan.study.spec.compare.baseline)
+    seed = session.plan.study.spec.seed_list[0]
+    tasks = {t.run.name: t for t in session.plan.tasks if t.seed == seed and t.run.name in {r.name for r in runs}}
+    rungs: list[dict[str, Any]] = []
+    dead: dict[str, str] = {}
+    alive = list(tasks)
+    for number in range(spec.rungs):
+        share = float(spec.eta) ** (number - spec.rungs)
+        scores: dict[str, RungScore] = {}
+        with progress(f"rung {number + 1} of {spec.rungs}", len(alive), "candidates") as ticker:
+            for name in alive:
+                scores[name] = judge(tasks[name], share, spec, session)
+                ticker.advance()
+        kept = sorted(alive, key=lambda name: scores[name], reverse=True)[: math.ceil(len(alive) / spec.eta)]
+        for name in alive:
+            if name not in kept:
+                reached = f"{100 * scores[name].accuracy:.1f} % on validation"
+                dead[name] = f"dropped by successive halving in rung {number + 1} of {spec.rungs} ({reached})"
+        ranked = [{"run": name, "validation_accuracy": scores[name].accuracy} for name in alive]
+        rungs.append({"share": share, "runs": ranked, "kept": kept})
+        session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates go on: {', '.join(kept)}")
+        alive = [name for name in alive if name in kept]
+    session.state.halving = {**spec.model_dump(), "tried": len(tasks), "rungs": rungs}
+    _take_out(session, dead)
+
+
+def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> list[Run]:
+    """Return the runs that compete.
+
+    Raises:
+        SpecError: fewer than two, an unknown one, or one that cannot be judged by parts.
+    """
+    names = [run.name for run in runs]
+    for name in spec.runs or ():
+        if name not in names:
+            raise SpecError(f"halving.runs: {unknown_name('run', name, names)}")
+    needed = {run.needs for run in runs}
+    found = [run for run in runs if (run.name in spec.runs if spec.runs else _competes(run, baseline, needed))]
+    if len(found) < 2:
+        raise SpecError(f"halving needs at least two candidates; here are {len(found)} (floors and chains are none)")
+    for run in found:
+        if run.searches:
+            raise SpecError(
+                f"halving: run {run.name!r} searches ranges; give it a grid, or leave it out of halving.runs"
+            )
+        if run.spec.shots is not None and spec.over == "labels":
+            raise SpecError(f"halving: run {run.name!r} has shots already; use over: epochs, or fraction")
+        if run.needs is not None or run.name in needed or run.spec.episodes is not None:
+            raise SpecError(
+                f"halving: run {run.name!r} is part of a chain or of episodes; leave it out of halving.runs"
+            )
+    return found
+
+
+def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> RungScore:
+    """Return what a candidate reaches on validation after a share of its labels or epochs."""
+    run = replace(task.run, spec=smaller(task.run.spec, share, spec.over))
+    part = Task(run, task.seed, content_key([task.key, "rung", share, spec.over]))
+    resources = session.resources
+    split = resources.split(run.data, task.seed, run.subset)
+    if not len(split.validation):
+        raise SpecError(f"halving: run {run.name!r} has no validation rows to be judged on; give the split some")
+    if task.probe:
+        return _judge_head(part, split, resources)
+    return _judge_tuned(part, split, session)
+
+
+def smaller(spec: RunSpec, share: float, over: str) -> RunSpec:
+    """Return the settings with a share of the labels, or of the epochs where a network is tuned."""
+    if over == "epochs" and spec.strategy in TUNED:
+        epochs = max(1, round(recipe_of(spec).epochs * share))
+        return spec.model_copy(update={"recipe": {**spec.recipe, "epochs": epochs}})
+    if spec.shots is not None:
+        return spec
+    return spec.model_copy(update={"fraction": share * (spec.fraction or 1.0)})
+
+
+def _competes(run: Run, baseline: str | None, needed: set[str | None]) -> bool:
+    floor = run.spec.backbone == PIXELS or run.spec.strategy == "majority"
+    chained = run.needs is not None or run.name in needed
+    learns = run.spec.head_kind is not None or run.spec.strategy in (*TUNED, "linear_probe")
+    return learns and not (floor or chained or run.name == baseline or run.spec.episodes is not None)
+
+
+def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
+    dataset, kind = resources.dataset(task.run.data), task.run.spec.head_kind
+    assert kind is not None
+    with resources.store.building(KIND, task.key) as entry:
+        if entry is not None:
+            rows = np.sort(np.concatenate([split.train, split.validation]))
+            features, good = _features(task, rows, resources)
+            place = {int(row): number for number, row in enumerate(rows) if good[number]}
+            train, held = (
+                np.array([place[int(row)] for row in side if int(row) in place], dtype=np.int64)
+                for side in (split.train, split.validation)
+            )
+            labels = dataset.labels[rows]
+            job = HeadJob(kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False)
+            fit = fit_heads(features, labels, [job], resources.device)[0]
+            assert fit.validation_probabilities is not None
+            entry.manifest.update(_scores(fit.validation_probabilities, labels[held]))
+    facts = resources.store.manifest(KIND, task.key)
+    return RungScore(facts["accuracy"], -facts["log_loss"])
+
+
+def _features(
+    task: Task, rows: IntArray, resources: Resources
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return features float32 [len(rows), d] of some rows, and which of them have an image that could be decoded."""
+    loaded, dataset = resources.loaded(task.run.network, task.seed), resources.dataset(task.run.data)
+    needs = loaded.backbone.preprocessing
+    if resources.store.has(FEATURES, resources.features_key(task.run.data, task.run.network, task.seed)):
+        features = resources.features(task.run.data, task.run.network, task.seed)
+        bad = resources.bad_rows(dataset)
+        return np.reshape(features[rows], (len(rows), -1)), np.array([int(row) not in bad for row in rows])
+    part, view = dataset.select(rows), view_of(needs)
+    key = features_key(images_key(part, view), loaded.backbone.stages, needs, resources.device)
+    features = extract(
+        PendingImages(len(part)),
+        loaded.backbone.stages,
+        needs,
+        key=key,
+        store=resources.store,
+        device=resources.device,
+        title=f"{dataset.name}: features of {loaded.backbone.name}, {len(part):,} images",
+        source=lambda take: _decode(part, view, resources, take),
+    )
+    bad = decode_images(part, view, store=resources.store).bad
+    return np.reshape(features, (len(rows), -1)), np.array([number not in bad for number in range(len(rows))])
+
+
+def _decode(part: Any, view: Any, resources: Resources, take: Any) -> None:
+    decode_images(part, view, store=resources.store, on_chunk=take)
+
+
+def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:
+    from headstart.study.execution.tuning.train import try_one  # imports Lightning, which heads do not need
+    from headstart.study.execution.tuning.trial import TrialContext
+
+    resources = session.resources
+    dataset = resources.dataset(task.run.data)
+    resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
+    split = split.without(sorted(resources.bad_rows(dataset)))
+    bench = TrialContext(task, split, dataset, resources, {}, session.listener.note)
+    found = [RungScore(0.0, -math.inf)]
+    for values in task.run.configurations():
+        try:
+            trial = try_one(bench, values)
+        except RunFailed:  # a rate at which the loss is lost scores nothing
+            continue
+        found.append(RungScore(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
+    return max(found)
+
+
+def _scores(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> dict[str, float]:
+    if labels.ndim == 2:
+        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
+        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
+    return {
+        "accuracy": float((probabilities.argmax(1) == labels).mean()),
+        "log_loss": float(log_losses(labels, probabilities).mean()),
+    }
+
+
+def _take_out(session: Session, dead: Mapping[str, str]) -> None:
+    plan = session.plan
+    groups = []
+    for group in plan.groups:
+        tasks = tuple(task for task in group.tasks if task.run.name not in dead)
+        if tasks:
+            groups.append(replace(group, tasks=tasks))
+    session.plan = replace(plan, groups=tuple(groups))
+    gone = [row for row in session.state.expected if row["run"] in dead]
+    session.state.leave_out(LeftOut(run=row["run"], seed=row["seed"], why=dead[row["run"]]) for row in gone)

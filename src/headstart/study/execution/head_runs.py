@@ -1,0 +1,125 @@
+"""Heads on stored features: all tasks that share one feature matrix are fitted together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from headstart.data.dataset import Dataset, Split
+from headstart.models.bundle import HEAD, Bundle, read_head
+from headstart.models.network import Network
+from headstart.study.resources import Resources
+from headstart.study.results.run_record import KIND, Fit, Probabilities, load_fit, save_fit
+from headstart.study.spec.settings import head_options
+from headstart.study.task import Task, origin_of
+from headstart.transfer.heads.fit import HeadFit, HeadJob, fit_heads
+
+_BLOCK = 4096  # rows scored at a time
+
+
+def fit_head_runs(
+    tasks: Sequence[Task],
+    splits: Sequence[Split],
+    resources: Resources,
+    provenance: dict[str, str],
+    done: Callable[[Task, Fit, Probabilities], None],
+) -> None:
+    """Fit the heads of all tasks on the features they share; call `done` with each as it is ready.
+
+    Tasks of one kind of head go together as one batched computation. What is in the store already is
+    taken from there. Results do not depend on which tasks come together.
+
+    Args:
+        tasks: all on the same features.
+        splits: of each task.
+        resources: gives features, labels and the store.
+        provenance: facts for the bundle.
+        done: receives task, fit and the probabilities of its test rows.
+    """
+    first = tasks[0]
+    features = resources.features(first.run.data, first.run.network, first.seed)
+    dataset = resources.dataset(first.run.data)
+    kinds = sorted({_kind(task) for task in tasks})
+    for kind in kinds:
+        group = [(task, split) for task, split in zip(tasks, splits, strict=True) if _kind(task) == kind]
+        missing = [(task, split) for task, split in group if not resources.store.has(KIND, task.key)]
+        if missing:
+            _fit_missing(missing, features, dataset, resources, provenance)
+        for task, split in group:
+            bundle_head = _stored_head(task, resources)
+            done(task, load_fit(resources.store, task.key), score(bundle_head, features, split.test))
+
+
+def score(head: nn.Module, features: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> Probabilities:
+    """Return the head's probabilities of some rows, float32 [len(rows), C]."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), _BLOCK):
+            block = torch.from_numpy(np.ascontiguousarray(features[rows[start : start + _BLOCK]]))
+            parts.append(head.probabilities(block.flatten(1)).float().numpy())  # type: ignore[operator]
+    return np.concatenate(parts)
+
+
+def _kind(task: Task) -> str:
+    kind = task.run.spec.head_kind
+    assert kind is not None
+    return kind
+
+
+def _fit_missing(
+    missing: Sequence[tuple[Task, Split]],
+    features: npt.NDArray[np.float32],
+    dataset: Dataset,
+    resources: Resources,
+    provenance: dict[str, str],
+) -> None:
+    jobs = [_job(task, split, dataset) for task, split in missing]
+    flat = features.reshape(len(features), -1)
+    for (task, split), fitted in zip(missing, fit_heads(flat, dataset.labels, jobs, resources.device), strict=True):
+        fit = _record(task, split, fitted, features, resources)
+        loaded = resources.loaded(task.run.network, task.seed)
+        bundle = Bundle(
+            Network(loaded.backbone, fitted.head),
+            origin_of(task.run, task.seed, resources),
+            dataset.classes,
+            dataset.multi_label,
+            1.0,
+            {**provenance, "run": task.run.name, "seed": str(task.seed), "dataset": dataset.name},
+        )
+        with resources.store.building(KIND, task.key) as entry:
+            if entry is not None:
+                save_fit(entry.path, fit, bundle)
+
+
+def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
+    spec = task.run.spec
+    options = head_options(task.run)
+    refit = spec.refit != "none" and len(split.validation) > 0
+    return HeadJob(_kind(task), split.train, split.validation, len(dataset.classes), options, task.seed, refit)
+
+
+def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], resources: Resources) -> Fit:
+    backbone = resources.loaded(task.run.network, task.seed).backbone
+    learned = sum(p.numel() for p in fitted.head.parameters())
+    frozen = sum(p.numel() for p in backbone.stages.parameters())
+    refit = "train+validation" if task.run.spec.refit != "none" and len(split.validation) else "none"
+    judged = fitted.validation_probabilities
+    return Fit(
+        fitted.chosen,
+        fitted.tried,
+        fitted.notes,
+        [],
+        judged,
+        learned,
+        learned + frozen,
+        fitted.seconds,
+        refit,
+    )
+
+
+def _stored_head(task: Task, resources: Resources) -> nn.Module:
+    return read_head(resources.store.path(KIND, task.key) / HEAD)

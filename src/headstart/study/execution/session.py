@@ -1,0 +1,116 @@
+"""One execution of a study: its plan, its resources, its folder, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from headstart.storage.files import read_json
+from headstart.study.planning.plan import Plan
+from headstart.study.resources import Resources
+from headstart.study.results.folder import StudyFolder
+from headstart.study.results.run_record import KIND as FITS
+from headstart.study.results.state import Expected, StudyState
+from headstart.study.results.tracking import Logged, Tracker
+from headstart.study.task import Task
+
+
+class Listener(Protocol):
+    """Is told what happens while a study runs."""
+
+    def plan(self, rows: list[Expected]) -> None:
+        """All tasks that the study expects: run and seed."""
+
+    def running(self, run: str) -> None:
+        """A task began."""
+
+    def reused(self, run: str) -> None:
+        """A task was found done."""
+
+    def done(self, run: str, score: float) -> None:
+        """A task ended with this test score."""
+
+    def failed(self, run: str, why: str) -> None:
+        """A task failed."""
+
+    def note(self, text: str) -> None:
+        """Something to tell the user."""
+
+    def close(self) -> None:
+        """The study ended."""
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def plan(self, rows: list[Expected]) -> None:
+        """Ignore."""
+
+    def running(self, run: str) -> None:
+        """Ignore."""
+
+    def reused(self, run: str) -> None:
+        """Ignore."""
+
+    def done(self, run: str, score: float) -> None:
+        """Ignore."""
+
+    def failed(self, run: str, why: str) -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
+        """Ignore."""
+
+    def close(self) -> None:
+        """Ignore."""
+
+
+@dataclass
+class Session:
+    """One execution of a study.
+
+    Args:
+        plan: what is to be done.
+        resources: what is shared.
+        folder: where it is written.
+        state: what study.json says.
+        listener: who is told.
+        trackers: log each finished run for other viewers.
+    """
+
+    plan: Plan
+    resources: Resources
+    folder: StudyFolder
+    state: StudyState
+    listener: Listener
+    trackers: list[Tracker] = field(default_factory=list)
+
+    def done(self, name: str, result: Mapping[str, Any]) -> None:
+        """Tell the listener that a run ended, with its score by the study's metric."""
+        metric = self.plan.study.spec.compare.metric
+        self.listener.done(name, result["metrics"]["test"].get(metric, {}).get("value", float("nan")))
+
+    def finished(self, task: Task) -> bool:
+        """Say whether a task's results stand in the study's folder."""
+        return self.folder.has(task.run.name, task.seed, task.key)
+
+    def track(self, run: str, seed: int, key: str) -> None:
+        """Tell the trackers of a run that has ended."""
+        place = self.folder.run_folder(run, seed)
+        spec, result, history = (read_json(place / f"{name}.json") for name in ("spec", "result", "history"))
+        for track in self.trackers:
+            track(Logged(key, spec, result, history))
+
+    def write_state(self, status: str) -> None:
+        """Write study.json."""
+        self.folder.write_study(self.state.to_dict(status))
+
+
+def network_of(task: Task, session: Session) -> Path:
+    """Return where the network of a task that ended lies: in the store, else in its run folder."""
+    store = session.resources.store
+    if store.has(FITS, task.key):
+        return store.path(FITS, task.key)
+    return session.folder.run_folder(task.run.name, task.seed)

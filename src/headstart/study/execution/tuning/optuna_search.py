@@ -1,0 +1,206 @@
+"""Search over ranges with Optuna: TPE, pruning by epoch, an sqlite file that several processes may share.
+
+Trials come in rounds. What a trial tries is drawn from its number and from the rounds before its own, and it is
+pruned by them alone; so the trials of a round may be done by several processes, in any order, killed and taken up
+again, and the search is the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from filelock import FileLock
+from optuna.trial import FrozenTrial, TrialState
+
+from headstart.errors import RunFailed, StoreError
+from headstart.study.execution.tuning.trial import Trial, TrialContext, TrialPruned, Values
+from headstart.study.spec.run import Choice
+from headstart.study.spec.settings import is_whole
+
+TryOne = Callable[..., Trial]
+ROUND = 4  # trials that do not know of each other
+_STARTUP = 5  # trials drawn at random before TPE has anything to go by
+_PATIENCE = 60.0  # seconds to wait for a file that another process holds
+_NUMBER = "number"  # of a trial, in the file
+
+
+def search(context: TrialContext, try_one: TryOne) -> list[Trial]:
+    """Try configurations of a run until its number of trials is reached; return those that were finished.
+
+    Trials already in the store's sqlite file count, so a stopped search goes on, and several processes
+    on one study share the work. A configuration is judged on validation only.
+
+    Raises:
+        RunFailed: nothing was left to choose from (every trial was pruned or failed).
+        StoreError: the sqlite file cannot be used.
+    """
+    optuna.logging.set_verbosity(logging.WARNING)
+    run, record = context.task.run, _Record.open(context)
+    finished: dict[int, Trial] = {}
+    while missing := [number for number in range(run.trials) if number not in record.done]:
+        start = missing[0] // ROUND * ROUND
+        waiting = [number for number in missing if number < start + ROUND]
+        number = waiting[_turn() % len(waiting)]
+        found = _attempt(context, record, number, [record.done[before] for before in range(start)], try_one)
+        if found is not None:
+            finished[number] = found
+    for number, old in sorted(record.done.items()):
+        if old.state is TrialState.COMPLETE and number not in finished and number < run.trials:
+            finished[number] = try_one(context, _values(old.params, run.choices))
+    if not finished:
+        raise RunFailed(f"all {run.trials} trials were pruned or failed; try more of them, or narrower ranges")
+    return [finished[number] for number in sorted(finished)]
+
+
+def _attempt(
+    context: TrialContext, record: _Record, number: int, past: Sequence[FrozenTrial], try_one: TryOne
+) -> Trial | None:
+    """Do one trial and write down how it ended; return None where it was pruned or failed."""
+    run = context.task.run
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=_seed(context.task.seed, number), n_startup_trials=_STARTUP),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=2),
+        direction="maximize",
+    )
+    study.add_trials(past)
+    trial = study.ask()
+    values = {choice.path: _suggest(trial, choice) for choice in run.choices}
+    seen: dict[int, float] = {}
+    try:
+        found = try_one(context, values, f"trial {number + 1}/{run.trials}", _watcher(trial, seen))
+    except (TrialPruned, RunFailed):
+        record.add(number, trial, TrialState.PRUNED, None, seen)
+        return None
+    record.add(number, trial, TrialState.COMPLETE, found.accuracy or 0.0, _accuracies(found.history))
+    return found
+
+
+def _turn() -> int:
+    """Return a number by which several processes begin at different places of a round."""
+    return os.getpid()
+
+
+def _accuracies(history: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Return the validation accuracy of each epoch."""
+    found = ((int(row["epoch"]), row.get("validation_accuracy")) for row in history)
+    return {epoch: float(accuracy) for epoch, accuracy in found if accuracy is not None}
+
+
+def _seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+@dataclass
+class _Record:
+    """The search's sqlite file.
+
+    Args:
+        file: where it is.
+        study: what Optuna keeps in it.
+        done: the trials that have ended, by number.
+    """
+
+    file: Path
+    study: optuna.Study
+    done: dict[int, FrozenTrial] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, context: TrialContext) -> _Record:
+        """Open the file of a task, or begin it.
+
+        Raises:
+            StoreError: it cannot be used.
+        """
+        folder, name = context.resources.store.root / "searches", context.task.key
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{name}.sqlite3"
+        with _storage_errors(file), FileLock(file.with_suffix(".lock")):  # Optuna's tables are made by one at a time
+            connect = {"connect_args": {"timeout": _PATIENCE}}
+            storage = optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs=connect)
+            others = [known for known in optuna.get_all_study_names(storage) if known != name]
+            if others:
+                raise StoreError(f"{file}: holds another study's search ({others[0]}); move it away, or delete it")
+            study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        record = cls(file, study)
+        record.read()
+        return record
+
+    def read(self) -> None:
+        """Read what this process and others have done; of what was done twice, the first counts."""
+        with _storage_errors(self.file):
+            trials = self.study.get_trials(deepcopy=False)
+        self.done = {}
+        for trial in trials:
+            if _NUMBER in trial.user_attrs:
+                self.done.setdefault(int(trial.user_attrs[_NUMBER]), trial)
+
+    def add(
+        self, number: int, trial: optuna.Trial, state: TrialState, value: float | None, seen: Mapping[int, float]
+    ) -> None:
+        """Write down how a trial ended, unless another process has; then read what the others did."""
+        self.read()
+        if number not in self.done:
+            ended = optuna.trial.create_trial(
+                state=state,
+                value=value,
+                params=trial.params,
+                distributions=trial.distributions,
+                intermediate_values=dict(seen),
+                user_attrs={_NUMBER: number},
+            )
+            with _storage_errors(self.file):
+                self.study.add_trial(ended)
+            self.read()
+
+
+@contextlib.contextmanager
+def _storage_errors(file: Path) -> Iterator[None]:
+    """Turn what a file that is locked, damaged or no search at all raises into one line."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, AssertionError, RuntimeError) as error:
+        inner = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        why = str(getattr(inner, "orig", None) or inner).splitlines()[0]
+        raise StoreError(
+            f"{file}: this search cannot be used ({why}); is another program using it? else delete it"
+        ) from error
+
+
+def _suggest(trial: optuna.Trial, choice: Choice) -> Any:
+    name = ".".join(choice.path)
+    if choice.search is None:
+        return trial.suggest_categorical(name, list(choice.values))
+    bounds = choice.search
+    if "choices" in bounds:
+        return trial.suggest_categorical(name, list(bounds["choices"]))
+    low, high, log = bounds["low"], bounds["high"], bool(bounds.get("log", False))
+    if is_whole(choice):
+        return trial.suggest_int(name, low, high, log=log, step=1 if log else int(bounds.get("step", 1)))
+    return trial.suggest_float(name, low, high, log=log, step=None if log else bounds.get("step"))
+
+
+def _values(params: Mapping[str, Any], choices: tuple[Choice, ...]) -> Values:
+    return {choice.path: params[".".join(choice.path)] for choice in choices}
+
+
+def _watcher(trial: optuna.Trial, seen: dict[int, float]) -> Callable[[Mapping[str, Any]], None]:
+    def watch(row: Mapping[str, Any]) -> None:
+        accuracy = row.get("validation_accuracy")
+        if accuracy is None:
+            return
+        seen[int(row["epoch"])] = float(accuracy)
+        trial.report(float(accuracy), int(row["epoch"]))
+        if trial.should_prune():
+            raise TrialPruned
+
+    return watch

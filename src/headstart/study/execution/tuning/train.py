@@ -1,0 +1,248 @@
+"""Training one configuration, kept in the store, and refitting the chosen one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import IntArray
+from headstart.data.decoding.image_store import ImageArray
+from headstart.errors import RunFailed
+from headstart.models.bundle import MODEL, Bundle, bundle_bytes
+from headstart.models.network import Network
+from headstart.storage.files import read_json, write_atomic
+from headstart.storage.store import content_key
+from headstart.study.execution.tuning.auto_lr import with_rate
+from headstart.study.execution.tuning.lp_ft_head import fitted_head
+from headstart.study.execution.tuning.trial import OnEpoch, Trial, TrialContext, TrialPruned, Values
+from headstart.study.planning.checks import starts_fitted
+from headstart.study.results.folder import json_bytes, npz_bytes
+from headstart.study.results.run_record import Probabilities
+from headstart.study.spec.settings import WHOLE, recipe_of, strategy_of
+from headstart.study.task import Task, origin_of
+from headstart.transfer.finetune.finetune import TuneJob, finetune
+from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.frozen.predict import predict_probabilities
+
+TRIALS = "trials"
+
+
+@dataclass(frozen=True)
+class WholeImages:
+    """Whole images, which are of several sizes and therefore taken one by one, never as a batch; each a copy."""
+
+    images: ImageArray
+
+    @property
+    def key(self) -> str:
+        """The images' content key."""
+        return self.images.key
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.uint8]:
+        return np.array(self.images[row])
+
+
+class BestTrial:
+    """Trials of one task: of their networks, only the best so far is kept; the numbers of all are."""
+
+    def __init__(self) -> None:
+        self._best: Trial | None = None
+
+    def try_one(self, context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
+        """Train one configuration, or take it from the store, and throw the worse of it and the best away."""
+        trial, best = try_one(context, values, place, on_epoch), self._best
+        if best is not None and trial.folder != best.folder:
+            forget_model(trial if trial.rank <= best.rank else best)
+        if best is None or trial.rank > best.rank:
+            self._best = trial
+        return trial
+
+
+def forget_model(trial: Trial) -> None:
+    """Delete the network of a trial; what is known about it stays."""
+    (trial.folder / MODEL).unlink(missing_ok=True)
+
+
+def try_one(context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
+    """Train one configuration, or take it from the store if it was trained before."""
+    split = context.split
+
+    def job(folder: Path) -> TuneJob:
+        return _job(context, values, split.train, split.validation, None, folder, None)
+
+    settled = with_rate(context, values, job)
+    return _train(context, settled, split.train, split.validation, None, place, on_epoch)
+
+
+def _refit(context: TrialContext, best: Trial) -> Trial:
+    both = np.sort(np.concatenate([context.split.train, context.split.validation]))
+    return _train(context, best.values, both, both[:0], best.best_epoch, "refit", None)
+
+
+def _train(
+    context: TrialContext,
+    values: Values,
+    train: IntArray,
+    validation: IntArray,
+    stop_after: int | None,
+    place: str,
+    on_epoch: OnEpoch | None,
+) -> Trial:
+    task, resources = context.task, context.resources
+    named = _named(values)
+    key = _trial_key(task, values, train, validation, stop_after)
+    with resources.store.building(TRIALS, key) as entry:
+        if entry is not None:
+            if place:
+                context.note(f"{task.name} {place}: {', '.join(f'{n}={v}' for n, v in named) or 'training'}")
+            resources.watch()
+            job = _job(
+                context, values, train, validation, stop_after, entry.path / "training", _watched(context, on_epoch)
+            )
+            try:
+                _save_trial(context, job, entry.path)
+            except (RunFailed, TrialPruned):
+                _forget_checkpoints(job.folder)  # nobody will go on from there
+                raise
+    folder = resources.store.path(TRIALS, key)
+    facts = read_json(folder / "trial.json")
+    return Trial(values=values, folder=folder, **facts)
+
+
+def _watched(context: TrialContext, on_epoch: OnEpoch | None) -> OnEpoch:
+    def tell(row: Mapping[str, Any]) -> None:
+        if on_epoch is not None:
+            on_epoch(row)
+        context.resources.watch()
+
+    return tell
+
+
+def _named(values: Values) -> list[tuple[str, Any]]:
+    return sorted((".".join(path), value) for path, value in values.items())
+
+
+def _trial_key(task: Task, values: Values, train: IntArray, validation: IntArray, stop_after: int | None) -> str:
+    return content_key([task.key, _named(values), len(train), len(validation), stop_after])
+
+
+def _job(
+    context: TrialContext,
+    values: Values,
+    train: IntArray,
+    validation: IntArray,
+    stop_after: int | None,
+    folder: Path,
+    on_epoch: OnEpoch | None,
+) -> TuneJob:
+    task, resources = context.task, context.resources
+    spec = task.run.with_values(values)
+    recipe = recipe_of(spec)
+    if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
+        context.note(f"{task.name}: {len(train)} images make one batch (batch_size {recipe.batch_size} was asked for)")
+        recipe = replace(recipe, batch_size=len(train))
+    backbone = resources.loaded(task.run.network, task.seed).backbone
+    needs = backbone.preprocessing
+    whole = bool(WHOLE.intersection(recipe.augment))
+    strategy, head = strategy_of(spec), None
+    if starts_fitted(task, context.split):
+        head = fitted_head(task, context.split, resources, refit=stop_after is not None)
+        strategy = replace(strategy, probe_epochs=0)
+    return TuneJob(
+        backbone=backbone,
+        strategy=strategy,
+        recipe=recipe,
+        images=resources.images(task.run.data, needs),
+        labels=context.dataset.labels,
+        classes=len(context.dataset.classes),
+        train=train,
+        validation=validation,
+        seed=task.seed,
+        folder=folder,
+        device=resources.device,
+        store=resources.store,
+        initial_head=head,
+        train_images=WholeImages(resources.images(task.run.data, needs, whole=True)) if whole else None,
+        stop_after=stop_after,
+        loggers=_loggers(),
+        on_epoch=on_epoch,
+    )
+
+
+def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
+    result = finetune(job)
+    facts: dict[str, Any] = {
+        "history": result.history,
+        "best_epoch": result.best_epoch,
+        "notes": result.notes,
+        "seconds": result.seconds,
+        "learned": result.learned_parameters,
+        "total": result.total_parameters,
+        "accuracy": None,
+        "log_loss": None,
+    }
+    if len(job.validation):
+        judged = _probabilities(result.network, job.validation, job.recipe, context)
+        facts |= _scores(judged, context.dataset.labels[job.validation])
+        write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
+    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network), whole=True))
+    write_atomic(folder / "trial.json", json_bytes(facts))
+    _forget_checkpoints(job.folder)
+
+
+def _forget_checkpoints(folder: Path) -> None:
+    """Delete what a training would go on from: several times the size of its network."""
+    for checkpoint in [*folder.glob("*.ckpt"), *folder.glob("*.safetensors")]:
+        checkpoint.unlink()
+
+
+def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
+    if labels.ndim == 2:
+        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
+        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    right = probabilities.argmax(1) == labels
+    return {"accuracy": float(right.mean()), "log_loss": float(-np.log(np.clip(own, 1e-7, None)).mean())}
+
+
+def _tried(trial: Trial) -> dict[str, Any]:
+    named = {".".join(path): value for path, value in trial.values.items()}
+    scores = {"validation_accuracy": trial.accuracy, "validation_log_loss": trial.log_loss}
+    return {**named, **scores, "epochs": len(trial.history), "best_epoch": trial.best_epoch, "seconds": trial.seconds}
+
+
+def _probabilities(network: Network, rows: IntArray, recipe: Recipe, context: TrialContext) -> Probabilities:
+    needs = network.backbone.preprocessing
+    found: Probabilities = predict_probabilities(
+        network,
+        context.resources.images(context.task.run.data, needs),
+        rows,
+        needs,
+        tta=recipe.tta,
+        multi_label=context.dataset.multi_label,
+        device=context.resources.device,
+        title=f"{context.task.name}: predictions",
+    )
+    return found
+
+
+def _bundle(context: TrialContext, network: Network) -> Bundle:
+    task = context.task
+    facts = {**context.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": context.dataset.name}
+    origin = origin_of(task.run, task.seed, context.resources)
+    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts)
+
+
+def _loggers() -> tuple[str, ...]:
+    from importlib.util import find_spec
+
+    return ("csv", "tensorboard") if find_spec("tensorboard") else ("csv",)

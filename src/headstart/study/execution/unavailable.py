@@ -1,0 +1,69 @@
+"""Runs that cannot be done are written as failed ones, with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from headstart.data.dataset import Dataset
+from headstart.data.sources.in_memory import PictureReader
+from headstart.models.bundle import HEAD, MODEL
+from headstart.storage.files import read_json
+from headstart.study.execution.session import Session
+from headstart.study.results.folder import json_bytes
+from headstart.study.results.run_record import described, write_failure
+from headstart.study.spec.run import Run
+from headstart.study.task import Task
+
+
+def write_unavailable(session: Session) -> None:
+    """Write each run that cannot be done as a failed one, unless it was done before with the same settings."""
+    for absent in session.plan.absent:
+        for seed in session.plan.study.spec.seed_list:
+            task = Task(absent.run, seed, "")
+            dataset = _unseen(absent.run)
+            if _done_before(task, dataset, session):
+                session.listener.reused(task.name)
+                continue
+            write_failure(task, session.folder, dataset, absent.why, [])
+            session.listener.failed(task.name, absent.why)
+
+
+def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
+    """Return the tasks that have something to start from; those whose source failed fail too."""
+    ready = []
+    for task in tasks:
+        if has_source(task, session):
+            ready.append(task)
+            continue
+        why = f"starts from {task.run.needs!r}, which failed and left no network"
+        write_failure(task, session.folder, session.resources.dataset(task.run.data), why, [])
+        session.listener.failed(task.name, why)
+    return ready
+
+
+def has_source(task: Task, session: Session) -> bool:
+    """Say whether the task starts from no other run, or from one that left a network."""
+    if task.run.needs is None:
+        return True
+    place = session.resources.left_by(task.run.needs, task.seed)
+    return place is not None and any((place / name).is_file() for name in (MODEL, HEAD))
+
+
+def _unseen(run: Run) -> Dataset:
+    """Return a dataset that is nothing but a name: these images may not be at hand, and are not looked for again."""
+    nothing = PictureReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
+    return Dataset(run.data.name or run.data.source, nothing, np.zeros(0, dtype=np.int64), ())
+
+
+def _done_before(task: Task, dataset: Dataset, session: Session) -> bool:
+    manifest = session.folder.manifest(task.run.name, task.seed)
+    if manifest is None or manifest["status"] != "complete":
+        return False
+    stored = read_json(session.folder.run_folder(task.run.name, task.seed) / "spec.json")
+    asked = json.loads(json_bytes(described(task, dataset)))
+    for settings in (stored, asked):
+        settings["data"] = {key: settings["data"].get(key) for key in ("source", "label", "limit", "split", "classes")}
+    return bool(stored == asked)

@@ -1,0 +1,219 @@
+"""A study on several workers: jobs are begun in the plan's order as soon as what they need has ended.
+
+What a dead worker was at is done again by another, once; if that one dies too, those runs have failed and
+the rest goes on. Nothing that a worker does depends on which worker does it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from headstart import progress, threads
+from headstart.data.decoding.image_store import decode_images
+from headstart.errors import SpecError
+from headstart.study.execution.session import Session, network_of
+from headstart.study.parallel.crew import WorkerPool
+from headstart.study.parallel.jobs import FEATURES, Job, jobs_of
+from headstart.study.parallel.messages import Finished, JobError, ListenerCall, Message, ProgressUpdate
+from headstart.study.planning.plan import TaskGroup
+from headstart.study.results.run_record import write_failure
+from headstart.study.task import Task
+
+_PATIENCE = 0.2  # seconds between two looks at what workers say
+
+
+ATTEMPTS = 2
+
+
+def check_workers(workers: int, on: str | None) -> None:
+    """Refuse what cannot be, before anything is planned.
+
+    Raises:
+        SpecError, MissingExtra, ClusterError: no number of workers, no Ray, or no cluster at that address.
+    """
+    if workers < 1:
+        raise SpecError(
+            f"--workers {workers}: a study needs at least 1 worker; this machine has {threads.cores()} cores"
+        )
+    if on is not None:
+        from headstart.study.parallel.ray import check_address
+
+        check_address(on)
+
+
+def dispatch(session: Session, workers: int, on: str | None) -> None:
+    """Do all jobs of a session's plan on worker processes here, or on a Ray cluster.
+
+    Raises:
+        HeadstartError: the input cannot be used; what was finished is kept.
+    """
+    desk = Dispatcher(session)
+    if desk.jobs:
+        crew = _crew(session, workers, on, len(desk.jobs))
+        try:
+            desk.run(crew)
+        finally:
+            crew.close()
+    wanted = {run.needs for run in session.plan.study.runs}
+    for task in session.plan.tasks:
+        if task.run.name in wanted:
+            session.resources.upstream[(task.run.name, task.seed)] = network_of(task, session)
+
+
+def _crew(session: Session, workers: int, on: str | None, jobs: int) -> WorkerPool:
+    from headstart.study.parallel.local import LocalPool
+    from headstart.study.parallel.setup import setup_of
+
+    setup, logs = setup_of(session), session.folder.root / "logs"
+    if on is not None:
+        from headstart.study.parallel.ray import RayPool
+
+        return RayPool(setup, on, workers, session.listener.note, logs / "ray.log")
+    most = min(workers, threads.machine_cores())
+    if most < workers:
+        session.listener.note(f"{workers} workers for {most} cores: {most} are started, one for each core")
+    return LocalPool(setup, min(most, jobs), logs)
+
+
+class Dispatcher:
+    """Where jobs are given out and taken back.
+
+    Args:
+        session: whose plan is done.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.jobs = jobs_of(self._open_groups())
+        self._blocked = {job.number: set(job.needs) for job in self.jobs}
+        self._ready = [job.number for job in self.jobs if not job.needs]  # a heap: the plan's order
+        self._followers: dict[int, list[int]] = {job.number: [] for job in self.jobs}
+        for job in self.jobs:
+            for number in job.needs:
+                self._followers[number].append(job.number)
+        self._running: dict[int, Job] = {}
+        self._attempts: Counter[int] = Counter()
+        self._lost: set[str] = set()
+        self._logged: set[str] = set()
+        self._tickers: dict[int, progress.Ticker] = {}
+        told = session.listener
+        self._listeners: dict[str, Callable[..., None]] = {
+            "running": told.running,
+            "reused": told.reused,
+            "done": told.done,
+            "failed": told.failed,
+            "note": told.note,
+        }
+
+    def run(self, crew: WorkerPool) -> None:
+        """Do all jobs."""
+        while self._ready or self._running:
+            self._give_out(crew)
+            for number, message in crew.listen(_PATIENCE):
+                self._hear(self._running[number], message)
+
+    def _open_groups(self) -> list[TaskGroup]:
+        """Return the groups with the tasks that are still to be done."""
+        groups = []
+        for group in self._session.plan.groups:
+            tasks = []
+            for task in group.tasks:
+                if self._has(task):
+                    self._session.listener.reused(task.name)
+                else:
+                    tasks.append(task)
+            if tasks:
+                groups.append(TaskGroup(group.kind, tuple(tasks)))
+        return groups
+
+    def _give_out(self, crew: WorkerPool) -> None:
+        while self._ready and crew.free():
+            job = self.jobs[heapq.heappop(self._ready)]
+            open_tasks = tuple(task for task in job.tasks if task.key not in self._lost and not self._has(task))
+            if not open_tasks:
+                self._end(job)
+                continue
+            self._running[job.number] = replace(job, tasks=open_tasks)
+            self._attempts[job.number] += 1
+            crew.start(self._running[job.number])
+
+    def _end(self, job: Job) -> None:
+        """Let those begin that waited for this job."""
+        for number in self._followers[job.number]:
+            self._blocked[number].discard(job.number)
+            if not self._blocked[number]:
+                heapq.heappush(self._ready, number)
+
+    def _hear(self, job: Job, message: Message) -> None:
+        if isinstance(message, ListenerCall):
+            self._listeners[message.method](*message.arguments)
+        elif isinstance(message, ProgressUpdate) or message is None:
+            self._show(job, message)
+        elif isinstance(message, JobError):
+            raise message.error
+        else:
+            self._show(job, None)
+            del self._running[job.number]
+            if isinstance(message, Finished):
+                self._take_back(job, message)
+                self._end(job)
+            else:
+                self._bury(job, message.why)
+            self._log(job)
+
+    def _take_back(self, job: Job, found: Finished) -> None:
+        """Note what a worker left: run folders that it sent, and the images that it decoded."""
+        session = self._session
+        tasks = {(task.run.name, task.seed): task for task in job.tasks}
+        for run, seed, files in found.folders:
+            session.folder.take_run(run, seed, files)
+        resources = session.resources
+        by_content = {resources.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
+        for fingerprint, view in found.views:
+            if fingerprint in by_content and (fingerprint, view) not in resources.decoded:
+                dataset = resources.dataset(by_content[fingerprint])
+                resources.decoded[(fingerprint, view)] = decode_images(dataset, view, store=resources.store)
+
+    def _bury(self, job: Job, why: str) -> None:
+        """Have what a dead worker was at done again, or, the second time, let its runs fail."""
+        session = self._session
+        if self._attempts[job.number] < ATTEMPTS:
+            session.listener.note(f"{job.title}: a worker {why}; another does it again")
+            heapq.heappush(self._ready, job.number)
+            return
+        reason = f"two workers died of it; the last {why}"
+        for task in job.tasks:
+            if not self._has(task):
+                dataset = session.resources.dataset(task.run.data)
+                write_failure(task, session.folder, dataset, reason, [])
+                session.listener.failed(task.name, reason)
+                self._lost.add(task.key)
+        self._end(job)
+
+    def _log(self, job: Job) -> None:
+        """Tell the trackers of the runs that this job finished."""
+        if job.kind == "episodes" or job.stage == FEATURES:
+            return
+        for task in job.tasks:
+            if task.key in self._logged or not self._has(task):
+                continue
+            self._logged.add(task.key)
+            self._session.track(task.run.name, task.seed, task.key)
+
+    def _show(self, job: Job, message: ProgressUpdate | None) -> None:
+        """Show how far a worker is, as if it were this process."""
+        old = self._tickers.get(job.number)
+        if message is None or (old is not None and old.title != message.title):
+            if old is not None:
+                self._tickers.pop(job.number).close()
+            old = None
+        if message is not None:
+            ticker = old or progress.Ticker(message.title, message.total, message.unit)
+            self._tickers[job.number] = ticker
+            ticker.advance(message.done - ticker.done, message.note or None)
+
+    def _has(self, task: Task) -> bool:
+        return self._session.finished(task)

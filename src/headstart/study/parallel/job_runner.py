@@ -1,0 +1,89 @@
+"""A worker's place: one process that does jobs of one study, and keeps at hand what they share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from headstart import progress, threads
+from headstart.storage.opening import open_store
+from headstart.storage.store import MANIFEST
+from headstart.study.execution.executors import WORK
+from headstart.study.execution.session import Session
+from headstart.study.execution.unavailable import has_source, startable
+from headstart.study.parallel.jobs import FEATURES, Job
+from headstart.study.parallel.messages import Finished, ProgressRelay, RemoteListener, Say
+from headstart.study.parallel.setup import Setup
+from headstart.study.planning.plan import Plan
+from headstart.study.resources import Resources
+from headstart.study.results.folder import StudyFolder
+from headstart.study.results.run_record import KIND as FITS
+
+
+class JobRunner:
+    """Does jobs, one after the other; datasets, networks and features stay at hand between them.
+
+    Args:
+        setup: of the study.
+        say: sends messages to whoever gives the work.
+    """
+
+    def __init__(self, setup: Setup, say: Say) -> None:
+        threads.hold()
+        if Path(setup.cwd).is_dir():
+            os.chdir(setup.cwd)
+        progress.set_verbosity(setup.verbosity)
+        self.setup = setup
+        store = open_store(setup.store) if isinstance(setup.store, str) else setup.store
+        self.resources = Resources(store, setup.device)
+        self.listen(say)
+
+    def listen(self, say: Say) -> None:
+        """Send messages there from now on."""
+        self._speaker = RemoteListener(say)
+        progress.show_in(ProgressRelay(say))
+
+    def do(self, job: Job) -> Finished:
+        """Do one job and return what it leaves.
+
+        Raises:
+            HeadstartError: the input cannot be used.
+        """
+        if self.setup.folder is not None:
+            return self._do(job, StudyFolder(self.setup.folder))
+        with tempfile.TemporaryDirectory(prefix="headstart-") as place:
+            folder = StudyFolder(Path(place))
+            return replace(self._do(job, folder), folders=packed(folder, job))
+
+    def _do(self, job: Job, folder: StudyFolder) -> Finished:
+        plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
+        session = Session(plan, self.resources, folder, self.setup.state, self._speaker)
+        self._bring(job, folder)
+        if job.stage == FEATURES:
+            first = job.tasks[0]
+            if has_source(first, session):
+                self.resources.features(first.run.data, first.run.network, first.seed)
+        elif ready := startable(job.tasks, session):
+            WORK[job.kind](ready, session)
+        return Finished(tuple(self.resources.decoded))
+
+    def _bring(self, job: Job, folder: StudyFolder) -> None:
+        """Say where the networks lie that runs may start from; those that this job starts from are brought here."""
+        wanted = {task.run.needs for task in job.tasks}
+        for run, seed, key in self.setup.keys:
+            there = run not in wanted or self.resources.store.has(FITS, key)
+            place = self.resources.store.path(FITS, key) if there else folder.run_folder(run, seed)
+            self.resources.upstream[(run, seed)] = place
+
+
+def packed(folder: StudyFolder, job: Job) -> tuple[tuple[str, int, dict[str, bytes]], ...]:
+    """Return the content of the job's run folders: run, seed, and every file by its name."""
+    found = []
+    for task in job.tasks:
+        place = folder.run_folder(task.run.name, task.seed)
+        if (place / MANIFEST).is_file():
+            files = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+            found.append((task.run.name, task.seed, files))
+    return tuple(found)

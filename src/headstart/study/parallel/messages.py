@@ -1,0 +1,154 @@
+"""What a worker says to whoever gave it its work, and how an error crosses from one process to another."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headstart import errors, progress
+from headstart.data.decoding.decode import View
+from headstart.errors import HeadstartError
+from headstart.study.results.state import Expected
+
+_EVERY = 0.5  # seconds between two messages on how far a worker is
+
+
+@dataclass(frozen=True)
+class ListenerCall:
+    """A call of the listener: the method's name and its arguments."""
+
+    method: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class ProgressUpdate:
+    """How far a piece of work is; None: it ended."""
+
+    title: str
+    done: int
+    total: int
+    unit: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job is done.
+
+    Args:
+        views: the images that this worker has decoded so far, by fingerprint and view.
+        folders: the content of the run folders, by run and seed, where they cannot be seen from elsewhere.
+        told: everything that was told on the way, where messages may be lost.
+    """
+
+    views: tuple[tuple[str, View], ...] = ()
+    folders: tuple[tuple[str, int, dict[str, bytes]], ...] = ()
+    told: tuple[ListenerCall, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobError:
+    """A job ended with an error: its class, its message, where it was raised."""
+
+    kind: str
+    message: str
+    trace: str
+
+    @property
+    def error(self) -> Exception:
+        """The same error, to be raised here; a defect (no HeadstartError) carries the worker's traceback."""
+        found = getattr(errors, self.kind, None)
+        if isinstance(found, type) and issubclass(found, HeadstartError):
+            error = found.__new__(found, self.message)
+            Exception.__init__(error, self.message)
+            return error
+        return RuntimeError(f"{self.kind} in a worker: {self.message}\n{self.trace}")
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker is gone, and so is what it was at."""
+
+    why: str
+
+
+Message = (
+    ListenerCall | ProgressUpdate | None | Finished | JobError | WorkerDied
+)  # None: the current piece of work ended
+Say = Callable[[Message], None]
+
+
+def broken(error: BaseException) -> JobError | WorkerDied:
+    """Return the message on an error; memory that did not suffice is a death, which may not come again."""
+    if isinstance(error, MemoryError):
+        return WorkerDied("memory did not suffice")
+    return JobError(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+
+
+class RemoteListener:
+    """A listener that says everything to another process.
+
+    Args:
+        say: sends a message.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def plan(self, rows: list[Expected]) -> None:
+        """Say nothing: whoever gave the work knows the plan."""
+
+    def running(self, run: str) -> None:
+        """A task began."""
+        self._say(ListenerCall("running", (run,)))
+
+    def reused(self, run: str) -> None:
+        """A task was found done."""
+        self._say(ListenerCall("reused", (run,)))
+
+    def done(self, run: str, score: float) -> None:
+        """A task ended with this test score."""
+        self._say(ListenerCall("done", (run, score)))
+
+    def failed(self, run: str, why: str) -> None:
+        """A task failed."""
+        self._say(ListenerCall("failed", (run, why)))
+
+    def note(self, text: str) -> None:
+        """Something to tell the user."""
+        self._say(ListenerCall("note", (text,)))
+
+    def close(self) -> None:
+        """Say nothing: other workers may still be at it."""
+
+
+class ProgressRelay:
+    """Passes on how far the work is, not more often than is of use.
+
+    Args:
+        say: sends a message.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
+        self._say, self._clock = say, clock
+        self._next, self._shown = 0.0, False
+        self._lock = threading.Lock()
+
+    def __call__(self, ticker: progress.Ticker | None) -> None:
+        """Take what `headstart.progress` shows."""
+        with self._lock:
+            if ticker is None:
+                if self._shown:
+                    self._say(None)
+                self._next, self._shown = 0.0, False
+                return
+            now = self._clock()
+            if now >= self._next:
+                self._next, self._shown = now + _EVERY, True
+                self._say(ProgressUpdate(ticker.title, ticker.done, ticker.total, ticker.unit, ticker.note))

@@ -1,0 +1,78 @@
+"""Making a plan: data read, splits drawn, tasks grouped by what they share and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headstart.storage.store import content_key
+from headstart.study.planning.availability import Availability
+from headstart.study.planning.checks import check_batches, check_choosing, check_evaluate_only, check_run
+from headstart.study.planning.plan import Plan, TaskGroup
+from headstart.study.planning.priority import ordered
+from headstart.study.resources import Resources
+from headstart.study.spec.run import ResolvedStudy, Run
+from headstart.study.task import Task, make_task
+
+
+def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = False) -> Plan:
+    """Read the data, draw the splits, and order what is to be done, the best guess first.
+
+    A run whose published weights or own images are not to be had is set aside, with those that start from it.
+
+    Args:
+        study, resources: what is to be done, and with what.
+        strict: refuse the study if anything of it is not to be had.
+
+    Raises:
+        HeadstartError: a dataset, network, stage or split that cannot be; nothing has been computed yet.
+    """
+    tasks: list[Task] = []
+    keys: dict[tuple[str, int], str] = {}
+    roll = Availability(study)
+
+    def make(run: Run) -> list[Task]:
+        check_run(run, resources)
+        check_batches(run, resources, study.spec.seed_list[0])
+        check_choosing(run, resources, study.spec.seed_list[0])
+        check_evaluate_only(run, study, resources)
+        return [make_task(run, seed, resources, keys) for seed in study.spec.seed_list]
+
+    for run in study.runs:
+        made = roll.call(run, make)
+        keys.update({(task.run.name, task.seed): task.key for task in made})
+        tasks += made
+    roll.check(strict=strict)
+    learned_on = {task.run.name: resources.dataset(task.run.data).fingerprint for task in tasks}
+    return Plan(
+        study, tuple(ordered(list(_groups(tasks, resources)), study, resources)), tuple(roll.absent), learned_on
+    )
+
+
+def _groups(tasks: list[Task], resources: Resources) -> Iterator[TaskGroup]:
+    heads: dict[str, list[Task]] = {}
+    order: list[tuple[str, list[Task]]] = []
+    for task in tasks:
+        if task.run.spec.episodes is not None:
+            order.append(("episodes", [task]))
+        elif task.probe:
+            key = _shared(task, resources)
+            if key not in heads:
+                heads[key] = []
+                order.append(("heads", heads[key]))
+            heads[key].append(task)
+        else:
+            order.append(("tune", [task]))
+    for kind, members in order:
+        yield TaskGroup(kind, tuple(members))
+
+
+def _shared(task: Task, resources: Resources) -> str:
+    """Return a key that two tasks have in common exactly if they work on the same features."""
+    spec, dataset = task.run.spec, resources.dataset(task.run.data)
+    origin: Any = [spec.weights.model_dump()]
+    if spec.weights.run is not None:
+        origin.append(task.seed)
+    elif spec.weights.name == "none":
+        origin.append(task.run.network.random_seed(task.seed))
+    return content_key([dataset.fingerprint, spec.backbone, origin, spec.truncate_at, spec.input_size, spec.resize])

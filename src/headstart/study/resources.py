@@ -1,0 +1,299 @@
+"""The resources: what the runs of a study share, each loaded or computed once and then at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import Dataset, IntArray, Split, fingerprint_of
+from headstart.data.decoding.decode import View
+from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
+from headstart.data.sources.load import load_dataset
+from headstart.data.splits import make_split, subsample
+from headstart.errors import DataError, SpecError, unknown_name
+from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.bundle import find_bundle
+from headstart.models.create import create_backbone
+from headstart.models.pixels import NAME as PIXELS
+from headstart.models.pixels import pixels_backbone
+from headstart.models.weights.checkpoint import read_checkpoint
+from headstart.models.weights.registry import Weights
+from headstart.storage.store import Store, content_key
+from headstart.study.spec.network import NetworkSpec, Subset
+from headstart.study.spec.schema import DataSpec, WeightsSpec
+from headstart.transfer.frozen.engine import default_device
+from headstart.transfer.frozen.features import KIND as FEATURES
+from headstart.transfer.frozen.features import extract, features_key
+from headstart.transfer.frozen.views import view_of
+
+ALL = Subset()  # of the training part
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A backbone with its weights in it.
+
+    Args:
+        backbone: shortened already, where the run says so.
+        weights: where they came from; None for raw pixels.
+        identity: what its outputs depend on: hash of the weights' origin, or the seed of random ones.
+    """
+
+    backbone: Backbone
+    weights: Weights | None
+    identity: str
+
+
+def nothing() -> None:
+    """Watch nothing: no stage is stopped."""
+
+
+@dataclass
+class Resources:
+    """Everything that runs share.
+
+    Args:
+        store: where decoded images, features and fits are kept.
+        device: "auto", "cpu", "cuda", …
+        upstream: where each finished run's network lies, by run and seed.
+        watch: called in the midst of long stages; it may raise to stop them. What was done is kept.
+    """
+
+    store: Store
+    device: str = "auto"
+    upstream: dict[tuple[str, int], Path] = field(default_factory=dict)
+    watch: Callable[[], None] = nothing
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+    decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
+    _backbones: dict[str, Loaded] = field(default_factory=dict)
+    _features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.device == "auto":
+            self.device = default_device()
+
+    def dataset(self, spec: DataSpec) -> Dataset:
+        """Return the images and labels that a study file names.
+
+        Raises:
+            DataError: they cannot be had, or are no material for a classifier.
+        """
+        key = content_key(spec.model_dump(exclude={"split"}) | {"lists": spec.split.given})
+        if key not in self._datasets:
+            lists = spec.split.given if isinstance(spec.split.given, list) else None
+            found = load_dataset(
+                spec.source,
+                label=spec.label,
+                lists=lists,
+                limit=spec.limit,
+                drop_duplicates=bool(spec.drop_duplicates),
+                strict=spec.strict,
+                name=spec.name,
+            )
+            if spec.drop_duplicates == "near":
+                from headstart.audit.audit import without_near_duplicates
+
+                found = without_near_duplicates(found, self.store)
+            self._datasets[key] = found if spec.classes is None else only_classes(found, spec.classes)
+        return self._datasets[key]
+
+    def split(self, data: DataSpec, seed: int, subset: Subset = ALL) -> Split:
+        """Return the rows of train, validation and test for one seed.
+
+        Args:
+            data: which images, and the rule that divides them.
+            seed: of the run.
+            subset: how much of the training part is used.
+
+        Raises:
+            DataError: nothing is left for testing.
+        """
+        dataset, rule = self.dataset(data), data.split
+        split = make_split(
+            dataset,
+            validation=rule.validation,
+            test=rule.test,
+            given=bool(rule.given),
+            folds=rule.folds,
+            fold=rule.fold,
+            seed=seed,
+            test_seed=rule.seed,
+        )
+        if subset.fraction is not None and subset.fraction < 1:
+            split = subsample(split, dataset, fraction=subset.fraction, seed=seed)
+        elif subset.shots is not None:
+            split = subsample(split, dataset, shots=subset.shots, seed=seed)
+        if len(split.test) == 0:
+            raise DataError(f"{dataset.name}: no image is left for testing; give split.test a share above 0")
+        return split
+
+    def images(self, data: DataSpec, preprocessing: Preprocessing, *, whole: bool = False) -> ImageArray:
+        """Return the decoded images of one view; decode them if that was not done before.
+
+        Args:
+            data: which images.
+            preprocessing: how large.
+            whole: keep all of each image (for random crops) instead of its centre.
+        """
+        dataset, view = self.dataset(data), view_of(preprocessing, whole=whole)
+        key = (dataset.fingerprint, view)
+        if key not in self.decoded:
+            self.decoded[key] = decode_images(dataset, view, store=self.store)
+        return self.decoded[key]
+
+    def loaded(self, network: NetworkSpec, seed: int) -> Loaded:
+        """Return a backbone with its weights.
+
+        Raises:
+            ModelError, WeightsError: there is no such network, or the weights do not fit.
+        """
+        origin = self._origin(network, seed)
+        key = content_key([network.backbone, origin, network.truncate_at, network.input_size, network.resize])
+        if key not in self._backbones:
+            self._backbones[key] = self._load(network, seed)
+        return self._backbones[key]
+
+    def _origin(self, network: NetworkSpec, seed: int) -> Any:
+        weights = network.weights
+        if weights.run is not None:
+            return ["run", str(self._run_weights(weights.run, seed))]
+        if weights.name == "none":
+            return ["random", network.random_seed(seed)]
+        return [weights.name, weights.path, weights.sha256]
+
+    def _run_weights(self, run: str, seed: int) -> Path:
+        """Return the file of the network that an earlier run left."""
+        found = self.left_by(run, seed)
+        if found is None:
+            raise SpecError(f"run {run!r} left no network to start from (it failed, or has not run yet)")
+        return find_bundle(found)
+
+    def left_by(self, run: str, seed: int) -> Path | None:
+        """Return where an earlier run's network lies: of the same seed, or of the only one there is."""
+        return self.upstream.get((run, seed)) or next((p for (r, _), p in self.upstream.items() if r == run), None)
+
+    def _load(self, spec: NetworkSpec, seed: int) -> Loaded:
+        if spec.backbone == PIXELS:
+            backbone = pixels_backbone(spec.input_size or 32)
+            backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
+            return Loaded(backbone, None, f"pixels {backbone.preprocessing.size}")
+        source = self.source(spec.weights, seed)
+        start = spec.random_seed(seed)
+        backbone, weights = create_backbone(spec.backbone, source, seed=start, input_size=spec.input_size)
+        identity: str = f"random {start}" if source is None else str(weights.sha256)
+        backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
+        if spec.truncate_at:
+            backbone = backbone.truncate(spec.truncate_at)
+        parts = [identity, *(str(part or "") for part in (spec.truncate_at, spec.input_size, spec.resize))]
+        return Loaded(backbone.eval(), weights, " ".join(parts))
+
+    def source(self, weights: WeightsSpec, seed: int) -> str | Path | None:
+        """Return what create_backbone is to be given: a name, a file, an earlier run's folder, or None."""
+        if weights.run is not None:
+            return self._run_weights(weights.run, seed)
+        if weights.path is not None:
+            path = Path(weights.path).expanduser()
+            if weights.sha256 is not None:
+                read_checkpoint(path, weights.sha256)
+            return path
+        return None if weights.name == "none" else weights.name
+
+    def features_key(self, data: DataSpec, network: NetworkSpec, seed: int) -> str:
+        """Return the content key of these images' features by this network."""
+        backbone = self.loaded(network, seed).backbone
+        needs = backbone.preprocessing
+        return features_key(images_key(self.dataset(data), view_of(needs)), backbone.stages, needs, self.device)
+
+    def features(self, data: DataSpec, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
+        """Return frozen features float32 [n, d], from the store or computed while images decode."""
+        key = self.features_key(data, network, seed)
+        backbone, dataset = self.loaded(network, seed).backbone, self.dataset(data)
+        if key not in self._features:
+            view = view_of(backbone.preprocessing)
+            self._features[key] = extract(
+                PendingImages(len(dataset)),
+                backbone.stages,
+                backbone.preprocessing,
+                key=key,
+                store=self.store,
+                device=self.device,
+                title=f"{dataset.name}: features of {backbone.name}",
+                source=lambda take: self._decode(dataset, view, take),
+            )
+        self.images(data, backbone.preprocessing)
+        return self._features[key]
+
+    def _decode(self, dataset: Dataset, view: View, take: OnChunk) -> None:
+        def watched(start: int, stop: int, pixels: npt.NDArray[np.uint8]) -> None:
+            self.watch()
+            take(start, stop, pixels)
+
+        self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, on_chunk=watched)
+
+    def features_facts(self, data: DataSpec, network: NetworkSpec, seed: int) -> dict[str, Any]:
+        """Return what the pass over the images cost: seconds, images_per_second, engine."""
+        return self.store.manifest(FEATURES, self.features_key(data, network, seed))
+
+    def bad_rows(self, dataset: Dataset) -> dict[int, str]:
+        """Return the rows whose images would not decode, as far as they were decoded, and why."""
+        bad: dict[int, str] = {}
+        for (fingerprint, _), images in self.decoded.items():
+            if fingerprint == dataset.fingerprint:
+                bad.update(images.bad)
+        return bad
+
+
+@dataclass(frozen=True)
+class PendingImages:
+    """Images that will be handed over as they are decoded: so far, only their number is known."""
+
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def batch(self, rows: IntArray) -> npt.NDArray[np.uint8]:
+        """Refuse: these pixels come through the source."""
+        raise DataError("these images are handed over as they are decoded, not read")
+
+
+def _resized(preprocessing: Preprocessing, resize: int | None) -> Preprocessing:
+    """Return the same with another length of the shorter side before the crop.
+
+    Raises:
+        SpecError: the crop would not fit.
+    """
+    if resize is None:
+        return preprocessing
+    if resize < preprocessing.size:
+        raise SpecError(f"resize: {resize} px is less than the network's {preprocessing.size} px; set input_size too")
+    return replace(preprocessing, resize=resize)
+
+
+def only_classes(dataset: Dataset, wanted: list[str] | int) -> Dataset:
+    """Return the dataset with some of its classes: those named, or the first so many in order.
+
+    Raises:
+        DataError: there is no such class, or there are not so many.
+    """
+    if dataset.multi_label:
+        raise DataError(f"{dataset.name}: data.classes needs one label an image; this dataset has several")
+    if isinstance(wanted, int):
+        if wanted > len(dataset.classes):
+            raise DataError(f"{dataset.name}: has {len(dataset.classes)} classes, not {wanted}")
+        wanted = list(dataset.classes[:wanted])
+    for name in wanted:
+        if name not in dataset.classes:
+            raise DataError(f"{dataset.name}: {unknown_name('class', name, dataset.classes)}")
+    kept = tuple(sorted(set(wanted)))
+    place = np.full(len(dataset.classes), -1, dtype=np.int64)
+    place[[dataset.classes.index(name) for name in kept]] = np.arange(len(kept))
+    part = dataset.select(np.flatnonzero(place[dataset.labels] >= 0))
+    labels = place[part.labels]
+    assert part.digests is not None
+    return replace(part, labels=labels, classes=kept, fingerprint=fingerprint_of(part.digests, labels, kept))

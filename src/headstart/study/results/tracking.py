@@ -1,0 +1,112 @@
+"""Logs for the viewers that people keep open: TensorBoard always, MLflow when the study asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import MissingExtra, StoreError
+from headstart.study.results.folder import StudyFolder, slug
+
+CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
+Tracker = Callable[["Logged"], None]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What a finished run left in its folder.
+
+    Args:
+        key: of the run and seed.
+        spec: its settings, as spec.json holds them.
+        result: its scores and costs.
+        history: a row for each epoch.
+    """
+
+    key: str
+    spec: Mapping[str, Any]
+    result: Mapping[str, Any]
+    history: list[dict[str, Any]]
+
+
+def trackers(folder: StudyFolder, track: str | None, name: str) -> list[Tracker]:
+    """Return what logs each finished run.
+
+    Args:
+        folder: the study's folder.
+        track: None, "mlflow" (an sqlite file in the study's folder), or the address of an MLflow server.
+        name: of the study.
+
+    Raises:
+        MissingExtra: MLflow is asked for and not installed.
+        StoreError: the MLflow server does not answer.
+    """
+    chosen: list[Tracker] = [_tensorboard(folder)]
+    if track is not None:
+        address = f"sqlite:///{(folder.root / 'mlflow.db').resolve()}" if track == "mlflow" else track
+        chosen.append(_mlflow(address, name))
+    return chosen
+
+
+def scalars(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of a result by name, such as "test/accuracy"."""
+    found: dict[str, float] = {}
+    for side, metrics in result["metrics"].items():
+        for name, entry in (metrics or {}).items():
+            if isinstance(entry, Mapping) and isinstance(entry.get("value"), int | float):
+                found[f"{side}/{name}"] = float(entry["value"])
+    found["cost/seconds"] = float(result["cost"]["seconds"])
+    return found
+
+
+def _tensorboard(folder: StudyFolder) -> Tracker:
+    def log(done: Logged) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        place: Path = folder.root / "tensorboard" / slug(done.spec["run"]) / f"seed-{done.spec['seed']}"
+        with SummaryWriter(str(place)) as writer:
+            for row in done.history:
+                for name in CURVES:
+                    if row.get(name) is not None:
+                        writer.add_scalar(name.replace("_", "/", 1), float(row[name]), int(row["epoch"]))
+            for name, value in scalars(done.result).items():
+                writer.add_scalar(name, value, 0)
+
+    return log
+
+
+def _mlflow(address: str, study: str) -> Tracker:
+    if find_spec("mlflow") is None:
+        raise MissingExtra("tracking with MLflow", "tracking")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the study's own
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag
+
+    try:
+        client = mlflow.MlflowClient(tracking_uri=address)
+        experiment = client.get_experiment_by_name(study)
+        number = client.create_experiment(study) if experiment is None else experiment.experiment_id
+    except Exception as error:  # MLflow passes on whatever its transport or database raises
+        raise StoreError(f"MLflow at {address} does not answer ({error}); start it, or drop track") from error
+
+    def log(done: Logged) -> None:
+        spec, name = done.spec, f"{done.spec['run']} (seed {done.spec['seed']})"
+        run = client.create_run(number, run_name=name, tags={"headstart.key": done.key})
+        params = [
+            Param(key, str(spec[key])[:500]) for key in ("run", "seed", "backbone", "weights", "strategy", "recipe")
+        ]
+        params += [Param(f"chosen.{key}", str(value)[:500]) for key, value in done.result["chosen"].items()]
+        metrics = [Metric(key.replace("/", "."), value, 0, 0) for key, value in scalars(done.result).items()]
+        for row in done.history:
+            step = int(row["epoch"])
+            metrics += [Metric(name, float(row[name]), 0, step) for name in CURVES if row.get(name) is not None]
+        for start in range(0, len(metrics), 900):  # MLflow takes 1,000 metrics a call
+            client.log_batch(run.info.run_id, metrics=metrics[start : start + 900])
+        client.log_batch(run.info.run_id, params=params, tags=[RunTag("headstart.study", study)])
+        client.set_terminated(run.info.run_id)
+
+    return log

@@ -1,0 +1,155 @@
+"""Running a study: the star from which every stage is called by name."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store
+from headstart.study.analysis.finalize import close_study
+from headstart.study.execution.ensembles import write_ensembles
+from headstart.study.execution.executors import WORK
+from headstart.study.execution.halving import halve
+from headstart.study.execution.session import Listener, Session, Silent, network_of
+from headstart.study.execution.unavailable import startable, write_unavailable
+from headstart.study.parallel.dispatcher import check_workers, dispatch
+from headstart.study.planning.ensemble_keys import ensemble_keys, expected
+from headstart.study.planning.plan import Plan, TaskGroup
+from headstart.study.planning.planner import make_plan
+from headstart.study.resources import Resources
+from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.run_record import KIND as FITS
+from headstart.study.results.state import Expected, StudyState
+from headstart.study.results.tracking import trackers
+from headstart.study.spec.run import ResolvedStudy
+from headstart.threads import hold
+from headstart.version import VERSION
+
+
+def run_study(
+    study: ResolvedStudy,
+    out: str | Path = "headstart-runs",
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    listener: Listener | None = None,
+    command: str = "",
+    strict: bool = False,
+    workers: int = 1,
+    on: str | None = None,
+) -> StudyFolder:
+    """Run a study (or what is left of it) and return its folder.
+
+    Args:
+        study: read by `load_study`.
+        out: the folder that holds studies.
+        store: where shared work is kept; the default store if None.
+        device: "auto", "cpu", "cuda", "mps".
+        listener: is told what happens.
+        command: what the user typed, for the report.
+        strict: refuse the study if published weights or images of any run are not to be had; else these runs fail.
+        workers: how many processes do the work, each with its share of the cores; 1 does it in this one.
+        on: "ray", or the address of a Ray cluster, whose nodes then do the work, `workers` at a time on each.
+
+    Raises:
+        HeadstartError: the input cannot be used; what was finished is kept.
+    """
+    hold()
+    if workers != 1 or on is not None:
+        check_workers(workers, on)
+    budget = None
+    if study.spec.budget is not None:
+        from headstart.study.execution.budgeting import budget_of, spend  # measures training steps: imports Lightning
+
+        budget = budget_of(study.spec, workers, on)
+    session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
+    try:
+        write_unavailable(session)
+        halve(session)
+        if workers > 1 or on is not None:
+            dispatch(session, workers, on)
+        elif budget is not None:
+            spend(session, budget, _run_group)
+        else:
+            for group in session.plan.groups:
+                _run_group(group, session)
+        write_ensembles(session)
+        close_study(session)
+        session.write_state("complete")
+    except BaseException:
+        session.write_state("interrupted")
+        raise
+    finally:
+        session.listener.close()
+    return session.folder
+
+
+def open_session(
+    study: ResolvedStudy,
+    out: str | Path,
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    listener: Listener | None = None,
+    command: str = "",
+    strict: bool = False,
+) -> Session:
+    """Plan a study and open its folder."""
+    resources = Resources(store or default_store(), device)
+    plan = make_plan(study, resources, strict=strict)
+    folder = StudyFolder(Path(out) / slug(study.spec.name))
+    session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
+    session.trackers = trackers(folder, study.spec.track, study.spec.name)
+    session.write_state("running")
+    absent = [Expected(run=each.run.name, seed=seed) for each in plan.absent for seed in study.spec.seed_list]
+    own = [Expected(run=task.run.name, seed=task.seed) for task in plan.tasks]
+    session.listener.plan([*own, *absent, *expected(study.spec)])
+    return session
+
+
+def _state_of(plan: Plan, command: str) -> StudyState:
+    study, spec = plan.study, plan.study.spec
+    resolved = {
+        **spec.model_dump(exclude={"runs", "defaults"}),
+        "runs": {r.name: r.spec.model_dump() for r in study.runs},
+    }
+    return StudyState(
+        name=spec.name,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        question=spec.question,
+        spec=resolved,
+        source=study.source,
+        command=command,
+        version=VERSION,
+        expected=[
+            *(Expected(run=run.name, seed=seed) for run in study.runs for seed in spec.seed_list),
+            *expected(spec),
+        ],
+        compare=spec.compare.model_dump(),
+        budget=spec.budget,
+        keys=_keys(plan),
+    )
+
+
+def _keys(plan: Plan) -> dict[str, dict[str, str]]:
+    """Return the content key of each run and seed: what stands in the folder under another is of an older study."""
+    keys = {(task.run.name, task.seed): task.key for task in plan.tasks}
+    found: dict[str, dict[str, str]] = {}
+    for (run, seed), key in {**keys, **ensemble_keys(plan.study.spec, plan.tasks)}.items():
+        found.setdefault(run, {})[str(seed)] = key
+    return found
+
+
+def _run_group(group: TaskGroup, session: Session) -> None:
+    open_tasks = []
+    for task in group.tasks:
+        left = session.resources.store.path(FITS, task.key)
+        if session.finished(task):
+            session.listener.reused(task.name)
+            left = network_of(task, session)
+        else:
+            open_tasks.append(task)
+        session.resources.upstream[(task.run.name, task.seed)] = left
+    if open_tasks := startable(open_tasks, session):
+        WORK[group.kind](open_tasks, session)

@@ -1,0 +1,58 @@
+"""What a study says of its runs outside `runs`: ensembles, explained pairs, similarity; checked as the file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headstart.errors import SpecError, unknown_name
+from headstart.study.spec.run import Run
+from headstart.study.spec.schema import StudySpec
+
+
+def check_references(spec: StudySpec, runs: Sequence[Run], name: str) -> None:
+    """Refuse a pair or a source that cannot be: an unknown run, one without a network, one on other images.
+
+    Raises:
+        SpecError: one line with the key and what is wrong.
+    """
+    by_name = {run.name: run for run in runs}
+    for ensemble, members in spec.ensembles.items():
+        _check_ensemble(ensemble, members, by_name, name)
+
+    def find(key: str, wanted: str) -> Run:
+        if wanted not in by_name:
+            raise SpecError(f"{name}: {key}: {unknown_name('run', wanted, by_name, limit=40)}")
+        run = by_name[wanted]
+        if run.spec.backbone == "pixels" and key != "similarity.sources":
+            raise SpecError(f"{name}: {key}: run {wanted!r} has no network; it looks at pixels")
+        if run.spec.episodes is not None and key != "similarity.sources":
+            raise SpecError(f"{name}: {key}: run {wanted!r} judges episodes and leaves no classifier")
+        return run
+
+    for pair in spec.explain.pairs:
+        first, second = (find("explain.pairs", each) for each in pair)
+        if first.data != second.data:
+            raise SpecError(f"{name}: explain.pairs: {first.name!r} and {second.name!r} have no test images in common")
+    if spec.similarity is None:
+        return
+    for pair in spec.similarity.stages:
+        for each in pair:
+            find("similarity.stages", each)
+    for each in spec.similarity.sources:
+        if find("similarity.sources", each).data == spec.data:
+            raise SpecError(f"{name}: similarity.sources: run {each!r} learns from the study's own images")
+
+
+def _check_ensemble(ensemble: str, members: Sequence[str], by_name: Mapping[str, Run], name: str) -> None:
+    key = f"ensembles.{ensemble}"
+    if ensemble in by_name:
+        raise SpecError(f"{name}: {key}: a run has this name already; choose another")
+    for member in members:
+        if member not in by_name:
+            raise SpecError(f"{name}: {key}: {unknown_name('run', member, by_name, limit=40)}")
+        if by_name[member].spec.episodes is not None:
+            raise SpecError(f"{name}: {key}: run {member!r} judges episodes and leaves no classifier")
+        if by_name[member].data != by_name[members[0]].data:
+            raise SpecError(f"{name}: {key}: {members[0]!r} and {member!r} are tested on different images")
+    if len(set(members)) < len(members):
+        raise SpecError(f"{name}: {key}: a run stands there twice")

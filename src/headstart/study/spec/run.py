@@ -1,0 +1,116 @@
+"""A study as values: its runs, their choices, their settings resolved."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headstart.study.spec.network import NetworkSpec, Subset
+from headstart.study.spec.schema import DataSpec, RunSpec, StudySpec
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting that is chosen on validation.
+
+    Args:
+        path: where it stands in the run, such as ("recipe", "lr").
+        values: the candidates of a grid, or () for a search range.
+        search: {"low", "high", "log", "step"} of a range, or None.
+    """
+
+    path: tuple[str, ...]
+    values: tuple[Any, ...] = ()
+    search: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the study, the same for all its seeds.
+
+    Args:
+        name: unique in the study.
+        spec: its settings; where something is chosen, the first candidate stands.
+        data: its images.
+        choices: what is chosen on validation.
+        axes: the values that `each`, `shots` or `fraction` gave it, by path.
+        trials: how many configurations a `search` may try.
+    """
+
+    name: str
+    spec: RunSpec
+    data: DataSpec
+    choices: tuple[Choice, ...] = ()
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    trials: int = 20
+
+    @property
+    def needs(self) -> str | None:
+        """The run whose network this one starts from, or None."""
+        return self.spec.weights.run
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network that gives its features, or from which it starts."""
+        spec = self.spec
+        return NetworkSpec(
+            spec.backbone,
+            spec.weights,
+            spec.truncate_at,
+            spec.input_size,
+            spec.resize,
+            redrawn=spec.head_kind is None,
+        )
+
+    @property
+    def subset(self) -> Subset:
+        """The share of the training part that it learns from."""
+        return Subset(self.spec.fraction, self.spec.shots if isinstance(self.spec.shots, int) else None)
+
+    @property
+    def searches(self) -> bool:
+        """Say whether a setting is searched for in a range."""
+        return any(choice.search for choice in self.choices)
+
+    @property
+    def tries(self) -> int:
+        """How many configurations are tried."""
+        return self.trials if self.searches else len(self.configurations())
+
+    def configurations(self) -> list[dict[tuple[str, ...], Any]]:
+        """Return every combination of the grid's values, in order (one empty combination without a grid)."""
+        grids = [choice for choice in self.choices if choice.search is None]
+        products = itertools.product(*(choice.values for choice in grids))
+        return [dict(zip((choice.path for choice in grids), values, strict=True)) for values in products]
+
+    def with_values(self, values: Mapping[tuple[str, ...], Any]) -> RunSpec:
+        """Return the settings with these choices put in."""
+        raw = self.spec.model_dump()
+        for path, value in values.items():
+            set_at(raw, path, value)
+        return RunSpec.model_validate(raw)
+
+
+@dataclass(frozen=True)
+class ResolvedStudy:
+    """A study file, read and multiplied out: what is to be computed, before any computing."""
+
+    spec: StudySpec
+    runs: tuple[Run, ...]
+    source: str
+    file: str
+
+    def run(self, name: str) -> Run:
+        """Return the run of that name."""
+        return next(run for run in self.runs if run.name == name)
+
+
+def set_at(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Set the value at a path of nested mappings, in place."""
+    for part in path[:-1]:
+        inner = target.get(part)
+        target[part] = inner = dict(inner) if isinstance(inner, Mapping) else {}
+        target = inner
+    target[path[-1]] = value

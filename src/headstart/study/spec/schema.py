@@ -1,0 +1,328 @@
+"""What a study file may say: frozen, typed values, validated once, where they are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from headstart.errors import SpecError, unknown_name
+from headstart.study.spec.yaml_lines import Path as KeyPath
+from headstart.study.spec.yaml_lines import line_of
+from headstart.units import parse_duration
+
+HEADS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
+TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
+EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
+AS_IS = "as_is"  # another run's network, scored as it is
+STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
+EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
+METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "map_macro")
+
+
+class Spec(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class SplitSpec(Spec):
+    """How rows are divided; see headstart.data.splits."""
+
+    given: bool | list[str] = True
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Annotated[int, Field(ge=0)] | None = None
+    seed: int = 0
+
+
+def _source(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+class DataSpec(Spec):
+    """Which images, and how they are split."""
+
+    source: Annotated[str, AfterValidator(os.path.expandvars)]
+    label: str | None = None
+    classes: list[str] | Annotated[int, Field(ge=2)] | None = None
+    split: SplitSpec = SplitSpec()
+    drop_duplicates: bool | Literal["near"] = False
+    strict: bool = False
+    limit: Annotated[int, Field(ge=1)] | None = None
+    name: str | None = None
+
+
+class WeightsSpec(Spec):
+    """Where the parameters come from: a named source, a file, or another run of the study."""
+
+    name: str | None = None
+    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
+    sha256: str | None = None
+    run: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> WeightsSpec:
+        if sum(x is not None for x in (self.name, self.path, self.run)) != 1:
+            raise ValueError("weights need exactly one of name, path or run")
+        return self
+
+
+def _weights(value: Any) -> Any:
+    if value is None:
+        return {"name": "none"}
+    return {"name": value} if isinstance(value, str) else value
+
+
+class ClassSplitSpec(Spec):
+    """Which classes are trained on, chosen by, and judged on."""
+
+    base: list[str]
+    validation: list[str]
+    novel: list[str]
+
+
+class EpisodesSpec(Spec):
+    """N-way K-shot tasks drawn from images that the network has not learned from, of all classes or of some.
+
+    `method` classifies on stored features, or is `finetune`, which tunes the network in every episode, by `options`.
+    `split` is for strategies that train for episodes: "given" (train, validation and test images are of
+    different classes), "random" (64, 16 and 20 % of the classes) or the class names.
+    """
+
+    ways: Annotated[int, Field(ge=2)] = 5
+    shots: Annotated[int, Field(ge=1)] = 5
+    queries: Annotated[int, Field(ge=1)] = 15
+    episodes: Annotated[int, Field(ge=1)] = 1000
+    method: str = "prototypes"
+    options: dict[str, Any] = {}
+    classes: list[str] | None = None
+    split: Literal["given", "random"] | ClassSplitSpec = "random"
+
+
+Shots = Annotated[int, Field(ge=1)] | Literal["all"]
+
+
+class RunSpec(Spec):
+    """One run, after `each` has been multiplied out; `grid` and `search` stand aside as choices."""
+
+    data: Annotated[DataSpec, BeforeValidator(_source)] | None = None
+    backbone: str = "efficientnet_lite0"
+    weights: Annotated[WeightsSpec, BeforeValidator(_weights)] = WeightsSpec(name="imagenet")
+    strategy: str = "linear_probe"
+    head: dict[str, Any] = {}
+    freeze_until: str | None = None
+    train_only: list[str] | None = None
+    truncate_at: str | None = None
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    lora_rank: Annotated[int, Field(ge=1)] | None = None
+    lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    thaw_every: Annotated[int, Field(ge=1)] | None = None
+    views: Annotated[int, Field(ge=0)] | None = None
+    probe_epochs: Annotated[int, Field(ge=0)] | None = None
+    input_size: Annotated[int, Field(ge=8)] | None = None
+    resize: Annotated[int, Field(ge=8)] | None = None
+    recipe: dict[str, Any] = {}
+    refit: Literal["train+validation", "none"] | None = None
+    shots: Shots | None = None
+    fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    episodes: EpisodesSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scratch_starts_from_nothing(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("strategy") == "scratch" and "weights" not in value:
+            return {**value, "weights": "none"}
+        return value
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, value: str) -> str:
+        if value not in STRATEGIES:
+            raise ValueError(unknown_name("strategy", value, STRATEGIES))
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> RunSpec:
+        if self.strategy in EPISODIC and self.episodes is None:
+            raise ValueError(
+                f"strategy {self.strategy!r} trains for episodes; say which: episodes: {{ways: 5, shots: 5}}"
+            )
+        if self.backbone == "pixels" and self.strategy not in ("linear_probe", *HEADS):
+            raise ValueError("backbone 'pixels' has no network to tune; use strategy linear_probe")
+        if self.strategy == "scratch" and self.weights.name != "none":
+            raise ValueError("strategy 'scratch' starts from random weights; set weights: none")
+        if self.strategy == AS_IS and (self.weights.run is None or self.episodes is not None):
+            raise ValueError("strategy 'as_is' scores another run's network; say weights: {run: NAME}, and no episodes")
+        if self.strategy in HEADS and (self.freeze_until or self.train_only):
+            raise ValueError(f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only")
+        if self.shots is not None and self.fraction is not None:
+            raise ValueError("shots and fraction exclude each other")
+        return self
+
+    @property
+    def head_kind(self) -> str | None:
+        """The closed set of head solvers this run uses on stored features, or None if the network is tuned."""
+        if self.strategy == "linear_probe":
+            return None if self.recipe.get("augment") else ("sgd" if self.recipe else "logistic")
+        return self.strategy if self.strategy in HEADS else None
+
+
+class CompareSpec(Spec):
+    """What the runs are compared by."""
+
+    baseline: str | None = None
+    metric: str = "accuracy"
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, value: str) -> str:
+        if value not in METRICS:
+            raise ValueError(unknown_name("metric", value, METRICS))
+        return value
+
+
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class ExplainSpec(Spec):
+    """What the report explains: the best run's worst mistakes, and pairs of runs on the same test images."""
+
+    mistakes: Annotated[int, Field(ge=0)] = 0
+    methods: Annotated[list[str], Field(min_length=1)] = ["lime", "grad_cam"]
+    pairs: list[Pair] = []
+    images: Annotated[int, Field(ge=1)] = 6
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in EXPLAINERS:
+                raise ValueError(unknown_name("explainer", name, EXPLAINERS))
+        return value
+
+
+def _explain(value: Any) -> Any:
+    return {"mistakes": value} if isinstance(value, int) else value
+
+
+class SimilaritySpec(Spec):
+    """How alike are source and target: `sources` are runs whose images are a source, `stages` pairs of networks."""
+
+    sources: list[str] = []
+    stages: list[Pair] = []
+    images: Annotated[int, Field(ge=8)] = 2000
+
+
+class HalvingSpec(Spec):
+    """Successive halving: in each rung all candidates that are left learn from more, and the best 1 / eta go on.
+
+    `over` is what a rung has less of: labels, or epochs of tuned networks. `runs` are the candidates; by default
+    all but floors, the baseline, episodes and chains.
+    """
+
+    eta: Annotated[int, Field(ge=2)] = 3
+    rungs: Annotated[int, Field(ge=1, le=8)] = 2
+    over: Literal["labels", "epochs"] = "labels"
+    runs: Annotated[list[str], Field(min_length=2)] | None = None
+
+
+class StudySpec(Spec):
+    """A study file. `defaults` and `runs` stay plain until `expand` multiplies them out."""
+
+    name: Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=80)]
+    question: str | None = None
+    data: Annotated[DataSpec, BeforeValidator(_source)]
+    seeds: Annotated[int, Field(ge=1)] | list[int] = 3
+    defaults: dict[str, Any] = {}
+    runs: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    compare: CompareSpec = CompareSpec()
+    budget: str | None = None
+    halving: HalvingSpec | None = None
+    audit: bool = True
+    explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
+    similarity: SimilaritySpec | None = None
+    ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
+    track: str | None = None
+    smoke: dict[str, Any] = {}
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _is_duration(cls, value: Any) -> Any:
+        if value is not None:
+            parse_duration(value)
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: int | list[int]) -> int | list[int]:
+        if isinstance(value, list) and (not value or len(set(value)) < len(value)):
+            raise ValueError("seeds must be a number, or a list of different seeds")
+        return value
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+def validate(kind: type[S], value: Any, *, name: str, at: KeyPath, lines: dict[KeyPath, int]) -> S:
+    """Return the typed value.
+
+    Raises:
+        SpecError: one line per study file: the place, what was wrong and the nearest valid word.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains the rest
+        path = (*at, *(part for part in first["loc"] if not str(part).startswith(("function-", "lax-"))))
+        line = line_of(path, lines)
+        where = f"{name}, line {line}" if line else name
+        raise SpecError(f"{where}: {_say(kind, first, path)}") from error
+
+
+def _say(kind: type[Spec], first: Mapping[str, Any], path: KeyPath) -> str:
+    if first["type"] == "extra_forbidden":
+        return unknown_name("key", path[-1], _fields(kind, first["loc"][:-1]), limit=30)
+    shown = ".".join(str(part) for part in path)
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"{shown} is missing"
+    return f"{shown or 'value'}: {message}" if "function" not in first["type"] else message
+
+
+def _fields(kind: type[Spec], parents: tuple[Any, ...]) -> list[str]:
+    """Return the keys that are known at the place where an unknown one stood."""
+    current: type[Spec] = kind
+    for part in parents:
+        field = current.model_fields.get(str(part))
+        found = _spec_in(field.annotation) if field else None
+        if found is not None:
+            current = found
+    return list(current.model_fields)
+
+
+def _spec_in(annotation: Any) -> type[Spec] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _spec_in(argument)
+        if found is not None:
+            return found
+    return None

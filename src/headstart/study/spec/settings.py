@@ -1,0 +1,209 @@
+"""A run's settings as the values that training takes; checked for every candidate before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import get_args, get_type_hints
+
+from headstart.errors import HeadstartError, SpecError, choose, unknown_name
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
+from headstart.fewshot.finetune_episode import FinetuneOptions
+from headstart.fewshot.methods import METHODS
+from headstart.fewshot.training import TrainingOptions
+from headstart.models.backbone import Backbone
+from headstart.models.pixels import NAME as PIXELS
+from headstart.study.spec.run import Choice, Run
+from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
+from headstart.transfer.finetune.recipe import Recipe, recipe_from
+from headstart.transfer.finetune.recipe_defaults import default_layer_decay, default_recipe
+from headstart.transfer.heads.fit import check_options
+from headstart.transfer.strategy import Strategy, resolve
+
+AUTO = "auto"
+
+
+LR = ("recipe", "lr")
+
+
+def rate_is_found(spec: RunSpec) -> bool:
+    """Say whether the learning rate is to be found by a range test."""
+    return bool(spec.recipe.get("lr") == AUTO)
+
+
+def placeholder(spec: RunSpec) -> RunSpec:
+    """Return the settings without `lr: auto`, which leaves the family's rate in its place."""
+    recipe = {key: value for key, value in spec.recipe.items() if key != "lr"}
+    return spec.model_copy(update={"recipe": recipe}) if rate_is_found(spec) else spec
+
+
+_TUNING = (
+    "freeze_until",
+    "train_only",
+    "layer_decay",
+    "lora_rank",
+    "lora_alpha",
+    "thaw_every",
+    "views",
+    "probe_epochs",
+)
+
+
+def strategy_of(spec: RunSpec) -> Strategy:
+    """Return the tuning strategy of a run; the network it is applied to is cut short already."""
+    given = {name: getattr(spec, name) for name in _TUNING if getattr(spec, name) is not None}
+    if "train_only" in given:
+        given["train_only"] = tuple(given["train_only"])
+    if spec.strategy in ("fine_tune", "gradual", "lp_ft"):
+        given.setdefault("layer_decay", default_layer_decay(spec.backbone))
+    return Strategy(kind=spec.strategy, **given)
+
+
+def recipe_of(spec: RunSpec) -> Recipe:
+    """Return the recipe of a run: its family's default with what the study sets laid on it.
+
+    Raises:
+        SpecError: an unknown key, or a value that cannot be.
+    """
+    return recipe_from(placeholder(spec).recipe, default_recipe(spec.backbone, spec.strategy))
+
+
+def is_whole(choice: Choice) -> bool:
+    """Say whether a range is one of whole numbers: its ends are, and the setting is no fraction."""
+    bounds, name = choice.search or {}, choice.path[-1]
+    if choice.path[0] == "recipe":
+        hint = get_type_hints(Recipe).get(name, int)
+    else:
+        hint = RunSpec.model_fields[name].annotation if name in RunSpec.model_fields else int
+    ends = (bounds.get("low"), bounds.get("high"))
+    return all(isinstance(end, int) for end in ends) and float not in (hint, *get_args(hint))
+
+
+def head_options(run: Run) -> dict[str, object]:
+    """Return the options of a run's head; lists where several values are tried."""
+    options = {**run.spec.head, **run.spec.recipe}
+    for choice in run.choices:
+        options[choice.path[-1]] = list(choice.values)
+    return options
+
+
+def training_options(spec: RunSpec, seed: int) -> TrainingOptions:
+    """Return how a network is trained for episodes: its recipe's keys are those of TrainingOptions.
+
+    Raises:
+        SpecError: an unknown key, or a value that cannot be.
+    """
+    assert spec.episodes is not None
+    known = {entry.name for entry in fields(TrainingOptions)} - {"objective", "seed"}
+    for key in spec.recipe:
+        if key not in known:
+            raise SpecError(unknown_name(f"recipe key of {spec.strategy}", key, known, limit=30))
+    episodes = spec.episodes
+    given = {
+        "ways": episodes.ways,
+        "shots": episodes.shots,
+        "test_ways": episodes.ways,
+        "test_shots": episodes.shots,
+        "test_queries": episodes.queries,
+        "test_episodes": episodes.episodes,
+    }
+    return TrainingOptions(objective=EPISODIC[spec.strategy], seed=seed, **{**given, **spec.recipe})
+
+
+def finetune_options(spec: RunSpec) -> FinetuneOptions:
+    """Return how a network is tuned in every episode.
+
+    Raises:
+        SpecError: an unknown key, or a value that cannot be.
+    """
+    assert spec.episodes is not None
+    known = {entry.name for entry in fields(FinetuneOptions)}
+    for key in spec.episodes.options:
+        if key not in known:
+            raise SpecError(f"episodes.options: {unknown_name('key', key, known)}")
+    return FinetuneOptions(**spec.episodes.options)
+
+
+def check_settings(run: Run, backbone: Backbone | None) -> None:
+    """Refuse a run whose recipe, head options, stages or strategy cannot be, whichever candidate is chosen.
+
+    Args:
+        run: the run.
+        backbone: its network, or None where it is not there yet (it comes from another run).
+
+    Raises:
+        SpecError, ModelError: one line that names the run.
+    """
+    try:
+        if run.spec.strategy in EPISODIC:
+            training_options(run.spec, 0)
+            return
+        if run.spec.episodes is not None:
+            _check_episodes(run.spec, backbone)
+            return
+        if run.spec.head_kind is not None:
+            _check_head(run)
+            return
+        if run.spec.strategy == AS_IS:
+            if run.spec.recipe or run.spec.head or run.choices:
+                raise SpecError("strategy 'as_is' learns and chooses nothing; drop recipe, head, grid and search")
+            return
+        _check_choices(run)
+        for values in [*run.configurations(), *ends(run)]:
+            spec = run.with_values(values)
+            strategy, recipe = strategy_of(spec), recipe_of(spec)
+            if backbone is not None and backbone.name != PIXELS:
+                resolve(strategy, backbone, recipe.epochs)
+    except HeadstartError as error:
+        raise type(error)(f"run {run.name!r}: {error}") from error
+
+
+def _check_episodes(spec: RunSpec, backbone: Backbone | None) -> None:
+    assert spec.episodes is not None
+    choose("few-shot method", spec.episodes.method, {**METHODS, FINETUNE: None})
+    if spec.episodes.method == FINETUNE:
+        if spec.backbone == PIXELS:
+            raise SpecError("backbone 'pixels' has no network to tune in episodes; use another method")
+        options = finetune_options(spec)
+        if backbone is not None:
+            backbone.index(options.freeze_until)
+    elif spec.episodes.options:
+        raise SpecError(f"episodes.options are for method {FINETUNE}; {spec.episodes.method} has none")
+
+
+def _check_choices(run: Run) -> None:
+    for choice in run.choices:
+        name, bounds = ".".join(choice.path), choice.search or {}
+        if choice.path == LR and AUTO in (*choice.values, *bounds.get("choices", ())):
+            raise SpecError(f"{name}: 'auto' cannot be one of several; set lr: auto alone, or give rates")
+        step = bounds.get("step")
+        if is_whole(choice) and step is not None and step != int(step):
+            raise SpecError(f"{name}: takes whole numbers, so step must be one, got {step!r}")
+
+
+def ends(run: Run) -> list[dict[tuple[str, ...], object]]:
+    """Return the ends of each range, and each of its choices: what cannot be there cannot be in between either."""
+    found: list[dict[tuple[str, ...], object]] = []
+    for choice in run.choices:
+        if choice.search is not None:
+            values = choice.search.get("choices", [choice.search.get("low"), choice.search.get("high")])
+            found += [{choice.path: value} for value in values]
+    return found
+
+
+def _check_head(run: Run) -> None:
+    kind = run.spec.head_kind
+    assert kind is not None
+    if rate_is_found(run.spec):
+        raise SpecError("lr: auto finds a rate for a tuned network; a head takes a grid of rates, which costs little")
+    for name, value in {**run.spec.head, **run.spec.recipe}.items():
+        if isinstance(value, list) and not value:
+            raise SpecError(f"{name} is an empty list; give at least one value")
+    for choice in run.choices:
+        if choice.path[0] not in ("head", "recipe"):
+            raise SpecError(f"a head cannot choose {'.'.join(choice.path)}; use each, which compares separate runs")
+        if choice.search is not None:
+            raise SpecError(f"{'.'.join(choice.path)}: a head on stored features takes a grid, which costs little")
+    check_options(kind, head_options(run))
+
+
+WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that want more than the centre of an image

@@ -1,0 +1,139 @@
+"""Checkpoints of a training: the end of the last epoch, a place inside the present one, and the best weights.
+
+`epoch.ckpt` and `mid.ckpt` hold all that the rest of the training depends on (weights, optimiser,
+schedule, moving average, place in the data, history); `best.safetensors` the weights of the best epoch.
+Each file is written beside its place and renamed, so that it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from headstart.progress import Ticker
+from headstart.storage.files import disk_errors, read_json, write_json
+from headstart.transfer.finetune.lightning_module import Learner
+
+EPOCH, MID, BEST, JOB = "epoch.ckpt", "mid.ckpt", "best.safetensors", "job.json"
+
+
+class Keeper(Checkpoint):  # type: ignore[misc]
+    """Writes the checkpoints.
+
+    Args:
+        folder: where.
+        every: seconds between checkpoints inside an epoch.
+    """
+
+    def __init__(self, folder: Path, every: float) -> None:
+        self.folder, self.every = folder, every
+        self._last = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write a checkpoint inside the epoch if the last is old; the epoch's last batch is left to its end."""
+        if batch_idx + 1 < trainer.num_training_batches and time.monotonic() - self._last >= self.every:
+            self._write(trainer, MID)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the best weights if they are new, then the checkpoint of the epoch; tell of it last."""
+        assert isinstance(pl_module, Learner)
+        if pl_module.improved and trainer.is_global_zero:
+            save_best(self.folder, pl_module)
+        self._write(trainer, EPOCH)
+        if trainer.is_global_zero:
+            (self.folder / MID).unlink(missing_ok=True)
+        pl_module.tell(pl_module.history[-1])
+
+    def _write(self, trainer: pl.Trainer, name: str) -> None:
+        temporary = self.folder / f".{name}.tmp"
+        with disk_errors(self.folder):
+            trainer.save_checkpoint(temporary)
+            if trainer.is_global_zero:
+                os.replace(temporary, self.folder / name)
+        self._last = time.monotonic()
+
+
+class Progress(pl.Callback):  # type: ignore[misc]
+    """Counts training images.
+
+    Args:
+        ticker: the line on the screen.
+    """
+
+    def __init__(self, ticker: Ticker) -> None:
+        self.ticker = ticker
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count a batch."""
+        assert isinstance(pl_module, Learner)
+        row = pl_module.history[-1] if pl_module.history else {}
+        shown = row.get("validation_accuracy")
+        note = f"epoch {trainer.current_epoch + 1}, loss {pl_module.current_loss:.3f}"
+        self.ticker.advance(len(batch.labels), note + (f", validation {shown:.1%}" if shown is not None else ""))
+
+
+def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
+    """Make `folder` the place of this job; return the checkpoint to go on from, or None to begin.
+
+    What another job (other data, seed, recipe …) left there is removed.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    note = folder / JOB
+    if not note.exists() or read_json(note) != job:
+        for name in (JOB, EPOCH, MID, BEST):
+            (folder / name).unlink(missing_ok=True)
+        write_json(note, job)
+        return None
+    for name in (MID, EPOCH):
+        if (folder / name).exists():
+            return folder / name
+    return None
+
+
+def save_best(folder: Path, learner: Learner) -> None:
+    """Write the learned part's weights (its moving average, where there is one)."""
+    temporary = folder / f".{BEST}.tmp"
+    with disk_errors(folder):
+        save_file({name: value.contiguous() for name, value in final_state(learner).items()}, temporary)
+        os.replace(temporary, folder / BEST)
+
+
+def load_best(folder: Path, learner: Learner) -> None:
+    """Put the weights of the best epoch into the learner."""
+    put_state(learner, load_file(folder / BEST))
+
+
+def load_epoch(folder: Path, learner: Learner) -> None:
+    """Put the state at the end of the last epoch into the learner."""
+    checkpoint = torch.load(folder / EPOCH, map_location="cpu", weights_only=True)
+    learner.load_state_dict(checkpoint["state_dict"])
+    learner.on_load_checkpoint(checkpoint)
+
+
+def final_state(learner: Learner) -> dict[str, Tensor]:
+    """Return tail and head as they are to be used: the moving average over the live values."""
+    state = {name: value.detach().cpu() for name, value in learner.state_dict().items()}
+    if learner.average is not None:
+        state |= {name: value.detach().cpu() for name, value in learner.average.average.items()}
+    return {name: value.clone() for name, value in state.items()}
+
+
+@torch.no_grad()
+def put_state(learner: Learner, state: dict[str, Tensor]) -> None:
+    """Copy the values into the learner in place."""
+    own = learner.state_dict()
+    for name, value in state.items():
+        own[name].copy_(value)

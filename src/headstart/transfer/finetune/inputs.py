@@ -1,0 +1,303 @@
+"""Where each epoch's inputs come from: pixels, or stored activations of the frozen prefix."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from headstart.models.backbone import INPUT, Preprocessing
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store, content_key
+from headstart.transfer.augment.augment import Augmenter
+from headstart.transfer.augment.framing import Pixels
+from headstart.transfer.finetune.loader import Fetch
+from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.frozen.features import extract, features_key
+from headstart.transfer.frozen.predict import as_tensor, batch_of
+from headstart.transfer.strategy import Phase, Resolved
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Route:
+    """How the inputs of one phase are made.
+
+    Args:
+        phase: the phase.
+        mode: "pixels" (nothing is frozen in front), "stored", "views" or "on the fly".
+        reason: why, for people.
+        stores_validation: "on the fly" for training; validation images are never augmented and are stored.
+    """
+
+    phase: Phase
+    mode: str
+    reason: str
+    stores_validation: bool = False
+
+
+@dataclass(frozen=True)
+class PixelFetch:
+    """Reads pixels, augmented as in the epoch."""
+
+    images: Any
+    augmenter: Augmenter | None
+    size: int
+
+    def __call__(self, rows: Rows, epoch: int) -> Tensor:
+        """Return uint8 [b, 3, size, size]."""
+        return as_tensor(read_pixels(self.images, rows, self.size, self.augmenter, epoch))
+
+
+@dataclass(frozen=True)
+class StoredFetch:
+    """Reads stored activations, one view an epoch in turn; `places` says where a row lies in them."""
+
+    matrices: list[npt.NDArray[np.float32]]
+    places: Rows
+
+    def __call__(self, rows: Rows, epoch: int) -> Tensor:
+        """Return float32 [b, ...]."""
+        matrix = self.matrices[epoch % len(self.matrices)]
+        return torch.from_numpy(np.ascontiguousarray(matrix[self.places[rows]]))
+
+
+@dataclass(frozen=True)
+class Inlet:
+    """Inputs, and the frozen prefix that is still to be run on them (None: they are activations at the cut)."""
+
+    fetch: Fetch
+    prefix: nn.Module | None
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One phase's inputs, which enter the network at the phase's cut."""
+
+    phase: Phase
+    train: Inlet
+    validation: Inlet
+
+
+class Frames:
+    """Decoded images (or some rows of them) at one size, perhaps augmented: what feature extraction reads.
+
+    Args:
+        images: gives uint8 [h, w, 3] by row.
+        size: side of the frames.
+        rows: which rows; None takes all.
+        augmenter: applied as in epoch `view`.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        size: int,
+        rows: Rows | None = None,
+        augmenter: Augmenter | None = None,
+        view: int = 0,
+    ) -> None:
+        self.images, self.size, self.augmenter, self.view = images, size, augmenter, view
+        self.rows = np.arange(len(images)) if rows is None else rows
+        changed = None
+        if augmenter is not None:
+            changed = [list(augmenter.names), dict(augmenter.options), augmenter.seed, view]
+        own = images_key(images)
+        plain = rows is None and augmenter is None
+        self.key = own if plain else content_key([own, size, _digest(self.rows), changed])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, positions: Rows) -> Pixels:
+        """Return uint8 [b, size, size, 3]."""
+        return read_pixels(self.images, self.rows[positions], self.size, self.augmenter, self.view)
+
+
+def read_pixels(images: Any, rows: Rows, size: int, augmenter: Augmenter | None, epoch: int) -> Pixels:
+    """Return uint8 [b, size, size, 3] of these rows, augmented as in this epoch."""
+    if augmenter is None:
+        return batch_of(images, rows, size)
+    whole: Sequence[Pixels] | Pixels
+    whole = images.batch(rows) if hasattr(images, "batch") else [images[int(row)] for row in rows]
+    return augmenter(whole, rows, epoch)
+
+
+def images_key(images: Any) -> str:
+    """Return the images' content key, made from their pixels if they do not carry one."""
+    if hasattr(images, "key"):
+        return str(images.key)
+    return content_key([_digest(np.asarray(images[row])) for row in range(len(images))])
+
+
+def plan_routes(resolved: Resolved, recipe: Recipe, available: float, bytes_at: dict[str, int]) -> list[Route]:
+    """Return how each phase gets its inputs.
+
+    Args:
+        resolved: the strategy on its network.
+        recipe: epochs and augmentation.
+        available: bytes that stored activations may take.
+        bytes_at: for each phase's cut, bytes of all activations there (one view).
+    """
+    starts = [phase.start for phase in resolved.phases[1:]] + [recipe.epochs]
+    return [
+        _route(resolved, recipe, phase, end - phase.start, available, bytes_at.get(phase.cut, 0))
+        for phase, end in zip(resolved.phases, starts, strict=True)
+    ]
+
+
+def _route(resolved: Resolved, recipe: Recipe, phase: Phase, epochs: int, available: float, size: int) -> Route:
+    views = resolved.strategy.views
+    if phase.cut == INPUT:
+        return Route(phase, "pixels", "nothing in front of the learned part is frozen")
+    until = f"the network up to {phase.cut!r} is frozen"
+    copies = views if recipe.pixel_augment else 1
+    again = epochs > 1 and size <= available
+
+    def on_the_fly(why: str) -> Route:
+        return Route(phase, "on the fly", f"{until}, but {why}", again)
+
+    if recipe.mixes:
+        return on_the_fly(f"{' and '.join(recipe.mixes)} blends the pixels of changing pairs")
+    if recipe.pixel_augment and views == 0:
+        return on_the_fly(f"{', '.join(recipe.pixel_augment)} changes the pixels in every epoch (views: 0)")
+    if epochs <= copies and phase.cut != resolved.units[-1].name:
+        return on_the_fly(f"for {epochs} epoch{'s' * (epochs > 1)} only: storing would save nothing")
+    if copies * size > available:
+        return on_the_fly(f"its activations take {copies * size / 1e9:.1f} GB of {available / 1e9:.1f} GB at hand")
+    if recipe.pixel_augment:
+        return Route(phase, "views", f"{until}; {views} augmented views of each image are stored and taken in turn")
+    return Route(phase, "stored", f"{until} and no augmentation changes the pixels: computed once and stored")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What legs are built from.
+
+    Args:
+        images: for validation, and for training unless `train_images` is given.
+        train_images: perhaps larger, for random crops.
+        train, validation: rows.
+        preprocessing: size, mean and std.
+        augmenter: or None.
+        store: where activations are kept.
+        device: where the prefix runs.
+    """
+
+    images: Any
+    train_images: Any
+    train: Rows
+    validation: Rows
+    preprocessing: Preprocessing
+    augmenter: Augmenter | None
+    store: Store
+    device: str
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.preprocessing.size
+
+
+@dataclass(frozen=True)
+class LegFetch:
+    """Reads from the leg of the epoch that training is in."""
+
+    legs: list[Leg]
+    training: bool
+
+    def __call__(self, rows: Rows, epoch: int) -> Tensor:
+        """Return what enters the network."""
+        leg = [leg for leg in self.legs if leg.phase.start <= epoch][-1]
+        return (leg.train if self.training else leg.validation).fetch(rows, epoch)
+
+
+def build_leg(route: Route, resolved: Resolved, sources: Sources) -> Leg:
+    """Compute and store what the route stores; return where the phase's inputs come from."""
+    phase = route.phase
+    prefix = resolved.backbone.cut(phase.cut)[0] if phase.cut != INPUT else None
+    if prefix is None or route.mode == "on the fly":
+        direct = Inlet(_pixels(sources.images, None, sources), prefix)
+        keep = prefix is not None and route.stores_validation and len(sources.validation) > 0
+        validation = _stored_validation(prefix, phase.cut, sources) if keep and prefix is not None else direct
+        return Leg(phase, Inlet(_pixels(sources.train_images, sources.augmenter, sources), prefix), validation)
+    title = f"activations at {phase.cut}"
+    if route.mode == "stored":
+        matrix = _extract(Frames(sources.images, sources.size), prefix, sources, title)
+        inlet = _stored([matrix], np.arange(len(sources.images)))
+        return Leg(phase, inlet, inlet)
+    matrices = []
+    for view in range(resolved.strategy.views):
+        frames = Frames(sources.train_images, sources.size, sources.train, sources.augmenter, view)
+        matrices.append(_extract(frames, prefix, sources, f"{title}, view {view + 1}"))
+    train = _stored(matrices, _places(sources.train, len(sources.images)))
+    return Leg(phase, train, _stored_validation(prefix, phase.cut, sources) if len(sources.validation) else train)
+
+
+def _stored_validation(prefix: nn.Module, cut: str, sources: Sources) -> Inlet:
+    frames = Frames(sources.images, sources.size, sources.validation)
+    matrix = _extract(frames, prefix, sources, f"activations at {cut}, validation")
+    return _stored([matrix], _places(sources.validation, len(sources.images)))
+
+
+def activation_bytes(resolved: Resolved, count: int) -> dict[str, int]:
+    """Return the bytes that `count` float32 activations take at each phase's cut."""
+    wanted = {phase.cut for phase in resolved.phases} - {INPUT}
+    sizes: dict[str, int] = {}
+    backbone, side = resolved.backbone, resolved.backbone.preprocessing.size
+    modes = [module.training for module in backbone.modules()]
+    backbone.eval()
+    with torch.no_grad():
+        device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
+        values = torch.zeros(1, 3, side, side, device=device)
+        for unit in resolved.units:
+            values = unit.module(values)
+            if unit.name in wanted:
+                sizes[unit.name] = 4 * count * math.prod(values.shape[1:])
+    for module, mode in zip(backbone.modules(), modes, strict=True):
+        module.training = mode
+    return sizes
+
+
+def free_bytes(store: Store | None = None) -> float:
+    """Return half of the free space where activations would be stored."""
+    place = (store or default_store()).root
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(Path(place)).free / 2
+
+
+def _pixels(images: Any, augmenter: Augmenter | None, sources: Sources) -> Fetch:
+    return PixelFetch(images, augmenter, sources.size)
+
+
+def _stored(matrices: list[npt.NDArray[np.float32]], places: Rows) -> Inlet:
+    return Inlet(StoredFetch(matrices, places), None)
+
+
+def _places(rows: Rows, count: int) -> Rows:
+    places = np.full(count, -1, np.int64)
+    places[rows] = np.arange(len(rows))
+    return places
+
+
+def _extract(frames: Frames, prefix: nn.Module, sources: Sources, title: str) -> npt.NDArray[np.float32]:
+    key = features_key(frames.key, prefix, sources.preprocessing, sources.device)
+    return extract(
+        frames, prefix, sources.preprocessing, key=key, store=sources.store, device=sources.device, title=title
+    )
+
+
+def _digest(array: npt.NDArray[Any]) -> str:
+    import hashlib
+
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,175 @@
+"""Default recipes by backbone family, and where each comes from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.strategy import Strategy
+
+_CROPS = ("random_resized_crop", "horizontal_flip")
+_SGD: dict[str, Any] = {
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "nesterov": True,
+    "lr": 0.01,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
+    "warmup_epochs": 1.0,
+    "epochs": 20,
+    "batch_size": 32,
+    "augment": _CROPS,
+}
+_ADAMW: dict[str, Any] = {
+    "optimizer": "adamw",
+    "lr": 1e-4,
+    "weight_decay": 0.05,
+    "schedule": "cosine",
+    "warmup_epochs": 1.0,
+    "epochs": 20,
+    "batch_size": 32,
+    "clip": 1.0,
+    "augment": _CROPS,
+}
+_KORNBLITH = "Kornblith, Shlens, Le 2019 (Nesterov SGD, cosine, random crops and flips)"
+_BIT = "Kolesnikov et al. 2020 (BiT)"
+
+# family (a prefix of the architecture's name) -> values that differ from the plain Recipe
+_FAMILIES: dict[str, dict[str, Any]] = {
+    "resnet": {**_SGD, "origin": f"{_KORNBLITH}; rate and warm-up after {_BIT}, scaled to batches of 32"},
+    "alexnet": {**_SGD, "lr": 1e-3, "clip": 1.0, "origin": f"{_KORNBLITH}; a tenth of the rate: no batch norm"},
+    "vgg": {**_SGD, "lr": 1e-3, "clip": 1.0, "origin": f"{_KORNBLITH}; a tenth of the rate: no batch norm"},
+    "densenet": {**_SGD, "origin": _KORNBLITH},
+    "efficientnet": {
+        **_SGD,
+        "weight_decay": 1e-5,
+        "label_smoothing": 0.1,
+        "dropout": 0.2,
+        "origin": f"{_KORNBLITH}; decay 1e-5, smoothing and dropout of Tan and Le 2019 (EfficientNet)",
+    },
+    "mobilenet": {
+        **_SGD,
+        "weight_decay": 4e-5,
+        "dropout": 0.2,
+        "origin": f"{_KORNBLITH}; decay 4e-5 and dropout of Sandler et al. 2018 (MobileNetV2)",
+    },
+    "convnext": {
+        **_ADAMW,
+        "weight_decay": 1e-8,
+        "label_smoothing": 0.1,
+        "origin": "Liu et al. 2022 (ConvNeXt), table 5: AdamW, decay 1e-8, smoothing 0.1, layer-wise rates",
+    },
+    "vit": {
+        **_ADAMW,
+        "label_smoothing": 0.1,
+        "origin": "He et al. 2022 (MAE), table 9: AdamW, decay 0.05, smoothing 0.1, layer decay; shorter",
+    },
+    "swin": {
+        **_ADAMW,
+        "weight_decay": 1e-8,
+        "label_smoothing": 0.1,
+        "origin": "Liu et al. 2021 (Swin), fine-tuning: AdamW, decay 1e-8, smoothing 0.1",
+    },
+    "lenet5": {
+        **_SGD,
+        "lr": 0.05,
+        "warmup_epochs": 0.0,
+        "augment": (),
+        "schedule": "onecycle",
+        "origin": "LeCun et al. 1998 has no rate of today's kind; one-cycle SGD after Smith and Topin 2018",
+    },
+    "small_cnn": {
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "nesterov": True,
+        "lr": 0.2,
+        "weight_decay": 5e-4,
+        "schedule": "onecycle",
+        "epochs": 8,
+        "batch_size": 128,
+        "label_smoothing": 0.2,
+        "augment": ("random_crop", "horizontal_flip"),
+        "tta": "flip_translate",
+        "origin": "Jordan 2024 (airbench): Nesterov SGD, one cycle, flips and shifts, smoothing 0.2, flips in testing",
+    },
+}
+_ALIASES = {  # other beginnings of names
+    "resnext": "resnet",
+    "regnet": "resnet",
+    "wide_resnet": "resnet",
+    "tf_efficientnet": "efficientnet",
+    "deit": "vit",
+    "dinov2": "vit",
+    "beit": "vit",
+    "conv4": "lenet5",
+    "swinv2": "swin",
+    "tf_mobilenet": "mobilenet",
+    "mnasnet": "mobilenet",
+}
+_LAYER_DECAY = {"vit": 0.75, "convnext": 0.8, "swin": 0.9}
+
+
+def family_of(backbone: str) -> str:
+    """Return the family whose default recipe serves this architecture ("resnet" for unknown ones)."""
+    name = backbone.split("/")[-1].split("[")[0].lower()
+    known = {family: family for family in _FAMILIES} | _ALIASES
+    for start in sorted(known, key=len, reverse=True):
+        if name.startswith(start):
+            return known[start]
+    return "resnet"
+
+
+def default_recipe(backbone: str, strategy: Strategy | str = "fine_tune") -> Recipe:
+    """Return the recipe of the backbone's family, adapted to what is learned.
+
+    Args:
+        backbone: the architecture's name, such as "resnet18" or "timm/vit_base_patch16_224".
+        strategy: the strategy or its kind.
+    """
+    kind = strategy if isinstance(strategy, str) else strategy.kind
+    family = family_of(backbone)
+    recipe = Recipe(**_FAMILIES[family])
+    if kind == "scratch" and family not in ("small_cnn", "lenet5"):
+        rate = max(recipe.lr * 5, 5e-4)
+        origin = f"{recipe.origin}; longer and faster for random weights"
+        return replace(recipe, epochs=90, warmup_epochs=5.0, lr=rate, origin=origin)
+    if kind == "linear_probe":
+        return replace(
+            recipe,
+            optimizer="sgd",
+            lr=0.1,
+            weight_decay=0.0,
+            clip=None,
+            augment=(),
+            dropout=0.0,
+            label_smoothing=0.0,
+            origin="He et al. 2022 (MAE), linear probing: SGD, no decay, no augmentation; the rate for batches of 32",
+        )
+    if kind == "lora":
+        return replace(
+            recipe,
+            optimizer="adamw",
+            lr=1e-3,
+            weight_decay=0.0,
+            clip=1.0,
+            origin="Hu et al. 2022 (LoRA): AdamW without decay on the additions",
+        )
+    if kind == "norm_only":
+        return replace(
+            recipe,
+            optimizer="adamw",
+            lr=1e-3,
+            weight_decay=0.0,
+            origin="Frankle, Schwab, Morcos 2021: only the norms learn; AdamW, ten times the rate of all weights",
+        )
+    if kind == "lp_ft":
+        rate = recipe.lr / 3 if recipe.optimizer == "sgd" else recipe.lr
+        origin = f"{recipe.origin}; a lower rate after Kumar et al. 2022 (LP-FT), norm statistics as the probe saw them"
+        return replace(recipe, lr=rate, norm_statistics="frozen", origin=origin)
+    return recipe
+
+
+def default_layer_decay(backbone: str) -> float:
+    """Return the factor between neighbouring stages' rates that the family's fine-tuning recipe uses."""
+    return _LAYER_DECAY.get(family_of(backbone), 1.0)

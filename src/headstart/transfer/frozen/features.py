@@ -1,0 +1,161 @@
+"""Features: the frozen part of a network, run once per image and stored.
+
+The store's key is made of all that the numbers depend on: the images' content and view, the bits of
+the frozen parameters and buffers, the normalisation and the engine. The matrix is written piece by
+piece with a journal, so that an interrupted pass goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from headstart.models.backbone import Preprocessing
+from headstart.models.freeze import fingerprint
+from headstart.progress import progress
+from headstart.storage.files import write_json
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store, content_key
+from headstart.transfer.frozen.engine import Engine, Pixels
+
+KIND = "features"
+BATCH = 32
+_VERSION = 1  # raise it when the numbers of an unchanged input change
+
+OnChunk = Callable[[int, int, Pixels], None]
+Source = Callable[[OnChunk], None]
+
+
+@runtime_checkable
+class Images(Protocol):
+    """Decoded images of one view."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> Pixels:
+        """Return uint8 [b, size, size, 3]."""
+        ...
+
+
+def features_key(images_key: str, prefix: nn.Module, preprocessing: Preprocessing, device: str) -> str:
+    """Return the content key of the features of these images at the end of this prefix."""
+    return content_key(
+        {
+            "images": images_key,
+            "network": fingerprint(prefix),
+            "structure": str(prefix),
+            "mean": preprocessing.mean,
+            "std": preprocessing.std,
+            "device": device.split(":")[0],
+            "version": _VERSION,
+        }
+    )
+
+
+def extract(
+    images: Images,
+    prefix: nn.Module,
+    preprocessing: Preprocessing,
+    *,
+    key: str,
+    store: Store | None = None,
+    device: str = "cpu",
+    title: str = "features",
+    source: Source | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return the prefix's output for every image, float32 [n, *shape], memory-mapped from the store.
+
+    Args:
+        images: the decoded images.
+        prefix: the frozen stages; takes normalised images.
+        preprocessing: size, mean and std.
+        key: the content key; see `features_key`.
+        store: where the result is kept; the default store if None.
+        device: where the network runs.
+        title: what the progress line says.
+        source: hands over the pixels chunk by chunk, in order, as they are decoded; without it they
+            are read from `images`.
+
+    Raises:
+        StoreError: the disk is full.
+    """
+    store = store or default_store()
+    with store.building(KIND, key, wait_message=f"{title}: another process is at it; waiting") as entry:
+        if entry is not None:
+            give = source or _reading(images)
+            facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give)
+            entry.manifest.update(facts)
+    return load_features(key, store)
+
+
+def load_features(key: str, store: Store | None = None) -> npt.NDArray[np.float32]:
+    """Return a stored feature array, memory-mapped, read-only."""
+    store = store or default_store()
+    store.manifest(KIND, key)
+    matrix: npt.NDArray[np.float32] = np.load(store.path(KIND, key) / "features.npy", mmap_mode="r")
+    return matrix
+
+
+def _reading(images: Images) -> Source:
+    def hand_over(take: OnChunk) -> None:
+        for start in range(0, len(images), 8 * BATCH):
+            stop = min(start + 8 * BATCH, len(images))
+            take(start, stop, images.batch(np.arange(start, stop)))
+
+    return hand_over
+
+
+def _fill(
+    folder: Path,
+    n: int,
+    prefix: nn.Module,
+    preprocessing: Preprocessing,
+    device: str,
+    title: str,
+    source: Source,
+) -> dict[str, Any]:
+    engine = Engine(prefix, preprocessing, device)
+    matrix, done = _open(folder, (n, *engine.output_shape))
+    began, resumed = time.perf_counter(), done
+    with progress(title, n) as ticker:
+        ticker.advance(done)
+
+        def take(start: int, stop: int, pixels: Pixels) -> None:
+            nonlocal done
+            for low in range(max(start, done), stop, BATCH):
+                high = min(low + BATCH, stop)
+                matrix[low:high] = engine(pixels[low - start : high - start])
+                ticker.advance(high - low)
+            if stop > done:
+                done = stop
+                matrix.flush()
+                write_json(folder / "journal.json", {"done": done, "shape": list(matrix.shape)})
+
+        source(take)
+    seconds = time.perf_counter() - began
+    rate = (n - resumed) / seconds if seconds > 0 else 0.0
+    return {"engine": engine.name, "seconds": seconds, "images_per_second": rate, "shape": list(matrix.shape)}
+
+
+def _open(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap[Any, Any], int]:
+    """Return the matrix to fill and how many rows of it an earlier attempt finished."""
+    path, journal = folder / "features.npy", folder / "journal.json"
+    if path.exists() and journal.exists():
+        note = json.loads(journal.read_text())
+        if tuple(note["shape"]) == shape:
+            return np.lib.format.open_memmap(path, mode="r+"), int(note["done"])
+    matrix = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a crash of the process later
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return matrix, 0

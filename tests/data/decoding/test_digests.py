@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.data.decoding import digests as fingerprint
+from headstart.data.decoding.digests import digest_of, examine
+from headstart.data.readers import FileReader
+
+
+@pytest.fixture
+def old(flowers: Path) -> FileReader:
+    """Return a reader of files that have not changed for a while, two rows of each."""
+    names = sorted(str(path.relative_to(flowers)) for path in flowers.rglob("*.png"))
+    past = time.time() - 100
+    for name in names:
+        os.utime(flowers / name, (past, past))
+    return FileReader(flowers, names, np.repeat(np.arange(len(names)), 2))
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    read: list[Path] = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path), real(path))[1])
+    return read
+
+
+def test_digests_are_of_the_content_and_each_file_is_read_once(
+    old: FileReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = count_reads(monkeypatch)
+    seen = examine(old)
+    assert len(read) == 15 and len(seen.digests) == 30
+    for row in range(30):
+        assert seen.digests[row].decode() == digest_of(old.read(row))
+
+
+def test_the_second_look_at_unchanged_files_opens_none(old: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = examine(old)
+    read = count_reads(monkeypatch)
+    again = examine(old)
+    assert read == []
+    np.testing.assert_array_equal(again.digests, first.digests)
+
+
+def test_a_changed_file_is_looked_at_again(old: FileReader, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = examine(old)
+    (flowers / "rose" / "0.png").write_bytes(b"text")
+    read = count_reads(monkeypatch)
+    again = examine(old)
+    assert read == [flowers / "rose" / "0.png"]
+    rows = [row for row in range(30) if old.name(row) == "rose/0.png"]
+    assert set(again.problems) == set(rows) and again.problems[rows[0]] == "is no image"
+    assert (again.digests != first.digests).sum() == 2
+
+
+def test_a_file_written_a_moment_ago_is_not_remembered(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = flowers / "rose" / "0.png"
+    reader = FileReader(flowers, ["rose/0.png"])
+    now = time.time() + 5
+    os.utime(path, (now, now))
+    examine(reader)
+    read = count_reads(monkeypatch)
+    examine(reader)
+    assert read == [path]
+
+
+def test_a_damaged_memory_is_thrown_away(old: FileReader, own_store: Path) -> None:
+    first = examine(old)
+    for path in own_store.glob("files.sqlite*"):
+        path.unlink()
+    (own_store / "files.sqlite").write_bytes(b"this is no database" * 500)
+    np.testing.assert_array_equal(examine(old).digests, first.digests)
+    np.testing.assert_array_equal(examine(old).digests, first.digests)
+
+
+def test_without_a_place_to_remember_everything_is_looked_at(old: FileReader, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert len(examine(old, memory=tmp_path / "file" / "m.sqlite").digests) == 30
+
+
+def test_a_locked_memory_does_not_stop_the_work(
+    old: FileReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "m.sqlite"
+    first = examine(old, memory=memory)
+    monkeypatch.setattr(fingerprint, "_PATIENCE", 0.05)
+    other = sqlite3.connect(memory, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    np.testing.assert_array_equal(examine(old, memory=memory).digests, first.digests)
+    other.close()
+
+
+def test_many_looks_at_once_agree(old: FileReader) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(lambda _: examine(old).digests.tobytes(), range(8)))
+    assert len(set(seen)) == 1
+
+
+def test_digests_of_arrays_depend_on_shape_and_pixels() -> None:
+    pixels = np.arange(12, dtype=np.uint8)
+    digests = {digest_of(pixels.reshape(shape)) for shape in ((2, 6), (3, 4), (4, 3))}
+    assert len(digests | {digest_of(pixels.reshape(2, 6) + 1)}) == 4
+    assert digest_of(pixels.reshape(2, 6)[:, ::-1]) == digest_of(pixels.reshape(2, 6)[:, ::-1].copy())

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from headstart.data.decoding.image_store import View, decode_images
+from headstart.data.sources.load import load_dataset
+from headstart.data.splits import make_split
+from headstart.errors import DataError
+
+
+@pytest.fixture
+def place(tmp_path: Path, draw: Any) -> Path:
+    """Return a folder with images 0.png … 5.png in `img`."""
+    for seed in range(6):
+        draw(tmp_path / "img" / f"{seed}.png", seed)
+    return tmp_path
+
+
+def write(place: Path, text: str, name: str = "m.csv") -> Path:
+    path = place / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_csv_gives_rows_in_its_order_and_sorted_classes(place: Path) -> None:
+    data = load_dataset(write(place, "path,label\nimg/3.png,oak\nimg/1.png,ash\nimg/2.png,oak\n"))
+    assert data.classes == ("ash", "oak")
+    assert data.labels.tolist() == [1, 0, 1]
+    assert data.reader.name(0) == "img/3.png"
+    assert data.reader.read(0) == (place / "img" / "3.png").read_bytes()
+
+
+def test_split_and_group_columns(place: Path) -> None:
+    text = "path,label,split,group\nimg/0.png,a,train,p1\nimg/1.png,b,val,p2\nimg/2.png,a,Test,\nimg/3.png,b,,p1\n"
+    data = load_dataset(write(place, text))
+    assert data.given_split is not None and data.groups is not None
+    assert data.given_split.tolist() == ["train", "validation", "test", ""]
+    assert data.groups.tolist() == ["p1", "p2", "row 2", "p1"]
+
+
+def test_tabs_semicolons_byte_order_marks_quotes_and_other_scripts(place: Path, draw: Any) -> None:
+    draw(place / "img" / 'a, "b" 写.png', 9)
+    write(place, '\ufefffile;class\n"img/a, ""b"" 写.png";роза\nimg/1.png;ash\n')
+    data = load_dataset(place / "m.csv")
+    assert data.classes == ("ash", "роза") and data.reader.name(0) == 'img/a, "b" 写.png'
+    tabs = write(place, "filename\tlabel\nimg/0.png\tx\nimg/1.png\ty\n", "m.tsv")
+    assert len(load_dataset(tabs)) == 2
+
+
+def test_numbers_are_labels_too_and_stay_text(place: Path) -> None:
+    data = load_dataset(write(place, "path,label\nimg/0.png,10\nimg/1.png,9\n"))
+    assert data.classes == ("10", "9")
+
+
+def test_another_label_column_can_be_named(place: Path) -> None:
+    path = write(place, "path,label,genus\nimg/0.png,a,x\nimg/1.png,b,y\nimg/2.png,c,y\n")
+    assert load_dataset(path, label="genus").classes == ("x", "y")
+    with pytest.raises(DataError, match="no column 'family'; the columns are path, label, genus"):
+        load_dataset(path, label="family")
+
+
+def test_several_labels_in_one_cell(place: Path) -> None:
+    data = load_dataset(write(place, "path,label\nimg/0.png,cat|dog\nimg/1.png,dog\nimg/2.png, dog | cat\n"))
+    assert data.multi_label and data.classes == ("cat", "dog")
+    assert data.labels.tolist() == [[True, True], [False, True], [True, True]]
+    assert data.counts().tolist() == [2, 3]
+
+
+def test_several_labels_in_a_list_column(place: Path) -> None:
+    table = pyarrow.table({"path": ["img/0.png", "img/1.png"], "labels": [["b"], ["a", "b"]]})
+    pyarrow.parquet.write_table(table, place / "m.parquet")
+    assert load_dataset(place / "m.parquet").labels.tolist() == [[False, True], [True, True]]
+
+
+def test_parquet_with_bytes(tmp_path: Path, encoded: Any) -> None:
+    images = [encoded(seed) for seed in range(5)]
+    table = pyarrow.table({"image_data": images, "label": ["a", "b", "a", "b", "a"], "split": ["train"] * 5})
+    pyarrow.parquet.write_table(table, tmp_path / "m.parquet", row_group_size=2)
+    data = load_dataset(tmp_path / "m.parquet")
+    assert [data.reader.read(row) for row in range(5)] == images
+    assert len(decode_images(data, View(8, 8))) == 5
+    assert load_dataset(tmp_path / "m.parquet").fingerprint == data.fingerprint
+
+
+def test_parquet_as_hugging_face_writes_it(tmp_path: Path, encoded: Any) -> None:
+    image = pyarrow.array(
+        [{"bytes": encoded(seed), "path": f"{seed}.png"} for seed in range(4)],
+        type=pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]),
+    )
+    features = '{"info": {"features": {"label": {"names": ["pear", "apple"], "_type": "ClassLabel"}}}}'
+    table = pyarrow.table({"image": image, "label": [0, 1, 1, 0]})
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / "m.parquet")
+    data = load_dataset(tmp_path / "m.parquet")
+    assert data.classes == ("apple", "pear") and data.labels.tolist() == [1, 0, 0, 1]
+    assert data.reader.read(2) == encoded(2)
+
+
+def test_rows_without_a_label_or_a_path_are_skipped_and_listed(place: Path) -> None:
+    path = write(place, "path,label\nimg/0.png,a\nimg/1.png,\n,b\nimg/3.png,b\nimg/4.png, \n")
+    data = load_dataset(path)
+    assert data.labels.tolist() == [0, 1]
+    assert [(skip.name, skip.reason) for skip in data.skipped] == [
+        ("row 2: img/1.png", "has no label in the manifest"),
+        ("row 3", "has no path in the manifest"),
+        ("row 5: img/4.png", "has no label in the manifest"),
+    ]
+    with pytest.raises(DataError, match=r"row 2: img/1.png has no label"):
+        load_dataset(path, strict=True)
+
+
+def test_files_that_are_not_there_are_skipped_and_listed(place: Path) -> None:
+    data = load_dataset(write(place, "path,label\nimg/0.png,a\nimg/99.png,b\nimg/1.png,b\n"))
+    assert [(skip.name, skip.reason) for skip in data.skipped] == [("img/99.png", "does not exist")]
+
+
+def test_the_same_path_with_two_labels_is_refused(place: Path) -> None:
+    path = write(place, "path,label\nimg/0.png,a\nimg/1.png,b\nimg/0.png,b\n")
+    with pytest.raises(DataError, match=r"'img/0.png' has two labels, 'a' \(row 1\) and 'b' \(row 3\)"):
+        load_dataset(path)
+
+
+def test_the_same_path_twice_with_one_label_is_read_once_and_said(place: Path) -> None:
+    data = load_dataset(write(place, "path,label\n" + "img/0.png,a\nimg/1.png,b\n" * 50))
+    assert len(data) == 100
+    assert data.about["repeats"] == "98 rows name a file that an earlier row names too"
+    array = decode_images(data, View(8, 8))
+    assert (array.folder / "pixels.u8").stat().st_size == 2 * 8 * 8 * 3
+    np.testing.assert_array_equal(array[98], array[0])
+    assert len(load_dataset(place / "m.csv", drop_duplicates=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the manifest is empty"),
+        ("path,label\n", "the manifest has no rows"),
+        ("path,colour\nimg/0.png,red\n", "no column 'label'; the columns are path, colour"),
+        ("name,label\nimg/0.png,red\n", r"no column 'path \(or bytes\)'"),
+        ("path,label\nimg/0.png\n", "the manifest cannot be read"),
+        ("path,label\nimg/0.png,\n", "no row has a label"),
+        ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,foo\n", "split 'foo' .* none of train, validation, test"),
+        ("path,label\nimg/0.png,a\nimg/1.png,a\n", "there is only one class"),
+        ("path,label\nx.png,a\ny.png,b\n", "no usable image: x.png does not exist"),
+    ],
+)
+def test_what_is_wrong_with_a_manifest_is_said_in_one_line(place: Path, text: str, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        load_dataset(write(place, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parquet_file_that_is_none_is_refused(place: Path) -> None:
+    with pytest.raises(DataError, match="the manifest cannot be read"):
+        load_dataset(write(place, "hello", "m.parquet"))
+
+
+def test_groups_of_a_manifest_are_kept_whole(place: Path, draw: Any) -> None:
+    lines = ["path,label,group"]
+    for seed in range(40):
+        draw(place / "g" / f"{seed}.png", seed)
+        lines.append(f"g/{seed}.png,{'ab'[seed % 2]},p{seed % 8}")
+    data = load_dataset(write(place, "\n".join(lines) + "\n"))
+    split = make_split(data)
+    assert data.groups is not None
+    assert not set(data.groups[split.train]) & set(data.groups[split.test])
+    assert len(split.test) and len(split.validation)
+
+
+def test_a_parquet_file_damaged_in_the_middle_is_named(tmp_path: Path, encoded: Any) -> None:
+    table = pyarrow.table({"bytes": [encoded(seed) for seed in range(60)], "label": list("ab") * 30})
+    path = tmp_path / "m.parquet"
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[4:64] = bytes(60)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"m.parquet: row group 0 cannot be read"):
+        load_dataset(path)

@@ -1,0 +1,278 @@
+"""The page as people meet it: headless Chromium, a desk and a phone, mouse and keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.report.read.summary import Summary, load_summary
+from headstart.report.render.html import write_html
+
+selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="no chromium and chromedriver: apt install chromium-driver"),
+]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
+
+
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest) -> Path:
+    """The folder of a made-up study, or the real one that $HEADSTART_STUDY names."""
+    return Path(os.environ.get("HEADSTART_STUDY") or request.getfixturevalue("large_study"))
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_html(folder, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def summary(folder: Path) -> Summary:
+    """What the page must show."""
+    return load_summary(folder)
+
+
+@pytest.fixture(scope="module", params=list(SIZES))
+def browser(request: pytest.FixtureRequest, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser of each size with the page open; afterwards: no error was logged, nothing was fetched."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    width, height, phone = SIZES[request.param]
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    downloads = tmp_path_factory.mktemp("downloads")
+    for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        allow = {"behavior": "allow", "downloadPath": str(downloads)}
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", allow)
+        driver.get(page.as_uri())
+        driver.downloads, driver.phone = downloads, phone
+        yield driver
+        assert [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+        sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+        fetched = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+        assert [url for url in fetched if url.startswith(("http", "ws", "ftp"))] == []
+    finally:
+        driver.quit()
+
+
+def all_of(browser: Any, selector: str) -> list[Any]:
+    return list(browser.find_elements("css selector", selector))
+
+
+def one(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def drawn(browser: Any, selector: str, words: str) -> bool:
+    """Wait until an element that is drawn anew says some words; it may be gone for a moment."""
+    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    gone = (NoSuchElementException, StaleElementReferenceException)
+    return bool(WebDriverWait(browser, 5, 0.05, gone).until(lambda page: words in one(page, selector).text))
+
+
+def click(browser: Any, element: Any) -> None:
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    element.click()
+
+
+def hover(browser: Any, element: Any, x: int = 0, y: int = 0) -> str:
+    """Point at a place off the middle of an element; return what the tooltip says, or ""."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    ActionChains(browser).move_to_element_with_offset(element, x, y).perform()
+    shown = all_of(browser, ".tooltip.shown")
+    return str(shown[0].text) if shown else ""
+
+
+def names(browser: Any) -> list[str]:
+    return [str(e.get_attribute("data-row")) for e in all_of(browser, "#ranking tbody tr")]
+
+
+def test_every_section_is_drawn(browser: Any) -> None:
+    assert one(browser, "html").get_attribute("data-ready") == "true"
+    empty = browser.execute_script(
+        "return [...document.querySelectorAll('[data-draw]')].filter((e) => !e.childElementCount)"
+        ".map((e) => e.parentElement.id)"
+    )
+    assert empty == []
+    shown = {str(e.get_attribute("id")) for e in all_of(browser, "main section")}
+    assert shown >= {"ranking", "cost", "pairs", "classes", "mistakes", "calibration", "data"}
+
+
+def test_the_page_is_no_wider_than_the_screen(browser: Any) -> None:
+    wide, screen = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide <= screen
+
+
+def test_the_answer_stands_on_the_first_screen(browser: Any, summary: Summary) -> None:
+    top = browser.execute_script("return document.querySelector('.answer').getBoundingClientRect().top + scrollY")
+    assert top < 400
+    assert summary.ranking()[0]["run"] in one(browser, ".answer").text
+
+
+def test_a_column_sorts_both_ways(browser: Any, summary: Summary) -> None:
+    if browser.phone:
+        pytest.skip("the ranking has no column heads on a phone")
+    before = names(browser)
+    head = next(e for e in all_of(browser, "#ranking thead th button") if e.text.startswith("Own time"))
+    click(browser, head)
+    seconds = [summary.run(name).cost["seconds"] for name in names(browser)]
+    assert seconds == sorted(seconds, reverse=True)
+    click(browser, head)
+    assert [summary.run(name).cost["seconds"] for name in names(browser)] == sorted(seconds)
+    click(browser, next(e for e in all_of(browser, "#ranking thead th button") if e.text.startswith("#")))
+    click(browser, next(e for e in all_of(browser, "#ranking thead th button") if e.text.startswith("#")))
+    assert names(browser) == before
+
+
+def test_classes_sort_on_any_screen(browser: Any) -> None:
+    head = next(e for e in all_of(browser, "#classes table.classes thead button") if e.text.startswith("Class"))
+    click(browser, head)
+    shown = [e.text for e in all_of(browser, "#classes table.classes tbody th")]
+    assert len(shown) > 1 and shown == sorted(shown, key=str.casefold)
+
+
+def test_a_filter_leaves_what_matches(browser: Any) -> None:
+    before = names(browser)
+    word = max(before, key=len)
+    field = one(browser, "#ranking input[type=search]")
+    click(browser, field)
+    field.send_keys(word)
+    assert names(browser) == [word]
+    assert f"1 of {len(before)}" in one(browser, "#ranking .count").text
+    browser.execute_script("arguments[0].value = ''; arguments[0].dispatchEvent(new Event('input'))", field)
+    assert names(browser) == before
+
+
+def test_pointing_at_an_interval_shows_its_figures(browser: Any, summary: Summary) -> None:
+    text = hover(browser, one(browser, "#ranking tbody tr .track-cell"))
+    assert "95 % interval" in text
+    assert ("against baseline" in text) == (summary.boards[0].baseline is not None)
+
+
+def test_pointing_at_a_pair_says_whether_it_differs(browser: Any) -> None:
+    text = hover(browser, one(browser, "#pairs td.told"))
+    assert "after Holm" in text
+    assert "A real difference" in text
+
+
+def test_pointing_at_a_mark_names_its_run(browser: Any) -> None:
+    mark = all_of(browser, "#cost svg .mark")[-1]
+    assert "own time" in hover(browser, mark)
+
+
+def test_dragging_zooms_and_the_button_goes_back(browser: Any) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    if browser.phone:
+        pytest.skip("a finger scrolls; it does not zoom a figure")
+    image = one(browser, "#cost .plot svg")
+    hover(browser, image)
+    ticks = [e.text for e in all_of(browser, "#cost .tick")]
+    ActionChains(browser).move_to_element_with_offset(image, -100, -60).click_and_hold().move_by_offset(
+        220, 90
+    ).release().perform()
+    assert [e.text for e in all_of(browser, "#cost .tick")] != ticks
+    click(browser, one(browser, "#cost .reset"))
+    assert [e.text for e in all_of(browser, "#cost .tick")] == ticks
+
+
+def test_a_run_can_be_hidden_in_the_legend(browser: Any) -> None:
+    before = len(all_of(browser, "#cost svg .mark"))
+    click(browser, one(browser, "#cost .legend button"))
+    assert len(all_of(browser, "#cost svg .mark")) == before - 1
+    click(browser, one(browser, "#cost .legend button"))
+
+
+def test_another_cost_can_be_chosen(browser: Any) -> None:
+    button = next(e for e in all_of(browser, "#cost .segmented button") if e.text == "Memory")
+    click(browser, button)
+    assert drawn(browser, "#cost .plot svg", "Peak memory")
+
+
+def test_a_cell_of_the_matrix_shows_the_images_behind_it(browser: Any) -> None:
+    click(browser, one(browser, "#classes .confused button"))
+    pictures = all_of(browser, "dialog[open] .gallery img")
+    assert pictures
+    assert all(p.get_attribute("naturalWidth") != "0" for p in pictures)
+    assert "taken for" in one(browser, "dialog[open] h3").text
+    click(browser, one(browser, "dialog .close"))
+    assert all_of(browser, "dialog[open]") == []
+
+
+def test_a_click_on_the_canvas_opens_its_cell(browser: Any, summary: Summary) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    canvas = one(browser, "#classes canvas")
+    side, classes = canvas.size["width"], len(next(iter(summary.datasets.values()))["classes"])
+    place = -side // 2 + 6 + int((side - 8) * 0.5 / classes) + 1  # the first cell of the diagonal
+    text = hover(browser, canvas, place, place)
+    assert "predictions" in text
+    ActionChains(browser).click().perform()
+    assert "recognised" in one(browser, "dialog[open] h3").text
+    click(browser, one(browser, "dialog .close"))
+
+
+def test_mistakes_show_their_explanations_and_filter_by_class(browser: Any) -> None:
+    assert all_of(browser, "#mistakes .mistake.explained .explanations img")
+    field = one(browser, "#mistakes input[type=search]")
+    everything = len(all_of(browser, "#mistakes .mistake"))
+    field.send_keys("no such class")
+    assert all_of(browser, "#mistakes .mistake") == []
+    browser.execute_script("arguments[0].value = ''; arguments[0].dispatchEvent(new Event('input'))", field)
+    assert len(all_of(browser, "#mistakes .mistake")) == everything
+
+
+def test_a_table_saves_as_csv(browser: Any, summary: Summary) -> None:
+    click(browser, next(e for e in all_of(browser, "#ranking .table-bar button") if e.text == "CSV"))
+    saved = browser.downloads / "Ranking.csv"
+    browser.execute_async_script("setTimeout(arguments[0], 700)")
+    lines = saved.read_text(encoding="utf-8-sig").splitlines()
+    assert len(lines) == len(names(browser)) + 1
+    assert lines[0].startswith("#,Run,accuracy,low,high")
+    assert summary.ranking()[0]["run"] in lines[1]
+
+
+def test_the_theme_changes_and_changes_back(browser: Any) -> None:
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    light = browser.execute_script(colour)
+    click(browser, one(browser, "#theme"))
+    assert browser.execute_script(colour) != light
+    click(browser, one(browser, "#theme"))
+    assert browser.execute_script(colour) == light
+
+
+def test_it_prints_and_is_then_as_it_was(browser: Any) -> None:
+    theme = one(browser, "html").get_attribute("data-theme")
+    document = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert len(document["data"]) > 50_000
+    assert one(browser, "html").get_attribute("data-theme") == theme

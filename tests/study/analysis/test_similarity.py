@@ -1,0 +1,176 @@
+"""Source and target measured inside a study, and two runs explained on the same images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from told import Told
+
+from headstart.errors import SpecError
+from headstart.evaluate.similarity import frechet_distance
+from headstart.report.render.formats import write_report
+from headstart.storage.opening import default_store
+from headstart.study.analysis.paired_explanations import in_turn
+from headstart.study.resources import Resources
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
+from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
+
+TRAIN = {"epochs": 1, "batch_size": 8}
+
+
+@pytest.fixture
+def study(pictures: Path, tmp_path: Path) -> dict[str, Any]:
+    dark = tmp_path / "dark"
+    for file in pictures.rglob("*.png"):
+        place = dark / file.relative_to(pictures)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(Image.open(file)) // 3).save(place)
+    return {
+        "name": "alike",
+        "data": str(pictures),
+        "seeds": 1,
+        "audit": False,
+        "defaults": {"backbone": "lenet5", "weights": "none"},
+        "runs": {
+            "source": {"data": str(dark), "strategy": "scratch", "recipe": TRAIN},
+            "carried": {"weights": {"run": "source"}, "strategy": "ridge"},
+            "random": {"strategy": "ridge"},
+            "scratch": {"strategy": "scratch", "recipe": TRAIN},
+            "pixels": {"backbone": "pixels", "strategy": "ridge"},
+        },
+        "similarity": {"sources": ["source"], "stages": [["source", "scratch"], ["source", "source"]], "images": 14},
+        "explain": {"methods": ["occlusion"], "pairs": [["carried", "scratch"]], "images": 4},
+    }
+
+
+def run(study: dict[str, Any], out: Path, *overrides: str) -> Path:
+    return run_study(load_study(study, overrides), out, device="cpu").root
+
+
+def test_distances_are_those_of_the_features_and_larger_than_within_the_target(
+    study: dict[str, Any], tmp_path: Path
+) -> None:
+    root = run(study, tmp_path / "out")
+    rows = json.loads((root / "similarity.json").read_text())["frechet"]
+    assert [row["network"] for row in rows] == ["lenet5, none", "lenet5, source"]
+    assert all(row["n"] == 14 and row["source"] == "dark" and row["target"] == "pictures" for row in rows)
+    assert all(row["distance"] > row["within_target"] > 0 for row in rows)  # darker pictures are another kind
+    loaded = load_study(study)
+    resources, own = Resources(default_store(), "cpu"), loaded.run("random")
+    features = resources.features(own.data, own.network, 0).reshape(42, -1)
+    split = resources.split(own.data, 0, own.subset)
+    learning = np.sort(np.concatenate([split.train, split.validation]))
+    chosen = np.sort(np.random.default_rng(0).permutation(learning)[:28])
+    mixed = np.random.default_rng(1).permutation(28)
+    assert not set(chosen) & set(split.test)
+    expected = frechet_distance(features[chosen][mixed[14:]], features[chosen][mixed[:14]])
+    assert rows[0]["within_target"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_network_is_like_itself_stage_by_stage(study: dict[str, Any], tmp_path: Path) -> None:
+    pairs = json.loads((run(study, tmp_path / "out") / "similarity.json").read_text())["stages"]
+    other, same = pairs
+    assert same["runs"] == ["source", "source"] and same["first"] == same["second"] == other["first"]
+    assert np.allclose(np.diag(same["cka"]), 1.0)
+    assert np.diag(other["cka"])[-1] < 0.999
+    assert other["n"] == 14
+
+
+def test_a_second_run_measures_and_draws_nothing_again(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = run(study, tmp_path / "out")
+    before = {name: (root / name).stat().st_mtime_ns for name in ("similarity.json", "explained.json")}
+    run(study, tmp_path / "out")
+    assert before == {name: (root / name).stat().st_mtime_ns for name in before}
+    study["similarity"]["images"] = 12
+    run(study, tmp_path / "out")
+    assert (root / "similarity.json").stat().st_mtime_ns > before["similarity.json"]
+    assert (root / "explained.json").stat().st_mtime_ns == before["explained.json"]
+
+
+def test_what_features_foretold_is_told_anew_when_a_run_is_added(study: dict[str, Any], tmp_path: Path) -> None:
+    root = run(study, tmp_path / "out", "similarity=null", "explain=0")
+    before = json.loads((root / "transferability.json").read_text())
+    study["runs"]["cut"] = {"strategy": "ridge", "truncate_at": "conv1"}
+    root = run(study, tmp_path / "out", "similarity=null", "explain=0")
+    after = json.loads((root / "transferability.json").read_text())
+    assert (len(before["rows"]), len(after["rows"])) == (2, 3)
+
+
+def test_pairs_are_drawn_on_the_same_test_images_and_reported(study: dict[str, Any], tmp_path: Path) -> None:
+    root = run(study, tmp_path / "out")
+    (pair,) = json.loads((root / "explained.json").read_text())["pairs"]
+    assert pair["runs"] == ["carried", "scratch"] and pair["methods"] == ["occlusion"]
+    assert len(pair["images"]) == 4 and len({name.split("/")[0] for name in pair["images"]}) == 3
+    with Image.open(root / pair["file"]) as picture:
+        assert picture.width > 3 * 224 and picture.height > 4 * 224  # the image, and each network's map
+    page = write_report(root).read_text()
+    assert 'id="explained"' in page and 'id="similarity"' in page and "CKA by stage" in page
+    text = write_report(root, "md").read_text()
+    assert "How alike are source and target?" in text and "explained side by side: explained/" in text
+
+
+def test_a_method_that_a_network_cannot_serve_is_said_and_left_out(study: dict[str, Any], tmp_path: Path) -> None:
+    study["explain"]["methods"] = ["attention_rollout", "occlusion"]
+    (pair,) = json.loads((run(study, tmp_path / "out") / "explained.json").read_text())["pairs"]
+    assert pair["methods"] == ["occlusion"] and pair["notes"][0].startswith("attention_rollout: ")
+
+
+def test_a_pair_of_which_one_is_left_out_or_fails_is_not_drawn(study: dict[str, Any], tmp_path: Path) -> None:
+    told = Told()
+    root = run(study, tmp_path / "out", "~runs.scratch", "similarity=null")
+    assert json.loads((root / "explained.json").read_text())["pairs"] == []
+    study["runs"]["scratch"]["recipe"] = {
+        "batch_size": 4,
+        "lr": 1000.0,
+        "schedule": "none",
+        "weight_decay": 10.0,
+        "epochs": 5,
+    }
+    study["similarity"] = None
+    run_study(load_study(study), tmp_path / "again", device="cpu", listener=told)
+    assert "carried and scratch are not explained: one of them is not finished" in told.notes
+
+
+def test_the_classes_take_turns() -> None:
+    labels = np.array([0] * 50 + [1] * 3 + [2])
+    chosen = in_turn(labels, 6)
+    assert sorted(labels[chosen][:3]) == [0, 1, 2] and sorted(labels[chosen][3:5]) == [0, 1]
+    assert len(set(chosen)) == 6 and len(in_turn(labels, 100)) == 54
+    assert np.array_equal(chosen, in_turn(labels, 6))
+
+
+def test_a_number_under_explain_asks_for_mistakes(study: dict[str, Any]) -> None:
+    assert load_study(study, ["explain=3"]).spec.explain == ExplainSpec(mistakes=3)
+    assert load_study(study, ["explain.mistakes=3"]).spec.explain.pairs == [["carried", "scratch"]]
+
+
+def test_the_explainers_of_a_study_are_those_that_there_are() -> None:
+    from headstart.explain.explainers import EXPLAINERS as known
+
+    assert set(EXPLAINERS) == set(known)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("explain.pairs=[[carried, scrach]]", "explain.pairs: unknown run 'scrach'; did you mean 'scratch'"),
+        ("explain.pairs=[[carried, pixels]]", "'pixels' has no network"),
+        ("explain.pairs=[[source, scratch]]", "no test images in common"),
+        ("explain.pairs=[[source]]", "at least 2"),
+        ("explain.methods=[lim]", "did you mean 'lime'"),
+        ("similarity.sources=[carried]", "learns from the study's own images"),
+        ("similarity.stages=[[source, elsewhere]]", "similarity.stages: unknown run 'elsewhere'"),
+        ("similarity.imags=3", "did you mean 'images'"),
+    ],
+)
+def test_what_cannot_be_is_refused_when_the_file_is_read(study: dict[str, Any], override: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_study(study, [override])

@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from told import Told
+
+from headstart import progress
+from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, StoreError
+from headstart.storage.opening import default_store
+from headstart.study.execution.tuning import train as tuning
+from headstart.study.parallel import dispatcher as spreading
+from headstart.study.parallel.job_runner import JobRunner
+from headstart.study.parallel.jobs import FEATURES, FIT, Job, jobs_of
+from headstart.study.parallel.local import LocalPool, devices
+from headstart.study.parallel.messages import JobError, Message, ProgressRelay, ProgressUpdate, WorkerDied, broken
+from headstart.study.parallel.setup import Setup
+from headstart.study.planning.planner import make_plan
+from headstart.study.resources import Resources
+from headstart.study.run import open_session, run_study
+from headstart.study.spec.load import load_study
+
+
+class Inline:
+    """A crew that does each job at once, in this process; some jobs kill it."""
+
+    deaths: dict[str, int] = {}  # noqa: RUF012 (set anew by each test)
+    made: list[Inline] = []  # noqa: RUF012
+
+    def __init__(self, setup: Setup, workers: int, logs: Path) -> None:
+        self.heard: deque[tuple[int, Message]] = deque()
+        self.jobs: list[Job] = []
+        self.closed = False
+        self.station = JobRunner(setup, lambda message: self.heard.append((self.jobs[-1].number, message)))
+        Inline.made.append(self)
+
+    def free(self) -> bool:
+        return not self.heard
+
+    def start(self, job: Job) -> None:
+        self.jobs.append(job)
+        name = job.tasks[0].run.name
+        if Inline.deaths.get(name, 0) > 0 and job.stage == FIT:
+            Inline.deaths[name] -= 1
+            self.heard.append((job.number, WorkerDied("was ended by SIGKILL")))
+            return
+        try:
+            self.heard.append((job.number, self.station.do(job)))
+        except Exception as error:
+            self.heard.append((job.number, broken(error)))
+
+    def listen(self, patience: float) -> list[tuple[int, Message]]:
+        heard = list(self.heard)
+        self.heard.clear()
+        return heard
+
+    def close(self) -> None:
+        self.closed = True
+        progress.show_in(None)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every process to one thread: sums over more of them differ in their last bits."""
+    monkeypatch.setenv("HEADSTART_THREADS", "1")
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> type[Inline]:
+    monkeypatch.setattr("headstart.study.parallel.local.LocalPool", Inline)
+    monkeypatch.setattr("headstart.study.parallel.dispatcher.threads.machine_cores", lambda: 2)
+    Inline.deaths, Inline.made = {}, []
+    return Inline
+
+
+@pytest.fixture
+def chain(small_study: dict[str, Any]) -> dict[str, Any]:
+    recipe = {"epochs": 1, "batch_size": 8, "lr": 0.01}
+    runs = {
+        "pixels": {"backbone": "pixels", "strategy": "ridge"},
+        "probe": {"strategy": {"each": ["ridge", "prototypes"]}},
+        "first": {"strategy": "scratch", "recipe": recipe},
+        "second": {"strategy": "fine_tune", "weights": {"run": "first"}, "recipe": recipe},
+        "third": {"strategy": "ridge", "weights": {"run": "second"}},
+    }
+    return {**small_study, "seeds": 1, "runs": runs}
+
+
+def execute(spec: dict[str, Any], out: Path, workers: int = 1, told: Told | None = None) -> tuple[Path, Told]:
+    told = told or Told()
+    return run_study(load_study(spec), out, device="cpu", listener=told, workers=workers).root, told
+
+
+def results(root: Path) -> dict[str, Any]:
+    found = {}
+    for path in sorted(root.glob("runs/*/*/result.json")):
+        result = json.loads(path.read_text())
+        arrays = np.load(path.parent / "predictions.npz")
+        found[str(path.parent.relative_to(root))] = (
+            {side: result["metrics"][side] for side in ("test", "validation")},
+            result["chosen"],
+            arrays["test_rows"].tolist(),
+            arrays["test_probabilities"].tobytes(),
+        )
+    return found
+
+
+def fresh_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(place))
+
+
+def test_heads_wait_for_their_features_and_a_chain_for_its_source(chain: dict[str, Any]) -> None:
+    study = load_study(chain)
+    plan = make_plan(study, Resources(default_store(), "cpu"))
+    jobs = jobs_of(plan.groups)
+    named = {(job.stage, job.tasks[0].run.name): job for job in jobs}
+    probe = named[(FEATURES, "probe · ridge")]
+    assert len(probe.tasks) == 2 and not probe.needs
+    assert named[(FIT, "probe · ridge")].needs == named[(FIT, "probe · prototypes")].needs == {probe.number}
+    assert named[(FIT, "pixels")].needs == named[(FIT, "first")].needs == frozenset()
+    assert named[(FIT, "second")].needs == {named[(FIT, "first")].number}
+    assert named[(FIT, "third")].needs == {named[(FIT, "second")].number}
+    assert [job.number for job in jobs] == list(range(len(jobs)))
+
+
+def test_a_job_is_begun_when_what_it_needs_has_ended(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline]
+) -> None:
+    root, told = execute(chain, tmp_path / "out", 2)
+    jobs = inline.made[0].jobs
+    place = {(job.stage, job.tasks[0].run.name): k for k, job in enumerate(jobs)}
+    assert place[(FIT, "first")] < place[(FIT, "second")] < place[(FIT, "third")]
+    assert place[(FEATURES, "probe · ridge")] < min(place[(FIT, "probe · ridge")], place[(FIT, "probe · prototypes")])
+    assert len(told.ran) == 6 and inline.made[0].closed and json.loads((root / "study.json").read_text())["best"]
+
+
+def test_what_a_dead_worker_was_at_is_done_again_once(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline]
+) -> None:
+    inline.deaths = {"first": 1, "pixels": 1}
+    root, told = execute(chain, tmp_path / "out", 2)
+    assert told.broken == {} and len(told.ran) == 6
+    assert [note for note in told.notes if "does it again" in note] == [
+        "pixels: a worker was ended by SIGKILL; another does it again",
+        "first: a worker was ended by SIGKILL; another does it again",
+    ]
+    assert json.loads((root / "study.json").read_text())["status"] == "complete"
+
+
+def test_a_run_that_kills_two_workers_has_failed_and_the_rest_goes_on(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline]
+) -> None:
+    inline.deaths = {"first": 2}
+    root, told = execute(chain, tmp_path / "out", 2)
+    assert list(told.broken) == ["first (seed 0)", "second (seed 0)", "third (seed 0)"]
+    assert told.broken["first (seed 0)"] == "two workers died of it; the last was ended by SIGKILL"
+    assert told.broken["second (seed 0)"] == "starts from 'first', which failed and left no network"
+    assert sorted(told.ran) == ["pixels (seed 0)", "probe · prototypes (seed 0)", "probe · ridge (seed 0)"]
+    manifest = json.loads((root / "runs" / "first" / "seed-0" / "manifest.json").read_text())
+    assert manifest["status"] == "failed" and "SIGKILL" in manifest["error"]
+    _, again = execute(chain, tmp_path / "out", 2)
+    assert again.broken == {} and len(again.ran) == 3 and len(again.found) == 3
+
+
+def test_images_that_break_off_are_left_out_whoever_decodes_them(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pictures" / "blue" / "003.png"
+    path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
+    spread, _ = execute(chain, tmp_path / "spread", 2)
+    fresh_cache(tmp_path / "other cache", monkeypatch)
+    alone, _ = execute(chain, tmp_path / "alone")
+    assert results(spread) == results(alone)
+    facts = [json.loads(next(root.glob("data/*/dataset.json")).read_text())["skipped"] for root in (spread, alone)]
+    assert facts[0] == facts[1] and ["003.png" in skip["name"] for skip in facts[0]] == [True]
+
+
+def test_an_error_of_the_input_is_the_same_in_a_worker(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise SpecError("this cannot be, as only the work itself could tell")
+
+    monkeypatch.setattr(tuning, "finetune", refuse)
+    with pytest.raises(SpecError, match="as only the work itself could tell"):
+        execute(chain, tmp_path / "out", 2)
+    assert inline.made[0].closed
+
+
+def test_errors_cross_from_one_process_to_another_as_what_they_are() -> None:
+    for error in (SpecError("a"), StoreError("b"), RunFailed("c"), MissingExtra("this", "ray"), ClusterError("d")):
+        message = broken(error)
+        assert isinstance(message, JobError)
+        assert type(message.error) is type(error) and str(message.error) == str(error)
+    defect = broken(KeyError("x"))
+    assert isinstance(defect, JobError) and isinstance(defect.error, RuntimeError) and "KeyError" in str(defect.error)
+    assert broken(MemoryError()) == WorkerDied("memory did not suffice")
+
+
+def test_progress_is_passed_on_at_a_bearable_pace() -> None:
+    said: list[Message] = []
+    now = iter([0.0, 0.1, 0.2, 0.6, 5.0])
+    pace, ticker = ProgressRelay(said.append, lambda: next(now)), progress.Ticker("work", 10, "images")
+    for ticker.done in range(1, 5):
+        pace(ticker)
+    pace(None)
+    pace(None)
+    assert said == [ProgressUpdate("work", 1, 10, "images", ""), ProgressUpdate("work", 4, 10, "images", ""), None]
+
+
+def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert devices("cuda:1", 2) == ["cuda:1", "cuda:1"] and devices("cpu", 2) == ["cpu", "cpu"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert devices("cuda", 2) == ["cuda", "cuda"]
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "says"),
+    [
+        ({"workers": 0}, SpecError, "at least 1 worker"),
+        ({"on": "nonsense"}, SpecError, "is no address"),
+        ({"on": "127.0.0.1:9"}, ClusterError, "no Ray cluster answers there"),
+    ],
+)
+def test_impossible_places_are_refused_before_anything_is_planned(
+    tmp_path: Path, how: dict[str, Any], error: type[Exception], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.study.parallel.ray.find_spec", lambda name: name)
+    monkeypatch.setattr("headstart.study.run.open_session", lambda *a, **k: pytest.fail("planned"))
+    with pytest.raises(error, match=says) as caught:
+        run_study(load_study({"name": "x", "data": "nowhere", "runs": {"a": {}}}), tmp_path, **how)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_ray_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.study.parallel.ray.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'headstart\[ray\]'"):
+        spreading.check_workers(1, "ray")
+
+
+def test_two_worker_processes_leave_the_same_table_as_one(
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh_cache(tmp_path / "cache of one", monkeypatch)
+    one, _ = execute(chain, tmp_path / "one")
+    fresh_cache(tmp_path / "cache of two", monkeypatch)
+    two, told = execute(chain, tmp_path / "two", 2)
+    assert len(told.ran) == 6 and results(one) == results(two)
+    assert [path.read_text() for path in sorted((two / "logs").iterdir())] == ["", ""]
+    _, again = execute(chain, tmp_path / "two", 2)
+    assert again.ran == [] and len(again.found) == 6
+
+
+class Killer(Told):
+    """Kills the worker that begins a run, so many times."""
+
+    def __init__(self, run: str, times: int, crew: list[LocalPool]) -> None:
+        super().__init__()
+        self.run, self.times, self.crew = run, times, crew
+
+    def running(self, run: str) -> None:
+        super().running(run)
+        if run == self.run and self.times:
+            self.times -= 1
+            for pid in self.crew[0].pids.values():
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> list[LocalPool]:
+    made: list[LocalPool] = []
+
+    class Watched(LocalPool):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr("headstart.study.parallel.local.LocalPool", Watched)
+    return made
+
+
+@pytest.mark.slow
+def test_a_worker_killed_for_good_is_replaced_and_the_table_stays_the_same(
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
+) -> None:
+    fresh_cache(tmp_path / "calm cache", monkeypatch)
+    calm, _ = execute(chain, tmp_path / "calm")
+    fresh_cache(tmp_path / "cache", monkeypatch)
+    killer = Killer("second (seed 0)", 1, crew)
+    root, _ = execute(chain, tmp_path / "out", 2, killer)
+    assert killer.broken == {} and killer.times == 0
+    assert any("was ended by SIGKILL" in note and note.endswith("another does it again") for note in killer.notes)
+    assert results(root) == results(calm)
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_are_killed_twice_has_failed(
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
+) -> None:
+    fresh_cache(tmp_path / "cache", monkeypatch)
+    killer = Killer("second (seed 0)", 2, crew)
+    _, told = execute(chain, tmp_path / "out", 2, killer)
+    assert list(told.broken) == ["second (seed 0)", "third (seed 0)"]
+    assert "two workers died of it; the last was ended by SIGKILL" in told.broken["second (seed 0)"]
+    _, again = execute(chain, tmp_path / "out", 2)
+    assert sorted(again.ran) == ["second (seed 0)", "third (seed 0)"] and again.broken == {}
+
+
+class Impatient(Told):
+    def __init__(self, crew: list[LocalPool]) -> None:
+        super().__init__()
+        self.crew, self.pids = crew, set[int]()
+
+    def running(self, run: str) -> None:
+        if run == "second (seed 0)":
+            self.pids = set(self.crew[0].pids.values())
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_workers_and_the_next_run_goes_on(
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
+) -> None:
+    fresh_cache(tmp_path / "cache", monkeypatch)
+    impatient = Impatient(crew)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        execute(chain, tmp_path / "out", 2, impatient)
+    assert time.monotonic() - began < 60 and impatient.pids
+    assert not [pid for pid in impatient.pids if Path(f"/proc/{pid}").exists()]
+    assert json.loads((tmp_path / "out" / "small" / "study.json").read_text())["status"] == "interrupted"
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    _, told = execute(chain, tmp_path / "out", 2)
+    assert "first (seed 0)" in told.found and "third (seed 0)" in told.ran and told.broken == {}
+
+
+def test_a_session_knows_its_tasks(chain: dict[str, Any], tmp_path: Path) -> None:
+    from headstart.study.parallel.setup import setup_of
+
+    session = open_session(load_study(chain), tmp_path / "out", device="cpu")
+    setup = setup_of(session)
+    assert [run for run, _, _ in setup.keys] == [task.run.name for task in session.plan.tasks]
+    assert setup.folder == (tmp_path / "out" / "small").resolve() and setup.device == "cpu"

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headstart.errors import SpecError
+from headstart.study.spec.load import load_study
+
+BASE = {"name": "s", "data": "somewhere"}
+
+
+def names(runs: dict[str, object], **more: object) -> list[str]:
+    return [run.name for run in load_study({**BASE, **more, "runs": runs}).runs]
+
+
+def test_each_multiplies_into_runs_and_grid_into_choices() -> None:
+    study = load_study(
+        {
+            **BASE,
+            "runs": {
+                "a": {
+                    "backbone": {"each": ["x", "y"]},
+                    "recipe": {"lr": {"grid": [1, 2]}, "momentum": {"grid": [0, 0.9]}},
+                }
+            },
+        }
+    )
+    assert [run.name for run in study.runs] == ["a · x", "a · y"]
+    assert study.runs[0].configurations() == [
+        {("recipe", "lr"): 1, ("recipe", "momentum"): 0},
+        {("recipe", "lr"): 1, ("recipe", "momentum"): 0.9},
+        {("recipe", "lr"): 2, ("recipe", "momentum"): 0},
+        {("recipe", "lr"): 2, ("recipe", "momentum"): 0.9},
+    ]
+    assert study.runs[1].with_values({("recipe", "lr"): 7}).recipe["lr"] == 7
+
+
+def test_shots_and_fractions_are_axes() -> None:
+    assert names({"a": {"shots": [1, 5, "all"]}}) == ["a · shots 1", "a · shots 5", "a · shots all"]
+    assert names({"a": {"fraction": [0.1, 1.0]}}) == ["a · fraction 0.1", "a · fraction 1.0"]
+
+
+def test_runs_come_after_those_they_start_from() -> None:
+    assert names({"b": {"weights": {"run": "a"}}, "a": {}}) == ["a", "b"]
+
+
+def test_weights_of_a_run_replace_those_of_the_defaults() -> None:
+    study = load_study(
+        {**BASE, "defaults": {"weights": {"path": "f.pt"}}, "runs": {"a": {}, "b": {"weights": {"run": "a"}}}}
+    )
+    assert study.run("b").spec.weights.run == "a" and study.run("b").spec.weights.path is None
+
+
+def test_overrides_and_smoke_are_laid_on_the_file() -> None:
+    raw = {**BASE, "defaults": {"recipe": {"lr": 1}}, "runs": {"a": {}}, "smoke": {"seeds": 1, "data": {"limit": 3}}}
+    study = load_study({**raw, "data": {"source": "somewhere"}}, ["defaults.recipe.lr=0.5", "data.limit=9"], smoke=True)
+    assert study.runs[0].spec.recipe["lr"] == 0.5
+    assert (study.spec.seeds, study.spec.data.source, study.spec.data.limit) == (1, "somewhere", 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("name: s\ndata: d\nseedz: 3\nruns: {a: {}}\n", 3, "did you mean 'seeds'"),
+        ("name: s\ndata:\n  source: d\n  splt: {}\nruns: {a: {}}\n", 4, "did you mean 'split'"),
+        ("name: s\ndata: d\nruns:\n  a:\n    strategy: finetune\n", 5, "did you mean 'fine_tune'"),
+        ("name: s\ndata: d\ndefaults:\n  backbon: x\nruns: {a: {}}\n", 4, "did you mean 'backbone'"),
+        ("name: s\ndata: d\nruns:\n  a: {}\n  a: {}\n", 5, "stands twice"),
+        ("name: s\ndata: [d\n", 3, "not YAML"),
+    ],
+)
+def test_a_mistake_is_pointed_at_by_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_study(path)
+    assert f"line {line}" in str(caught.value) and says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("runs", "says"),
+    [
+        ({"a": {"recipe": {"lr": {"grid": []}}}}, "at least one value"),
+        ({"a": {"recipe": {"lr": {"search": [2, 1]}}}}, "low < high"),
+        ({"a": {"recipe": {"lr": {"search": {"low": 0, "high": 1, "log": True}}}}}, "low > 0"),
+        ({"a": {"weights": {"run": "b"}}}, "unknown run 'b'"),
+        ({"a": {"weights": {"run": "b"}}, "b": {"weights": {"run": "a"}}}, "circle"),
+        ({"a": {"strategy": "scratch", "weights": "imagenet"}}, "weights: none"),
+        ({"a": {"backbone": "pixels", "strategy": "fine_tune"}}, "no network to tune"),
+        ({"a": {"strategy": "ridge", "freeze_until": "stage1"}}, "drop freeze_until"),
+        ({"a": {"shots": 5, "fraction": 0.5}}, "exclude each other"),
+        ({}, "at least 1"),
+    ],
+)
+def test_impossible_combinations_are_refused(runs: dict[str, object], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_study({**BASE, "runs": runs})
+
+
+CHAIN = {"source": {}, "carried": {"weights": {"run": "source"}}, "wide": {"shots": [1, 5]}}
+
+
+@pytest.mark.parametrize("override", ["~runs.wide", "runs.wide=null", "runs.wide=~"])
+def test_a_run_is_left_out_with_all_that_each_makes_of_it(override: str) -> None:
+    study = load_study({**BASE, "runs": CHAIN}, [override])
+    assert {run.name for run in study.runs} == {"source", "carried"}
+
+
+def test_one_of_the_runs_that_each_makes_can_be_left_out() -> None:
+    study = load_study({**BASE, "runs": CHAIN}, ["~runs.wide · shots 1"])
+    assert {run.name for run in study.runs} == {"source", "carried", "wide · shots 5"}
+
+
+def test_a_setting_of_a_run_can_still_be_set_to_null() -> None:
+    study = load_study(
+        {**BASE, "runs": {"a": {"freeze_until": "stage1", "strategy": "fine_tune"}}}, ["runs.a.freeze_until=null"]
+    )
+    assert study.run("a").spec.freeze_until is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["~runs.source"], "'source' cannot be left out, because others start from it: 'carried'; leave these out too"),
+        (["~runs.surce"], "did you mean 'source'"),
+        (["~wide"], "left out by ~runs.NAME"),
+        (["~runs.wide", "compare.baseline=wide · shots 1"], "'wide' cannot be left out alone.*compare.baseline=null"),
+        (["~runs.source", "~runs.carried", "~runs.wide"], "nothing to do"),
+    ],
+)
+def test_a_run_that_is_needed_is_not_left_out(overrides: list[str], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_study({**BASE, "runs": CHAIN}, overrides)
+
+
+def test_a_chain_is_left_out_whole() -> None:
+    study = load_study({**BASE, "runs": CHAIN}, ["~runs.source", "~runs.carried"])
+    assert [run.name for run in study.runs] == ["wide · shots 1", "wide · shots 5"]
+
+
+@pytest.mark.parametrize(
+    ("search", "says"),
+    [
+        ({"low": 0.1, "high": float("inf")}, "low < high"),
+        ({"low": 1, "high": 5, "step": 0}, "step must be above 0"),
+        ({"low": 1, "high": 5, "step": 9}, "at most 4"),
+        ({"choices": []}, "at least one value"),
+        (["a", "b"], "low < high"),
+    ],
+)
+def test_ranges_that_cannot_be_are_refused(search: object, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_study({**BASE, "runs": {"a": {"strategy": "fine_tune", "recipe": {"lr": {"search": search}}}}})

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from told import Told
+
+from headstart.deploy.classifier import Classifier
+from headstart.errors import DataError
+from headstart.storage.opening import default_store
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
+
+
+def execute(spec: dict[str, Any], out: Path) -> tuple[Path, Told]:
+    told = Told()
+    return run_study(load_study(spec), out, device="cpu", listener=told).root, told
+
+
+def results(root: Path) -> dict[str, Any]:
+    found = {}
+    for path in sorted(root.glob("runs/*/*/result.json")):
+        result = json.loads(path.read_text())
+        arrays = np.load(path.parent / "predictions.npz")
+        found[str(path.parent.relative_to(root))] = (
+            result["metrics"]["test"]["accuracy"],
+            result["chosen"],
+            arrays["test_probabilities"].tobytes(),
+        )
+    return found
+
+
+def test_a_study_leaves_runs_data_and_the_best_model(small_study: dict[str, Any], tmp_path: Path) -> None:
+    root, told = execute(small_study, tmp_path / "out")
+    assert len(told.ran) == 8 and told.broken == {}
+    assert json.loads((root / "study.json").read_text())["status"] == "complete"
+    folder = root / "runs" / "tuned" / "seed-0"
+    result = json.loads((folder / "result.json").read_text())
+    assert [row["recipe.lr"] for row in result["tried"]] == [0.01, 0.05]
+    best = max(result["tried"], key=lambda row: (row["validation_accuracy"], -row["validation_log_loss"]))
+    assert result["chosen"]["recipe.lr"] == best["recipe.lr"] and result["refit"] == "train+validation"
+    dataset = json.loads(next(root.glob("data/*/dataset.json")).read_text())
+    assert dataset["classes"] == ["blue", "green", "red"]
+    classifier = Classifier.load(root)
+    again = Classifier.load(classifier.save(tmp_path / "copy.safetensors"))
+    test = np.load(root / "runs" / "pixels" / "seed-0" / "split.npz")["test"]
+    names = sorted((tmp_path / "pictures").rglob("*.png"))
+    picked = [names[row] for row in test[:4]]
+    one, two = classifier.predict(picked), again.predict(picked)
+    assert [p.label for p in one] == [p.label for p in two]
+    assert np.allclose([p.probabilities.sum() for p in one], 1, atol=1e-5)
+
+
+def test_the_saved_model_gives_the_probabilities_that_were_scored(small_study: dict[str, Any], tmp_path: Path) -> None:
+    root, _ = execute(small_study, tmp_path / "out")
+    names = sorted((tmp_path / "pictures").rglob("*.png"))
+    for run in ("pixels", "probe-ridge", "tuned"):
+        folder = root / "runs" / run / "seed-1"
+        with np.load(folder / "predictions.npz") as arrays:
+            rows, scored = arrays["test_rows"], arrays["test_probabilities"]
+        said = Classifier.load(folder).predict([names[row] for row in rows])
+        assert np.allclose([p.probabilities for p in said], scored, atol=2e-4), run
+
+
+def test_a_second_run_computes_nothing(small_study: dict[str, Any], tmp_path: Path) -> None:
+    execute(small_study, tmp_path / "out")
+    _, told = execute(small_study, tmp_path / "out")
+    assert told.ran == [] and len(told.found) == 8
+
+
+def test_another_study_takes_fits_from_the_store(
+    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = execute(small_study, tmp_path / "out")
+    monkeypatch.setattr(
+        "headstart.study.execution.head_runs.fit_heads", lambda *a: pytest.fail("a head was fitted again")
+    )
+    monkeypatch.setattr(
+        "headstart.study.execution.tuning.train.finetune", lambda *a: pytest.fail("a network was trained again")
+    )
+    second, told = execute({**small_study, "name": "other"}, tmp_path / "out")
+    assert len(told.ran) == 8 and results(first) == results(second)
+
+
+def test_results_do_not_depend_on_what_is_run_together(
+    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, _ = execute(small_study, tmp_path / "out")
+    found = {}
+    for name in reversed(list(small_study["runs"])):
+        monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / f"cache {name}"))
+        root, _ = execute({**small_study, "name": "one", "runs": {name: small_study["runs"][name]}}, tmp_path / name)
+        found |= results(root)
+    assert found == results(together)
+
+
+def test_choices_do_not_see_the_test_labels(small_study: dict[str, Any], tmp_path: Path) -> None:
+    """Whoever looked at the test images' labels before the end would choose otherwise when they are shuffled."""
+    import shutil
+
+    spec = {**small_study, "data": {"source": str(tmp_path / "given")}}
+    pictures = tmp_path / "pictures"
+    for part, rows in (("train", range(9)), ("val", range(9, 12)), ("test", range(12, 14))):
+        for label in ("blue", "green", "red"):
+            (tmp_path / "given" / part / label).mkdir(parents=True)
+            for row in rows:
+                shutil.copy(pictures / label / f"{row:03d}.png", tmp_path / "given" / part / label / f"{row}.png")
+    honest, _ = execute(spec, tmp_path / "out")
+    test = tmp_path / "given" / "test"
+    (test / "blue").rename(test / "was blue")
+    (test / "red").rename(test / "blue")
+    (test / "was blue").rename(test / "red")
+    shuffled, _ = execute({**spec, "name": "shuffled"}, tmp_path / "out")
+    for path in sorted(honest.glob("runs/*/*/result.json")):
+        other = json.loads((shuffled / path.relative_to(honest)).read_text())
+        one = json.loads(path.read_text())
+        assert one["chosen"] == other["chosen"] and one["temperature"] == other["temperature"]
+        assert [row["validation_accuracy"] for row in one["tried"]] == [
+            row["validation_accuracy"] for row in other["tried"]
+        ]
+
+
+def test_a_run_that_becomes_nan_fails_and_the_others_go_on(small_study: dict[str, Any], tmp_path: Path) -> None:
+    runs = {
+        **small_study["runs"],
+        "wild": {
+            "strategy": "scratch",
+            "recipe": {"epochs": 5, "lr": 1000.0, "schedule": "none", "weight_decay": 10.0, "batch_size": 4},
+        },
+    }
+    root, told = execute({**small_study, "seeds": 1, "runs": runs}, tmp_path / "out")
+    assert list(told.broken) == ["wild (seed 0)"] and "finite" in told.broken["wild (seed 0)"]
+    manifest = json.loads((root / "runs" / "wild" / "seed-0" / "manifest.json").read_text())
+    assert manifest["status"] == "failed" and "finite" in manifest["error"]
+    assert len(told.ran) == 4
+
+
+def test_a_rate_that_becomes_nan_does_not_end_its_grid(small_study: dict[str, Any], tmp_path: Path) -> None:
+    recipe = {"epochs": 5, "lr": {"grid": [1000.0, 0.01]}, "schedule": "none", "weight_decay": 10.0, "batch_size": 4}
+    runs = {"grid": {"strategy": "scratch", "recipe": recipe}}
+    root, told = execute({**small_study, "seeds": 1, "runs": runs}, tmp_path / "out")
+    assert told.broken == {}
+    result = json.loads((root / "runs" / "grid" / "seed-0" / "result.json").read_text())
+    assert result["chosen"]["recipe.lr"] == 0.01 and len(result["tried"]) == 1
+    assert any(note.startswith("not finished with recipe.lr=1000.0") for note in result["notes"])
+    left = [path for path in default_store().root.glob("trials/*/training/*") if ".partial" not in str(path)]
+    assert left and not [path for path in left if path.suffix in (".ckpt", ".safetensors")]
+
+
+def test_a_chain_starts_from_the_network_of_the_run_before(small_study: dict[str, Any], tmp_path: Path) -> None:
+    runs = {
+        "first": {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8}},
+        "second": {"strategy": "ridge", "weights": {"run": "first"}},
+    }
+    root, told = execute({**small_study, "seeds": 1, "runs": runs}, tmp_path / "out")
+    assert told.broken == {}
+    first = Classifier.load(root / "runs" / "first" / "seed-0").bundle.network.backbone.state_dict()
+    second = Classifier.load(root / "runs" / "second" / "seed-0").bundle.network.backbone.state_dict()
+    assert all((first[key] == second[key]).all() for key in first)
+
+
+def test_one_class_is_refused(tmp_path: Path, small_study: dict[str, Any]) -> None:
+    import shutil
+
+    for name in ("green", "red"):
+        shutil.rmtree(tmp_path / "pictures" / name)
+    with pytest.raises(DataError, match="one class"):
+        execute(small_study, tmp_path / "out")
+
+
+def test_images_that_break_off_are_listed_and_left_out(small_study: dict[str, Any], tmp_path: Path) -> None:
+    whole = (tmp_path / "pictures" / "blue" / "003.png").read_bytes()
+    (tmp_path / "pictures" / "blue" / "003.png").write_bytes(whole[: len(whole) // 2])
+    root, _ = execute({**small_study, "runs": {"pixels": small_study["runs"]["pixels"]}}, tmp_path / "out")
+    dataset = json.loads(next(root.glob("data/*/dataset.json")).read_text())
+    assert ["003.png" in skip["name"] for skip in dataset["skipped"]] == [True]
+    with np.load(root / "runs" / "pixels" / "seed-0" / "split.npz") as split:
+        assert sum(len(split[part]) for part in ("train", "validation", "test")) == 41
+
+
+def _in_child(spec: dict[str, Any], out: str) -> None:
+    run_study(load_study(spec), out, device="cpu")
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_a_study_ends_with_the_same_numbers(small_study: dict[str, Any], tmp_path: Path) -> None:
+    undisturbed, _ = execute(small_study, tmp_path / "calm")
+    os.environ["HEADSTART_CACHE"] = str(tmp_path / "stormy cache")
+    context = multiprocessing.get_context("spawn")
+    generator = np.random.default_rng(0)
+    kept: set[str] = set()
+    for _ in range(10):
+        child = context.Process(target=_in_child, args=(small_study, str(tmp_path / "storm")))
+        child.start()
+        time.sleep(float(generator.uniform(4, 10)))
+        if child.is_alive() and child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        store = default_store()
+        rows = [row for row in store.entries() if row["complete"]]  # a trial that lost gives up its network
+        finished = {f"{r['kind']}/{r['key']}/{'' if r['kind'] == 'trials' else r['bytes']}" for r in rows}
+        assert kept <= finished, "what was finished stays finished, untouched"
+        kept = finished
+    stormy, _ = execute(small_study, tmp_path / "storm")
+    assert results(stormy) == results(undisturbed)
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_disturb_each_other(small_study: dict[str, Any], tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    children = [context.Process(target=_in_child, args=(small_study, str(tmp_path / "both"))) for _ in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+    os.environ["HEADSTART_CACHE"] = str(tmp_path / "own cache")
+    alone, _ = execute(small_study, tmp_path / "alone")
+    assert results(tmp_path / "both" / "small") == results(alone)

@@ -1,0 +1,31 @@
+"""A listener that writes down what a study tells it."""
+
+from __future__ import annotations
+
+from headstart.study.execution.session import Silent
+
+
+class Told(Silent):
+    """What was said, each kind in its order."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.ran: list[str] = []
+        self.found: list[str] = []
+        self.broken: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def running(self, run: str) -> None:
+        self.began.append(run)
+
+    def done(self, run: str, score: float) -> None:
+        self.ran.append(run)
+
+    def reused(self, run: str) -> None:
+        self.found.append(run)
+
+    def failed(self, run: str, why: str) -> None:
+        self.broken[run] = why
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

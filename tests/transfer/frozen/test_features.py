@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from headstart.models.backbone import Preprocessing
+from headstart.storage.store import Store
+from headstart.transfer.frozen.engine import Engine, Normalised
+from headstart.transfer.frozen.features import extract, features_key, load_features
+
+NEEDS = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        ).eval()
+
+
+class Pictures:
+    def __init__(self, n: int) -> None:
+        self.pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), np.uint8)
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def batch(self, rows: np.ndarray) -> np.ndarray:
+        self.asked.extend(int(row) for row in rows)
+        return self.pixels[rows]
+
+
+def plainly(module: nn.Module, pixels: np.ndarray) -> np.ndarray:
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (NEEDS.mean, NEEDS.std))
+    with torch.no_grad():
+        return module((images - mean) / std).numpy()
+
+
+def test_the_engine_gives_what_pytorch_gives() -> None:
+    module, pictures = network(), Pictures(7)
+    engine = Engine(module, NEEDS)
+    assert engine.name == "onnxruntime" and engine.output_shape == (5,)
+    assert np.allclose(engine(pictures.pixels), plainly(module, pictures.pixels), atol=1e-5)
+    assert np.array_equal(engine(pictures.pixels), Engine(module, NEEDS)(pictures.pixels)), "to the last bit"
+
+
+def test_a_network_that_onnx_cannot_hold_is_run_by_pytorch() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(x.detach().numpy().mean((2, 3)))
+
+    engine = Engine(Odd(), NEEDS)
+    pixels = Pictures(3).pixels
+    with torch.no_grad():
+        expected = Normalised(Odd(), NEEDS)(torch.from_numpy(pixels)).numpy()
+    assert engine.name == "pytorch" and np.allclose(engine(pixels), expected, atol=1e-6)
+
+
+def test_features_are_computed_once(tmp_path: Path) -> None:
+    module, pictures, store = network(), Pictures(70), Store(tmp_path)
+    key = features_key("these images", module, NEEDS, "cpu")
+    first = extract(pictures, module, NEEDS, key=key, store=store)
+    assert np.allclose(first, plainly(module, pictures.pixels), atol=1e-5)
+    pictures.asked.clear()
+    again = extract(pictures, module, NEEDS, key=key, store=store)
+    assert pictures.asked == [] and np.array_equal(first, again)
+    assert np.array_equal(load_features(key, store), first)
+
+
+def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    module, pictures, store = network(), Pictures(96), Store(tmp_path)
+
+    def breaking(at: int) -> Callable[[Any], None]:
+        def hand_over(take: Any) -> None:
+            for start in range(0, 96, 16):
+                if start == at:
+                    raise KeyboardInterrupt
+                take(start, start + 16, pictures.batch(np.arange(start, start + 16)))
+
+        return hand_over
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(pictures, module, NEEDS, key="k", store=store, source=breaking(48))
+    seen: list[int] = []
+
+    class Watched(Engine):
+        def __call__(self, pixels: np.ndarray) -> np.ndarray:
+            seen.append(len(pixels))
+            return super().__call__(pixels)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headstart.transfer.frozen.features.Engine", Watched)
+        matrix = extract(pictures, module, NEEDS, key="k", store=store, source=breaking(-1))
+    assert sum(seen) == 48, "the first 48 rows are not computed again"
+    assert np.array_equal(matrix, extract(pictures, module, NEEDS, key="other", store=store, source=breaking(-1)))
+
+
+@pytest.mark.parametrize("change", ["images", "weights", "buffers", "normalisation"])
+def test_the_key_changes_with_all_that_the_numbers_depend_on(change: str) -> None:
+    module, needs, images = network(), NEEDS, "a"
+    before = features_key(images, module, needs, "cpu")
+    if change == "images":
+        images = "b"
+    elif change == "weights":
+        module[0].weight.data[0, 0, 0, 0] += 1e-7
+    elif change == "buffers":
+        module[1].running_mean[0] += 1e-7
+    else:
+        needs = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.41))
+    assert features_key(images, module, needs, "cpu") != before
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation"), [(11, 3, 2, 1), (12, 5, 2, 1), (9, 3, 1, 2), (10, 7, 4, 1)]
+)
+def test_same_padding_fixed_to_numbers_gives_the_same_bits(size: int, kernel: int, stride: int, dilation: int) -> None:
+    from timm.layers.conv2d_same import Conv2dSame
+
+    from headstart.transfer.frozen.padding import with_fixed_padding
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        module = nn.Sequential(Conv2dSame(3, 4, kernel, stride, dilation=dilation), nn.ReLU()).eval()
+        images = torch.randn(2, 3, size, size + 3)
+    fixed = with_fixed_padding(module, images)
+    assert type(module[0]) is Conv2dSame and not module[0]._forward_pre_hooks
+    assert not any(type(part) is Conv2dSame for part in fixed.modules())
+    with torch.no_grad():
+        assert torch.equal(fixed(images), module(images))
