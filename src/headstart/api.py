@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 from headstart.data.dataset import Dataset
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
-from headstart.errors import SpecError, StoreError
+from headstart.errors import MissingExtra, SpecError, StoreError, require
+from headstart.progress import say
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder, slug
@@ -210,11 +211,12 @@ def compare_spec(
     runs = {name: dict(settings) for name, settings in FLOORS.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
+    tuning = budget is not None and _can_tune()
     for backbone in chosen:
         for head in heads:
             runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
         tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
-        if budget is not None and tail is not None:
+        if tuning and tail is not None:
             runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     place = source_of(data)
@@ -273,6 +275,16 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(data, Mapping) and isinstance(data.get("source"), Dataset | Mapping | Path):
         return {"data": {**data, "source": source_of(data["source"])}}
     return {"data": str(data)} if isinstance(data, Path) else {}
+
+
+def _can_tune() -> bool:
+    """Say whether networks can be trained here; where not, tell the user once what brings it."""
+    try:
+        require("lightning", "tuned networks are left out of this comparison: training", "tune")
+    except MissingExtra as error:
+        say(str(error))
+        return False
+    return True
 
 
 def installed_backbones() -> list[str]:

@@ -18,6 +18,7 @@ HeadstartError            one clear line for the user; the command line exits wi
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -77,6 +78,21 @@ class MissingExtra(HeadstartError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional package: pip install 'headstart[{extra}]'")
+
+
+def require(package: str, what: str, extra: str) -> None:
+    """Say in one line which extra brings a package that is not installed.
+
+    Args:
+        package: the name that is imported.
+        what: what needs it, as the message begins.
+        extra: of headstart.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(what, extra)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import SpecError, choose, unknown_name
+from headstart.errors import SpecError, unknown_name
 from headstart.progress import say
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def explain_and_show(
     from headstart.data.decoding.decode import decode_file
     from headstart.deploy.classifier import Classifier
     from headstart.explain.compare import Subject, columns_of, explain_pictures
-    from headstart.explain.explainers import EXPLAINERS
+    from headstart.explain.explainers import EXPLAINERS, find_explainer
     from headstart.explain.picture import gallery
     from headstart.storage.files import write_atomic
 
     for name in methods:
-        choose("explainer", name, EXPLAINERS)
+        find_explainer(name)
     subjects = []
     for place in [model] if against is None else [model, against]:
         bundle = Classifier.load(_one_network(place)).bundle

@@ -24,8 +24,9 @@ from headstart.fewshot.training import train_embedding
 from headstart.models.bundle import MODEL
 from headstart.storage.files import read_json, write_atomic
 from headstart.study.resources import Resources
-from headstart.study.results.environment import environment, peak_memory
+from headstart.study.results.environment import environment
 from headstart.study.results.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.results.peak_memory import peak_memory
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.run_record import described
 from headstart.study.spec.schema import EPISODIC, ClassSplitSpec, EpisodesSpec

@@ -21,7 +21,6 @@ from headstart.study.results.run_record import KIND as FITS
 from headstart.study.spec.schema import EPISODIC, TUNED, WeightsSpec
 from headstart.study.spec.settings import WHOLE, head_options, recipe_of, strategy_of, training_options
 from headstart.study.task import Task
-from headstart.transfer.finetune import lr_range_test as lr_range
 from headstart.transfer.finetune.inputs import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import features_key
@@ -237,7 +236,9 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
     each = recipe.epochs * cost["train"]  # in phases that learn less it is less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
     if spec.recipe.get("lr") == "auto":
-        steps = min(lr_range.STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
+        from headstart.transfer.finetune.lr_range_test import STEPS  # imports Lightning, which heads do not need
+
+        steps = min(STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
         seconds += tries * (cost["setup"] + cost["train"] * recipe.batch_size * steps)
     if spec.refit == "train+validation" or (spec.refit is None and tries > 1):
         seconds += cost["setup"] + each * (len(split.train) + len(split.validation))

@@ -16,8 +16,9 @@ from headstart.evaluate.metrics.metrics import evaluate
 from headstart.models.bundle import HEAD, MODEL, Bundle, bundle_bytes, with_temperature
 from headstart.storage.files import read_json, write_atomic
 from headstart.storage.store import Store
-from headstart.study.results.environment import environment, peak_memory
+from headstart.study.results.environment import environment
 from headstart.study.results.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.results.peak_memory import peak_memory
 from headstart.study.spec.schema import TUNED
 from headstart.study.spec.settings import AUTO, rate_is_found, recipe_of
 from headstart.study.task import Task
