@@ -6,7 +6,10 @@ temperature, so that a study and a script that use the same images get the same 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,7 +171,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the same as a `Classifier`, which saves to one file and serves; class names are text."""
         check_is_fitted(self, "head_")
         names = tuple(str(label) for label in self.classes_)
-        network = Network(self.backbone_, self.head_).eval()
+        network = Network(copy.deepcopy(self.backbone_), copy.deepcopy(self.head_)).eval()
         return Classifier(Bundle(network, self.origin_, names, temperature=self.temperature_), device)
 
     def __sklearn_tags__(self) -> Any:
@@ -193,17 +196,31 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _backbone(self) -> tuple[Origin, Backbone]:
         if self.backbone == PIXELS:
             return Origin(PIXELS, input_size=self.input_size), pixels_backbone(self.input_size or 32)
-        source = None if self.weights == "none" else self.weights
-        backbone, weights = create_backbone(self.backbone, source, seed=0, input_size=self.input_size)
-        if self.truncate_at:
-            backbone = backbone.truncate(self.truncate_at)
-        origin = Origin(self.backbone, self.truncate_at, self.input_size, source, 0, weights.sha256)
-        return origin, backbone.eval()
+        source = None if self.weights == "none" else str(self.weights)
+        file = Path(source or "")
+        state = file.stat().st_mtime_ns if file.is_file() else 0
+        return _frozen(self.backbone, source, state, self.truncate_at, self.input_size)
 
     def _pictures(self, X: Any, count: int | None = None) -> list[Any]:
         if self.flattening_ is not None and is_table(X):
             return list(self.flattening_.images(X))
         return batch_of(X, count)
+
+
+@lru_cache(maxsize=4)
+def _frozen(
+    name: str, weights: str | None, state: int, truncate_at: str | None, input_size: int | None
+) -> tuple[Origin, Backbone]:
+    """Return a backbone, loaded once for all fits of a grid search; it is never changed.
+
+    Args:
+        name, weights, truncate_at, input_size: of the network.
+        state: when a local file of weights was changed.
+    """
+    backbone, filled = create_backbone(name, weights, seed=0, input_size=input_size)
+    if truncate_at:
+        backbone = backbone.truncate(truncate_at)
+    return Origin(name, truncate_at, input_size, weights, 0, filled.sha256), backbone.eval()
 
 
 def _labels(y: Any) -> npt.NDArray[Any]:
