@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headstart.errors import SpecError, choose, unknown_name
+from headstart.errors import SpecError, unknown_name
 from headstart.progress import say
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def explain_and_show(
     from headstart.data.decoding.decode import decode_file
     from headstart.deploy.classifier import Classifier
     from headstart.explain.compare import Subject, columns_of, explain_pictures
-    from headstart.explain.explainers import EXPLAINERS
+    from headstart.explain.explainers import EXPLAINERS, find_explainer
     from headstart.explain.picture import gallery
     from headstart.storage.files import write_atomic
 
     for name in methods:
-        choose("explainer", name, EXPLAINERS)
+        find_explainer(name)
     subjects = []
     for place in [model] if against is None else [model, against]:
         bundle = Classifier.load(_one_network(place)).bundle
@@ -86,5 +86,10 @@ def _checks(result: Explained, name: str, seed: int) -> str:
     return (
         f"deletion {mean['deletion']:.3f} (random map {mean['random_deletion']:.3f}),"
         f" insertion {mean['insertion']:.3f} (random map {mean['random_insertion']:.3f});"
-        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}"
+        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}{_reference(check)}"
     )
+
+
+def _reference(check: dict[str, Any]) -> str:
+    between = check["different_images"]
+    return "" if between is None else f" (maps of two different images: {between:.2f})"

@@ -60,7 +60,7 @@ def run_study(
         check_workers(workers, on)
     budget = None
     if study.spec.budget is not None:
-        from headstart.study.execution.budgeting import budget_of, spend  # measures training steps: imports Lightning
+        from headstart.study.execution.budgeting import budget_of, spend
 
         budget = budget_of(study.spec, workers, on)
     session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)

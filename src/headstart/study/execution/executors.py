@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headstart.data.dataset import Split
@@ -10,6 +10,7 @@ from headstart.errors import RunFailed
 from headstart.study.execution.evaluate_only import evaluate_only
 from headstart.study.execution.head_runs import fit_head_runs
 from headstart.study.execution.session import Session
+from headstart.study.resources import Resources
 from headstart.study.results.run_record import Fit, Probabilities, write_failure, write_result
 from headstart.study.spec.schema import AS_IS
 from headstart.study.task import Task
@@ -31,13 +32,11 @@ def _probe(tasks: list[Task], session: Session) -> None:
 
 
 def _tune(tasks: list[Task], session: Session) -> None:
-    from headstart.study.execution.tuning.fit import tune  # imports Lightning, which heads do not need
-
     for task in tasks:
         session.listener.running(task.name)
         try:
             split = _split(task, session)
-            work = evaluate_only if task.run.spec.strategy == AS_IS else tune
+            work = evaluate_only if task.run.spec.strategy == AS_IS else _train
             fit, test = work(task, split, session.resources, _provenance(session), session.listener.note)
         except RunFailed as error:
             dataset = session.resources.dataset(task.run.data)
@@ -45,6 +44,14 @@ def _tune(tasks: list[Task], session: Session) -> None:
             session.listener.failed(task.name, str(error))
             continue
         _finish(task, fit, split, test, {}, session)
+
+
+def _train(
+    task: Task, split: Split, resources: Resources, provenance: Mapping[str, str], note: Callable[[str], None]
+) -> tuple[Fit, Probabilities]:
+    from headstart.study.execution.tuning.fit import tune  # imports Lightning, which heads do not need
+
+    return tune(task, split, resources, provenance, note)
 
 
 def _episodes(tasks: list[Task], session: Session) -> None:

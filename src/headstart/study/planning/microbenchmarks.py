@@ -20,15 +20,15 @@ from torch import nn
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import UndecodableError, View, decode, quiet_pillow
 from headstart.evaluate.metrics.metrics import evaluate
-from headstart.fewshot.study import run_fewshot
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
+from headstart.models.backbone import Backbone
 from headstart.models.network import Network
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.store import Store, content_key
-from headstart.study.results.environment import cpu_model, peak_memory
+from headstart.study.results.environment import cpu_model
+from headstart.study.results.peak_memory import peak_memory
 from headstart.study.spec.schema import EpisodesSpec
 from headstart.threads import cores
-from headstart.transfer.finetune.finetune import TuneJob
-from headstart.transfer.finetune.lr_range_test import Stepper
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.frozen.engine import Engine
 from headstart.transfer.frozen.features import BATCH
@@ -111,7 +111,7 @@ def machine(device: str) -> list[Any]:
 def resident() -> int:
     """Return the bytes of memory that this process holds now."""
     path = Path("/proc/self/statm")
-    return int(path.read_text().split()[1]) * 4096 if path.exists() else peak_memory()
+    return int(path.read_text().split()[1]) * 4096 if path.exists() else peak_memory() or 0
 
 
 def _structure(module: nn.Module) -> str:
@@ -128,7 +128,7 @@ def _peak_of(work: Callable[[], None]) -> int:
             forget.write_text("5")  # the high-water mark begins anew
     work()
     if not status.exists():
-        return max(0, peak_memory() - before)
+        return max(0, (peak_memory() or 0) - before)
     mark = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return max(0, int(mark.split()[1]) * 1024 - before)
 
@@ -223,6 +223,9 @@ def _brief(strategy: Strategy, recipe: Recipe, stored: bool, size: int) -> tuple
 
 
 def _time_tuning(backbone: Backbone, strategy: Strategy, recipe: Recipe, classes: int, device: str) -> Facts:
+    from headstart.transfer.finetune.finetune import TuneJob  # imports Lightning, which heads do not need
+    from headstart.transfer.finetune.lr_range_test import Stepper
+
     size, count = backbone.preprocessing.size, recipe.batch_size
     pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
     labels: Any = np.arange(count) % max(2, min(classes, count))
@@ -273,7 +276,7 @@ def _rate(work: Callable[[], Any]) -> float:
 def _time_episodes(spec: EpisodesSpec, dim: int, device: str) -> Facts:
     features, labels = _labelled(2 * spec.ways * (spec.shots + spec.queries), dim, spec.ways, False)
     names = tuple(f"{number:05d}" for number in range(spec.ways))
-    counts = {"ways": spec.ways, "shots": [spec.shots], "queries": spec.queries, "methods": [spec.method]}
+    asked = FewShotSpec(spec.ways, (spec.shots,), spec.queries, episodes=40, methods=(spec.method,))
     began = time.perf_counter()
-    run_fewshot(features, labels, names, episodes=40, seed=0, device=device, **counts)  # type: ignore[arg-type]
+    run_fewshot(LabelledFeatures(labels, names, features), asked, device=device)
     return {"seconds": (time.perf_counter() - began) / 40}

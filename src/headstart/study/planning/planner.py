@@ -8,6 +8,7 @@ from typing import Any
 from headstart.storage.store import content_key
 from headstart.study.planning.availability import Availability
 from headstart.study.planning.checks import check_batches, check_choosing, check_evaluate_only, check_run
+from headstart.study.planning.extras import check_extras
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.priority import ordered
 from headstart.study.resources import Resources
@@ -25,8 +26,9 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
         strict: refuse the study if anything of it is not to be had.
 
     Raises:
-        HeadstartError: a dataset, network, stage or split that cannot be; nothing has been computed yet.
+        HeadstartError: a dataset, network, stage, split or missing extra; nothing has been computed yet.
     """
+    check_extras(study)
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
     roll = Availability(study)

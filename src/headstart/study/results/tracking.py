@@ -1,4 +1,4 @@
-"""Logs for the viewers that people keep open: TensorBoard always, MLflow when the study asks for it."""
+"""Logs for the viewers that people keep open: TensorBoard where it is installed, MLflow when the study asks for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import MissingExtra, StoreError
+from headstart.errors import StoreError, require
 from headstart.study.results.folder import StudyFolder, slug
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
@@ -34,7 +34,7 @@ class Logged:
 
 
 def trackers(folder: StudyFolder, track: str | None, name: str) -> list[Tracker]:
-    """Return what logs each finished run.
+    """Return what logs each finished run: TensorBoard where it is installed, and MLflow where the study asks for it.
 
     Args:
         folder: the study's folder.
@@ -45,7 +45,7 @@ def trackers(folder: StudyFolder, track: str | None, name: str) -> list[Tracker]
         MissingExtra: MLflow is asked for and not installed.
         StoreError: the MLflow server does not answer.
     """
-    chosen: list[Tracker] = [_tensorboard(folder)]
+    chosen: list[Tracker] = [_tensorboard(folder)] if find_spec("tensorboard") is not None else []
     if track is not None:
         address = f"sqlite:///{(folder.root / 'mlflow.db').resolve()}" if track == "mlflow" else track
         chosen.append(_mlflow(address, name))
@@ -80,8 +80,7 @@ def _tensorboard(folder: StudyFolder) -> Tracker:
 
 
 def _mlflow(address: str, study: str) -> Tracker:
-    if find_spec("mlflow") is None:
-        raise MissingExtra("tracking with MLflow", "tracking")
+    require("mlflow", "tracking with MLflow", "track")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the study's own
     import mlflow
     from mlflow.entities import Metric, Param, RunTag
