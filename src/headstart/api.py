@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from headstart.data.dataset import Dataset
+from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
-from headstart.errors import MissingExtra, StoreError, require
+from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
@@ -19,6 +21,7 @@ from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
+Data: TypeAlias = str | Path | Mapping[str, Any] | Dataset
 FLOORS: dict[str, dict[str, Any]] = {
     "majority class": {"backbone": "pixels", "strategy": "majority", "input_size": 16},
     "raw pixels": {
@@ -96,7 +99,8 @@ class Study:
     """A study: many runs that answer one question.
 
     Args:
-        source: a YAML file, or the same as a mapping.
+        source: a YAML file, or the same as a mapping; in a mapping, `data` or `data.source` may also be what
+            `compare` takes as `data`.
         overrides: "key=value" settings laid on it.
         smoke: lay the file's own `smoke` block on it: small data, a quick check that all of it runs.
 
@@ -107,7 +111,8 @@ class Study:
     def __init__(
         self, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
     ) -> None:
-        self.study: ResolvedStudy = load_study(source, overrides, smoke=smoke)
+        named = source if isinstance(source, str | Path) else {**source, **_named_data(source)}
+        self.study: ResolvedStudy = load_study(named, overrides, smoke=smoke)
 
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
         """Return what would be computed, what is shared, what is there already and what cannot be had.
@@ -180,7 +185,7 @@ class Study:
 
 
 def compare_spec(
-    data: str | Path,
+    data: Data,
     *,
     label: str | None = None,
     backbones: Sequence[str] | None = None,
@@ -193,7 +198,7 @@ def compare_spec(
     """Return the study that `compare` runs: floors, backbones × heads, several backbones together, several seeds.
 
     Args:
-        data: anything `load_dataset` takes.
+        data: anything `load_dataset` takes, or a dataset that it returned.
         label: which label, where a dataset has several.
         backbones: with ImageNet weights; by default the embedded ones that are installed.
         heads: solvers on the stored features.
@@ -214,10 +219,11 @@ def compare_spec(
         if tuning and tail is not None:
             runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    source: dict[str, Any] = {"source": str(data)}
+    place = source_of(data)
+    source: dict[str, Any] = {"source": place}
     if label is not None:
         source["label"] = label
-    stem = Path(str(data)).stem or "data"
+    stem = Path(place).stem or "data"
     return {
         "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
@@ -231,7 +237,7 @@ def compare_spec(
 
 
 def compare(
-    data: str | Path,
+    data: Data,
     out: str | Path = OUT,
     *,
     device: str = "auto",
@@ -242,6 +248,33 @@ def compare(
 ) -> Results:
     """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def source_of(data: Data) -> str:
+    """Return the name or path under which a study finds these images; images from Python are written to the cache.
+
+    Raises:
+        SpecError: it is nothing that holds images and labels.
+        DataError: images and labels do not fit together.
+    """
+    if isinstance(data, str | Path):
+        return str(data)
+    if isinstance(data, Mapping | Dataset):
+        return str(written(data))
+    raise SpecError(
+        f"data is a path, the name of a dataset, {{'images': …, 'labels': …}} or what load_dataset returns,"
+        f" not {type(data).__name__}"
+    )
+
+
+def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `data` of a study that is a mapping, with images from Python replaced by where they were written."""
+    data = study.get("data")
+    if isinstance(data, Dataset) or (isinstance(data, Mapping) and "images" in data):
+        return {"data": {"source": source_of(data)}}
+    if isinstance(data, Mapping) and isinstance(data.get("source"), Dataset | Mapping | Path):
+        return {"data": {**data, "source": source_of(data["source"])}}
+    return {"data": str(data)} if isinstance(data, Path) else {}
 
 
 def _can_tune() -> bool:

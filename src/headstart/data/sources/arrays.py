@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from headstart.data.dataset import Dataset
-from headstart.data.readers import ArrayReader
+from headstart.data.decoding.pictures import batch_of
+from headstart.data.sources.in_memory import PictureReader
 from headstart.data.sources.layout import SPLIT_NAMES
 from headstart.errors import DataError, unknown_name
 
@@ -39,24 +39,26 @@ def from_arrays(
     groups: Sequence[object] | None = None,
     name: str | None = None,
 ) -> Dataset:
-    """Return a dataset of pixels in memory.
+    """Return a dataset of images in memory, or of paths.
 
     Args:
-        images: uint8 [n, h, w], [n, h, w, 1 or 3], or a sequence of such arrays or of PIL images.
+        images: an array or tensor [n, …], or a sequence of paths, bytes, open files, PIL images, arrays or tensors;
+            see `pictures`.
         labels: [n] class names, or numbers into `classes`; bool [n, C] where an image may have several.
         classes: the class names; without them the labels' own values, sorted by name.
         split: "train", "validation" or "test" of each image.
         groups: images of one group stay on one side of a split.
 
     Raises:
+        ImageTypeError: something among the images is no image.
         DataError: they do not fit together.
     """
-    pixels = _pixels(images)
     values = np.asarray(labels)
+    pictures = batch_of(images, count=len(values) if values.ndim else None)
     for what, column in (("labels", values), ("split", split), ("groups", groups)):
-        if column is not None and len(column) != len(pixels):
-            raise DataError(f"{len(pixels)} images, but {len(column)} {what}; there must be one for each image")
-    if not len(pixels):
+        if column is not None and len(column) != len(pictures):
+            raise DataError(f"{len(pictures)} images, but {len(column)} {what}; there must be one for each image")
+    if not pictures:
         raise DataError("there are no images in the array")
     numbers, names = _named(values, classes)
     parts = None
@@ -67,27 +69,13 @@ def from_arrays(
         parts = np.array([SPLIT_NAMES[str(part).lower()] for part in split], dtype="U10")
     return Dataset(
         name=name or "arrays",
-        reader=ArrayReader(pixels),
+        reader=PictureReader(pictures),
         labels=numbers,
         classes=names,
         given_split=parts,
         groups=None if groups is None else np.array([str(group) for group in groups], dtype=np.str_),
-        about={"source": "arrays in memory"},
+        about={"source": "images from Python"},
     )
-
-
-def _pixels(images: Any) -> npt.NDArray[np.uint8] | list[npt.NDArray[np.uint8]]:
-    if isinstance(images, np.ndarray) and images.dtype != object:
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise DataError(
-                f"images are {images.dtype} {list(images.shape)}; uint8 [n, h, w] or [n, h, w, 3] is needed"
-            )
-        return images
-    result = [np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image) for image in images]
-    for row, image in enumerate(result):
-        if image.dtype != np.uint8:
-            raise DataError(f"image {row} is {image.dtype} {list(image.shape)}; uint8 [h, w, 3] is needed")
-    return result
 
 
 def _named(

@@ -68,7 +68,7 @@ function drawData(host, data) {
       part.append(h("details", {}, h("summary", {}, `Files skipped (${set.skipped.length})`), skipped));
       table(skipped, [{ key: "name", label: "File", value: (r) => r.name }, { key: "reason", label: "Why", value: (r) => r.reason }], set.skipped, { label: "Files skipped", limit: 10 });
     }
-    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "No audit of these images is kept with this study; run headstart audit on them to find duplicates and labels in doubt."));
+    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "No audit of these images is kept with this study; run headstart audit on them to find duplicates and labels that look wrong."));
     host.append(part);
   }
 }
