@@ -37,7 +37,8 @@ from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
 from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.frozen.feature_index import features_of
-from headstart.transfer.heads.fit import HeadJob, check_options, fit_heads
+from headstart.transfer.heads.catalogue import check_options
+from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 HEADS = {"linear_probe": "logistic", **{k: k for k in ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")}}
 

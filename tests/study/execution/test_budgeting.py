@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_left_out_and_said(small_study: dict[str, Any], tmp
     assert told.ran[:2] == ["pixels (seed 0)", "pixels (seed 1)"]  # floors, then frozen heads, tuned networks last
     assert facts["status"] == "complete" and len(told.ran) == 7
     assert [(row["run"], row["seed"]) for row in facts["left_out"]] == [("tuned", 1)]
-    assert "takes about 10s" in facts["left_out"][0]["why"] and "over budget" in facts["left_out"][0]["why"]
+    assert "takes about 10.0 s" in facts["left_out"][0]["why"] and "over budget" in facts["left_out"][0]["why"]
     assert {"run": "tuned", "seed": 1} not in facts["expected"]
     summary = load_summary(root)
     assert not summary.partial and summary.left_out[0]["run"] == "tuned"

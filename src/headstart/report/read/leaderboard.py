@@ -98,7 +98,9 @@ def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, c
         notes.append(f"{wanted} is no mean over images, so the tests compare accuracy; {wanted} stands in the table")
     baseline = compare.get("baseline")
     baseline = str(baseline) if baseline in scores and len(scores) > 1 else None
-    result = compare_runs(scores, baseline, images=images, higher_is_better=metric not in LOWER_IS_BETTER)
+    lower = metric in LOWER_IS_BETTER
+    bounds = None if lower else (0.0, 1.0)
+    result = compare_runs(scores, baseline, images=images, higher_is_better=not lower, bounds=bounds)
     dataset = files.datasets.get(data)
     name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
     return Board(

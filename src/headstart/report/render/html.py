@@ -243,7 +243,7 @@ def _details(details: Details | None, pictured: set[int], share: int) -> dict[st
     cells = [*wrong[: max(0, share - len(right))], *right]
     columns = ("class", "n", "recall", "precision", "f1")
     return {
-        "cells": [[c.truth, c.guess, c.count, *(row for row in c.images if row in pictured)] for c in cells],
+        "cells": [[c.truth, c.guess, _count(c.count), *(row for row in c.images if row in pictured)] for c in cells],
         "cells_left_out": len(details.cells) - len(cells),
         "per_class": [[row.get(column) for column in columns] for row in details.per_class],
         "mistakes": [
@@ -252,6 +252,11 @@ def _details(details: Details | None, pictured: set[int], share: int) -> dict[st
         "reliability": details.reliability,
         "explanations": explanation_pictures(details.explanations),
     }
+
+
+def _count(count: float) -> float:
+    """Return a number of images with two digits after the point, or none where it is whole."""
+    return int(count) if count == int(count) else round(count, 2)
 
 
 def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict[str, Any]:

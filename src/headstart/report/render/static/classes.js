@@ -26,7 +26,7 @@ function drawClasses(host, data) {
       { key: "precision", label: "Precision", title: "Share of the images given this name that are of it", numeric: true, value: (r) => r.precision, cell: (r) => format.percent(r.precision), hide: "phone" },
       { key: "f1", label: "F1", numeric: true, value: (r) => r.f1, cell: (r) => format.percent(r.f1), hide: "phone" },
       ...(other ? [{ key: "change", label: `Recall against ${other.run}`, numeric: true, value: (r) => r.change, cell: (r) => (r.change === null ? "–" : h("span", { class: r.change > 0 ? "up" : r.change < 0 ? "down" : "" }, format.points(r.change))) }] : []),
-      { key: "with", label: "Most often taken for", value: (r) => r.with && set.classes[r.with[1]], cell: (r) => (r.with ? h("button", { type: "button", class: "link", onclick: () => showCell(data, run, r.with) }, `${format.words(set.classes[r.with[1]])} (${r.with[2]})`) : "–") },
+      { key: "with", label: "Most often taken for", value: (r) => r.with && set.classes[r.with[1]], cell: (r) => (r.with ? h("button", { type: "button", class: "link", onclick: () => showCell(data, run, r.with) }, `${format.words(set.classes[r.with[1]])} (${format.images(r.with[2])} of ${r.n})`) : "–") },
     ];
     table(place, columns, rows, { label: "Classes", class: "classes", sort: { key: other ? "change" : "recall", down: false }, filter: "Filter classes", limit: 12 });
   }
@@ -53,8 +53,8 @@ function showCell(data, run, cell) {
   const there = rows.filter((row) => set.images[row]);
   const right = truth === guess;
   const title = right ? `${format.words(set.classes[truth])}, recognised` : `${format.words(set.classes[truth])} taken for ${format.words(set.classes[guess])}`;
-  const share = run.seeds.length > 1 ? ` over ${run.seeds.length} seeds` : "";
-  const note = `${run.run}: ${count} prediction${count > 1 ? "s" : ""}${share}.${there.length ? "" : " Its pictures are not kept in this page."}`;
+  const share = run.seeds.length > 1 ? ` on average over ${run.seeds.length} seeds` : "";
+  const note = `${run.run}: ${format.images(count)} test image${count === 1 ? "" : "s"}${share}.${there.length ? "" : " Its pictures are not kept in this page."}`;
   const pictures = there.map((row) => picture(set, row, [h("span", { class: "sure" }, set.images[row].name.split("/").pop())]));
   if (!right) {
     const like = run.cells.find((each) => each[0] === guess && each[1] === guess);

@@ -68,7 +68,7 @@ function drawData(host, data) {
       part.append(h("details", {}, h("summary", {}, `Files skipped (${set.skipped.length})`), skipped));
       table(skipped, [{ key: "name", label: "File", value: (r) => r.name }, { key: "reason", label: "Why", value: (r) => r.reason }], set.skipped, { label: "Files skipped", limit: 10 });
     }
-    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "No audit of these images is kept with this study; run headstart audit on them to find duplicates and labels in doubt."));
+    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "No audit of these images is kept with this study; run headstart audit on them to find duplicates and labels that look wrong."));
     host.append(part);
   }
 }
@@ -131,5 +131,7 @@ function drawTransfer(host, data) {
   host.append(place);
   table(place, [...text.map((key, k) => ({ key, label: format.words(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: format.words(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" || key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
   const agreed = Object.entries(tau).filter(([, value]) => typeof value === "number");
+  const missing = Object.entries((Array.isArray(given) ? null : given.left_out) || {});
+  if (missing.length) host.append(h("p", { class: "hint" }, missing.map(([key, why]) => `No ${format.words(key)}: ${why}.`).join(" ")));
   if (agreed.length) host.append(h("p", { class: "facts" }, `Agreement of the predicted order with the measured one (weighted Kendall τ, 1 is perfect): ${agreed.map(([key, value]) => `${format.words(key)} ${value.toFixed(2)}`).join(" · ")}.`));
 }

@@ -130,7 +130,7 @@ function drawPairs(host, number, data) {
   });
   grid.append(body);
   host.append(h("div", { class: "table-bar" }, h("span", { class: "key" }, h("i", { class: "key-above" }), "row is better ", h("i", { class: "key-below" }), "row is worse ", h("i", { class: "key-same" }, "="), "no evidence of a difference"), h("span", { class: "push" }),
-    csvButton("Comparisons", () => ({ header: ["a", "b", "difference", "low", "high", "p", "p_holm", "verdict"], rows: board.pairwise.map((p) => [p.a, p.b, p.difference, p.low, p.high, p.p, p.p_holm, p.verdict]) }))),
+    csvButton("Comparisons", () => ({ header: ["a", "b", "difference", "low", "high", "p", "p_adjusted", "verdict"], rows: board.pairwise.map((p) => [p.a, p.b, p.difference, p.low, p.high, p.p, p.p_adjusted, p.verdict]) }))),
   h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every pair of runs" }, grid));
 }
 
@@ -138,6 +138,6 @@ function pairTip(a, b, pair, sign, metric) {
   const [low, high] = sign > 0 ? [pair.low, pair.high] : [-pair.high, -pair.low];
   return [...tip(`${a} − ${b}`, [
     ["difference", format.points(sign * pair.difference, metric)], ["95 % interval", `${format.points(low, metric)} to ${format.points(high, metric)}`],
-    ["after Holm", format.p(pair.p_holm)], ["test", pair.test],
+    ["p, all pairs together", format.p(pair.p_adjusted)], ["test", pair.test],
   ]), h("div", { class: "tip-note" }, pair.significant ? "A real difference." : "No evidence of a difference.")];
 }
