@@ -28,7 +28,7 @@ Bools = npt.NDArray[np.bool_]
 Read = Callable[[int], bytes | npt.NDArray[np.uint8]]
 PairTest = Callable[[IntArray, IntArray], Bools]
 
-ALIKE = 0.88
+ALIKE = 0.89
 """Least agreement of details at which two images are reported as one photograph."""
 
 SMALL = 64  # pixels of the shorter side: from here on, pairs are compared on larger copies
