@@ -19,7 +19,7 @@ MAYBE = "'maybe': what was measured does not rule out that this run is the best.
 def ranking_table(summary: Summary) -> Table:
     """Return the ranking of every board as one table: score, interval, ties, seeds and cost."""
     many, lettered = len(summary.boards) > 1, _lettered(summary)
-    table = Table(title=summary.name, caption=_caption(summary), title_justify="left", caption_justify="left")
+    table = Table(title=summary.name, caption=Text(_caption(summary)), title_justify="left", caption_justify="left")
     table.add_column("#", justify="right", style="dim")
     if many:
         table.add_column("on")

@@ -37,7 +37,7 @@ def save_best(session: Session) -> None:
     session.state.best = kept(best, by)
     with disk_errors(folder.root):
         _write_whole(folder.root / session.state.best["folder"], folder.root / MODEL)
-    if best in ensembles:  # what can be looked into is one network
+    if best in ensembles:  # explanations need a single network
         session.state.best_network = kept(best_single(found, ensembles), VALIDATION)
 
 
