@@ -16,11 +16,12 @@ from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_imag
 from headstart.data.sources.load import load_dataset
 from headstart.data.splits import make_split, subsample
 from headstart.errors import DataError, SpecError, unknown_name
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
 from headstart.models.bundle import find_bundle
 from headstart.models.create import create_backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import read_checkpoint
 from headstart.models.weights.registry import Weights
 from headstart.storage.store import Store, content_key

@@ -16,7 +16,7 @@ from headstart.storage.store import content_key
 from headstart.study.resources import Resources
 from headstart.study.spec.run import Run
 
-_VERSION = 1  # raise it when the same settings would give other numbers
+_VERSION = 2  # raise it when the same settings would give other numbers
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         "settings": settings,
         "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
         "trials": run.trials if run.searches else None,
+        "metric": run.metric if run.choices or run.spec.head_kind is not None else None,
         "weights": _weights_key(run, seed, resources, upstream),
         "seed": seed,
         "device": resources.device.split(":")[0],

@@ -13,7 +13,7 @@ from headstart.api import compare_spec
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
 from headstart.evaluate.metrics.calibration import apply_temperature
-from headstart.models.bundle import bodies, read_bundle
+from headstart.models.bundle import read_bundle, shared_backbones
 from headstart.report.read.summary import load_summary
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -113,7 +113,7 @@ def test_networks_that_differ_by_their_head_share_one_pass(study: dict[str, Any]
     root, _ = execute(study, tmp_path / "out")
     classifier = Classifier.load(root / "runs" / "mean" / "seed-0")
     members = classifier.ensemble.members
-    assert bodies(members) == [0, 1, 0]
+    assert shared_backbones(members) == [0, 1, 0]
     probe, other, second, mean = (result(root, name) for name in ("probe", "other", "second", "mean"))
     assert (
         mean["parameters"]["total"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Split
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
 from headstart.study.results.folder import json_bytes, npz_bytes

@@ -25,7 +25,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     from headstart.deploy.classifier import Classifier
     from headstart.explain.explainers import explain
     from headstart.explain.picture import overlay
-    from headstart.transfer.frozen.predict import as_tensor, normalise
+    from headstart.models.preprocessing import as_tensor, normalise
 
     folder = session.folder.root / best["folder"]
     if (folder / "explanations.json").is_file():

@@ -13,13 +13,13 @@ from torch import Tensor
 from headstart.evaluate.similarity import compare_stages, frechet_distance
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import read_bundle
+from headstart.models.preprocessing import as_tensor, normalise
 from headstart.storage.files import read_json, write_atomic
 from headstart.study.analysis.finished import finished_key, learning_rows, networks
 from headstart.study.execution.session import Session
 from headstart.study.results.folder import json_bytes
 from headstart.study.spec.run import Run
 from headstart.study.task import Task
-from headstart.transfer.frozen.predict import as_tensor, normalise
 
 _BATCH = 128
 _LEAST = 8  # images on each side, below which a distance says nothing

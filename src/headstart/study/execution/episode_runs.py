@@ -25,7 +25,7 @@ from headstart.models.bundle import MODEL
 from headstart.storage.files import read_json, write_atomic
 from headstart.study.resources import Resources
 from headstart.study.results.environment import environment
-from headstart.study.results.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.results.folder import Content, StudyFolder, json_bytes, npz_bytes
 from headstart.study.results.peak_memory import peak_memory
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.run_record import described
@@ -179,7 +179,7 @@ def _write(
         },
         "cost": {**cost, "peak_memory_bytes": peak_memory(), "device": resources.device},
     }
-    files: dict[str, bytes | Path] = {
+    files: dict[str, Content] = {
         "spec.json": json_bytes(described(task, resources.dataset(task.run.data))),
         "result.json": json_bytes(summary),
         "episodes.npz": npz_bytes(accuracy=np.asarray(score.accuracy, np.float32), classes=np.asarray(score.classes)),

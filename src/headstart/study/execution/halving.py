@@ -19,11 +19,10 @@ import numpy.typing as npt
 from headstart.data.dataset import IntArray, Split
 from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.errors import RunFailed, SpecError, unknown_name
-from headstart.evaluate.metrics.metrics import log_losses
-from headstart.models.pixels import NAME as PIXELS
 from headstart.progress import progress
 from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
+from headstart.study.execution.validation_scores import validation_scores
 from headstart.study.resources import PendingImages, Resources
 from headstart.study.results.state import LeftOut
 from headstart.study.spec.run import Run
@@ -42,8 +41,9 @@ KIND = "rungs"
 class RungScore:
     """What a candidate reached on validation: the larger the better."""
 
-    accuracy: float
+    merit: float  # by the study's metric
     sharpness: float  # minus the log loss
+    accuracy: float
 
 
 def halve(session: Session) -> None:
@@ -94,7 +94,9 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
     needed = {run.needs for run in runs}
     found = [run for run in runs if (run.name in spec.runs if spec.runs else _competes(run, baseline, needed))]
     if len(found) < 2:
-        raise SpecError(f"halving needs at least two candidates; here are {len(found)} (floors and chains are none)")
+        raise SpecError(
+            f"halving needs at least two candidates; here are {len(found)} (baselines and chains do not count)"
+        )
     for run in found:
         if run.searches:
             raise SpecError(
@@ -133,10 +135,9 @@ def smaller(spec: RunSpec, share: float, over: str) -> RunSpec:
 
 
 def _competes(run: Run, baseline: str | None, needed: set[str | None]) -> bool:
-    floor = run.spec.backbone == PIXELS or run.spec.strategy == "majority"
     chained = run.needs is not None or run.name in needed
     learns = run.spec.head_kind is not None or run.spec.strategy in (*TUNED, "linear_probe")
-    return learns and not (floor or chained or run.name == baseline or run.spec.episodes is not None)
+    return learns and not (run.spec.is_baseline or chained or run.name == baseline or run.spec.episodes is not None)
 
 
 def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
@@ -152,12 +153,14 @@ def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
                 for side in (split.train, split.validation)
             )
             labels = dataset.labels[rows]
-            job = HeadJob(kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False)
+            job = HeadJob(
+                kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False, task.run.metric
+            )
             fit = fit_heads(features, labels, [job], resources.device)[0]
             assert fit.validation_probabilities is not None
-            entry.manifest.update(_scores(fit.validation_probabilities, labels[held]))
+            entry.manifest.update(validation_scores(fit.validation_probabilities, labels[held], task.run.metric))
     facts = resources.store.manifest(KIND, task.key)
-    return RungScore(facts["accuracy"], -facts["log_loss"])
+    return RungScore(facts["merit"], -facts["log_loss"], facts["accuracy"])
 
 
 def _features(
@@ -199,25 +202,14 @@ def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:
     resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
     split = split.without(sorted(resources.bad_rows(dataset)))
     bench = TrialContext(task, split, dataset, resources, {}, session.listener.note)
-    found = [RungScore(0.0, -math.inf)]
+    found = [RungScore(-math.inf, -math.inf, 0.0)]
     for values in task.run.configurations():
         try:
             trial = try_one(bench, values)
         except RunFailed:  # a rate at which the loss is lost scores nothing
             continue
-        found.append(RungScore(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
+        found.append(RungScore(*trial.rank, trial.accuracy or 0.0))
     return max(found)
-
-
-def _scores(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> dict[str, float]:
-    if labels.ndim == 2:
-        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
-        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
-    return {
-        "accuracy": float((probabilities.argmax(1) == labels).mean()),
-        "log_loss": float(log_losses(labels, probabilities).mean()),
-    }
 
 
 def _take_out(session: Session, dead: Mapping[str, str]) -> None:

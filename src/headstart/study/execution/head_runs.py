@@ -99,7 +99,8 @@ def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
     spec = task.run.spec
     options = head_options(task.run)
     refit = spec.refit != "none" and len(split.validation) > 0
-    return HeadJob(_kind(task), split.train, split.validation, len(dataset.classes), options, task.seed, refit)
+    rows = (split.train, split.validation)
+    return HeadJob(_kind(task), *rows, len(dataset.classes), options, task.seed, refit, task.run.metric)
 
 
 def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], resources: Resources) -> Fit:

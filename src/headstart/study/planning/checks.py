@@ -11,7 +11,7 @@ from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.spec.schema import AS_IS, TUNED
 from headstart.study.spec.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.task import Task
-from headstart.transfer.heads.fit import rehearse
+from headstart.transfer.heads.fit import check_head
 
 
 def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) -> None:
@@ -59,7 +59,13 @@ def check_choosing(run: Run, resources: Resources, seed: int) -> None:
     dataset, held = resources.dataset(run.data), len(resources.split(run.data, seed, run.subset).validation)
     if run.spec.head_kind is not None and run.spec.episodes is None:
         try:
-            rehearse(run.spec.head_kind, head_options(run), multi_label=dataset.multi_label, held=held > 0)
+            check_head(
+                run.spec.head_kind,
+                head_options(run),
+                multi_label=dataset.multi_label,
+                has_validation=held > 0,
+                metric=run.metric,
+            )
         except HeadstartError as error:
             raise type(error)(f"run {run.name!r}: {error}") from error
     elif run.spec.strategy in TUNED and run.tries > 1 and not held:

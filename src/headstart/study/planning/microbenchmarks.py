@@ -21,8 +21,9 @@ from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import UndecodableError, View, decode, quiet_pillow
 from headstart.evaluate.metrics.metrics import evaluate
 from headstart.fewshot.study import run_fewshot
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
 from headstart.models.network import Network
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.store import Store, content_key
 from headstart.study.results.environment import cpu_model
 from headstart.study.results.peak_memory import peak_memory

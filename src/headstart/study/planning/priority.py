@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headstart.models.pixels import NAME as PIXELS
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy
@@ -42,7 +41,7 @@ def kind_of(group: TaskGroup, preferred: str) -> int:
     spec = group.first.run.spec
     if group.kind == "tune" or spec.strategy in EPISODIC:
         return LEARNED
-    if spec.backbone == PIXELS or all(task.run.spec.strategy == "majority" for task in group.tasks):
+    if all(task.run.spec.is_baseline for task in group.tasks):
         return FLOOR
     if spec.weights.name == "none":
         return RANDOM

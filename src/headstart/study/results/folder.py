@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from filelock import FileLock
 from headstart.errors import StoreError
 from headstart.storage.files import disk_errors, read_json, write_json
 from headstart.storage.store import MANIFEST
+
+Content = bytes | Path | Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class StudyFolder:
         run: str,
         seed: int,
         key: str,
-        files: Mapping[str, bytes | Path],
+        files: Mapping[str, Content],
         *,
         error: str | None = None,
     ) -> Path:
@@ -96,7 +98,7 @@ class StudyFolder:
         Args:
             run, seed: which run.
             key: the content key of all that its result depends on.
-            files: content, or a file to link or copy, by name.
+            files: by name the content, a file to copy, or what writes the file at the path that it is given.
             error: why the run failed, or None.
         """
         final = self.run_folder(run, seed)
@@ -130,14 +132,16 @@ class StudyFolder:
         self.write_run(run, seed, manifest["key"], rest, error=manifest["error"])
 
 
-def _put(path: Path, content: bytes | Path) -> str:
-    """Write or link one file; return its sha256."""
-    if isinstance(content, Path):
-        shutil.copyfile(content, path)
-        content = path.read_bytes()
-    else:
+def _put(path: Path, content: Content) -> str:
+    """Write one file; return its sha256."""
+    if isinstance(content, bytes):
         path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    elif isinstance(content, Path):
+        shutil.copyfile(content, path)
+    else:
+        content(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def slug(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,15 @@ class Candidate:
         run: its name.
         score: accuracy there.
         folder: of the run and seed; it holds predictions.npz.
+        baseline: it has no network, or does not look at the image.
+        parameters: how large its model is.
     """
 
     run: str
     score: float
     folder: Path
+    baseline: bool = False
+    parameters: int = 0
 
 
 def choose(candidates: Sequence[Candidate], ensembles: Container[str]) -> tuple[str, str]:
@@ -42,7 +46,7 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str]) -> tuple[
     """
     fair = _fair(candidates)
     means = _means(fair)
-    best = max(means, key=means.__getitem__)
+    best = _best(means, fair)
     averaged = [name for name in means if name in ensembles]
     if best in ensembles or not averaged:
         return best, VALIDATION
@@ -54,8 +58,14 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str]) -> tuple[
 
 def best_single(candidates: Sequence[Candidate], ensembles: Container[str]) -> str:
     """Return the run of one network with the highest mean validation accuracy."""
-    means = _means([each for each in _fair(candidates) if each.run not in ensembles])
-    return max(means, key=means.__getitem__)
+    fair = [each for each in _fair(candidates) if each.run not in ensembles]
+    return _best(_means(fair), fair)
+
+
+def _best(means: Mapping[str, float], candidates: Sequence[Candidate]) -> str:
+    """Return the run with the highest mean; of equals a network before a baseline, and the smaller model first."""
+    by_name = {each.run: each for each in candidates}
+    return max(means, key=lambda name: (means[name], not by_name[name].baseline, -by_name[name].parameters))
 
 
 def _fair(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -94,7 +94,7 @@ def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, line
         named = {".".join(path): chosen for (path, _), chosen in zip(axes, values, strict=True)}
         label = " · ".join([key, *(_shown(path, chosen) for path, chosen in named.items())])
         checked = _check_run(single, choices, key, name, lines)
-        yield Run(label, checked, checked.data or spec.data, choices, named, trials)
+        yield Run(label, checked, checked.data or spec.data, choices, named, trials, spec.compare.metric)
 
 
 def _shown(path: str, value: Any) -> str:

@@ -37,6 +37,7 @@ class Run:
         choices: what is chosen on validation.
         axes: the values that `each`, `shots` or `fraction` gave it, by path.
         trials: how many configurations a `search` may try.
+        metric: what the choices on validation follow.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Run:
     choices: tuple[Choice, ...] = ()
     axes: Mapping[str, Any] = field(default_factory=dict)
     trials: int = 20
+    metric: str = "accuracy"
 
     @property
     def needs(self) -> str | None:

@@ -18,17 +18,17 @@ from pydantic import (
 )
 
 from headstart.errors import SpecError, unknown_name
+from headstart.evaluate.metrics.scoring import METRICS
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import line_of
+from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
-HEADS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
 AS_IS = "as_is"  # another run's network, scored as it is
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
 EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
-METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "map_macro")
 
 
 class Spec(BaseModel):
@@ -174,6 +174,11 @@ class RunSpec(Spec):
         if self.shots is not None and self.fraction is not None:
             raise ValueError("shots and fraction exclude each other")
         return self
+
+    @property
+    def is_baseline(self) -> bool:
+        """Say whether the run has no network, or does not look at the images: what a model must beat."""
+        return self.backbone == "pixels" or (self.strategy in HEADS and HEADS[self.strategy].baseline)
 
     @property
     def head_kind(self) -> str | None:

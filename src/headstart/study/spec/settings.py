@@ -16,7 +16,7 @@ from headstart.study.spec.run import Choice, Run
 from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
 from headstart.transfer.finetune.recipe import Recipe, recipe_from
 from headstart.transfer.finetune.recipe_defaults import default_layer_decay, default_recipe
-from headstart.transfer.heads.fit import check_options
+from headstart.transfer.heads.catalogue import check_options
 from headstart.transfer.strategy import Strategy, resolve
 
 AUTO = "auto"

@@ -14,7 +14,6 @@ from headstart.study.execution.tuning.auto_lr import with_curve
 from headstart.study.execution.tuning.train import (
     TRIALS,
     BestTrial,
-    _bundle,
     _probabilities,
     _refit,
     _tried,
@@ -25,7 +24,6 @@ from headstart.study.execution.tuning.trial import Trial, TrialContext, Values
 from headstart.study.resources import Resources
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.run_record import Fit, Probabilities, load_fit, save_fit
-from headstart.study.spec.settings import recipe_of
 from headstart.study.task import Task
 
 
@@ -48,8 +46,7 @@ def tune(
     for trial in trials:
         forget_model(trial)  # the winner's stands in the fit now
     bundle = read_bundle(resources.store.path(FITS, task.key))
-    recipe = recipe_of(task.run.spec)
-    return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, recipe, context)
+    return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, bundle.tta, context)
 
 
 def _fit(context: TrialContext, folder: Path) -> list[Trial]:
@@ -63,11 +60,11 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
     best = _with_model(context, best, lambda: try_one(context, best.values))
     chosen = {".".join(path): value for path, value in best.values.items()}
     refit = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
-    final, network, notes = best, read_bundle(best.folder).network, [*best.notes, *broken]
+    final, notes = best, [*best.notes, *broken]
     seconds = sum(trial.seconds for trial in trials)
     if refit == "train+validation" and len(split.validation):
         final = _with_model(context, _refit(context, best), lambda: _refit(context, best))
-        network, seconds = read_bundle(final.folder).network, seconds + final.seconds
+        seconds += final.seconds
         notes = [*notes, f"trained once more on train and validation, epochs: {best.best_epoch}", *final.notes]
     else:
         refit = "none"
@@ -84,7 +81,7 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
         refit=refit,
         whole=True,
     )
-    save_fit(folder, fit, _bundle(context, network))
+    save_fit(folder, fit, final.folder / MODEL)
     return [*trials, best, final]
 
 

@@ -40,13 +40,15 @@ def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) 
         dataset.fingerprint,
         KIND,
         refit,
+        task.run.metric,
     ]
     key = content_key(asked)
     with resources.store.building(HEADS, key) as entry:  # kept: a training that is taken up again needs the same bits
         if entry is not None:
             features = resources.features(task.run.data, task.run.network, task.seed)
             flat = np.reshape(features, (len(features), -1))
-            job = HeadJob(KIND, split.train, split.validation, len(dataset.classes), {}, task.seed, refit)
+            rows, classes = (split.train, split.validation), len(dataset.classes)
+            job = HeadJob(KIND, *rows, classes, {}, task.seed, refit, task.run.metric)
             head = fit_heads(flat, dataset.labels, [job], resources.device)[0].head
             write_atomic(entry.path / HEAD, bundle_bytes(_bundle(task, resources, head), whole=False))
     return read_head(resources.store.path(HEADS, key) / HEAD)

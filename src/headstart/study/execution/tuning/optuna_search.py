@@ -79,8 +79,13 @@ def _attempt(
     except (TrialPruned, RunFailed):
         record.add(number, trial, TrialState.PRUNED, None, seen)
         return None
-    record.add(number, trial, TrialState.COMPLETE, found.accuracy or 0.0, _accuracies(found.history))
+    record.add(number, trial, TrialState.COMPLETE, _value(found), _accuracies(found.history))
     return found
+
+
+def _value(trial: Trial) -> float:
+    """Return what the search makes as large as it can: a finite number."""
+    return trial.merit if trial.merit is not None and np.isfinite(trial.merit) else 0.0
 
 
 def _turn() -> int:

@@ -20,13 +20,13 @@ from headstart.storage.store import content_key
 from headstart.study.execution.tuning.auto_lr import with_rate
 from headstart.study.execution.tuning.lp_ft_head import fitted_head
 from headstart.study.execution.tuning.trial import OnEpoch, Trial, TrialContext, TrialPruned, Values
+from headstart.study.execution.validation_scores import validation_scores
 from headstart.study.planning.checks import starts_fitted
 from headstart.study.results.folder import json_bytes, npz_bytes
 from headstart.study.results.run_record import Probabilities
 from headstart.study.spec.settings import WHOLE, recipe_of, strategy_of
 from headstart.study.task import Task, origin_of
 from headstart.transfer.finetune.finetune import TuneJob, finetune
-from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.frozen.predict import predict_probabilities
 
 TRIALS = "trials"
@@ -188,12 +188,14 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
         "total": result.total_parameters,
         "accuracy": None,
         "log_loss": None,
+        "merit": None,
     }
     if len(job.validation):
-        judged = _probabilities(result.network, job.validation, job.recipe, context)
-        facts |= _scores(judged, context.dataset.labels[job.validation])
+        judged = _probabilities(result.network, job.validation, job.recipe.tta, context)
+        labels = context.dataset.labels[job.validation]
+        facts |= validation_scores(judged, labels, context.task.run.metric)
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
-    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network), whole=True))
+    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network, job.recipe.tta), whole=True))
     write_atomic(folder / "trial.json", json_bytes(facts))
     _forget_checkpoints(job.folder)
 
@@ -204,30 +206,20 @@ def _forget_checkpoints(folder: Path) -> None:
         checkpoint.unlink()
 
 
-def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
-    if labels.ndim == 2:
-        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
-        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    right = probabilities.argmax(1) == labels
-    return {"accuracy": float(right.mean()), "log_loss": float(-np.log(np.clip(own, 1e-7, None)).mean())}
-
-
 def _tried(trial: Trial) -> dict[str, Any]:
     named = {".".join(path): value for path, value in trial.values.items()}
     scores = {"validation_accuracy": trial.accuracy, "validation_log_loss": trial.log_loss}
     return {**named, **scores, "epochs": len(trial.history), "best_epoch": trial.best_epoch, "seconds": trial.seconds}
 
 
-def _probabilities(network: Network, rows: IntArray, recipe: Recipe, context: TrialContext) -> Probabilities:
+def _probabilities(network: Network, rows: IntArray, tta: str, context: TrialContext) -> Probabilities:
     needs = network.backbone.preprocessing
     found: Probabilities = predict_probabilities(
         network,
         context.resources.images(context.task.run.data, needs),
         rows,
         needs,
-        tta=recipe.tta,
+        tta=tta,
         multi_label=context.dataset.multi_label,
         device=context.resources.device,
         title=f"{context.task.name}: predictions",
@@ -235,11 +227,11 @@ def _probabilities(network: Network, rows: IntArray, recipe: Recipe, context: Tr
     return found
 
 
-def _bundle(context: TrialContext, network: Network) -> Bundle:
+def _bundle(context: TrialContext, network: Network, tta: str) -> Bundle:
     task = context.task
     facts = {**context.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": context.dataset.name}
     origin = origin_of(task.run, task.seed, context.resources)
-    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts)
+    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts, tta)
 
 
 def _loggers() -> tuple[str, ...]:

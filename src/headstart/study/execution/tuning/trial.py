@@ -35,6 +35,7 @@ class Trial:
         seconds: what it cost.
         learned, total: numbers of parameters.
         accuracy, log_loss: on validation, or None without.
+        merit: by the study's metric there, the larger the better, or None without.
         folder: where its network lies.
     """
 
@@ -47,12 +48,16 @@ class Trial:
     total: int
     accuracy: float | None
     log_loss: float | None
+    merit: float | None
     folder: Path
 
     @property
     def rank(self) -> tuple[float, float]:
         """Sorts trials: the best is the largest."""
-        return (self.accuracy or 0.0, -(self.log_loss if self.log_loss is not None else np.inf))
+        return (
+            self.merit if self.merit is not None else -np.inf,
+            -(self.log_loss if self.log_loss is not None else np.inf),
+        )
 
 
 @dataclass(frozen=True)
