@@ -63,9 +63,12 @@ class Results:
 
     @property
     def kept(self) -> str:
-        """Which run the best model is of, and by what it was chosen."""
+        """Which run the saved model is of, by what it was chosen, and which of its seeds it is."""
         best = StudyFolder(self.folder).read_study().get("best")
-        return f"{best['run']}, chosen by {best['by']}" if best else "none"
+        if not best:
+            return "none"
+        seed = f"; seed {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
+        return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first: score, interval, ties, seeds and cost."""

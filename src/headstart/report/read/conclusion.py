@@ -97,9 +97,7 @@ def _others(board: Board) -> list[Segment]:
         return []
     best, it = board.runs[0], "It" if board.chosen in (None, board.runs[0]) else board.runs[0]
     against = [pair for pair in board.against_best if pair["b"] != board.chosen]
-    kinds = {
-        kind: [pair for pair in against if pair["category"] == kind] for kind in ("better", "tied", "cannot tell")
-    }
+    kinds = {kind: [pair for pair in against if pair["category"] == kind] for kind in ("better", "tied", "cannot tell")}
     found: list[Segment] = []
     if kinds["tied"]:
         names = numbers.listed([pair["b"] for pair in kinds["tied"]])
@@ -110,7 +108,11 @@ def _others(board: Board) -> list[Segment]:
         names = numbers.listed([pair["b"] for pair in kinds["cannot tell"]])
         rest = settled(kinds["cannot tell"][0]["needed"], board.n) if board.kind == "images" else ""
         which = f" for {kinds['cannot tell'][0]['b']}" if rest and len(kinds["cannot tell"]) > 1 else ""
-        found += [(f"Whether {best} is better than ", False), (names, True), (f" cannot be told yet{rest}{which}. ", False)]
+        found += [
+            (f"Whether {best} is better than ", False),
+            (names, True),
+            (f" cannot be told yet{rest}{which}. ", False),
+        ]
     if kinds["better"]:
         rest = "every other run" if len(kinds["better"]) == len(against) else f"the {len(kinds['better'])} others"
         if len(kinds["better"]) == 1:
@@ -127,7 +129,7 @@ def _cheaper(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
     run = board.chosen or board.runs[0]
     spent = costs.get(run)
     known = {other: cost for other in board.safe if other != run and (cost := costs.get(other)) is not None}
-    if spent is None or not known or board.metric != "accuracy" and not numbers.is_share(board.metric):
+    if spent is None or not known or (board.metric != "accuracy" and not numbers.is_share(board.metric)):
         return []
     cheapest = min(known, key=lambda other: known[other])
     if known[cheapest] > spent / 2:
@@ -135,8 +137,11 @@ def _cheaper(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
     small = margin_words(board.margin, share=True)
     return [
         (cheapest, True),
-        (f" costs less, {units.duration(known[cheapest])} against {units.duration(spent)} for {run}, and is unlikely to", False),
-        (f" be worse by more than {small}. ", False),
+        (
+            f" costs less, {units.duration(known[cheapest])} against {units.duration(spent)} for {run}, and is",
+            False,
+        ),
+        (f" unlikely to be worse by more than {small}. ", False),
     ]
 
 

@@ -103,7 +103,9 @@ def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, c
     scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
     if metric != wanted and kind == "images":
         name = wanted.replace("_", " ")
-        notes.append(f"{name} is not a mean over images, so the ranking and the tests use accuracy; choices followed it")
+        notes.append(
+            f"{name} is not a mean over images, so the ranking and the tests use accuracy; choices followed it"
+        )
     baseline = compare.get("baseline")
     baseline = str(baseline) if baseline in scores and len(scores) > 1 else None
     low, high = METRICS[metric].bounds
@@ -225,7 +227,9 @@ def _with_a_common_seed(by_run: Mapping[str, dict[int, Record]]) -> dict[str, di
 
 def _left_out(by_run: Mapping[str, Mapping[int, Record]], common: Sequence[int]) -> list[str]:
     more = sum(len(seeds) - len(common) for seeds in by_run.values())
-    return [f"compared on the {len(common)} seeds that every run has; {more} other results are left out"] if more else []
+    return (
+        [f"compared on the {len(common)} seeds that every run has; {more} other results are left out"] if more else []
+    )
 
 
 def _outcome(record: Record) -> Outcome:

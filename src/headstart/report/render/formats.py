@@ -18,8 +18,7 @@ from headstart.report.read.summary import Summary, load_summary
 from headstart.report.render.halving_text import halving_lines
 from headstart.report.render.html import write_html
 from headstart.report.render.png import write_png
-from headstart.report.render.terminal import INTERVALS
-from headstart.report.render.words import state_words
+from headstart.report.render.words import INTERVALS, state_words
 from headstart.storage.files import write_atomic
 
 COLUMNS = (

@@ -9,11 +9,7 @@ from rich.text import Text
 from headstart import units
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
-from headstart.report.render.words import state_words
-
-INTERVALS = (
-    "Intervals hold for other seeds and other test images of the same kind, not for other training images."
-)
+from headstart.report.render.words import INTERVALS, state_words
 
 
 def ranking_table(summary: Summary) -> Table:

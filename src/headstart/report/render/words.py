@@ -8,6 +8,7 @@ from headstart.evaluate.comparison.sentences import margin_words
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 
+INTERVALS = "Intervals hold for other seeds and other test images of the same kind, not for other training images."
 STATES = ("best", "tied", "cannot tell", "behind")
 
 

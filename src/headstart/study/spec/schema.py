@@ -189,10 +189,14 @@ class RunSpec(Spec):
 
 
 class CompareSpec(Spec):
-    """What the runs are compared by."""
+    """What the runs are compared by, and what every choice on validation follows.
+
+    Differences up to `margin`, in the unit of the metric, do not matter: 0.01 is one point of accuracy.
+    """
 
     baseline: str | None = None
     metric: str = "accuracy"
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
 
     @field_validator("metric")
     @classmethod

@@ -16,7 +16,7 @@ const DRAW = {
       drawRanking(part, number, data);
     });
   },
-  pairs: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawPairs)),
+  pairs: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawComparisons)),
   cost: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawCost)),
   learning: (host) => {
     if (data.learning.length) host.append(h("ul", {}, ...data.learning.map((curve) => h("li", {}, h("strong", {}, curve.run), `: ${curve.words}`))));
