@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.study.results.model_selection import VALIDATION, Candidate, best_single, choose
+from headstart.study.results.model_selection import Candidate, best_single, choose, named, representative
 
 LABELS = np.arange(100) % 4
+VALIDATION = named("accuracy")
 
 
 def judged(root: Path, run: str, wrong: range, seed: int = 0, rows: int = 0) -> Candidate:

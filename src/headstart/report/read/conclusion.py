@@ -58,12 +58,16 @@ def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
     if board.chosen is None:
         return [(first, True), (f" {_leads(board)} ", False), *_score(board, board.row(first), _basis(board, first))]
     by = f", chosen by {kept['by']}" if kept is not None else ""
-    found: list[Segment] = [("The model is ", False), (board.chosen, True), (f"{by}: ", False)]
+    found: list[Segment] = [
+        ("The model is ", False),
+        (board.chosen, True),
+        (f"{by}. On the test images it reaches ", False),
+    ]
     found += _score(board, board.row(board.chosen), _basis(board, board.chosen))
     if board.chosen == first:
         return found
     pair = next(pair for pair in board.against_best if pair["b"] == board.chosen)
-    found += [("On the test images, ", False), (first, True), (f" {_leads(board)} ", False)]
+    found += [(first, True), (f" {_leads(board)} ", False)]
     found += _score(board, board.row(first), f"allowing for the choice among {board.leader['of']}")
     gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
     words = {
@@ -80,14 +84,18 @@ def _leads(board: Board) -> str:
 
 
 def _score(board: Board, row: Mapping[str, Any], basis: str) -> list[Segment]:
-    value = f"{numbers.score(row['mean'], board.metric)} {board.metric.replace('_', ' ')}"
+    name = board.metric.replace("_", " ")
+    value = f"{numbers.score(row['mean'], board.metric)} {name}"
     reach = numbers.interval(row["low"], row["high"], board.metric)
     return [(value, True), (f" (95 % interval {reach}; {basis}). ", False)]
 
 
 def _basis(board: Board, run: str) -> str:
     things = "episodes" if board.kind == "episodes" else "test images"
-    seeds = int(board.row(run)["seeds"])
+    row = board.row(run)
+    seeds = int(row["seeds"])
+    if row["deterministic"]:
+        return f"{board.n:,} {things}; nothing in it is random"
     return f"{board.n:,} {things}, {seeds} seed{'s' if seeds > 1 else ''}"
 
 

@@ -110,6 +110,7 @@ def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, c
     baseline = str(baseline) if baseline in scores and len(scores) > 1 else None
     low, high = METRICS[metric].bounds
     margin = compare.get("margin")
+    fixed = _deterministic(scores, by_run, images is not None)
     result = compare_runs(
         scores,
         baseline,
@@ -117,11 +118,11 @@ def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, c
         higher_is_better=METRICS[metric].higher_is_better,
         bounds=(low, high) if math.isfinite(high) else None,
         margin=MARGIN if margin is None else float(margin),
-        deterministic=_deterministic(scores, by_run, images is not None),
+        deterministic=fixed,
     )
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None
-    ranking, note = _ranking(result, chosen, low)
+    ranking, note = _ranking(result, chosen, fixed, low)
     dataset = files.datasets.get(data)
     name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
     return Board(
@@ -162,14 +163,22 @@ def _deterministic(
 
 
 def _ranking(
-    result: Comparison, chosen: str | None, least: float
+    result: Comparison, chosen: str | None, fixed: Sequence[str], least: float
 ) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
     """Return the rows of the ranking and a note on the first of them.
 
     Unless it was chosen on validation, the first is there because its test score is the best, so its interval is the
     one that allows for that.
     """
-    rows = [{**row, "low": max(least, row["low"]), "chosen": row["run"] == chosen} for row in result["ranking"]]
+    rows = [
+        {
+            **row,
+            "low": max(least, row["low"]),
+            "chosen": row["run"] == chosen,
+            "deterministic": row["run"] in fixed,
+        }
+        for row in result["ranking"]
+    ]
     leader = result["leader"]
     if leader["of"] < 2 or leader["run"] == chosen:
         return tuple(rows), ()

@@ -34,6 +34,7 @@ COLUMNS = (
     "seeds",
     "state",
     "chosen",
+    "deterministic",
     "within_margin",
     "letters",
     "seconds",

@@ -21,19 +21,19 @@ def ranking_table(summary: Summary) -> Table:
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     table.add_column("#", justify="right", style="dim")
     if many:
         table.add_column("on")
-    table.add_column("run", overflow="fold", min_width=12)
+    table.add_column("run", overflow="fold")
     metrics = {board.metric for board in summary.boards} or {"score"}
     table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right", no_wrap=True)
-    table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("95 %\ninterval", justify="right", min_width=12)
     table.add_column("on test", no_wrap=True)
     table.add_column("seeds", justify="right")
-    table.add_column("own time", justify="right", no_wrap=True)
-    table.add_column("learned", justify="right")
+    table.add_column("own\ntime", justify="right", no_wrap=True)
     previous = None
     for row in summary.ranking():
         if previous is not None and row["board"] != previous:
@@ -48,7 +48,6 @@ def ranking_table(summary: Summary) -> Table:
             row["state"],
             str(row["seeds"]),
             units.duration(row["seconds"]),
-            units.count(row["learned"]),
         )
     return table
 

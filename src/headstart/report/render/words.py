@@ -28,5 +28,5 @@ def state_words(boards: Sequence[Board]) -> str:
     if not boards:
         return ""
     there = {row["state"] for board in boards for row in board.ranking}
-    meanings = [f"{state}: {state_meaning(state, boards[0])}" for state in STATES[1:] if state in there]
-    return "; ".join(meanings) + "." if meanings else ""
+    meanings = [f"{state.capitalize()}: {state_meaning(state, boards[0])}." for state in STATES[1:] if state in there]
+    return " ".join(meanings)

@@ -41,7 +41,8 @@ def save_best(session: Session) -> None:
     best, by = choose(found, ensembles, metric)
 
     def kept(name: str, by: str) -> Kept:
-        one, seeds = representative(found, name), sum(each.run == name for each in found)
+        one = representative(found, name)
+        seeds = len({(folder.manifest(name, each.seed) or {}).get("key") for each in found if each.run == name})
         return Kept(run=name, folder=str(one.folder.relative_to(folder.root)), by=by, seed=one.seed, seeds=seeds)
 
     session.state.best = kept(best, by)

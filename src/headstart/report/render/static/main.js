@@ -25,7 +25,7 @@ const DRAW = {
   training: (host) => drawTraining(host, data),
   classes: (host) => {
     const [matrix, rows, measures] = [h("div"), h("div"), h("div")];
-    host.append(h("h3", {}, "What is taken for what"), matrix, h("h3", {}, "Class by class"), rows, h("h3", {}, "All measures"), measures);
+    host.append(h("h3", {}, "Confusion matrix"), matrix, h("h3", {}, "Class by class"), rows, h("h3", {}, "All measures"), measures);
     drawMatrix(matrix, data);
     drawClasses(rows, data);
     drawMeasures(measures, data);

@@ -111,7 +111,7 @@ function drawComparisons(host, number, data) {
     host.append(h("h3", {}, title), place);
     table(place, [
       { key: "verdict", label: "Verdict", head: true, value: (p) => p.verdict, class: "verdict" },
-      { key: "probability", label: "Wins again", title: "The probability that the first is better than the second when both are trained with a new seed and judged on new images", numeric: true, value: (p) => p.probability, cell: (p) => (p.probability > 0.99 ? "> 99 %" : p.probability < 0.01 ? "< 1 %" : format.percent(p.probability, 0)) },
+      { key: "probability", label: "Probability", title: "The probability that the first is better than the second when both are trained with a new seed and judged on new images", numeric: true, value: (p) => p.probability, cell: (p) => (p.probability > 0.99 ? "> 99 %" : p.probability < 0.01 ? "< 1 %" : format.percent(p.probability, 0)) },
     ], pairs, { label: title, class: "verdicts", limit: 8 });
   };
   listed(`${board.runs[0]}, the best on test, against each`, board.against_best);
