@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from headstart.data.sources.load import list_dataset
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, StoreError, require
 from headstart.progress import say
@@ -19,6 +22,9 @@ from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
+FOLDS = 5  # of cross-validation
+TEST_SHARE = 0.2  # of the images, where they are not cross-validated
+FEW_TEST_IMAGES = 10  # of a class, below which all images are tested, by cross-validation
 FLOORS: dict[str, dict[str, Any]] = {
     "majority class": {"backbone": "pixels", "strategy": "majority", "input_size": 16},
     "raw pixels": {
@@ -200,7 +206,8 @@ def compare_spec(
         label: which label, where a dataset has several.
         backbones: with ImageNet weights; by default the embedded ones that are installed.
         heads: solvers on the stored features.
-        seeds: how many.
+        seeds: how many; where a class has too few images to set some aside for testing, how often five-fold
+            cross-validation is repeated.
         budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
         random_features: a third floor, the first backbone with random weights; it costs a pass over the images.
@@ -221,11 +228,16 @@ def compare_spec(
     if label is not None:
         source["label"] = label
     stem = Path(str(data)).stem or "data"
+    few = _fewest_images(str(data), label)
+    folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
+    if folded:
+        source["split"] = {"folds": FOLDS, "fold": "seed"}
+        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
         "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
         "data": source,
-        "seeds": seeds,
+        "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels"},
@@ -245,6 +257,17 @@ def compare(
 ) -> Results:
     """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def _fewest_images(data: str, label: str | None) -> int | None:
+    """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
+    dataset = list_dataset(data, label=label)
+    if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
+        return None
+    if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
+        return None
+    counts = dataset.labels.sum(0) if dataset.multi_label else np.bincount(dataset.labels)
+    return int(min(count for count in counts.tolist() if count))
 
 
 def _can_tune() -> bool:

@@ -94,6 +94,8 @@ def _basis(board: Board, run: str) -> str:
     things = "episodes" if board.kind == "episodes" else "test images"
     row = board.row(run)
     seeds = int(row["seeds"])
+    if board.folds is not None:
+        return f"{board.n:,} images, {board.folds}-fold cross-validation, {seeds} repeat{'s' if seeds > 1 else ''}"
     if row["deterministic"]:
         return f"{board.n:,} {things}; nothing in it is random"
     return f"{board.n:,} {things}, {seeds} seed{'s' if seeds > 1 else ''}"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
 from headstart.evaluate.metrics.scoring import METRICS
+from headstart.report.read.cross_validation import complete_repeats, folds_of
 from headstart.report.read.study_files import Outcome, Record, StudyFiles, distinct
 
 Scores = npt.NDArray[Any]  # bool or float64 [seeds, n]
@@ -35,6 +36,7 @@ class Board:
             interval, unless it is the run that was chosen on validation.
         baseline: the run that the others are compared with, or None.
         chosen: the run that was chosen on validation, if it is on this board.
+        folds: of cross-validation, or None; then `seeds` are repeats, each of which tests every image once.
         notes: what a reader must know about the comparison.
     """
 
@@ -54,6 +56,7 @@ class Board:
     margin: float
     baseline: str | None
     chosen: str | None
+    folds: int | None
     notes: tuple[str, ...]
 
     @property
@@ -79,7 +82,7 @@ def make_boards(files: StudyFiles) -> tuple[Board, ...]:
             groups.setdefault(_group_of(record, files.records), []).append(record)
     compare = files.facts.get("compare") or {}
     boards = [_board(key, records, files, compare) for key, records in groups.items()]
-    return tuple(sorted(boards, key=lambda board: -len(board.runs)))
+    return tuple(sorted((board for board in boards if board is not None), key=lambda board: -len(board.runs)))
 
 
 def _group_of(record: Record, records: Sequence[Record]) -> tuple[str, ...]:
@@ -87,20 +90,31 @@ def _group_of(record: Record, records: Sequence[Record]) -> tuple[str, ...]:
         task = record.spec.get("episodes") or {}
         named = [f"{task.get('ways', '?')}-way {task.get('shots', '?')}-shot", str(len(record.episodes))]
         return ("episodes", record.data, *named)
+    if (folds := folds_of(record)) is not None:
+        return ("images", record.data, f"{folds} folds")
     first = next(r for r in records if r.run == record.run and r.outcome is not None and r.error is None)
     assert first.outcome is not None
     digest = hashlib.sha256(np.sort(first.outcome.rows).tobytes()).hexdigest()[:12]
     return ("images", record.data, digest)
 
 
-def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]) -> Board:
+def _board(
+    key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]
+) -> Board | None:
     kind, data = key[0], key[1]
     wanted = str(compare.get("metric") or "accuracy")
     metric = wanted if kind == "images" and _is_mean_over_images(wanted, records) else "accuracy"
     by_run: dict[str, dict[int, Record]] = {}
     for record in records:
         by_run.setdefault(record.run, {})[record.seed] = record
-    scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
+    folds = folds_of(records[0]) if kind == "images" else None
+    if folds is None:
+        scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
+    else:
+        scores, notes = _cross_validated(by_run, metric, folds)
+        images = None
+    if not scores:
+        return None
     if metric != wanted and kind == "images":
         name = wanted.replace("_", " ")
         notes.append(
@@ -115,6 +129,7 @@ def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, c
         scores,
         baseline,
         images=images,
+        pair_seeds=folds is not None,
         higher_is_better=METRICS[metric].higher_is_better,
         bounds=(low, high) if math.isfinite(high) else None,
         margin=MARGIN if margin is None else float(margin),
@@ -142,6 +157,7 @@ def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, c
         margin=result["margin"],
         baseline=baseline,
         chosen=chosen,
+        folds=folds,
         notes=(*notes, *result["notes"], *note),
     )
 
@@ -249,6 +265,23 @@ def _outcome(record: Record) -> Outcome:
 def _episodes(record: Record) -> Scores:
     assert record.episodes is not None
     return record.episodes
+
+
+def _cross_validated(
+    by_run: Mapping[str, Mapping[int, Record]], metric: str, folds: int
+) -> tuple[dict[str, Scores], list[str]]:
+    """Return run → scores [repeats, n], every image once in each repeat, and notes."""
+    repeats, notes = complete_repeats(by_run, folds)
+    return {run: np.stack([_pooled(part, metric) for part in parts]) for run, parts in repeats.items()}, notes
+
+
+def _pooled(records: Sequence[Record], metric: str) -> Scores:
+    """Return the scores of all images of one repeat of cross-validation, in order of the rows."""
+    outcomes = [_outcome(record) for record in records]
+    order = np.argsort(np.concatenate([outcome.rows for outcome in outcomes]), kind="stable")
+    parts = [outcome.correct if metric == "accuracy" else outcome.scores[metric] for outcome in outcomes]
+    pooled: Scores = np.concatenate(parts)[order]
+    return pooled
 
 
 def _image_scores(outcome: Outcome, metric: str) -> Scores:
