@@ -328,18 +328,18 @@ def add_audit(study: Path) -> None:
     audit = {
         "name": "caltech-fake",
         "findings": [
-            {"level": "problem", "text": "2 equal files have different labels"},
-            {"level": "notice", "text": "1 label is disputed by the features"},
-            {"level": "good", "text": "every image decodes to its end"},
+            {"level": "problem", "kind": "conflicts", "text": "2 equal files have different labels"},
+            {"level": "notice", "kind": "labels", "text": "1 label looks wrong (5.0 %)"},
+            {"level": "good", "kind": "unreadable", "text": "every image decodes completely"},
         ],
         "exact": [{"places": [place, other], "conflict": True, "parts": ["train", "test"]}],
         "near": [{"a": place, "b": other, "similarity": 0.97, "kind": "copy", "conflict": False, "parts": ["test"]}],
-        "disputed": [{**place, "suggested": "bass", "p_label": 0.01, "p_suggested": 0.97, "doubt": 0.9}],
+        "label_errors": [{**place, "suggested": "bass", "p_label": 0.01, "p_suggested": 0.97}],
         "unreadable": [{**place, "reason": "truncated"}],
         "drop": {"exact": [1]},
         "notes": [],
         "thumbnails": {"0:1": src, "0:4": src, "0:9": src},
-        "counts": {"exact": 1, "near": 1, "disputed": 1},
+        "counts": {"exact": 1, "near": 1, "label_errors": 1},
     }
     _json(study / "data" / FINGERPRINT / "audit.json", audit)
 

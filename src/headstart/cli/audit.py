@@ -44,10 +44,10 @@ def audit_and_show(
         print(json.dumps({key: value for key, value in audit.items() if key != "thumbnails"}, default=str))
         return
     for finding in audit["findings"]:
-        print(finding["text"] if isinstance(finding, dict) else finding)
+        print(finding["text"])
     for note in audit["notes"]:
         print(f"note: {note}")
-    for name, title in (("near", "near duplicates"), ("disputed", "labels that the features dispute")):
+    for name, title in (("near", "near duplicates"), ("label_errors", "labels that look wrong")):
         rows = audit[name][:5]
         if rows:
             print(f"\n{title} (first {len(rows)} of {len(audit[name])}):")
@@ -59,5 +59,4 @@ def audit_and_show(
 def _line(row: dict[str, Any]) -> str:
     if "a" in row and "b" in row:
         return f"{row['a']['name']} ~ {row['b']['name']}"
-    proposed = row.get("proposed") or row.get("predicted") or row.get("suggested")
-    return f"{row['name']}: labelled {row['label']}" + (f", looks like {proposed}" if proposed else "")
+    return f"{row['name']}: labelled {row['label']}, looks like {row['suggested']}"

@@ -101,6 +101,8 @@ def test_test_images_of_folds_count_once_too() -> None:
     labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     found = confusion_per_image(labels, predicted, np.array([1, 2, 3, 4]), 2)
     assert found.tolist() == confusion_matrix(labels, predicted, 2).tolist()
+    found = confusion_per_image(labels, predicted, np.array([1, 2, 3, 4]), 3)
+    assert found.tolist() == confusion_matrix(labels, predicted, 3).tolist()
     assert image_shares(np.array([4, 9, 4, 4])).tolist() == pytest.approx([1 / 3, 1, 1 / 3, 1 / 3])
 
 
@@ -108,7 +110,7 @@ def test_a_class_is_most_often_taken_for_the_fullest_other_class() -> None:
     matrix = np.array([[5, 1, 3], [0, 9, 0], [2, 2, 1]])
     assert most_often_taken_for(matrix) == [(2, 3.0), None, (0, 2.0)]
     assert matrix[0, 0] == 5
-    assert most_often_taken_for(np.array([[0.0, 1.5], [0.0, 2.0]])) == [(1, 1.5), None]
+    assert most_often_taken_for(np.array([[0.0, 0.5], [0.0, 2.0]])) == [(1, 0.5), None]
 
 
 def test_no_class_is_taken_for_another_more_often_than_it_has_images() -> None:

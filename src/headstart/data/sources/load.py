@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
@@ -154,7 +155,7 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
             raise DataError(f"{dataset.name}: no usable image: {skips[0].name} {skips[0].reason}, and so on")
     if drop_duplicates:
         dataset = without_duplicates(dataset)
-    dataset = _with_present_classes(dataset)
+    dataset = check_lookalikes(_with_present_classes(dataset))
     if len(dataset.classes) < 2:
         some = "".join(f" ({len(dataset.skipped)} left out: {skip.name} {skip.reason})" for skip in dataset.skipped[:1])
         only = f"there is only one class, {dataset.classes[0]!r}; at least two are needed"

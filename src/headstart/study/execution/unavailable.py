@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.readers import ArrayReader
+from headstart.data.sources.in_memory import PictureReader
 from headstart.models.bundle import HEAD, MODEL
 from headstart.storage.files import read_json
 from headstart.study.execution.session import Session
@@ -54,7 +54,7 @@ def has_source(task: Task, session: Session) -> bool:
 
 def _unseen(run: Run) -> Dataset:
     """Return a dataset that is nothing but a name: these images may not be at hand, and are not looked for again."""
-    nothing = ArrayReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
+    nothing = PictureReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
     return Dataset(run.data.name or run.data.source, nothing, np.zeros(0, dtype=np.int64), ())
 
 
