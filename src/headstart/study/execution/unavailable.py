@@ -65,5 +65,6 @@ def _done_before(task: Task, dataset: Dataset, session: Session) -> bool:
     stored = read_json(session.folder.run_folder(task.run.name, task.seed) / "spec.json")
     asked = json.loads(json_bytes(described(task, dataset)))
     for settings in (stored, asked):
+        settings.pop("deterministic", None)  # found from the split, which needs the images
         settings["data"] = {key: settings["data"].get(key) for key in ("source", "label", "limit", "split", "classes")}
     return bool(stored == asked)
