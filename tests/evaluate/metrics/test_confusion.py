@@ -143,4 +143,6 @@ def test_a_class_with_a_single_image_and_prediction_counts_in_full() -> None:
     counts = count(np.array([0, 0, 1]), np.array([0, 0, 1]), 2)
     precision, recall, f1 = precision_recall_f1(counts)
     assert precision.tolist() == recall.tolist() == f1.tolist() == [[1.0, 1.0]]
-    assert {name: value.tolist() for name, value in averages(counts).items()} == dict.fromkeys(averages(counts), [1.0])
+    assert {name: value.tolist() for name, value in averages(counts).items()} == {
+        name: [1.0] for name in averages(counts)
+    }
