@@ -57,15 +57,15 @@ def machine() -> str:
 def stored_features() -> tuple[np.ndarray, np.ndarray]:
     """Return EfficientNet-Lite0 features and labels of Caltech-101 without its background class."""
     from headstart.storage.opening import default_store
-    from headstart.study.resources import Workshop
+    from headstart.study.resources import Resources
     from headstart.study.spec.load import load_study
 
     source = Path(os.environ["HEADSTART_DATA"]) / "caltech101"
     run = {"backbone": "efficientnet_lite0", "weights": "imagenet"}
     study = load_study({"name": "episodes", "data": {"source": str(source)}, "runs": {"features": run}})
-    workshop = Workshop(default_store(), "cpu")
-    dataset = workshop.dataset(study.runs[0].data)
-    features = np.asarray(workshop.features(study.runs[0], 0)).reshape(len(dataset), -1)
+    resources = Resources(default_store(), "cpu")
+    dataset = resources.dataset(study.runs[0].data)
+    features = np.asarray(resources.features(study.runs[0].data, study.runs[0].network, 0)).reshape(len(dataset), -1)
     names = np.array(dataset.classes)[dataset.labels]
     keep = names != "BACKGROUND_Google"
     labels = np.unique(names[keep], return_inverse=True)[1]

@@ -14,7 +14,8 @@ from headstart.fewshot.class_split import ClassSplit, random_class_split
 from headstart.fewshot.episodes import sample_episodes
 from headstart.fewshot.scores import EpisodeScores
 from headstart.fewshot.training import TrainedEmbedding, TrainingOptions, train_embedding
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
+from headstart.models.preprocessing import Preprocessing
 
 CLASSES = 12
 LABELS = np.repeat(np.arange(CLASSES), 12)

@@ -1,4 +1,4 @@
-"""Integrated gradients: what each pixel adds on the way from the mean colour to the image (Sundararajan et al. 2017)."""
+"""Integrated gradients: what each pixel adds from the mean colour to the image (Sundararajan et al. 2017)."""
 
 from __future__ import annotations
 

@@ -19,12 +19,13 @@ from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, job, network
 from headstart.errors import DataError, HeadstartError, ModelError, RunFailed, SpecError
 from headstart.models.freeze import fingerprint
 from headstart.models.heads import LinearHead
+from headstart.models.preprocessing import normalise
 from headstart.transfer.finetune import lightning_module as learning
 from headstart.transfer.finetune.finetune import TuneResult, describe_plan, finetune
 from headstart.transfer.finetune.freezing import check_kept, kept_digests, prepare
 from headstart.transfer.finetune.loader import Batches, Order
 from headstart.transfer.finetune.recipe import Recipe
-from headstart.transfer.frozen.predict import normalise, predict_probabilities
+from headstart.transfer.frozen.predict import predict_probabilities
 from headstart.transfer.strategy import Strategy, resolve
 
 ROWS = np.arange(TRAIN, TRAIN + VALIDATION)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from headstart.devices import default_device
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.adapt import merge_lora
 from headstart.models.backbone import Backbone
@@ -22,7 +23,7 @@ from headstart.models.heads import LinearHead
 from headstart.models.network import Network
 from headstart.progress import progress
 from headstart.storage.opening import default_store
-from headstart.storage.store import Store, content_key
+from headstart.storage.store import Store, array_digest, content_key
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.augment.counter_rng import number
 from headstart.transfer.finetune.checkpoint import (
@@ -59,7 +60,6 @@ from headstart.transfer.finetune.trainer_setup import (
     quiet,
     several,
 )
-from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.strategy import Resolved, Strategy, check_size, resolve
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
@@ -262,18 +262,12 @@ def _identity(job: TuneJob) -> dict[str, Any]:
         "backbone": [job.backbone.name, fingerprint(job.backbone.stages)],
         "head": fingerprint(head) if head is not None else None,
         "images": images_key(job.images),
-        "data": [_digest(array) for array in (job.labels, job.train, job.validation)],
+        "data": [array_digest(array) for array in (job.labels, job.train, job.validation)],
         "seed": job.seed,
         "stop_after": job.stop_after,
         "devices": job.devices,
     }
     return {"key": content_key(values)}
-
-
-def _digest(array: npt.NDArray[Any]) -> str:
-    import hashlib
-
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
 
 
 def _sources(job: TuneJob, resolved: Resolved, device: str) -> Sources:

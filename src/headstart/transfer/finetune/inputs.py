@@ -14,15 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from headstart.models.backbone import INPUT, Preprocessing
+from headstart.models.backbone import INPUT
+from headstart.models.preprocessing import Preprocessing, as_tensor
 from headstart.storage.opening import default_store
-from headstart.storage.store import Store, content_key
+from headstart.storage.store import Store, array_digest, content_key
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.augment.framing import Pixels
 from headstart.transfer.finetune.loader import Fetch
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.frozen.features import extract, features_key
-from headstart.transfer.frozen.predict import as_tensor, batch_of
+from headstart.transfer.frozen.predict import batch_of
 from headstart.transfer.strategy import Phase, Resolved
 
 Rows = npt.NDArray[np.int64]
@@ -113,7 +114,7 @@ class Frames:
             changed = [list(augmenter.names), dict(augmenter.options), augmenter.seed, view]
         own = images_key(images)
         plain = rows is None and augmenter is None
-        self.key = own if plain else content_key([own, size, _digest(self.rows), changed])
+        self.key = own if plain else content_key([own, size, array_digest(self.rows), changed])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -136,7 +137,7 @@ def images_key(images: Any) -> str:
     """Return the images' content key, made from their pixels if they do not carry one."""
     if hasattr(images, "key"):
         return str(images.key)
-    return content_key([_digest(np.asarray(images[row])) for row in range(len(images))])
+    return content_key([array_digest(np.asarray(images[row])) for row in range(len(images))])
 
 
 def plan_routes(resolved: Resolved, recipe: Recipe, available: float, bytes_at: dict[str, int]) -> list[Route]:
@@ -295,9 +296,3 @@ def _extract(frames: Frames, prefix: nn.Module, sources: Sources, title: str) ->
     return extract(
         frames, prefix, sources.preprocessing, key=key, store=sources.store, device=sources.device, title=title
     )
-
-
-def _digest(array: npt.NDArray[Any]) -> str:
-    import hashlib
-
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()

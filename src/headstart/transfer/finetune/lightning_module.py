@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import RunFailed
-from headstart.models.backbone import INPUT, Preprocessing
+from headstart.models.backbone import INPUT
+from headstart.models.preprocessing import Preprocessing, normalise
 from headstart.transfer.augment.augment import DEFAULTS
 from headstart.transfer.augment.counter_rng import generator, number
 from headstart.transfer.augment.mixing import mix_batch
@@ -24,7 +25,6 @@ from headstart.transfer.finetune.loader import Batch, Batches
 from headstart.transfer.finetune.losses import LOSSES, correct, total_weight
 from headstart.transfer.finetune.optimizers import Settings, build_optimizer
 from headstart.transfer.finetune.recipe import Recipe
-from headstart.transfer.frozen.predict import normalise
 from headstart.transfer.schedules import Course, Plateau, factor
 from headstart.transfer.strategy import HEAD, Group, Resolved
 

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from headstart.devices import default_device
 from headstart.errors import RunFailed
+from headstart.models.preprocessing import normalise
 from headstart.progress import progress
 from headstart.transfer.augment.augment import DEFAULTS
 from headstart.transfer.augment.counter_rng import generator, number
@@ -26,8 +28,6 @@ from headstart.transfer.finetune.loader import Batch
 from headstart.transfer.finetune.losses import LOSSES, total_weight
 from headstart.transfer.finetune.malloc import large_blocks_kept
 from headstart.transfer.finetune.trainer_setup import own_randomness
-from headstart.transfer.frozen.engine import default_device
-from headstart.transfer.frozen.predict import normalise
 
 STEPS = 40
 _WIDTH = 1e5  # the sweep's largest rate over its smallest
