@@ -69,6 +69,15 @@ def load_dataset(
     return _limited(_looked_at(found, strict=strict, drop_duplicates=drop_duplicates), limit)
 
 
+def list_dataset(source: str | Path, *, label: str | None = None) -> Dataset:
+    """Return the images and labels as the source describes them; no image has been opened yet.
+
+    Raises:
+        DataError: the source cannot be used as it is.
+    """
+    return _find(source, label, None, None)
+
+
 def _find(source: str | Path | Mapping[str, Any], label: str | None, lists: Lists | None, name: str | None) -> Dataset:
     """Return the dataset as its source describes it; no image has been opened yet."""
     if isinstance(source, Mapping):
