@@ -96,8 +96,8 @@ def _basis(board: Board, run: str) -> str:
     seeds = int(row["seeds"])
     if board.folds is not None:
         return f"{board.n:,} images, {board.folds}-fold cross-validation, {seeds} repeat{'s' if seeds > 1 else ''}"
-    if row["deterministic"]:
-        return f"{board.n:,} {things}; nothing in it is random"
+    if row["deterministic"] and seeds == 1:
+        return f"{board.n:,} {things}; nothing in its training is random"
     return f"{board.n:,} {things}, {seeds} seed{'s' if seeds > 1 else ''}"
 
 
