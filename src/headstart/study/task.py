@@ -121,7 +121,7 @@ def origin_of(run: Run, seed: int, resources: Resources) -> Origin:
 
 
 def split_hash(split: Split) -> str:
-    """Return a hash of which rows stand on which side."""
+    """Return a hash of the rows of train, validation and test."""
     digest = hashlib.blake2b(digest_size=16)
     for rows in (split.train, split.validation, split.test):
         digest.update(len(rows).to_bytes(8, "little"))

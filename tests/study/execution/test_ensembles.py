@@ -144,7 +144,7 @@ def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any
     root, told = execute(study, tmp_path / "out")
     assert "tuned (seed 0)" in told.broken and "both (seed 1)" in told.ran
     facts = json.loads((root / "study.json").read_text())
-    assert facts["left_out"][0] == {"run": "all", "seed": 0, "why": "averages 'tuned', which was not run or failed"}
+    assert facts["left_out"][0] == {"run": "all", "seed": 0, "why": "averages 'tuned', which was skipped or failed"}
     assert not load_summary(root).missing
 
 
@@ -152,7 +152,7 @@ def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any
     ("members", "words"),
     [
         (["probe", "othr"], "unknown run 'othr'; did you mean 'other'"),
-        (["probe", "probe"], "a run stands there twice"),
+        (["probe", "probe"], "names a run twice"),
         (["probe"], "at least 2 items"),
     ],
 )
@@ -162,7 +162,7 @@ def test_an_impossible_ensemble_is_refused(study: dict[str, Any], members: list[
 
 
 def test_an_ensemble_needs_a_name_of_its_own_and_the_same_images(study: dict[str, Any], pictures: Path) -> None:
-    with pytest.raises(SpecError, match="a run has this name already"):
+    with pytest.raises(SpecError, match="a run already has this name"):
         load_study({**study, "ensembles": {"probe": ["probe", "other"]}})
     study["runs"]["other"]["data"] = {"source": str(pictures), "limit": 4}
     with pytest.raises(SpecError, match="tested on different images"):

@@ -17,7 +17,7 @@ def ranking_table(summary: Summary) -> Table:
     many = len(summary.boards) > 1
     table = Table(
         title=summary.name,
-        caption=_caption(summary),
+        caption=Text(_caption(summary)),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,

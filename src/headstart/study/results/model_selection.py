@@ -1,4 +1,4 @@
-"""Which run a study keeps: chosen on validation, never on test, and not swayed by a few lucky images."""
+"""Chooses a study's best model: on validation, never on test, allowing for chance among few images."""
 
 from __future__ import annotations
 
