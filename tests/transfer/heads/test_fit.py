@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import head_subject as subject
 import numpy as np
 import pytest
 import torch
@@ -191,3 +192,32 @@ def test_features_that_are_not_finite_are_refused() -> None:
     features[3, 4] = np.nan
     with pytest.raises(DataError, match="NaN or infinite"):
         fit_heads(features, labels, [HeadJob("logistic", np.arange(90), np.arange(90, 120), 3)])
+
+
+def test_the_majority_floor_gives_class_frequencies() -> None:
+    features, labels = subject.data()
+    found = subject.fit("majority", features, labels)
+    train, _ = subject.parts(len(features))
+    expected = (np.bincount(labels[train], minlength=subject.CLASSES) + 1) / (len(train) + subject.CLASSES)
+    with torch.no_grad():
+        given = found.head.probabilities(torch.from_numpy(features)).numpy()
+    np.testing.assert_allclose(given, np.tile(expected, (len(features), 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("ridge", {"penalty": 0}, "ridge: penalty = 0 must be a finite number above 0"),
+        ("ridge", {"penalti": 1}, "did you mean 'penalty'"),
+        ("ridge", {"normalise": "standardize"}, "did you mean 'standardise'"),
+        ("knn", {"k": 0}, "knn: k = 0 must be a finite number at least 1"),
+        ("knn", {"metric": "cosin"}, "did you mean 'cosine'"),
+        ("knn", {"normalise": "l2"}, "knn: normalise = 'l2' must be one of"),
+        ("prototypes", {"metric": "cosine", "normalise": "l2-centre"}, "the cosine has no use for"),
+        ("majority", {"k": 1}, "unknown option of a majority head"),
+        ("forest", {}, "unknown head 'forest'"),
+    ],
+)
+def test_impossible_options_of_heads_are_refused(kind: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        subject.fit(kind, *subject.data(), **options)
