@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from headstart.data.dataset import Dataset
+from headstart.data.sources.load import list_dataset
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, require
@@ -21,6 +24,9 @@ from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
+FOLDS = 5  # of cross-validation
+TEST_SHARE = 0.2  # of the images, where they are not cross-validated
+FEW_TEST_IMAGES = 10  # of a class, below which all images are tested, by cross-validation
 Data: TypeAlias = str | Path | Mapping[str, Any] | Dataset
 FLOORS: dict[str, dict[str, Any]] = {
     "majority class": {"backbone": "pixels", "strategy": "majority", "input_size": 16},
@@ -66,9 +72,12 @@ class Results:
 
     @property
     def kept(self) -> str:
-        """Which run the best model is of, and by what it was chosen."""
+        """Which run the saved model is of, by what it was chosen, and which of its seeds it is."""
         best = StudyFolder(self.folder).read_study().get("best")
-        return f"{best['run']}, chosen by {best['by']}" if best else "none"
+        if not best:
+            return "none"
+        seed = f"; seed {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
+        return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first: score, interval, ties, seeds and cost."""
@@ -202,7 +211,8 @@ def compare_spec(
         label: which label, where a dataset has several.
         backbones: with ImageNet weights; by default the embedded ones that are installed.
         heads: solvers on the stored features.
-        seeds: how many.
+        seeds: how many; where a class has too few images to set some aside for testing, how often five-fold
+            cross-validation is repeated.
         budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
         random_features: a third floor, the first backbone with random weights; it costs a pass over the images.
@@ -224,11 +234,16 @@ def compare_spec(
     if label is not None:
         source["label"] = label
     stem = Path(place).stem or "data"
+    few = _fewest_images(place, label)
+    folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
+    if folded:
+        source["split"] = {"folds": FOLDS, "fold": "seed"}
+        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
         "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
         "data": source,
-        "seeds": seeds,
+        "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels"},
@@ -248,6 +263,17 @@ def compare(
 ) -> Results:
     """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def _fewest_images(data: str, label: str | None) -> int | None:
+    """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
+    dataset = list_dataset(data, label=label)
+    if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
+        return None
+    if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
+        return None
+    counts = dataset.labels.sum(0) if dataset.multi_label else np.bincount(dataset.labels)
+    return int(min(count for count in counts.tolist() if count))
 
 
 def source_of(data: Data) -> str:

@@ -27,6 +27,7 @@ from headstart.data.sources.flattened import Flattening, flattening_of, is_table
 from headstart.data.sources.in_memory import PictureReader
 from headstart.data.splits import make_split
 from headstart.deploy.classifier import Classifier
+from headstart.devices import resolve_device
 from headstart.errors import ArgumentError, DataError, choose
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.models.backbone import Backbone
@@ -35,7 +36,6 @@ from headstart.models.create import create_backbone
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
-from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.frozen.feature_index import features_of
 from headstart.transfer.heads.catalogue import check_options
 from headstart.transfer.heads.fit import HeadJob, fit_heads
@@ -191,7 +191,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return drawn
 
     def _device(self) -> str:
-        return default_device() if self.device == "auto" else self.device
+        return resolve_device(self.device)
 
     def _backbone(self) -> tuple[Origin, Backbone]:
         if self.backbone == PIXELS:

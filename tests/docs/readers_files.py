@@ -81,7 +81,7 @@ class StandIns:
             torch.manual_seed(0)
             save_file(torchvision.models.get_model(name).state_dict(), path)
 
-    def few_groceries(self, per_class: int = 4) -> None:
+    def few_groceries(self, per_class: int = 3) -> None:
         """Let the photographs of the demo be few of each class."""
         plain = load.groceries
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sybil import Document
 
+from headstart.study.planning import microbenchmarks
 from tests.docs.blocks import blocks_of
 from tests.docs.readers_files import StandIns, draw, draw_one
 from tests.docs.running import REPOSITORY, Runner
@@ -33,6 +34,7 @@ def test_every_block_of_the_page_runs(
     page: Path, at_hand: Path, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(at_hand / "cache"))
+    monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)  # the figures of a plan are not looked at
     monkeypatch.chdir(tmp_path)
     for name in ("studies", "benchmarks"):
         (tmp_path / name).symlink_to(REPOSITORY / name)

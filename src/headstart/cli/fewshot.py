@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from headstart.cli.tables import show_table
 from headstart.errors import SpecError, choose
 
 EPISODES = 10_000
@@ -30,11 +30,11 @@ def fewshot_and_show(
     device: str,
     as_json: bool,
 ) -> None:
-    """Judge episodic classifiers on the features of a frozen network, or tune it in each episode; print the table.
+    """Evaluate episodic classifiers on the features of a frozen network, or tune it in each episode; print the table.
 
     Raises:
-        SpecError: numbers or names that cannot be.
-        DataError: too few images for such episodes; nothing has been computed then.
+        SpecError: an invalid number or name.
+        DataError: too few images for the episodes; nothing has been computed yet.
     """
     from headstart.fewshot.embedding import ChosenImages
     from headstart.fewshot.episodes import Episodes
@@ -79,17 +79,15 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise SpecError(f"--shots {text!r}: give whole numbers, separated by commas, such as 1,5") from None
+        raise SpecError(f"--shots {text!r}: write whole numbers separated by commas, such as 1,5") from None
 
 
 def _show(table: dict[str, Any], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    view = Table("method", "shots", "accuracy", "95 % interval", "for new classes", "episodes/s", box=None, title=title)
+    columns = ("method", "shots", "accuracy", "95 % interval", "for new classes", "episodes/s")
+    rows = []
     for row in table["rows"]:
         new = row.get("new_classes")
-        view.add_row(
+        cells = (
             row["method"] + (" (transductive)" if row["transductive"] else ""),
             str(row["shots"]),
             f"{100 * row['accuracy']:.2f} %",
@@ -97,8 +95,8 @@ def _show(table: dict[str, Any], title: str) -> None:
             "" if not new else f"{100 * new['low']:.1f} to {100 * new['high']:.1f}",
             f"{row['episodes_per_second']:,.0f}" if row.get("episodes_per_second") else "",
         )
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(view)
+        rows.append(cells)
+    show_table(columns, rows, title)
     for k, pairs in table["comparisons"].items():
         for pair in pairs[:6]:
-            console.print(f"{k} shots: {pair['verdict']}")
+            print(f"{k} shots: {pair['verdict']}")

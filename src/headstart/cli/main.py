@@ -9,7 +9,7 @@ import tempfile
 import threading
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -321,16 +321,18 @@ def doctor(json: Json = False) -> None:
     show_doctor(as_json=json)
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Every error is one line. Exit status: 0 done, 1 a run failed, 2 the input cannot be used, 70 a defect of headstart;
     128 plus the number of the signal that stopped it.
     """
+    if sys.stdout is None:
+        _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
     _prepare_streams()
     _stop_on_signals()
     try:
-        return app(arguments, standalone_mode=True)
+        _run(arguments)
     except HeadstartError as error:
         _fail(str(error), 2)
     except SystemExit as end:
@@ -339,16 +341,40 @@ def main(arguments: list[str] | None = None) -> Any:
                 "\nheadstart: stopped; finished work is kept: run the same command again to continue", file=sys.stderr
             )
         raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        _discard_output()
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.filename or 'the disk'}: {error.strerror or error}", 2)
+        place = error.filename or ("standard output" if _output_fails() else "the disk")
+        _fail(f"{place}: {error.strerror or error}", 2)
     except MemoryError:
         _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
     except Exception as error:
         place = _write_traceback(error)
         _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
+
+
+def _run(arguments: list[str] | None) -> None:
+    """Run the command, and write what it printed: the interpreter would report an error of that as a traceback."""
+    try:
+        app(arguments, standalone_mode=True)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
+def _output_fails() -> bool:
+    """Say whether standard output cannot be written; its content is discarded then."""
+    try:
+        print(flush=True)
+    except OSError:
+        _discard_output()
+        return True
+    return False
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare_streams() -> None:

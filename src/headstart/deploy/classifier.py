@@ -14,6 +14,7 @@ import torch
 
 from headstart.data.decoding.decode import SUFFIXES, UndecodableError, View, content_of, decode, quiet_pillow
 from headstart.data.decoding.pictures import Picture, name_of, pictures_of
+from headstart.devices import resolve_device
 from headstart.errors import DataError
 from headstart.evaluate.metrics.calibration import apply_temperature
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
@@ -56,7 +57,7 @@ class Classifier:
 
     def __init__(self, model: Bundle | Ensemble, device: str = "cpu") -> None:
         self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
-        self.device = torch.device(device)
+        self.device = torch.device(resolve_device(device))
         self._backbones = shared_backbones(self.ensemble.members)  # networks that differ only by their head share one
         for bundle in self.ensemble.members:
             bundle.network.to(self.device).eval()

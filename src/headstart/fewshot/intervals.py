@@ -123,7 +123,7 @@ def class_interval(
     holds all the classes, or all episodes have the same accuracy.
     """
     found = _jackknife(accuracy, classes)
-    if found is None or found.error == 0 or not 0 < found.mean < 1:
+    if found is None or np.ptp(accuracy) == 0:
         return None
     half = float(stats.t.ppf(0.5 + level / 2, found.freedom)) * found.error / (found.mean * (1 - found.mean))
     low, high = (float(bound) for bound in expit(logit(found.mean) + np.array([-half, half])))
@@ -169,7 +169,7 @@ def _jackknife(values: Float[np.ndarray, " e"], classes: Int[np.ndarray, "e ways
     # rest less certain than c - 1 degrees of freedom say.
     noise = float(values.var(ddof=1)) / e
     own = max(variance - noise * (c - 1) * ways / (c - ways) + noise, noise, 0.25 * variance)
-    freedom = (c - 1) * min(1.0, own / variance) if variance > 0 else c - 1
+    freedom = (c - 1) * (min(1.0, own / variance) if variance > 0 else 1.0)
     return _Jackknife(float(values.mean()), float(np.sqrt(own)), freedom, c)
 
 

@@ -28,7 +28,8 @@ _SPREADS = np.geomspace(0.002, 0.1, 10)  # over seeds, at the fewest labels
 _SHRINKING = np.array([0.0, 0.25, 0.5, 0.75])  # exponents at which the spread shrinks with labels
 _LEAST_SD = 1e-3  # of a mean accuracy: no finite test set knows it better
 _ENOUGH = 8.0  # log likelihoods below the best, from which on a spread is ignored
-_LEAST_DRAWS = 50  # curves inside the bounds, of those drawn, below which no power law describes the data
+_TRIES = 5  # curves tried for each one wanted, since many have a floor below 0
+_LEAST_SHARE = 0.0125  # of curves inside the bounds, below which no power law describes the data
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def draw_curves(
         sizes: numbers of labels, ascending.
         runs: the accuracies over seeds at each.
         ahead: numbers of labels at which the error is wanted.
-        draws: how many curves are tried; those outside the bounds are dropped.
+        draws: how many curves are wanted; there may be fewer where most lie outside the bounds.
         seed: of the draws.
     """
     generator = np.random.default_rng(seed)
@@ -85,13 +86,15 @@ def draw_curves(
     shapes, shape_weight = _shapes(np.append(logs, wanted))
     log_weight, mean, covariance = _linear(grid, shapes[:, :k], measured)
     weight = np.exp(log_weight + shape_weight - (log_weight + shape_weight).max())
-    v, c = np.divmod(generator.choice(weight.size, size=draws, p=weight.ravel() / weight.sum()), weight.shape[1])
-    noise = np.linalg.cholesky(covariance[v, c]) @ generator.standard_normal((draws, 2, 1))
+    tries = _TRIES * draws
+    v, c = np.divmod(generator.choice(weight.size, size=tries, p=weight.ravel() / weight.sum()), weight.shape[1])
+    noise = np.linalg.cholesky(covariance[v, c]) @ generator.standard_normal((tries, 2, 1))
     floor, first = (mean[v, c] + noise[:, :, 0]).T
-    tilt = generator.random(draws) < (1 - np.clip(floor / np.maximum(first, 1e-9), 0, 1)) ** 2
-    inside = (floor >= 0) & (floor <= first) & (first <= 1) & tilt
-    if inside.sum() < _LEAST_DRAWS:
+    tilt = generator.random(tries) < (1 - np.clip(floor / np.maximum(first, 1e-9), 0, 1)) ** 2
+    inside = np.flatnonzero((floor >= 0) & (floor <= first) & (first <= 1) & tilt)
+    if len(inside) < _LEAST_SHARE * tries:
         return None
+    inside = inside[:draws]
     v, c, floor, first = v[inside], c[inside], floor[inside, None], first[inside, None]
     law = floor + (first - floor) * shapes[c]
     deviation = _deviations(grid, v, measured - law[:, :k], kernel, generator)

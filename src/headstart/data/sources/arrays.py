@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.data.class_names import normal_form
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.pictures import batch_of
 from headstart.data.sources.in_memory import PictureReader
-from headstart.data.sources.layout import SPLIT_NAMES
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, unknown_name
 
 KEYS = ("images", "labels", "classes", "split", "groups")
@@ -64,9 +65,9 @@ def from_arrays(
     parts = None
     if split is not None:
         for part in set(split):
-            if str(part).lower() not in SPLIT_NAMES:
+            if part_of(str(part)) is None:
                 raise DataError(unknown_name("part of a split", part, ("train", "validation", "test")))
-        parts = np.array([SPLIT_NAMES[str(part).lower()] for part in split], dtype="U10")
+        parts = np.array([part_of(str(part)) for part in split], dtype="U10")
     return Dataset(
         name=name or "arrays",
         reader=PictureReader(pictures),
@@ -83,7 +84,7 @@ def _named(
 ) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.bool_], tuple[str, ...]]:
     """Return the labels as numbers into sorted class names."""
     if values.ndim == 2:
-        titles = [str(each) for each in (classes if classes is not None else range(values.shape[1]))]
+        titles = [normal_form(str(each)) for each in (classes if classes is not None else range(values.shape[1]))]
         if len(titles) != values.shape[1]:
             raise DataError(f"{values.shape[1]} columns of labels, but {len(titles)} class names")
         order = np.argsort(np.array(titles, dtype=np.str_), kind="stable")
@@ -95,8 +96,8 @@ def _named(
             raise DataError(
                 f"label {values.max() if values.min() >= 0 else values.min()} is no index into {len(classes)} classes"
             )
-        texts = np.array([str(each) for each in classes], dtype=np.str_)[values]
+        texts = np.array([normal_form(str(each)) for each in classes], dtype=np.str_)[values]
     else:
-        texts = np.array([str(each) for each in values.tolist()], dtype=np.str_)
+        texts = np.array([normal_form(str(each)) for each in values.tolist()], dtype=np.str_)
     names, numbers = np.unique(texts, return_inverse=True)
     return numbers.astype(np.int64), tuple(str(each) for each in names)

@@ -1,4 +1,4 @@
-"""What transferability scores predicted, beside what was measured."""
+"""Compares transferability scores with measured accuracy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.study.results.folder import json_bytes
 
 
 def score_transferability(session: Session) -> None:
-    """Set what transferability scores of the training rows predict beside what was measured on test."""
+    """Write transferability.json: scores of the training rows beside the accuracy measured on test."""
     from headstart.evaluate.transferability import rank_agreement
 
     path, key = session.folder.root / "transferability.json", finished_key(session)
@@ -37,21 +37,21 @@ def score_transferability(session: Session) -> None:
         try:
             predicted = {row["network"]: row[name] for row in rows if name in row}
             tau[name] = rank_agreement(predicted, measured_by).weighted_tau
-        except DataError:  # all equal, or some network lacks it: there is no order to agree with
+        except DataError:  # all values are equal, or a network lacks it: there is no order to compare
             tau[name] = None
     write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau, "left_out": left_out}))
 
 
 def _predicted(session: Session, data: Dataset, network: Network, ticker: Ticker) -> dict[str, Any] | None:
-    """Return the scores of one network's features and its best measured accuracy; None where nothing was measured.
+    """Return the scores of one network's features and its best measured accuracy; None if nothing was measured.
 
-    The row also has `left_out`: why scores are missing, by name.
+    The row also has `left_out`: the reason for each missing score.
     """
     from headstart.evaluate.transferability import transferability
 
     label, task, members = network
     ticker.advance()
-    scores = (session.folder.accuracy(member.run.name, member.seed, "test") for member in members)
+    scores = (session.folder.score(member.run.name, member.seed, "test") for member in members)
     measured = [score for score in scores if score is not None]
     if not measured:
         return None

@@ -1,4 +1,4 @@
-"""Episodic runs: N-way K-shot tasks on stored features, and networks trained for such tasks."""
+"""Episodic runs: N-way K-shot tasks on cached features, and networks trained for such tasks."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ from headstart.study.task import Task
 
 
 def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_on: Mapping[str, str]) -> float:
-    """Judge one episodic classifier over thousands of episodes and write the run's folder.
+    """Evaluate one episodic classifier over thousands of episodes and write the run's folder.
 
     Episodes are drawn from the images of the named classes (default: all) that a network of the same
-    study has not learned from: all rows where the weights come from elsewhere, the test rows of this
-    dataset where they come from a run on the same images.
+    study has not learned from: the test rows of this dataset if the weights come from a run on the same
+    images, otherwise all rows.
 
     Returns:
         The mean accuracy.
 
     Raises:
-        SpecError, DataError: more ways, shots or queries than there is material for.
+        SpecError, DataError: too few classes or images for the ways, shots and queries.
     """
     spec = task.run.spec.episodes
     assert spec is not None
     dataset = resources.dataset(task.run.data)
     if dataset.multi_label:
-        raise DataError(f"{dataset.name}: episodes need one label an image; this dataset has several")
+        raise DataError(f"{dataset.name}: episodes need one label per image; this dataset has several")
     if task.run.spec.strategy in EPISODIC:
         return _train(task, spec, dataset, resources, folder)
     tuned = spec.method == FINETUNE
     every = None if tuned else resources.features(task.run.data, task.run.network, task.seed)
-    if tuned:  # decoded first: unreadable images are no rows
+    if tuned:  # decoded first, because unreadable images are excluded
         resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
     rows = _rows(task, resources, learned_on)
     judges = {FINETUNE: _tuning_judge(task, resources, rows)} if tuned else {}
@@ -82,7 +82,7 @@ def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_
 
 
 def _tuning_judge(task: Task, resources: Resources, rows: np.ndarray) -> Judge:
-    """Return what tunes the network in each episode over the rows that episodes may use; the images are decoded."""
+    """Return the function that tunes the network in each episode, over the rows that episodes may use."""
     backbone = resources.loaded(task.run.network, task.seed).backbone
     images = resources.images(task.run.data, backbone.preprocessing)
     options = finetune_options(task.run.spec)
@@ -95,7 +95,7 @@ def _tuning_judge(task: Task, resources: Resources, rows: np.ndarray) -> Judge:
 
 
 def _train(task: Task, spec: EpisodesSpec, dataset: Dataset, resources: Resources, folder: StudyFolder) -> float:
-    """Train a network on the base classes and judge it on the novel ones, once."""
+    """Train a network on the base classes and evaluate it on the novel ones, once."""
     split = _class_split(spec, dataset, task.seed)
     with resources.store.building(FITS, task.key) as entry:
         if entry is not None:
@@ -105,8 +105,8 @@ def _train(task: Task, spec: EpisodesSpec, dataset: Dataset, resources: Resource
     with np.load(place / "episodes.npz") as arrays:
         score = EpisodeScores(spec.method, arrays["accuracy"], arrays["classes"], 0.0)
     note = (
-        f"trained on {len(split.base)} classes, chosen by {len(split.validation)}, judged on {len(split.novel)} novel"
-        f" ones; the same network untrained: {100 * facts['untrained']:.1f} %"
+        f"trained on {len(split.base)} classes, selected on {len(split.validation)}, tested on {len(split.novel)} novel"
+        f" ones; before training: {100 * facts['untrained']:.1f} %"
     )
     history = [
         {
@@ -204,7 +204,7 @@ def _class_split(spec: EpisodesSpec, dataset: Dataset, seed: int) -> ClassSplit:
 
 
 def _rows(task: Task, resources: Resources, learned_on: Mapping[str, str]) -> np.ndarray:
-    """Return the rows that episodes may use: never an image that the network was trained on in this study."""
+    """Return the rows that episodes may use: no image that the network was trained on in this study."""
     dataset = resources.dataset(task.run.data)
     bad = np.array(sorted(resources.bad_rows(dataset)), dtype=np.int64)
     learned_here = task.run.needs is not None and learned_on.get(task.run.needs) == dataset.fingerprint

@@ -1,4 +1,4 @@
-"""A network scored as it is, nothing learned: only where it knows the classes of the images, by name."""
+"""Evaluates another run's network without learning, if it knows the classes of the images by name."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from headstart.transfer.frozen.predict import predict_probabilities
 def evaluate_only(
     task: Task, split: Split, resources: Resources, provenance: Mapping[str, str], note: Callable[[str], None]
 ) -> tuple[Fit, Probabilities]:
-    """Return what scoring a finished network on other images gives, with its probabilities of their classes.
+    """Return the fit of a finished network on other images, and its probabilities of their classes.
 
-    Classes that the network knows and the images do not have are left out; the others share their probability. Its
+    Classes that the network knows and the images lack are dropped; the others share their probability. The network's
     own test-time augmentation is used.
     """
     dataset = resources.dataset(task.run.data)
@@ -46,7 +46,7 @@ def evaluate_only(
     with resources.store.building(FITS, task.key) as entry:
         if entry is not None:
             total = sum(p.numel() for p in bundle.network.parameters())
-            notes = ["scored as it is: nothing was learned on these images, and its probabilities are not calibrated"]
+            notes = ["evaluated only: nothing was learned on these images, and the probabilities are not calibrated"]
             fit = Fit(notes=notes, learned=0, total=total, seconds=seconds, whole=True)
             facts = {**provenance, "run": task.run.name, "seed": str(task.seed), "dataset": dataset.name}
             served = replace(bundle, network=network, classes=dataset.classes, temperature=1.0, provenance=facts)

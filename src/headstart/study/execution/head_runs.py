@@ -1,4 +1,4 @@
-"""Heads on stored features: all tasks that share one feature matrix are fitted together."""
+"""Heads on cached features: all tasks that share one feature matrix are fitted together."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def fit_head_runs(
     provenance: dict[str, str],
     done: Callable[[Task, Fit, Probabilities], None],
 ) -> None:
-    """Fit the heads of all tasks on the features they share; call `done` with each as it is ready.
+    """Fit the heads of all tasks on the features they share; call `done` with each when it is ready.
 
-    Tasks of one kind of head go together as one batched computation. What is in the store already is
-    taken from there. Results do not depend on which tasks come together.
+    Tasks of one kind of head are one batched computation. Cached fits are reused. Results do not depend
+    on which tasks are fitted together.
 
     Args:
         tasks: all on the same features.

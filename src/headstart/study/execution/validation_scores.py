@@ -1,4 +1,4 @@
-"""How well a candidate did on validation, by the metric that the study names."""
+"""The scores of a candidate on validation, by the metric that the study names."""
 
 from __future__ import annotations
 

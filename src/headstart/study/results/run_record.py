@@ -101,7 +101,7 @@ def write_result(
         dataset, split: the images and their sides.
         test: probabilities of the test rows, uncalibrated.
         weights: origin, sha256 and licence.
-        shared: cost of what this run shares with others: seconds, images_per_second.
+        shared: cost of the work that this run shares with others: seconds, images_per_second.
         device: where it ran.
     """
     result, predictions = judged(fit, dataset, split, test, weights=weights, shared=shared, device=device)
@@ -176,7 +176,7 @@ def judged(
 def result_files(
     result: Mapping[str, Any], predictions: Mapping[str, Any], fit: Fit, split: Split, device: str
 ) -> dict[str, Content]:
-    """Return what stands in a run folder beside its settings and its model."""
+    """Return the files of a run folder except its settings and its model."""
     return {
         "result.json": json_bytes(result),
         "predictions.npz": npz_bytes(**predictions),
@@ -205,11 +205,17 @@ def described(task: Task, dataset: Dataset) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **task.run.data.model_dump(exclude={"name"}, exclude_none=True),
     }
-    return {**settings, "run": task.run.name, "seed": task.seed, "axes": dict(task.run.axes)}
+    return {
+        **settings,
+        "run": task.run.name,
+        "seed": task.seed,
+        "axes": dict(task.run.axes),
+        "deterministic": task.deterministic,
+    }
 
 
 def _never_seen(dataset: Dataset, split: Split) -> list[str]:
-    """Say which classes are tested without one training image, so that nobody takes their zeros for a finding."""
+    """Return a note on classes that are tested without a training image, which explains scores of zero."""
     rows = np.concatenate([split.train, split.validation])
     labels = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
     unseen = np.flatnonzero(labels[split.test].any(0) & ~labels[rows].any(0))

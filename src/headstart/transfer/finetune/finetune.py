@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from headstart.devices import default_device
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.adapt import merge_lora
 from headstart.models.backbone import Backbone
@@ -59,7 +60,6 @@ from headstart.transfer.finetune.trainer_setup import (
     quiet,
     several,
 )
-from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.strategy import Resolved, Strategy, check_size, resolve
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.bool_]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from headstart.devices import default_device
 from headstart.errors import RunFailed
 from headstart.models.preprocessing import normalise
 from headstart.progress import progress
@@ -27,7 +28,6 @@ from headstart.transfer.finetune.loader import Batch
 from headstart.transfer.finetune.losses import LOSSES, total_weight
 from headstart.transfer.finetune.malloc import large_blocks_kept
 from headstart.transfer.finetune.trainer_setup import own_randomness
-from headstart.transfer.frozen.engine import default_device
 
 STEPS = 40
 _WIDTH = 1e5  # the sweep's largest rate over its smallest

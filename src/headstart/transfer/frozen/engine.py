@@ -80,13 +80,6 @@ class Engine:
         return self._run(pixels)
 
 
-def default_device() -> str:
-    """Return "cuda" or "mps" where there is one, else "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _agree(got: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> bool:
     if got.shape != expected.shape or not np.isfinite(got).all():
         return False

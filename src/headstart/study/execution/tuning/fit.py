@@ -1,4 +1,4 @@
-"""Networks trained on the target: every configuration tried on validation, the chosen one trained once more."""
+"""Trains networks on the target: evaluates every configuration on validation and refits the best one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tune(
         The fit, and the probabilities of the test rows, float32 [n, C].
 
     Raises:
-        RunFailed: the loss became NaN in every configuration, or memory did not suffice.
+        RunFailed: the loss became NaN in every configuration, or memory was insufficient.
     """
     context = TrialContext(task, split, resources.dataset(task.run.data), resources, provenance, note)
     if task.run.searches and not resources.store.has(FITS, task.key):
@@ -44,13 +44,13 @@ def tune(
     with resources.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
         trials = [] if entry is None else _fit(context, entry.path)
     for trial in trials:
-        forget_model(trial)  # the winner's stands in the fit now
+        forget_model(trial)  # the fit has its own copy of the best network
     bundle = read_bundle(resources.store.path(FITS, task.key))
     return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, bundle.tta, context)
 
 
 def _fit(context: TrialContext, folder: Path) -> list[Trial]:
-    """Fill the folder of a fit; return all trials that it rests on."""
+    """Fill the folder of a fit; return all of its trials."""
     run, split = context.task.run, context.split
     if run.searches:
         trials, broken = _search(context), list[str]()
@@ -92,7 +92,7 @@ def _search(context: TrialContext) -> list[Trial]:
 
 
 def _with_model(context: TrialContext, trial: Trial, again: Callable[[], Trial]) -> Trial:
-    """Return the trial with its network; train it again where that is gone, as after a cache was pruned of fits."""
+    """Return the trial with its network; train it again if the cache no longer holds it."""
     if (trial.folder / MODEL).is_file():
         return trial
     context.resources.store.remove(TRIALS, trial.folder.name)
@@ -100,7 +100,7 @@ def _with_model(context: TrialContext, trial: Trial, again: Callable[[], Trial])
 
 
 def _try_all(context: TrialContext, configurations: Sequence[Values]) -> tuple[list[Trial], list[str]]:
-    """Return the trials that were finished, and a note on each that was not: one bad rate does not end a grid."""
+    """Return the finished trials, and a note on each failed one: one bad learning rate does not end a grid."""
     contest = BestTrial()
     trials: list[Trial] = []
     broken: list[str] = []
@@ -111,7 +111,7 @@ def _try_all(context: TrialContext, configurations: Sequence[Values]) -> tuple[l
         except RunFailed as error:
             last = error
             named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
-            broken.append(f"not finished with {named}: {error}")
+            broken.append(f"failed with {named}: {error}")
     if not trials and last is not None:
         raise last
     return trials, broken

@@ -1,4 +1,4 @@
-"""Training one configuration, kept in the store, and refitting the chosen one."""
+"""Trains one configuration, cached, and refits the chosen one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRIALS = "trials"
 
 @dataclass(frozen=True)
 class WholeImages:
-    """Whole images, which are of several sizes and therefore taken one by one, never as a batch; each a copy."""
+    """Whole images, which differ in size and are therefore read one by one, never as a batch; each is a copy."""
 
     images: ImageArray
 
@@ -51,13 +51,13 @@ class WholeImages:
 
 
 class BestTrial:
-    """Trials of one task: of their networks, only the best so far is kept; the numbers of all are."""
+    """Trials of one task: keeps the scores of all, and the network of the best so far."""
 
     def __init__(self) -> None:
         self._best: Trial | None = None
 
     def try_one(self, context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
-        """Train one configuration, or take it from the store, and throw the worse of it and the best away."""
+        """Train one configuration, or read it from the cache; delete its network or that of the previous best."""
         trial, best = try_one(context, values, place, on_epoch), self._best
         if best is not None and trial.folder != best.folder:
             forget_model(trial if trial.rank <= best.rank else best)
@@ -67,12 +67,12 @@ class BestTrial:
 
 
 def forget_model(trial: Trial) -> None:
-    """Delete the network of a trial; what is known about it stays."""
+    """Delete the network of a trial; its scores remain."""
     (trial.folder / MODEL).unlink(missing_ok=True)
 
 
 def try_one(context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
-    """Train one configuration, or take it from the store if it was trained before."""
+    """Train one configuration, or read it from the cache if it was trained before."""
     split = context.split
 
     def job(folder: Path) -> TuneJob:
@@ -110,7 +110,7 @@ def _train(
             try:
                 _save_trial(context, job, entry.path)
             except (RunFailed, TrialPruned):
-                _forget_checkpoints(job.folder)  # nobody will go on from there
+                _forget_checkpoints(job.folder)  # this training will not continue
                 raise
     folder = resources.store.path(TRIALS, key)
     facts = read_json(folder / "trial.json")
@@ -147,7 +147,9 @@ def _job(
     spec = task.run.with_values(values)
     recipe = recipe_of(spec)
     if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
-        context.note(f"{task.name}: {len(train)} images make one batch (batch_size {recipe.batch_size} was asked for)")
+        context.note(
+            f"{task.name}: batch_size is {len(train)} instead of {recipe.batch_size}: there are no more images"
+        )
         recipe = replace(recipe, batch_size=len(train))
     backbone = resources.loaded(task.run.network, task.seed).backbone
     needs = backbone.preprocessing
@@ -201,7 +203,7 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
 
 
 def _forget_checkpoints(folder: Path) -> None:
-    """Delete what a training would go on from: several times the size of its network."""
+    """Delete the checkpoints that a training would continue from: several times the size of its network."""
     for checkpoint in [*folder.glob("*.ckpt"), *folder.glob("*.safetensors")]:
         checkpoint.unlink()
 

@@ -1,4 +1,4 @@
-"""Workers, wherever they are."""
+"""The interface of a pool of workers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from headstart.study.parallel.messages import Message
 
 
 class WorkerPool(Protocol):
-    """Workers, wherever they are."""
+    """A pool of workers, local or remote."""
 
     def free(self) -> bool:
-        """Say whether one of them has nothing to do."""
+        """Say whether a worker is idle."""
 
     def start(self, job: Job) -> None:
-        """Give a job to one that has nothing to do."""
+        """Give a job to an idle worker."""
 
     def listen(self, patience: float) -> list[tuple[int, Message]]:
-        """Return what was said, by the number of the job; wait so many seconds for it."""
+        """Return the messages with the number of their job; wait at most `patience` seconds for the first."""
 
     def close(self) -> None:
-        """End all of them."""
+        """End all workers."""
