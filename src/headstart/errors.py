@@ -2,7 +2,9 @@
 
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
-│   └── DataAbsent        images that are not here and could not be fetched
+│   ├── DataAbsent        images that are not here and could not be fetched
+│   ├── ImageTypeError    something that is no image; a TypeError too
+│   └── ArgumentError     images or labels given from Python that cannot be used; a ValueError too
 ├── SpecError             study files, options, unknown names
 ├── ModelError            stages, image sizes, networks that do not fit together
 │   └── WeightsError      checkpoints: absent, altered, cut short, of another network
@@ -33,6 +35,14 @@ class DataError(HeadstartError):
 
 class DataAbsent(DataError):
     """Images that are not here and could not be fetched: nothing is wrong with what was asked for."""
+
+
+class ImageTypeError(DataError, TypeError):
+    """Something that was given as an image and is none; the message says what is taken."""
+
+
+class ArgumentError(DataError, ValueError):
+    """Images or labels given from Python that are of the right type and cannot be used as they are."""
 
 
 class SpecError(HeadstartError):

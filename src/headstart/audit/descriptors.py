@@ -79,21 +79,20 @@ def alike_pairs(descriptors: Floats, ticker: Ticker | None = None, *, exact_up_t
 def _exact(descriptors: Floats, mirrored: bool, ticker: Ticker | None) -> tuple[IntArray, IntArray, Floats]:
     other = descriptors[:, :, ::-1] if mirrored else descriptors
     views = [
-        (_unit(descriptors[..., :1]), _unit(other[..., :1]), ALIKE_GREY),
-        (_unit(descriptors), _unit(other), ALIKE_COLOUR),
+        (_unit(part), _unit(turned)) for part, turned in ((descriptors[..., :1], other[..., :1]), (descriptors, other))
     ]
     a, b = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     scores = [np.zeros(0, dtype=np.float32)]
     for start in range(0, len(descriptors), _BLOCK):
-        grey, colour = (_excess(left[start : start + _BLOCK], right[start:], least) for left, right, least in views)
-        excess = np.maximum(grey, colour)
-        row, column = np.nonzero(excess > 0)
-        row, column = row[row < column], column[row < column]
+        grey, colour = (left[start : start + _BLOCK] @ right[start:].T for left, right in views)
+        row, column = np.nonzero((grey > ALIKE_GREY) | (colour > ALIKE_COLOUR))
+        forward = row < column
+        row, column = row[forward], column[forward]
         a.append(row + start)
         b.append(column + start)
-        scores.append(excess[row, column])
+        scores.append(np.maximum(_excess(grey[row, column], ALIKE_GREY), _excess(colour[row, column], ALIKE_COLOUR)))
         if ticker is not None:
-            ticker.advance(len(excess))
+            ticker.advance(len(grey))
     first, second, score = np.concatenate(a), np.concatenate(b), np.concatenate(scores)
     best = _best_of_each(first, second, score)
     return first[best], second[best], score[best]
@@ -105,14 +104,14 @@ def _approximate(descriptors: Floats, ticker: Ticker | None) -> AlikePairs:
     both = _unit(np.concatenate([descriptors, descriptors[:, :, ::-1]]))
     found = nearest_pairs(both, EACH * n, ticker=ticker)
     mirrored = found.b >= n
-    excess = (found.cosine - np.float32(ALIKE_COLOUR)) / np.float32(1 - ALIKE_COLOUR)
+    excess = _excess(found.cosine, ALIKE_COLOUR)
     keep = (found.a < np.where(mirrored, found.b - n, n)) & (excess > 0)
     return AlikePairs(found.a[keep], found.b[keep] % n, mirrored[keep], excess[keep])
 
 
-def _excess(left: Floats, right: Floats, least: float) -> Floats:
+def _excess(cosine: Floats, least: float) -> Floats:
     """Return by how much of what is left up to 1 each cosine is above `least`."""
-    excess: Floats = (left @ right.T - np.float32(least)) / np.float32(1 - least)
+    excess: Floats = (cosine - np.float32(least)) / np.float32(1 - least)
     return excess
 
 

@@ -108,6 +108,8 @@ def overlap(warp: Floats) -> Floats:
 def _compare(first: Grey, second: Grey, rows: IntArray) -> tuple[IntArray, Floats, Floats]:
     coarse = align(details(_halved(first), _COARSE_BAND), details(_halved(second), _COARSE_BAND), _ROUNDS[0])
     keep = np.flatnonzero(coarse.score >= PROMISING)
+    if not len(keep):
+        return rows[keep], np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
     x, y = first[keep].astype(np.float32), second[keep].astype(np.float32)
     warp = align_details(x, y, coarse.warp[keep], _ROUNDS[1], _BAND)
     return rows[keep], agreement(x, y, warp, _BAND), warp

@@ -35,9 +35,10 @@ def least_score(scores: Floats, different: npt.NDArray[np.bool_], floor: float) 
     tail = _Tail(scores[different])
     reported = np.sort(scores[scores >= floor])
     for count, score in zip(range(len(reported), 0, -1), reported.tolist(), strict=True):
-        if tail.expected(score) <= max(_PAIRS, _SHARE * count):
-            return float(max(floor, min(score, _HIGHEST)))
-    return _HIGHEST
+        bearable = max(_PAIRS, _SHARE * count)
+        if score >= tail.score(bearable):
+            return max(floor, tail.score(bearable))
+    return max(floor, tail.score(_PAIRS))
 
 
 class _Tail:
@@ -50,10 +51,10 @@ class _Tail:
         self.count = len(above)
         self.rate = math.log(2) / max(float(np.median(above)), 1e-9) if len(above) else math.inf
 
-    def expected(self, score: float) -> float:
-        """Return how many scores at or above this one are expected."""
-        beyond = float(_fisher(np.array([score]))[0]) - self.start
-        return self.count * math.exp(-self.rate * beyond) if beyond > 0 else float(self.count)
+    def score(self, pairs: float) -> float:
+        """Return the score above which so many pairs are expected."""
+        beyond = math.log(self.count / pairs) / self.rate if self.count > pairs else 0.0
+        return min(math.tanh(self.start + beyond), _HIGHEST)
 
 
 def _fisher(scores: Floats) -> npt.NDArray[np.float64]:

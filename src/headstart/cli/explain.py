@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.cli.outputs import check_file
 from headstart.errors import SpecError, unknown_name
@@ -89,5 +89,10 @@ def _checks(result: Explained, name: str, seed: int) -> str:
     return (
         f"deletion {mean['deletion']:.3f} (random map {mean['random_deletion']:.3f}),"
         f" insertion {mean['insertion']:.3f} (random map {mean['random_insertion']:.3f});"
-        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}"
+        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}{_reference(check)}"
     )
+
+
+def _reference(check: dict[str, Any]) -> str:
+    between = check["different_images"]
+    return "" if between is None else f" (maps of two different images: {between:.2f})"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
-from headstart.data.decoding.decode import SUFFIXES, UndecodableError, View, decode
+from headstart.data.decoding.decode import SUFFIXES, UndecodableError, View, content_of, decode, quiet_pillow
+from headstart.data.decoding.pictures import Picture, name_of, pictures_of
 from headstart.devices import resolve_device
 from headstart.errors import DataError
 from headstart.evaluate.metrics.calibration import apply_temperature
@@ -24,7 +25,7 @@ from headstart.storage.files import write_atomic
 from headstart.transfer.frozen.views import view_of
 
 BATCH = 32
-Picture = str | Path | npt.NDArray[np.uint8] | Image.Image
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Prediction:
     """What the classifier says of one image.
 
     Args:
-        name: the file, or a number for an array.
+        name: the file, or the image's number in the batch.
         label: the most probable class (of multi-label models: the classes above the threshold, joined by "|").
         probability: of that class.
         probabilities: float32 [C], in the order of the classifier's classes.
@@ -90,17 +91,18 @@ class Classifier:
         """The class names in the order of the probabilities."""
         return self.ensemble.members[0].classes
 
-    def predict(self, images: Picture | Sequence[Picture]) -> list[Prediction]:
-        """Classify files, folders of files, PIL images or uint8 arrays [h, w, 3].
+    def predict(self, images: Picture | Iterable[Picture]) -> list[Prediction]:
+        """Classify one image or a batch: paths, folders, bytes, open files, PIL images, arrays or tensors.
 
         An image that cannot be read gives a Prediction with its error; the others are not lost.
 
         Raises:
+            ImageTypeError: something is no image; the message says what is taken.
             DataError: a path does not exist, or a folder holds no image.
         """
-        pictures = list(_named([images] if isinstance(images, str | Path | np.ndarray | Image.Image) else images))
+        pictures = list(_named(images))
         found: list[Prediction] = []
-        with progress("predict", len(pictures)) as ticker:
+        with quiet_pillow(), progress("predict", len(pictures)) as ticker:
             for start in range(0, len(pictures), BATCH):
                 found.extend(self._batch(pictures[start : start + BATCH]))
                 ticker.advance(min(BATCH, len(pictures) - start))
@@ -134,9 +136,9 @@ class Classifier:
         errors: dict[int, str] = {}
         for position, (_, picture) in enumerate(pictures):
             try:
-                content = _content(picture)
+                content = content_of(picture)
                 decoded[position] = {view: decode(content, view) for view in dict.fromkeys(views)}
-            except (UndecodableError, OSError) as error:
+            except UndecodableError as error:
                 errors[position] = str(error)
         scores = np.zeros((0, len(self.classes)), np.float32)
         if decoded:
@@ -175,27 +177,30 @@ def _calibrated(scores: npt.NDArray[np.float32], temperature: float) -> npt.NDAr
     return scores if temperature == 1.0 else apply_temperature(scores, temperature).astype(np.float32)
 
 
-def _named(images: Sequence[Picture]) -> Iterator[tuple[str, Any]]:
-    for number, image in enumerate(images):
-        if not isinstance(image, str | Path):
-            yield str(number), image
-            continue
-        path = Path(image).expanduser()
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not files:
-                raise DataError(f"{path}: no image in this folder")
-            yield from ((str(file), file) for file in files)
-        elif path.exists():
-            yield str(path), path
+def _named(images: Any) -> Iterator[tuple[str, Picture]]:
+    """Yield name and picture of each image; of a folder, those of its image files in order."""
+    batch = images if isinstance(images, list | tuple) else [images]
+    names = [name_of(image, number) for number, image in enumerate(batch)]
+    pictures = pictures_of(images)
+    if len(names) != len(pictures):  # an array, or an iterator, which can be gone through only once
+        names = [name_of(picture, number) for number, picture in enumerate(pictures)]
+    for name, picture in zip(names, pictures, strict=True):
+        if isinstance(picture, str | Path):
+            yield from _files(picture)
         else:
-            raise DataError(f"{path}: no such file or folder")
+            yield name, picture
 
 
-def _content(picture: Any) -> bytes | npt.NDArray[np.uint8]:
-    if isinstance(picture, Path):
-        return picture.read_bytes()
-    if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
-    array: npt.NDArray[np.uint8] = picture
-    return array
+def _files(place: str | Path) -> Iterator[tuple[str, Picture]]:
+    if URL.match(str(place)):
+        raise DataError(f"{place} is an address; download the image and give the file's path, or its bytes")
+    path = Path(place).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not files:
+            raise DataError(f"{path}: no image in this folder")
+        yield from ((str(file), file) for file in files)
+    elif path.exists():
+        yield str(path), path
+    else:
+        raise DataError(f"{path}: no such file or folder")

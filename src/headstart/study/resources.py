@@ -116,15 +116,16 @@ class Resources:
             DataError: nothing is left for testing.
         """
         dataset, rule = self.dataset(data), data.split
+        fold, test_seed = rule.fold_of(seed)
         split = make_split(
             dataset,
             validation=rule.validation,
             test=rule.test,
             given=bool(rule.given),
             folds=rule.folds,
-            fold=rule.fold,
+            fold=fold,
             seed=seed,
-            test_seed=rule.seed,
+            test_seed=test_seed,
         )
         if subset.fraction is not None and subset.fraction < 1:
             split = subsample(split, dataset, fraction=subset.fraction, seed=seed)

@@ -123,7 +123,8 @@ def test_losses_of_rare_mistakes_are_covered_where_a_sample_may_contain_none() -
 def test_resamples_are_drawn_in_blocks_that_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.concatenate(list(resamples(50, 30, 3)))
     assert whole.shape == (30, 50)
-    assert (whole.min(), whole.max()) == (0, 49)
+    assert (whole.min(), whole.max(), whole.dtype) == (0, 49, np.int32)
+    assert np.concatenate(list(resamples(1, 3, 3))).tolist() == [[0], [0], [0]]
     monkeypatch.setattr(intervals, "_CHUNK", 200)
     blocks = list(resamples(50, 30, 3))
     assert [len(block) for block in blocks] == [4] * 7 + [2]

@@ -14,6 +14,7 @@ from scipy import special
 from sklearn import metrics as sk
 
 from headstart.errors import DataError
+from headstart.evaluate.metrics.calibration import calibration_error, reliability
 from headstart.evaluate.metrics.intervals import mean_loss, proportion, wilson
 from headstart.evaluate.metrics.metrics import brier_scores, evaluate, log_losses, mean_losses, within_top
 
@@ -87,6 +88,15 @@ def test_tied_scores_are_handled_as_scikit_learn_does() -> None:
     assert found["pr_auc"]["value"] == pytest.approx(
         sk.average_precision_score(np.eye(3)[labels], probabilities, average="macro")
     )
+
+
+def test_the_result_says_what_was_scored() -> None:
+    labels, probabilities = example(90, 6, 16)
+    found = evaluate(labels, probabilities, names(6), draws=10)
+    assert (found["kind"], found["n"], found["classes"]) == ("single-label", 90, names(6))
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    assert found["reliability"] == reliability(confidence, correct, 15)
+    assert found["ece"] == calibration_error(confidence, correct, 15, 10, 0)
 
 
 def test_float32_probabilities_give_the_same_figures_to_six_digits() -> None:

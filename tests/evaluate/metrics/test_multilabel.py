@@ -162,6 +162,7 @@ def test_columns_of_a_model_with_more_classes_are_found_by_name_and_the_result_i
     plain = evaluate(labels, probabilities, NAMES, draws=20)
     assert found["map"] == pytest.approx(plain["map"])
     assert found["kind"] == plain["kind"] == "multi-label"
+    assert (plain["n"], plain["classes"], found["classes"]) == (60, NAMES, ["x", *NAMES[::-1]])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 

@@ -43,15 +43,15 @@ def test_the_answer_names_the_best_and_says_when_others_are_tied(study: Path) ->
     text = summary.to_dict()["answer"]
     assert text.startswith(summary.boards[0].runs[0])
     tied = [row["run"] for row in summary.ranking()[1:] if row["tied_with_best"]]
-    assert ("tied with it: no evidence of a difference" in text) == bool(tied)
-    assert "Against the baseline raw pixels: +" in text
+    assert ("tied with" in text) == bool(tied)
+    assert "It is better than the baseline raw pixels, by +" in text
 
 
 def test_a_clear_winner_is_called_better(tmp_path: Path) -> None:
     place = make_study(tmp_path, (RUNS[0], RUNS[5]), classes=5, per_class=40, seeds=2, draws=10)
     answer = load_summary(place).to_dict()["answer"]
     assert answer.startswith("logistic is best with")
-    assert "It is really better than raw pixels, by +" in answer
+    assert "It is better than raw pixels, by +" in answer
 
 
 def test_a_running_study_is_marked_as_provisional(tiny: Path) -> None:

@@ -114,9 +114,8 @@ def resamples(n: int, count: int, seed: int) -> Iterator[Int[np.ndarray, "b n"]]
     """Yield bootstrap resamples of n images, `count` rows in all, in blocks of bounded memory."""
     generator = np.random.default_rng(seed)
     block = max(1, min(count, _CHUNK // max(1, n)))
-    kind = np.int32 if n < 2**31 else np.int64
     for start in range(0, count, block):
-        yield generator.integers(0, n, (min(block, count - start), n), dtype=kind)
+        yield generator.integers(0, n, (min(block, count - start), n), dtype=np.int32)
 
 
 @lru_cache(maxsize=2)

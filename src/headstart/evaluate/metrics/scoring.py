@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -91,37 +92,20 @@ def _balanced(labels: Labels, probabilities: Probabilities) -> Float[np.ndarray,
     return np.asarray(_correct(labels, probabilities) * weight)
 
 
-def _averaged(name: str) -> Scorer:
-    def scorer(labels: Labels, probabilities: Probabilities) -> float:
-        counts = confusion.count(labels, probabilities.argmax(axis=1), probabilities.shape[1])
-        return float(confusion.averages(counts)[name][0])
-
-    return scorer
-
-
-def _averaged_multi_label(name: str) -> Scorer:
-    def scorer(labels: Labels, probabilities: Probabilities) -> float:
+def _averaged(name: str, labels: Labels, probabilities: Probabilities) -> float:
+    if labels.ndim == 2:
         return multilabel.averages(multilabel.count(labels, probabilities))[name]
-
-    return scorer
-
-
-def _area(curve: Callable[[np.ndarray, np.ndarray], auc.Area]) -> Scorer:
-    def scorer(labels: Labels, probabilities: Probabilities) -> float:
-        several = labels.ndim == 2
-        found = [
-            curve(probabilities[:, c], labels[:, c] if several else labels == c) for c in range(probabilities.shape[1])
-        ]
-        return auc.macro_area(found)[0]
-
-    return scorer
+    counts = confusion.count(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    return float(confusion.averages(counts)[name][0])
 
 
-def _mean(each: PerImage) -> Scorer:
-    def scorer(labels: Labels, probabilities: Probabilities) -> float:
-        return float(each(labels, probabilities).mean())
+def _area(curve: Callable[[np.ndarray, np.ndarray], auc.Area], labels: Labels, probabilities: Probabilities) -> float:
+    columns = labels if labels.ndim == 2 else labels[:, None] == np.arange(probabilities.shape[1])
+    return auc.macro_area([curve(*pair) for pair in zip(probabilities.T, columns.T, strict=True)])[0]
 
-    return scorer
+
+def _mean(each: PerImage, labels: Labels, probabilities: Probabilities) -> float:
+    return float(each(labels, probabilities).mean())
 
 
 def _subset(labels: Labels, probabilities: Probabilities) -> Bool[np.ndarray, " n"]:
@@ -149,45 +133,45 @@ METRICS: dict[str, Metric] = {
         Metric(
             "accuracy",
             "share of images classified correctly; with several labels, of images with every label right",
-            single_label=_mean(_correct),
-            multi_label=_mean(_subset),
+            single_label=partial(_mean, _correct),
+            multi_label=partial(_mean, _subset),
             per_image=_correct,
             per_image_multi_label=_subset,
         ),
         Metric(
             "balanced_accuracy",
             "recall averaged over classes, so that rare classes count as much as frequent ones",
-            single_label=_mean(_balanced),
+            single_label=partial(_mean, _balanced),
             per_image=_balanced,
         ),
         Metric(
             "f1_macro",
             "F1, the harmonic mean of precision and recall, averaged over classes",
-            single_label=_averaged("f1_macro"),
-            multi_label=_averaged_multi_label("f1_macro"),
+            single_label=partial(_averaged, "f1_macro"),
+            multi_label=partial(_averaged, "f1_macro"),
         ),
         Metric(
             "mcc",
             "Matthews' correlation of labels and predictions; 0 for a guess that ignores the image",
             bounds=(-1.0, 1.0),
-            single_label=_averaged("mcc"),
+            single_label=partial(_averaged, "mcc"),
         ),
         Metric(
             "roc_auc",
             "area under the ROC curve of each class against the rest, averaged over classes",
-            single_label=_area(auc.roc_area),
-            multi_label=_area(auc.roc_area),
+            single_label=partial(_area, auc.roc_area),
+            multi_label=partial(_area, auc.roc_area),
         ),
-        Metric("map", "average precision averaged over classes", multi_label=_area(auc.average_precision)),
+        Metric("map", "average precision averaged over classes", multi_label=partial(_area, auc.average_precision)),
         Metric(
             "f1_micro",
             "F1 of all decisions together",
-            multi_label=_averaged_multi_label("f1_micro"),
+            multi_label=partial(_averaged, "f1_micro"),
         ),
         Metric(
             "label_accuracy",
             "share of (image, class) decisions that are right",
-            multi_label=_mean(_decisions),
+            multi_label=partial(_mean, _decisions),
             per_image_multi_label=_decisions,
         ),
         Metric(
@@ -195,8 +179,8 @@ METRICS: dict[str, Metric] = {
             "mean of -log of the probability given to the truth; punishes confident mistakes most",
             higher_is_better=False,
             bounds=(0.0, math.inf),
-            single_label=_mean(log_losses),
-            multi_label=_mean(_decision_losses),
+            single_label=partial(_mean, log_losses),
+            multi_label=partial(_mean, _decision_losses),
             per_image=log_losses,
             per_image_multi_label=_decision_losses,
         ),
@@ -205,7 +189,7 @@ METRICS: dict[str, Metric] = {
             "mean squared distance of the probabilities from the truth",
             higher_is_better=False,
             bounds=(0.0, 2.0),
-            single_label=_mean(brier_scores),
+            single_label=partial(_mean, brier_scores),
             per_image=brier_scores,
         ),
     )

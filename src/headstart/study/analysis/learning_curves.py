@@ -20,7 +20,7 @@ def learning_curves(session: Session) -> None:
         axis = (
             "shots" if task.run.spec.shots is not None else "fraction" if task.run.spec.fraction is not None else None
         )
-        score = session.folder.accuracy(task.run.name, task.seed, "test")
+        score = session.folder.score(task.run.name, task.seed, "test")
         if axis is None or score is None:
             continue
         base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))

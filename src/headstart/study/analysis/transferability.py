@@ -51,7 +51,7 @@ def _predicted(session: Session, data: Dataset, network: Network, ticker: Ticker
 
     label, task, members = network
     ticker.advance()
-    scores = (session.folder.accuracy(member.run.name, member.seed, "test") for member in members)
+    scores = (session.folder.score(member.run.name, member.seed, "test") for member in members)
     measured = [score for score in scores if score is not None]
     if not measured:
         return None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from headstart.errors import SpecError
+from headstart.evaluate.metrics.scoring import merit
 from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.session import Session
 from headstart.study.planning.cost import CostModel
@@ -25,7 +26,7 @@ from headstart.study.results.state import LeftOut
 from headstart.study.spec.schema import StudySpec
 from headstart.units import duration, parse_duration
 
-_BONUS = 0.02  # validation accuracy that tuning a network is expected to add to its frozen features
+_BONUS = 0.02  # of the metric on validation, that tuning a network is hoped to add to its frozen features
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
 
 
@@ -184,15 +185,17 @@ def _names(groups: Sequence[TaskGroup]) -> set[tuple[str, int]]:
 
 
 def _promise(group: TaskGroup, session: Session) -> float:
-    """Return the expected validation accuracy: of the run's other seeds, or else of its frozen backbone."""
+    """Return the merit on validation that is hoped for, by the study's metric: of the run's own other seeds, or of
+    its frozen backbone; the larger the better.
+    """
     own: list[float] = []
-    frozen = [0.0]
-    run = group.first.run
+    frozen: list[float] = []
+    run, metric = group.first.run, session.plan.study.spec.compare.metric
     for task in session.plan.tasks:
         same = task.run.spec.backbone == run.spec.backbone and task.run.data == run.data
         if not same or not session.finished(task):
             continue
-        score = session.folder.accuracy(task.run.name, task.seed, "validation")
+        score = session.folder.score(task.run.name, task.seed, "validation", metric)
         if score is not None:
-            (own if task.run.name == run.name else frozen if task.probe else []).append(score)
-    return sum(own) / len(own) if own else max(frozen) + _BONUS
+            (own if task.run.name == run.name else frozen if task.probe else []).append(merit(score, metric))
+    return sum(own) / len(own) if own else max(frozen, default=-math.inf) + _BONUS

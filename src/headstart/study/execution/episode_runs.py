@@ -19,7 +19,7 @@ from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.scores import EpisodeScores
-from headstart.fewshot.study import Judge, run_fewshot
+from headstart.fewshot.study import FewShotSpec, Judge, LabelledFeatures, run_fewshot
 from headstart.fewshot.training import train_embedding
 from headstart.models.bundle import MODEL
 from headstart.storage.files import read_json, write_atomic
@@ -61,20 +61,18 @@ def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_
     rows = _rows(task, resources, learned_on)
     judges = {FINETUNE: _tuning_judge(task, resources, rows)} if tuned else {}
     features = None if every is None else np.asarray(every[rows]).reshape(len(rows), -1)
-    result = run_fewshot(
-        features,
-        dataset.labels[rows],
-        dataset.classes,
+    classes = _classes(dataset.classes, spec.classes)
+    asked = FewShotSpec(
         ways=spec.ways,
-        shots=[spec.shots],
+        shots=(spec.shots,),
         queries=spec.queries,
         episodes=spec.episodes,
-        methods=[spec.method],
+        methods=(spec.method,),
         seed=task.seed,
-        device=resources.device,
-        classes=_classes(dataset.classes, spec.classes),
-        judges=judges,
+        classes=None if classes is None else tuple(classes),
     )
+    data = LabelledFeatures(dataset.labels[rows], dataset.classes, features)
+    result = run_fewshot(data, asked, judges=judges, device=resources.device)
     facts = {} if tuned else resources.features_facts(task.run.data, task.run.network, task.seed)
     note = f"episodes are drawn from {len(rows):,} images of {result.classes} classes"
     note += "; the network is tuned anew in each" if tuned else ""
@@ -161,7 +159,10 @@ def _write(
     learned: bool,
 ) -> float:
     loaded = resources.loaded(task.run.network, task.seed)
-    interval = episode_interval(score.accuracy) if len(score.accuracy) > 1 else None
+    asked = task.run.spec.episodes
+    assert asked is not None
+    several = len(score.accuracy) > 1
+    interval = episode_interval(score.accuracy, asked.ways * asked.queries) if several else None
     mean = float(np.mean(score.accuracy))
     bounds = {"low": interval.low, "high": interval.high} if interval else {"low": None, "high": None}
     total = sum(p.numel() for p in loaded.backbone.stages.parameters())

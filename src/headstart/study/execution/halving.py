@@ -19,6 +19,7 @@ import numpy.typing as npt
 from headstart.data.dataset import IntArray, Split
 from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.errors import RunFailed, SpecError, unknown_name
+from headstart.evaluate.metrics.scoring import METRICS
 from headstart.progress import progress
 from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
@@ -55,6 +56,7 @@ def halve(session: Session) -> None:
     spec = session.plan.study.spec.halving
     if spec is None:
         return
+    metric = session.plan.study.spec.compare.metric
     runs = candidates(session.plan.study.runs, spec, session.plan.study.spec.compare.baseline)
     seed = session.plan.study.spec.seed_list[0]
     tasks = {t.run.name: t for t in session.plan.tasks if t.seed == seed and t.run.name in {r.name for r in runs}}
@@ -71,14 +73,31 @@ def halve(session: Session) -> None:
         kept = sorted(alive, key=lambda name: scores[name], reverse=True)[: math.ceil(len(alive) / spec.eta)]
         for name in alive:
             if name not in kept:
-                reached = f"{100 * scores[name].accuracy:.1f} % on validation"
+                reached = f"{_shown(scores[name], metric)} on validation"
                 dead[name] = f"dropped by successive halving in rung {number + 1} of {spec.rungs} ({reached})"
-        ranked = [{"run": name, "validation_accuracy": scores[name].accuracy} for name in alive]
+        ranked = [
+            {
+                "run": name,
+                "validation_accuracy": scores[name].accuracy,
+                "validation_score": _score(scores[name], metric),
+            }
+            for name in alive
+        ]
         rungs.append({"share": share, "runs": ranked, "kept": kept})
-        session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates remain: {', '.join(kept)}")
+        session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates continue: {', '.join(kept)}")
         alive = [name for name in alive if name in kept]
-    session.state.halving = {**spec.model_dump(), "tried": len(tasks), "rungs": rungs}
+    session.state.halving = {**spec.model_dump(), "metric": metric, "tried": len(tasks), "rungs": rungs}
     _take_out(session, dead)
+
+
+def _score(score: RungScore, metric: str) -> float:
+    """Return the score in the metric's own direction."""
+    return score.merit if METRICS[metric].higher_is_better else -score.merit
+
+
+def _shown(score: RungScore, metric: str) -> str:
+    own = _score(score, metric)
+    return f"{100 * own:.1f} %" if metric == "accuracy" else f"{metric.replace('_', ' ')} {own:.3f}"
 
 
 def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> list[Run]:

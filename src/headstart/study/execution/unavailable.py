@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.readers import ArrayReader
+from headstart.data.sources.in_memory import PictureReader
 from headstart.models.bundle import HEAD, MODEL
 from headstart.storage.files import read_json
 from headstart.study.execution.session import Session
@@ -54,7 +54,7 @@ def has_source(task: Task, session: Session) -> bool:
 
 def _unseen(run: Run) -> Dataset:
     """Return a dataset with a name and no images, which may be unavailable and are not requested again."""
-    nothing = ArrayReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
+    nothing = PictureReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
     return Dataset(run.data.name or run.data.source, nothing, np.zeros(0, dtype=np.int64), ())
 
 
@@ -65,5 +65,6 @@ def _done_before(task: Task, dataset: Dataset, session: Session) -> bool:
     stored = read_json(session.folder.run_folder(task.run.name, task.seed) / "spec.json")
     asked = json.loads(json_bytes(described(task, dataset)))
     for settings in (stored, asked):
+        settings.pop("deterministic", None)  # found from the split, which needs the images
         settings["data"] = {key: settings["data"].get(key) for key in ("source", "label", "limit", "split", "classes")}
     return bool(stored == asked)

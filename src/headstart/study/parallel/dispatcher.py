@@ -198,9 +198,9 @@ class Dispatcher:
         if job.kind == "episodes" or job.stage == FEATURES:
             return
         for task in job.tasks:
-            if task.key in self._logged or not self._has(task):
+            if task.name in self._logged or not self._has(task):
                 continue
-            self._logged.add(task.key)
+            self._logged.add(task.name)
             self._session.track(task.run.name, task.seed, task.key)
 
     def _show(self, job: Job, message: ProgressUpdate | None) -> None:

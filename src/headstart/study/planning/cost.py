@@ -10,6 +10,7 @@ from typing import Any
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import KIND as IMAGES
 from headstart.data.decoding.image_store import images_key, stored_key
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.models.backbone import INPUT, Backbone
 from headstart.progress import progress
 from headstart.study.planning.checks import starts_fitted
@@ -18,14 +19,22 @@ from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
-from headstart.study.spec.schema import EPISODIC, TUNED, WeightsSpec
-from headstart.study.spec.settings import WHOLE, head_options, recipe_of, strategy_of, training_options
+from headstart.study.spec.schema import EPISODIC, TUNED, EpisodesSpec, WeightsSpec
+from headstart.study.spec.settings import (
+    WHOLE,
+    finetune_options,
+    head_options,
+    recipe_of,
+    strategy_of,
+    training_options,
+)
 from headstart.study.task import Task
 from headstart.transfer.finetune.inputs import Route, activation_bytes, free_bytes, plan_routes
+from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import features_key
 from headstart.transfer.frozen.views import view_of
-from headstart.transfer.strategy import Resolved, resolve
+from headstart.transfer.strategy import Resolved, Strategy, resolve
 
 
 def with_costs(
@@ -284,7 +293,9 @@ def _episodes(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
         spec, backbone = task.run.spec, forecast.backbone(task)
         assert spec.episodes is not None
         found.append(forecast.decode(task, backbone))
-        if spec.strategy not in EPISODIC:
+        if spec.episodes.method == FINETUNE:
+            found.append(_tuned_episodes(forecast, task, backbone, spec.episodes))
+        elif spec.strategy not in EPISODIC:
             passing, dim = forecast.features(task, backbone)
             seconds = forecast.meter.episodes(spec.episodes, dim)["seconds"] * spec.episodes.episodes
             found += [passing, Stage("episodes", task.name, seconds)]
@@ -296,6 +307,20 @@ def _episodes(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
             seconds = 4 * cost["seconds"] * images * options.steps  # forward and back, without the engine's fusing
             found.append(Stage("training", f"{task.name}: {options.steps} steps", seconds, 0, 4 * cost["memory"]))
     return found
+
+
+def _tuned_episodes(forecast: CostModel, task: Task, backbone: Backbone, asked: EpisodesSpec) -> Stage:
+    """Return what it costs to tune the network in every episode."""
+    options = finetune_options(task.run.spec)
+    recipe = Recipe(optimizer="adamw", batch_size=options.batch_size)
+    stored = options.freeze_until != INPUT  # the frozen part runs once over the support set
+    learns = any(True for _ in backbone.cut(options.freeze_until)[1].parameters())
+    strategy = Strategy("fine_tune", freeze_until=options.freeze_until) if learns else Strategy("linear_probe")
+    cost = forecast.meter.tuning(backbone, strategy, recipe, stored, asked.ways)
+    support, queries = asked.ways * asked.shots, asked.ways * asked.queries
+    learned, judged = options.epochs * support, (2 if options.flip else 1) * support + queries
+    seconds = asked.episodes * (learned * cost["train"] + judged * cost["predict"])
+    return Stage("episodes", f"{task.name}: {asked.episodes} tuned", seconds, 0, cost["memory"])
 
 
 def _heads_as_they_are(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:

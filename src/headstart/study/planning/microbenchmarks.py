@@ -20,7 +20,7 @@ from torch import nn
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import UndecodableError, View, decode, quiet_pillow
 from headstart.evaluate.metrics.metrics import evaluate
-from headstart.fewshot.study import run_fewshot
+from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
 from headstart.models.backbone import Backbone
 from headstart.models.network import Network
 from headstart.models.preprocessing import Preprocessing
@@ -276,7 +276,7 @@ def _rate(work: Callable[[], Any]) -> float:
 def _time_episodes(spec: EpisodesSpec, dim: int, device: str) -> Facts:
     features, labels = _labelled(2 * spec.ways * (spec.shots + spec.queries), dim, spec.ways, False)
     names = tuple(f"{number:05d}" for number in range(spec.ways))
-    counts = {"ways": spec.ways, "shots": [spec.shots], "queries": spec.queries, "methods": [spec.method]}
+    asked = FewShotSpec(spec.ways, (spec.shots,), spec.queries, episodes=40, methods=(spec.method,))
     began = time.perf_counter()
-    run_fewshot(features, labels, names, episodes=40, seed=0, device=device, **counts)  # type: ignore[arg-type]
+    run_fewshot(LabelledFeatures(labels, names, features), asked, device=device)
     return {"seconds": (time.perf_counter() - began) / 40}

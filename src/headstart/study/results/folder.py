@@ -61,12 +61,12 @@ class StudyFolder:
         folder = self.run_folder(run, seed)
         return all((folder / name).is_file() for name in manifest["files"])
 
-    def accuracy(self, run: str, seed: int, part: str) -> float | None:
-        """Return the accuracy of a run on "test" or "validation", or None if it has none."""
+    def score(self, run: str, seed: int, part: str, metric: str = "accuracy") -> float | None:
+        """Return the score of a run that has ended on "test" or "validation"; None where it has none there."""
         path = self.run_folder(run, seed) / "result.json"
         if not path.is_file():
             return None
-        value: float | None = ((read_json(path)["metrics"].get(part) or {}).get("accuracy") or {}).get("value")
+        value: float | None = ((read_json(path)["metrics"].get(part) or {}).get(metric) or {}).get("value")
         return value
 
     def write_study(self, facts: Mapping[str, Any]) -> None:

@@ -205,7 +205,13 @@ def described(task: Task, dataset: Dataset) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **task.run.data.model_dump(exclude={"name"}, exclude_none=True),
     }
-    return {**settings, "run": task.run.name, "seed": task.seed, "axes": dict(task.run.axes)}
+    return {
+        **settings,
+        "run": task.run.name,
+        "seed": task.seed,
+        "axes": dict(task.run.axes),
+        "deterministic": task.deterministic,
+    }
 
 
 def _never_seen(dataset: Dataset, split: Split) -> list[str]:

@@ -24,11 +24,16 @@ class LeftOut(TypedDict):
 
 
 class Kept(TypedDict):
-    """The run whose model was chosen: its folder, relative to the study's, and the rule that chose it."""
+    """The run whose network was kept: its folder, relative to the study's, and the rule that chose it.
+
+    `seed` is the one whose network was kept, of `seeds` that were judged.
+    """
 
     run: str
     folder: str
     by: str
+    seed: int
+    seeds: int
 
 
 @dataclass

@@ -14,6 +14,7 @@ from headstart.errors import SpecError, unknown_name
 from headstart.study.spec.markers import choices_of, find_markers, merged
 from headstart.study.spec.overrides import take_out, without
 from headstart.study.spec.references import check_references
+from headstart.study.spec.relative_paths import from_folder
 from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec, validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
@@ -59,7 +60,7 @@ def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot read this study file ({error})") from error
     value, lines = load_yaml(text, str(path))
-    return value, lines, text, str(path)
+    return from_folder(value, path.absolute().parent), lines, text, str(path)
 
 
 def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:

@@ -41,14 +41,31 @@ S = TypeVar("S", bound=Spec)
 
 
 class SplitSpec(Spec):
-    """How rows are divided; see headstart.data.splits."""
+    """How rows are divided; see headstart.data.splits.
+
+    With `fold: seed`, seed s is tested on fold s modulo `folds`, and every `folds` seeds the rows are divided anew:
+    cross-validation, repeated.
+    """
 
     given: bool | list[str] = True
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
     test: Annotated[float, Field(ge=0, lt=1)] = 0.2
     folds: Annotated[int, Field(ge=2)] | None = None
-    fold: Annotated[int, Field(ge=0)] | None = None
+    fold: Annotated[int, Field(ge=0)] | Literal["seed"] | None = None
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _folds_by_seed(self) -> SplitSpec:
+        if self.fold == "seed" and self.folds is None:
+            raise ValueError("split.fold: seed needs split.folds, such as folds: 5")
+        return self
+
+    def fold_of(self, seed: int) -> tuple[int | None, int]:
+        """Return which fold is tested with this seed of a run, and the seed of the division into folds."""
+        if self.fold != "seed":
+            return self.fold, self.seed
+        assert self.folds is not None
+        return seed % self.folds, self.seed + seed // self.folds
 
 
 def _source(value: Any) -> Any:
@@ -191,10 +208,14 @@ class RunSpec(Spec):
 
 
 class CompareSpec(Spec):
-    """What the runs are compared by."""
+    """What the runs are compared by, and what every choice on validation follows.
+
+    Differences up to `margin`, in the unit of the metric, do not matter: 0.01 is one point of accuracy.
+    """
 
     baseline: str | None = None
     metric: str = "accuracy"
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
 
     @field_validator("metric")
     @classmethod

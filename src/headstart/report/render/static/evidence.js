@@ -9,7 +9,7 @@ function drawCalibration(host, data) {
   host.append(h("div", { class: "two" }, figure, numbers));
   const made = plot(figure, {
     label: "Reliability", height: 340,
-    x: { label: "How sure the model is", domain: [0, 1], format: accuracyAxis }, y: { label: "how often it is right", domain: [0, 1], format: accuracyAxis },
+    x: { label: "Confidence", domain: [0, 1], format: accuracyAxis }, y: { label: "accuracy", domain: [0, 1], format: accuracyAxis },
     legend: runLegend(ranked),
     csv: () => ({ header: ["run", "confidence", "accuracy", "low", "high", "n"], rows: ranked.flatMap((run) => run.reliability.map((bin) => [run.run, bin.confidence, bin.accuracy, bin.accuracy_low, bin.accuracy_high, bin.n])) }),
     draw: (layer, sx, sy, hits, { state }) => {
@@ -31,7 +31,7 @@ function drawCalibration(host, data) {
   const temperature = (run) => { const all = Object.values(run.temperature); return all.length ? all.reduce((a, b) => a + b, 0) / all.length : null; };
   table(numbers, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
-    { key: "ece", label: "ECE", title: "Expected calibration error: how far confidence is from accuracy, on average", numeric: true, value: (r) => value(r, "ece"), cell: (r) => format.percent(value(r, "ece")) },
+    { key: "ece", label: "ECE", title: "Expected calibration error: average distance of confidence from accuracy", numeric: true, value: (r) => value(r, "ece"), cell: (r) => format.percent(value(r, "ece")) },
     { key: "brier", label: "Brier", numeric: true, value: (r) => value(r, "brier"), cell: (r) => format.score(value(r, "brier"), "brier") },
     { key: "log_loss", label: "Log loss", numeric: true, value: (r) => value(r, "log_loss"), cell: (r) => format.score(value(r, "log_loss"), "log_loss"), hide: "phone" },
     { key: "temperature", label: "T", title: "Temperature fitted on validation; applied here", numeric: true, value: temperature, cell: (r) => (temperature(r) === null ? "–" : temperature(r).toFixed(2)) },
@@ -68,7 +68,7 @@ function drawData(host, data) {
       part.append(h("details", {}, h("summary", {}, `Files skipped (${set.skipped.length})`), skipped));
       table(skipped, [{ key: "name", label: "File", value: (r) => r.name }, { key: "reason", label: "Why", value: (r) => r.reason }], set.skipped, { label: "Files skipped", limit: 10 });
     }
-    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "No audit of these images is kept with this study; run headstart audit on them to find duplicates and labels that look wrong."));
+    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "This study has no audit of these images; run headstart audit on them to find duplicates and label errors."));
     host.append(part);
   }
 }
