@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from headstart.cli.streams import discard_output, output_fails, prepare_streams
 from headstart.errors import HeadstartError
 
 app = typer.Typer(
@@ -329,7 +330,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     if sys.stdout is None:
         _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
-    _prepare_streams()
+    prepare_streams()
     _stop_on_signals()
     try:
         _run(arguments)
@@ -342,16 +343,16 @@ def main(arguments: list[str] | None = None) -> None:
             )
         raise
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted
-        _discard_output()
+        discard_output()
         sys.exit(1)
     except OSError as error:
-        place = error.filename or ("standard output" if _output_fails() else "the disk")
+        place = error.filename or ("standard output" if output_fails() else "the disk")
         _fail(f"{place}: {error.strerror or error}", 2)
     except MemoryError:
         _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
     except Exception as error:
-        place = _write_traceback(error)
-        _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
+        place, first = _write_traceback(error), (str(error).splitlines() or ["no message"])[0]
+        _fail(f"internal error ({type(error).__name__}: {first}); please report it with {place}", _DEFECT)
 
 
 def _run(arguments: list[str] | None) -> None:
@@ -361,27 +362,6 @@ def _run(arguments: list[str] | None) -> None:
     except SystemExit:
         sys.stdout.flush()
         raise
-
-
-def _output_fails() -> bool:
-    """Say whether standard output cannot be written; its content is discarded then."""
-    try:
-        print(flush=True)
-    except OSError:
-        _discard_output()
-        return True
-    return False
-
-
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _prepare_streams() -> None:
-    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
 def _stop_on_signals() -> None:
@@ -399,10 +379,6 @@ def _stop_on_signals() -> None:
 def _fail(line: str, status: int) -> NoReturn:
     print(f"headstart: {line}", file=sys.stderr)
     sys.exit(status)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "no message")
 
 
 def _write_traceback(error: Exception) -> str:

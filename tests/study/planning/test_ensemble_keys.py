@@ -5,7 +5,13 @@ from headstart.study.spec.load import load_study
 from headstart.study.task import Task
 
 STUDY = load_study(
-    {"name": "s", "data": "d", "seeds": [3, 4], "runs": RUNS, "ensembles": {"ab": ["a", "b"], "bc": ["b", "c"]}}
+    {
+        "name": "s",
+        "data": "d",
+        "seeds": [3, 4],
+        "runs": {"a": {}, "b": {}, "c": {}},
+        "ensembles": {"ab": ["a", "b"], "bc": ["b", "c"]},
+    }
 )
 
 
