@@ -92,7 +92,7 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 32
     accumulate: int = 1
-    clip: float | None = None
+    clip: float | None = 1.0
     label_smoothing: float = 0.0
     class_weights: str | tuple[float, ...] | None = None
     balanced_sampling: bool = False
@@ -176,7 +176,7 @@ def _check(recipe: Recipe) -> None:
     if recipe.schedule == "multistep" and not recipe.milestones:
         raise SpecError("recipe: schedule multistep needs milestones, such as [30, 60]")
     if recipe.clip is not None and recipe.clip <= 0:
-        raise SpecError(f"recipe: clip must be over 0, not {recipe.clip}; leave it out not to clip")
+        raise SpecError(f"recipe: clip must be over 0, not {recipe.clip}; set clip: null to turn clipping off")
     if recipe.early_stopping is not None and recipe.early_stopping < 1:
         raise SpecError("recipe: early_stopping must be at least 1 epoch; leave it out never to stop early")
     if isinstance(recipe.class_weights, str) and recipe.class_weights != "balanced":

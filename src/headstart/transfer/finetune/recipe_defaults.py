@@ -29,7 +29,6 @@ _ADAMW: dict[str, Any] = {
     "warmup_epochs": 1.0,
     "epochs": 20,
     "batch_size": 32,
-    "clip": 1.0,
     "augment": _CROPS,
 }
 _KORNBLITH = "Kornblith, Shlens, Le 2019 (Nesterov SGD, cosine, random crops and flips)"
@@ -38,8 +37,8 @@ _BIT = "Kolesnikov et al. 2020 (BiT)"
 # family (a prefix of the architecture's name) -> values that differ from the plain Recipe
 _FAMILIES: dict[str, dict[str, Any]] = {
     "resnet": {**_SGD, "origin": f"{_KORNBLITH}; rate and warm-up after {_BIT}, scaled to batches of 32"},
-    "alexnet": {**_SGD, "lr": 1e-3, "clip": 1.0, "origin": f"{_KORNBLITH}; a tenth of the rate: no batch norm"},
-    "vgg": {**_SGD, "lr": 1e-3, "clip": 1.0, "origin": f"{_KORNBLITH}; a tenth of the rate: no batch norm"},
+    "alexnet": {**_SGD, "lr": 1e-3, "origin": f"{_KORNBLITH}; a tenth of the rate: no batch norm"},
+    "vgg": {**_SGD, "lr": 1e-3, "origin": f"{_KORNBLITH}; a tenth of the rate: no batch norm"},
     "densenet": {**_SGD, "origin": _KORNBLITH},
     "efficientnet": {
         **_SGD,
@@ -140,7 +139,6 @@ def default_recipe(backbone: str, strategy: Strategy | str = "fine_tune") -> Rec
             optimizer="sgd",
             lr=0.1,
             weight_decay=0.0,
-            clip=None,
             augment=(),
             dropout=0.0,
             label_smoothing=0.0,
@@ -152,7 +150,6 @@ def default_recipe(backbone: str, strategy: Strategy | str = "fine_tune") -> Rec
             optimizer="adamw",
             lr=1e-3,
             weight_decay=0.0,
-            clip=1.0,
             origin="Hu et al. 2022 (LoRA): AdamW without decay on the additions",
         )
     if kind == "norm_only":
