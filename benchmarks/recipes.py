@@ -290,7 +290,10 @@ def fitted_head(backbone: Backbone, data: Target, place: Place, case: Case) -> t
     head = fit_heads(features, data.labels, [job])[0].head
     with torch.inference_mode():
         right = head(torch.from_numpy(features)).argmax(1).numpy() == data.labels
-    return head, {"start_validation": float(right[data.validation].mean()), "start_test": float(right[data.test].mean())}
+    return head, {
+        "start_validation": float(right[data.validation].mean()),
+        "start_test": float(right[data.test].mean()),
+    }
 
 
 def predict_features(backbone: Backbone, data: Target, rows: np.ndarray, device: str) -> np.ndarray:

@@ -22,7 +22,7 @@ from headstart.study.spec.schema import EPISODIC, TUNED, WeightsSpec
 from headstart.study.spec.settings import WHOLE, head_options, recipe_of, strategy_of, training_options
 from headstart.study.task import Task
 from headstart.transfer.finetune import lr_range_test as lr_range
-from headstart.transfer.finetune.inputs import Route, activation_bytes, free_bytes, plan_routes
+from headstart.transfer.finetune.routes import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import features_key
 from headstart.transfer.frozen.views import view_of
