@@ -98,20 +98,30 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
 
     def _gradients(self, optimizer: Any, inputs: Tensor, targets: Tensor, labels: Tensor) -> tuple[float, float]:
         """Accumulate the gradients of the batch; if memory runs out, halve the pieces and start the batch again."""
-        while True:
-            statistics = [buffer.clone() for buffer in self.network.tail.buffers()]
+        statistics = [buffer.clone() for buffer in self.network.tail.buffers()]
+
+        def restore() -> None:
             optimizer.zero_grad()
+            with torch.no_grad():
+                for buffer, value in zip(self.network.tail.buffers(), statistics, strict=True):
+                    buffer.copy_(value)
+
+        optimizer.zero_grad()
+        return self._while_it_fits(lambda: self._accumulate(inputs, targets, labels), restore)
+
+    def _while_it_fits(
+        self, attempt: Callable[[], tuple[float, float]], restore: Callable[[], None] = lambda: None
+    ) -> tuple[float, float]:
+        while True:
             try:
-                return self._accumulate(inputs, targets, labels)
+                return attempt()
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
                 self.pieces.halve(error, self.trainer.world_size)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
-                with torch.no_grad():
-                    for buffer, value in zip(self.network.tail.buffers(), statistics, strict=True):
-                        buffer.copy_(value)
+                restore()
 
     def _accumulate(self, inputs: Tensor, targets: Tensor, labels: Tensor) -> tuple[float, float]:
         count, total = self.pieces.count(len(inputs)), self.objective.total(targets)
@@ -165,9 +175,17 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch."""
-        logits = self.network.logits(batch.inputs, training=False).float()
-        loss = self.objective.validation_sum(logits, batch.labels)
-        self._validation.add(float(loss), float(correct(logits, batch.labels)), len(batch.inputs))
+        loss, right = self._while_it_fits(lambda: self._measure(batch))
+        self._validation.add(loss, right, len(batch.inputs))
+
+    def _measure(self, batch: Batch) -> tuple[float, float]:
+        count = self.pieces.count(len(batch.inputs))
+        loss, right = 0.0, 0.0
+        for x, label in zip(batch.inputs.chunk(count), batch.labels.chunk(count), strict=True):
+            logits = self.network.logits(x, training=False).float()
+            loss += float(self.objective.validation_sum(logits, label))
+            right += float(correct(logits, label))
+        return loss, right
 
     def on_validation_epoch_end(self) -> None:
         """Return to the live weights; a validation before the first step measures the start, epoch 0."""
