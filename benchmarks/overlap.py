@@ -28,7 +28,7 @@ from headstart.data.sources.load import load_dataset
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
 from headstart.storage.store import Store
-from headstart.study.resources import Later
+from headstart.study.resources import PendingImages
 from headstart.threads import machine_cores
 from headstart.transfer.frozen.features import extract
 from headstart.transfer.frozen.views import view_of
@@ -55,7 +55,7 @@ def one_pass(dataset: Dataset, backbone: Backbone, decoding: int, network: int) 
     ):
         store, began, used = Store(Path(place)), time.perf_counter(), cpu_seconds()
         extract(
-            Later(len(dataset)),
+            PendingImages(len(dataset)),
             backbone.stages,
             backbone.preprocessing,
             key="0" * 32,

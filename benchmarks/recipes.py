@@ -92,6 +92,7 @@ class Case:
 
     @property
     def key(self) -> str:
+        """Name of the training in the results."""
         return content_key(list(asdict(self).values()))
 
 
@@ -298,7 +299,7 @@ def fitted_head(backbone: Backbone, data: Target, place: Place, case: Case) -> t
 
 def predict_features(backbone: Backbone, data: Target, rows: np.ndarray, device: str) -> np.ndarray:
     """Return the network's features of these rows, float32 [n, d]."""
-    from headstart.transfer.frozen.predict import as_tensor, normalise
+    from headstart.models.preprocessing import as_tensor, normalise
 
     network = backbone.bare().to(device).eval()
     parts = []

@@ -2,7 +2,9 @@
 
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
-│   └── DataAbsent        images that are not here and could not be fetched
+│   ├── DataAbsent        images that are not here and could not be fetched
+│   ├── ImageTypeError    something that is no image; a TypeError too
+│   └── ArgumentError     images or labels given from Python that cannot be used; a ValueError too
 ├── SpecError             study files, options, unknown names
 ├── ModelError            stages, image sizes, networks that do not fit together
 │   └── WeightsError      checkpoints: absent, altered, cut short, of another network
@@ -16,6 +18,7 @@ HeadstartError            one clear line for the user; the command line exits wi
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -32,6 +35,14 @@ class DataError(HeadstartError):
 
 class DataAbsent(DataError):
     """Images that are not here and could not be fetched: nothing is wrong with what was asked for."""
+
+
+class ImageTypeError(DataError, TypeError):
+    """Something that was given as an image and is none; the message says what is taken."""
+
+
+class ArgumentError(DataError, ValueError):
+    """Images or labels given from Python that are of the right type and cannot be used as they are."""
 
 
 class SpecError(HeadstartError):
@@ -67,6 +78,21 @@ class MissingExtra(HeadstartError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional package: pip install 'headstart[{extra}]'")
+
+
+def require(package: str, what: str, extra: str) -> None:
+    """Say in one line which extra brings a package that is not installed.
+
+    Args:
+        package: the name that is imported.
+        what: what needs it, as the message begins.
+        extra: of headstart.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(what, extra)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from headstart.units import duration
+
 QUIET, NORMAL, VERBOSE = 0, 1, 2
 _PATIENCE = 2.0  # seconds before anything is shown
 _EVERY = 5.0  # seconds between plain lines
@@ -70,7 +72,7 @@ class Ticker:
             rate = self.done / (now - self._started)
             left = (self.total - self.done) / rate if rate > 0 else 0.0
             note = f", {self.note}" if self.note else ""
-            say(f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left:.0f} s left{note}")
+            say(f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {duration(left)} left{note}")
 
     def close(self) -> None:
         """Take the bar off the screen."""
@@ -86,10 +88,10 @@ class Ticker:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)

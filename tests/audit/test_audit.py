@@ -17,7 +17,7 @@ from headstart.data.readers import FileReader
 from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
 from headstart.storage.store import Store
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.spec.schema import DataSpec
 
 
@@ -136,7 +136,7 @@ def test_near_duplicates_leave_the_training_part_when_a_study_asks_for_it(folder
     store = Store(tmp_path / "store")
     spec = DataSpec(source=str(folder), drop_duplicates="near")
     before = load_dataset(folder)
-    after = Workshop(store).dataset(spec)
+    after = Resources(store).dataset(spec)
     names = [after.reader.name(row) for row in range(len(after))]
     assert len(after) == len(before) - 2
     assert ("bee/again.jpg" in names) + ("bee/01.png" in names) == 1

@@ -1,173 +1,141 @@
 from __future__ import annotations
 
-import io
-import itertools
-
 import numpy as np
 import pytest
-from PIL import Image
+from photographs import dataset_of, jpeg, picture, shrunk
 
-from headstart.audit.hashes import MIRROR, close_pairs, perceptual_hashes
-from headstart.audit.inspect import SIDE, look, small
-from headstart.audit.match import SHORT, fine_match, rough_match
-from headstart.audit.near_duplicates import near_duplicates
-from headstart.audit.neighbours import nearest_pairs
-from headstart.data.dataset import Dataset
+from headstart.audit import near_duplicates as module
+from headstart.audit.inspect import inspect_images
+from headstart.audit.near_duplicates import Copies, NearPair, near_duplicates
 
-
-def picture(seed: int, size: tuple[int, int] = (120, 160)) -> np.ndarray:
-    """Draw a picture with large and small shapes, unlike any other seed's."""
-    generator = np.random.default_rng(seed)
-    canvas = np.zeros(size)
-    for cells in (3, 6, 12, 24):
-        noise = Image.fromarray(generator.random((cells, cells)).astype(np.float32))
-        canvas += np.asarray(noise.resize((size[1], size[0]), Image.Resampling.BICUBIC)) / cells**0.5
-    scaled = (canvas - canvas.min()) / (canvas.max() - canvas.min())
-    return np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, axis=2)
+Files = list[bytes | np.ndarray]
 
 
-def jpeg(pixels: np.ndarray, quality: int = 60) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+def copies_of(files: Files) -> Copies:
+    seen = inspect_images(dataset_of(files))
+    return Copies(seen.grey, seen.colour, np.minimum(seen.width, seen.height))
 
 
-def squeezed(images: list[np.ndarray]) -> np.ndarray:
-    return np.stack(
-        [np.asarray(Image.fromarray(i).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)) for i in images]
-    )
+def kinds(pairs: list[NearPair]) -> dict[tuple[int, int], str]:
+    return {(pair.a, pair.b): pair.kind for pair in pairs}
 
 
-class Files:
-    def __init__(self, files: list[bytes | np.ndarray]) -> None:
-        self.files = files
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def name(self, row: int) -> str:
-        return f"file {row}"
-
-    def read(self, row: int) -> bytes | np.ndarray:
-        return self.files[row]
-
-    def identity(self, row: int) -> str:
-        return ""
+def changed(pixels: np.ndarray) -> np.ndarray:
+    return (0.7 * pixels[3:-2, 2:-4] + 30).astype(np.uint8)
 
 
-def dataset(files: list[bytes | np.ndarray]) -> Dataset:
-    return Dataset("files", Files(files), np.zeros(len(files), dtype=np.int64), ("a", "b"))
-
-
-def test_the_hash_of_a_mirror_image_is_the_hash_with_fixed_bits_turned_over() -> None:
-    grey = squeezed([picture(k) for k in range(20)])
-    assert (perceptual_hashes(grey[:, :, ::-1]) == perceptual_hashes(grey) ^ MIRROR).all()
-
-
-def test_hashes_hardly_change_when_an_image_is_saved_again_smaller() -> None:
-    first = [picture(k) for k in range(20)]
-    again = [np.asarray(Image.open(io.BytesIO(jpeg(p, 40))).resize((80, 60))) for p in first]
-    differ = np.bitwise_count(perceptual_hashes(squeezed(first)) ^ perceptual_hashes(squeezed(again)))
-    assert differ.max() <= 5
-
-
-@pytest.mark.parametrize("radius", [7, 5])
-def test_every_pair_of_close_hashes_is_found_and_no_other(radius: int) -> None:
-    generator = np.random.default_rng(radius)
-    hashes = generator.integers(0, 2**64, 300, dtype=np.uint64)
-    for k in range(100):  # near ones, some of them mirrored
-        flips = generator.permutation(64)[: generator.integers(0, radius + 2)]
-        mask = np.bitwise_or.reduce(np.uint64(1) << flips.astype(np.uint64)) if len(flips) else np.uint64(0)
-        hashes[200 + k] = hashes[k] ^ mask ^ (MIRROR if k % 3 == 0 else np.uint64(0))
-    expected = {}
-    for a, b in itertools.combinations(range(300), 2):
-        for turned in (False, True):
-            bits = int(np.bitwise_count(hashes[a] ^ hashes[b] ^ (MIRROR if turned else np.uint64(0))))
-            if bits <= radius:
-                expected[a, b, turned] = bits
-    found = close_pairs(hashes, radius)
-    rows = zip(found.a.tolist(), found.b.tolist(), found.mirrored.tolist(), strict=True)
-    assert dict(zip(rows, found.bits.tolist(), strict=True)) == expected
-    assert len(expected) > 60
-
-
-def test_a_thousand_equal_hashes_do_not_explode() -> None:
-    found = close_pairs(np.zeros(3000, dtype=np.uint64), 7)
-    assert 0 < len(found.a) < 3000 * 3000 // 4
-
-
-def test_the_nearest_pairs_among_few_are_those_of_all_with_all() -> None:
-    features = np.random.default_rng(0).normal(size=(200, 40)).astype(np.float32)
-    features[100:110] = features[:10] + 0.05 * features[50:60]
-    found = nearest_pairs(features, 20)
-    centred = features - features.mean(axis=0)
-    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
-    cosine = np.triu(unit @ unit.T, 1)
-    best = {tuple(divmod(int(k), 200)) for k in np.argsort(-cosine.ravel())[:10]}
-    assert best <= set(zip(found.a.tolist(), found.b.tolist(), strict=True))
-    assert found.cosine[:10] == pytest.approx(np.sort(cosine.ravel())[::-1][:10], abs=1e-5)
-
-
-def test_the_approximate_index_finds_nearly_every_near_copy() -> None:
-    generator = np.random.default_rng(1)
-    centres = generator.normal(size=(30, 200))
-    features = (centres[generator.integers(0, 30, 9000)] + generator.normal(size=(9000, 200))).astype(np.float32)
-    copies = generator.permutation(8000)[:300]
-    features[8700:] = features[copies] + 0.2 * generator.normal(size=(300, 200))
-    found = nearest_pairs(features, 3000)
-    pairs = set(zip(found.a.tolist(), found.b.tolist(), strict=True))
-    assert sum((int(copy), 8700 + k) in pairs for k, copy in enumerate(copies)) >= 285
-
-
-def test_a_cut_out_is_found_in_its_picture_and_not_in_another() -> None:
-    whole, other = picture(0, (144, 180)), picture(1, (144, 180))
-    part = whole[20:130, 30:170]
-    rough = rough_match(squeezed([whole, part, other]), np.array([0, 1, 0]), np.array([1, 2, 2]))
-    assert rough.score[0] > 0.9
-    assert rough.inward[0]
-    assert rough.score[0] > rough.score[1:].max() + 0.1
-    fine = fine_match(small(whole, SHORT), small(part, SHORT), float(rough.height[0]), float(rough.width[0]))
-    assert fine > 0.85
-
-
-def test_two_flat_images_are_not_called_one_photograph() -> None:
-    flat = [np.full((60, 60, 3), level, dtype=np.uint8) for level in (254, 255)]
-    assert fine_match(small(flat[0], SHORT), small(flat[1], SHORT), SIDE, SIDE) < 0.1
-
-
-def test_copies_mirror_images_and_cut_outs_are_told_apart() -> None:
+def test_copies_mirror_images_and_cut_outs_among_large_images_are_named() -> None:
     originals = [picture(k, (144, 180)) for k in range(40)]
-    files = [jpeg(p, 90) for p in originals]
+    files: Files = [jpeg(p, 90) for p in originals]
     files += [jpeg(originals[0], 40), jpeg(originals[1][:, ::-1]), jpeg(originals[2][20:130, 30:170])]
-    grey = look(dataset(files)).grey  # type: ignore[arg-type]
-    features = np.random.default_rng(2).normal(size=(43, 16)).astype(np.float32)
+    files += [jpeg(changed(originals[3])), jpeg(originals[4][12:-12, 15:-15])]
+    features = np.random.default_rng(2).normal(size=(45, 16)).astype(np.float32)
     features[42] = features[2] * 1.1
-    found, notes = near_duplicates(grey, files.__getitem__, features)
-    assert {(pair.a, pair.b): pair.kind for pair in found} == {
+    found, notes = near_duplicates(copies_of(files), files.__getitem__, features)
+    assert kinds(found) == {
         (0, 40): "copy",
         (1, 41): "mirror image",
         (2, 42): "cut-out",
+        (3, 43): "copy",
+        (4, 44): "cut-out",
     }
     assert notes == []
+    assert all(0.85 <= pair.similarity <= 1 for pair in found)
+    assert [pair.similarity for pair in found] == sorted((pair.similarity for pair in found), reverse=True)
 
 
-def test_a_look_tells_what_the_files_are() -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(picture(3)).convert("P").save(buffer, "GIF")
-    whole = jpeg(picture(4, (300, 200)), 95)
-    files = [whole, whole[: len(whole) // 2], b"", b"no image at all", buffer.getvalue(), picture(5)]
-    seen = look(dataset(files))  # type: ignore[arg-type]
-    assert seen.problem[0] == ""
-    assert "cut short" in seen.problem[1]
-    assert seen.problem[2] == "has zero bytes"
-    assert seen.problem[3] == "is no image"
-    assert seen.mode.tolist()[4:] == ["P", "RGB"]
-    assert seen.format.tolist()[4:] == ["GIF", ""]
-    assert (seen.width[0], seen.height[0]) == (200, 300)
+def test_small_images_need_no_file_to_be_read() -> None:
+    originals = [shrunk(picture(k), 32) for k in range(40)]
+    files: Files = [
+        *originals,
+        shrunk(changed(picture(0)), 32),
+        originals[1][:, ::-1],
+        shrunk(picture(2)[10:-6, 12:-8], 32),
+    ]
+
+    def closed(row: int) -> bytes:
+        raise AssertionError(f"file {row} was read")
+
+    found, _ = near_duplicates(copies_of(files), closed)
+    assert kinds(found) == {(0, 40): "copy", (1, 41): "mirror image", (2, 42): "cut-out"}
 
 
-def test_a_second_look_opens_no_file() -> None:
-    material = dataset([jpeg(picture(k)) for k in range(3)])
-    first = look(material)
-    closed = Dataset("closed", Files([b""] * 3), material.labels, ("a", "b"), digests=first.digests)
-    assert (look(closed).grey == first.grey).all()
+def test_images_of_63_pixels_are_compared_on_small_copies_and_of_64_on_larger_ones() -> None:
+    for side, expected in ((63, set()), (64, {0, 1})):
+        files: Files = [shrunk(picture(0), side), np.ascontiguousarray(shrunk(changed(picture(0)), side))]
+        read: set[int] = set()
+
+        def reading(row: int, read: set[int] = read, files: Files = files) -> bytes | np.ndarray:
+            read.add(row)
+            return files[row]
+
+        found, _ = near_duplicates(copies_of(files), reading)
+        assert kinds(found) == {(0, 1): "copy"}
+        assert read == expected
+
+
+def test_pairs_that_are_not_of_interest_are_not_reported() -> None:
+    files: Files = [shrunk(picture(k % 2), 32) for k in range(4)]
+    files[2], files[3] = shrunk(changed(picture(0)), 32), shrunk(changed(picture(1)), 32)
+    found, _ = near_duplicates(copies_of(files), files.__getitem__, allowed=lambda a, b: (a == 1) | (b == 1))
+    assert kinds(found) == {(1, 3): "copy"}
+
+
+def test_images_without_details_are_left_out_with_a_note() -> None:
+    flat: Files = [np.full((40, 40, 3), level, dtype=np.uint8) for level in (200, 201, 202)]
+    files = [*flat, shrunk(picture(0), 32)]
+    found, notes = near_duplicates(copies_of(files), files.__getitem__)
+    assert found == []
+    assert notes == ["3 images without details were not searched for near duplicates"]
+
+
+def digits(count: int, generator: np.random.Generator) -> tuple[Files, np.ndarray]:
+    """Draw strokes at one of four slants, each a little different: all of a slant look alike."""
+    files: Files = []
+    labels = np.arange(count) % 4
+    y, x = np.mgrid[:32, :32] - 15.5
+    for label in labels:
+        angle = np.pi * (0.28 + 0.08 * label) + generator.normal(0, 0.12)
+        away = x * np.sin(angle) - y * np.cos(angle) - generator.normal(0, 2)
+        along = np.abs(x * np.cos(angle) + y * np.sin(angle))
+        stroke = 230 * np.exp(-((away / generator.uniform(1.5, 2.5)) ** 2)) * (along < generator.uniform(10, 13))
+        files.append(np.repeat(stroke[..., None], 3, axis=2).astype(np.uint8))
+    return files, labels
+
+
+def test_where_look_alikes_of_different_classes_abound_the_threshold_rises() -> None:
+    files, labels = digits(160, np.random.default_rng(0))
+    copies = copies_of(files)
+    without, _ = near_duplicates(copies, files.__getitem__)
+    calibrated, _ = near_duplicates(copies, files.__getitem__, different=lambda a, b: labels[a] != labels[b])
+    assert len(without) > 200
+    assert len(calibrated) < len(without) / 4
+
+
+def test_what_is_beyond_a_limit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: Files = [shrunk(picture(k % 3), 32) for k in range(6)]
+    for k in range(3, 6):
+        files[k] = shrunk(changed(picture(k - 3)), 32)
+    monkeypatch.setattr(module, "_LIMITS", {"hash": 0, "align": 2, "read": 9, "cut-out": 9})
+    found, notes = near_duplicates(copies_of(files), files.__getitem__)
+    assert len(found) == 2
+    assert notes[-1] == "1 of 3 pairs of alike small copies were not checked"
+
+
+def test_features_bring_candidates_that_hashes_and_descriptors_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: Files = [shrunk(picture(k), 32) for k in range(10)]
+    files.append(shrunk(changed(picture(3)), 32))
+    monkeypatch.setattr(module, "_LIMITS", {"hash": 0, "align": 0, "read": 9, "cut-out": 9})
+    features = np.random.default_rng(3).normal(size=(11, 8)).astype(np.float32)
+    features[10] = features[3] + 0.01
+    assert kinds(near_duplicates(copies_of(files), files.__getitem__, features)[0]) == {(3, 10): "copy"}
+    assert near_duplicates(copies_of(files), files.__getitem__)[0] == []
+
+
+def test_the_result_is_the_same_each_time() -> None:
+    files: Files = [
+        shrunk(picture(k // 2), 32) if k % 2 == 0 else shrunk(changed(picture(k // 2)), 32) for k in range(40)
+    ]
+    first, second = (near_duplicates(copies_of(files), files.__getitem__)[0] for _ in range(2))
+    assert first == second
+    assert len(first) == 20

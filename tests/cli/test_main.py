@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 from PIL import Image
 
 from headstart.cli import main as cli
+from headstart.version import VERSION
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -46,7 +50,7 @@ def one_line(code: int, err: str) -> str:
         (["report", "/no/such/study"], "/no/such/study"),
         (["datasets", "cifar100x"], "did you mean 'cifar100'"),
         (["backbones", "resnet81"], "did you mean"),
-        (["cache", "--prune", "many"], "is no size"),
+        (["cache", "--prune", "many"], "not a size"),
         (["fewshot", "/no/such/place"], "/no/such/place"),
         (["audit", "/no/such/place"], "/no/such/place"),
         (["explain", "/no/such/model", "x.jpg"], "no such file or folder"),
@@ -121,3 +125,55 @@ def test_lists_are_readable_by_scripts(capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(run(capsys, "cache", "--json")[1])["kinds"] == {}
     stages = json.loads(run(capsys, "backbones", "lenet5", "--json")[1])["stages"]
     assert stages[-1]["stage"] and all(row["parameters"] >= 0 for row in stages)
+
+
+def test_no_summary_is_cut_off_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsys, "--help")
+    assert code == 0 and "..." not in out.partition("Commands:")[2]
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--version")
+    assert (code, out) == (0, f"headstart {VERSION}\n")
+
+
+def test_a_defect_is_one_line_and_its_traceback_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**options: object) -> None:
+        raise ZeroDivisionError("nothing to divide by\nsecond line")
+
+    monkeypatch.setattr("headstart.cli.doctor.show_doctor", fail)
+    code, _, err = run(capsys, "doctor")
+    assert code == 70 and err.count("\n") == 1
+    assert err.startswith("headstart: internal error (ZeroDivisionError: nothing to divide by)")
+    place = Path(err.strip().rpartition(" ")[2])
+    assert "raise ZeroDivisionError" in place.read_text()
+    place.unlink()
+
+
+def test_an_error_of_the_disk_names_the_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**options: object) -> None:
+        raise OSError(28, "No space left on device", "/full/disk")
+
+    monkeypatch.setattr("headstart.cli.doctor.show_doctor", fail)
+    code, _, err = run(capsys, "doctor")
+    assert (code, err) == (2, "headstart: /full/disk: No space left on device\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_ends_with_its_own_status(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    def wait(**options: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    monkeypatch.setattr("headstart.cli.doctor.show_doctor", wait)
+    code, _, err = run(capsys, "doctor")
+    assert code == status and "run the same command again" in err

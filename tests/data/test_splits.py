@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, Split
-from headstart.data.readers import ArrayReader
+from headstart.data.sources.in_memory import PictureReader
 from headstart.data.splits import kfold, make_split, strata_of, subsample
 from headstart.errors import DataError
 
@@ -16,7 +16,7 @@ def dataset(labels: Any, split: Any = None, groups: Any = None, names: tuple[str
     count = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
     return Dataset(
         "toy",
-        ArrayReader(np.zeros((len(labels), 1, 1, 3), dtype=np.uint8)),
+        PictureReader(np.zeros((len(labels), 1, 1, 3), dtype=np.uint8)),
         labels,
         names or tuple(f"c{index}" for index in range(count)),
         given_split=None if split is None else np.asarray(split, dtype="U10"),

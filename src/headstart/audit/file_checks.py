@@ -1,4 +1,4 @@
-"""What the audit says of the files: which do not decode, odd modes and odd sizes."""
+"""File checks: which files do not decode, unusual modes and unusual sizes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.audit.inspect import Looks
+from headstart.audit.inspect import Inspection
 from headstart.data.dataset import Dataset
 
 PLAIN = ("RGB", "L")
@@ -16,46 +16,46 @@ LONG = 4.0  # times as long as wide
 _LISTED = 50
 
 
-def unreadable_rows(looks: Looks, bad: Mapping[int, str]) -> dict[int, str]:
+def unreadable_rows(inspection: Inspection, bad: Mapping[int, str]) -> dict[int, str]:
     """Return row → why it does not decode, from the look at the files and from those decoded before."""
-    found = {int(row): str(looks.problem[row]) for row in np.flatnonzero(looks.problem != "")}
+    found = {int(row): str(inspection.problem[row]) for row in np.flatnonzero(inspection.problem != "")}
     return found | {int(row): why for row, why in bad.items()}
 
 
-def describe_files(looks: Looks, dataset: Dataset) -> dict[str, Any]:
-    """Return modes, formats and sizes with their counts, and the odd ones by name."""
-    good = looks.problem == ""
-    short, long = np.minimum(looks.width, looks.height), np.maximum(looks.width, looks.height)
+def describe_files(inspection: Inspection, dataset: Dataset) -> dict[str, Any]:
+    """Return modes, formats and sizes with their counts, and the unusual ones by name."""
+    good = inspection.problem == ""
+    short, long = np.minimum(inspection.width, inspection.height), np.maximum(inspection.width, inspection.height)
     odd = {
-        "modes": good & ~np.isin(looks.mode, PLAIN),
-        "animated": good & (looks.frames > 1),
+        "modes": good & ~np.isin(inspection.mode, PLAIN),
+        "animated": good & (inspection.frames > 1),
         "tiny": good & (short < TINY),
         "elongated": good & (long > LONG * np.maximum(short, 1)),
     }
     return {
-        "modes": _counted(looks.mode[good]),
-        "formats": _counted(looks.format[good]),
-        "width": _range(looks.width[good]),
-        "height": _range(looks.height[good]),
-        "sizes": len(np.unique(np.stack([looks.width[good], looks.height[good]]), axis=1).T),
+        "modes": _counted(inspection.mode[good]),
+        "formats": _counted(inspection.format[good]),
+        "width": _range(inspection.width[good]),
+        "height": _range(inspection.height[good]),
+        "sizes": len(np.unique(np.stack([inspection.width[good], inspection.height[good]]), axis=1).T),
         "odd": {
             kind: {
                 "n": int(which.sum()),
-                "rows": [_odd(looks, dataset, row) for row in np.flatnonzero(which)[:_LISTED].tolist()],
+                "rows": [_odd(inspection, dataset, row) for row in np.flatnonzero(which)[:_LISTED].tolist()],
             }
             for kind, which in odd.items()
         },
     }
 
 
-def _odd(looks: Looks, dataset: Dataset, row: int) -> dict[str, Any]:
+def _odd(inspection: Inspection, dataset: Dataset, row: int) -> dict[str, Any]:
     return {
         "row": int(row),
         "name": dataset.reader.name(int(row)),
-        "mode": str(looks.mode[row]),
-        "width": int(looks.width[row]),
-        "height": int(looks.height[row]),
-        "frames": int(looks.frames[row]),
+        "mode": str(inspection.mode[row]),
+        "width": int(inspection.width[row]),
+        "height": int(inspection.height[row]),
+        "frames": int(inspection.frames[row]),
     }
 
 

@@ -1,148 +1,194 @@
-"""The audit in sentences: what is wrong, what is worth a look, what is well."""
+"""The audit in sentences: problems, notices, and what is in order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _UNEVEN = 10.0  # times as many images in the largest class as in the smallest
 _FEW = 5  # images of a class
-_WEAK = 0.5  # accuracy below which features cannot judge labels
+_WEAK = 0.5  # accuracy below which the classifier is no judge of labels
 _NAMED = 3
+_LEVELS = ("problem", "notice", "good")
+_TERMINAL = ("unreadable", "copies", "leaks", "conflicts", "classes")
 
 Finding = dict[str, str]
 
 
 def findings(audit: Mapping[str, Any]) -> list[Finding]:
-    """Return the findings as {"level": "problem" | "notice" | "good", "text"}, the worst first."""
-    found = [*_files(audit), *_copies(audit), *_leaks(audit), *_labels(audit), *_counts(audit)]
-    order = {"problem": 0, "notice": 1, "good": 2}
-    return sorted(found, key=lambda finding: order[finding["level"]])
+    """Return the findings as {"level": "problem" | "notice" | "good", "kind", "text"}, the worst first."""
+    found = [
+        *_unreadable(audit),
+        *_odd_files(audit),
+        *_exact(audit),
+        *_near(audit),
+        *_leaks(audit),
+        *_labels(audit),
+        *_classes(audit),
+    ]
+    return sorted(found, key=lambda finding: _LEVELS.index(finding["level"]))
 
 
-def _files(audit: Mapping[str, Any]) -> list[Finding]:
-    found = []
+def problems(audit: Mapping[str, Any]) -> list[str]:
+    """Return what a person must know before training, a line each, the worst first.
+
+    Files that do not decode, copies, leaks between parts, contradicting labels, and classes with too few images
+    or none in a part.
+    """
+    return [
+        finding["text"] for finding in audit["findings"] if finding["level"] != "good" and finding["kind"] in _TERMINAL
+    ]
+
+
+def _unreadable(audit: Mapping[str, Any]) -> list[Finding]:
     bad, skipped = audit["unreadable"], audit["skipped"]
+    found = []
     if bad:
-        found.append(_problem(f"{_count(bad, 'file does', 'files do')} not decode: {_named(bad)}"))
+        found.append(_problem("unreadable", f"{_count(bad, 'file does', 'files do')} not decode: {_named(bad)}"))
+    else:
+        found.append(_good("unreadable", "every image decodes completely"))
     if skipped:
-        found.append(_notice(f"{_count(skipped, 'item was', 'items were')} left out at loading: {_named(skipped)}"))
-    if not bad:
-        found.append(_good("every image decodes to its end"))
-    words = {
-        "modes": "are neither RGB nor grey",
-        "animated": "are animations (only the first frame counts)",
-        "tiny": "are under 32 pixels",
-        "elongated": "are more than four times as long as wide",
-    }
-    for kind, what in words.items():
-        odd = audit["files"]["odd"][kind]
-        if odd["n"]:
-            found.append(_notice(f"{odd['n']} images {what}, such as {odd['rows'][0]['name']}"))
+        text = f"{_count(skipped, 'item was', 'items were')} skipped while loading: {_named(skipped)}"
+        found.append(_notice("unreadable", text))
     return found
 
 
-def _copies(audit: Mapping[str, Any]) -> list[Finding]:
+def _odd_files(audit: Mapping[str, Any]) -> list[Finding]:
+    what = {
+        "modes": ("is neither RGB nor grey", "are neither RGB nor grey"),
+        "animated": ("is animated (only the first frame is used)", "are animated (only the first frames are used)"),
+        "tiny": ("is smaller than 32 pixels", "are smaller than 32 pixels"),
+        "elongated": ("is more than four times as long as wide", "are more than four times as long as wide"),
+    }
     found = []
-    torn = [group for group in audit["exact"] if group["conflict"]]
-    if torn:
-        places = torn[0]["places"]
-        example = f"{places[0]['name']} ({places[0]['label']}) and {places[1]['name']} ({places[1]['label']})"
-        found.append(_problem(f"{_count(torn, 'image stands', 'images stand')} under two labels: {example}"))
-    if audit["exact"]:
-        extra = sum(group["n"] - 1 for group in audit["exact"])
-        found.append(_notice(f"{extra} exact copies of {_count(audit['exact'], 'image', 'images')}"))
-    else:
-        found.append(_good("no exact duplicates"))
-    if audit["near"]:
-        kinds = [pair["kind"] for pair in audit["near"]]
-        split = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        found.append(_notice(f"{_count(audit['near'], 'pair', 'pairs')} of near duplicates ({split})"))
-    else:
-        found.append(_good("no near duplicates"))
-    torn = [pair for pair in audit["near"] if pair["conflict"]]
-    if torn:
-        a, b = torn[0]["a"], torn[0]["b"]
-        found.append(
-            _problem(
-                f"{_count(torn, 'pair', 'pairs')} of near duplicates with different labels:"
-                f" {a['name']} ({a['label']}) and {b['name']} ({b['label']})"
-            )
-        )
+    for kind, (one, many) in what.items():
+        odd = audit["files"]["odd"][kind]
+        if odd["n"]:
+            text = f"image {one}" if odd["n"] == 1 else f"images {many}"
+            found.append(_notice("files", f"{odd['n']:,} {text}, such as {odd['rows'][0]['name']}"))
+    return found
+
+
+def _exact(audit: Mapping[str, Any]) -> list[Finding]:
+    groups = audit["exact"]
+    if not groups:
+        return [_good("copies", "no exact duplicates")]
+    extra = audit["counts"]["copies"]
+    images = _several(audit["counts"]["exact"], "image", "images")
+    found = [_notice("copies", f"{_several(extra, 'exact copy', 'exact copies')} of {images}")]
+    conflicts = [group for group in groups if group["conflict"]]
+    if conflicts:
+        example = " and ".join(_labelled(place) for place in conflicts[0]["places"][:2])
+        text = f"{_count(conflicts, 'image has', 'images have')} copies with different labels: {example}"
+        found.append(_problem("conflicts", text))
+    return found
+
+
+def _near(audit: Mapping[str, Any]) -> list[Finding]:
+    pairs = audit["near"]
+    if not pairs:
+        return [_good("copies", "no near duplicates")]
+    kinds = [pair["kind"] for pair in pairs]
+    split = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in dict.fromkeys(kinds))
+    found = [_notice("copies", f"{_count(pairs, 'pair', 'pairs')} of near duplicates ({split})")]
+    conflicts = [pair for pair in pairs if pair["conflict"]]
+    if conflicts:
+        example = f"{_labelled(conflicts[0]['a'])} and {_labelled(conflicts[0]['b'])}"
+        text = f"{_count(conflicts, 'pair', 'pairs')} of near duplicates with different labels: {example}"
+        found.append(_problem("conflicts", text))
     return found
 
 
 def _leaks(audit: Mapping[str, Any]) -> list[Finding]:
-    found, leaks = [], audit["leaks"]
-    for part in ("test", "validation"):
-        row = leaks[part]
+    found = []
+    for part, earlier in (("test", "the training or validation part"), ("validation", "the training part")):
+        row = audit["leaks"][part]
         total = row["exact"] + row["near"]
         if total:
-            share = 100 * total / row["n"]
-            how = "near leaves them" if row["near"] else "true leaves them"
+            copies = "have a copy" if total > 1 else "has a copy"
+            remedy = "near" if row["near"] else "true"
             found.append(
                 _problem(
-                    f"{total} of {row['n']} {part} images ({share:.1f} %) have a twin in an earlier part:"
-                    f" {row['exact']} exact, {row['near']} near; drop_duplicates: {how} out of training"
+                    "leaks",
+                    f"{total:,} of {row['n']:,} {part} images ({100 * total / row['n']:.1f} %) {copies} in {earlier}:"
+                    f" {row['exact']:,} exact, {row['near']:,} near; drop_duplicates: {remedy} removes the copies",
                 )
             )
         elif row["n"]:
-            found.append(_good(f"no {part} image has a twin in an earlier part"))
-    for row in leaks["others"]:
+            found.append(_good("leaks", f"no {part} image has a copy in {earlier}"))
+    for row in audit["leaks"]["others"]:
         total = row["exact"] + row["near"]
-        text = f"{total} images also stand in {row['dataset']}: {row['exact']} exact, {row['near']} near"
-        found.append(_problem(text) if total else _good(f"nothing shared with {row['dataset']}"))
+        if total:
+            shared = "1 image is" if total == 1 else f"{total:,} images are"
+            text = f"{shared} also in {row['dataset']}: {row['exact']:,} exact, {row['near']:,} near"
+            found.append(_problem("leaks", text))
+        else:
+            found.append(_good("leaks", f"no image is also in {row['dataset']}"))
     return found
 
 
 def _labels(audit: Mapping[str, Any]) -> list[Finding]:
-    rows = audit["disputed"]
+    rows = audit["label_errors"]
     if not rows:
         return []
-    first, many, right = rows[0], audit["counts"]["disputed"], audit["label_check"]["accuracy"]
-    text = f"{many} labels ({100 * many / max(1, audit['n']):.1f} %) are disputed by the features"
+    many, right = audit["counts"]["label_errors"], audit["label_check"]["accuracy"]
+    looks = "label looks wrong" if many == 1 else "labels look wrong"
+    text = f"{many:,} {looks} ({100 * many / max(1, audit['n']):.1f} %)"
     if right < _WEAK:
-        return [_notice(f"{text}, which themselves get only {100 * right:.1f} % right: too weak to go by")]
-    return [
-        _notice(
-            f"{text}, which get {100 * right:.1f} % right; most of all {first['name']}:"
-            f" {first['label']}, or rather {first['suggested']}?"
-        )
-    ]
+        judge = f"the classifier that judges them is only {100 * right:.1f} % accurate"
+        return [_notice("labels", f"{text}, but {judge}: do not rely on it")]
+    first = rows[0]
+    example = f"{first['name']}, labelled {first['label']}, looks like {first['suggested']}"
+    judge = f"the classifier that judges them is {100 * right:.1f} % accurate"
+    return [_notice("labels", f"{text}, first of all {example} ({judge})")]
 
 
-def _counts(audit: Mapping[str, Any]) -> list[Finding]:
-    found, spread = [], audit["imbalance"]
+def _classes(audit: Mapping[str, Any]) -> list[Finding]:
+    found, spread, rows = [], audit["imbalance"], audit["classes"]
     if spread["ratio"] >= _UNEVEN:
-        found.append(
-            _notice(
-                f"classes are uneven: {spread['most']} images of {spread['largest']}, {spread['fewest']} of"
-                f" {spread['smallest']}; look at balanced accuracy as well"
-            )
-        )
-    few = [row for row in audit["classes"] if row["n"] < _FEW]
+        text = f"{spread['most']:,} images of {spread['largest']}, {spread['fewest']:,} of {spread['smallest']}"
+        found.append(_notice("imbalance", f"class sizes are uneven: {text}; also look at balanced accuracy"))
+    few = [row["class"] for row in rows if row["n"] < _FEW]
     if few:
-        names = ", ".join(row["class"] for row in few[:_NAMED])
-        found.append(_problem(f"{_count(few, 'class has', 'classes have')} fewer than {_FEW} images: {names}"))
+        text = f"{_count(few, 'class has', 'classes have')} fewer than {_FEW} images: {_first(few)}"
+        found.append(_problem("classes", text))
+    for part, word in (("train", "training"), ("test", "test")):
+        none = [row["class"] for row in rows if row["n"] and row.get(part) == 0]
+        if none:
+            found.append(
+                _problem("classes", f"{_count(none, 'class has', 'classes have')} no {word} images: {_first(none)}")
+            )
     return found
 
 
-def _named(rows: list[Mapping[str, Any]]) -> str:
-    more = f", and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
-    return ", ".join(f"{row['name']} ({row['reason']})" for row in rows[:_NAMED]) + more
+def _labelled(place: Mapping[str, Any]) -> str:
+    return f"{place['name']} ({place['label']})"
 
 
-def _count(rows: list[Any], one: str, many: str) -> str:
-    return f"{len(rows)} {one if len(rows) == 1 else many}"
+def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _first([f"{row['name']} ({row['reason']})" for row in rows])
 
 
-def _problem(text: str) -> Finding:
-    return {"level": "problem", "text": text}
+def _first(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
-def _notice(text: str) -> Finding:
-    return {"level": "notice", "text": text}
+def _count(rows: Sequence[Any], one: str, many: str) -> str:
+    return _several(len(rows), one, many)
 
 
-def _good(text: str) -> Finding:
-    return {"level": "good", "text": text}
+def _several(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _problem(kind: str, text: str) -> Finding:
+    return {"level": "problem", "kind": kind, "text": text}
+
+
+def _notice(kind: str, text: str) -> Finding:
+    return {"level": "notice", "kind": kind, "text": text}
+
+
+def _good(kind: str, text: str) -> Finding:
+    return {"level": "good", "kind": kind, "text": text}

@@ -1,4 +1,4 @@
-"""A look at every file: what it is, whether it decodes to the end, and a small grey copy for hashing."""
+"""Inspection of every image file: format, size, whether it decodes completely, and two small copies to compare."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.threads import cores
 
-KIND = "looks"
+KIND = "inspections"
 SIDE = 32  # of the small grey copy
+COLOUR_SIDE = 16  # of the small colour copy
 _VERSION = 1
 _BATCH = 64
 
 Grey = npt.NDArray[np.uint8]
+Colour = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What was seen, one row per image of the dataset.
+class Inspection:
+    """Facts about the images of a dataset, one row per image.
 
     Args:
         digests: bytes [n], 32 hex digits of the content.
-        width, height: int32 [n], as stored, before orientation; 0 where it cannot be told.
+        width, height: int32 [n], as stored, before EXIF orientation; 0 if unknown.
         mode: str [n], Pillow's mode ("RGB", "L", "P", …).
         format: str [n], "JPEG", "PNG", … ("" for arrays).
         frames: int32 [n], more than 1 for animations.
         problem: str [n], why it does not decode, or "".
-        grey: uint8 [n, 32, 32], the whole image squeezed into a square.
+        grey: uint8 [n, 32, 32], the whole image resized to a square.
+        colour: uint8 [n, 16, 16, 3], the same in RGB.
     """
 
     digests: npt.NDArray[np.bytes_]
@@ -51,10 +54,11 @@ class Looks:
     frames: npt.NDArray[np.int32]
     problem: npt.NDArray[np.str_]
     grey: Grey
+    colour: Colour
 
 
 @dataclass(frozen=True)
-class _Look:
+class _File:
     width: int = 0
     height: int = 0
     mode: str = ""
@@ -62,21 +66,22 @@ class _Look:
     frames: int = 1
     problem: str = ""
     grey: Grey | None = None
+    colour: Colour | None = None
 
 
-def look(dataset: Dataset, store: Store | None = None) -> Looks:
-    """Decode each distinct image of a dataset once, small, in threads; what was seen stays in the store."""
+def inspect_images(dataset: Dataset, store: Store | None = None) -> Inspection:
+    """Decode each distinct image of a dataset once, small, in threads; the result is cached in the store."""
     store = store or default_store()
     digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     key = content_key({"images": hashlib.blake2b(digests[first].tobytes()).hexdigest(), "version": _VERSION})
     with store.building(KIND, key) as entry:
         if entry is not None:
-            _save(entry.path / "looks.npz", _look_at(dataset, first.astype(np.int64)))
+            _save(entry.path / "inspection.npz", _inspect_rows(dataset, first.astype(np.int64)))
             entry.manifest.update(images=len(first))
     store.manifest(KIND, key)
-    with np.load(store.path(KIND, key) / "looks.npz") as seen:
-        return Looks(digests, **{name: seen[name][inverse] for name in seen.files})
+    with np.load(store.path(KIND, key) / "inspection.npz") as seen:
+        return Inspection(digests, **{name: seen[name][inverse] for name in seen.files})
 
 
 def small(data: bytes | npt.NDArray[np.uint8], short: int) -> Grey:
@@ -111,34 +116,36 @@ def _upright(data: bytes | npt.NDArray[np.uint8], least: int) -> Image.Image:
         raise UndecodableError(_reason(error)) from error
 
 
-def _look_at(dataset: Dataset, rows: IntArray) -> list[_Look]:
+def _inspect_rows(dataset: Dataset, rows: IntArray) -> list[_File]:
     batches: Sequence[list[int]] = [rows[k : k + _BATCH].tolist() for k in range(0, len(rows), _BATCH)]
-    found: list[_Look] = []
+    found: list[_File] = []
     with (
         quiet_pillow(),
-        progress(f"looking at {dataset.name}", len(rows)) as ticker,
-        ThreadPoolExecutor(cores(), "look") as pool,
+        progress(f"inspecting {dataset.name}", len(rows)) as ticker,
+        ThreadPoolExecutor(cores(), "inspect") as pool,
     ):
-        for part in pool.map(lambda batch: [_look_once(dataset, row) for row in batch], batches):
+        for part in pool.map(lambda batch: [_inspect_row(dataset, row) for row in batch], batches):
             found += part
             ticker.advance(len(part))
     return found
 
 
-def _look_once(dataset: Dataset, row: int) -> _Look:
+def _inspect_row(dataset: Dataset, row: int) -> _File:
     try:
         data = dataset.reader.read(row)
     except OSError as error:
-        return _Look(problem=f"cannot be read ({error.strerror or error})")
+        return _File(problem=f"cannot be read ({error.strerror or error})")
     try:
         width, height, mode, kind, frames = _header(data)
     except Exception as error:  # as in `_upright`
-        return _Look(problem=str(error) if isinstance(error, UndecodableError) else _reason(error))
+        return _File(problem=str(error) if isinstance(error, UndecodableError) else _reason(error))
     try:
-        grey = np.asarray(_upright(data, 2 * SIDE).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+        image = _upright(data, 2 * SIDE)
     except UndecodableError as error:
-        return _Look(width, height, mode, kind, frames, str(error))
-    return _Look(width, height, mode, kind, frames, "", grey)
+        return _File(width, height, mode, kind, frames, str(error))
+    grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+    colour = np.asarray(image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX))
+    return _File(width, height, mode, kind, frames, "", grey, colour)
 
 
 def _header(data: bytes | npt.NDArray[np.uint8]) -> tuple[int, int, str, str, int]:
@@ -155,19 +162,26 @@ def _reason(error: Exception) -> str:
     return f"is cut short ({said})" if short else f"cannot be decoded ({said})"
 
 
-def _save(path: Path, seen: list[_Look]) -> None:
-    black = np.zeros((SIDE, SIDE), dtype=np.uint8)
+def _save(path: Path, files: list[_File]) -> None:
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        width=np.array([each.width for each in seen], dtype=np.int32),
-        height=np.array([each.height for each in seen], dtype=np.int32),
-        mode=np.array([each.mode for each in seen], dtype=np.str_),
-        format=np.array([each.format for each in seen], dtype=np.str_),
-        frames=np.array([each.frames for each in seen], dtype=np.int32),
-        problem=np.array([each.problem for each in seen], dtype=np.str_),
-        grey=np.stack([black if each.grey is None else each.grey for each in seen])
-        if seen
-        else np.zeros((0, SIDE, SIDE), dtype=np.uint8),
+        width=np.array([file.width for file in files], dtype=np.int32),
+        height=np.array([file.height for file in files], dtype=np.int32),
+        mode=np.array([file.mode for file in files], dtype=np.str_),
+        format=np.array([file.format for file in files], dtype=np.str_),
+        frames=np.array([file.frames for file in files], dtype=np.int32),
+        problem=np.array([file.problem for file in files], dtype=np.str_),
+        grey=_stacked([file.grey for file in files], (SIDE, SIDE)),
+        colour=_stacked([file.colour for file in files], (COLOUR_SIDE, COLOUR_SIDE, 3)),
     )
     path.write_bytes(buffer.getvalue())
+
+
+def _stacked(copies: list[npt.NDArray[np.uint8] | None], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Return the small copies as one array, black where there is none."""
+    stacked = np.zeros((len(copies), *shape), dtype=np.uint8)
+    for row, copy in enumerate(copies):
+        if copy is not None:
+            stacked[row] = copy
+    return stacked

@@ -1,4 +1,4 @@
-"""Labels that the features dispute: images which a head that never saw them takes for another class."""
+"""Labels that look wrong: images whose label seems unlikely to a classifier that was not trained on them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ FOLDS = 5
 PENALTIES = (0.01, 0.1, 1.0)  # times the mean eigenvalue of the features' products
 _WIDEST = 2048  # wider features are projected at random to this
 _BLOCK = 8192
-_SHARPNESS = 10.0  # ridge scores lie about 0 … 1; a temperature finds the rest
+_SHARPNESS = 10.0  # ridge scores are between about 0 and 1; a temperature finds the rest
 
 
 @dataclass(frozen=True)
-class Disputed:
-    """Images whose label is disputed, the most doubtful first.
+class LabelErrors:
+    """Images whose label looks wrong, the least likely label first.
 
     Args:
         rows: int64 [m].
-        suggested: int64 [m], the class that the features speak for.
-        doubt: float64 [m], its probability less that of the label.
+        suggested: int64 [m], the likeliest other class.
         probabilities: float64 [n, classes], out of fold, calibrated.
+        accuracy: share of all images whose likeliest class is their label; a weak classifier is a weak judge.
     """
 
     rows: Int[np.ndarray, " m"]
     suggested: Int[np.ndarray, " m"]
-    doubt: Float[np.ndarray, " m"]
     probabilities: Float[np.ndarray, "n c"]
+    accuracy: float
 
 
-def disputed_labels(
+def find_label_errors(
     features: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],
     classes: int,
@@ -44,34 +44,51 @@ def disputed_labels(
     groups: Int[np.ndarray, " n"] | None = None,
     folds: int = FOLDS,
     seed: int = 0,
-) -> Disputed:
-    """Find labels in doubt by confident learning on out-of-fold probabilities (Northcutt, Jiang & Chuang 2021).
-
-    An image is disputed where another class is likelier than its label, and at least as likely as that
-    class is on average for images which do carry it. Classes with fewer images than folds are left in peace.
+) -> LabelErrors:
+    """Find labels that look wrong with a cross-validated ridge classifier on the features.
 
     Args:
         features: may be memory-mapped.
         labels: index of the class.
-        classes: how many there are.
+        classes: how many there are; those with fewer images than folds are left out.
         groups: rows of one group (copies of one photograph) are held out together.
         folds: of the cross-validation.
         seed: of folds and projection.
     """
     probabilities = out_of_fold(features, labels, classes, groups=groups, folds=folds, seed=seed)
-    n = len(labels)
-    own = probabilities[np.arange(n), labels]
-    counts = np.bincount(labels, minlength=classes)
-    usual = np.bincount(labels, own, minlength=classes) / np.maximum(counts, 1)
-    firm = counts >= folds
-    likely = (probabilities >= usual) & firm
-    rivals = np.where(likely, probabilities, -1.0)
-    rivals[np.arange(n), labels] = -1.0
-    suggested = rivals.argmax(axis=1)
-    doubt = rivals.max(axis=1) - own
-    rows = np.flatnonzero((doubt > 0) & firm[labels])
-    rows = rows[np.argsort(-doubt[rows], kind="stable")]
-    return Disputed(rows, suggested[rows], doubt[rows], probabilities)
+    rows, suggested = rank_labels(probabilities, labels, least=folds)
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    return LabelErrors(rows, suggested, probabilities, accuracy)
+
+
+def rank_labels(
+    probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], least: int = 1
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the rows whose label looks wrong, the least likely label first, and the likeliest other class of each.
+
+    How many there are is estimated by confident learning (Northcutt, Jiang & Chuang 2021): an image counts if some
+    class is likelier than its label, and at least as likely as that class is on average for images that carry it.
+    Which they are is decided by the probability of the label alone, which finds more planted errors than the
+    margin between both classes (`benchmarks/label_errors.py`).
+
+    Args:
+        probabilities: out of fold.
+        labels: index of the class.
+        least: classes with fewer images are neither judged nor suggested.
+    """
+    every = np.arange(len(labels))
+    own = probabilities[every, labels]
+    counts = np.bincount(labels, minlength=probabilities.shape[1])
+    usual = np.bincount(labels, own, minlength=len(counts)) / np.maximum(counts, 1)
+    others = np.where(counts >= least, probabilities, -1.0)
+    others[every, labels] = -1.0
+    judged = counts[labels] >= least
+    confident = np.where(others >= usual, others, -1.0).max(axis=1)
+    wrong = int((judged & (confident > own)).sum())
+    suggested = others.argmax(axis=1)
+    candidates = np.flatnonzero(judged & (others.max(axis=1) > own))
+    rows = candidates[np.argsort(own[candidates], kind="stable")][:wrong]
+    return rows, suggested[rows]
 
 
 def out_of_fold(
@@ -83,13 +100,13 @@ def out_of_fold(
     folds: int = FOLDS,
     seed: int = 0,
 ) -> Float[np.ndarray, "n c"]:
-    """Return for each image the class probabilities of ridge heads that learned from the other folds.
+    """Return the class probabilities of each image by a ridge classifier trained on the other folds.
 
     The penalty and the temperature are those with the least log loss, out of fold.
     """
     generator = np.random.default_rng(seed)
     fold = _folds(labels, groups, folds, generator)
-    with progress("asking the features about the labels", 2 * len(labels)) as ticker:
+    with progress("checking labels", 2 * len(labels)) as ticker:
         unit = _Unit(features, generator)
         gram, cross = _products(unit, labels, fold, classes, folds, ticker)
         scores = _scores(unit, gram, cross, fold, ticker)

@@ -77,17 +77,6 @@ def texture(grey: Grey) -> Floats:
     return np.concatenate([np.zeros(0, dtype=np.float32), *parts])
 
 
-def whole_match(grey: Grey, a: IntArray, b: IntArray, turned: npt.NDArray[np.bool_]) -> Floats:
-    """Return how well the details of each pair of small grey images agree, where `turned` with b mirrored."""
-    parts = [np.zeros(0, dtype=np.float32)]
-    for k in range(0, len(a), _LARGE):
-        first, second = grey[a[k : k + _LARGE]], grey[b[k : k + _LARGE]]
-        mirror = turned[k : k + _LARGE]
-        second[mirror] = second[mirror][:, :, ::-1]
-        parts.append(_whole(_fine_lines(first), _fine_lines(second)))
-    return np.concatenate(parts)
-
-
 def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
     """Return how well the details of b lie on those of a part of a that is height × width 32nds of it.
 
@@ -134,7 +123,7 @@ class _Inside:
         (height, width), (h, w) = self.shape, (round(side) for side in shape)
         if not (8 <= h - 2 * _RIM <= height and 8 <= w - 2 * _RIM <= width):
             return _Place(-1.0, shape)
-        _, part = _levels_and_details(_resized(image, h, w))
+        _, part = _levels_and_details(resized(image, h, w))
         h, w = part.shape
         part = part - part.mean()
         padded = np.zeros(self.shape, dtype=np.float32)
@@ -148,7 +137,7 @@ class _Inside:
 
     def tells(self, image: Grey, place: _Place) -> bool:
         """Say whether agreement there means anything: details all over, or equal grey levels."""
-        levels, part = _levels_and_details(_resized(image, *(round(side) for side in place.shape)))
+        levels, part = _levels_and_details(resized(image, *(round(side) for side in place.shape)))
         here = self.levels[place.top : place.top + part.shape[0], place.left : place.left + part.shape[1]]
         return _widespread(part) or float(np.abs(here - levels).mean()) <= _LEVELS
 
@@ -221,9 +210,10 @@ def _shrink(to: int, size: int = SIDE) -> Floats:
     return matrix
 
 
-def _resized(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
-    resized: Floats = _shrink(height, image.shape[0]) @ image.astype(np.float32) @ _shrink(width, image.shape[1]).T
-    return resized
+def resized(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
+    """Return a grey image [h, w] averaged (or, upwards, interpolated) to another size."""
+    result: Floats = _shrink(height, image.shape[0]) @ image.astype(np.float32) @ _shrink(width, image.shape[1]).T
+    return result
 
 
 def _levels_and_details(image: npt.NDArray[np.generic]) -> tuple[Floats, Floats]:

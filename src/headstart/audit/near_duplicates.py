@@ -1,43 +1,58 @@
-"""Near duplicates: the same photograph saved again, resized, mirrored or cut out.
+"""Near duplicates: the same photograph saved again, resized, shifted, recoloured, mirrored or cut out.
 
-Candidates come from perceptual hashes and, where features are at hand, from the nearest neighbours among
-them; then every candidate is checked on its pixels, so that what is reported is alike in its details and
-not only in its subject.
+Candidates come from perceptual hashes, from descriptors of small colour copies and, where features are available,
+from the nearest neighbours among those. Every candidate is then aligned and compared in its details, so that
+images of the same subject are not taken for the same photograph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from headstart.audit.descriptors import alike_pairs, describe
 from headstart.audit.hashes import close_pairs, perceptual_hashes, radius_for
-from headstart.audit.inspect import SIDE, small
-from headstart.audit.match import SHORT, fine_match, rough_match, texture, whole_match
-from headstart.audit.neighbours import nearest_pairs
+from headstart.audit.inspect import SIDE
+from headstart.audit.larger_copies import Match, match_cutouts, match_whole
+from headstart.audit.likeness import Likeness, likeness, overlap
+from headstart.audit.match import rough_match, texture
+from headstart.audit.neighbours import Neighbours, nearest_pairs
+from headstart.audit.threshold import least_score
 from headstart.data.dataset import IntArray
-from headstart.data.decoding.decode import UndecodableError, quiet_pillow
 from headstart.progress import progress
-from headstart.threads import cores
 
-Grey = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 Read = Callable[[int], bytes | npt.NDArray[np.uint8]]
-Wanted = Callable[[IntArray, IntArray], IntArray]
+PairTest = Callable[[IntArray, IntArray], Bools]
 
-ALIKE = 0.85
-"""Least correlation of details at which two images are reported as one photograph."""
+ALIKE = 0.89
+"""Least agreement of details at which two images are reported as one photograph."""
 
-_ROUGHLY = 0.78  # of cut-outs, on small copies
-_ROUGHLY_WHOLE = 0.6  # of details of whole images, on small copies
-_PLAIN = 1.5  # grey levels: images with fainter details than this cannot be told apart
-_HASH_PAIRS = 60_000  # checked at most, closest first
+SMALL = 64  # pixels of the shorter side: from here on, pairs are compared on larger copies
+_ROUGHLY = 0.78  # least correlation of a cut-out on small copies
+_NEARLY = 0.75  # least agreement on small copies of a pair that is compared on larger ones
+_PLAIN = 1.5  # grey levels: images with fainter details cannot be compared
+_CUT = 0.85  # a copy that shows less than this share of the other image is called a cut-out
 _NEIGHBOURS = 24_000
-_FINE = {"copy": 6_000, "mirror image": 6_000, "cut-out": 3_000}  # candidates checked, likeliest first
-_KEPT = 512  # larger copies kept in memory
+_LIMITS = {"hash": 60_000, "align": 500_000, "read": 12_000, "cut-out": 3_000}  # pairs, likeliest first
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Small copies of images that are no exact duplicates of one another.
+
+    Args:
+        grey: uint8 [n, 32, 32].
+        colour: uint8 [n, 16, 16, 3].
+        short: int [n], the shorter side of the original in pixels.
+    """
+
+    grey: npt.NDArray[np.uint8]
+    colour: npt.NDArray[np.uint8]
+    short: npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -45,8 +60,8 @@ class NearPair:
     """Two images that show the same photograph.
 
     Args:
-        a, b: places among the images given, a < b.
-        similarity: correlation of their details, at most 1.
+        a, b: rows among the images given, a < b.
+        similarity: agreement of their details, at most 1.
         kind: "copy", "mirror image" or "cut-out".
     """
 
@@ -57,119 +72,149 @@ class NearPair:
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    a: int
-    b: int
-    rough: float
-    mirrored: bool
-    height: int
-    width: int
+class _Candidates:
+    a: IntArray
+    b: IntArray
+    mirrored: Bools
 
-    @property
-    def kind(self) -> str:
-        if self.mirrored:
-            return "mirror image"
-        return "copy" if self.height == self.width == SIDE else "cut-out"
+    def __getitem__(self, rows: IntArray | Bools) -> _Candidates:
+        return _Candidates(self.a[rows], self.b[rows], self.mirrored[rows])
 
 
 def near_duplicates(
-    grey: Grey,
+    copies: Copies,
     read: Read,
     features: npt.NDArray[np.floating] | None = None,
     *,
-    allowed: Callable[[IntArray, IntArray], npt.NDArray[np.bool_]] | None = None,
+    allowed: PairTest | None = None,
+    different: PairTest | None = None,
     seed: int = 0,
 ) -> tuple[list[NearPair], list[str]]:
-    """Return all near duplicates found, most alike first, and notes on what was left unchecked.
+    """Return all near duplicates found, most alike first, and notes on what was not checked.
 
     Args:
-        grey: uint8 [n, 32, 32], small copies of images that are no exact duplicates of one another.
-        read: gives the encoded bytes or pixels of an image by its place.
+        copies: of all images.
+        read: returns the encoded bytes or the pixels of an image by its row.
         features: [n, d]; without them cut-outs are not found.
         allowed: says of pairs (a, b) which are of interest.
+        different: says of pairs (a, b) which are of different classes; they calibrate the threshold.
         seed: of the approximate index over the features.
     """
     notes: list[str] = []
-    telling = texture(grey) >= _PLAIN
+    telling = texture(copies.grey) >= _PLAIN
     if not telling.all():
         notes.append(f"{int((~telling).sum())} images without details were not searched for near duplicates")
 
-    def wanted(a: IntArray, b: IntArray) -> IntArray:
+    def wanted(a: IntArray, b: IntArray) -> Bools:
         keep = telling[a] & telling[b]
-        return np.flatnonzero(keep if allowed is None else keep & allowed(a, b))
+        return keep if allowed is None else keep & allowed(a, b)
 
-    found = _by_hash(grey, wanted, notes)
-    if features is not None:
-        found += _by_features(grey, features, wanted, seed)
-    best: dict[tuple[int, int, str], _Candidate] = {}
-    for each in sorted(found, key=lambda c: (-c.rough, c.a, c.b)):
-        best.setdefault((each.a, each.b, each.kind), each)
-    chosen: list[_Candidate] = []
-    for kind, limit in _FINE.items():
-        candidates = [each for each in best.values() if each.kind == kind]
-        chosen += candidates[:limit]
-        if len(candidates) > limit:
-            notes.append(f"{len(candidates) - limit} of {len(candidates)} candidates of kind {kind!r} left unchecked")
-    return _checked(chosen, read), notes
+    near = _neighbours(features, len(copies.grey), wanted, seed)
+    candidates = _candidates(copies, telling, near, wanted, notes)
+    alike = likeness(copies.grey, candidates.a, candidates.b, candidates.mirrored)
+    candidates = candidates[alike.pairs]
+    small = np.minimum(copies.short[candidates.a], copies.short[candidates.b]) < SMALL
+    found = _small_images(candidates[small], _part(alike, small), different)
+    found += _large_images(candidates[~small], _part(alike, ~small), read, notes)
+    found += _cutouts(copies, near, read, notes)
+    return _best(found), notes
 
 
-def _by_hash(grey: Grey, wanted: Wanted, notes: list[str]) -> list[_Candidate]:
-    with progress("comparing hashes", 4, "bands") as ticker:
-        pairs = close_pairs(perceptual_hashes(grey), radius_for(len(grey)), ticker)
-    order = wanted(pairs.a, pairs.b)
-    order = order[np.argsort(pairs.bits[order], kind="stable")]
-    if len(order) > _HASH_PAIRS:
-        notes.append(f"{len(order) - _HASH_PAIRS} of {len(order)} pairs of close hashes left unchecked")
-    order = order[:_HASH_PAIRS]
-    return _whole_images(grey, pairs.a[order], pairs.b[order], pairs.mirrored[order])
-
-
-def _by_features(grey: Grey, features: npt.NDArray[np.floating], wanted: Wanted, seed: int) -> list[_Candidate]:
-    n = len(grey)
+def _neighbours(features: npt.NDArray[np.floating] | None, n: int, wanted: PairTest, seed: int) -> Neighbours:
+    if features is None:
+        none = np.zeros(0, dtype=np.int64)
+        return Neighbours(none, none, np.zeros(0, dtype=np.float32))
     with progress("comparing features", 2 * n) as ticker:
         near = nearest_pairs(features, min(2 * n, _NEIGHBOURS), seed=seed, ticker=ticker)
     keep = wanted(near.a, near.b)
-    a, b = near.a[keep], near.b[keep]
-    found = _whole_images(grey, a, b, np.zeros(len(a), dtype=bool))
-    rough = rough_match(grey, a, b)
-    for k in np.flatnonzero((rough.score >= _ROUGHLY) & (rough.height < SIDE)).tolist():
-        first, second = (int(a[k]), int(b[k])) if rough.inward[k] else (int(b[k]), int(a[k]))
-        found.append(_Candidate(first, second, float(rough.score[k]), False, int(rough.height[k]), int(rough.width[k])))
+    return Neighbours(near.a[keep], near.b[keep], near.cosine[keep])
+
+
+def _candidates(copies: Copies, telling: Bools, near: Neighbours, wanted: PairTest, notes: list[str]) -> _Candidates:
+    """Return the pairs worth a comparison in detail, each once."""
+    with progress("comparing hashes", 4, "bands") as ticker:
+        close = close_pairs(perceptual_hashes(copies.grey), radius_for(len(copies.grey)), ticker)
+    by_hash = _first(wanted(close.a, close.b), close.bits, "hash", "pairs of close hashes", notes)
+    rows = np.flatnonzero(telling)
+    with progress("comparing small copies", 2 * len(rows)) as ticker:
+        alike = alike_pairs(describe(copies.colour[rows]), ticker)
+    a, b = rows[alike.a], rows[alike.b]
+    by_look = _first(wanted(a, b), -alike.score, "align", "pairs of alike small copies", notes)
+    found = _Candidates(
+        np.concatenate([close.a[by_hash], a[by_look], near.a]),
+        np.concatenate([close.b[by_hash], b[by_look], near.b]),
+        np.concatenate([close.mirrored[by_hash], alike.mirrored[by_look], np.zeros(len(near.a), dtype=bool)]),
+    )
+    code = (found.a * len(copies.grey) + found.b) * 2 + found.mirrored
+    return found[np.unique(code, return_index=True)[1]]
+
+
+def _small_images(candidates: _Candidates, alike: Likeness, different: PairTest | None) -> list[NearPair]:
+    """Return the near duplicates among images that have no more details than their small copies show."""
+    apart = np.zeros(len(candidates.a), bool) if different is None else different(candidates.a, candidates.b)
+    found: list[NearPair] = []
+    for mirrored in (False, True):
+        side = candidates.mirrored == mirrored
+        least = least_score(alike.score[side], apart[side], ALIKE)
+        covers = overlap(alike.warp)
+        for k in np.flatnonzero(side & (alike.score >= least)).tolist():
+            kind = _kind(mirrored, float(covers[k]))
+            found.append(NearPair(int(candidates.a[k]), int(candidates.b[k]), float(alike.score[k]), kind))
     return found
 
 
-def _whole_images(grey: Grey, a: IntArray, b: IntArray, turned: npt.NDArray[np.bool_]) -> list[_Candidate]:
-    score = whole_match(grey, a, b, turned)
+def _large_images(candidates: _Candidates, alike: Likeness, read: Read, notes: list[str]) -> list[NearPair]:
+    """Return the near duplicates among larger images, compared on larger copies."""
+    rows = _first(alike.score >= _NEARLY, -alike.score, "read", "candidates", notes)
+    part = candidates[rows]
+    scores, warps = match_whole(read, part.a, part.b, part.mirrored, alike.warp[rows])
+    covers = overlap(warps)
     return [
-        _Candidate(int(a[k]), int(b[k]), float(score[k]), bool(turned[k]), SIDE, SIDE)
-        for k in np.flatnonzero(score >= _ROUGHLY_WHOLE)
+        NearPair(int(part.a[k]), int(part.b[k]), float(scores[k]), _kind(bool(part.mirrored[k]), float(covers[k])))
+        for k in np.flatnonzero(scores >= ALIKE).tolist()
     ]
 
 
-def _checked(candidates: list[_Candidate], read: Read) -> list[NearPair]:
-    """Return the candidates whose details agree on larger copies."""
+def _cutouts(copies: Copies, near: Neighbours, read: Read, notes: list[str]) -> list[NearPair]:
+    """Return the cut-outs among neighbours of large images."""
+    large = np.minimum(copies.short[near.a], copies.short[near.b]) >= SMALL
+    a, b = near.a[large], near.b[large]
+    rough = rough_match(copies.grey, a, b)
+    part = (rough.score >= _ROUGHLY) & (rough.height < SIDE)
+    rows = _first(part, -rough.score, "cut-out", "candidates for cut-outs", notes)
+    whole, piece = np.where(rough.inward, a, b)[rows], np.where(rough.inward, b, a)[rows]
+    matches = [Match(*each) for each in zip(whole, piece, rough.height[rows], rough.width[rows], strict=True)]
+    return [
+        NearPair(min(match.whole, match.part), max(match.whole, match.part), score, "cut-out")
+        for match, score in zip(matches, match_cutouts(read, matches), strict=True)
+        if score >= ALIKE
+    ]
 
-    @lru_cache(maxsize=_KEPT)
-    def larger(place: int) -> Grey | None:
-        try:
-            return small(read(place), SHORT)
-        except (UndecodableError, OSError):  # said elsewhere in the audit: such an image is no duplicate
-            return None
 
+def _first(
+    keep: Bools, cost: npt.NDArray[np.integer] | npt.NDArray[np.floating], limit: str, what: str, notes: list[str]
+) -> IntArray:
+    """Return the rows to keep, the cheapest first, up to a limit; more are noted."""
+    rows = np.flatnonzero(keep)
+    rows = rows[np.argsort(cost[rows], kind="stable")]
+    if len(rows) > _LIMITS[limit]:
+        notes.append(f"{len(rows) - _LIMITS[limit]} of {len(rows)} {what} were not checked")
+    return rows[: _LIMITS[limit]]
+
+
+def _part(alike: Likeness, rows: Bools) -> Likeness:
+    return Likeness(alike.pairs[rows], alike.score[rows], alike.warp[rows])
+
+
+def _kind(mirrored: bool, covers: float) -> str:
+    if mirrored:
+        return "mirror image"
+    return "copy" if covers >= _CUT else "cut-out"
+
+
+def _best(found: list[NearPair]) -> list[NearPair]:
+    """Return each pair once, most alike first."""
     best: dict[tuple[int, int], NearPair] = {}
-    order = sorted(candidates, key=lambda c: (c.a, c.b))  # what is alike stands together: fewer files read twice
-    with (
-        quiet_pillow(),
-        progress("checking near duplicates", len(order), "pairs") as ticker,
-        ThreadPoolExecutor(cores(), "read") as pool,  # reading lets go of the interpreter, matching hardly does
-    ):
-        pictures = pool.map(lambda each: (larger(each.a), larger(each.b)), order)
-        for each, (a, b) in zip(order, pictures, strict=True):
-            ticker.advance(1)
-            if a is None or b is None:
-                continue
-            similarity = fine_match(a, b[:, ::-1] if each.mirrored else b, each.height, each.width)
-            pair = min(each.a, each.b), max(each.a, each.b)
-            if similarity >= ALIKE and (pair not in best or similarity > best[pair].similarity):
-                best[pair] = NearPair(*pair, min(1.0, similarity), each.kind)
-    return sorted(best.values(), key=lambda pair: (-pair.similarity, pair.a, pair.b))
+    for pair in sorted(found, key=lambda pair: (-pair.similarity, pair.a, pair.b, pair.kind)):
+        best.setdefault((pair.a, pair.b), pair)
+    return list(best.values())

@@ -1,4 +1,4 @@
-"""`headstart audit`: can these images and labels be trusted?"""
+"""What `audit` does and prints."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart.cli.outputs import check_folder
+
 
 def audit_and_show(
     data: str, others: Sequence[str], backbone: str, *, label: str | None, device: str, out: Path, as_json: bool
 ) -> None:
-    """Audit a dataset, against others if there are any, write audit.json and print the findings.
+    """Audit a dataset, compare it with others if there are any, write audit.json and print the findings.
 
     Raises:
-        DataError: a dataset cannot be read.
+        SpecError: `out` is a file, or the device is unknown.
+        DataError: a dataset is unreadable.
     """
     from headstart.audit.audit import Other, audit_dataset
     from headstart.storage.files import write_atomic
     from headstart.storage.opening import default_store
-    from headstart.study.resources import Workshop
+    from headstart.study.resources import Resources
     from headstart.study.results.folder import json_bytes, slug
-    from headstart.study.spec.load import load_study
+    from headstart.study.spec.network import NetworkSpec
+    from headstart.study.spec.schema import DataSpec
 
-    workshop = Workshop(default_store(), device)
+    check_folder(out)
+    resources, network = Resources(default_store(), device), NetworkSpec(backbone)
 
     def load(source: str, label: str | None = None) -> tuple[Any, Any, Any]:
-        study = load_study(
-            {"name": "audit", "data": {"source": source, "label": label}, "runs": {"a": {"backbone": backbone}}}
-        )
-        run = study.runs[0]
-        dataset = workshop.dataset(run.data)
-        features = workshop.features(run, 0)
-        return dataset, features, workshop.images(run.data, workshop.loaded(run, 0).backbone.preprocessing)
+        spec = DataSpec(source=source, label=label)
+        dataset, features = resources.dataset(spec), resources.features(spec, network, 0)
+        return dataset, features, resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
 
     dataset, features, images = load(data, label)
     beside = [Other(other, found) for other, found, _ in map(load, others)]
     audit = audit_dataset(
-        dataset, bad=None if images is None else images.bad, features=features, others=beside, store=workshop.store
+        dataset, bad=None if images is None else images.bad, features=features, others=beside, store=resources.store
     )
     place = out / f"audit-{slug(dataset.name)}.json"
     write_atomic(place, json_bytes(audit))
@@ -45,20 +46,19 @@ def audit_and_show(
         print(json.dumps({key: value for key, value in audit.items() if key != "thumbnails"}, default=str))
         return
     for finding in audit["findings"]:
-        print(finding["text"] if isinstance(finding, dict) else finding)
+        print(finding["text"])
     for note in audit["notes"]:
         print(f"note: {note}")
-    for name, title in (("near", "near duplicates"), ("disputed", "labels that the features dispute")):
+    for name, title in (("near", "near duplicates"), ("label_errors", "labels that look wrong")):
         rows = audit[name][:5]
         if rows:
             print(f"\n{title} (first {len(rows)} of {len(audit[name])}):")
         for row in rows:
             print(f"  {_line(row)}")
-    print(f"\nall of it: {place}")
+    print(f"\nfull audit: {place}")
 
 
 def _line(row: dict[str, Any]) -> str:
     if "a" in row and "b" in row:
         return f"{row['a']['name']} ~ {row['b']['name']}"
-    proposed = row.get("proposed") or row.get("predicted") or row.get("suggested")
-    return f"{row['name']}: labelled {row['label']}" + (f", looks like {proposed}" if proposed else "")
+    return f"{row['name']}: labelled {row['label']}, looks like {row['suggested']}"

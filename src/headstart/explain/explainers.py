@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from headstart.errors import SpecError, choose, unknown_name
+from headstart.errors import SpecError, choose, require, unknown_name
 from headstart.explain.cam import grad_cam
 from headstart.explain.gradients import integrated_gradients
 from headstart.explain.lime import lime
@@ -32,12 +32,14 @@ class Explainer:
         method: what computes the maps.
         signed: maps tell what speaks against the target from what speaks for it.
         outlined: maps are made of pieces whose borders are worth seeing.
+        package: the optional package that computes the maps, of the extra `explain`.
     """
 
     title: str
     method: Method
     signed: bool
     outlined: bool = False
+    package: str | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -49,10 +51,23 @@ class Explainer:
 EXPLAINERS: dict[str, Explainer] = {
     "lime": Explainer("LIME", lime, signed=True, outlined=True),
     "grad_cam": Explainer("Grad-CAM", grad_cam, signed=False),
-    "integrated_gradients": Explainer("Integrated gradients", integrated_gradients, signed=True),
-    "occlusion": Explainer("Occlusion", occlusion, signed=True),
+    "integrated_gradients": Explainer("Integrated gradients", integrated_gradients, signed=True, package="captum"),
+    "occlusion": Explainer("Occlusion", occlusion, signed=True, package="captum"),
     "attention_rollout": Explainer("Attention rollout", attention_rollout, signed=False),
 }
+
+
+def find_explainer(method: str) -> Explainer:
+    """Return an explainer that can run here.
+
+    Raises:
+        SpecError: no explainer of that name.
+        MissingExtra: its package is not installed.
+    """
+    explainer = choose("explainer", method, EXPLAINERS)
+    if explainer.package is not None:
+        require(explainer.package, f"the explainer {method}", "explain")
+    return explainer
 
 
 def explain(
@@ -77,10 +92,11 @@ def explain(
 
     Raises:
         SpecError: unknown method or option.
+        MissingExtra: the method's package is not installed.
         DataError: images or targets that cannot be used.
         ModelError: the network cannot take these images, or this method cannot explain it.
     """
-    explainer = choose("explainer", method, EXPLAINERS)
+    explainer = find_explainer(method)
     for name in options:
         if name not in explainer.options:
             raise SpecError(unknown_name(f"option of {method}", name, explainer.options))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
+from headstart.models.preprocessing import Preprocessing
 
 NAME = "pixels"
 

@@ -1,11 +1,13 @@
-"""Figures and sentences as people read them: percentages, durations, sizes, and the answer of a study."""
+"""Figures and sentences as people read them: percentages, scores, intervals, lists of names."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-PERCENT = ("accuracy", "balanced_accuracy", "top5_accuracy", "f1_macro", "ece", "map_macro", "map")
+from headstart.evaluate.metrics.scoring import METRICS
+
+_NO_SHARE = ("log_loss", "brier", "mcc")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -36,42 +38,20 @@ def difference(value: float, low: float, high: float, metric: str) -> str:
 
 def is_share(metric: str) -> bool:
     """Say whether a metric is a share of 1, shown in per cent."""
-    return metric not in ("log_loss", "brier", "mcc")
+    return metric not in _NO_SHARE
 
 
-def seconds(value: float | None) -> str:
-    """Return 75.2 as "1 min 15 s"."""
-    if value is None or math.isnan(value):
-        return "–"
-    if value < 1:
-        return f"{1000 * value:.0f} ms"
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+def bounds_of(metric: str) -> tuple[float, float] | None:
+    """Return the least and greatest mean of a metric, or None where there is no greatest."""
+    if metric not in METRICS:
+        return (0.0, 1.0) if is_share(metric) else None
+    low, high = METRICS[metric].bounds
+    return (low, high) if math.isfinite(high) else None
 
 
-def count(value: float | None) -> str:
-    """Return 11176512 as "11.2 M"."""
-    if value is None:
-        return "–"
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.{0 if value >= 100 * size else 1}f}{unit}"
-    return f"{value:.0f}"
-
-
-def size(value: float | None) -> str:
-    """Return 734003200 as "700 MB"."""
-    if value is None:
-        return "–"
-    for least, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= least:
-            return f"{value / least:.1f} {unit}" if value < 10 * least else f"{value / least:.0f} {unit}"
-    return f"{value:.0f} B"
+def least_of(metric: str) -> float:
+    """Return the least mean of a metric."""
+    return METRICS[metric].bounds[0] if metric in METRICS else 0.0
 
 
 def listed(names: Sequence[str], limit: int = 3) -> str:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from headstart.storage.files import disk_errors, read_json, write_json
@@ -38,6 +40,11 @@ def content_key(payload: Any) -> str:
     """Return 32 hex digits that depend on every value in `payload` (anything JSON can hold)."""
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def array_digest(array: npt.NDArray[Any]) -> str:
+    """Return 32 hex digits that depend on every byte of the array, in C order; not on its shape or type."""
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

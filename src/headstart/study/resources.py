@@ -1,8 +1,7 @@
-"""The workshop: what the runs of a study share, each loaded or computed once and then at hand."""
+"""The resources that the runs of a study share, each loaded or computed once."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,25 +11,28 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import Dataset, IntArray, Split, fingerprint_of
-from headstart.data.decoding.decode import DECODER, View
-from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images
+from headstart.data.decoding.decode import View
+from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
 from headstart.data.sources.load import load_dataset
 from headstart.data.splits import make_split, subsample
+from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, unknown_name
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
 from headstart.models.bundle import find_bundle
 from headstart.models.create import create_backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import read_checkpoint
 from headstart.models.weights.registry import Weights
 from headstart.storage.store import Store, content_key
-from headstart.study.spec.run import Run
-from headstart.study.spec.schema import DataSpec, RunSpec, WeightsSpec
-from headstart.transfer.frozen.engine import default_device
+from headstart.study.spec.network import NetworkSpec, Subset
+from headstart.study.spec.schema import DataSpec, WeightsSpec
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.views import view_of
+
+ALL = Subset()  # of the training part
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Loaded:
 
     Args:
         backbone: shortened already, where the run says so.
-        weights: where they came from; None for raw pixels.
-        identity: what its outputs depend on: hash of the weights' origin, or the seed of random ones.
+        weights: their origin; None for raw pixels.
+        identity: what its outputs depend on: the hash of its weights, or the seed of random ones.
     """
 
     backbone: Backbone
@@ -49,40 +51,39 @@ class Loaded:
 
 
 def nothing() -> None:
-    """Watch nothing: no stage is stopped."""
+    """Do nothing: no stage is stopped."""
 
 
 @dataclass
-class Workshop:
+class Resources:
     """Everything that runs share.
 
     Args:
-        store: where decoded images, features and fits are kept.
+        store: the cache of decoded images, features and fits.
         device: "auto", "cpu", "cuda", …
-        upstream: where each finished run's network lies, by run and seed.
-        learned_on: the fingerprint of the images that each run learned from.
-        watch: called in the midst of long stages; it may raise to stop them. What was done is kept.
+        upstream: the folder of each finished run's network, by run and seed.
+        watch: called repeatedly during long stages; it may raise to stop them. Finished work is kept.
+        remote: networks run on other machines, so that the device need not be available on this one.
     """
 
     store: Store
     device: str = "auto"
     upstream: dict[tuple[str, int], Path] = field(default_factory=dict)
-    learned_on: dict[str, str] = field(default_factory=dict)
     watch: Callable[[], None] = nothing
+    remote: bool = False
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
     _features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.device == "auto":
-            self.device = default_device()
+        self.device = resolve_device(self.device, remote=self.remote)
 
     def dataset(self, spec: DataSpec) -> Dataset:
         """Return the images and labels that a study file names.
 
         Raises:
-            DataError: they cannot be had, or are no material for a classifier.
+            DataError: they are unavailable, or unsuitable for a classifier.
         """
         key = content_key(spec.model_dump(exclude={"split"}) | {"lists": spec.split.given})
         if key not in self._datasets:
@@ -103,29 +104,39 @@ class Workshop:
             self._datasets[key] = found if spec.classes is None else only_classes(found, spec.classes)
         return self._datasets[key]
 
-    def split(self, run: Run, seed: int) -> Split:
-        """Return the rows of train, validation and test of one run and seed."""
-        dataset, rule = self.dataset(run.data), run.data.split
+    def split(self, data: DataSpec, seed: int, subset: Subset = ALL) -> Split:
+        """Return the rows of train, validation and test for one seed.
+
+        Args:
+            data: which images, and the rule that divides them.
+            seed: of the run.
+            subset: how much of the training part is used.
+
+        Raises:
+            DataError: nothing is left for testing.
+        """
+        dataset, rule = self.dataset(data), data.split
+        fold, test_seed = rule.fold_of(seed)
         split = make_split(
             dataset,
             validation=rule.validation,
             test=rule.test,
             given=bool(rule.given),
             folds=rule.folds,
-            fold=rule.fold,
+            fold=fold,
             seed=seed,
-            test_seed=rule.seed,
+            test_seed=test_seed,
         )
-        if run.spec.fraction is not None and run.spec.fraction < 1:
-            split = subsample(split, dataset, fraction=run.spec.fraction, seed=seed)
-        elif isinstance(run.spec.shots, int):
-            split = subsample(split, dataset, shots=run.spec.shots, seed=seed)
+        if subset.fraction is not None and subset.fraction < 1:
+            split = subsample(split, dataset, fraction=subset.fraction, seed=seed)
+        elif subset.shots is not None:
+            split = subsample(split, dataset, shots=subset.shots, seed=seed)
         if len(split.test) == 0:
-            raise DataError(f"{dataset.name}: no image is left for testing; give split.test a share above 0")
+            raise DataError(f"{dataset.name}: no image is left for testing; set split.test above 0")
         return split
 
     def images(self, data: DataSpec, preprocessing: Preprocessing, *, whole: bool = False) -> ImageArray:
-        """Return the decoded images of one view; decode them if that was not done before.
+        """Return the decoded images of one view, from the cache or decoded now.
 
         Args:
             data: which images.
@@ -138,24 +149,24 @@ class Workshop:
             self.decoded[key] = decode_images(dataset, view, store=self.store)
         return self.decoded[key]
 
-    def loaded(self, run: Run, seed: int) -> Loaded:
-        """Return the run's backbone with its weights.
+    def loaded(self, network: NetworkSpec, seed: int) -> Loaded:
+        """Return a backbone with its weights.
 
         Raises:
-            ModelError, WeightsError: there is no such network, or the weights do not fit.
+            ModelError, WeightsError: the network is unknown, or the weights do not fit.
         """
-        spec = run.spec
-        key = content_key([spec.backbone, self._origin(spec, seed), spec.truncate_at, spec.input_size, spec.resize])
+        origin = self._origin(network, seed)
+        key = content_key([network.backbone, origin, network.truncate_at, network.input_size, network.resize])
         if key not in self._backbones:
-            self._backbones[key] = self._load(spec, seed)
+            self._backbones[key] = self._load(network, seed)
         return self._backbones[key]
 
-    def _origin(self, spec: RunSpec, seed: int) -> Any:
-        weights = spec.weights
+    def _origin(self, network: NetworkSpec, seed: int) -> Any:
+        weights = network.weights
         if weights.run is not None:
             return ["run", str(self._run_weights(weights.run, seed))]
         if weights.name == "none":
-            return ["random", random_seed(spec, seed)]
+            return ["random", network.random_seed(seed)]
         return [weights.name, weights.path, weights.sha256]
 
     def _run_weights(self, run: str, seed: int) -> Path:
@@ -166,16 +177,16 @@ class Workshop:
         return find_bundle(found)
 
     def left_by(self, run: str, seed: int) -> Path | None:
-        """Return where an earlier run's network lies: of the same seed, or of the only one there is."""
+        """Return the folder of an earlier run's network: of the same seed, or of any if that seed has none."""
         return self.upstream.get((run, seed)) or next((p for (r, _), p in self.upstream.items() if r == run), None)
 
-    def _load(self, spec: RunSpec, seed: int) -> Loaded:
+    def _load(self, spec: NetworkSpec, seed: int) -> Loaded:
         if spec.backbone == PIXELS:
             backbone = pixels_backbone(spec.input_size or 32)
             backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
             return Loaded(backbone, None, f"pixels {backbone.preprocessing.size}")
         source = self.source(spec.weights, seed)
-        start = random_seed(spec, seed)
+        start = spec.random_seed(seed)
         backbone, weights = create_backbone(spec.backbone, source, seed=start, input_size=spec.input_size)
         identity: str = f"random {start}" if source is None else str(weights.sha256)
         backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
@@ -185,7 +196,7 @@ class Workshop:
         return Loaded(backbone.eval(), weights, " ".join(parts))
 
     def source(self, weights: WeightsSpec, seed: int) -> str | Path | None:
-        """Return what create_backbone is to be given: a name, a file, an earlier run's folder, or None."""
+        """Return the weights as create_backbone takes them: a name, a file, an earlier run's folder, or None."""
         if weights.run is not None:
             return self._run_weights(weights.run, seed)
         if weights.path is not None:
@@ -195,32 +206,29 @@ class Workshop:
             return path
         return None if weights.name == "none" else weights.name
 
-    def features_key(self, run: Run, seed: int) -> str:
-        """Return the content key of the run's features."""
-        loaded = self.loaded(run, seed)
-        dataset = self.dataset(run.data)
-        view = view_of(loaded.backbone.preprocessing)
-        return features_key(
-            images_key(dataset, view), loaded.backbone.stages, loaded.backbone.preprocessing, self.device
-        )
+    def features_key(self, data: DataSpec, network: NetworkSpec, seed: int) -> str:
+        """Return the content key of these images' features by this network."""
+        backbone = self.loaded(network, seed).backbone
+        needs = backbone.preprocessing
+        return features_key(images_key(self.dataset(data), view_of(needs)), backbone.stages, needs, self.device)
 
-    def features(self, run: Run, seed: int) -> npt.NDArray[np.float32]:
-        """Return the run's frozen features float32 [n, d], from the store or computed while images decode."""
-        key = self.features_key(run, seed)
-        loaded, dataset = self.loaded(run, seed), self.dataset(run.data)
+    def features(self, data: DataSpec, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
+        """Return frozen features float32 [n, d], from the cache or computed while images decode."""
+        key = self.features_key(data, network, seed)
+        backbone, dataset = self.loaded(network, seed).backbone, self.dataset(data)
         if key not in self._features:
-            view = view_of(loaded.backbone.preprocessing)
+            view = view_of(backbone.preprocessing)
             self._features[key] = extract(
-                Later(len(dataset)),
-                loaded.backbone.stages,
-                loaded.backbone.preprocessing,
+                PendingImages(len(dataset)),
+                backbone.stages,
+                backbone.preprocessing,
                 key=key,
                 store=self.store,
                 device=self.device,
-                title=f"{dataset.name}: features of {loaded.backbone.name}",
+                title=f"{dataset.name}: features of {backbone.name}",
                 source=lambda take: self._decode(dataset, view, take),
             )
-        self.images(run.data, loaded.backbone.preprocessing)
+        self.images(data, backbone.preprocessing)
         return self._features[key]
 
     def _decode(self, dataset: Dataset, view: View, take: OnChunk) -> None:
@@ -230,12 +238,12 @@ class Workshop:
 
         self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, on_chunk=watched)
 
-    def features_facts(self, run: Run, seed: int) -> dict[str, Any]:
+    def features_facts(self, data: DataSpec, network: NetworkSpec, seed: int) -> dict[str, Any]:
         """Return what the pass over the images cost: seconds, images_per_second, engine."""
-        return self.store.manifest(FEATURES, self.features_key(run, seed))
+        return self.store.manifest(FEATURES, self.features_key(data, network, seed))
 
     def bad_rows(self, dataset: Dataset) -> dict[int, str]:
-        """Return the rows whose images would not decode, as far as they were decoded, and why."""
+        """Return the rows whose images could not be decoded, and why; only views decoded so far are considered."""
         bad: dict[int, str] = {}
         for (fingerprint, _), images in self.decoded.items():
             if fingerprint == dataset.fingerprint:
@@ -244,8 +252,8 @@ class Workshop:
 
 
 @dataclass(frozen=True)
-class Later:
-    """Images that will be handed over as they are decoded: so far, only their number is known."""
+class PendingImages:
+    """Images that are passed on as they are decoded; only their number is known in advance."""
 
     n: int
 
@@ -253,15 +261,15 @@ class Later:
         return self.n
 
     def batch(self, rows: IntArray) -> npt.NDArray[np.uint8]:
-        """Refuse: these pixels come through the source."""
-        raise DataError("these images are handed over as they are decoded, not read")
+        """Refuse: these images are not read but passed on as they are decoded."""
+        raise DataError("these images are passed on as they are decoded; they cannot be read")
 
 
 def _resized(preprocessing: Preprocessing, resize: int | None) -> Preprocessing:
     """Return the same with another length of the shorter side before the crop.
 
     Raises:
-        SpecError: the crop would not fit.
+        SpecError: the crop does not fit.
     """
     if resize is None:
         return preprocessing
@@ -270,21 +278,14 @@ def _resized(preprocessing: Preprocessing, resize: int | None) -> Preprocessing:
     return replace(preprocessing, resize=resize)
 
 
-def images_key(dataset: Dataset, view: View) -> str:
-    """Return the content key of a dataset's images, in its order, at one size."""
-    assert dataset.digests is not None
-    rows = hashlib.blake2b(np.ascontiguousarray(dataset.digests).tobytes(), digest_size=16).hexdigest()
-    return content_key({"rows": rows, "view": [view.resize, view.crop, view.interpolation], "decoder": DECODER})
-
-
 def only_classes(dataset: Dataset, wanted: list[str] | int) -> Dataset:
-    """Return the dataset with some of its classes: those named, or the first so many in order.
+    """Return the dataset with some of its classes: those named, or the first `wanted` in order.
 
     Raises:
-        DataError: there is no such class, or there are not so many.
+        DataError: the class is unknown, or the dataset has fewer classes.
     """
     if dataset.multi_label:
-        raise DataError(f"{dataset.name}: data.classes needs one label an image; this dataset has several")
+        raise DataError(f"{dataset.name}: data.classes needs one label per image; this dataset has several")
     if isinstance(wanted, int):
         if wanted > len(dataset.classes):
             raise DataError(f"{dataset.name}: has {len(dataset.classes)} classes, not {wanted}")
@@ -299,8 +300,3 @@ def only_classes(dataset: Dataset, wanted: list[str] | int) -> Dataset:
     labels = place[part.labels]
     assert part.digests is not None
     return replace(part, labels=labels, classes=kept, fingerprint=fingerprint_of(part.digests, labels, kept))
-
-
-def random_seed(spec: RunSpec, seed: int) -> int:
-    """Return the seed of random weights: frozen random features are drawn once, trained ones per seed."""
-    return 0 if spec.head_kind is not None else seed

@@ -1,10 +1,9 @@
-"""Running a study: the star from which every stage is called by name."""
+"""Runs a study: every stage is called from here."""
 
 from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Any
 
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
@@ -13,22 +12,23 @@ from headstart.study.execution.ensembles import write_ensembles
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.halving import halve
 from headstart.study.execution.session import Listener, Session, Silent, network_of
-from headstart.study.execution.unavailable import startable, write_absent
-from headstart.study.parallel.dispatcher import check_crew, spread
+from headstart.study.execution.unavailable import startable, write_unavailable
+from headstart.study.parallel.dispatcher import check_workers, dispatch
 from headstart.study.planning.ensemble_keys import ensemble_keys, expected
-from headstart.study.planning.plan import Group, Plan
+from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.planner import make_plan
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder, slug
 from headstart.study.results.run_record import KIND as FITS
+from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import trackers
-from headstart.study.spec.run import Study
+from headstart.study.spec.run import ResolvedStudy
 from headstart.threads import hold
 from headstart.version import VERSION
 
 
 def run_study(
-    study: Study,
+    study: ResolvedStudy,
     out: str | Path = "headstart-runs",
     *,
     store: Store | None = None,
@@ -44,31 +44,33 @@ def run_study(
     Args:
         study: read by `load_study`.
         out: the folder that holds studies.
-        store: where shared work is kept; the default store if None.
+        store: the cache of shared work; the default cache if None.
         device: "auto", "cpu", "cuda", "mps".
-        listener: is told what happens.
+        listener: receives progress and notes.
         command: what the user typed, for the report.
-        strict: refuse the study if published weights or images of any run are not to be had; else these runs fail.
-        workers: how many processes do the work, each with its share of the cores; 1 does it in this one.
-        on: "ray", or the address of a Ray cluster, whose nodes then do the work, `workers` at a time on each.
+        strict: refuse the study if published weights or images of any run are unavailable; otherwise these runs fail.
+        workers: number of worker processes, which share the cores; 1 works in this process.
+        on: "ray" or the address of a Ray cluster; each of its nodes then runs `workers` jobs at a time.
 
     Raises:
-        HeadstartError: the input cannot be used; what was finished is kept.
+        HeadstartError: the input is invalid; finished work is kept.
     """
     hold()
     if workers != 1 or on is not None:
-        check_crew(workers, on)
+        check_workers(workers, on)
     budget = None
     if study.spec.budget is not None:
-        from headstart.study.execution.budgeting import budget_of, spend  # measures training steps: imports Lightning
+        from headstart.study.execution.budgeting import budget_of, spend
 
         budget = budget_of(study.spec, workers, on)
-    session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
+    session = open_session(
+        study, out, store=store, device=device, listener=listener, command=command, strict=strict, remote=on is not None
+    )
     try:
-        write_absent(session)
+        write_unavailable(session)
         halve(session)
         if workers > 1 or on is not None:
-            spread(session, workers, on)
+            dispatch(session, workers, on)
         elif budget is not None:
             spend(session, budget, _run_group)
         else:
@@ -76,9 +78,9 @@ def run_study(
                 _run_group(group, session)
         write_ensembles(session)
         close_study(session)
-        _state(session, "complete")
+        session.write_state("complete")
     except BaseException:
-        _state(session, "interrupted")
+        session.write_state("interrupted")
         raise
     finally:
         session.listener.close()
@@ -86,7 +88,7 @@ def run_study(
 
 
 def open_session(
-    study: Study,
+    study: ResolvedStudy,
     out: str | Path,
     *,
     store: Store | None = None,
@@ -94,47 +96,47 @@ def open_session(
     listener: Listener | None = None,
     command: str = "",
     strict: bool = False,
+    remote: bool = False,
 ) -> Session:
     """Plan a study and open its folder."""
-    workshop = Workshop(store or default_store(), device)
-    plan = make_plan(study, workshop, strict=strict)
+    resources = Resources(store or default_store(), device, remote=remote)
+    plan = make_plan(study, resources, strict=strict)
     folder = StudyFolder(Path(out) / slug(study.spec.name))
-    session = Session(plan, workshop, folder, listener or Silent())
-    session.facts = _facts(study, command)
+    session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
-    session.facts["keys"] = _keys(plan)
-    _state(session, "running")
-    absent = [{"run": each.run.name, "seed": seed} for each in plan.absent for seed in study.spec.seed_list]
-    own = [{"run": task.run.name, "seed": task.seed} for task in plan.tasks]
-    session.listener.plan([*own, *absent, *expected(study.spec)])
+    session.write_state("running")
+    missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
+    own = [Expected(run=task.run.name, seed=task.seed) for task in plan.tasks]
+    session.listener.plan([*own, *missing, *expected(study.spec)])
     return session
 
 
-def _facts(study: Study, command: str) -> dict[str, Any]:
-    spec = study.spec
+def _state_of(plan: Plan, command: str) -> StudyState:
+    study, spec = plan.study, plan.study.spec
     resolved = {
         **spec.model_dump(exclude={"runs", "defaults"}),
         "runs": {r.name: r.spec.model_dump() for r in study.runs},
     }
-    return {
-        "name": spec.name,
-        "question": spec.question,
-        "spec": resolved,
-        "source": study.source,
-        "command": command,
-        "version": VERSION,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "expected": [
-            *({"run": run.name, "seed": seed} for run in study.runs for seed in spec.seed_list),
+    return StudyState(
+        name=spec.name,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        question=spec.question,
+        spec=resolved,
+        source=study.source,
+        command=command,
+        version=VERSION,
+        expected=[
+            *(Expected(run=run.name, seed=seed) for run in study.runs for seed in spec.seed_list),
             *expected(spec),
         ],
-        "compare": spec.compare.model_dump(),
-        "budget": spec.budget,
-    }
+        compare=spec.compare.model_dump(),
+        budget=spec.budget,
+        keys=_keys(plan),
+    )
 
 
 def _keys(plan: Plan) -> dict[str, dict[str, str]]:
-    """Return the content key of each run and seed: what stands in the folder under another is of an older study."""
+    """Return the content key of each run and seed; results under another key are of an older version of the study."""
     keys = {(task.run.name, task.seed): task.key for task in plan.tasks}
     found: dict[str, dict[str, str]] = {}
     for (run, seed), key in {**keys, **ensemble_keys(plan.study.spec, plan.tasks)}.items():
@@ -142,19 +144,15 @@ def _keys(plan: Plan) -> dict[str, dict[str, str]]:
     return found
 
 
-def _state(session: Session, status: str) -> None:
-    session.folder.write_study({**session.facts, "status": status})
-
-
-def _run_group(group: Group, session: Session) -> None:
+def _run_group(group: TaskGroup, session: Session) -> None:
     open_tasks = []
     for task in group.tasks:
-        left = session.workshop.store.path(FITS, task.key)
+        left = session.resources.store.path(FITS, task.key)
         if session.finished(task):
             session.listener.reused(task.name)
             left = network_of(task, session)
         else:
             open_tasks.append(task)
-        session.workshop.upstream[(task.run.name, task.seed)] = left
+        session.resources.upstream[(task.run.name, task.seed)] = left
     if open_tasks := startable(open_tasks, session):
         WORK[group.kind](open_tasks, session)

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Split
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.models.bundle import Origin
 from headstart.models.pixels import NAME as PIXELS
 from headstart.storage.store import content_key
-from headstart.study.resources import Workshop, random_seed
+from headstart.study.resources import Resources
 from headstart.study.spec.run import Run
+from headstart.study.spec.schema import EPISODIC
+from headstart.study.spec.settings import head_options
+from headstart.transfer.heads.catalogue import HALF, HEADS, complete
 
-_VERSION = 1  # raise it when the same settings would give other numbers
+_VERSION = 2  # raise it when the same settings would give other numbers
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Task:
     Args:
         run: its settings.
         seed: draws the validation part, the initialisation and the order of training.
-        key: the content key of the fit.
+        key: the content key of the fit. Seeds that would repeat the same fit have the same key.
+        deterministic: another seed would give the same answers.
     """
 
     run: Run
     seed: int
     key: str
+    deterministic: bool = False
 
     @property
     def name(self) -> str:
@@ -44,48 +50,82 @@ class Task:
         return self.run.spec.head_kind is not None and self.run.spec.episodes is None
 
 
-def make_task(run: Run, seed: int, workshop: Workshop, upstream: Mapping[tuple[str, int], str]) -> Task:
+def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple[str, int], str]) -> Task:
     """Return the task of a run and seed.
 
     Args:
         run, seed: which.
-        workshop: gives the dataset and the split.
+        resources: gives the dataset and the split.
         upstream: the keys of the tasks made before, by run and seed, for runs that start from another.
     """
-    dataset = workshop.dataset(run.data)
+    dataset = resources.dataset(run.data)
     settings = run.spec.model_dump(exclude={"data", "shots", "fraction", "weights"})
     payload = {
         "version": _VERSION,
         "data": dataset.fingerprint,
-        "split": split_hash(workshop.split(run, seed)),
+        "split": split_hash(resources.split(run.data, seed, run.subset)),
         "settings": settings,
         "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
         "trials": run.trials if run.searches else None,
-        "weights": _weights_key(run, seed, workshop, upstream),
-        "seed": seed,
-        "device": workshop.device.split(":")[0],
+        "metric": run.metric if run.choices or run.spec.head_kind is not None else None,
+        "weights": _weights_key(run, seed, resources, upstream),
+        "seed": seed if _draws(run) else None,
+        "device": resources.device.split(":")[0],
     }
-    return Task(run, seed, content_key(payload))
+    return Task(run, seed, content_key(payload), _is_deterministic(run, seed, resources))
 
 
-def origin_of(run: Run, seed: int, workshop: Workshop) -> Origin:
+def _draws(run: Run) -> bool:
+    """Say whether fitting the run draws anything: first weights, an order of images, episodes."""
+    kind = run.spec.head_kind
+    return kind is None or HEADS[kind].seeded or run.spec.episodes is not None
+
+
+def _is_deterministic(run: Run, seed: int, resources: Resources) -> bool:
+    """Say whether another seed would give the same answers; of episodes, the same on the same episodes."""
+    spec = run.spec
+    if spec.weights.run is not None:
+        return False
+    if spec.episodes is not None:
+        return spec.strategy not in EPISODIC and spec.episodes.method != FINETUNE
+    if _draws(run):
+        return False
+    own, other = (resources.split(run.data, each, run.subset) for each in (seed, seed + 1))
+    if split_hash(own) == split_hash(other):
+        return True
+    refitted = spec.refit != "none" and not _chooses(run)  # then only the union of train and validation counts
+    return refitted and np.array_equal(own.test, other.test) and np.array_equal(_learned(own), _learned(other))
+
+
+def _chooses(run: Run) -> bool:
+    kind = run.spec.head_kind
+    assert kind is not None
+    options = complete(kind, {name: value for name, value in head_options(run).items() if name != HALF})
+    return any(isinstance(value, list | tuple) for value in options.values())
+
+
+def _learned(split: Split) -> np.ndarray:
+    return np.union1d(split.train, split.validation)
+
+
+def origin_of(run: Run, seed: int, resources: Resources) -> Origin:
     """Return how the run's backbone is built, for the bundle it leaves."""
-    spec, weights = run.spec, workshop.loaded(run, seed).weights
+    spec, weights = run.spec, resources.loaded(run.network, seed).weights
     if spec.backbone == PIXELS or weights is None:
         return Origin(PIXELS, input_size=spec.input_size)
-    source = workshop.source(spec.weights, seed)
+    source = resources.source(spec.weights, seed)
     return Origin(
         spec.backbone,
         spec.truncate_at,
         spec.input_size,
         None if source is None else str(source),
-        random_seed(spec, seed),
+        run.network.random_seed(seed),
         weights.sha256,
     )
 
 
 def split_hash(split: Split) -> str:
-    """Return a hash of which rows stand on which side."""
+    """Return a hash of the rows of train, validation and test."""
     digest = hashlib.blake2b(digest_size=16)
     for rows in (split.train, split.validation, split.test):
         digest.update(len(rows).to_bytes(8, "little"))
@@ -100,9 +140,9 @@ def class_counts(dataset: Dataset, rows: np.ndarray) -> list[int]:
     return [int(count) for count in np.bincount(dataset.labels[rows], minlength=len(dataset.classes))]
 
 
-def _weights_key(run: Run, seed: int, workshop: Workshop, upstream: Mapping[tuple[str, int], str]) -> Any:
+def _weights_key(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple[str, int], str]) -> Any:
     weights = run.spec.weights
     if weights.run is not None:
         first = next((key for (name, _), key in upstream.items() if name == weights.run), None)
         return ["run", upstream.get((weights.run, seed), first)]
-    return ["is", workshop.loaded(run, seed).identity]
+    return ["is", resources.loaded(run.network, seed).identity]

@@ -173,7 +173,7 @@ def test_pixels_that_a_crash_left_wrong_are_decoded_again(many: Path) -> None:
 
 SCRIPT = """
 import sys, time
-from headstart.data import images
+from headstart.data.decoding import image_store as images
 from headstart.data.decoding.decode import View
 from headstart.data.sources.load import load_dataset
 real = images.decode

@@ -106,7 +106,7 @@ def test_files_that_are_no_images_are_skipped_and_listed(flowers: Path) -> None:
         Skip("rose/text.jpg", "is no image"),
         Skip("rose/empty.jpg", "has zero bytes"),
         Skip("rose/notes.txt", "is no image by its name"),
-        Skip("loose.png", "lies in no class folder"),
+        Skip("loose.png", "is in no class folder"),
     }
 
 

@@ -16,7 +16,7 @@ from headstart.evaluate.similarity import frechet_distance
 from headstart.report.render.formats import write_report
 from headstart.storage.opening import default_store
 from headstart.study.analysis.paired_explanations import in_turn
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
@@ -62,9 +62,9 @@ def test_distances_are_those_of_the_features_and_larger_than_within_the_target(
     assert all(row["n"] == 14 and row["source"] == "dark" and row["target"] == "pictures" for row in rows)
     assert all(row["distance"] > row["within_target"] > 0 for row in rows)  # darker pictures are another kind
     loaded = load_study(study)
-    workshop, own = Workshop(default_store(), "cpu"), loaded.run("random")
-    features = workshop.features(own, 0).reshape(42, -1)
-    split = workshop.split(own, 0)
+    resources, own = Resources(default_store(), "cpu"), loaded.run("random")
+    features = resources.features(own.data, own.network, 0).reshape(42, -1)
+    split = resources.split(own.data, 0, own.subset)
     learning = np.sort(np.concatenate([split.train, split.validation]))
     chosen = np.sort(np.random.default_rng(0).permutation(learning)[:28])
     mixed = np.random.default_rng(1).permutation(28)
@@ -136,7 +136,7 @@ def test_a_pair_of_which_one_is_left_out_or_fails_is_not_drawn(study: dict[str, 
     }
     study["similarity"] = None
     run_study(load_study(study), tmp_path / "again", device="cpu", listener=told)
-    assert "carried and scratch are not explained: one of them is not finished" in told.notes
+    assert "skipped the explanation of carried and scratch: one of them is not finished" in told.notes
 
 
 def test_the_classes_take_turns() -> None:

@@ -13,7 +13,7 @@ from headstart.api import compare_spec
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
 from headstart.evaluate.metrics.calibration import apply_temperature
-from headstart.models.bundle import bodies, read_bundle
+from headstart.models.bundle import read_bundle, shared_backbones
 from headstart.report.read.summary import load_summary
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -113,7 +113,7 @@ def test_networks_that_differ_by_their_head_share_one_pass(study: dict[str, Any]
     root, _ = execute(study, tmp_path / "out")
     classifier = Classifier.load(root / "runs" / "mean" / "seed-0")
     members = classifier.ensemble.members
-    assert bodies(members) == [0, 1, 0]
+    assert shared_backbones(members) == [0, 1, 0]
     probe, other, second, mean = (result(root, name) for name in ("probe", "other", "second", "mean"))
     assert (
         mean["parameters"]["total"]
@@ -143,7 +143,7 @@ def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any
     root, told = execute(study, tmp_path / "out")
     assert "tuned (seed 0)" in told.broken and "both (seed 1)" in told.ran
     facts = json.loads((root / "study.json").read_text())
-    assert facts["left_out"][0] == {"run": "all", "seed": 0, "why": "averages 'tuned', which was not run or failed"}
+    assert facts["left_out"][0] == {"run": "all", "seed": 0, "why": "averages 'tuned', which was skipped or failed"}
     assert not load_summary(root).missing
 
 
@@ -151,7 +151,7 @@ def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any
     ("members", "words"),
     [
         (["probe", "othr"], "unknown run 'othr'; did you mean 'other'"),
-        (["probe", "probe"], "a run stands there twice"),
+        (["probe", "probe"], "names a run twice"),
         (["probe"], "at least 2 items"),
     ],
 )
@@ -161,7 +161,7 @@ def test_an_impossible_ensemble_is_refused(study: dict[str, Any], members: list[
 
 
 def test_an_ensemble_needs_a_name_of_its_own_and_the_same_images(study: dict[str, Any], pictures: Path) -> None:
-    with pytest.raises(SpecError, match="a run has this name already"):
+    with pytest.raises(SpecError, match="a run already has this name"):
         load_study({**study, "ensembles": {"probe": ["probe", "other"]}})
     study["runs"]["other"]["data"] = {"source": str(pictures), "limit": 4}
     with pytest.raises(SpecError, match="tested on different images"):

@@ -14,7 +14,7 @@ from headstart.errors import ModelError, SpecError
 from headstart.fewshot.episodes import sample_episodes
 from headstart.fewshot.finetune_episode import FinetuneOptions, finetune_episodes
 from headstart.storage.opening import default_store
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
@@ -40,9 +40,9 @@ def test_a_network_tuned_in_each_episode_scores_as_from_python(study: dict[str, 
     loaded = load_study(study)
     root = run_study(loaded, tmp_path / "out", device="cpu").root
     found = np.load(root / "runs" / "tuned" / "seed-0" / "episodes.npz")
-    workshop, run = Workshop(default_store(), "cpu"), loaded.run("tuned")
-    dataset, backbone = workshop.dataset(run.data), workshop.loaded(run, 0).backbone
-    images = workshop.images(run.data, backbone.preprocessing)
+    resources, run = Resources(default_store(), "cpu"), loaded.run("tuned")
+    dataset, backbone = resources.dataset(run.data), resources.loaded(run.network, 0).backbone
+    images = resources.images(run.data, backbone.preprocessing)
     episodes = sample_episodes(dataset.labels, 3, 2, 4, 3, 0)
     by_hand = finetune_episodes(backbone, images, episodes, FinetuneOptions(epochs=2, lr=0.01), seed=0)
     assert np.array_equal(found["accuracy"], by_hand.accuracy) and np.array_equal(found["classes"], by_hand.classes)

@@ -60,14 +60,14 @@ def test_the_dead_do_not_see_test_images(
     contest: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from headstart.study.execution import halving as module
-    from headstart.study.resources import Workshop
+    from headstart.study.resources import Resources
 
     seen: list[int] = []
     real = module._features
 
-    def watch(task: Any, rows: Any, workshop: Workshop) -> Any:
+    def watch(task: Any, rows: Any, resources: Resources) -> Any:
         seen.extend(rows.tolist())
-        return real(task, rows, workshop)
+        return real(task, rows, resources)
 
     monkeypatch.setattr(module, "_features", watch)
     runs = {name: contest["runs"][name] for name in ("good", "frozen still")}

@@ -17,19 +17,19 @@ from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, S
 from headstart.storage.opening import default_store
 from headstart.study.execution.tuning import train as tuning
 from headstart.study.parallel import dispatcher as spreading
-from headstart.study.parallel.job_runner import Station
+from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.jobs import FEATURES, FIT, Job, jobs_of
-from headstart.study.parallel.local import Processes, devices
-from headstart.study.parallel.messages import Broke, Died, Message, Pace, Ticked, broken
+from headstart.study.parallel.local import LocalPool, devices
+from headstart.study.parallel.messages import JobError, Message, ProgressRelay, ProgressUpdate, WorkerDied, broken
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.planner import make_plan
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.run import open_session, run_study
 from headstart.study.spec.load import load_study
 
 
 class Inline:
-    """A crew that does each job at once, in this process; some jobs kill it."""
+    """A pool that runs each job at once, in this process; some jobs kill its worker."""
 
     deaths: dict[str, int] = {}  # noqa: RUF012 (set anew by each test)
     made: list[Inline] = []  # noqa: RUF012
@@ -38,7 +38,7 @@ class Inline:
         self.heard: deque[tuple[int, Message]] = deque()
         self.jobs: list[Job] = []
         self.closed = False
-        self.station = Station(setup, lambda message: self.heard.append((self.jobs[-1].number, message)))
+        self.runner = JobRunner(setup, lambda message: self.heard.append((self.jobs[-1].number, message)))
         Inline.made.append(self)
 
     def free(self) -> bool:
@@ -49,10 +49,10 @@ class Inline:
         name = job.tasks[0].run.name
         if Inline.deaths.get(name, 0) > 0 and job.stage == FIT:
             Inline.deaths[name] -= 1
-            self.heard.append((job.number, Died("was ended by SIGKILL")))
+            self.heard.append((job.number, WorkerDied("was ended by SIGKILL")))
             return
         try:
-            self.heard.append((job.number, self.station.do(job)))
+            self.heard.append((job.number, self.runner.do(job)))
         except Exception as error:
             self.heard.append((job.number, broken(error)))
 
@@ -74,7 +74,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> type[Inline]:
-    monkeypatch.setattr("headstart.study.parallel.local.Processes", Inline)
+    monkeypatch.setattr("headstart.study.parallel.local.LocalPool", Inline)
     monkeypatch.setattr("headstart.study.parallel.dispatcher.threads.machine_cores", lambda: 2)
     Inline.deaths, Inline.made = {}, []
     return Inline
@@ -118,7 +118,7 @@ def fresh_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_heads_wait_for_their_features_and_a_chain_for_its_source(chain: dict[str, Any]) -> None:
     study = load_study(chain)
-    plan = make_plan(study, Workshop(default_store(), "cpu"))
+    plan = make_plan(study, Resources(default_store(), "cpu"))
     jobs = jobs_of(plan.groups)
     named = {(job.stage, job.tasks[0].run.name): job for job in jobs}
     probe = named[(FEATURES, "probe · ridge")]
@@ -130,9 +130,7 @@ def test_heads_wait_for_their_features_and_a_chain_for_its_source(chain: dict[st
     assert [job.number for job in jobs] == list(range(len(jobs)))
 
 
-def test_a_job_is_begun_when_what_it_needs_has_ended(
-    chain: dict[str, Any], tmp_path: Path, inline: type[Inline]
-) -> None:
+def test_a_job_starts_when_what_it_needs_has_ended(chain: dict[str, Any], tmp_path: Path, inline: type[Inline]) -> None:
     root, told = execute(chain, tmp_path / "out", 2)
     jobs = inline.made[0].jobs
     place = {(job.stage, job.tasks[0].run.name): k for k, job in enumerate(jobs)}
@@ -147,9 +145,9 @@ def test_what_a_dead_worker_was_at_is_done_again_once(
     inline.deaths = {"first": 1, "pixels": 1}
     root, told = execute(chain, tmp_path / "out", 2)
     assert told.broken == {} and len(told.ran) == 6
-    assert [note for note in told.notes if "does it again" in note] == [
-        "pixels: a worker was ended by SIGKILL; another does it again",
-        "first: a worker was ended by SIGKILL; another does it again",
+    assert [note for note in told.notes if "runs the job again" in note] == [
+        "pixels: a worker was ended by SIGKILL; another worker runs the job again",
+        "first: a worker was ended by SIGKILL; another worker runs the job again",
     ]
     assert json.loads((root / "study.json").read_text())["status"] == "complete"
 
@@ -160,7 +158,7 @@ def test_a_run_that_kills_two_workers_has_failed_and_the_rest_goes_on(
     inline.deaths = {"first": 2}
     root, told = execute(chain, tmp_path / "out", 2)
     assert list(told.broken) == ["first (seed 0)", "second (seed 0)", "third (seed 0)"]
-    assert told.broken["first (seed 0)"] == "two workers died of it; the last was ended by SIGKILL"
+    assert told.broken["first (seed 0)"] == "two workers died while running it; the last was ended by SIGKILL"
     assert told.broken["second (seed 0)"] == "starts from 'first', which failed and left no network"
     assert sorted(told.ran) == ["pixels (seed 0)", "probe · prototypes (seed 0)", "probe · ridge (seed 0)"]
     manifest = json.loads((root / "runs" / "first" / "seed-0" / "manifest.json").read_text())
@@ -197,22 +195,22 @@ def test_an_error_of_the_input_is_the_same_in_a_worker(
 def test_errors_cross_from_one_process_to_another_as_what_they_are() -> None:
     for error in (SpecError("a"), StoreError("b"), RunFailed("c"), MissingExtra("this", "ray"), ClusterError("d")):
         message = broken(error)
-        assert isinstance(message, Broke)
+        assert isinstance(message, JobError)
         assert type(message.error) is type(error) and str(message.error) == str(error)
     defect = broken(KeyError("x"))
-    assert isinstance(defect, Broke) and isinstance(defect.error, RuntimeError) and "KeyError" in str(defect.error)
-    assert broken(MemoryError()) == Died("memory did not suffice")
+    assert isinstance(defect, JobError) and isinstance(defect.error, RuntimeError) and "KeyError" in str(defect.error)
+    assert broken(MemoryError()) == WorkerDied("ran out of memory")
 
 
 def test_progress_is_passed_on_at_a_bearable_pace() -> None:
     said: list[Message] = []
     now = iter([0.0, 0.1, 0.2, 0.6, 5.0])
-    pace, ticker = Pace(said.append, lambda: next(now)), progress.Ticker("work", 10, "images")
+    pace, ticker = ProgressRelay(said.append, lambda: next(now)), progress.Ticker("work", 10, "images")
     for ticker.done in range(1, 5):
         pace(ticker)
     pace(None)
     pace(None)
-    assert said == [Ticked("work", 1, 10, "images", ""), Ticked("work", 4, 10, "images", ""), None]
+    assert said == [ProgressUpdate("work", 1, 10, "images", ""), ProgressUpdate("work", 4, 10, "images", ""), None]
 
 
 def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +225,7 @@ def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ("how", "error", "says"),
     [
         ({"workers": 0}, SpecError, "at least 1 worker"),
-        ({"on": "nonsense"}, SpecError, "is no address"),
+        ({"on": "nonsense"}, SpecError, "is not an address"),
         ({"on": "127.0.0.1:9"}, ClusterError, "no Ray cluster answers there"),
     ],
 )
@@ -244,7 +242,7 @@ def test_impossible_places_are_refused_before_anything_is_planned(
 def test_without_ray_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headstart.study.parallel.ray.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'headstart\[ray\]'"):
-        spreading.check_crew(1, "ray")
+        spreading.check_workers(1, "ray")
 
 
 def test_two_worker_processes_leave_the_same_table_as_one(
@@ -263,75 +261,77 @@ def test_two_worker_processes_leave_the_same_table_as_one(
 class Killer(Told):
     """Kills the worker that begins a run, so many times."""
 
-    def __init__(self, run: str, times: int, crew: list[Processes]) -> None:
+    def __init__(self, run: str, times: int, pools: list[LocalPool]) -> None:
         super().__init__()
-        self.run, self.times, self.crew = run, times, crew
+        self.run, self.times, self.pools = run, times, pools
 
     def running(self, run: str) -> None:
         super().running(run)
         if run == self.run and self.times:
             self.times -= 1
-            for pid in self.crew[0].pids.values():
+            for pid in self.pools[0].pids.values():
                 os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> list[Processes]:
-    made: list[Processes] = []
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[LocalPool]:
+    made: list[LocalPool] = []
 
-    class Watched(Processes):
+    class Watched(LocalPool):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr("headstart.study.parallel.local.Processes", Watched)
+    monkeypatch.setattr("headstart.study.parallel.local.LocalPool", Watched)
     return made
 
 
 @pytest.mark.slow
 def test_a_worker_killed_for_good_is_replaced_and_the_table_stays_the_same(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[Processes]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "calm cache", monkeypatch)
     calm, _ = execute(chain, tmp_path / "calm")
     fresh_cache(tmp_path / "cache", monkeypatch)
-    killer = Killer("second (seed 0)", 1, crew)
+    killer = Killer("second (seed 0)", 1, pools)
     root, _ = execute(chain, tmp_path / "out", 2, killer)
     assert killer.broken == {} and killer.times == 0
-    assert any("was ended by SIGKILL" in note and note.endswith("another does it again") for note in killer.notes)
+    assert any(
+        "was ended by SIGKILL" in note and note.endswith("another worker runs the job again") for note in killer.notes
+    )
     assert results(root) == results(calm)
 
 
 @pytest.mark.slow
 def test_a_run_whose_workers_are_killed_twice_has_failed(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[Processes]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "cache", monkeypatch)
-    killer = Killer("second (seed 0)", 2, crew)
+    killer = Killer("second (seed 0)", 2, pools)
     _, told = execute(chain, tmp_path / "out", 2, killer)
     assert list(told.broken) == ["second (seed 0)", "third (seed 0)"]
-    assert "two workers died of it; the last was ended by SIGKILL" in told.broken["second (seed 0)"]
+    assert "two workers died while running it; the last was ended by SIGKILL" in told.broken["second (seed 0)"]
     _, again = execute(chain, tmp_path / "out", 2)
     assert sorted(again.ran) == ["second (seed 0)", "third (seed 0)"] and again.broken == {}
 
 
 class Impatient(Told):
-    def __init__(self, crew: list[Processes]) -> None:
+    def __init__(self, pools: list[LocalPool]) -> None:
         super().__init__()
-        self.crew, self.pids = crew, set[int]()
+        self.pools, self.pids = pools, set[int]()
 
     def running(self, run: str) -> None:
         if run == "second (seed 0)":
-            self.pids = set(self.crew[0].pids.values())
+            self.pids = set(self.pools[0].pids.values())
             raise KeyboardInterrupt
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_workers_and_the_next_run_goes_on(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[Processes]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "cache", monkeypatch)
-    impatient = Impatient(crew)
+    impatient = Impatient(pools)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         execute(chain, tmp_path / "out", 2, impatient)

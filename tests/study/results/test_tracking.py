@@ -36,7 +36,7 @@ def test_tensorboard_holds_every_epoch_and_every_score(small_study: dict[str, An
 
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Any:
-    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'headstart[tracking]'")
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'headstart[track]'")
     import socket
 
     with socket.socket() as free:
@@ -93,7 +93,7 @@ def test_a_real_mlflow_server_gets_parameters_curves_and_scores(
 
 @pytest.mark.filterwarnings("ignore")
 def test_mlflow_goes_to_an_sqlite_file_unless_told_otherwise(small_study: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'headstart[tracking]'")
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'headstart[track]'")
     root = run_study(load_study(spec(small_study, track="mlflow")), tmp_path / "out", device="cpu").root
     assert (root / "mlflow.db").stat().st_size > 0
 
@@ -102,7 +102,7 @@ def test_mlflow_goes_to_an_sqlite_file_unless_told_otherwise(small_study: dict[s
 def test_an_mlflow_server_that_does_not_answer_is_one_line(
     small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'headstart[tracking]'")
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'headstart[track]'")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StoreError, match="does not answer"):
         run_study(load_study(spec(small_study, track="http://127.0.0.1:9")), tmp_path / "out", device="cpu")

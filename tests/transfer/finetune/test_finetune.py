@@ -19,13 +19,14 @@ from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, job, network
 from headstart.errors import DataError, HeadstartError, ModelError, RunFailed, SpecError
 from headstart.models.freeze import fingerprint
 from headstart.models.heads import LinearHead
+from headstart.models.preprocessing import normalise
 from headstart.transfer.finetune.finetune import finetune
 from headstart.transfer.finetune.job import TuneResult
 from headstart.transfer.finetune.learned_network import LearnedNetwork
 from headstart.transfer.finetune.loader import Batches
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.finetune.routes import describe_plan
-from headstart.transfer.frozen.predict import normalise, predict_probabilities
+from headstart.transfer.frozen.predict import predict_probabilities
 from headstart.transfer.strategy import Strategy
 
 ROWS = np.arange(TRAIN, TRAIN + VALIDATION)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from tuning_subject import SIZE, Pictures, network
 
+from headstart.models.preprocessing import as_tensor, normalise
 from headstart.storage.store import Store
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.finetune.inputs import Frames, Leg, LegFetch, Sources, build_leg, images_key, read_pixels
 from headstart.transfer.finetune.routes import Route
-from headstart.transfer.frozen.predict import as_tensor, normalise
 from headstart.transfer.strategy import Strategy, resolve
 
 FLIP = Augmenter(("horizontal_flip",), {}, 3, SIZE)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tuning_subject import Pictures, job, network
 
+from headstart.models.preprocessing import normalise
 from headstart.transfer.finetune.assembly import make_learner, new_head
 from headstart.transfer.finetune.recipe import Recipe
-from headstart.transfer.frozen.predict import normalise
 from headstart.transfer.strategy import Strategy, resolve
 
 

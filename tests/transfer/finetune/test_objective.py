@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from tuning_subject import network
 
+from headstart.models.preprocessing import normalise
 from headstart.transfer.augment.counter_rng import generator
 from headstart.transfer.augment.mixing import mixup
 from headstart.transfer.finetune.loader import Batch
 from headstart.transfer.finetune.objective import Objective
 from headstart.transfer.finetune.recipe import Recipe
-from headstart.transfer.frozen.predict import normalise
 
 NEEDS = network().preprocessing
 LOGITS = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))

@@ -13,9 +13,10 @@ from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, job, network
 
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
+from headstart.models.preprocessing import normalise
 from headstart.transfer.finetune.finetune import finetune
 from headstart.transfer.finetune.recipe_defaults import _FAMILIES, default_layer_decay, default_recipe, family_of
-from headstart.transfer.frozen.predict import normalise, predict_probabilities
+from headstart.transfer.frozen.predict import predict_probabilities
 from headstart.transfer.strategy import KINDS, Strategy
 
 ROWS = np.arange(TRAIN, TRAIN + VALIDATION)

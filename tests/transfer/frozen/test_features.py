@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.store import Store
 from headstart.transfer.frozen.engine import Engine, Normalised
 from headstart.transfer.frozen.features import extract, features_key, load_features

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import PIL
 
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import DECODER, check, quiet_pillow
+from headstart.data.decoding.decode import DECODER, UndecodableError, check, quiet_pillow
 from headstart.data.readers import item_codes
 from headstart.progress import progress
 from headstart.storage.store import cache_root
@@ -111,6 +111,8 @@ def _examine_one(reader: Reader, row: int) -> tuple[str, str]:
         data = reader.read(row)
     except OSError as error:
         return "", _unreadable(error)
+    except UndecodableError as error:
+        return "", str(error)
     if isinstance(data, np.ndarray):
         return digest_of(data), "" if data.size else "has no pixels"
     return digest_of(data), check(data) or ""

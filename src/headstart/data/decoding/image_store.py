@@ -26,7 +26,7 @@ from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.threads import cores
 
-__all__ = ["ImageArray", "View", "decode_images", "row_key", "stored_key"]
+__all__ = ["ImageArray", "View", "decode_images", "images_key", "stored_key"]
 
 KIND = "images"
 CHUNK = 64  # images decoded by one thread at a time, and written at once
@@ -126,7 +126,7 @@ def decode_images(
     faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
     rows_of_faults = np.flatnonzero(np.isin(codes, list(faults))).tolist() if faults else []
     bad = {row: faults[int(codes[row])] for row in rows_of_faults}
-    images = ImageArray(folder, codes, view, _row_key(digests, view), bad)
+    images = ImageArray(folder, codes, view, _images_key(digests, view), bad)
     if strict and bad:
         row = min(bad)
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
@@ -142,12 +142,12 @@ def stored_key(dataset: Dataset, view: View) -> str:
     return _stored_key(digests[_distinct(digests)[0]], view)
 
 
-def row_key(dataset: Dataset, view: View) -> str:
+def images_key(dataset: Dataset, view: View) -> str:
     """Return the key of the decoded images of this dataset, row by row: what `ImageArray.key` will be."""
-    return _row_key(examine(dataset.reader).digests if dataset.digests is None else dataset.digests, view)
+    return _images_key(examine(dataset.reader).digests if dataset.digests is None else dataset.digests, view)
 
 
-def _row_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
+def _images_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
     return content_key({"rows": hashlib.blake2b(digests.tobytes()).hexdigest(), "how": _how(view)})
 
 

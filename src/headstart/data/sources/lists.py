@@ -10,7 +10,6 @@ from typing import TypeVar
 from headstart.data.dataset import Dataset, Skip
 from headstart.data.sources.layout import (
     LEFT_OUT,
-    SPLIT_NAMES,
     Layout,
     Tree,
     is_image_name,
@@ -18,6 +17,7 @@ from headstart.data.sources.layout import (
     to_dataset,
     with_note,
 )
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
 
 Key = TypeVar("Key")
@@ -74,11 +74,11 @@ def find_lists(root: Path, lists: Lists) -> list[tuple[Path, str]]:
 def default_lists(root: Path) -> list[Path]:
     """Return the lists in `FOLDER.splits`, if there are any."""
     folder = root.with_name(f"{root.name}.splits")
-    return sorted(path for path in folder.glob("*.txt") if path.stem.lower() in SPLIT_NAMES)
+    return sorted(path for path in folder.glob("*.txt") if part_of(path.stem))
 
 
 def _part(word: str, path: Path) -> str:
-    known = [part for key, part in SPLIT_NAMES.items() if key in word.lower().replace("-", "_").split("_")]
+    known = [part for piece in (word, *word.replace("-", "_").split("_")) if (part := part_of(piece))]
     if not known:
         raise DataError(
             f"{path}: the name does not say whether it lists train, validation or test; "

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
@@ -66,6 +67,15 @@ def load_dataset(
         raise DataError(_refusal(found, found.skipped[0], len(found.skipped)))
     drop_duplicates |= source in ALWAYS_DISTINCT if isinstance(source, str) else False
     return _limited(_looked_at(found, strict=strict, drop_duplicates=drop_duplicates), limit)
+
+
+def list_dataset(source: str | Path, *, label: str | None = None) -> Dataset:
+    """Return the images and labels as the source describes them; no image has been opened yet.
+
+    Raises:
+        DataError: the source cannot be used as it is.
+    """
+    return _find(source, label, None, None)
 
 
 def _find(source: str | Path | Mapping[str, Any], label: str | None, lists: Lists | None, name: str | None) -> Dataset:
@@ -145,7 +155,7 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
             raise DataError(f"{dataset.name}: no usable image: {skips[0].name} {skips[0].reason}, and so on")
     if drop_duplicates:
         dataset = without_duplicates(dataset)
-    dataset = _with_present_classes(dataset)
+    dataset = check_lookalikes(_with_present_classes(dataset))
     if len(dataset.classes) < 2:
         some = "".join(f" ({len(dataset.skipped)} left out: {skip.name} {skip.reason})" for skip in dataset.skipped[:1])
         only = f"there is only one class, {dataset.classes[0]!r}; at least two are needed"

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from headstart.data.dataset import Dataset, Reader
-from headstart.data.readers import ArrayReader, FileReader, ItemReader
+from headstart.data.readers import FileReader
+from headstart.data.sources.in_memory import ItemReader, PictureReader
 from headstart.data.sources.places import data_dir
 from headstart.errors import DataAbsent, DataError, choose
 from headstart.storage.files import disk_errors
@@ -120,7 +121,7 @@ def _reader(parts: list[Part], built: list[Any], key: str) -> Reader:
         root = Path(os.path.commonpath([os.path.dirname(file) for file in files]))  # noqa: PTH120
         return FileReader(root, [os.path.relpath(file, root) for file in files])
     if all(part.pixels is not None for part in parts):
-        return ArrayReader(np.concatenate([part.pixels for part in parts if part.pixels is not None]))
+        return PictureReader(np.concatenate([part.pixels for part in parts if part.pixels is not None]))
     return ItemReader([(each, len(part.labels)) for each, part in zip(built, parts, strict=True)], key)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from headstart import progress
-from headstart.report import numbers as wording
+from headstart import progress, units
+from headstart.report import numbers
 
 QUEUED, RUNNING, REUSED, DONE, FAILED = "queued", "running", "reused", "done", "failed"
 _ENDED = (REUSED, DONE, FAILED)
@@ -99,8 +99,8 @@ class LiveStudy:
         """A task ended with this test score."""
         task = self._end(run, DONE)
         task.score = score
-        took = f" in {wording.seconds(task.seconds)}" if task.seconds is not None else ""
-        self._say(f"{run}: {wording.score(score, self.metric)}{took}; {self._counts()}")
+        took = f" in {units.duration(task.seconds)}" if task.seconds is not None else ""
+        self._say(f"{run}: {numbers.score(score, self.metric)}{took}; {self._counts()}")
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""
@@ -121,7 +121,7 @@ class LiveStudy:
             self._live.stop()
             self._live = None
         elif self.tasks:
-            self._say(f"{self._counts()} in {wording.seconds(self._clock() - self._began)}")
+            self._say(f"{self._counts()} in {units.duration(self._clock() - self._began)}")
 
     def seconds_left(self) -> float | None:
         """Return an estimate from the mean time of what was done, or None before anything was."""
@@ -147,7 +147,7 @@ class LiveStudy:
             table.add_column("time", justify="right")
             shown = self._shown()
             for task in shown:
-                score = "" if task.score is None else wording.score(task.score, self.metric)
+                score = "" if task.score is None else numbers.score(task.score, self.metric)
                 table.add_row(Text(task.name), _STYLED[task.state], score, self._took(task))
             if len(shown) < len(self.tasks):
                 table.add_row(Text(f"… {len(self.tasks) - len(shown)} more", style="dim"))
@@ -157,7 +157,7 @@ class LiveStudy:
 
     def _title(self) -> str:
         left = self.seconds_left()
-        rest = f" · about {wording.seconds(left)} left" if left else ""
+        rest = f" · about {units.duration(left)} left" if left else ""
         return f"{self._counts()}{rest}{chr(10) + self.job if self.job else ''}"
 
     def _progress(self, ticker: progress.Ticker | None) -> None:
@@ -177,8 +177,8 @@ class LiveStudy:
 
     def _took(self, task: _Task) -> str:
         if task.state == RUNNING and task.started is not None:
-            return wording.seconds(self._clock() - task.started)
-        return wording.seconds(task.seconds) if task.state == DONE and task.seconds is not None else ""
+            return units.duration(self._clock() - task.started)
+        return units.duration(task.seconds) if task.state == DONE and task.seconds is not None else ""
 
     def _task(self, run: str) -> _Task:
         return self.tasks.setdefault(run, _Task(run))

@@ -172,4 +172,4 @@ def _places(audit: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from group["places"][:2]
     for pair in audit.get("near") or ():
         yield from (pair["a"], pair["b"])
-    yield from audit.get("disputed") or ()
+    yield from audit.get("label_errors") or ()

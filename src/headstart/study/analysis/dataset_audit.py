@@ -1,4 +1,4 @@
-"""The audit of a study's images, with features that the study computed."""
+"""Audits a study's images, with features that the study computed."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from headstart.study.task import Task
 
 
 def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
-    """Audit a dataset of the study, once, with the features of a network of the study if there are any."""
+    """Audit a dataset of the study once, with the features of one of its networks if there are any."""
     from headstart.audit.audit import audit_dataset
 
     path = session.folder.data_folder(dataset.fingerprint) / "audit.json"
     if path.is_file() or not session.plan.study.spec.audit:
         return
-    tasks = [task for task in informed(session) if uses_images(task, dataset, session)]
+    tasks = [task for task in with_trained_features(session) if uses_images(task, dataset, session)]
     features = None
     if tasks:
         task = tasks[0]
-        features = session.workshop.features(task.run, task.seed)
-    bad = session.workshop.bad_rows(dataset)
-    found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.workshop.store)
+        features = session.resources.features(task.run.data, task.run.network, task.seed)
+    bad = session.resources.bad_rows(dataset)
+    found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.resources.store)
     write_atomic(path, json_bytes(found))
 
 
-def informed(session: Session) -> list[Task]:
-    """Return the finished tasks whose frozen features come from trained weights, those of a known source first."""
+def with_trained_features(session: Session) -> list[Task]:
+    """Return the finished tasks whose frozen features come from trained weights, published weights first."""
     found = [
         task
         for task in session.plan.tasks
         if task.probe
         and task.run.spec.backbone != PIXELS
         and task.run.spec.weights.name != "none"
-        and session.finished(task)  # of the others, there may be no features, and no time left to make them
+        and session.finished(task)  # the features of the others may not be computed yet
     ]
     return sorted(found, key=lambda task: task.run.needs is not None)

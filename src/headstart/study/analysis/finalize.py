@@ -1,4 +1,4 @@
-"""What is added to a study when its runs are done."""
+"""Finishes a study when its runs are done."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from headstart.study.analysis.learning_curves import learning_curves
 from headstart.study.analysis.mistakes import explain_mistakes
 from headstart.study.analysis.paired_explanations import explain_pairs
 from headstart.study.analysis.similarity import measure_similarity
-from headstart.study.analysis.transferability import foretell
+from headstart.study.analysis.transferability import score_transferability
 from headstart.study.execution.session import Session
 
 
 def close_study(session: Session) -> None:
-    """Write what belongs to the study as a whole: its data and their audit, its best model, and why it errs."""
+    """Write the results of the study as a whole: its data and audit, its best model, and explained mistakes."""
     seen: set[str] = set()
     for task in session.plan.tasks:
-        dataset = session.workshop.dataset(task.run.data)
+        dataset = session.resources.dataset(task.run.data)
         if dataset.fingerprint not in seen:
             seen.add(dataset.fingerprint)
-            split = session.workshop.split(task.run, task.seed)
+            split = session.resources.split(task.run.data, task.seed, task.run.subset)
             write_data(session, task.run.data, dataset, split)
             audit_data(session, dataset, split)
-    foretell(session)
+    score_transferability(session)
     learning_curves(session)
     save_best(session)
     explain_mistakes(session, session.plan.study.spec.explain)

@@ -1,4 +1,4 @@
-"""The best network's most confident mistakes, explained."""
+"""Explains the best network's most confident mistakes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from headstart.study.spec.schema import ExplainSpec
 
 
 def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
-    """Explain the best run's most confident mistakes: what speaks for the class that was predicted."""
-    best = session.facts.get("best_network") or session.facts.get("best")
+    """Explain the best run's most confident mistakes: which parts of the image favour the predicted class."""
+    best = session.state.best_network or session.state.best
     if not best or asked.mistakes < 1:
         return
     from PIL import Image
@@ -25,7 +25,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     from headstart.deploy.classifier import Classifier
     from headstart.explain.explainers import explain
     from headstart.explain.picture import overlay
-    from headstart.transfer.frozen.predict import as_tensor, normalise
+    from headstart.models.preprocessing import as_tensor, normalise
 
     folder = session.folder.root / best["folder"]
     if (folder / "explanations.json").is_file():
@@ -39,7 +39,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     worst = wrong[np.argsort(-scores[wrong].max(1), kind="stable")][: asked.mistakes]
     task = next(t for t in session.plan.tasks if t.run.name == best["run"])
     needs = classifier.bundle.preprocessing
-    images = session.workshop.images(task.run.data, needs)
+    images = session.resources.images(task.run.data, needs)
     items = []
     for place in worst:
         pixels = np.array(images[int(rows[place])])  # a copy: torch wants pixels that it may write to
@@ -48,7 +48,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
         for method in asked.methods:
             try:
                 heat = explain(classifier.bundle.network, batch, torch.tensor([aim]), method, seed=0)[0]
-            except ModelError:  # this network has no map that the method could show
+            except ModelError:  # the method does not support this network
                 continue
             picture: Image.Image = overlay(pixels, heat)
             buffer = io.BytesIO()

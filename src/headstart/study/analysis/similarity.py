@@ -1,4 +1,4 @@
-"""How alike are source and target, and two networks of the study: measured, not guessed."""
+"""Measures the similarity of source and target, and of networks of the study."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor
 from headstart.evaluate.similarity import compare_stages, frechet_distance
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import read_bundle
+from headstart.models.preprocessing import as_tensor, normalise
 from headstart.storage.files import read_json, write_atomic
 from headstart.study.analysis.finished import finished_key, learning_rows, networks
 from headstart.study.execution.session import Session
 from headstart.study.results.folder import json_bytes
 from headstart.study.spec.run import Run
 from headstart.study.task import Task
-from headstart.transfer.frozen.predict import as_tensor, normalise
 
 _BATCH = 128
-_LEAST = 8  # images on each side, below which a distance says nothing
+_LEAST = 8  # images on each side, below which a distance means nothing
 
 
 def measure_similarity(session: Session) -> None:
     """Write similarity.json: Fréchet distances of the sources to the target, and CKA of pairs of networks by stage.
 
-    No test image of the study and no label is looked at.
+    It uses no label and no test image of the study.
     """
     asked = session.plan.study.spec.similarity
     if asked is None:
@@ -37,7 +37,7 @@ def measure_similarity(session: Session) -> None:
     if path.is_file() and read_json(path).get("key") == key:
         return
     runs = {run.name: run for run in session.plan.study.runs}
-    sources = [runs[name] for name in asked.sources if name in runs]  # others are left out from the command line
+    sources = [runs[name] for name in asked.sources if name in runs]  # others are excluded on the command line
     distances = [row for source in sources for row in _distances(session, source, asked.images)]
     stages = []
     for first, second in asked.stages:
@@ -47,16 +47,15 @@ def measure_similarity(session: Session) -> None:
 
 
 def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, Any]]:
-    """Yield for each frozen network the distance of the source's images, and of other images of the target.
+    """Yield for each frozen network the distance of the target to the source's images, and to others of its own.
 
-    All distances are between as many images on both sides, because a distance depends on their number.
+    Every distance is between equal numbers of images, because it depends on the number.
     """
-    absent = {each.run.name for each in session.plan.absent}
-    if source.name in absent:
+    if source.name in {each.run.name for each in session.plan.unavailable}:
         return
-    workshop = session.workshop
-    target = workshop.dataset(session.plan.own_tasks[0].run.data)
-    theirs = workshop.dataset(source.data)
+    resources = session.resources
+    target = resources.dataset(session.plan.own_tasks[0].run.data)
+    theirs = resources.dataset(source.data)
     per_class = -(-most // len(theirs.classes))
     part = source.data.model_copy(update={"limit": min(per_class, source.data.limit or per_class)})
     for label, task, _ in networks(session, target):
@@ -64,7 +63,9 @@ def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, A
         there = _features(session, replace(task.run, data=part), task.seed)
         n = min(most, len(there), len(own) // 2)
         if n < _LEAST:
-            session.listener.note(f"similarity: {n} images on each side are too few for a distance")
+            session.listener.note(
+                f"similarity: {n} images on each side are too few for a distance; {_LEAST} are needed"
+            )
             return
         here = _features(session, task.run, task.seed, np.sort(np.random.default_rng(0).permutation(own)[: 2 * n]))
         mixed = np.random.default_rng(1).permutation(2 * n)
@@ -72,7 +73,7 @@ def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, A
         picked = np.sort(np.random.default_rng(2).permutation(len(there))[:n])
         yield {
             "network": label,
-            "source": workshop.dataset(source.data).name,
+            "source": resources.dataset(source.data).name,
             "target": target.name,
             "n": n,
             "distance": frechet_distance(there[picked], some),
@@ -83,9 +84,9 @@ def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, A
 def _features(
     session: Session, run: Run, seed: int, rows: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.float32]:
-    found = session.workshop.features(run, seed)
+    found = session.resources.features(run.data, run.network, seed)
     if rows is None:
-        bad = sorted(session.workshop.bad_rows(session.workshop.dataset(run.data)))
+        bad = sorted(session.resources.bad_rows(session.resources.dataset(run.data)))
         rows = np.setdiff1d(np.arange(len(found)), np.array(bad, dtype=np.int64))
     return np.asarray(found[rows], dtype=np.float32).reshape(len(rows), -1)
 
@@ -94,9 +95,9 @@ def _stages(session: Session, first: str, second: str, most: int) -> dict[str, A
     """Compare two runs' networks stage by stage on the study's own images."""
     places = [_finished(session, name) for name in (first, second)]
     if None in places:
-        session.listener.note(f"{first} and {second} are not compared stage by stage: one of them is not finished")
+        session.listener.note(f"skipped the stages of {first} and {second}: one of them is not finished")
         return None
-    backbones = [read_bundle(place).network.backbone.to(session.workshop.device) for place in places if place]
+    backbones = [read_bundle(place).network.backbone.to(session.resources.device) for place in places if place]
     own = session.plan.own_tasks
     task = next((each for each in own if each.run.spec.shots is None and each.run.spec.fraction is None), own[0])
     rows = np.sort(np.random.default_rng(0).permutation(learning_rows(session, task))[:most])
@@ -121,11 +122,11 @@ def _batches(
     session: Session, task: Task, backbones: list[Backbone], rows: npt.NDArray[np.int64]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     needs = [backbone.preprocessing for backbone in backbones]
-    images = [session.workshop.images(task.run.data, each) for each in needs]
+    images = [session.resources.images(task.run.data, each) for each in needs]
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
         one, two = (
-            normalise(as_tensor(np.array(view.batch(part))), each).to(session.workshop.device)
+            normalise(as_tensor(np.array(view.batch(part))), each).to(session.resources.device)
             for view, each in zip(images, needs, strict=True)
         )
         yield one, two

@@ -1,15 +1,16 @@
-"""How each kind of group is executed: heads, tuning, episodes."""
+"""Executes each kind of group: heads, tuning, episodes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headstart.data.dataset import Split
 from headstart.errors import RunFailed
-from headstart.study.execution.evaluate_only import score_as_is
-from headstart.study.execution.head_runs import fit_probes
+from headstart.study.execution.evaluate_only import evaluate_only
+from headstart.study.execution.head_runs import fit_head_runs
 from headstart.study.execution.session import Session
+from headstart.study.resources import Resources
 from headstart.study.results.run_record import Fit, Probabilities, write_failure, write_result
 from headstart.study.spec.schema import AS_IS
 from headstart.study.task import Task
@@ -17,34 +18,40 @@ from headstart.version import VERSION
 
 
 def _probe(tasks: list[Task], session: Session) -> None:
-    workshop = session.workshop
+    resources = session.resources
     for task in tasks:
         session.listener.running(task.name)
-    workshop.features(tasks[0].run, tasks[0].seed)
+    resources.features(tasks[0].run.data, tasks[0].run.network, tasks[0].seed)
     splits = {task.key: _split(task, session) for task in tasks}
 
     def done(task: Task, fit: Fit, test: Probabilities) -> None:
-        shared = workshop.features_facts(task.run, task.seed)
+        shared = resources.features_facts(task.run.data, task.run.network, task.seed)
         _finish(task, fit, splits[task.key], test, shared, session)
 
-    fit_probes(tasks, [splits[task.key] for task in tasks], workshop, _provenance(session), done)
+    fit_head_runs(tasks, [splits[task.key] for task in tasks], resources, _provenance(session), done)
 
 
 def _tune(tasks: list[Task], session: Session) -> None:
-    from headstart.study.execution.tuning.fit import tune  # imports Lightning, which heads do not need
-
     for task in tasks:
         session.listener.running(task.name)
         try:
             split = _split(task, session)
-            work = score_as_is if task.run.spec.strategy == AS_IS else tune
-            fit, test = work(task, split, session.workshop, _provenance(session), session.listener.note)
+            work = evaluate_only if task.run.spec.strategy == AS_IS else _train
+            fit, test = work(task, split, session.resources, _provenance(session), session.listener.note)
         except RunFailed as error:
-            dataset = session.workshop.dataset(task.run.data)
+            dataset = session.resources.dataset(task.run.data)
             write_failure(task, session.folder, dataset, str(error), getattr(error, "history", []))
             session.listener.failed(task.name, str(error))
             continue
         _finish(task, fit, split, test, {}, session)
+
+
+def _train(
+    task: Task, split: Split, resources: Resources, provenance: Mapping[str, str], note: Callable[[str], None]
+) -> tuple[Fit, Probabilities]:
+    from headstart.study.execution.tuning.fit import tune  # imports Lightning, which heads do not need
+
+    return tune(task, split, resources, provenance, note)
 
 
 def _episodes(tasks: list[Task], session: Session) -> None:
@@ -52,7 +59,7 @@ def _episodes(tasks: list[Task], session: Session) -> None:
 
     for task in tasks:
         session.listener.running(task.name)
-        score = run_episodes(task, session.workshop, session.folder)
+        score = run_episodes(task, session.resources, session.folder, session.plan.learned_on)
         session.listener.done(task.name, score)
 
 
@@ -60,19 +67,19 @@ WORK = {"heads": _probe, "tune": _tune, "episodes": _episodes}
 
 
 def _split(task: Task, session: Session) -> Split:
-    """Return the task's split without the rows whose images turned out unreadable."""
-    workshop = session.workshop
-    dataset = workshop.dataset(task.run.data)
-    workshop.images(task.run.data, workshop.loaded(task.run, task.seed).backbone.preprocessing)
-    bad = workshop.bad_rows(dataset)
-    return workshop.split(task.run, task.seed).without(sorted(bad))
+    """Return the task's split without the rows of unreadable images."""
+    resources = session.resources
+    dataset = resources.dataset(task.run.data)
+    resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
+    bad = resources.bad_rows(dataset)
+    return resources.split(task.run.data, task.seed, task.run.subset).without(sorted(bad))
 
 
 def _finish(
     task: Task, fit: Fit, split: Split, test: Probabilities, shared: Mapping[str, Any], session: Session
 ) -> None:
-    workshop = session.workshop
-    weights = workshop.loaded(task.run, task.seed).weights
+    resources = session.resources
+    weights = resources.loaded(task.run.network, task.seed).weights
     described = {
         "origin": weights.origin if weights else "none: raw pixels",
         "sha256": weights.sha256 if weights else None,
@@ -82,13 +89,13 @@ def _finish(
         task,
         fit,
         folder=session.folder,
-        store=workshop.store,
-        dataset=workshop.dataset(task.run.data),
+        store=resources.store,
+        dataset=resources.dataset(task.run.data),
         split=split,
         test=test,
         weights=described,
         shared=shared,
-        device=workshop.device,
+        device=resources.device,
     )
     session.track(task.run.name, task.seed, task.key)
     session.done(task.name, result)
@@ -96,7 +103,7 @@ def _finish(
 
 def _provenance(session: Session) -> dict[str, str]:
     return {
-        "study": session.facts["name"],
+        "study": session.state.name,
         "headstart": VERSION,
-        "created": session.facts["created"],
+        "created": session.state.created,
     }

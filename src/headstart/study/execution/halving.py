@@ -1,9 +1,9 @@
-"""Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): bad candidates die early, on validation.
+"""Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): drops bad candidates early, on validation.
 
-In rung r of R every candidate that is left is judged on validation after learning from a share eta^-(R - r) of the
-labels (or epochs); the best 1 / eta go on, and what is left after the last rung is run in full. A candidate that
-dies costs a small part of a run: its frozen pass covers the images of the rung only, and its test images are never
-looked at. Rungs use the study's first seed.
+In rung r of R every remaining candidate is evaluated on validation after learning from a share eta^-(R - r) of the
+labels (or epochs); the best 1 / eta remain, and those that remain after the last rung are run in full. A dropped
+candidate costs a small part of a run: its frozen pass covers only the images of the rung, and its test images are
+never used. Rungs use the study's first seed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import IntArray, Split
-from headstart.data.decoding.image_store import decode_images
+from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.errors import RunFailed, SpecError, unknown_name
-from headstart.evaluate.metrics.metrics import log_losses
-from headstart.models.pixels import NAME as PIXELS
+from headstart.evaluate.metrics.scoring import METRICS
 from headstart.progress import progress
 from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
-from headstart.study.resources import Later, Workshop, images_key
+from headstart.study.execution.validation_scores import validation_scores
+from headstart.study.resources import PendingImages, Resources
+from headstart.study.results.state import LeftOut
 from headstart.study.spec.run import Run
 from headstart.study.spec.schema import TUNED, HalvingSpec, RunSpec
 from headstart.study.spec.settings import head_options, recipe_of
@@ -38,22 +39,24 @@ KIND = "rungs"
 
 
 @dataclass(frozen=True, order=True)
-class Score:
+class RungScore:
     """What a candidate reached on validation: the larger the better."""
 
-    accuracy: float
+    merit: float  # by the study's metric
     sharpness: float  # minus the log loss
+    accuracy: float
 
 
 def halve(session: Session) -> None:
-    """Take the candidates that die out of the session's plan, and note in its facts what was tried and who went on.
+    """Remove the dropped candidates from the session's plan, and record every rung in its state.
 
     Raises:
-        SpecError: there is nothing to halve, or a candidate cannot be judged by parts.
+        SpecError: there are fewer than two candidates, or one cannot be evaluated on a part of its labels.
     """
     spec = session.plan.study.spec.halving
     if spec is None:
         return
+    metric = session.plan.study.spec.compare.metric
     runs = candidates(session.plan.study.runs, spec, session.plan.study.spec.compare.baseline)
     seed = session.plan.study.spec.seed_list[0]
     tasks = {t.run.name: t for t in session.plan.tasks if t.seed == seed and t.run.name in {r.name for r in runs}}
@@ -62,7 +65,7 @@ def halve(session: Session) -> None:
     alive = list(tasks)
     for number in range(spec.rungs):
         share = float(spec.eta) ** (number - spec.rungs)
-        scores: dict[str, Score] = {}
+        scores: dict[str, RungScore] = {}
         with progress(f"rung {number + 1} of {spec.rungs}", len(alive), "candidates") as ticker:
             for name in alive:
                 scores[name] = judge(tasks[name], share, spec, session)
@@ -70,21 +73,38 @@ def halve(session: Session) -> None:
         kept = sorted(alive, key=lambda name: scores[name], reverse=True)[: math.ceil(len(alive) / spec.eta)]
         for name in alive:
             if name not in kept:
-                reached = f"{100 * scores[name].accuracy:.1f} % on validation"
+                reached = f"{_shown(scores[name], metric)} on validation"
                 dead[name] = f"dropped by successive halving in rung {number + 1} of {spec.rungs} ({reached})"
-        ranked = [{"run": name, "validation_accuracy": scores[name].accuracy} for name in alive]
+        ranked = [
+            {
+                "run": name,
+                "validation_accuracy": scores[name].accuracy,
+                "validation_score": _score(scores[name], metric),
+            }
+            for name in alive
+        ]
         rungs.append({"share": share, "runs": ranked, "kept": kept})
-        session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates go on: {', '.join(kept)}")
+        session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates continue: {', '.join(kept)}")
         alive = [name for name in alive if name in kept]
-    session.facts["halving"] = {**spec.model_dump(), "tried": len(tasks), "rungs": rungs}
+    session.state.halving = {**spec.model_dump(), "metric": metric, "tried": len(tasks), "rungs": rungs}
     _take_out(session, dead)
+
+
+def _score(score: RungScore, metric: str) -> float:
+    """Return the score in the metric's own direction."""
+    return score.merit if METRICS[metric].higher_is_better else -score.merit
+
+
+def _shown(score: RungScore, metric: str) -> str:
+    own = _score(score, metric)
+    return f"{100 * own:.1f} %" if metric == "accuracy" else f"{metric.replace('_', ' ')} {own:.3f}"
 
 
 def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> list[Run]:
     """Return the runs that compete.
 
     Raises:
-        SpecError: fewer than two, an unknown one, or one that cannot be judged by parts.
+        SpecError: there are fewer than two, one is unknown, or one cannot be evaluated on a part of its labels.
     """
     names = [run.name for run in runs]
     for name in spec.runs or ():
@@ -93,36 +113,36 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
     needed = {run.needs for run in runs}
     found = [run for run in runs if (run.name in spec.runs if spec.runs else _competes(run, baseline, needed))]
     if len(found) < 2:
-        raise SpecError(f"halving needs at least two candidates; here are {len(found)} (floors and chains are none)")
+        raise SpecError(
+            f"halving needs at least two candidates; here are {len(found)} (baselines and chains do not count)"
+        )
     for run in found:
         if run.searches:
-            raise SpecError(
-                f"halving: run {run.name!r} searches ranges; give it a grid, or leave it out of halving.runs"
-            )
+            raise SpecError(f"halving: run {run.name!r} searches ranges; give it a grid, or drop it from halving.runs")
         if run.spec.shots is not None and spec.over == "labels":
             raise SpecError(f"halving: run {run.name!r} has shots already; use over: epochs, or fraction")
         if run.needs is not None or run.name in needed or run.spec.episodes is not None:
-            raise SpecError(
-                f"halving: run {run.name!r} is part of a chain or of episodes; leave it out of halving.runs"
-            )
+            raise SpecError(f"halving: run {run.name!r} is part of a chain or has episodes; drop it from halving.runs")
     return found
 
 
-def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> Score:
-    """Return what a candidate reaches on validation after a share of its labels or epochs."""
+def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> RungScore:
+    """Return the validation score of a candidate after a share of its labels or epochs."""
     run = replace(task.run, spec=smaller(task.run.spec, share, spec.over))
     part = Task(run, task.seed, content_key([task.key, "rung", share, spec.over]))
-    workshop = session.workshop
-    split = workshop.split(run, task.seed)
+    resources = session.resources
+    split = resources.split(run.data, task.seed, run.subset)
     if not len(split.validation):
-        raise SpecError(f"halving: run {run.name!r} has no validation rows to be judged on; give the split some")
+        raise SpecError(
+            f"halving: run {run.name!r} has no validation images to compare on; set split.validation above 0"
+        )
     if task.probe:
-        return _judge_head(part, split, workshop)
+        return _judge_head(part, split, resources)
     return _judge_tuned(part, split, session)
 
 
 def smaller(spec: RunSpec, share: float, over: str) -> RunSpec:
-    """Return the settings with a share of the labels, or of the epochs where a network is tuned."""
+    """Return the settings with a share of the labels, or of the epochs of a tuned network."""
     if over == "epochs" and spec.strategy in TUNED:
         epochs = max(1, round(recipe_of(spec).epochs * share))
         return spec.model_copy(update={"recipe": {**spec.recipe, "epochs": epochs}})
@@ -132,89 +152,81 @@ def smaller(spec: RunSpec, share: float, over: str) -> RunSpec:
 
 
 def _competes(run: Run, baseline: str | None, needed: set[str | None]) -> bool:
-    floor = run.spec.backbone == PIXELS or run.spec.strategy == "majority"
     chained = run.needs is not None or run.name in needed
     learns = run.spec.head_kind is not None or run.spec.strategy in (*TUNED, "linear_probe")
-    return learns and not (floor or chained or run.name == baseline or run.spec.episodes is not None)
+    return learns and not (run.spec.is_baseline or chained or run.name == baseline or run.spec.episodes is not None)
 
 
-def _judge_head(task: Task, split: Split, workshop: Workshop) -> Score:
-    dataset, kind = workshop.dataset(task.run.data), task.run.spec.head_kind
+def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
+    dataset, kind = resources.dataset(task.run.data), task.run.spec.head_kind
     assert kind is not None
-    with workshop.store.building(KIND, task.key) as entry:
+    with resources.store.building(KIND, task.key) as entry:
         if entry is not None:
             rows = np.sort(np.concatenate([split.train, split.validation]))
-            features, good = _features(task, rows, workshop)
+            features, good = _features(task, rows, resources)
             place = {int(row): number for number, row in enumerate(rows) if good[number]}
             train, held = (
                 np.array([place[int(row)] for row in side if int(row) in place], dtype=np.int64)
                 for side in (split.train, split.validation)
             )
             labels = dataset.labels[rows]
-            job = HeadJob(kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False)
-            fit = fit_heads(features, labels, [job], workshop.device)[0]
+            job = HeadJob(
+                kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False, task.run.metric
+            )
+            fit = fit_heads(features, labels, [job], resources.device)[0]
             assert fit.validation_probabilities is not None
-            entry.manifest.update(_scores(fit.validation_probabilities, labels[held]))
-    facts = workshop.store.manifest(KIND, task.key)
-    return Score(facts["accuracy"], -facts["log_loss"])
+            entry.manifest.update(validation_scores(fit.validation_probabilities, labels[held], task.run.metric))
+    facts = resources.store.manifest(KIND, task.key)
+    return RungScore(facts["merit"], -facts["log_loss"], facts["accuracy"])
 
 
-def _features(task: Task, rows: IntArray, workshop: Workshop) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return features float32 [len(rows), d] of some rows, and which of them have an image that could be decoded."""
-    loaded, dataset = workshop.loaded(task.run, task.seed), workshop.dataset(task.run.data)
+def _features(
+    task: Task, rows: IntArray, resources: Resources
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return features float32 [len(rows), d] of some rows, and whether the image of each could be decoded."""
+    loaded, dataset = resources.loaded(task.run.network, task.seed), resources.dataset(task.run.data)
     needs = loaded.backbone.preprocessing
-    if workshop.store.has(FEATURES, workshop.features_key(task.run, task.seed)):
-        features = workshop.features(task.run, task.seed)
-        bad = workshop.bad_rows(dataset)
+    if resources.store.has(FEATURES, resources.features_key(task.run.data, task.run.network, task.seed)):
+        features = resources.features(task.run.data, task.run.network, task.seed)
+        bad = resources.bad_rows(dataset)
         return np.reshape(features[rows], (len(rows), -1)), np.array([int(row) not in bad for row in rows])
     part, view = dataset.select(rows), view_of(needs)
-    key = features_key(images_key(part, view), loaded.backbone.stages, needs, workshop.device)
+    key = features_key(images_key(part, view), loaded.backbone.stages, needs, resources.device)
     features = extract(
-        Later(len(part)),
+        PendingImages(len(part)),
         loaded.backbone.stages,
         needs,
         key=key,
-        store=workshop.store,
-        device=workshop.device,
+        store=resources.store,
+        device=resources.device,
         title=f"{dataset.name}: features of {loaded.backbone.name}, {len(part):,} images",
-        source=lambda take: _decode(part, view, workshop, take),
+        source=lambda take: _decode(part, view, resources, take),
     )
-    bad = decode_images(part, view, store=workshop.store).bad
+    bad = decode_images(part, view, store=resources.store).bad
     return np.reshape(features, (len(rows), -1)), np.array([number not in bad for number in range(len(rows))])
 
 
-def _decode(part: Any, view: Any, workshop: Workshop, take: Any) -> None:
-    decode_images(part, view, store=workshop.store, on_chunk=take)
+def _decode(part: Any, view: Any, resources: Resources, take: Any) -> None:
+    decode_images(part, view, store=resources.store, on_chunk=take)
 
 
-def _judge_tuned(task: Task, split: Split, session: Session) -> Score:
+def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:
     from headstart.study.execution.tuning.train import try_one  # imports Lightning, which heads do not need
-    from headstart.study.execution.tuning.trial import Bench
+    from headstart.study.execution.tuning.trial import TrialContext
 
-    workshop = session.workshop
-    dataset = workshop.dataset(task.run.data)
-    workshop.images(task.run.data, workshop.loaded(task.run, task.seed).backbone.preprocessing)
-    split = split.without(sorted(workshop.bad_rows(dataset)))
-    bench = Bench(task, split, dataset, workshop, {}, session.listener.note)
-    found = [Score(0.0, -math.inf)]
+    resources = session.resources
+    dataset = resources.dataset(task.run.data)
+    resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
+    split = split.without(sorted(resources.bad_rows(dataset)))
+    bench = TrialContext(task, split, dataset, resources, {}, session.listener.note)
+    found = [RungScore(-math.inf, -math.inf, 0.0)]
     for values in task.run.configurations():
         try:
             trial = try_one(bench, values)
-        except RunFailed:  # a rate at which the loss is lost scores nothing
+        except RunFailed:  # a diverged training is never the best
             continue
-        found.append(Score(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
+        found.append(RungScore(*trial.rank, trial.accuracy or 0.0))
     return max(found)
-
-
-def _scores(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> dict[str, float]:
-    if labels.ndim == 2:
-        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
-        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
-    return {
-        "accuracy": float((probabilities.argmax(1) == labels).mean()),
-        "log_loss": float(log_losses(labels, probabilities).mean()),
-    }
 
 
 def _take_out(session: Session, dead: Mapping[str, str]) -> None:
@@ -225,5 +237,5 @@ def _take_out(session: Session, dead: Mapping[str, str]) -> None:
         if tasks:
             groups.append(replace(group, tasks=tasks))
     session.plan = replace(plan, groups=tuple(groups))
-    expected = session.facts["expected"]
-    session.leave_out([{**row, "why": dead[row["run"]]} for row in expected if row["run"] in dead])
+    gone = [row for row in session.state.expected if row["run"] in dead]
+    session.state.leave_out(LeftOut(run=row["run"], seed=row["seed"], why=dead[row["run"]]) for row in gone)

@@ -1,4 +1,4 @@
-"""Heads on stored features: all tasks that share one feature matrix are fitted together."""
+"""Heads on cached features: all tasks that share one feature matrix are fitted together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from headstart.data.dataset import Dataset, Split
 from headstart.models.bundle import HEAD, Bundle, read_head
 from headstart.models.network import Network
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.results.run_record import KIND, Fit, Probabilities, load_fit, save_fit
 from headstart.study.spec.settings import head_options
 from headstart.study.task import Task, origin_of
@@ -21,37 +21,37 @@ from headstart.transfer.heads.fit import HeadFit, HeadJob, fit_heads
 _BLOCK = 4096  # rows scored at a time
 
 
-def fit_probes(
+def fit_head_runs(
     tasks: Sequence[Task],
     splits: Sequence[Split],
-    workshop: Workshop,
+    resources: Resources,
     provenance: dict[str, str],
     done: Callable[[Task, Fit, Probabilities], None],
 ) -> None:
-    """Fit the heads of all tasks on the features they share; call `done` with each as it is ready.
+    """Fit the heads of all tasks on the features they share; call `done` with each when it is ready.
 
-    Tasks of one kind of head go together as one batched computation. What is in the store already is
-    taken from there. Results do not depend on which tasks come together.
+    Tasks of one kind of head are one batched computation. Cached fits are reused. Results do not depend
+    on which tasks are fitted together.
 
     Args:
         tasks: all on the same features.
         splits: of each task.
-        workshop: gives features, labels and the store.
+        resources: gives features, labels and the store.
         provenance: facts for the bundle.
         done: receives task, fit and the probabilities of its test rows.
     """
     first = tasks[0]
-    features = workshop.features(first.run, first.seed)
-    dataset = workshop.dataset(first.run.data)
+    features = resources.features(first.run.data, first.run.network, first.seed)
+    dataset = resources.dataset(first.run.data)
     kinds = sorted({_kind(task) for task in tasks})
     for kind in kinds:
         group = [(task, split) for task, split in zip(tasks, splits, strict=True) if _kind(task) == kind]
-        missing = [(task, split) for task, split in group if not workshop.store.has(KIND, task.key)]
+        missing = [(task, split) for task, split in group if not resources.store.has(KIND, task.key)]
         if missing:
-            _fit_missing(missing, features, dataset, workshop, provenance)
+            _fit_missing(missing, features, dataset, resources, provenance)
         for task, split in group:
-            bundle_head = _stored_head(task, workshop)
-            done(task, load_fit(workshop.store, task.key), score(bundle_head, features, split.test))
+            bundle_head = _stored_head(task, resources)
+            done(task, load_fit(resources.store, task.key), score(bundle_head, features, split.test))
 
 
 def score(head: nn.Module, features: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> Probabilities:
@@ -74,23 +74,23 @@ def _fit_missing(
     missing: Sequence[tuple[Task, Split]],
     features: npt.NDArray[np.float32],
     dataset: Dataset,
-    workshop: Workshop,
+    resources: Resources,
     provenance: dict[str, str],
 ) -> None:
     jobs = [_job(task, split, dataset) for task, split in missing]
     flat = features.reshape(len(features), -1)
-    for (task, split), fitted in zip(missing, fit_heads(flat, dataset.labels, jobs, workshop.device), strict=True):
-        fit = _record(task, split, fitted, features, workshop)
-        loaded = workshop.loaded(task.run, task.seed)
+    for (task, split), fitted in zip(missing, fit_heads(flat, dataset.labels, jobs, resources.device), strict=True):
+        fit = _record(task, split, fitted, features, resources)
+        loaded = resources.loaded(task.run.network, task.seed)
         bundle = Bundle(
             Network(loaded.backbone, fitted.head),
-            origin_of(task.run, task.seed, workshop),
+            origin_of(task.run, task.seed, resources),
             dataset.classes,
             dataset.multi_label,
             1.0,
             {**provenance, "run": task.run.name, "seed": str(task.seed), "dataset": dataset.name},
         )
-        with workshop.store.building(KIND, task.key) as entry:
+        with resources.store.building(KIND, task.key) as entry:
             if entry is not None:
                 save_fit(entry.path, fit, bundle)
 
@@ -99,11 +99,12 @@ def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
     spec = task.run.spec
     options = head_options(task.run)
     refit = spec.refit != "none" and len(split.validation) > 0
-    return HeadJob(_kind(task), split.train, split.validation, len(dataset.classes), options, task.seed, refit)
+    rows = (split.train, split.validation)
+    return HeadJob(_kind(task), *rows, len(dataset.classes), options, task.seed, refit, task.run.metric)
 
 
-def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], workshop: Workshop) -> Fit:
-    backbone = workshop.loaded(task.run, task.seed).backbone
+def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], resources: Resources) -> Fit:
+    backbone = resources.loaded(task.run.network, task.seed).backbone
     learned = sum(p.numel() for p in fitted.head.parameters())
     frozen = sum(p.numel() for p in backbone.stages.parameters())
     refit = "train+validation" if task.run.spec.refit != "none" and len(split.validation) else "none"
@@ -121,5 +122,5 @@ def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.
     )
 
 
-def _stored_head(task: Task, workshop: Workshop) -> nn.Module:
-    return read_head(workshop.store.path(KIND, task.key) / HEAD)
+def _stored_head(task: Task, resources: Resources) -> nn.Module:
+    return read_head(resources.store.path(KIND, task.key) / HEAD)

@@ -1,4 +1,4 @@
-"""A worker's place: one process that does jobs of one study, and keeps at hand what they share."""
+"""Runs the jobs of one study in one process, which keeps what they share in memory."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from headstart.study.execution.executors import WORK
 from headstart.study.execution.session import Session
 from headstart.study.execution.unavailable import has_source, startable
 from headstart.study.parallel.jobs import FEATURES, Job
-from headstart.study.parallel.messages import Finished, Pace, Say, Speaker
+from headstart.study.parallel.messages import Finished, ProgressRelay, RemoteListener, Say
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.plan import Plan
-from headstart.study.resources import Workshop
+from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 
 
-class Station:
-    """Does jobs, one after the other; datasets, networks and features stay at hand between them.
+class JobRunner:
+    """Runs jobs, one after the other; datasets, networks and features stay in memory between them.
 
     Args:
         setup: of the study.
-        say: sends messages to whoever gives the work.
+        say: sends messages to the dispatcher.
     """
 
     def __init__(self, setup: Setup, say: Say) -> None:
@@ -37,19 +37,19 @@ class Station:
         progress.set_verbosity(setup.verbosity)
         self.setup = setup
         store = open_store(setup.store) if isinstance(setup.store, str) else setup.store
-        self.workshop = Workshop(store, setup.device, learned_on=dict(setup.learned_on))
+        self.resources = Resources(store, setup.device)
         self.listen(say)
 
     def listen(self, say: Say) -> None:
-        """Send messages there from now on."""
-        self._speaker = Speaker(say)
-        progress.show_in(Pace(say))
+        """Send messages through `say` from now on."""
+        self._listener = RemoteListener(say)
+        progress.show_in(ProgressRelay(say))
 
     def do(self, job: Job) -> Finished:
-        """Do one job and return what it leaves.
+        """Run one job and return its results.
 
         Raises:
-            HeadstartError: the input cannot be used.
+            HeadstartError: the input is invalid.
         """
         if self.setup.folder is not None:
             return self._do(job, StudyFolder(self.setup.folder))
@@ -58,23 +58,24 @@ class Station:
             return replace(self._do(job, folder), folders=packed(folder, job))
 
     def _do(self, job: Job, folder: StudyFolder) -> Finished:
-        session = Session(Plan(self.setup.study, ()), self.workshop, folder, self._speaker, self.setup.facts)
-        self._bring(job, folder)
+        plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
+        session = Session(plan, self.resources, folder, self.setup.state, self._listener)
+        self._locate_networks(job, folder)
         if job.stage == FEATURES:
             first = job.tasks[0]
             if has_source(first, session):
-                self.workshop.features(first.run, first.seed)
+                self.resources.features(first.run.data, first.run.network, first.seed)
         elif ready := startable(job.tasks, session):
             WORK[job.kind](ready, session)
-        return Finished(tuple(self.workshop.decoded))
+        return Finished(tuple(self.resources.decoded))
 
-    def _bring(self, job: Job, folder: StudyFolder) -> None:
-        """Say where the networks lie that runs may start from; those that this job starts from are brought here."""
+    def _locate_networks(self, job: Job, folder: StudyFolder) -> None:
+        """Set the folders of the networks that runs may start from; fetch those that this job starts from."""
         wanted = {task.run.needs for task in job.tasks}
         for run, seed, key in self.setup.keys:
-            there = run not in wanted or self.workshop.store.has(FITS, key)
-            place = self.workshop.store.path(FITS, key) if there else folder.run_folder(run, seed)
-            self.workshop.upstream[(run, seed)] = place
+            there = run not in wanted or self.resources.store.has(FITS, key)
+            place = self.resources.store.path(FITS, key) if there else folder.run_folder(run, seed)
+            self.resources.upstream[(run, seed)] = place
 
 
 def packed(folder: StudyFolder, job: Job) -> tuple[tuple[str, int, dict[str, bytes]], ...]:

@@ -1,4 +1,4 @@
-"""What a worker says to whoever gave it its work, and how an error crosses from one process to another."""
+"""The messages from a worker to the dispatcher, and how an error crosses from one process to another."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 from headstart import errors, progress
 from headstart.data.decoding.decode import View
 from headstart.errors import HeadstartError
+from headstart.study.results.state import Expected
 
-_EVERY = 0.5  # seconds between two messages on how far a worker is
+_EVERY = 0.5  # seconds between two progress messages
 
 
 @dataclass(frozen=True)
-class Tell:
+class ListenerCall:
     """A call of the listener: the method's name and its arguments."""
 
     method: str
@@ -25,8 +26,8 @@ class Tell:
 
 
 @dataclass(frozen=True)
-class Ticked:
-    """How far a piece of work is; None: it ended."""
+class ProgressUpdate:
+    """The progress of a piece of work."""
 
     title: str
     done: int
@@ -41,18 +42,18 @@ class Finished:
 
     Args:
         views: the images that this worker has decoded so far, by fingerprint and view.
-        folders: the content of the run folders, by run and seed, where they cannot be seen from elsewhere.
-        told: everything that was told on the way, where messages may be lost.
+        folders: the content of the run folders, by run and seed, if the dispatcher cannot read them.
+        told: all calls of the listener, if messages may be lost.
     """
 
     views: tuple[tuple[str, View], ...] = ()
     folders: tuple[tuple[str, int, dict[str, bytes]], ...] = ()
-    told: tuple[Tell, ...] = ()
+    told: tuple[ListenerCall, ...] = ()
 
 
 @dataclass(frozen=True)
-class Broke:
-    """A job ended with an error: its class, its message, where it was raised."""
+class JobError:
+    """A job ended with an error: its class, its message, its traceback."""
 
     kind: str
     message: str
@@ -60,7 +61,7 @@ class Broke:
 
     @property
     def error(self) -> Exception:
-        """The same error, to be raised here; a defect (no HeadstartError) carries the worker's traceback."""
+        """The same error, to raise here; a defect (not a HeadstartError) includes the worker's traceback."""
         found = getattr(errors, self.kind, None)
         if isinstance(found, type) and issubclass(found, HeadstartError):
             error = found.__new__(found, self.message)
@@ -70,25 +71,27 @@ class Broke:
 
 
 @dataclass(frozen=True)
-class Died:
-    """A worker is gone, and so is what it was at."""
+class WorkerDied:
+    """A worker ended before its job did."""
 
     why: str
 
 
-Message = Tell | Ticked | None | Finished | Broke | Died  # None: the current piece of work ended
+Message = (
+    ListenerCall | ProgressUpdate | None | Finished | JobError | WorkerDied
+)  # None: the current piece of work ended
 Say = Callable[[Message], None]
 
 
-def broken(error: BaseException) -> Broke | Died:
-    """Return the message on an error; memory that did not suffice is a death, which may not come again."""
+def broken(error: BaseException) -> JobError | WorkerDied:
+    """Return the message for an error; a lack of memory counts as a death, because another try may succeed."""
     if isinstance(error, MemoryError):
-        return Died("memory did not suffice")
-    return Broke(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+        return WorkerDied("ran out of memory")
+    return JobError(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
 
-class Speaker:
-    """A listener that says everything to another process.
+class RemoteListener:
+    """A listener that passes every call to another process.
 
     Args:
         say: sends a message.
@@ -97,39 +100,39 @@ class Speaker:
     def __init__(self, say: Say) -> None:
         self._say = say
 
-    def plan(self, rows: list[dict[str, Any]]) -> None:
-        """Say nothing: whoever gave the work knows the plan."""
+    def plan(self, rows: list[Expected]) -> None:
+        """Ignore: the dispatcher knows the plan."""
 
     def running(self, run: str) -> None:
-        """A task began."""
-        self._say(Tell("running", (run,)))
+        """A task started."""
+        self._say(ListenerCall("running", (run,)))
 
     def reused(self, run: str) -> None:
-        """A task was found done."""
-        self._say(Tell("reused", (run,)))
+        """A task was done before."""
+        self._say(ListenerCall("reused", (run,)))
 
     def done(self, run: str, score: float) -> None:
-        """A task ended with this test score."""
-        self._say(Tell("done", (run, score)))
+        """A task finished with this test score."""
+        self._say(ListenerCall("done", (run, score)))
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""
-        self._say(Tell("failed", (run, why)))
+        self._say(ListenerCall("failed", (run, why)))
 
     def note(self, text: str) -> None:
         """Something to tell the user."""
-        self._say(Tell("note", (text,)))
+        self._say(ListenerCall("note", (text,)))
 
     def close(self) -> None:
-        """Say nothing: other workers may still be at it."""
+        """Ignore: other workers may still run."""
 
 
-class Pace:
-    """Passes on how far the work is, not more often than is of use.
+class ProgressRelay:
+    """Passes on progress, at most every half second.
 
     Args:
         say: sends a message.
-        clock: seconds that only go forward.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
@@ -138,7 +141,7 @@ class Pace:
         self._lock = threading.Lock()
 
     def __call__(self, ticker: progress.Ticker | None) -> None:
-        """Take what `headstart.progress` shows."""
+        """Receive what `headstart.progress` shows."""
         with self._lock:
             if ticker is None:
                 if self._shown:
@@ -148,4 +151,4 @@ class Pace:
             now = self._clock()
             if now >= self._next:
                 self._next, self._shown = now + _EVERY, True
-                self._say(Ticked(ticker.title, ticker.done, ticker.total, ticker.unit, ticker.note))
+                self._say(ProgressUpdate(ticker.title, ticker.done, ticker.total, ticker.unit, ticker.note))

@@ -1,4 +1,4 @@
-"""What each stage of a plan costs here: seconds, bytes on disk and peak memory, from short measurements."""
+"""Estimates what each stage of a plan costs here: seconds, bytes on disk and peak memory, from short measurements."""
 
 from __future__ import annotations
 
@@ -9,47 +9,55 @@ from typing import Any
 
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import KIND as IMAGES
-from headstart.data.decoding.image_store import row_key, stored_key
+from headstart.data.decoding.image_store import images_key, stored_key
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.models.backbone import INPUT, Backbone
 from headstart.progress import progress
 from headstart.study.planning.checks import starts_fitted
 from headstart.study.planning.microbenchmarks import Meter, resident
-from headstart.study.planning.plan import Group, Plan
-from headstart.study.resources import Workshop
+from headstart.study.planning.plan import Plan, TaskGroup
+from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
-from headstart.study.spec.schema import EPISODIC, TUNED, WeightsSpec
-from headstart.study.spec.settings import WHOLE, head_options, recipe_of, strategy_of, training_options
+from headstart.study.spec.schema import EPISODIC, TUNED, EpisodesSpec, WeightsSpec
+from headstart.study.spec.settings import (
+    WHOLE,
+    finetune_options,
+    head_options,
+    recipe_of,
+    strategy_of,
+    training_options,
+)
 from headstart.study.task import Task
-from headstart.transfer.finetune import lr_range_test as lr_range
+from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.finetune.routes import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import features_key
 from headstart.transfer.frozen.views import view_of
-from headstart.transfer.strategy import Resolved, resolve
+from headstart.transfer.strategy import Resolved, Strategy, resolve
 
 
 def with_costs(
-    rows: Sequence[dict[str, Any]], plan: Plan, workshop: Workshop, folder: StudyFolder
+    rows: Sequence[dict[str, Any]], plan: Plan, resources: Resources, folder: StudyFolder
 ) -> list[dict[str, Any]]:
     """Return the rows of a plan with "seconds", "disk_bytes", "memory_bytes" and "stages" of every group."""
-    forecast = Forecast(workshop, folder, Meter(workshop.store, workshop.device))
+    forecast = CostModel(resources, folder, Meter(resources.store, resources.device))
     seen: set[str] = set()
     found = []
-    with progress("measuring what this machine does", len(plan.groups), "stages") as ticker:
-        for row, group in zip(rows, plan.groups, strict=False):  # rows of runs that cannot be done follow
+    with progress("measuring this machine's speed", len(plan.groups), "groups") as ticker:
+        for row, group in zip(rows, plan.groups, strict=False):  # rows of unavailable runs follow
             found.append({**row, **forecast.describe(group, seen)})
             ticker.advance()
     return [*found, *rows[len(plan.groups) :]]
 
 
-STORED = ("stored", "views")  # routes on which training reads activations
+STORED = ("stored", "views")  # routes on which training reads cached activations
 
 
-TASK = 0.1  # seconds to write a run's folder, besides its scores
+TASK = 0.1  # seconds to write a run's folder, without its scores
 
 
-_CLOSING = (2.0, 0.004)  # seconds to close a study: in all, and an image (audit, thumbnails, report)
+_CLOSING = (2.0, 0.004)  # seconds to finish a study: fixed, and per image (audit, thumbnails, report)
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,10 @@ class Stage:
 
     Args:
         kind: decode, features, heads, activations, training, episodes, scores.
-        what: it in words.
-        seconds, disk, memory: what it costs; seconds 0 where it is done. Memory is above what the program holds.
+        what: a description.
+        seconds, disk, memory: its cost; 0 seconds if it is done. Memory is what it adds to that of the process.
         key: stages with the same key are done once.
-        done: it is in the store already.
+        done: its result is cached.
         shared: an earlier stage of the plan does it.
     """
 
@@ -76,22 +84,22 @@ class Stage:
 
 
 @dataclass
-class Forecast:
-    """Says what groups of tasks will cost.
+class CostModel:
+    """Estimates the cost of groups of tasks.
 
     Args:
-        workshop: what is shared.
-        folder: of the study: what is finished there costs nothing.
-        meter: measures what is not known yet.
+        resources: shared by all runs.
+        folder: of the study; finished runs cost nothing.
+        meter: measures what has not been measured before.
     """
 
-    workshop: Workshop
+    resources: Resources
     folder: StudyFolder
     meter: Meter
     _base: int = field(default_factory=resident)
 
-    def stages(self, group: Group, seen: set[str] | None = None) -> list[Stage]:
-        """Return the stages of a group; those in `seen` are shared with groups before it, and `seen` grows."""
+    def stages(self, group: TaskGroup, seen: set[str] | None = None) -> list[Stage]:
+        """Return the stages of a group; those in `seen` are shared with earlier groups. Adds its own keys to `seen`."""
         known = set() if seen is None else seen
         todo = [task for task in group.tasks if not self.folder.has(task.run.name, task.seed, task.key)]
         found = []
@@ -104,16 +112,16 @@ class Forecast:
                 known.add(stage.key)
         return found
 
-    def seconds(self, group: Group) -> float:
-        """Return what a group costs from now on."""
+    def seconds(self, group: TaskGroup) -> float:
+        """Return the seconds that the remaining work of a group takes."""
         return sum(stage.seconds for stage in self.stages(group))
 
-    def closing(self, groups: Sequence[Group], audit: bool) -> float:
-        """Return what remains to be done after the last run."""
-        datasets = {(d := self.workshop.dataset(g.first.run.data)).fingerprint: len(d) for g in groups}
+    def closing(self, groups: Sequence[TaskGroup], audit: bool) -> float:
+        """Return the seconds that finishing the study takes after the last run."""
+        datasets = {(d := self.resources.dataset(g.first.run.data)).fingerprint: len(d) for g in groups}
         return _CLOSING[0] + _CLOSING[1] * sum(datasets.values()) * (1.0 if audit else 0.2)
 
-    def describe(self, group: Group, seen: set[str]) -> dict[str, Any]:
+    def describe(self, group: TaskGroup, seen: set[str]) -> dict[str, Any]:
         """Return the figures of a group for the plan."""
         stages = self.stages(group, seen)
         return {
@@ -126,23 +134,27 @@ class Forecast:
     # pieces
 
     def decode(self, task: Task, backbone: Backbone, *, whole: bool = False) -> Stage:
-        """Return what decoding the task's images costs."""
-        dataset, view = self.workshop.dataset(task.run.data), view_of(backbone.preprocessing, whole=whole)
+        """Return the stage that decodes the task's images."""
+        dataset, view = self.resources.dataset(task.run.data), view_of(backbone.preprocessing, whole=whole)
         key = stored_key(dataset, view)
-        done = self.workshop.store.has(IMAGES, key)
+        done = self.resources.store.has(IMAGES, key)
         each = 0.0 if done else self.meter.decoding(dataset, view)["seconds"]
         side = f"{view.crop} px" if view.crop else f"shorter side {view.resize} px"
         size = 3 * len(dataset) * (view.crop or _wide(view)) ** 2
         return Stage("decode", f"{dataset.name}, {side}", each * len(dataset), size, 0, f"decode {key}", done)
 
     def features(self, task: Task, backbone: Backbone) -> tuple[Stage, int]:
-        """Return what the frozen pass costs, and how many numbers it gives an image."""
-        dataset = self.workshop.dataset(task.run.data)
+        """Return the stage that computes features, and the number of features per image."""
+        dataset = self.resources.dataset(task.run.data)
         known = task.run.needs is None
-        key = self.workshop.features_key(task.run, task.seed) if known else f"{task.run.needs} {task.seed}"
-        done = known and self.workshop.store.has(FEATURES, key)
+        key = (
+            self.resources.features_key(task.run.data, task.run.network, task.seed)
+            if known
+            else f"{task.run.needs} {task.seed}"
+        )
+        done = known and self.resources.store.has(FEATURES, key)
         if done:
-            dim = math.prod(self.workshop.store.manifest(FEATURES, key)["shape"][1:])
+            dim = math.prod(self.resources.store.manifest(FEATURES, key)["shape"][1:])
             return Stage("features", backbone.name, 0.0, key=f"features {key}", done=True), dim
         cost = self.meter.passing(backbone.stages, backbone.preprocessing)
         dim, seconds = math.prod(cost["shape"]), cost["setup"] + cost["seconds"] * len(dataset)
@@ -150,34 +162,34 @@ class Forecast:
         return Stage("features", backbone.name, seconds, size, cost["memory"], f"features {key}"), dim
 
     def scores(self, tasks: Sequence[Task]) -> Stage:
-        """Return what judging and writing these tasks costs."""
+        """Return the stage that scores these tasks and writes their folders."""
         task = tasks[0]
-        dataset = self.workshop.dataset(task.run.data)
-        rows = len(self.workshop.split(task.run, task.seed).test)
+        dataset = self.resources.dataset(task.run.data)
+        rows = len(self.resources.split(task.run.data, task.seed, task.run.subset).test)
         each = TASK + (self.meter.scoring(rows, len(dataset.classes))["seconds"] if not dataset.multi_label else 0)
         return Stage("scores", f"{len(tasks)} runs and seeds", each * len(tasks), 40 * rows * len(tasks))
 
     def backbone(self, task: Task) -> Backbone:
-        """Return the task's network; one with random weights in place of another run's that is not there yet."""
+        """Return the task's network; with random weights if another run has yet to produce it."""
         run = task.run
         if run.needs is not None:
             run = replace(run, spec=run.spec.model_copy(update={"weights": WeightsSpec(name="none")}))
-        return self.workshop.loaded(run, task.seed).backbone
+        return self.resources.loaded(run.network, task.seed).backbone
 
 
 def _wide(view: View) -> int:
-    """Return the side of a square with as many pixels as a whole picture of 4 : 3."""
+    """Return the side of a square with as many pixels as a whole image of 4 : 3."""
     return round(view.resize * math.sqrt(4 / 3))
 
 
-def _heads(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
-    workshop, first = forecast.workshop, tasks[0]
+def _heads(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
+    resources, first = forecast.resources, tasks[0]
     backbone = forecast.backbone(first)
     passing, dim = forecast.features(first, backbone)
     decoding = forecast.decode(first, backbone)
     fits: dict[str, Stage] = {}
     for task in tasks:
-        if workshop.store.has(FITS, task.key):
+        if resources.store.has(FITS, task.key):
             continue
         kind = task.run.spec.head_kind
         assert kind is not None
@@ -187,31 +199,34 @@ def _heads(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
     return [decoding, passing, *fits.values(), forecast.scores(tasks)]
 
 
-def _fitting(forecast: Forecast, task: Task, kind: str, options: Mapping[str, Any], dim: int) -> Stage:
-    """Return what one head costs on features of `dim` numbers an image."""
-    dataset, split = forecast.workshop.dataset(task.run.data), forecast.workshop.split(task.run, task.seed)
+def _fitting(forecast: CostModel, task: Task, kind: str, options: Mapping[str, Any], dim: int) -> Stage:
+    """Return the stage that fits one head on `dim` features per image."""
+    dataset, split = (
+        forecast.resources.dataset(task.run.data),
+        forecast.resources.split(task.run.data, task.seed, task.run.subset),
+    )
     rows, classes = len(split.train) + len(split.validation), len(dataset.classes)
     few = forecast.meter.head(kind, options, rows, dim, classes, dataset.multi_label)
     seconds = few["seconds"] + few["slope"] * max(0, rows - few["rows"])
     return Stage("heads", kind, seconds, 4 * dim * classes, 10 * dim * len(dataset))
 
 
-def _tune(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
+def _tune(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
     found: list[Stage] = []
     for task in tasks:
         if task.run.spec.strategy not in (*TUNED, "linear_probe"):
             found += _heads_as_they_are(forecast, [task])
             continue
-        if not forecast.workshop.store.has(FITS, task.key):
+        if not forecast.resources.store.has(FITS, task.key):
             found += _training(forecast, task)
         found.append(forecast.scores([task]))
     return found
 
 
-def _training(forecast: Forecast, task: Task) -> list[Stage]:
-    workshop, spec = forecast.workshop, task.run.spec
+def _training(forecast: CostModel, task: Task) -> list[Stage]:
+    resources, spec = forecast.resources, task.run.spec
     backbone, recipe, strategy = forecast.backbone(task), recipe_of(spec), strategy_of(spec)
-    dataset, split = workshop.dataset(task.run.data), workshop.split(task.run, task.seed)
+    dataset, split = resources.dataset(task.run.data), resources.split(task.run.data, task.seed, task.run.subset)
     found = [forecast.decode(task, backbone)]
     if starts_fitted(task, split):
         strategy = replace(strategy, probe_epochs=0)
@@ -221,16 +236,18 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
     if WHOLE.intersection(recipe.augment):
         found.append(forecast.decode(task, backbone, whole=True))
     sizes = activation_bytes(resolved, len(dataset))
-    routes = plan_routes(resolved, recipe, free_bytes(workshop.store), sizes)
+    routes = plan_routes(resolved, recipe, free_bytes(resources.store), sizes)
     passes = _activations(forecast, task, resolved, routes, sizes)
     stored = all(route.mode in STORED for route in routes)
     cost = forecast.meter.tuning(backbone, strategy, recipe, stored, len(dataset.classes))
     tries = task.run.tries
-    images = len(split.train) + len(split.validation) / 3  # judging takes a third of learning: no way back
-    each = recipe.epochs * cost["train"]  # in phases that learn less it is less
+    images = len(split.train) + len(split.validation) / 3  # evaluation has no backward pass: a third of training
+    each = recipe.epochs * cost["train"]  # an upper bound: phases that train fewer stages take less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
     if spec.recipe.get("lr") == "auto":
-        steps = min(lr_range.STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
+        from headstart.transfer.finetune.lr_range_test import STEPS  # imports Lightning, which heads do not need
+
+        steps = min(STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
         seconds += tries * (cost["setup"] + cost["train"] * recipe.batch_size * steps)
     if spec.refit == "train+validation" or (spec.refit is None and tries > 1):
         seconds += cost["setup"] + each * (len(split.train) + len(split.validation))
@@ -238,16 +255,16 @@ def _training(forecast: Forecast, task: Task) -> list[Stage]:
     size = 4 * sum(p.numel() for p in backbone.stages.parameters())
     what = f"{task.name}: {tries} × {recipe.epochs} epochs" if tries > 1 else f"{task.name}: {recipe.epochs} epochs"
     memory = round(cost["memory"] * max(1.0, recipe.batch_size / cost["batch"]))
-    kept = 4 * size  # the best so far, and one under way with its optimiser
+    kept = 4 * size  # the best network so far, and the current one with its optimiser
     return [*found, *passes, Stage("training", what, seconds, kept, memory)]
 
 
 def _activations(
-    forecast: Forecast, task: Task, resolved: Resolved, routes: Sequence[Route], sizes: Mapping[str, int]
+    forecast: CostModel, task: Task, resolved: Resolved, routes: Sequence[Route], sizes: Mapping[str, int]
 ) -> list[Stage]:
-    """Return what the passes cost whose activations training reads."""
-    workshop, backbone = forecast.workshop, resolved.backbone
-    dataset, split = workshop.dataset(task.run.data), workshop.split(task.run, task.seed)
+    """Return the stages that compute the activations which training reads."""
+    resources, backbone = forecast.resources, resolved.backbone
+    dataset, split = resources.dataset(task.run.data), resources.split(task.run.data, task.seed, task.run.subset)
     found = []
     for route in routes:
         if route.phase.cut == INPUT or route.mode not in STORED:
@@ -259,9 +276,9 @@ def _activations(
             share = (resolved.strategy.views * len(split.train) + len(split.validation)) / len(dataset)
             key += f" {task.key}"
         elif task.run.needs is None:
-            images = row_key(dataset, view_of(backbone.preprocessing))
-            stored = features_key(images, prefix, backbone.preprocessing, workshop.device)
-            key, done = f"features {stored}", workshop.store.has(FEATURES, stored)
+            images = images_key(dataset, view_of(backbone.preprocessing))
+            stored = features_key(images, prefix, backbone.preprocessing, resources.device)
+            key, done = f"features {stored}", resources.store.has(FEATURES, stored)
         cost = {} if done else forecast.meter.passing(prefix, backbone.preprocessing)
         seconds = cost.get("setup", 0.0) + cost.get("seconds", 0.0) * share * len(dataset)
         what = f"{backbone.name} to {route.phase.cut}"
@@ -270,17 +287,19 @@ def _activations(
     return found
 
 
-def _episodes(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
+def _episodes(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
     found: list[Stage] = []
     for task in tasks:
         spec, backbone = task.run.spec, forecast.backbone(task)
         assert spec.episodes is not None
         found.append(forecast.decode(task, backbone))
-        if spec.strategy not in EPISODIC:
+        if spec.episodes.method == FINETUNE:
+            found.append(_tuned_episodes(forecast, task, backbone, spec.episodes))
+        elif spec.strategy not in EPISODIC:
             passing, dim = forecast.features(task, backbone)
             seconds = forecast.meter.episodes(spec.episodes, dim)["seconds"] * spec.episodes.episodes
             found += [passing, Stage("episodes", task.name, seconds)]
-        elif not forecast.workshop.store.has(FITS, task.key):
+        elif not forecast.resources.store.has(FITS, task.key):
             options = training_options(spec, task.seed)
             images = options.ways * (options.shots + options.queries)
             images = images if options.objective == "episodes" else options.batch_size
@@ -290,8 +309,21 @@ def _episodes(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
     return found
 
 
-def _heads_as_they_are(forecast: Forecast, tasks: Sequence[Task]) -> list[Stage]:
-    """Return what it costs to judge networks that learn nothing here."""
+def _tuned_episodes(forecast: CostModel, task: Task, backbone: Backbone, asked: EpisodesSpec) -> Stage:
+    """Return what it costs to tune the network in every episode."""
+    options = finetune_options(task.run.spec)
+    recipe = Recipe(optimizer="adamw", batch_size=options.batch_size)
+    stored = options.freeze_until != INPUT  # the frozen part runs once over the support set
+    strategy = Strategy("fine_tune", freeze_until=options.freeze_until)
+    cost = forecast.meter.tuning(backbone, strategy, recipe, stored, asked.ways)
+    support, queries = asked.ways * asked.shots, asked.ways * asked.queries
+    learned, judged = options.epochs * support, (2 if options.flip else 1) * support + queries
+    seconds = asked.episodes * (learned * cost["train"] + judged * cost["predict"])
+    return Stage("episodes", f"{task.name}: {asked.episodes} tuned", seconds, 0, cost["memory"])
+
+
+def _heads_as_they_are(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
+    """Return the stages of runs that learn nothing."""
     backbone = forecast.backbone(tasks[0])
     return [forecast.decode(tasks[0], backbone), forecast.features(tasks[0], backbone)[0], forecast.scores(tasks)]
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from headstart.study.spec.run import Run, Study
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.task import Task
 
 
 @dataclass(frozen=True)
-class Absent:
-    """A run that is not done because something it needs is not here, and cannot be fetched."""
+class Unavailable:
+    """A run that cannot be done because its images or weights are missing and cannot be fetched."""
 
     run: Run
     why: str
 
 
 @dataclass(frozen=True)
-class Group:
+class TaskGroup:
     """Tasks that are computed together.
 
     Args:
@@ -30,11 +31,11 @@ class Group:
 
     @property
     def first(self) -> Task:
-        """The task that stands for all."""
+        """The first task; what the group shares can be read from it."""
         return self.tasks[0]
 
-    def parts(self) -> list[Group]:
-        """Return one group for each kind of head: those of one kind are one computation. Any other stays whole."""
+    def parts(self) -> list[TaskGroup]:
+        """Return one group for each kind of head, which is one computation; other groups are not divided."""
         if self.kind != "heads":
             return [self]
         kinds: dict[str, list[Task]] = {}
@@ -45,11 +46,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All groups of a study in the order in which they run, and the runs that cannot be done here."""
+    """All groups of a study in the order in which they run, and the runs that are unavailable.
 
-    study: Study
-    groups: tuple[Group, ...]
-    absent: tuple[Absent, ...] = ()
+    Args:
+        study: the study that is planned.
+        groups: in order.
+        unavailable: runs whose images or weights are missing.
+        learned_on: the fingerprint of the images that each run learns from.
+    """
+
+    study: ResolvedStudy
+    groups: tuple[TaskGroup, ...]
+    unavailable: tuple[Unavailable, ...] = ()
+    learned_on: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[Task]:
@@ -58,6 +67,6 @@ class Plan:
 
     @property
     def own_tasks(self) -> list[Task]:
-        """The tasks on the study's own images, not on those that a chain starts from; all where there are none."""
+        """The tasks on the study's own images, not on other images in a chain; all tasks if there are none."""
         own = [task for task in self.tasks if task.run.data == self.study.spec.data]
         return own or self.tasks

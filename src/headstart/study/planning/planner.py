@@ -1,4 +1,4 @@
-"""Making a plan: data read, splits drawn, tasks grouped by what they share and put in order."""
+"""Makes a plan: reads the data, draws the splits, groups tasks by what they share and orders them."""
 
 from __future__ import annotations
 
@@ -6,55 +6,59 @@ from collections.abc import Iterator
 from typing import Any
 
 from headstart.storage.store import content_key
-from headstart.study.planning.availability import Roll
-from headstart.study.planning.checks import check_as_is, check_batches, check_choosing, check_run
-from headstart.study.planning.plan import Group, Plan
+from headstart.study.planning.availability import Availability
+from headstart.study.planning.checks import check_batches, check_choosing, check_evaluate_only, check_run
+from headstart.study.planning.extras import check_extras
+from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.priority import ordered
-from headstart.study.resources import Workshop, random_seed
-from headstart.study.spec.run import Run, Study
+from headstart.study.resources import Resources
+from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.task import Task, make_task
 
 
-def make_plan(study: Study, workshop: Workshop, *, strict: bool = False) -> Plan:
-    """Read the data, draw the splits, and order what is to be done, the best guess first.
+def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = False) -> Plan:
+    """Read the data, draw the splits, and order the tasks, the most promising first.
 
-    A run whose published weights or own images are not to be had is set aside, with those that start from it.
+    A run whose published weights or own images are unavailable is set aside, with the runs that start from it.
 
     Args:
-        study, workshop: what is to be done, and with what.
-        strict: refuse the study if anything of it is not to be had.
+        study: the study to plan.
+        resources: loads its data and networks.
+        strict: refuse the study if any run is unavailable.
 
     Raises:
-        HeadstartError: a dataset, network, stage or split that cannot be; nothing has been computed yet.
+        HeadstartError: a dataset, network, stage, split or extra is unusable; nothing has been computed yet.
     """
+    check_extras(study)
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
-    roll = Roll(study)
+    availability = Availability(study)
 
     def make(run: Run) -> list[Task]:
-        check_run(run, workshop)
-        check_batches(run, workshop, study.spec.seed_list[0])
-        check_choosing(run, workshop, study.spec.seed_list[0])
-        check_as_is(run, study, workshop)
-        workshop.learned_on[run.name] = workshop.dataset(run.data).fingerprint
-        return [make_task(run, seed, workshop, keys) for seed in study.spec.seed_list]
+        check_run(run, resources)
+        check_batches(run, resources, study.spec.seed_list[0])
+        check_choosing(run, resources, study.spec.seed_list[0])
+        check_evaluate_only(run, study, resources)
+        return [make_task(run, seed, resources, keys) for seed in study.spec.seed_list]
 
     for run in study.runs:
-        made = roll.call(run, make)
+        made = availability.call(run, make)
         keys.update({(task.run.name, task.seed): task.key for task in made})
         tasks += made
-    roll.check(strict=strict)
-    return Plan(study, tuple(ordered(list(_groups(tasks, workshop)), study, workshop)), tuple(roll.absent))
+    availability.check(strict=strict)
+    learned_on = {task.run.name: resources.dataset(task.run.data).fingerprint for task in tasks}
+    groups = ordered(list(_groups(tasks, resources)), study, resources)
+    return Plan(study, tuple(groups), tuple(availability.unavailable), learned_on)
 
 
-def _groups(tasks: list[Task], workshop: Workshop) -> Iterator[Group]:
+def _groups(tasks: list[Task], resources: Resources) -> Iterator[TaskGroup]:
     heads: dict[str, list[Task]] = {}
     order: list[tuple[str, list[Task]]] = []
     for task in tasks:
         if task.run.spec.episodes is not None:
             order.append(("episodes", [task]))
         elif task.probe:
-            key = _shared(task, workshop)
+            key = _shared(task, resources)
             if key not in heads:
                 heads[key] = []
                 order.append(("heads", heads[key]))
@@ -62,15 +66,15 @@ def _groups(tasks: list[Task], workshop: Workshop) -> Iterator[Group]:
         else:
             order.append(("tune", [task]))
     for kind, members in order:
-        yield Group(kind, tuple(members))
+        yield TaskGroup(kind, tuple(members))
 
 
-def _shared(task: Task, workshop: Workshop) -> str:
-    """Return a key that two tasks have in common exactly if they work on the same features."""
-    spec, dataset = task.run.spec, workshop.dataset(task.run.data)
+def _shared(task: Task, resources: Resources) -> str:
+    """Return a key that two tasks share exactly if they use the same features."""
+    spec, dataset = task.run.spec, resources.dataset(task.run.data)
     origin: Any = [spec.weights.model_dump()]
     if spec.weights.run is not None:
         origin.append(task.seed)
     elif spec.weights.name == "none":
-        origin.append(random_seed(spec, task.seed))
+        origin.append(task.run.network.random_seed(task.seed))
     return content_key([dataset.fingerprint, spec.backbone, origin, spec.truncate_at, spec.input_size, spec.resize])

@@ -1,34 +1,33 @@
-"""The order of a study: the best guess first, so that whoever stops early has the most of it.
+"""The order of a study: the most promising work first, so that a study that is stopped early has the best results.
 
-No result depends on it.
+No result depends on the order.
 
-Floors, then heads on the default backbone, then on other networks with trained weights (the smallest first: what a
-pass is worth is unknown before it, what it costs is not), then on random weights; tuned networks last, one seed of
-each before the next seed of any. A run that starts from another stands behind it.
+Baselines come first, then heads on the default backbone, then on other networks with trained weights (the smallest
+first: only the cost of a pass is known beforehand), then on random weights; tuned networks come last, one seed of
+each before the next seed of any. A run that starts from another follows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headstart.models.pixels import NAME as PIXELS
-from headstart.study.planning.plan import Group
-from headstart.study.resources import Workshop
-from headstart.study.spec.run import Study
+from headstart.study.planning.plan import TaskGroup
+from headstart.study.resources import Resources
+from headstart.study.spec.run import ResolvedStudy
 from headstart.study.spec.schema import EPISODIC, RunSpec
 
-FLOOR, DEFAULT, FROZEN, RANDOM, LEARNED = range(5)
+BASELINE, DEFAULT, FROZEN, RANDOM, LEARNED = range(5)
 
 
-def ordered(groups: Sequence[Group], study: Study, workshop: Workshop) -> list[Group]:
-    """Return the groups, the best guess first, each behind those that it starts from."""
+def ordered(groups: Sequence[TaskGroup], study: ResolvedStudy, resources: Resources) -> list[TaskGroup]:
+    """Return the groups, the most promising first, each after those that it starts from."""
     preferred = preferred_backbone(study)
     turns = {seed: turn for turn, seed in enumerate(study.spec.seed_list)}
-    ranks = [_rank(group, turns[group.first.seed], preferred, workshop) for group in groups]
+    ranks = [_rank(group, turns[group.first.seed], preferred, resources) for group in groups]
     waiting = [group for _, group in sorted(zip(ranks, groups, strict=True), key=lambda pair: pair[0])]
     names = {(task.run.name, task.seed) for group in groups for task in group.tasks}
     done: set[tuple[str, int]] = set()
-    found: list[Group] = []
+    found: list[TaskGroup] = []
     while waiting:
         following = next(group for group in waiting if needed(group) & names <= done)
         waiting.remove(following)
@@ -37,35 +36,35 @@ def ordered(groups: Sequence[Group], study: Study, workshop: Workshop) -> list[G
     return found
 
 
-def kind_of(group: Group, preferred: str) -> int:
-    """Return FLOOR, DEFAULT, FROZEN, RANDOM or LEARNED."""
+def kind_of(group: TaskGroup, preferred: str) -> int:
+    """Return BASELINE, DEFAULT, FROZEN, RANDOM or LEARNED."""
     spec = group.first.run.spec
     if group.kind == "tune" or spec.strategy in EPISODIC:
         return LEARNED
-    if spec.backbone == PIXELS or all(task.run.spec.strategy == "majority" for task in group.tasks):
-        return FLOOR
+    if all(task.run.spec.is_baseline for task in group.tasks):
+        return BASELINE
     if spec.weights.name == "none":
         return RANDOM
     return DEFAULT if spec.backbone == preferred else FROZEN
 
 
-def needed(group: Group) -> set[tuple[str, int]]:
+def needed(group: TaskGroup) -> set[tuple[str, int]]:
     """Return the runs and seeds that the tasks of a group start from."""
     return {(task.run.needs, task.seed) for task in group.tasks if task.run.needs is not None}
 
 
-def preferred_backbone(study: Study) -> str:
+def preferred_backbone(study: ResolvedStudy) -> str:
     """Return the backbone of the study's defaults, or headstart's own."""
     given = study.spec.defaults.get("backbone")
     return given if isinstance(given, str) else str(RunSpec.model_fields["backbone"].default)
 
 
-def _rank(group: Group, turn: int, preferred: str, workshop: Workshop) -> tuple[int, int]:
-    """Return what groups are sorted by; those of equal rank stay in the order of the study file."""
+def _rank(group: TaskGroup, turn: int, preferred: str, resources: Resources) -> tuple[int, int]:
+    """Return the sort key of a group; groups of equal rank keep the order of the study file."""
     run, kind = group.first.run, kind_of(group, preferred)
     if kind == LEARNED:
         return (kind, turn)
     if kind in (FROZEN, RANDOM) and run.needs is None:
-        stages = workshop.loaded(run, group.first.seed).backbone.stages
+        stages = resources.loaded(run.network, group.first.seed).backbone.stages
         return (kind, sum(p.numel() for p in stages.parameters()))
     return (kind, 0)

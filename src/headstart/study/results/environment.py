@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ from headstart.version import VERSION
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return what the numbers may depend on: versions and hardware."""
+    """Return the versions and the hardware that the numbers may depend on."""
     packages = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "onnxruntime", "lightning")
     return {
         "headstart": VERSION,
         "python": platform.python_version(),
-        **{name: version(name) for name in packages},
+        **{name: _version(name) for name in packages},
         "os": platform.platform(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
@@ -41,7 +39,9 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def peak_memory() -> int:
-    """Return the most memory this process has held, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
+def _version(package: str) -> str | None:
+    """Return a package's version, or None if it is not installed: Lightning is in an extra."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

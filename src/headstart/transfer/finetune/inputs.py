@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +11,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from headstart.models.backbone import INPUT, Preprocessing
-from headstart.storage.store import Store, content_key
+from headstart.models.backbone import INPUT
+from headstart.models.preprocessing import Preprocessing, as_tensor
+from headstart.storage.store import Store, array_digest, content_key
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.augment.framing import Pixels
 from headstart.transfer.finetune.loader import Fetch
 from headstart.transfer.finetune.routes import Route
 from headstart.transfer.frozen.features import extract, features_key
-from headstart.transfer.frozen.predict import as_tensor, batch_of
+from headstart.transfer.frozen.predict import batch_of
 from headstart.transfer.strategy import Phase, Resolved
 
 Rows = npt.NDArray[np.int64]
@@ -208,8 +208,3 @@ def _extract(frames: Frames, prefix: nn.Module, sources: Sources, title: str) ->
     return extract(
         frames, prefix, sources.preprocessing, key=key, store=sources.store, device=sources.device, title=title
     )
-
-
-def array_digest(array: npt.NDArray[Any]) -> str:
-    """Return a digest of an array's bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from headstart.devices import default_device
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.backbone import Backbone
 from headstart.models.freeze import fingerprint
 from headstart.models.network import Network
-from headstart.storage.store import Store, content_key
+from headstart.storage.store import Store, array_digest, content_key
 from headstart.transfer.finetune.history import Row
-from headstart.transfer.finetune.inputs import array_digest, images_key
+from headstart.transfer.finetune.inputs import images_key
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.finetune.routes import Route
-from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.strategy import Strategy
 
 LOGGERS = ("csv", "tensorboard")

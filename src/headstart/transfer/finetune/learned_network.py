@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from headstart.models.backbone import INPUT, Preprocessing
+from headstart.models.backbone import INPUT
+from headstart.models.preprocessing import Preprocessing, normalise
 from headstart.transfer.finetune.freezing import set_modes
 from headstart.transfer.finetune.inputs import Leg
-from headstart.transfer.frozen.predict import normalise
 from headstart.transfer.strategy import Group, Resolved
 
 

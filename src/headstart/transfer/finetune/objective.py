@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing, normalise
 from headstart.transfer.augment.augment import DEFAULTS
 from headstart.transfer.augment.counter_rng import generator
 from headstart.transfer.augment.mixing import mix_batch
 from headstart.transfer.finetune.loader import Batch
 from headstart.transfer.finetune.losses import LOSSES, total_weight
 from headstart.transfer.finetune.recipe import Recipe
-from headstart.transfer.frozen.predict import normalise
 
 
 class Objective(nn.Module):

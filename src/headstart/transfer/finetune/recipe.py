@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from headstart.errors import SpecError, unknown_name
+from headstart.models.test_time_augmentation import TTA
 from headstart.transfer.augment.augment import AUGMENTATIONS, check_options
 from headstart.transfer.augment.mixing import MIXES
 from headstart.transfer.finetune.losses import LOSSES
 from headstart.transfer.finetune.optimizers import OPTIMIZERS
-from headstart.transfer.frozen.predict import TTA
 from headstart.transfer.schedules import SCHEDULES
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")

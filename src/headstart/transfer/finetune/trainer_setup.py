@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from headstart.errors import MissingExtra
 
 def several(device: str) -> str:
     """Return Lightning's name for DDP in processes that are forked or spawned, not started from the command line."""
-    return "ddp_fork" if device == "cpu" else "ddp_spawn"
+    return "ddp_fork" if device == "cpu" and hasattr(os, "fork") else "ddp_spawn"
 
 
 def accelerator(device: str, count: int) -> tuple[str, int | list[int]]:
@@ -44,7 +45,7 @@ def open_loggers(names: tuple[str, ...], folder: Path) -> list[Logger]:
 
                 made.append(TensorBoardLogger(folder, name="log", version="tensorboard"))
             except ModuleNotFoundError as error:
-                raise MissingExtra("the tensorboard logger", "tracking") from error
+                raise MissingExtra("the TensorBoard logger", "track") from error
     return made
 
 

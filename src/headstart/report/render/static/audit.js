@@ -1,4 +1,4 @@
-// What an audit of the images found: findings in words, then the pairs and labels in question, with pictures.
+// What an audit of the images found: findings in words, then the pairs and labels in question, with images.
 
 function auditOf(set) {
   const audit = set.audit;
@@ -14,16 +14,16 @@ function auditOf(set) {
   const folded = (name, title, nodes, kind) => {
     if (!nodes.length) return;
     const more = length(name) > nodes.length ? `, the first ${nodes.length}` : "";
-    part.append(h("details", { open: kind === "open" }, h("summary", {}, `${title} (${length(name).toLocaleString("en")}${more})`), h("div", { class: name === "disputed" ? "gallery" : "pair-list" }, nodes)));
+    part.append(h("details", { open: kind === "open" }, h("summary", {}, `${title} (${length(name).toLocaleString("en")}${more})`), h("div", { class: name === "label_errors" ? "gallery" : "pair-list" }, nodes)));
   };
   const sides = (row) => (row.parts && row.parts.length > 1 ? `across ${row.parts.join(" and ")}` : "");
-  folded("disputed", "Labels that the features dispute", (audit.disputed || []).slice(0, 24).map((row) => {
+  folded("label_errors", "Possible label errors", (audit.label_errors || []).slice(0, 24).map((row) => {
     const figure = image(row);
-    figure.querySelector("figcaption").append(h("span", { class: "guess" }, `rather ${format.words(row.suggested)}? ${format.percent(row.p_suggested, 0)}`));
+    figure.querySelector("figcaption").append(h("span", { class: "guess" }, `looks like ${format.words(row.suggested)}, ${format.percent(row.p_suggested, 0)}`));
     return figure;
   }), "open");
-  folded("near", "Near duplicates", (audit.near || []).slice(0, 24).map((row) => pair(row.a, row.b, [`${format.percent(row.similarity, 0)} alike`, format.words(row.kind || ""), sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
-  folded("exact", "Exact duplicates", (audit.exact || []).filter((row) => row.places.length > 1).slice(0, 24).map((row) => pair(row.places[0], row.places[1], [`${row.places.length} equal files`, sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
+  folded("near", "Near duplicates", (audit.near || []).slice(0, 24).map((row) => pair(row.a, row.b, [`${format.percent(row.similarity, 0)} similar`, format.words(row.kind || ""), sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
+  folded("exact", "Exact duplicates", (audit.exact || []).filter((row) => row.places.length > 1).slice(0, 24).map((row) => pair(row.places[0], row.places[1], [`${row.places.length} identical files`, sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
   if ((audit.unreadable || []).length) {
     const box = h("div");
     part.append(h("details", {}, h("summary", {}, `Files that cannot be read (${length("unreadable")})`), box));

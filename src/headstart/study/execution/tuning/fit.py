@@ -1,4 +1,4 @@
-"""Networks trained on the target: every configuration tried on validation, the chosen one trained once more."""
+"""Trains networks on the target: evaluates every configuration on validation and refits the best one."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from headstart.models.bundle import MODEL, read_bundle
 from headstart.study.execution.tuning.auto_lr import with_curve
 from headstart.study.execution.tuning.train import (
     TRIALS,
-    Contest,
-    _bundle,
+    BestTrial,
     _probabilities,
     _refit,
     _tried,
     forget_model,
     try_one,
 )
-from headstart.study.execution.tuning.trial import Bench, Trial, Values
-from headstart.study.resources import Workshop
+from headstart.study.execution.tuning.trial import Trial, TrialContext, Values
+from headstart.study.resources import Resources
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.run_record import Fit, Probabilities, load_fit, save_fit
-from headstart.study.spec.settings import recipe_of
 from headstart.study.task import Task
 
 
 def tune(
-    task: Task, split: Split, workshop: Workshop, provenance: Mapping[str, str], note: Callable[[str], None]
+    task: Task, split: Split, resources: Resources, provenance: Mapping[str, str], note: Callable[[str], None]
 ) -> tuple[Fit, Probabilities]:
     """Train the network of one task, choosing on validation where there is something to choose.
 
@@ -38,36 +36,35 @@ def tune(
         The fit, and the probabilities of the test rows, float32 [n, C].
 
     Raises:
-        RunFailed: the loss became NaN in every configuration, or memory did not suffice.
+        RunFailed: the loss became NaN in every configuration, or memory was insufficient.
     """
-    bench = Bench(task, split, workshop.dataset(task.run.data), workshop, provenance, note)
-    if task.run.searches and not workshop.store.has(FITS, task.key):
-        _search(bench)  # outside the lock: several processes may do its trials
-    with workshop.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
-        trials = [] if entry is None else _fit(bench, entry.path)
+    context = TrialContext(task, split, resources.dataset(task.run.data), resources, provenance, note)
+    if task.run.searches and not resources.store.has(FITS, task.key):
+        _search(context)  # outside the lock: several processes may do its trials
+    with resources.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
+        trials = [] if entry is None else _fit(context, entry.path)
     for trial in trials:
-        forget_model(trial)  # the winner's stands in the fit now
-    bundle = read_bundle(workshop.store.path(FITS, task.key))
-    recipe = recipe_of(task.run.spec)
-    return load_fit(workshop.store, task.key), _probabilities(bundle.network, split.test, recipe, bench)
+        forget_model(trial)  # the fit has its own copy of the best network
+    bundle = read_bundle(resources.store.path(FITS, task.key))
+    return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, bundle.tta, context)
 
 
-def _fit(bench: Bench, folder: Path) -> list[Trial]:
-    """Fill the folder of a fit; return all trials that it rests on."""
-    run, split = bench.task.run, bench.split
+def _fit(context: TrialContext, folder: Path) -> list[Trial]:
+    """Fill the folder of a fit; return all of its trials."""
+    run, split = context.task.run, context.split
     if run.searches:
-        trials, broken = _search(bench), list[str]()
+        trials, broken = _search(context), list[str]()
     else:
-        trials, broken = _try_all(bench, run.configurations())
+        trials, broken = _try_all(context, run.configurations())
     best = max(trials, key=lambda trial: trial.rank)
-    best = _with_model(bench, best, lambda: try_one(bench, best.values))
+    best = _with_model(context, best, lambda: try_one(context, best.values))
     chosen = {".".join(path): value for path, value in best.values.items()}
     refit = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
-    final, network, notes = best, read_bundle(best.folder).network, [*best.notes, *broken]
+    final, notes = best, [*best.notes, *broken]
     seconds = sum(trial.seconds for trial in trials)
     if refit == "train+validation" and len(split.validation):
-        final = _with_model(bench, _refit(bench, best), lambda: _refit(bench, best))
-        network, seconds = read_bundle(final.folder).network, seconds + final.seconds
+        final = _with_model(context, _refit(context, best), lambda: _refit(context, best))
+        seconds += final.seconds
         notes = [*notes, f"trained once more on train and validation, epochs: {best.best_epoch}", *final.notes]
     else:
         refit = "none"
@@ -76,7 +73,7 @@ def _fit(bench: Bench, folder: Path) -> list[Trial]:
         chosen={**chosen, "epoch": best.best_epoch},
         tried=[_tried(trial) for trial in trials],
         notes=list(dict.fromkeys(notes)),
-        history=with_curve(bench, best.values, best.history),
+        history=with_curve(context, best.values, best.history),
         validation=np.load(judged)["probabilities"] if judged.exists() else None,
         learned=final.learned,
         total=final.total,
@@ -84,37 +81,37 @@ def _fit(bench: Bench, folder: Path) -> list[Trial]:
         refit=refit,
         whole=True,
     )
-    save_fit(folder, fit, _bundle(bench, network))
+    save_fit(folder, fit, final.folder / MODEL)
     return [*trials, best, final]
 
 
-def _search(bench: Bench) -> list[Trial]:
+def _search(context: TrialContext) -> list[Trial]:
     from headstart.study.execution.tuning.optuna_search import search  # imports Optuna, which few runs need
 
-    return search(bench, Contest().try_one)
+    return search(context, BestTrial().try_one)
 
 
-def _with_model(bench: Bench, trial: Trial, again: Callable[[], Trial]) -> Trial:
-    """Return the trial with its network; train it again where that is gone, as after a cache was pruned of fits."""
+def _with_model(context: TrialContext, trial: Trial, again: Callable[[], Trial]) -> Trial:
+    """Return the trial with its network; train it again if the cache no longer holds it."""
     if (trial.folder / MODEL).is_file():
         return trial
-    bench.workshop.store.remove(TRIALS, trial.folder.name)
+    context.resources.store.remove(TRIALS, trial.folder.name)
     return again()
 
 
-def _try_all(bench: Bench, configurations: Sequence[Values]) -> tuple[list[Trial], list[str]]:
-    """Return the trials that were finished, and a note on each that was not: one bad rate does not end a grid."""
-    contest = Contest()
+def _try_all(context: TrialContext, configurations: Sequence[Values]) -> tuple[list[Trial], list[str]]:
+    """Return the finished trials, and a note on each failed one: one bad learning rate does not end a grid."""
+    contest = BestTrial()
     trials: list[Trial] = []
     broken: list[str] = []
     last: RunFailed | None = None
     for number, values in enumerate(configurations, 1):
         try:
-            trials.append(contest.try_one(bench, values, f"{number}/{len(configurations)}"))
+            trials.append(contest.try_one(context, values, f"{number}/{len(configurations)}"))
         except RunFailed as error:
             last = error
             named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
-            broken.append(f"not finished with {named}: {error}")
+            broken.append(f"failed with {named}: {error}")
     if not trials and last is not None:
         raise last
     return trials, broken

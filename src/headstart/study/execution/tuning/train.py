@@ -1,4 +1,4 @@
-"""Training one configuration, kept in the store, and refitting the chosen one."""
+"""Trains one configuration, cached, and refits the chosen one."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from headstart.storage.files import read_json, write_atomic
 from headstart.storage.store import content_key
 from headstart.study.execution.tuning.auto_lr import with_rate
 from headstart.study.execution.tuning.lp_ft_head import fitted_head
-from headstart.study.execution.tuning.trial import Bench, GivenUp, OnEpoch, Trial, Values
+from headstart.study.execution.tuning.trial import OnEpoch, Trial, TrialContext, TrialPruned, Values
+from headstart.study.execution.validation_scores import validation_scores
 from headstart.study.planning.checks import starts_fitted
 from headstart.study.results.folder import json_bytes, npz_bytes
 from headstart.study.results.run_record import Probabilities
 from headstart.study.spec.settings import WHOLE, recipe_of, strategy_of
 from headstart.study.task import Task, origin_of
 from headstart.transfer.finetune.finetune import TuneJob, finetune
-from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.frozen.predict import predict_probabilities
 
 TRIALS = "trials"
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Whole images, which are of several sizes and therefore taken one by one, never as a batch; each a copy."""
+class WholeImages:
+    """Whole images, which differ in size and are therefore read one by one, never as a batch; each is a copy."""
 
     images: ImageArray
 
@@ -50,15 +50,15 @@ class Whole:
         return np.array(self.images[row])
 
 
-class Contest:
-    """Trials of one task: of their networks, only the best so far is kept; the numbers of all are."""
+class BestTrial:
+    """Trials of one task: keeps the scores of all, and the network of the best so far."""
 
     def __init__(self) -> None:
         self._best: Trial | None = None
 
-    def try_one(self, bench: Bench, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
-        """Train one configuration, or take it from the store, and throw the worse of it and the best away."""
-        trial, best = try_one(bench, values, place, on_epoch), self._best
+    def try_one(self, context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
+        """Train one configuration, or read it from the cache; delete its network or that of the previous best."""
+        trial, best = try_one(context, values, place, on_epoch), self._best
         if best is not None and trial.folder != best.folder:
             forget_model(trial if trial.rank <= best.rank else best)
         if best is None or trial.rank > best.rank:
@@ -67,28 +67,28 @@ class Contest:
 
 
 def forget_model(trial: Trial) -> None:
-    """Delete the network of a trial; what is known about it stays."""
+    """Delete the network of a trial; its scores remain."""
     (trial.folder / MODEL).unlink(missing_ok=True)
 
 
-def try_one(bench: Bench, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
-    """Train one configuration, or take it from the store if it was trained before."""
-    split = bench.split
+def try_one(context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
+    """Train one configuration, or read it from the cache if it was trained before."""
+    split = context.split
 
     def job(folder: Path) -> TuneJob:
-        return _job(bench, values, split.train, split.validation, None, folder, None)
+        return _job(context, values, split.train, split.validation, None, folder, None)
 
-    settled = with_rate(bench, values, job)
-    return _train(bench, settled, split.train, split.validation, None, place, on_epoch)
+    settled = with_rate(context, values, job)
+    return _train(context, settled, split.train, split.validation, None, place, on_epoch)
 
 
-def _refit(bench: Bench, best: Trial) -> Trial:
-    both = np.sort(np.concatenate([bench.split.train, bench.split.validation]))
-    return _train(bench, best.values, both, both[:0], best.best_epoch, "refit", None)
+def _refit(context: TrialContext, best: Trial) -> Trial:
+    both = np.sort(np.concatenate([context.split.train, context.split.validation]))
+    return _train(context, best.values, both, both[:0], best.best_epoch, "refit", None)
 
 
 def _train(
-    bench: Bench,
+    context: TrialContext,
     values: Values,
     train: IntArray,
     validation: IntArray,
@@ -96,30 +96,32 @@ def _train(
     place: str,
     on_epoch: OnEpoch | None,
 ) -> Trial:
-    task, workshop = bench.task, bench.workshop
+    task, resources = context.task, context.resources
     named = _named(values)
     key = _trial_key(task, values, train, validation, stop_after)
-    with workshop.store.building(TRIALS, key) as entry:
+    with resources.store.building(TRIALS, key) as entry:
         if entry is not None:
             if place:
-                bench.note(f"{task.name} {place}: {', '.join(f'{n}={v}' for n, v in named) or 'training'}")
-            workshop.watch()
-            job = _job(bench, values, train, validation, stop_after, entry.path / "training", _watched(bench, on_epoch))
+                context.note(f"{task.name} {place}: {', '.join(f'{n}={v}' for n, v in named) or 'training'}")
+            resources.watch()
+            job = _job(
+                context, values, train, validation, stop_after, entry.path / "training", _watched(context, on_epoch)
+            )
             try:
-                _save_trial(bench, job, entry.path)
-            except (RunFailed, GivenUp):
-                _forget_checkpoints(job.folder)  # nobody will go on from there
+                _save_trial(context, job, entry.path)
+            except (RunFailed, TrialPruned):
+                _forget_checkpoints(job.folder)  # this training will not continue
                 raise
-    folder = workshop.store.path(TRIALS, key)
+    folder = resources.store.path(TRIALS, key)
     facts = read_json(folder / "trial.json")
     return Trial(values=values, folder=folder, **facts)
 
 
-def _watched(bench: Bench, on_epoch: OnEpoch | None) -> OnEpoch:
+def _watched(context: TrialContext, on_epoch: OnEpoch | None) -> OnEpoch:
     def tell(row: Mapping[str, Any]) -> None:
         if on_epoch is not None:
             on_epoch(row)
-        bench.workshop.watch()
+        context.resources.watch()
 
     return tell
 
@@ -133,7 +135,7 @@ def _trial_key(task: Task, values: Values, train: IntArray, validation: IntArray
 
 
 def _job(
-    bench: Bench,
+    context: TrialContext,
     values: Values,
     train: IntArray,
     validation: IntArray,
@@ -141,41 +143,43 @@ def _job(
     folder: Path,
     on_epoch: OnEpoch | None,
 ) -> TuneJob:
-    task, workshop = bench.task, bench.workshop
+    task, resources = context.task, context.resources
     spec = task.run.with_values(values)
     recipe = recipe_of(spec)
     if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
-        bench.note(f"{task.name}: {len(train)} images make one batch (batch_size {recipe.batch_size} was asked for)")
+        context.note(
+            f"{task.name}: batch_size is {len(train)} instead of {recipe.batch_size}: there are no more images"
+        )
         recipe = replace(recipe, batch_size=len(train))
-    backbone = workshop.loaded(task.run, task.seed).backbone
+    backbone = resources.loaded(task.run.network, task.seed).backbone
     needs = backbone.preprocessing
     whole = bool(WHOLE.intersection(recipe.augment))
     strategy, head = strategy_of(spec), None
-    if starts_fitted(task, bench.split):
-        head = fitted_head(task, bench.split, workshop, refit=stop_after is not None)
+    if starts_fitted(task, context.split):
+        head = fitted_head(task, context.split, resources, refit=stop_after is not None)
         strategy = replace(strategy, probe_epochs=0)
     return TuneJob(
         backbone=backbone,
         strategy=strategy,
         recipe=recipe,
-        images=workshop.images(task.run.data, needs),
-        labels=bench.dataset.labels,
-        classes=len(bench.dataset.classes),
+        images=resources.images(task.run.data, needs),
+        labels=context.dataset.labels,
+        classes=len(context.dataset.classes),
         train=train,
         validation=validation,
         seed=task.seed,
         folder=folder,
-        device=workshop.device,
-        store=workshop.store,
+        device=resources.device,
+        store=resources.store,
         initial_head=head,
-        train_images=Whole(workshop.images(task.run.data, needs, whole=True)) if whole else None,
+        train_images=WholeImages(resources.images(task.run.data, needs, whole=True)) if whole else None,
         stop_after=stop_after,
         loggers=_loggers(),
         on_epoch=on_epoch,
     )
 
 
-def _save_trial(bench: Bench, job: TuneJob, folder: Path) -> None:
+def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
     result = finetune(job)
     facts: dict[str, Any] = {
         "history": result.history,
@@ -186,30 +190,22 @@ def _save_trial(bench: Bench, job: TuneJob, folder: Path) -> None:
         "total": result.total_parameters,
         "accuracy": None,
         "log_loss": None,
+        "merit": None,
     }
     if len(job.validation):
-        judged = _probabilities(result.network, job.validation, job.recipe, bench)
-        facts |= _scores(judged, bench.dataset.labels[job.validation])
+        judged = _probabilities(result.network, job.validation, job.recipe.tta, context)
+        labels = context.dataset.labels[job.validation]
+        facts |= validation_scores(judged, labels, context.task.run.metric)
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
-    write_atomic(folder / MODEL, bundle_bytes(_bundle(bench, result.network), whole=True))
+    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network, job.recipe.tta), whole=True))
     write_atomic(folder / "trial.json", json_bytes(facts))
     _forget_checkpoints(job.folder)
 
 
 def _forget_checkpoints(folder: Path) -> None:
-    """Delete what a training would go on from: several times the size of its network."""
+    """Delete the checkpoints that a training would continue from: several times the size of its network."""
     for checkpoint in [*folder.glob("*.ckpt"), *folder.glob("*.safetensors")]:
         checkpoint.unlink()
-
-
-def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
-    if labels.ndim == 2:
-        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
-        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    right = probabilities.argmax(1) == labels
-    return {"accuracy": float(right.mean()), "log_loss": float(-np.log(np.clip(own, 1e-7, None)).mean())}
 
 
 def _tried(trial: Trial) -> dict[str, Any]:
@@ -218,26 +214,26 @@ def _tried(trial: Trial) -> dict[str, Any]:
     return {**named, **scores, "epochs": len(trial.history), "best_epoch": trial.best_epoch, "seconds": trial.seconds}
 
 
-def _probabilities(network: Network, rows: IntArray, recipe: Recipe, bench: Bench) -> Probabilities:
+def _probabilities(network: Network, rows: IntArray, tta: str, context: TrialContext) -> Probabilities:
     needs = network.backbone.preprocessing
     found: Probabilities = predict_probabilities(
         network,
-        bench.workshop.images(bench.task.run.data, needs),
+        context.resources.images(context.task.run.data, needs),
         rows,
         needs,
-        tta=recipe.tta,
-        multi_label=bench.dataset.multi_label,
-        device=bench.workshop.device,
-        title=f"{bench.task.name}: predictions",
+        tta=tta,
+        multi_label=context.dataset.multi_label,
+        device=context.resources.device,
+        title=f"{context.task.name}: predictions",
     )
     return found
 
 
-def _bundle(bench: Bench, network: Network) -> Bundle:
-    task = bench.task
-    facts = {**bench.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": bench.dataset.name}
-    origin = origin_of(task.run, task.seed, bench.workshop)
-    return Bundle(network, origin, bench.dataset.classes, bench.dataset.multi_label, 1.0, facts)
+def _bundle(context: TrialContext, network: Network, tta: str) -> Bundle:
+    task = context.task
+    facts = {**context.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": context.dataset.name}
+    origin = origin_of(task.run, task.seed, context.resources)
+    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts, tta)
 
 
 def _loggers() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Many comparisons in one table: Holm's correction and the compact letter display."""
+"""The compact letter display: many pairwise comparisons in one column of a table."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ import string
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
-
-
-def holm(p_values: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Return p-values corrected so that a false claim among all m stays as rare as wanted (Holm 1979)."""
-    order = np.argsort(p_values, kind="stable")
-    factors = len(p_values) - np.arange(len(p_values))
-    stepped = np.maximum.accumulate(p_values[order] * factors)
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(1.0, stepped)
-    return corrected
+from jaxtyping import Bool
 
 
 def compact_letters(differs: Bool[np.ndarray, "r r"]) -> list[str]:

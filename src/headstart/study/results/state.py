@@ -1,0 +1,85 @@
+"""The content of study.json: the question, the expected runs, the skipped runs and the chosen model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+
+class Expected(TypedDict):
+    """A run and seed that the study will finish."""
+
+    run: str
+    seed: int
+
+
+class LeftOut(TypedDict):
+    """A run and seed that is skipped, and why."""
+
+    run: str
+    seed: int
+    why: str
+
+
+class Kept(TypedDict):
+    """The run whose network was kept: its folder, relative to the study's, and the rule that chose it.
+
+    `seed` is the one whose network was kept, of `seeds` that were judged.
+    """
+
+    run: str
+    folder: str
+    by: str
+    seed: int
+    seeds: int
+
+
+@dataclass
+class StudyState:
+    """The state of a study; None means not decided yet, or not part of this study.
+
+    Args:
+        name, question, spec, source, compare, budget: as in the study file.
+        command: what the user typed.
+        version: of headstart.
+        created: ISO 8601, UTC.
+        expected: runs and seeds, including ensembles, without those that are skipped.
+        keys: content key of each run and seed (as text); results under other keys are of an older version of the study.
+        left_out: runs and seeds that are skipped.
+        best: the model that was chosen on validation.
+        best_network: the best single network, if the best model is an ensemble.
+        spending: seconds of the budget and seconds spent.
+        halving: settings, rungs and number of runs of successive halving.
+    """
+
+    name: str
+    created: str
+    question: str | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    command: str = ""
+    version: str = ""
+    expected: list[Expected] = field(default_factory=list)
+    compare: Mapping[str, Any] = field(default_factory=dict)
+    budget: str | float | None = None
+    keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    best: Kept | None = None
+    best_network: Kept | None = None
+    spending: Mapping[str, float] | None = None
+    halving: Mapping[str, Any] | None = None
+
+    def leave_out(self, rows: Iterable[LeftOut]) -> None:
+        """Record runs and seeds that are skipped; they are no longer expected."""
+        rows = list(rows)
+        gone = {(row["run"], row["seed"]) for row in rows}
+        self.expected = [row for row in self.expected if (row["run"], row["seed"]) not in gone]
+        self.left_out += rows
+
+    def to_dict(self, status: str) -> dict[str, Any]:
+        """Return the content of study.json: "status" is running, complete or interrupted."""
+        optional = ("left_out", "best", "best_network", "spending", "halving")
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in found.items() if value or name not in optional} | {"status": status}

@@ -1,0 +1,160 @@
+"""What is imported is declared, and the main job runs without any extra."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from PIL import Image
+
+from headstart.cli.main import main
+from tests.support.absent_packages import without
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "headstart"
+OPTIONAL = (
+    "captum",
+    "datasets",
+    "lightning",
+    "mlflow",
+    "optuna",
+    "pytorch_lightning",
+    "ray",
+    "sqlalchemy",
+    "tensorboard",
+)
+
+
+@cache
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def names(lines: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Return the top-level packages that a piece of code imports."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    extras = project()["optional-dependencies"]
+    users = [extra for extra in extras if extra not in ("test", "dev", "bench")]
+    declared = names(project()["dependencies"]).union(*(names(extras[extra]) for extra in users))
+    known, ours = packages_distributions(), {*sys.stdlib_module_names, "headstart"}
+    undeclared = {
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in SOURCE.rglob("*.py")
+        for name in imports(ast.parse(path.read_text(encoding="utf-8"))) - ours
+        if declared.isdisjoint(map(canonicalize_name, known.get(name, [name])))
+    }
+    assert undeclared == set()
+
+
+def test_optional_packages_are_not_required() -> None:
+    assert names(project()["dependencies"]).isdisjoint(OPTIONAL)
+
+
+def photographs(folder: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for name, colour in (("blue", (40, 60, 200)), ("green", (50, 180, 70))):
+        (folder / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = np.clip(generator.normal(colour, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_the_main_job_runs_without_any_extra(tmp_path: Path) -> None:
+    photographs(tmp_path / "photos")
+    compare = "compare photos --backbone efficientnet_lite0 --seeds 1 --budget 5min -o out"
+    predict = "predict out/compare-photos photos/blue/0.png --format csv"
+    report = "report out/compare-photos --format md"
+    code = [sys.executable, str(ROOT / "tests" / "support" / "absent_packages.py"), ",".join(OPTIONAL)]
+    commands = f"{compare} -- {predict} -- {report}".split()
+    done = subprocess.run([*code, *commands], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "out" / "compare-photos"
+    assert (study / "report.html").is_file() and (study / "report.md").is_file()
+    assert "photos/blue/0.png,blue," in done.stdout
+    hints = [line for line in done.stderr.splitlines() if "headstart[" in line]  # --budget tunes where it can
+    assert len(hints) == 1 and "left out" in hints[0] and hints[0].endswith("pip install 'headstart[tune]'")
+    runs = {path.name for path in (study / "runs").iterdir()}
+    assert "efficientnet_lite0-logistic" in runs and not [name for name in runs if "tuned" in name]
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the one line that a refused command says."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert ended.value.code == 2 and len(lines) == 1 and lines[0].startswith("headstart: "), lines
+    return lines[0]
+
+
+def hide(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", without([package]))
+    monkeypatch.delitem(sys.modules, package, raising=False)
+
+
+STUDY = "name: s\ndata: photos\nseeds: 1\ndefaults: {backbone: lenet5, weights: none}\n"
+TRAINED = "runs: {a: {strategy: scratch, recipe: {epochs: 1, batch_size: 4, lr: LR}}}\n"
+SEARCH = "{search: {low: 0.01, high: 0.1}}"
+RIDGE = "runs: {a: {strategy: ridge}}\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "text"),
+    [
+        ("lightning", "tune", STUDY + TRAINED.replace("LR", "0.1")),
+        ("optuna", "search", STUDY + TRAINED.replace("LR", SEARCH)),
+        ("captum", "explain", STUDY + "explain: {mistakes: 1, methods: [occlusion]}\n" + RIDGE),
+        ("mlflow", "track", STUDY + "track: mlflow\n" + RIDGE),
+        ("datasets", "huggingface", STUDY.replace("photos", "'hf:org/photos'") + RIDGE),
+    ],
+)
+def test_a_study_that_needs_an_extra_says_so_before_any_work(
+    package: str, extra: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    photographs(tmp_path / "photos")
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    hide(package, monkeypatch)
+    assert refusal(capsys, "run", "study.yaml", "-o", "out").endswith(f"pip install 'headstart[{extra}]'")
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_explain_names_the_extra_of_a_method(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    hide("captum", monkeypatch)
+    line = refusal(capsys, "explain", "model.safetensors", "photo.jpg", "--method", "occlusion")
+    assert line == "headstart: the explainer occlusion needs an optional package: pip install 'headstart[explain]'"
+
+
+UNIX = {"fcntl", "grp", "posix", "pwd", "pty", "resource", "termios", "tty"}
+
+
+def test_nothing_that_only_unix_has_is_imported_with_a_module() -> None:
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom | ast.If | ast.Try)]
+        found |= {f"{path.relative_to(SOURCE)} imports {name}" for node in body for name in imports(node) & UNIX}
+    assert found == set()
