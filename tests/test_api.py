@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import headstart
-from headstart.api import compare_spec, source_of
+from headstart.api import Results, compare_spec, source_of
 from headstart.errors import SpecError, StoreError
 
 
@@ -21,7 +21,12 @@ def test_compare_takes_images_from_python(tmp_path: Path) -> None:
     images, labels = colours()
     data = {"images": list(images), "labels": labels}
     results = headstart.compare(data, tmp_path, backbones=["efficientnet_lite0"], heads=["ridge"], seeds=1, name="x y")
-    assert results.folder == tmp_path / "x-y" and results.report.is_file() and results.model.is_file()
+    assert (
+        isinstance(results, Results)
+        and results.folder == tmp_path / "x-y"
+        and results.report.is_file()
+        and results.model.is_file()
+    )
     assert {row["run"] for row in results.ranking()} == {"majority class", "raw pixels", "efficientnet_lite0 ridge"}
     assert [p.label for p in results.classifier().predict(images[:2])] == ["blue", "red"]
     assert results.kept.split(", chosen by ")[0] in ("raw pixels", "efficientnet_lite0 ridge")

@@ -169,6 +169,8 @@ def test_a_fitted_classifier_clones_pickles_and_becomes_one_that_is_served(paths
     expected = model.predict_proba(IMAGES[18:])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(IMAGES[18:]), expected)
     assert clone(model).get_params() == model.get_params() and not hasattr(clone(model), "classes_")
+    features = model.backbone_(torch.zeros(1, 3, 32, 32))
+    assert model.head_(features.flatten(1)).shape == (1, 3)
     saved = model.to_classifier().save(tmp_path / "model.safetensors")
     served = headstart.Classifier.load(saved)
     assert served.classes == ("blue", "green", "red")

@@ -153,7 +153,7 @@ def test_disputed_labels_are_ranked_with_names(folder: Path) -> None:
     labels = dataset.labels.copy()
     labels[5] = 1 - labels[5]
     audit = audit_dataset(replace(dataset, labels=labels), features=features)
-    first = audit["disputed"][0]
+    first = audit["label_errors"][0]
     assert (first["row"], first["label"], first["suggested"]) == (5, "bee", "ant")
     assert "disputed by the features" in texts(audit, "notice")
 

@@ -41,8 +41,13 @@ def tasks(photos: Path, split: dict[str, Any], **run: Any) -> list[Task]:
     [
         ({"validation": 0}, {"strategy": "ridge", "head": {"penalty": 0.1}}, True, True),
         ({"validation": 0}, {"strategy": "sgd", "head": {"lr": 0.1, "weight_decay": 0.0}}, False, False),
-        ({}, {"strategy": "ridge"}, False, False),  # each seed chooses on its own validation images
-        ({}, {"strategy": "ridge", "head": {"penalty": 0.1}}, False, True),  # refitted on all but test: no choice
+        (
+            {},
+            {"strategy": "ridge"},
+            False,
+            True,
+        ),  # refitted on all but the test images
+        ({"folds": 5, "fold": 0}, {"strategy": "knn"}, False, True),
         ({}, {"strategy": "ridge", "head": {"penalty": 0.1}, "refit": "none"}, False, False),
         ({}, {"strategy": "majority"}, False, True),
         ({"folds": 5, "fold": "seed"}, {"strategy": "majority"}, False, False),

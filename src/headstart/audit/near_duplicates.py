@@ -29,7 +29,10 @@ Read = Callable[[int], bytes | npt.NDArray[np.uint8]]
 PairTest = Callable[[IntArray, IntArray], Bools]
 
 ALIKE = 0.89
-"""Least agreement of details at which two images are reported as one photograph."""
+"""Least agreement of details at which two small images, or a cut-out and its whole, are reported as one photograph."""
+
+ALIKE_LARGE = 0.92
+"""The same of large images, whose larger copies show finer details."""
 
 SMALL = 64  # pixels of the shorter side: from here on, pairs are compared on larger copies
 _ROUGHLY = 0.78  # least correlation of a cut-out on small copies
@@ -171,7 +174,7 @@ def _large_images(candidates: _Candidates, alike: Likeness, read: Read, notes: l
     covers = overlap(warps)
     return [
         NearPair(int(part.a[k]), int(part.b[k]), float(scores[k]), _kind(bool(part.mirrored[k]), float(covers[k])))
-        for k in np.flatnonzero(scores >= ALIKE).tolist()
+        for k in np.flatnonzero(scores >= ALIKE_LARGE).tolist()
     ]
 
 

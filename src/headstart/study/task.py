@@ -17,8 +17,7 @@ from headstart.storage.store import content_key
 from headstart.study.resources import Resources
 from headstart.study.spec.run import Run
 from headstart.study.spec.schema import EPISODIC
-from headstart.study.spec.settings import head_options
-from headstart.transfer.heads.catalogue import HALF, HEADS, complete
+from headstart.transfer.heads.catalogue import HEADS
 
 _VERSION = 2  # raise it when the same settings would give other numbers
 
@@ -31,7 +30,7 @@ class Task:
         run: its settings.
         seed: draws the validation part, the initialisation and the order of training.
         key: the content key of the fit. Seeds that would repeat the same fit have the same key.
-        deterministic: another seed would give the same answers.
+        deterministic: nothing in it is random: another seed gives the same answers, unless it chooses differently.
     """
 
     run: Run
@@ -82,7 +81,11 @@ def _draws(run: Run) -> bool:
 
 
 def _is_deterministic(run: Run, seed: int, resources: Resources) -> bool:
-    """Say whether another seed would give the same answers; of episodes, the same on the same episodes."""
+    """Say whether nothing is random in fitting the run and another seed learns from the same images.
+
+    Where a head is refitted, these are train and validation together: another seed may still choose another penalty,
+    which shows in the scores. Of episodes: whether another seed would answer the same on the same episodes.
+    """
     spec = run.spec
     if spec.weights.run is not None:
         return False
@@ -93,15 +96,8 @@ def _is_deterministic(run: Run, seed: int, resources: Resources) -> bool:
     own, other = (resources.split(run.data, each, run.subset) for each in (seed, seed + 1))
     if split_hash(own) == split_hash(other):
         return True
-    refitted = spec.refit != "none" and not _chooses(run)  # then only the union of train and validation counts
-    return refitted and np.array_equal(own.test, other.test) and np.array_equal(_learned(own), _learned(other))
-
-
-def _chooses(run: Run) -> bool:
-    kind = run.spec.head_kind
-    assert kind is not None
-    options = complete(kind, {name: value for name, value in head_options(run).items() if name != HALF})
-    return any(isinstance(value, list | tuple) for value in options.values())
+    same = np.array_equal(own.test, other.test) and np.array_equal(_learned(own), _learned(other))
+    return spec.refit != "none" and same
 
 
 def _learned(split: Split) -> np.ndarray:

@@ -121,3 +121,28 @@ def test_no_class_is_taken_for_another_more_often_than_it_has_images() -> None:
     assert found.sum(axis=1) == pytest.approx([45, 30, 60])
     taken = most_often_taken_for(found)[0]
     assert taken is not None and taken[0] == 1 and taken[1] <= 45
+
+
+def test_each_resample_has_averages_of_its_own() -> None:
+    generator = np.random.default_rng(3)
+    labels = generator.integers(0, 4, 60)
+    predicted = np.where(generator.random(60) < 0.6, labels, generator.integers(0, 4, 60))
+    halves = [count(labels[part], predicted[part], 4) for part in (slice(0, 20), slice(20, 60))]
+    both = Counts(*(np.concatenate([getattr(h, n) for h in halves]) for n in ("support", "predicted", "agreed")))
+    together, alone = averages(both), [averages(half) for half in halves]
+    assert list(together) == list(alone[0])
+    for name, values in together.items():
+        assert values == pytest.approx([each[name][0] for each in alone])
+        scorer = {"f1_macro": sk.f1_score, "f1_weighted": sk.f1_score}.get(name)
+        if scorer is not None:
+            expected = scorer(labels[:20], predicted[:20], average=name.removeprefix("f1_"), zero_division=0)
+            assert values[0] == pytest.approx(expected)
+
+
+def test_a_class_with_a_single_image_and_prediction_counts_in_full() -> None:
+    counts = count(np.array([0, 0, 1]), np.array([0, 0, 1]), 2)
+    precision, recall, f1 = precision_recall_f1(counts)
+    assert precision.tolist() == recall.tolist() == f1.tolist() == [[1.0, 1.0]]
+    assert {name: value.tolist() for name, value in averages(counts).items()} == {
+        name: [1.0] for name in averages(counts)
+    }

@@ -41,7 +41,7 @@ def test_the_folds_of_a_repeat_are_one_row_over_all_images() -> None:
     assert board.ranking[0]["mean"] == pytest.approx((4 / 6 + 5 / 6) / 2)
     assert board.ranking[0]["sd"] == pytest.approx((1 / 6) / 2**0.5)
     assert board.notes[0].startswith("2-fold cross-validation: every image is tested 2 times")
-    assert "trained on 50% of the images" in board.notes[0]
+    assert "trained on 50 % of the images" in board.notes[0]
 
 
 def test_a_repeat_without_one_of_its_folds_does_not_count() -> None:

@@ -236,7 +236,7 @@ def test_a_click_on_the_canvas_opens_its_cell(browser: Any, summary: Summary) ->
     side, classes = canvas.size["width"], len(next(iter(summary.datasets.values()))["classes"])
     place = -side // 2 + 6 + int((side - 8) * 0.5 / classes) + 1  # the first cell of the diagonal
     text = hover(browser, canvas, place, place)
-    assert "predictions" in text
+    assert "images" in text
     ActionChains(browser).click().perform()
     assert "classified correctly" in one(browser, "dialog[open] h3").text
     click(browser, one(browser, "dialog .close"))

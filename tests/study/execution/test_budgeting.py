@@ -191,10 +191,10 @@ def test_tuned_networks_are_tried_where_the_frozen_features_did_best(
 ) -> None:
     from headstart.study.results.folder import StudyFolder
 
-    def accuracy(self: StudyFolder, run: str, seed: int, part: str) -> float:
+    def score(self: StudyFolder, run: str, seed: int, part: str, metric: str = "accuracy") -> float:
         return 0.9 if "conv4" in run else 0.5
 
-    monkeypatch.setattr(StudyFolder, "accuracy", accuracy)
+    monkeypatch.setattr(StudyFolder, "score", score)
     recipe = {"epochs": 1, "batch_size": 8}
     runs = {
         "frozen": {"backbone": {"each": ["lenet5", "conv4"]}, "strategy": "prototypes"},

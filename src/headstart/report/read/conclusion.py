@@ -96,8 +96,8 @@ def _basis(board: Board, run: str) -> str:
     seeds = int(row["seeds"])
     if board.folds is not None:
         return f"{board.n:,} images, {board.folds}-fold cross-validation, {seeds} repeat{'s' if seeds > 1 else ''}"
-    if row["deterministic"]:
-        return f"{board.n:,} {things}; nothing in it is random"
+    if row["deterministic"] and seeds == 1:
+        return f"{board.n:,} {things}; nothing in its training is random"
     return f"{board.n:,} {things}, {seeds} seed{'s' if seeds > 1 else ''}"
 
 
@@ -106,7 +106,9 @@ def _others(board: Board) -> list[Segment]:
     if len(board.ranking) == 1:
         return []
     best, it = board.runs[0], "It" if board.chosen in (None, board.runs[0]) else board.runs[0]
-    against = [pair for pair in board.against_best if pair["b"] != board.chosen]
+    others = [pair for pair in board.against_best if pair["b"] != board.chosen]
+    own = board.chosen in (None, best) and len(board.ranking) > 2  # then a sentence of its own is on the baseline
+    against = [p for p in others if not (own and p["b"] == board.baseline and p["category"] != "better")]
     kinds = {kind: [pair for pair in against if pair["category"] == kind] for kind in ("better", "tied", "cannot tell")}
     found: list[Segment] = []
     if kinds["tied"]:
@@ -116,15 +118,12 @@ def _others(board: Board) -> list[Segment]:
         found += [(names, True), (f" {verb} tied with {best}: a difference of more than {small} is unlikely. ", False)]
     if kinds["cannot tell"]:
         names = numbers.listed([pair["b"] for pair in kinds["cannot tell"]])
-        rest = settled(kinds["cannot tell"][0]["needed"], board.n) if board.kind == "images" else ""
-        which = f" for {kinds['cannot tell'][0]['b']}" if rest and len(kinds["cannot tell"]) > 1 else ""
-        found += [
-            (f"Whether {best} is better than ", False),
-            (names, True),
-            (f" cannot be told yet{rest}{which}. ", False),
-        ]
+        rest = "; the comparisons say what would settle each" if len(kinds["cannot tell"]) > 1 else ""
+        if not rest and board.kind == "images":
+            rest = settled(kinds["cannot tell"][0]["needed"], board.n)
+        found += [(f"Whether {best} is better than ", False), (names, True), (f" cannot be told yet{rest}. ", False)]
     if kinds["better"]:
-        rest = "every other run" if len(kinds["better"]) == len(against) else f"the {len(kinds['better'])} others"
+        rest = "every other run" if len(kinds["better"]) == len(others) else f"{len(kinds['better'])} others"
         if len(kinds["better"]) == 1:
             rest = kinds["better"][0]["b"]
         pair = kinds["better"][0]
@@ -158,7 +157,8 @@ def _cheaper(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
 def _baseline(board: Board) -> list[Segment]:
     """Compare the model, or the leader, with the baseline."""
     run = board.chosen or board.runs[0]
-    if board.baseline is None or board.baseline == run:
+    told = len(board.ranking) == 2 and run == board.runs[0]
+    if board.baseline is None or board.baseline == run or told:
         return []
     pair = next((p for p in board.against_baseline if run in (p["a"], p["b"])), None)
     if pair is None:

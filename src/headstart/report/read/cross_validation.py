@@ -41,7 +41,7 @@ def _notes(lacking: list[str], repeats: int, folds: int) -> list[str]:
     times = "once" if repeats == 1 else f"{repeats} times, each with another division into folds"
     notes = [
         f"{folds}-fold cross-validation: every image is tested {times}, by a model that was trained without it;"
-        f" the scores are those of models trained on {1 - 1 / folds:.0%} of the images"
+        f" the scores are those of models trained on {100 * (1 - 1 / folds):.0f} % of the images"
     ]
     if lacking:
         notes.append(f"left out, for want of a fold: {', '.join(lacking)}")

@@ -314,7 +314,8 @@ def _tuned_episodes(forecast: CostModel, task: Task, backbone: Backbone, asked: 
     options = finetune_options(task.run.spec)
     recipe = Recipe(optimizer="adamw", batch_size=options.batch_size)
     stored = options.freeze_until != INPUT  # the frozen part runs once over the support set
-    strategy = Strategy("fine_tune", freeze_until=options.freeze_until)
+    learns = any(True for _ in backbone.cut(options.freeze_until)[1].parameters())
+    strategy = Strategy("fine_tune", freeze_until=options.freeze_until) if learns else Strategy("linear_probe")
     cost = forecast.meter.tuning(backbone, strategy, recipe, stored, asked.ways)
     support, queries = asked.ways * asked.shots, asked.ways * asked.queries
     learned, judged = options.epochs * support, (2 if options.flip else 1) * support + queries
