@@ -117,7 +117,7 @@ def test_no_group_stands_on_two_sides_and_the_share_is_kept() -> None:
 
 
 def test_a_group_on_two_sides_of_a_given_split_is_refused() -> None:
-    with pytest.raises(DataError, match="group 'p1' stands on two sides"):
+    with pytest.raises(DataError, match="group 'p1' is in two parts"):
         make_split(dataset([0, 1, 0, 1], ["train", "train", "test", "test"], ["p0", "p1", "p1", "p2"]))
 
 
@@ -206,11 +206,11 @@ def test_a_class_short_of_images_is_named_with_its_numbers() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"validation": 1.0}, r"validation share lies in \[0, 1\)"),
-        ({"test": -0.1}, r"test share lies in \[0, 1\)"),
+        ({"validation": 1.0}, r"validation share must be in \[0, 1\)"),
+        ({"test": -0.1}, r"test share must be in \[0, 1\)"),
         ({"folds": 5}, "folds need both"),
-        ({"folds": 5, "fold": 5}, "fold 5 is none of 0 … 4"),
-        ({"folds": 999, "fold": 0}, "999 folds cannot be made of 160 images"),
+        ({"folds": 5, "fold": 5}, "fold 5 is not one of 0 … 4"),
+        ({"folds": 999, "fold": 0}, "cannot make 999 folds of 160 images"),
     ],
 )
 def test_shares_and_folds_that_cannot_be(options: dict[str, Any], words: str) -> None:
