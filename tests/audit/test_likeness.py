@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from photographs import jpeg, picture, shrunk
+from photographs import picture, shrunk
 from PIL import Image
 
 from headstart.audit.likeness import agreement, details, likeness, overlap
