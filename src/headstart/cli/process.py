@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from headstart.cli.streams import discard_output, output_fails, prepare_streams
 from headstart.errors import HeadstartError
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -26,7 +27,7 @@ def run_as_process(command: Callable[[], object]) -> None:
     """
     if sys.stdout is None:
         _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
-    _prepare_streams()
+    prepare_streams()
     _stop_on_signals()
     try:
         _run(command)
@@ -39,10 +40,10 @@ def run_as_process(command: Callable[[], object]) -> None:
             )
         raise
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted
-        _discard_output()
+        discard_output()
         sys.exit(1)
     except OSError as error:
-        place = error.filename or ("standard output" if _output_fails() else "the disk")
+        place = error.filename or ("standard output" if output_fails() else "the disk")
         _fail(f"{place}: {error.strerror or error}", 2)
     except MemoryError:
         _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
@@ -58,27 +59,6 @@ def _run(command: Callable[[], object]) -> None:
     except SystemExit:
         sys.stdout.flush()
         raise
-
-
-def _output_fails() -> bool:
-    """Say whether standard output cannot be written; its content is discarded then."""
-    try:
-        print(flush=True)
-    except OSError:
-        _discard_output()
-        return True
-    return False
-
-
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _prepare_streams() -> None:
-    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
 def _stop_on_signals() -> None:
