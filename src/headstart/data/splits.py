@@ -210,14 +210,12 @@ def _draw(
 def _quotas(sizes: IntArray, share: float, rng: np.random.Generator) -> IntArray:
     """Divide round(share × all) among the classes by largest remainder; never a whole class."""
     exact = sizes * share
-    quota = np.floor(exact).astype(np.int64)
-    room = np.maximum(sizes - 1, 0)
+    quota: IntArray = np.floor(exact).astype(np.int64)
     short = int(np.floor(exact.sum() + 0.5) - quota.sum())
     order = np.lexsort((rng.random(len(sizes)), -(exact - quota)))
-    order = order[(quota < room)[order]]
+    order = order[(quota < sizes - 1)[order]]
     quota[order[:short]] += 1
-    result: IntArray = np.minimum(quota, room)
-    return result
+    return quota
 
 
 def rank_in_stratum(strata: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
