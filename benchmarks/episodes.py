@@ -32,7 +32,7 @@ from headstart.fewshot.episodes import EpisodeBatch, sample_episodes
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.methods import METHODS
 from headstart.fewshot.scores import evaluate_episodes
-from headstart.fewshot.study import run_fewshot
+from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
 
 WAYS, SHOTS, QUERIES = 5, 5, 15
 
@@ -139,7 +139,7 @@ def agreement(features: np.ndarray, labels: np.ndarray, episodes: int) -> dict[s
 
 
 def interval_line(name: str, found: dict[str, Any]) -> str:
-    interval = episode_interval(found["accuracy"])
+    interval = episode_interval(found["accuracy"], WAYS * QUERIES)
     return (
         f"{name:10s} {len(found['accuracy']):>8,} episodes in {found['seconds']:7.2f} s = {found['rate']:>9,.0f}/s,"
         f" accuracy {100 * interval.mean:.3f} % [{100 * interval.low:.3f}, {100 * interval.high:.3f}]"
@@ -178,8 +178,9 @@ def main() -> None:
         f" (their two best distances are within {same['largest_relative_margin_where_different']:.1e} of each other)\n"
     )
     names = [str(c) for c in range(int(labels.max()) + 1)]
-    table = run_fewshot(features, labels, names, shots=(1, 5), episodes=asked.table_episodes, methods=list(METHODS))
-    print(f"{asked.table_episodes:,} episodes of each method and number of shots: {table.seconds:.1f} s in all")
+    every = FewShotSpec(shots=(1, 5), episodes=asked.table_episodes, methods=tuple(METHODS))
+    table = run_fewshot(LabelledFeatures(labels, names, features), every)
+    print(f"{asked.table_episodes:,} episodes of each method and number of shots: {table.seconds:.1f} s in total")
     for row in table.rows:
         new = row.new_classes
         print(

@@ -28,10 +28,10 @@ from headstart.explain.explainers import EXPLAINERS, explain
 from headstart.explain.faithfulness import faithfulness
 from headstart.explain.picture import Column, gallery
 from headstart.explain.sanity import randomisation_check
-from headstart.explain.scope import normalised
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
 from headstart.models.network import Network
+from headstart.models.preprocessing import as_tensor, normalise
 from headstart.study.results.environment import environment
 from headstart.transfer.frozen.engine import Engine
 from headstart.transfer.frozen.views import view_of
@@ -106,7 +106,7 @@ def main() -> None:
     print(machine())
     backbone, _ = create_backbone(arguments.backbone, arguments.weights)
     network, pixels, targets, names = classifier(backbone, arguments.data / "caltech101", arguments.images)
-    images = normalised(pixels, backbone.preprocessing)
+    images = normalise(as_tensor(pixels), backbone.preprocessing)
     columns = [Column(f"Image\n{arguments.backbone}", list(pixels[:6]))]
     reference = None
     print(f"explainer              seconds  control  {'deletion':>19}  better  {'insertion':>19}  better  shuffled")

@@ -136,7 +136,7 @@ def main() -> None:
         start = time.perf_counter()
         predict = classifier_fn if make is None else make(network)
         made = time.perf_counter() - start
-        ours = explain_pixels(predict, images, targets, cut, samples=arguments.samples, shown=shown)
+        ours = explain_pixels(predict, images, targets, cut, shown=shown)
         seconds = time.perf_counter() - start
         agreed = np.array([agreement(o, found) for o, (_, _, found) in zip(ours, peers, strict=True)])
         print(f"{title + ':':36s} {seconds:8.1f} s  {peer_seconds / seconds:.2f} x", end="")

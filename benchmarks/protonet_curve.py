@@ -23,7 +23,7 @@ from headstart.data.decoding.image_store import View, decode_images
 from headstart.data.sources.load import load_dataset
 from headstart.fewshot.class_split import random_class_split
 from headstart.fewshot.episodes import classes_with
-from headstart.fewshot.intervals import class_interval, episode_interval
+from headstart.fewshot.intervals import class_difference_interval, difference_interval, episode_interval
 from headstart.fewshot.training import TrainedEmbedding, TrainingOptions, train_embedding
 from headstart.models.create import create_backbone
 
@@ -127,8 +127,9 @@ def main() -> None:
         )
         runs[objective] = run
         seconds = time.perf_counter() - started
-        test, gap = episode_interval(run.test.accuracy), run.test.accuracy - run.untrained.accuracy
-        gain, elsewhere = episode_interval(gap), class_interval(gap, run.test.classes)
+        test = episode_interval(run.test.accuracy, options.test_ways * options.test_queries)
+        gap = run.test.accuracy - run.untrained.accuracy
+        gain, elsewhere = difference_interval(gap), class_difference_interval(gap, run.test.classes)
         print(
             f"{NAMES[objective]:22s} {100 * test.mean:.2f} % [{100 * test.low:.2f}, {100 * test.high:.2f}]"
             f" on novel classes at step {run.best_step}; untrained {100 * run.untrained.mean:.2f} %;"

@@ -6,10 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+
+from headstart.data.dataset import Dataset
+from headstart.data.sources.load import list_dataset
+from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
-from headstart.errors import MissingExtra, StoreError, require
+from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
@@ -19,6 +24,10 @@ from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
+FOLDS = 5  # of cross-validation
+TEST_SHARE = 0.2  # of the images, where they are not cross-validated
+FEW_TEST_IMAGES = 10  # of a class, below which all images are tested, by cross-validation
+Data: TypeAlias = str | Path | Mapping[str, Any] | Dataset
 FLOORS: dict[str, dict[str, Any]] = {
     "majority class": {"backbone": "pixels", "strategy": "majority", "input_size": 16},
     "raw pixels": {
@@ -63,9 +72,12 @@ class Results:
 
     @property
     def kept(self) -> str:
-        """Which run the best model is of, and by what it was chosen."""
+        """Which run the saved model is of, by what it was chosen, and which of its seeds it is."""
         best = StudyFolder(self.folder).read_study().get("best")
-        return f"{best['run']}, chosen by {best['by']}" if best else "none"
+        if not best:
+            return "none"
+        seed = f"; seed {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
+        return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first: score, interval, ties, seeds and cost."""
@@ -96,7 +108,8 @@ class Study:
     """A study: many runs that answer one question.
 
     Args:
-        source: a YAML file, or the same as a mapping.
+        source: a YAML file, or the same as a mapping; in a mapping, `data` or `data.source` may also be what
+            `compare` takes as `data`.
         overrides: "key=value" settings laid on it.
         smoke: lay the file's own `smoke` block on it: small data, a quick check that all of it runs.
 
@@ -107,7 +120,8 @@ class Study:
     def __init__(
         self, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False
     ) -> None:
-        self.study: ResolvedStudy = load_study(source, overrides, smoke=smoke)
+        named = source if isinstance(source, str | Path) else {**source, **_named_data(source)}
+        self.study: ResolvedStudy = load_study(named, overrides, smoke=smoke)
 
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
         """Return what would be computed, what is shared, what is there already and what cannot be had.
@@ -180,7 +194,7 @@ class Study:
 
 
 def compare_spec(
-    data: str | Path,
+    data: Data,
     *,
     label: str | None = None,
     backbones: Sequence[str] | None = None,
@@ -193,11 +207,12 @@ def compare_spec(
     """Return the study that `compare` runs: floors, backbones × heads, several backbones together, several seeds.
 
     Args:
-        data: anything `load_dataset` takes.
+        data: anything `load_dataset` takes, or a dataset that it returned.
         label: which label, where a dataset has several.
         backbones: with ImageNet weights; by default the embedded ones that are installed.
         heads: solvers on the stored features.
-        seeds: how many.
+        seeds: how many; where a class has too few images to set some aside for testing, how often five-fold
+            cross-validation is repeated.
         budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
         random_features: a third floor, the first backbone with random weights; it costs a pass over the images.
@@ -214,15 +229,21 @@ def compare_spec(
         if tuning and tail is not None:
             runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    source: dict[str, Any] = {"source": str(data)}
+    place = source_of(data)
+    source: dict[str, Any] = {"source": place}
     if label is not None:
         source["label"] = label
-    stem = Path(str(data)).stem or "data"
+    stem = Path(place).stem or "data"
+    few = _fewest_images(place, label)
+    folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
+    if folded:
+        source["split"] = {"folds": FOLDS, "fold": "seed"}
+        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
         "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
         "data": source,
-        "seeds": seeds,
+        "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels"},
@@ -231,7 +252,7 @@ def compare_spec(
 
 
 def compare(
-    data: str | Path,
+    data: Data,
     out: str | Path = OUT,
     *,
     device: str = "auto",
@@ -242,6 +263,44 @@ def compare(
 ) -> Results:
     """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def _fewest_images(data: str, label: str | None) -> int | None:
+    """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
+    dataset = list_dataset(data, label=label)
+    if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
+        return None
+    if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
+        return None
+    counts = dataset.labels.sum(0) if dataset.multi_label else np.bincount(dataset.labels)
+    return int(min(count for count in counts.tolist() if count))
+
+
+def source_of(data: Data) -> str:
+    """Return the name or path under which a study finds these images; images from Python are written to the cache.
+
+    Raises:
+        SpecError: it is nothing that holds images and labels.
+        DataError: images and labels do not fit together.
+    """
+    if isinstance(data, str | Path):
+        return str(data)
+    if isinstance(data, Mapping | Dataset):
+        return str(written(data))
+    raise SpecError(
+        f"data is a path, the name of a dataset, {{'images': …, 'labels': …}} or what load_dataset returns,"
+        f" not {type(data).__name__}"
+    )
+
+
+def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `data` of a study that is a mapping, with images from Python replaced by where they were written."""
+    data = study.get("data")
+    if isinstance(data, Dataset) or (isinstance(data, Mapping) and "images" in data):
+        return {"data": {"source": source_of(data)}}
+    if isinstance(data, Mapping) and isinstance(data.get("source"), Dataset | Mapping | Path):
+        return {"data": {**data, "source": source_of(data["source"])}}
+    return {"data": str(data)} if isinstance(data, Path) else {}
 
 
 def _can_tune() -> bool:

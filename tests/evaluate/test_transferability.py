@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import optimize
-from scipy.stats import multivariate_normal
+from scipy.stats import kendalltau, multivariate_normal, weightedtau
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from headstart.errors import DataError, SpecError
 from headstart.evaluate.transferability import (
+    TransferScores,
     h_score,
     knn_accuracy,
     leep,
@@ -137,9 +138,59 @@ def test_every_score_prefers_the_better_features() -> None:
     sharp = 0.2 * theta + 0.8 * np.eye(5)[labels]
     low = transferability(poor, labels, source_probabilities=theta)
     high = transferability(good, labels, source_probabilities=sharp)
-    assert sorted(low) == ["h_score", "h_score_shrunk", "knn", "leep", "logme"]
-    assert all(low[name] < high[name] for name in low)
-    assert "leep" not in transferability(poor, labels)
+    assert sorted(low.values) == ["h_score", "h_score_shrunk", "knn", "leep", "logme"]
+    assert low.left_out == high.left_out == {}
+    assert all(low.values[name] < high.values[name] for name in low.values)
+
+
+def test_each_score_is_that_of_its_own_function() -> None:
+    features, labels = features_and_labels(80, 6, 3, signal=0.4)
+    found = transferability(features, labels, neighbours=3)
+    assert found.values == {
+        "logme": logme(features, labels),
+        "h_score": h_score(features, labels),
+        "h_score_shrunk": shrunk_h_score(features, labels),
+        "knn": knn_accuracy(features, labels, k=3),
+    }
+    assert found.left_out == {"leep": "it needs the probabilities of the source's own classifier"}
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 70), (40, 40), (41, 40), (40, 36)])
+def test_the_h_score_is_left_out_where_features_explain_any_labels(n: int, d: int) -> None:
+    features, labels = features_and_labels(n, d, 3)
+    found = transferability(features, labels)
+    assert "h_score" not in found.values
+    assert f"{n} images with {min(d, n - 1)} independent features" in found.left_out["h_score"]
+    assert {"logme", "knn", "h_score_shrunk"} <= set(found.values)
+    assert "h_score" in transferability(*features_and_labels(n, n // 2, 3)).values
+
+
+def test_copies_of_images_do_not_bring_the_h_score_back() -> None:
+    features, labels = features_and_labels(40, 70, 4)
+    features[-2:], labels[-2:] = features[:2], labels[:2]
+    assert "h_score" not in transferability(features, labels).values
+
+
+def test_with_fewer_images_than_features_the_shrunk_h_score_still_ranks() -> None:
+    signals = (0.02, 0.1, 0.2, 0.4, 0.8)
+    sets = {str(signal): features_and_labels(60, 200, 3, signal=signal, seed=3) for signal in signals}
+    plain = [h_score(*each) for each in sets.values()]
+    assert plain == pytest.approx([2.0] * 5)
+    for name in ("h_score_shrunk", "logme"):
+        scores = {key: transferability(*each).values[name] for key, each in sets.items()}
+        assert rank_agreement(scores, {key: float(key) for key in sets}).tau == pytest.approx(1.0)
+
+
+def test_scores_that_differ_by_rounding_are_tied() -> None:
+    measured = {"a": 0.9, "b": 0.8, "c": 0.7}
+    with pytest.raises(DataError, match="no order"):
+        rank_agreement({"a": 2.0, "b": 2.0 + 1e-12, "c": 2.0 - 1e-12}, measured)
+    tied = rank_agreement({"a": 3.0, "b": 2.0, "c": 2.0 + 1e-12}, measured)
+    assert tied.tau == pytest.approx(kendalltau([3, 2, 2], [0.9, 0.8, 0.7]).statistic)
+    assert tied.weighted_tau == pytest.approx(weightedtau([3, 2, 2], [0.9, 0.8, 0.7]).statistic)
+    near = rank_agreement({"a": 3.0, "b": 2.0, "c": 2.0 - 1e-6}, measured)
+    assert near.tau == pytest.approx(1.0)
+    assert rank_agreement({"a": -1e6, "b": -1e6 - 1e-4, "c": -1e6 - 1.0}, measured).tau < 1.0
 
 
 def test_order_agreement_is_one_zero_free_and_minus_one_at_the_ends() -> None:
@@ -158,11 +209,15 @@ def test_a_mistake_at_the_top_costs_more_weighted_tau_than_one_at_the_bottom() -
     assert worse.weighted_tau < better.weighted_tau
 
 
-def test_the_predicted_order_has_the_best_first() -> None:
-    scores = {"dtd": {"logme": 0.1}, "imagenet": {"logme": 0.4}, "scratch": {"logme": -0.2}}
-    assert predicted_order(scores, "logme") == ["imagenet", "dtd", "scratch"]
+def test_the_predicted_order_has_the_best_first_and_equal_ones_by_name() -> None:
+    values = {"scratch": -0.2, "dtd": 0.1, "places": 0.4, "imagenet": 0.4 - 1e-12}
+    scores = {name: TransferScores({"logme": value}, {}) for name, value in values.items()}
+    assert predicted_order(scores, "logme") == ["imagenet", "places", "dtd", "scratch"]
+    assert predicted_order({}, "logme") == []
     with pytest.raises(SpecError, match="logme"):
         predicted_order(scores, "logmee")
+    with pytest.raises(SpecError, match="h_score"):
+        predicted_order({**scores, "other": TransferScores({}, {"logme": "no images"})}, "h_score")
 
 
 def test_bad_input_is_refused_in_one_line() -> None:

@@ -14,8 +14,9 @@ from headstart.explain.compare import Subject, columns_of, explain_pictures
 from headstart.explain.explainers import explain
 from headstart.explain.picture import gallery
 from headstart.models.architectures.parts import Reduce
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
 from headstart.models.network import Network
+from headstart.models.preprocessing import Preprocessing
 
 
 def subject(title: str, size: int, seed: int) -> Subject:

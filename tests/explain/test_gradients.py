@@ -6,6 +6,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from headstart.errors import SpecError
 from headstart.explain.explainers import explain
 from headstart.explain.gradients import blurred
 from headstart.explain.scope import log_odds
@@ -38,6 +39,47 @@ def test_signed_maps_sum_to_the_change_of_the_log_odds() -> None:
         odds = [log_odds(network, network(x), TARGETS) for x in (IMAGES, torch.zeros_like(IMAGES))]
     change = odds[0] - odds[1]
     np.testing.assert_allclose(maps.sum((1, 2)), change.numpy(), rtol=1e-3)
+
+
+class Steep(nn.Module):
+    """Log odds that rise in one small part of the way: a few steps miss it."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        level = images.mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(level), 10 * torch.sigmoid(300 * (level - 0.437))], dim=1)
+
+
+def missed(**options: object) -> float:
+    images = torch.ones(1, 3, 8, 8)
+    found = explain(Steep(), images, torch.tensor([1]), "integrated_gradients", smooth=0.0, **options)
+    change = Steep()(images)[0, 1] - Steep()(0 * images)[0, 1]
+    return float(abs(found.sum() - change) / change)
+
+
+def test_steps_are_doubled_until_the_map_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert missed(steps=8, most_steps=8) > 0.2
+    assert "1 of 1 images reached the limit of 8 steps" in capsys.readouterr().err
+    assert missed(steps=8) < 0.05
+    assert missed(steps=8, error=0.001) < 0.001
+    assert capsys.readouterr().err == ""
+
+
+def test_a_network_that_changes_nothing_needs_no_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+
+    class Constant(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            passes.append(len(images))
+            return images.new_tensor([[1.0, 0.0]]).expand(len(images), -1) + 0 * images.sum()
+
+    explain(Constant(), IMAGES[:1], torch.tensor([0]), "integrated_gradients", steps=4)
+    assert sum(passes) < 16  # 4 points, the two ends, and the check of the input
+
+
+@pytest.mark.parametrize(("steps", "most"), [(0, 10), (20, 10)])
+def test_impossible_numbers_of_steps_are_refused(steps: int, most: int) -> None:
+    with pytest.raises(SpecError, match=f"steps {steps}, most_steps {most}"):
+        explain(curved(), IMAGES, TARGETS, "integrated_gradients", steps=steps, most_steps=most)
 
 
 def test_batches_of_points_do_not_change_the_maps() -> None:

@@ -12,10 +12,10 @@ from headstart.data.decoding.decode import View, decode_file
 from headstart.explain.explainers import explain
 from headstart.explain.faithfulness import faithfulness
 from headstart.explain.sanity import randomisation_check
-from headstart.explain.scope import normalised
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
+from headstart.models.preprocessing import as_tensor, normalise
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 CLASSES = ("accordion", "airplanes", "dollar_bill", "leopards", "panda", "pizza")
@@ -30,7 +30,7 @@ def subject(real_images: Path) -> tuple[Network, torch.Tensor, torch.Tensor]:
     view = View(preprocessing.resize, preprocessing.size, preprocessing.interpolation)
     folders = {path.name.lower(): path for path in (real_images / "caltech101").iterdir()}
     files = [sorted(folders[name].iterdir())[: TRAIN + SHOWN] for name in CLASSES]
-    images = normalised(np.stack([decode_file(f, view) for group in files for f in group]), preprocessing)
+    images = normalise(as_tensor(np.stack([decode_file(f, view) for group in files for f in group])), preprocessing)
     with torch.no_grad():
         features = torch.cat([backbone.eval()(part) for part in torch.split(images, 16)])
     features = torch.nn.functional.normalize(features).view(len(CLASSES), TRAIN + SHOWN, -1)

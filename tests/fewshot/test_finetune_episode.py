@@ -8,7 +8,8 @@ from torch import nn
 from headstart.errors import ModelError, RunFailed, SpecError
 from headstart.fewshot.episodes import sample_episodes
 from headstart.fewshot.finetune_episode import FinetuneOptions, finetune_episodes
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
+from headstart.models.preprocessing import Preprocessing
 
 LABELS = np.repeat(np.arange(4), 12)
 

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from headstart.errors import DataError
+from headstart.fewshot.beta_binomial import accuracy_bounds
 from headstart.fewshot.episodes import sample_episodes
-from headstart.fewshot.intervals import class_interval, compare_pairs, episode_interval
+from headstart.fewshot.intervals import (
+    class_difference_interval,
+    class_interval,
+    compare_pairs,
+    difference_interval,
+    episode_interval,
+)
 from headstart.fewshot.scores import evaluate_episodes
 
 GENERATOR = np.random.default_rng(0)
@@ -18,39 +27,83 @@ def coverage(intervals: list[tuple[float, float]], truth: float) -> float:
 
 def test_episode_interval_is_the_normal_one_for_many_episodes() -> None:
     accuracy = (GENERATOR.binomial(75, 0.8, 4000) / 75).astype(np.float32)
-    found = episode_interval(accuracy)
+    found = episode_interval(accuracy, 75)
     half = 1.96 * accuracy.std() / np.sqrt(4000)
     assert found.mean == pytest.approx(accuracy.mean(), abs=1e-6)
     assert found.low == pytest.approx(accuracy.mean() - half, rel=2e-4)
     assert found.high == pytest.approx(accuracy.mean() + half, rel=2e-4)
-    assert episode_interval(accuracy) == found
+    assert episode_interval(accuracy, 75) == found
 
 
-def test_interval_of_five_tries_is_students() -> None:
+def test_interval_of_five_tries_is_the_beta_binomial_posteriors() -> None:
     tries = np.array([69, 65, 65, 56, 64], dtype=np.float32) / 100
-    found = episode_interval(tries)
-    low, high = stats.t.interval(0.95, 4, loc=tries.mean(), scale=stats.sem(tries))
-    assert (found.mean, found.low, found.high) == pytest.approx((tries.mean(), low, high), abs=1e-6)
+    found = episode_interval(tries, 100)
+    assert (found.low, found.high) == accuracy_bounds(np.array([69, 65, 65, 56, 64]), 100)
+    assert (found.low, found.high) == pytest.approx((0.565, 0.702), abs=2e-3)
+    assert (found.mean, found.over, found.n) == (pytest.approx(0.638), "episodes", 5)
 
 
-def test_one_episode_has_no_interval() -> None:
+def test_the_difference_of_five_tries_has_students_interval() -> None:
+    gaps = np.array([0.04, 0.01, -0.01, 0.03, 0.02])
+    found = difference_interval(gaps)
+    low, high = stats.t.interval(0.95, 4, loc=gaps.mean(), scale=stats.sem(gaps))
+    assert (found.mean, found.low, found.high) == pytest.approx((gaps.mean(), low, high), abs=1e-6)
+
+
+def test_the_difference_of_thirty_tries_or_more_has_the_bootstraps() -> None:
+    gaps = np.random.default_rng(0).integers(-5, 9, 400) / 75
+    found = difference_interval(gaps)
+    half = 1.96 * gaps.std() / 20
+    assert (found.low, found.high) == pytest.approx((gaps.mean() - half, gaps.mean() + half), abs=0.1 * half)
+
+
+def test_a_difference_stays_inside_minus_1_to_1() -> None:
+    found = difference_interval(np.array([0.4, 0.9]))
+    assert (found.low, found.high) == (-1.0, 1.0)
+    chosen = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [0, 2], [1, 3]])
+    elsewhere = class_difference_interval(np.array([0.9, -0.8, 0.9, -0.9, 0.9, -0.9]), chosen)
+    assert elsewhere is not None
+    assert elsewhere.low == -1.0
+    assert elsewhere.high == 1.0
+
+
+@pytest.mark.parametrize("interval", [lambda x: episode_interval(x, 20), difference_interval])
+def test_one_episode_has_no_interval(interval: Callable[[np.ndarray], object]) -> None:
     with pytest.raises(DataError, match="1 episode"):
-        episode_interval(np.array([0.5], dtype=np.float32))
+        interval(np.array([0.5], dtype=np.float32))
 
 
 @pytest.mark.parametrize(
-    ("episodes", "mean"), [(5, 0.7), (20, 0.9), (40, 0.9), pytest.param(200, 0.9, marks=pytest.mark.slow)]
+    ("episodes", "mean", "concentration"),
+    [
+        (2, 0.8, 15),
+        (3, 0.95, 60),
+        (5, 0.7, 15),
+        (5, 0.99, 60),
+        (20, 0.9, 15),
+        (20, 0.99, 60),
+        (40, 0.9, 15),
+        (100, 0.97, 15),
+        pytest.param(200, 0.9, 15, marks=pytest.mark.slow),
+        pytest.param(500, 0.97, 15, marks=pytest.mark.slow),
+    ],
 )
-def test_episode_intervals_cover_the_known_truth_93_to_97_percent_of_the_time(episodes: int, mean: float) -> None:
+def test_episode_intervals_cover_the_known_truth(episodes: int, mean: float, concentration: float) -> None:
     # An episode: its own difficulty from a known distribution (skewed near 1), then 75 queries.
     generator = np.random.default_rng(episodes)
     found = []
-    for _ in range(1000):
-        difficulty = generator.beta(15 * mean, 15 * (1 - mean), episodes)
+    for _ in range(300):
+        difficulty = generator.beta(concentration * mean, concentration * (1 - mean), episodes)
         accuracy = (generator.binomial(75, difficulty) / 75).astype(np.float32)
-        interval = episode_interval(accuracy)
+        interval = episode_interval(accuracy, 75)
+        assert 0 <= interval.low <= interval.mean <= interval.high <= 1
         found.append((interval.low, interval.high))
-    assert 0.93 <= coverage(found, mean) <= 0.97
+    assert 0.92 <= coverage(found, mean) <= 0.985
+
+
+def test_equal_episodes_are_not_certainty_however_many() -> None:
+    found = episode_interval(np.ones(1000, dtype=np.float32), 75)
+    assert 0.999 < found.low < 1.0 == found.high
 
 
 def class_experiment(generator: np.random.Generator, classes: int, episodes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,21 +121,53 @@ def class_experiment(generator: np.random.Generator, classes: int, episodes: int
 
 
 @pytest.mark.parametrize(("classes", "episodes"), [(8, 300), (20, 300), (20, 3000), (60, 600)])
-def test_class_intervals_cover_the_truth_of_new_classes_93_to_97_percent_of_the_time(
-    classes: int, episodes: int
-) -> None:
+def test_class_intervals_cover_the_truth_of_new_classes(classes: int, episodes: int) -> None:
     generator = np.random.default_rng(classes)
     found = []
-    for _ in range(1000):
+    for _ in range(600):
         interval = class_interval(*class_experiment(generator, classes, episodes))
         assert interval is not None
         found.append((interval.low, interval.high))
-    assert 0.93 <= coverage(found, 0.8) <= 0.97
+    assert 0.93 <= coverage(found, 0.8) <= 0.975
+
+
+def test_class_intervals_stay_inside_0_to_1() -> None:
+    chosen = np.argsort(np.random.default_rng(0).random((40, 8)), axis=1)[:, :5]
+    accuracy = np.where((chosen == 3).any(axis=1), 0.88, 1.0)
+    found = class_interval(accuracy, chosen)
+    assert found is not None
+    assert 0 < found.low < found.mean < found.high < 1
+    assert (found.over, found.n) == ("classes", 8)
+
+
+def test_class_interval_is_that_of_a_jackknife_worked_out_by_hand() -> None:
+    # Two ways of four classes, each pair once or twice; the noise of episodes is small beside that of classes.
+    chosen = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [0, 2], [1, 3]])
+    accuracy = np.array([0.9, 0.8, 0.5, 0.6, 0.7, 0.7])
+    without = np.array([accuracy[(chosen != c).all(axis=1)].mean() for c in range(4)])
+    variance = 3 / 4 * ((without - without.mean()) ** 2).sum()
+    noise = accuracy.var(ddof=1) / 6
+    own = max(variance - noise * 3 * 2 / 2 + noise, noise, variance / 4)
+    freedom = 3 * min(1, own / variance)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(own)
+    difference = class_difference_interval(accuracy, chosen)
+    assert difference is not None
+    assert (difference.low, difference.high) == pytest.approx((0.7 - half, min(0.7 + half, 1)))
+    found = class_interval(accuracy, chosen)
+    assert found is not None
+    odds = np.log(0.7 / 0.3) + np.array([-1, 1]) * half / 0.21
+    assert (found.low, found.high) == pytest.approx(tuple(1 / (1 + np.exp(-odds))))
+
+
+def test_episodes_that_are_all_alike_say_nothing_of_new_classes() -> None:
+    chosen = np.argsort(np.random.default_rng(0).random((40, 8)), axis=1)[:, :5]
+    assert class_interval(np.full(40, 0.8), chosen) is None
+    assert class_interval(np.ones(40), chosen) is None
 
 
 def test_episodes_alone_say_too_much_about_new_classes() -> None:
     generator = np.random.default_rng(1)
-    found = [episode_interval(class_experiment(generator, 20, 2000)[0]) for _ in range(60)]
+    found = [episode_interval(class_experiment(generator, 20, 2000)[0], 75) for _ in range(60)]
     assert coverage([(i.low, i.high) for i in found], 0.8) < 0.6
 
 
@@ -109,7 +194,7 @@ def test_intervals_cover_the_truth_of_real_prototype_episodes() -> None:
         interval = class_interval(*judged(*world(generator, 20, 40), 300, k))
         assert interval is not None
         new.append((interval.low, interval.high))
-        here = episode_interval(judged(*fixed, 300, k)[0])
+        here = episode_interval(judged(*fixed, 300, k)[0], 75)
         same.append((here.low, here.high))
     assert 0.93 <= coverage(same, fixed_truth) <= 0.97
     assert 0.93 <= coverage(new, truth) <= 0.97
@@ -135,7 +220,8 @@ def test_paired_comparison_finds_a_small_difference_and_no_false_one() -> None:
     assert pairs[0].p < 0.01
     assert pairs[0].verdict.startswith("b is better than a by 0.3")
     assert pairs[0].difference.low < -0.003 < pairs[0].difference.high
-    assert pairs[1].verdict == "no evidence of a difference between a and c"
+    assert pairs[1].verdict.startswith("no evidence of a difference between a and c (a minus c: ")
+    assert pairs[1].verdict.endswith(" points)")
     assert pairs[1].p == pytest.approx(1.0, abs=1e-3)
 
 
@@ -143,6 +229,24 @@ def test_a_method_does_not_differ_from_itself() -> None:
     accuracy, chosen = class_experiment(np.random.default_rng(3), 20, 100)
     (pair,) = compare_pairs({"a": accuracy, "b": accuracy.copy()}, chosen)
     assert (pair.p, pair.difference.low, pair.difference.high) == (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("episodes", "p"), [(2, 0.5), (5, 2 / 32), (8, 2 / 256)])
+def test_equal_differences_in_every_episode_are_judged_by_the_sign_test(episodes: int, p: float) -> None:
+    chosen = np.tile(np.arange(3), (episodes, 1))
+    (pair,) = compare_pairs({"a": np.full(episodes, 0.9), "b": np.full(episodes, 0.5)}, chosen)
+    assert pair.p == pytest.approx(p)
+    assert pair.verdict.startswith("a is better than b by 40.00 points" if p < 0.05 else "no evidence")
+
+
+def test_the_verdict_says_whether_a_difference_holds_for_new_classes() -> None:
+    generator = np.random.default_rng(5)
+    chosen = np.argsort(generator.random((4000, 12)), axis=1)[:, :5]
+    base = generator.binomial(75, 0.8, 4000) / 75
+    one_class = base - 0.05 * (chosen == 3).any(axis=1)  # the second is worse on a single class
+    pairs = compare_pairs({"a": base, "b": base - 0.02 - 0.004 * generator.random(4000), "c": one_class}, chosen)
+    assert pairs[0].verdict.endswith("on these classes, and the difference holds for new classes")
+    assert pairs[1].verdict.endswith("on these classes; for new classes it is uncertain")
 
 
 def test_holm_correction_by_hand() -> None:

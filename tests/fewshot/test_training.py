@@ -11,8 +11,11 @@ from torch import nn
 from headstart.errors import DataError, RunFailed, SpecError, StoreError
 from headstart.fewshot import training
 from headstart.fewshot.class_split import ClassSplit, random_class_split
+from headstart.fewshot.episodes import sample_episodes
+from headstart.fewshot.scores import EpisodeScores
 from headstart.fewshot.training import TrainedEmbedding, TrainingOptions, train_embedding
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
+from headstart.models.preprocessing import Preprocessing
 
 CLASSES = 12
 LABELS = np.repeat(np.arange(CLASSES), 12)
@@ -46,6 +49,7 @@ def striped_images() -> np.ndarray:
 
 
 IMAGES = striped_images()
+LOSS = 0.88759  # mean of the last four steps, measured once
 
 
 def small_network() -> Backbone:
@@ -75,9 +79,8 @@ def test_training_on_base_classes_helps_on_novel_ones(objective: str) -> None:
     best = max(trained.history, key=lambda row: row["validation_accuracy"])
     assert trained.best_step == best["step"]
     assert set(trained.test.classes.ravel().tolist()) == {9, 10, 11}
-    again = training.judge_on(
-        trained.backbone, IMAGES, training._judging_episodes(LABELS, SPLIT.novel, OPTIONS, 60, None)
-    )
+    novel = sample_episodes(LABELS, 3, 2, 5, 60, OPTIONS.seed + 1, classes=SPLIT.novel)
+    again = training.judge_on(trained.backbone, IMAGES, novel)
     assert again.mean == trained.test.mean  # the backbone that comes back is the best one
 
 
@@ -87,14 +90,16 @@ def test_interrupted_training_ends_as_an_undisturbed_one(
 ) -> None:
     options = replace(OPTIONS, objective=objective)
     whole = train(options, tmp_path / "whole")
-    some = training._train_some
+    judged = training.judge_on
+    calls: list[int] = []
 
-    def stop(*args: object) -> dict[str, float]:
-        if args[4] == 8:
+    def stop(*args: object) -> EpisodeScores:
+        calls.append(1)
+        if len(calls) == 4:  # untrained, after steps 4 and 8, and now after 12
             raise KeyboardInterrupt
-        return some(*args)  # type: ignore[arg-type]
+        return judged(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training, "_train_some", stop)
+    monkeypatch.setattr(training, "judge_on", stop)
     with pytest.raises(KeyboardInterrupt):
         train(options, tmp_path / "cut")
     monkeypatch.undo()
@@ -117,8 +122,33 @@ def test_state_of_another_training_is_refused(tmp_path: Path) -> None:
 
 def test_finished_training_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(OPTIONS, tmp_path)
-    monkeypatch.setattr(training, "_train_some", None)
+    monkeypatch.setattr(training, "_to_next_validation", None)
     assert train(OPTIONS, tmp_path).history == first.history
+
+
+def test_training_gives_the_recorded_numbers() -> None:
+    row = train().history[-1]
+    assert row["loss"] == pytest.approx(LOSS, rel=1e-3)
+    assert row["lr"] == pytest.approx(3e-3 * 0.5 * (1 + np.cos(np.pi * 11 / 12)))
+
+
+def test_images_are_mirrored_half_the_time_and_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    forward = Backbone.forward
+
+    def record(self: Backbone, pixels: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            seen.append(pixels.clone())
+        return forward(self, pixels)
+
+    monkeypatch.setattr(Backbone, "forward", record)
+    train(replace(OPTIONS, flip=False))
+    plain, seen[:] = list(seen), []
+    train(OPTIONS)
+    same = torch.cat([(a == b).flatten(1).all(1) for a, b in zip(plain, seen, strict=True)])
+    turned = torch.cat([(a.flip(3) == b).flatten(1).all(1) for a, b in zip(plain, seen, strict=True)])
+    assert (same | turned).all()
+    assert 0.35 < same.float().mean() < 0.65
 
 
 def test_impossible_training_is_refused_before_any_work() -> None:
@@ -142,7 +172,7 @@ def test_a_loss_that_is_no_number_ends_with_one_line() -> None:
 def test_prototypical_network_trained_on_real_images_beats_itself_untrained(real_images: Path) -> None:
     from headstart.data.decoding.image_store import View, decode_images
     from headstart.data.sources.load import load_dataset
-    from headstart.fewshot.intervals import episode_interval
+    from headstart.fewshot.intervals import difference_interval
     from headstart.models.create import create_backbone
 
     dataset = load_dataset(real_images / "caltech101", limit=15)
@@ -151,5 +181,5 @@ def test_prototypical_network_trained_on_real_images_beats_itself_untrained(real
     split = random_class_split(dataset.classes, seed=0)
     options = TrainingOptions(steps=200, ways=10, shots=5, queries=5, validate_every=100, test_queries=10)
     trained = train_embedding(backbone, images, np.asarray(dataset.labels), split, options)
-    gain = episode_interval(trained.test.accuracy - trained.untrained.accuracy)
+    gain = difference_interval(trained.test.accuracy - trained.untrained.accuracy)
     assert gain.low > 0.05

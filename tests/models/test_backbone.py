@@ -9,7 +9,8 @@ from torch import nn
 from headstart.errors import ModelError
 from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import Architecture
-from headstart.models.backbone import Preprocessing, output_shape
+from headstart.models.backbone import output_shape
+from headstart.models.preprocessing import Preprocessing
 
 RESNET18 = Architecture("timm", "resnet18")
 

@@ -111,5 +111,5 @@ def test_heads_that_cannot_be_are_refused() -> None:
         build_head({"kind": "forest"})
     with pytest.raises(ModelError, match="cannot be built"):
         build_head({"kind": "linear", "dim": 3})
-    with pytest.raises(ModelError, match="is no head that can be saved"):
+    with pytest.raises(ModelError, match="cannot be saved as a head"):
         head_config(nn.Linear(2, 2))

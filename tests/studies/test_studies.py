@@ -79,6 +79,16 @@ def test_every_stage_recipe_and_option_of_the_full_study_exists(file: Path) -> N
 
 @each_file
 @pytest.mark.realdata
+def test_the_smoke_form_plans_with_the_cost_of_every_stage(file: Path, real_images: Path, tmp_path: Path) -> None:
+    study = Study(file, smoke=True)
+    rows = study.plan(tmp_path, device="cpu")
+    stages = [stage for row in rows for stage in row["stages"]]
+    assert stages
+    assert all(stage["seconds"] > 0 or stage["shared"] or stage["done"] for stage in stages)
+
+
+@each_file
+@pytest.mark.realdata
 def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_path: Path) -> None:
     study = Study(file, smoke=True)
     results = study.run(tmp_path, device="cpu")

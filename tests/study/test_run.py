@@ -149,7 +149,7 @@ def test_a_rate_that_becomes_nan_does_not_end_its_grid(small_study: dict[str, An
     assert told.broken == {}
     result = json.loads((root / "runs" / "grid" / "seed-0" / "result.json").read_text())
     assert result["chosen"]["recipe.lr"] == 0.01 and len(result["tried"]) == 1
-    assert any(note.startswith("not finished with recipe.lr=1000.0") for note in result["notes"])
+    assert any(note.startswith("failed with recipe.lr=1000.0") for note in result["notes"])
     left = [path for path in default_store().root.glob("trials/*/training/*") if ".partial" not in str(path)]
     assert left and not [path for path in left if path.suffix in (".ckpt", ".safetensors")]
 

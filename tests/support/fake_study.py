@@ -106,6 +106,43 @@ def make_study(
     return study
 
 
+def study_of(
+    root: Path,
+    right: Mapping[str, np.ndarray],
+    *,
+    best: str | None = None,
+    baseline: str | None = None,
+    deterministic: Sequence[str] = (),
+    seconds: Mapping[str, float] | None = None,
+    keys: Mapping[str, Sequence[str]] | None = None,
+    **compare: Any,
+) -> Path:
+    """Write a study whose runs are right on given test images (bool [seeds, n]; labels alternate between two)."""
+    study = root / "study"
+    labels = np.arange(next(iter(right.values())).shape[1]) % 2
+    names, rows = ["no", "yes"], np.arange(len(labels))
+    _write_data(study, names, rows, labels, np.zeros(len(labels)), ())
+    for name, table in right.items():
+        run = FakeRun(name, 1.0, "ridge", seconds=(seconds or {}).get(name, 2.0))
+        for seed, correct in enumerate(table):
+            own = np.where(correct, 0.9, 0.1)
+            chances = np.stack([np.where(labels == c, own, 1 - own) for c in (0, 1)], axis=1).astype(np.float32)
+            more = {"deterministic": name in deterministic}
+            key = keys[name][seed] if keys else None
+            _write_run(study, run, seed, names, rows, labels, chances, np.random.default_rng(0), 10, more, key)
+    facts = {
+        "name": "study",
+        "question": "Which is best?",
+        "status": "complete",
+        "expected": [{"run": name, "seed": seed} for name, table in right.items() for seed in range(len(table))],
+        "compare": {"baseline": baseline, "metric": "accuracy", **compare},
+    }
+    if best is not None:
+        facts["best"] = {"run": best, "folder": f"runs/{best}/seed-0", "by": "validation accuracy"}
+    _json(study / "study.json", facts)
+    return study
+
+
 def _chances(
     labels: np.ndarray, classes: int, skill: float, difficulty: np.ndarray, noise: np.random.Generator
 ) -> np.ndarray:
@@ -128,6 +165,8 @@ def _write_run(
     chances: np.ndarray,
     noise: np.random.Generator,
     draws: int,
+    more: Mapping[str, Any] | None = None,
+    key: str | None = None,
 ) -> None:
     folder = study / "runs" / run.name.replace(" · ", "-").replace(" ", "-") / f"seed-{seed}"
     test = evaluate(labels, chances, names, draws=draws)
@@ -150,6 +189,7 @@ def _write_run(
             "shots": run.axes.get("shots"),
             "axes": dict(run.axes),
             "refit": "train+validation",
+            **(more or {}),
         },
         "result.json": {
             "n_test": len(rows),
@@ -176,15 +216,18 @@ def _write_run(
     content = {name: json.dumps(value).encode() for name, value in files.items()}
     content["predictions.npz"] = npz(test_rows=rows, test_labels=labels, test_probabilities=chances)
     content["split.npz"] = npz(train=np.arange(5), validation=np.arange(5), test=rows)
-    write_run_folder(folder, content)
+    write_run_folder(folder, content, key=key)
 
 
-def write_run_folder(folder: Path, content: Mapping[str, bytes], error: str | None = None) -> None:
+def write_run_folder(
+    folder: Path, content: Mapping[str, bytes], error: str | None = None, key: str | None = None
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in content.items():
         (folder / name).write_bytes(data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-    _json(folder / "manifest.json", {"status": "failed" if error else "complete", "error": error, "files": digests})
+    state = {"status": "failed" if error else "complete", "error": error, "files": digests}
+    _json(folder / "manifest.json", state | ({"key": key} if key else {}))
 
 
 def _history(run: FakeRun, score: float, noise: np.random.Generator) -> list[dict[str, float]]:

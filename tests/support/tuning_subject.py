@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.store import Store
-from headstart.transfer.finetune.finetune import TuneJob
+from headstart.transfer.finetune.job import TuneJob
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.strategy import Strategy
 

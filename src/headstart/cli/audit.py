@@ -1,4 +1,4 @@
-"""`headstart audit`: can these images and labels be trusted?"""
+"""What `audit` does and prints."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart.cli.outputs import check_folder
+
 
 def audit_and_show(
     data: str, others: Sequence[str], backbone: str, *, label: str | None, device: str, out: Path, as_json: bool
 ) -> None:
-    """Audit a dataset, against others if there are any, write audit.json and print the findings.
+    """Audit a dataset, compare it with others if there are any, write audit.json and print the findings.
 
     Raises:
-        DataError: a dataset cannot be read.
+        SpecError: `out` is a file, or the device is unknown.
+        DataError: a dataset is unreadable.
     """
     from headstart.audit.audit import Other, audit_dataset
     from headstart.storage.files import write_atomic
@@ -24,9 +27,8 @@ def audit_and_show(
     from headstart.study.spec.network import NetworkSpec
     from headstart.study.spec.schema import DataSpec
 
-    resources = Resources(default_store(), device)
-
-    network = NetworkSpec(backbone)
+    check_folder(out)
+    resources, network = Resources(default_store(), device), NetworkSpec(backbone)
 
     def load(source: str, label: str | None = None) -> tuple[Any, Any, Any]:
         spec = DataSpec(source=source, label=label)
@@ -53,7 +55,7 @@ def audit_and_show(
             print(f"\n{title} (first {len(rows)} of {len(audit[name])}):")
         for row in rows:
             print(f"  {_line(row)}")
-    print(f"\nall of it: {place}")
+    print(f"\nfull audit: {place}")
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`headstart cache`: where shared work is kept, how large it is, and deleting what is old."""
+"""What `cache` does and prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headstart.units import parse_size, size
 
 
 def show_cache(prune: str | None, *, as_json: bool) -> None:
-    """Print what the cache holds, after deleting what was asked."""
+    """Prune the cache if asked, and print its content."""
     from headstart.storage.opening import default_store
 
     store = default_store()
@@ -28,12 +28,12 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"place": str(store.root), "kinds": kinds, "freed": freed}))
         return
-    print(f"{store.root}   (another place: set HEADSTART_CACHE)")
+    print(f"{store.root}   (set HEADSTART_CACHE to move it)")
     table = [[kind, str(v["entries"]), size(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())]
     if table:
         oldest = min(row["used"] for row in rows)
         show_table(("kind", "entries", "size", "unfinished"), table)
-        print(f"used longest ago: {time.strftime('%Y-%m-%d', time.localtime(oldest))}")
+        print(f"least recently used: {time.strftime('%Y-%m-%d', time.localtime(oldest))}")
     else:
         print("empty")
     if prune is not None:

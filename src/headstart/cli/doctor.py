@@ -1,6 +1,6 @@
-"""What `doctor` prints: versions, devices, threads, the cache, and which extras are installed.
+"""What `doctor` prints: versions, devices, threads, the cache and the extras.
 
-Packages and extras are read from headstart's own package metadata, so that there is one list of them: pyproject.toml.
+Packages and extras come from headstart's package metadata, so that pyproject.toml is the only list of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from headstart.cli.tables import show_facts
 from headstart.version import VERSION
 
 PACKAGE = "headstart"
-_SHOWN = 4  # packages of an extra that a line has room for
+_SHOWN = 4  # packages of an extra on its line
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Extra:
     """An extra of the package.
 
     Args:
-        packages: what it brings, with the installed version, or None.
-        missing: requirements that are not met, also of nested extras.
-        install: the command that brings it.
+        packages: its packages with the installed version, or None.
+        missing: unmet requirements, including those of nested extras.
+        install: the command that installs it.
     """
 
     packages: dict[str, str | None]
@@ -42,12 +42,12 @@ class Extra:
 
 
 def show_doctor(*, as_json: bool) -> None:
-    """Print versions, devices, threads, the cache, and which extras are installed."""
+    """Print versions, devices, threads, the cache and the extras."""
     import torch
 
+    from headstart.devices import default_device
     from headstart.storage.store import cache_root
     from headstart.threads import cores
-    from headstart.transfer.frozen.engine import default_device
 
     required = requirements(distribution(PACKAGE))
     facts: dict[str, Any] = {
@@ -66,13 +66,13 @@ def show_doctor(*, as_json: bool) -> None:
         print(json.dumps({**facts, "missing": missing, "extras": {name: asdict(each) for name, each in found.items()}}))
         return
     show_facts(facts)
-    print("\nextras that are installed, or how to get them")
+    print("\nextras: versions, or the command that installs them")
     show_facts({f"  {name}": str(each) for name, each in found.items()})
     print(f"\nnot installed: {', '.join(missing)}" if missing else "\nall required packages are installed")
 
 
 def _some(words: list[str]) -> str:
-    """Return the first words of a list, and how many follow."""
+    """Return the first words of a list, and the number of the others."""
     rest = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -92,7 +92,7 @@ def extras(package: Distribution) -> dict[str, Extra]:
 
 
 def requirements(package: Distribution, extra: str = "") -> list[Requirement]:
-    """Return what a package requires here, or only what an extra of it adds."""
+    """Return the requirements of a package on this platform, or only those that an extra adds."""
     parts = [Requirement(line) for line in package.requires or []]
     always = [part for part in parts if part.marker is None or part.marker.evaluate({"extra": ""})]
     if not extra:
@@ -101,7 +101,7 @@ def requirements(package: Distribution, extra: str = "") -> list[Requirement]:
 
 
 def unmet(requirement: Requirement) -> list[str]:
-    """Return the requirements that are not met, as pip writes them: the package itself, or parts of its extras."""
+    """Return the unmet requirements, as pip writes them: the package itself, or packages of its extras."""
     version = version_of(requirement.name)
     if version is None or not requirement.specifier.contains(version, prereleases=True):
         return [f"{requirement.name}{requirement.specifier}"]

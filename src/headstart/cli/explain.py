@@ -1,11 +1,12 @@
-"""`headstart explain`: which parts of an image speak for the class."""
+"""What `explain` does and prints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from headstart.cli.outputs import check_file
 from headstart.errors import SpecError, unknown_name
 from headstart.progress import say
 
@@ -24,11 +25,12 @@ def explain_and_show(
     checks: bool,
     seed: int,
 ) -> None:
-    """Explain predictions and write a picture; with `against`, a second network stands beside the first.
+    """Explain predictions and write a picture; `against` adds a second network beside the first.
 
     Raises:
-        DataError: an image cannot be read.
-        ModelError: an explainer that this network cannot serve.
+        SpecError: the target is unknown, or `out` is a folder.
+        DataError: an image is unreadable.
+        ModelError: an explainer does not support the network.
     """
     from headstart.data.decoding.decode import decode_file
     from headstart.deploy.classifier import Classifier
@@ -37,6 +39,7 @@ def explain_and_show(
     from headstart.explain.picture import gallery
     from headstart.storage.files import write_atomic
 
+    check_file(out)
     for name in methods:
         find_explainer(name)
     subjects = []
@@ -61,14 +64,14 @@ def explain_and_show(
 
 
 def _one_network(place: Path) -> Path:
-    """Return a study's best single network where its best model is an ensemble; any other place as it is."""
+    """Return the folder of a study's best single network if its best model is an ensemble, or else the given place."""
     from headstart.storage.files import read_json
 
     study = place / "study.json"
     found = read_json(study).get("best_network") if study.is_file() else None
     if found is None:
         return place
-    say(f"the best model averages several networks; explained is the best of single ones, {found['run']!r}")
+    say(f"the best model is an ensemble; explaining the best single network instead, {found['run']!r}")
     return place / str(found["folder"])
 
 
@@ -86,5 +89,10 @@ def _checks(result: Explained, name: str, seed: int) -> str:
     return (
         f"deletion {mean['deletion']:.3f} (random map {mean['random_deletion']:.3f}),"
         f" insertion {mean['insertion']:.3f} (random map {mean['random_insertion']:.3f});"
-        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}"
+        f" rank correlation after the weights are shuffled {check['correlation'][-1]:.2f}{_reference(check)}"
     )
+
+
+def _reference(check: dict[str, Any]) -> str:
+    between = check["different_images"]
+    return "" if between is None else f" (maps of two different images: {between:.2f})"

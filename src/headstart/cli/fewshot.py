@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from headstart.cli.tables import show_table
 from headstart.errors import SpecError, choose
 
 EPISODES = 10_000
@@ -30,19 +30,19 @@ def fewshot_and_show(
     device: str,
     as_json: bool,
 ) -> None:
-    """Judge episodic classifiers on the features of a frozen network, or tune it in each episode; print the table.
+    """Evaluate episodic classifiers on the features of a frozen network, or tune it in each episode; print the table.
 
     Raises:
-        SpecError: numbers or names that cannot be.
-        DataError: too few images for such episodes; nothing has been computed then.
+        SpecError: an invalid number or name.
+        DataError: too few images for the episodes; nothing has been computed yet.
     """
     from headstart.fewshot.embedding import ChosenImages
-    from headstart.fewshot.episodes import Episodes, sample_episodes
+    from headstart.fewshot.episodes import Episodes
     from headstart.fewshot.finetune_episode import NAME as FINETUNE
     from headstart.fewshot.finetune_episode import finetune_episodes
     from headstart.fewshot.methods import METHODS
     from headstart.fewshot.scores import EpisodeScores
-    from headstart.fewshot.study import run_fewshot
+    from headstart.fewshot.study import FewShotSpec, LabelledFeatures, draw_episodes, run_fewshot
     from headstart.storage.opening import default_store
     from headstart.study.resources import Resources
     from headstart.study.spec.network import NetworkSpec
@@ -52,13 +52,11 @@ def fewshot_and_show(
     for method in chosen:
         choose("few-shot method", method, {**METHODS, FINETUNE: None})
     episodes = episodes if episodes is not None else TUNED_EPISODES if FINETUNE in chosen else EPISODES
-    numbers = _numbers(shots)
+    asked = FewShotSpec(ways, _numbers(shots), queries, episodes, tuple(chosen), seed)
     resources = Resources(default_store(), device)
     spec, network_spec = DataSpec(source=data, label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
     dataset = resources.dataset(spec)
-    names = dataset.classes
-    for k in numbers:  # refuse before the network runs
-        sample_episodes(dataset.labels, ways, k, queries, episodes, seed, class_names=names)
+    draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
     quick = set(chosen) != {FINETUNE}
     features = resources.features(spec, network_spec, seed) if quick else None
     network = resources.loaded(network_spec, seed).backbone
@@ -68,40 +66,28 @@ def fewshot_and_show(
     def tuned(drawn: Episodes) -> EpisodeScores:
         return finetune_episodes(network, ChosenImages(images, keep), drawn, seed=seed, device=resources.device)
 
-    result = run_fewshot(
-        None if features is None else np.asarray(features).reshape(len(features), -1)[keep],
-        dataset.labels[keep],
-        names,
-        ways=ways,
-        shots=numbers,
-        queries=queries,
-        episodes=episodes,
-        methods=chosen,
-        seed=seed,
-        device=resources.device,
-        judges={FINETUNE: tuned},
-    )
+    chosen_features = None if features is None else np.asarray(features).reshape(len(features), -1)[keep]
+    usable = LabelledFeatures(dataset.labels[keep], dataset.classes, chosen_features)
+    result = run_fewshot(usable, asked, judges={FINETUNE: tuned}, device=resources.device)
     if as_json:
         print(json.dumps(result.to_dict()))
         return
     _show(result.to_dict(), f"{dataset.name}: {ways}-way, {queries} queries, {episodes:,} episodes, seed {seed}")
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(text: str) -> tuple[int, ...]:
     try:
-        return [int(part) for part in text.split(",")]
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise SpecError(f"--shots {text!r}: give whole numbers, separated by commas, such as 1,5") from None
+        raise SpecError(f"--shots {text!r}: write whole numbers separated by commas, such as 1,5") from None
 
 
 def _show(table: dict[str, Any], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    view = Table("method", "shots", "accuracy", "95 % interval", "for new classes", "episodes/s", box=None, title=title)
+    columns = ("method", "shots", "accuracy", "95 % interval", "for new classes", "episodes/s")
+    rows = []
     for row in table["rows"]:
         new = row.get("new_classes")
-        view.add_row(
+        cells = (
             row["method"] + (" (transductive)" if row["transductive"] else ""),
             str(row["shots"]),
             f"{100 * row['accuracy']:.2f} %",
@@ -109,8 +95,8 @@ def _show(table: dict[str, Any], title: str) -> None:
             "" if not new else f"{100 * new['low']:.1f} to {100 * new['high']:.1f}",
             f"{row['episodes_per_second']:,.0f}" if row.get("episodes_per_second") else "",
         )
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(view)
+        rows.append(cells)
+    show_table(columns, rows, title)
     for k, pairs in table["comparisons"].items():
         for pair in pairs[:6]:
-            console.print(f"{k} shots: {pair['verdict']}")
+            print(f"{k} shots: {pair['verdict']}")

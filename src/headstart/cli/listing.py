@@ -1,4 +1,4 @@
-"""`headstart datasets` and `headstart backbones`: what is known by name."""
+"""What `datasets` and `backbones` print."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from headstart.errors import SpecError, unknown_name
 
 
 def show_datasets(name: str | None, *, as_json: bool) -> None:
-    """Print the known datasets, or one.
+    """Print the known datasets, or one in detail.
 
     Raises:
-        SpecError: no dataset of that name.
+        SpecError: the name is unknown.
     """
     from dataclasses import asdict
 
@@ -34,7 +34,7 @@ def show_datasets(name: str | None, *, as_json: bool) -> None:
     columns = ("images", "classes", "size", "licence")
     table = [[key, *(cell(row.get(column)) for column in columns)] for key, row in rows.items()]
     show_table(("name", *columns), table)
-    print("\nmore on one: headstart datasets NAME;  your own: a folder, manifest or archive by its path")
+    print("\ndetails: headstart datasets NAME;  your own images: the path of a folder, manifest or archive")
 
 
 def show_backbones(name: str | None, *, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
             from headstart.models.create import ALIASES
 
             show_table(("short name", "architecture"), [[alias, target] for alias, target in sorted(ALIASES.items())])
-            print(f"\n{len(names)} in all (--json lists them); one in full: headstart backbones NAME")
+            print(f"\n{len(names)} in all (--json lists them); details: headstart backbones NAME")
         return
     found = describe(name)
     if as_json:

@@ -1,4 +1,4 @@
-"""The plan on the terminal: one block a group, its stages below it, and what all of it comes to."""
+"""Prints a plan on the terminal: a block for each group with its stages, and the total."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _FIGURES = (10, 9, 9)  # widths of time, disk and memory
 
 
 def print_plan(rows: Sequence[Row], width: int | None = None) -> None:
-    """Print a plan as wide as the terminal is (72 to 120 columns).
+    """Print a plan at the width of the terminal (72 to 120 columns).
 
     Args:
         rows: of `Study.plan`.
-        width: instead of the terminal's.
+        width: replaces the terminal's width.
     """
     columns = max(72, min(120, width or shutil.get_terminal_size((100, 24)).columns))
     print("\n".join(plan_lines(rows, columns)))
@@ -26,13 +26,13 @@ def print_plan(rows: Sequence[Row], width: int | None = None) -> None:
 def plan_lines(rows: Sequence[Row], width: int) -> list[str]:
     """Return the lines of a plan, none longer than `width`."""
     lines = [_line("in this order", ("time", "disk", "memory"), width)]
-    doable = [row for row in rows if row["kind"] != "absent"]
+    doable = [row for row in rows if row["kind"] != "unavailable"]
     for number, row in enumerate(doable, 1):
         lines += _block(number, row, width)
-    lines += ["", _line("all of it", _figures(_total(doable)), width)]
+    lines += ["", _line("total", _figures(_total(doable)), width)]
     for row in rows:
-        if row["kind"] == "absent":
-            lines.append(f"cannot be done here: {row['runs'][0]}: {row['why']}")
+        if row["kind"] == "unavailable":
+            lines.append(f"unavailable: {row['runs'][0]}: {row['why']}")
     return lines
 
 
@@ -44,7 +44,7 @@ def _block(number: int, row: Row, width: int) -> list[str]:
     runs = f"{', '.join(row['runs'])}: {row['tasks']} runs × seeds{tries}{done}"
     lines += _wrapped(runs, width - 3)
     for stage in row.get("stages", ()):
-        note = "stored" if stage["done"] else "shared" if stage["shared"] else units.duration(stage["seconds"])
+        note = "cached" if stage["done"] else "shared" if stage["shared"] else units.duration(stage["seconds"])
         known = stage["done"] or stage["shared"]
         figures = (note, "" if known else _size(stage["disk"]), "" if known else _size(stage["memory"]))
         lines.append(_line(f"     {_word(stage['kind'])} {stage['what']}", figures, width))
@@ -73,7 +73,7 @@ def _total(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _line(text: str, figures: Sequence[str], width: int) -> str:
-    """Return the text, cut if it must be, and the figures below one another at the right."""
+    """Return the text, shortened if necessary, and the figures in columns at the right."""
     room = width - sum(_FIGURES) - 1
     shown = text if len(text) <= room else text[: room - 1] + "…"
     cells = "".join(f"{figure:>{size}}" for figure, size in zip(figures, _FIGURES, strict=True))
@@ -81,7 +81,7 @@ def _line(text: str, figures: Sequence[str], width: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Return the text in lines of whole names."""
+    """Return the text in lines, broken between words."""
     import textwrap
 
     return [f"   {line}" for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.cli.tables import show_table
 from headstart.errors import DataError, choose
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ def predict_and_show(model: Path, images: Sequence[str], format: str, top: int, 
     """Classify images and print the classes.
 
     Raises:
+        SpecError: the format or the device is unknown.
         DataError: no image could be read.
     """
     show = choose("format", format, {"table": _table, "csv": _csv, "json": _json})
     from headstart.deploy.classifier import Classifier
+    from headstart.devices import resolve_device
 
-    classifier = Classifier.load(model, device)
+    classifier = Classifier.load(model, resolve_device(device))
     found = classifier.predict(list(images))
     show(classifier, found, top)
     unread = [p for p in found if p.error is not None]
@@ -35,16 +38,13 @@ def predict_and_show(model: Path, images: Sequence[str], format: str, top: int, 
 
 
 def _table(classifier: Classifier, found: Sequence[Prediction], top: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("image", "class", "probability", "next", box=None)
+    rows = []
     for p in found:
         if p.error is None:
             order = (-p.probabilities).argsort()[1:top]
             others = ", ".join(f"{classifier.classes[c]} {p.probabilities[c]:.2f}" for c in order)
-            table.add_row(p.name, p.label, f"{p.probability:.3f}", others)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+            rows.append((p.name, p.label, f"{p.probability:.3f}", others))
+    show_table(("image", "class", "probability", "next"), rows)
 
 
 def _csv(classifier: Classifier, found: Sequence[Prediction], top: int) -> None:

@@ -1,16 +1,21 @@
-"""`headstart report`: writes the report of a study; nothing is trained."""
+"""What `report` does and prints."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from headstart.cli.outputs import check_file
+
 
 def report_and_show(study: Path, format: str, out: Path | None) -> None:
-    """Write a study's report in one format and say where it is.
+    """Write a study's report in one format and print its path; nothing is trained.
 
     Raises:
-        StoreError: no study stands there, or one of its files is missing or altered.
+        SpecError: `out` is a folder.
+        StoreError: this is not a study folder, or one of its files is missing or altered.
     """
     from headstart.report.render.formats import write_report
 
+    if out is not None:
+        check_file(out)
     print(write_report(study, format, out))

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart.cli.outputs import check_folder
+
 
 def run_and_show(
     study: Path | Mapping[str, Any],
@@ -22,20 +24,21 @@ def run_and_show(
     strict: bool = False,
     how: Mapping[str, Any] | None = None,
 ) -> None:
-    """Run a study with a live table and print its ranking, its report and what to do next.
+    """Run a study with a live table; print its ranking, the path of its report and the next command.
 
     Args:
         study, out, device, overrides, smoke, strict: as `headstart.api.Study` takes them.
         as_json: print JSON instead.
-        demo: say what to try next.
+        demo: suggest what to try next.
         how: where the work is done, as `Study.run` takes it: workers, on, store.
 
     Raises:
-        SystemExit: with status 1, after all else, where a run failed.
+        SystemExit: with status 1, at the end, if a run failed.
     """
     from headstart.api import Study
     from headstart.report.render.live import LiveStudy
 
+    check_folder(out)
     chosen = Study(study, overrides, smoke=smoke)
     listener = LiveStudy(metric=chosen.study.spec.compare.metric)
     results = chosen.run(out, device=device, listener=listener, command=_command(), strict=strict, **(how or {}))
@@ -68,9 +71,10 @@ def show_plan(
     as_json: bool,
     strict: bool = False,
 ) -> None:
-    """Print what a study would compute, and which runs cannot be done here."""
+    """Print what a study would compute, and which runs are unavailable."""
     from headstart.api import Study
 
+    check_folder(out)
     rows = Study(study, overrides, smoke=smoke).plan(out, device, strict=strict)
     if as_json:
         print(json.dumps(rows))

@@ -1,4 +1,4 @@
-"""Tables and facts on the terminal."""
+"""Prints tables and facts on the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
-    """Print one fact a line."""
+    """Print one fact per line."""
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         print(f"{key:<{width}}  {cell(value)}")
@@ -23,12 +23,14 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal, or 140 columns where there is none."""
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table as wide as the terminal, or 140 columns wide if there is none."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
-    table = Table(*columns, box=None)
+    heading = None if title is None else Text(title, style="italic")
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, title=heading)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # as Text, names such as [other] or :star: are not taken for markup
     Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -1,10 +1,9 @@
-"""Readers: where the bytes or pixels of each row come from. One object for all rows, none per row."""
+"""Readers: where the bytes or pixels of each row come from. One object serves all rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,57 +43,6 @@ class FileReader:
         path = self.path(row)
         state = path.stat()
         return f"{path}|{state.st_size}|{state.st_mtime_ns}"
-
-
-class ArrayReader:
-    """Pixels in memory: uint8 [n, h, w], [n, h, w, 1 or 3], or a sequence of such images of several sizes."""
-
-    def __init__(self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, row: int) -> str:
-        """Return the row number."""
-        return f"#{row}"
-
-    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
-        """Return the pixels."""
-        return self.images[row]
-
-    def identity(self, row: int) -> str:
-        """Return nothing: what is in memory has no name to remember it by."""
-        return ""
-
-
-class ItemReader:
-    """Images of map-style datasets (`dataset[row][0]` is a PIL image), one after the other.
-
-    Args:
-        datasets: each with its number of rows.
-        name: for people, and part of each row's identity.
-    """
-
-    def __init__(self, datasets: Sequence[tuple[Any, int]], name: str) -> None:
-        self.datasets, self.title = [each for each, _ in datasets], name
-        self._starts = np.cumsum([0, *(count for _, count in datasets)])
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def name(self, row: int) -> str:
-        """Return the row number."""
-        return f"#{row}"
-
-    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
-        """Return the pixels."""
-        part = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return np.asarray(self.datasets[part][row - int(self._starts[part])][0].convert("RGB"))
-
-    def identity(self, row: int) -> str:
-        """Return nothing: such a dataset does not say when it changes."""
-        return ""
 
 
 def item_codes(reader: Reader) -> IntArray:

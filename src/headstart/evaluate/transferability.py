@@ -1,4 +1,4 @@
-"""Which source will transfer? Scores read from stored features and labels, before anything is trained."""
+"""Scores that predict which source transfers, from features and labels, before anything is trained."""
 
 from __future__ import annotations
 
@@ -14,19 +14,34 @@ _ROWS = 4096  # feature rows taken to double precision at a time
 _ROUNDS, _TOLERANCE = 200, 1e-7  # of LogME's fixed point
 _LIMIT = 1e12  # of the ratio of LogME's precisions, beyond which a class counts as pure noise
 _LEAST = 1e-300  # the smallest probability whose logarithm is taken
+_SATURATED = 0.9  # rank of the features, as a share of the images less one, from which the H-score says nothing
+_EQUAL = 1e-9  # scores that differ by less than this share of the largest are equal: the rest is rounding
 
 Features = Float[np.ndarray, "n d"]
 Labels = Int[np.ndarray, " labels"]  # as many as rows; `_check` says so in words
 
 
 @dataclass(frozen=True)
+class TransferScores:
+    """Transferability scores of one network on one target.
+
+    Args:
+        values: score by name; of each, more is better.
+        left_out: why a score is not given, by name.
+    """
+
+    values: dict[str, float]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
 class RankAgreement:
-    """How far a predicted order agrees with a measured one: 1 the same, 0 unrelated, -1 reversed.
+    """How well a predicted order agrees with a measured one: 1 the same, 0 unrelated, -1 reversed.
 
     Args:
         tau: Kendall's τ-b.
         weighted_tau: the same with more weight on the best (Vigna 2015).
-        n: how many things were ordered.
+        n: how many names were ordered.
     """
 
     tau: float
@@ -40,31 +55,40 @@ def transferability(
     *,
     source_probabilities: Float[np.ndarray, "n z"] | None = None,
     neighbours: int = 5,
-) -> dict[str, float]:
-    """Return every score that the input allows: of each, more is better.
+) -> TransferScores:
+    """Return every score that the input allows, and the reason for those that it does not.
 
     Args:
-        features: what the frozen network makes of the target's training images.
-        labels: classes 0, 1, … of the target; a class without images is passed over.
-        source_probabilities: what the source's own classifier says of the same images; needed for "leep".
+        features: the frozen network's output for the target's training images.
+        labels: classes 0, 1, … of the target; a class without images is ignored.
+        source_probabilities: the source's own classifier on the same images; needed for "leep".
         neighbours: k of "knn".
 
     Raises:
         DataError: fewer than two classes, lengths that differ, values that are not finite.
     """
-    plain, shrunk = _h_scores(features, labels)
-    scores = {"logme": logme(features, labels), "h_score": plain, "h_score_shrunk": shrunk}
-    scores["knn"] = knn_accuracy(features, labels, k=neighbours)
-    if source_probabilities is not None:
-        scores["leep"] = leep(source_probabilities, labels)
-    return scores
+    plain, shrunk, rank = _h_scores(features, labels)
+    values = {"logme": logme(features, labels), "h_score": plain, "h_score_shrunk": shrunk}
+    values["knn"] = knn_accuracy(features, labels, k=neighbours)
+    left_out = {}
+    if rank >= _SATURATED * (len(features) - 1):
+        del values["h_score"]
+        left_out["h_score"] = (
+            f"{len(features)} images with {rank} independent features: these explain any labels, so the H-score is"
+            " nearly the same for every network"
+        )
+    if source_probabilities is None:
+        left_out["leep"] = "it needs the probabilities of the source's own classifier"
+    else:
+        values["leep"] = leep(source_probabilities, labels)
+    return TransferScores(values, left_out)
 
 
 def logme(features: Features, labels: Labels) -> float:
     """Return the log evidence per image of Bayesian linear regression to each class, averaged over classes.
 
-    The fixed-point algorithm of You et al. 2021 (LogME, ICML; You et al. 2022, JMLR), for all classes at
-    once on one eigendecomposition of the smaller Gram matrix.
+    The fixed-point algorithm of You et al. 2021 (LogME, ICML; You et al. 2022, JMLR), for all classes together
+    from one eigendecomposition of the smaller Gram matrix.
     """
     counts = _check(features, labels)
     spectrum, projected = _spectrum(features, labels, centre=np.zeros(features.shape[1]))
@@ -82,12 +106,15 @@ def logme(features: Features, labels: Labels) -> float:
 
 
 def h_score(features: Features, labels: Labels) -> float:
-    """Return tr(cov(f)⁺ cov(E[f | y])), which lies in 0 … classes - 1 (Bao et al. 2019, ICIP)."""
+    """Return tr(cov(f)⁺ cov(E[f | y])), between 0 and classes - 1 (Bao et al. 2019, ICIP).
+
+    With as many independent features as images less one, it is classes - 1 whatever the features are.
+    """
     return _h_scores(features, labels)[0]
 
 
 def shrunk_h_score(features: Features, labels: Labels) -> float:
-    """Return the H-score on a Ledoit–Wolf covariance, steady where images are few (Ibrahim et al. 2022)."""
+    """Return the H-score on a Ledoit–Wolf covariance, which also ranks with few images (Ibrahim et al. 2022)."""
     return _h_scores(features, labels)[1]
 
 
@@ -112,8 +139,8 @@ def leep(source_probabilities: Float[np.ndarray, "n z"], labels: Labels) -> floa
 def knn_accuracy(features: Features, labels: Labels, *, k: int = 5, asked: int = 5000, seed: int = 0) -> float:
     """Return the share of images whose k most similar others (by cosine) vote for their class.
 
-    Among classes with as many votes, the one whose votes are more similar wins. Of more than `asked` images so many
-    are drawn and asked about, all others answer: 5,000 tell the share to 0.7 points.
+    Among classes with equally many votes, the one whose votes are more similar wins. Of more than `asked` images, a
+    sample of that size is classified, by all others: with 5,000 the standard error is at most 0.7 points.
     """
     _check(features, labels)
     n = len(features)
@@ -139,8 +166,10 @@ def knn_accuracy(features: Features, labels: Labels, *, k: int = 5, asked: int =
 def rank_agreement(predicted: Mapping[str, float], measured: Mapping[str, float]) -> RankAgreement:
     """Compare the order that a score predicts with the order that was measured, name by name.
 
+    Values that differ by rounding only (a billionth of the largest) count as equal.
+
     Raises:
-        DataError: fewer than two names, names that differ, or all values equal (there is no order then).
+        DataError: fewer than two names, names that differ, or all values equal: then there is no order.
     """
     from scipy.stats import kendalltau, weightedtau
 
@@ -148,20 +177,32 @@ def rank_agreement(predicted: Mapping[str, float], measured: Mapping[str, float]
         odd = sorted(set(predicted) ^ set(measured))
         raise DataError(f"a predicted and a measured order need the same names; only on one side: {odd}")
     names = sorted(predicted)
-    x = np.array([predicted[name] for name in names], dtype=np.float64)
-    y = np.array([measured[name] for name in names], dtype=np.float64)
+    x, y = (_ranks(np.array([side[name] for name in names], dtype=np.float64)) for side in (predicted, measured))
     if len(names) < 2 or len(set(x)) < 2 or len(set(y)) < 2:
         raise DataError(f"{len(names)} names with {len(set(x))} scores and {len(set(y))} results have no order")
     return RankAgreement(float(kendalltau(x, y).statistic), float(weightedtau(x, y).statistic), len(names))
 
 
-def predicted_order(scores: Mapping[str, Mapping[str, float]], by: str) -> list[str]:
-    """Return the sources' names, the most promising first, by one score of `transferability`."""
-    if not scores:
-        return []
-    for found in scores.values():
-        choose("transferability score", by, found)
-    return sorted(scores, key=lambda name: (-scores[name][by], name))
+def predicted_order(scores: Mapping[str, TransferScores], by: str) -> list[str]:
+    """Return the sources' names, the most promising first, by one score; equal ones in alphabetical order.
+
+    Raises:
+        SpecError: a source lacks this score.
+    """
+    names = sorted(scores)
+    found = np.array([choose("transferability score", by, scores[name].values) for name in names], dtype=np.float64)
+    return [names[place] for place in np.argsort(-_ranks(found), kind="stable")]
+
+
+def _ranks(values: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Return ranks from 0 for the least; values that differ by rounding only share a rank."""
+    if not len(values):
+        return np.zeros(0, dtype=np.int64)
+    order = np.argsort(values, kind="stable")
+    steps = np.diff(values[order]) > _EQUAL * np.abs(values).max()
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = np.concatenate([[0], np.cumsum(steps)])
+    return ranks
 
 
 def _check(values: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " c"]:
@@ -178,8 +219,8 @@ def _check(values: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " c"]:
     return counts
 
 
-def _h_scores(features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Return the H-score and its shrunk form, from one decomposition."""
+def _h_scores(features: np.ndarray, labels: np.ndarray) -> tuple[float, float, int]:
+    """Return the H-score, its shrunk form, and the rank of the centred features, from one decomposition."""
     counts = _check(features, labels)
     n, d = features.shape
     mean = np.asarray(features.mean(0, dtype=np.float64))
@@ -189,7 +230,7 @@ def _h_scores(features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     shrinkage = _ledoit_wolf(features, mean, variances)
     kept = (1 - shrinkage) * variances
     share = kept / (kept + shrinkage * variances.sum() / d)
-    return float(explained.sum()), float(share @ explained)
+    return float(explained.sum()), float(share @ explained), len(spectrum)
 
 
 def _spectrum(

@@ -14,8 +14,9 @@ from headstart.data.decoding.decode import decode
 from headstart.errors import DataError
 from headstart.explain.explainers import EXPLAINERS, explain
 from headstart.explain.picture import Column
-from headstart.explain.scope import device_of, normalised, probabilities_of, undisturbed
+from headstart.explain.scope import device_of, probabilities_of, undisturbed
 from headstart.models.network import Network
+from headstart.models.preprocessing import as_tensor, normalise
 from headstart.transfer.frozen.views import view_of
 
 
@@ -82,7 +83,7 @@ def explain_pictures(
         preprocessing = subject.network.backbone.preprocessing
         view = view_of(preprocessing)
         pixels = np.stack([decode(picture, view) for picture in pictures])
-        images = normalised(pixels, preprocessing)
+        images = normalise(as_tensor(pixels), preprocessing)
         probabilities = _probabilities(subject.network, images)
         chosen = _targets(subject, targets, probabilities)
         maps = {

@@ -65,8 +65,7 @@ def faithfulness(
     _check(images, maps, (tiles, steps, random_maps), control, reference)
     drawn = random_maps if reference is None else 0
     work = len(images) * 2 * (steps + 1) * (1 + drawn)
-    areas: dict[str, list[float]] = {name: [] for name in CURVES}
-    curves: dict[str, list[np.ndarray]] = {name: [] for name in CURVES}
+    found: list[np.ndarray] = []  # for each image [1 + drawn, 2, steps + 1]
     with undisturbed(network), progress("faithfulness", work) as ticker:
         check(network, images, targets)
         pixels, predict = as_pixels(network, images, work, engine)
@@ -75,17 +74,27 @@ def faithfulness(
             rng = np.random.default_rng([seed, i])
             orders = [_order(heat, pieces), *(_order(draw(heat, pieces, rng), pieces) for _ in range(drawn))]
             states = _states(image, _empty(network, image), pieces, orders, steps)
-            found = _run(predict, states, int(target), batch).reshape(len(orders), 2, steps + 1)
-            named = [found[0, 0], found[0, 1], *(found[1:].mean(0) if drawn else ())]
-            for name, curve in zip(CURVES, named, strict=False):
-                curves[name].append(curve)
-                areas[name].append(float(np.trapezoid(curve, dx=1 / steps)))
-            ticker.advance(found.size)
-    means = {name: [float(v) for v in np.mean(values, axis=0)] for name, values in curves.items() if values}
-    if reference is not None:
-        for name in CURVES[2:]:
+            found.append(_run(predict, states, int(target), batch).reshape(len(orders), 2, steps + 1))
+            ticker.advance(found[-1].size)
+    return {**_summary(*_measured(found, reference)), "control": control}
+
+
+def _measured(
+    found: list[np.ndarray], reference: Mapping[str, Any] | None
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Return for each of CURVES the area on every image, and the mean curve over images."""
+    areas: dict[str, list[float]] = {}
+    means: dict[str, list[float]] = {}
+    own = [one[0] for one in found]
+    random = [one[1:].mean(0) for one in found] if reference is None else []
+    for number, name in enumerate(CURVES):
+        curves = [pair[number % 2] for pair in (own if number < 2 else random)]
+        if curves:
+            areas[name] = [float(np.trapezoid(curve, dx=1 / (len(curve) - 1))) for curve in curves]
+            means[name] = [float(value) for value in np.mean(curves, axis=0)]
+        elif reference is not None:
             areas[name], means[name] = list(reference[name]), list(reference["curves"][name])
-    return {**_summary(areas, means), "control": control}
+    return areas, means
 
 
 def random_relevance(

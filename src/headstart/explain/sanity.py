@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headstart.errors import SpecError
+from headstart.explain.correlation import rank_correlation
 from headstart.explain.explainers import explain
 from headstart.models.network import Network
 
-_CHANGED = 0.5  # mean rank correlation with the original maps, below which they count as changed
+_MOST_PAIRS = 200  # of images, whose maps are compared with one another
 
 
 def randomisation_check(
@@ -34,8 +36,13 @@ def randomisation_check(
     A map that stays as it was shows the image's edges or the network's wiring, not what was learned.
     Weights are shuffled inside each tensor, which keeps their scale, in a copy of the network.
 
+    Maps of unrelated images are not uncorrelated either: many lean to the middle. So the maps of the network as it
+    is are also compared between different images, and a map counts as changed when its correlation fell at least
+    half the way from 1 to theirs. Of signed maps both the values and their sizes must change: with random signs the
+    same edges have no correlation.
+
     Args:
-        maps: of the network as it is, if they are at hand.
+        maps: of the network as it is, where they exist already.
         mode: "whole": all weights at once; "cascade": the head, then the last stage with it, and so on
             down to the first (a plain module has no stages and is shuffled whole).
         options: of the method.
@@ -43,7 +50,9 @@ def randomisation_check(
     Returns:
         A dict that JSON can hold: "levels" (the names shuffled, one after another), "correlation" (the mean over
         images of Spearman's ρ at each level, 0 where a map became constant), "per_image" [levels][n],
-        "changed" (the last mean is below 0.5).
+        "different_images" (the mean ρ between the original maps of two different images; None with one image),
+        "size_correlation" and "different_images_size" (the same of the absolute values; None for maps that have no
+        negative values), "changed".
 
     Raises:
         SpecError: unknown method, mode or option.
@@ -54,20 +63,53 @@ def randomisation_check(
     original = explain(network, images, targets, method, seed=seed, **options) if maps is None else maps
     shuffled = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
-    levels, per_image = [], []
+    levels, again = [], []
     for level, parts in _levels(shuffled, mode):
         for part in parts:
             shuffle_weights(part, generator)
-        again = explain(shuffled, images, targets, method, seed=seed, **options)
         levels.append(level)
-        per_image.append([rank_correlation(a, b) for a, b in zip(original, again, strict=True)])
+        again.append(explain(shuffled, images, targets, method, seed=seed, **options))
+    return {"levels": levels, **_compared(original, again)}
+
+
+def _compared(original: Float[np.ndarray, "n h w"], again: list[np.ndarray]) -> dict[str, Any]:
+    """Return what the check found, from the maps before and after each level."""
+    per_image = [_correlations(original, found) for found in again]
     means = [float(np.mean(values)) for values in per_image]
-    return {
-        "levels": levels,
+    reference = between_images(original)
+    found = {
         "correlation": means,
         "per_image": per_image,
-        "changed": means[-1] < _CHANGED,
+        "different_images": reference,
+        "size_correlation": None,
+        "different_images_size": None,
+        "changed": _changed(means[-1], reference),
     }
+    if (original < 0).any():
+        sizes = np.abs(original)
+        size_means = [float(np.mean(_correlations(sizes, np.abs(one)))) for one in again]
+        size_reference = between_images(sizes)
+        found["size_correlation"], found["different_images_size"] = size_means, size_reference
+        found["changed"] = found["changed"] and _changed(size_means[-1], size_reference)
+    return found
+
+
+def between_images(maps: Float[np.ndarray, "n h w"]) -> float | None:
+    """Return the mean rank correlation between the maps of two different images; None where there is one image."""
+    pairs = list(combinations(range(len(maps)), 2))
+    if len(pairs) > _MOST_PAIRS:
+        chosen = np.random.default_rng(0).choice(len(pairs), _MOST_PAIRS, replace=False)
+        pairs = [pairs[int(i)] for i in chosen]
+    return float(np.mean([rank_correlation(maps[i], maps[j]) for i, j in pairs])) if pairs else None
+
+
+def _correlations(maps: np.ndarray, others: np.ndarray) -> list[float]:
+    return [rank_correlation(a, b) for a, b in zip(maps, others, strict=True)]
+
+
+def _changed(correlation: float, reference: float | None) -> bool:
+    """Say whether a correlation fell at least half the way from 1 to that of different images (or to 0)."""
+    return correlation < (1 + max(reference or 0.0, 0.0)) / 2
 
 
 def shuffle_weights(module: nn.Module, generator: torch.Generator) -> None:
@@ -76,15 +118,6 @@ def shuffle_weights(module: nn.Module, generator: torch.Generator) -> None:
         for parameter in module.parameters():
             order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
             parameter.copy_(parameter.flatten()[order].view_as(parameter))
-
-
-def rank_correlation(a: Float[np.ndarray, "h w"], b: Float[np.ndarray, "h w"]) -> float:
-    """Return Spearman's ρ of two maps, pixel by pixel; 0 where one is constant."""
-    from scipy.stats import spearmanr
-
-    if np.ptp(a) == 0 or np.ptp(b) == 0 or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return 0.0
-    return float(spearmanr(a.ravel(), b.ravel()).statistic)
 
 
 def _levels(network: nn.Module, mode: str) -> Iterator[tuple[str, list[nn.Module]]]:

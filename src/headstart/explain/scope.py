@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from headstart.errors import DataError, ModelError
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
 from headstart.models.network import Network
+from headstart.models.preprocessing import Preprocessing, as_tensor, normalise, pixels_of
 
 _ENGINE_FROM = 2000  # images to run, from which on exporting the network pays
 
@@ -102,22 +103,6 @@ def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Ten
         raise DataError(f"target class {wrong[0]} does not exist: the network has classes 0 … {classes - 1}")
 
 
-def pixels_of(images: Float[Tensor, "n 3 h w"], preprocessing: Preprocessing) -> UInt8[np.ndarray, "n h w 3"]:
-    """Return normalised images as the uint8 pixels they were made of."""
-    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
-    pixels = (images.detach().cpu().float() * std + mean) * 255
-    return np.ascontiguousarray(pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
-
-
-def normalised(pixels: UInt8[np.ndarray, "n h w 3"], preprocessing: Preprocessing) -> Float[Tensor, "n 3 h w"]:
-    """Return pixels as the network takes them."""
-    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
-    images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
-    return (images - mean) / std
-
-
 def as_pixels(
     network: nn.Module, images: Float[Tensor, "n 3 h w"], work: int, engine: bool | None
 ) -> tuple[Shaped[np.ndarray, "n h w 3"], Predict]:
@@ -159,7 +144,7 @@ def _eager(network: nn.Module, preprocessing: Preprocessing | None) -> Predict:
         if preprocessing is None:
             images = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
         else:
-            images = normalised(batch, preprocessing)
+            images = normalise(as_tensor(batch), preprocessing)
         with torch.inference_mode():
             probabilities = probabilities_of(network, network(images.to(device)))
         return probabilities.float().cpu().numpy()

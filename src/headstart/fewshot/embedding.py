@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headstart.models.backbone import Backbone
-from headstart.transfer.frozen.predict import as_tensor, batch_of, normalise
+from headstart.models.preprocessing import as_tensor, normalise
+from headstart.transfer.frozen.predict import batch_of
 
 _BATCH = 128
 

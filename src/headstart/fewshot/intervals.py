@@ -1,10 +1,9 @@
 """Intervals for mean accuracies over episodes, and paired comparisons.
 
 Two questions, two intervals. *These classes*: with the same images and classes, what would infinitely many episodes
-give? Episodes are then independent draws, and they are what is resampled. *New classes*: what would episodes from
-other classes of the same kind give? Episodes then share classes and images, thousands of them do not make twenty
-classes more, and classes are what is left out and resampled. The first interval shrinks with the number of
-episodes; the second stays as wide as the number of classes demands.
+give? Episodes are then independent draws. *New classes*: what would episodes from other classes of the same kind
+give? Episodes then share classes and images, and the classes are what is left out in turn. The first interval shrinks
+with the number of episodes; the second stays as wide as the number of classes demands.
 """
 
 from __future__ import annotations
@@ -17,11 +16,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
+from scipy.special import expit, logit
 
 from headstart.errors import DataError
+from headstart.fewshot.beta_binomial import accuracy_bounds
 
 RESAMPLES = 4000
-_FEW = 30
+_FEW = 300  # episodes, up to which the bootstrap of an accuracy near 100 % is too narrow
+_FEW_DIFFERENCES = 30
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Interval:
     Args:
         mean, low, high: as shares of 1.
         level: how often such intervals cover the truth.
-        over: "episodes" or "classes": what was resampled.
+        over: "episodes" or "classes": what varies.
         n: how many of them.
     """
 
@@ -47,61 +49,128 @@ class Interval:
         return asdict(self)
 
 
-def episode_interval(accuracy: Float[np.ndarray, " e"], *, level: float = 0.95, seed: int = 0) -> Interval:
-    """Return the percentile bootstrap interval of the mean for the same images and classes.
+def episode_interval(
+    accuracy: Float[np.ndarray, " e"], queries: int, *, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the interval of the mean accuracy for the same images and classes; it is inside 0 to 1.
 
-    Under 30 episodes the bootstrap is too narrow (of 5 episodes it covered 92.8 % in simulation), and Student's t
-    is used. An episode's accuracy takes few values, so a resample is one multinomial draw.
+    Up to 300 episodes it is the posterior interval of a beta-binomial model (see `beta_binomial`); for more, the
+    percentile bootstrap over episodes, which assumes nothing about their distribution.
+
+    Args:
+        accuracy: [e] share of queries that were right.
+        queries: how many queries each episode has, over all its classes.
+        level: how often such intervals cover the truth.
+        seed: of the bootstrap.
 
     Raises:
         DataError: fewer than two episodes.
     """
-    e = len(accuracy)
-    if e < 2:
-        raise DataError(f"{e} episode: an interval needs at least 2")
-    exact = accuracy.astype(np.float64)
-    mean = float(exact.mean())
-    if e < _FEW:
+    exact = _at_least_two(accuracy)
+    if len(exact) <= _FEW or np.ptp(exact) == 0:
+        right = np.round(exact * queries).astype(np.int64)
+        low, high = accuracy_bounds(right, queries, level=level)
+    else:
+        low, high = _bootstrap(exact, level, seed)
+    return Interval(float(exact.mean()), low, high, level, "episodes", len(exact))
+
+
+def difference_interval(gap: Float[np.ndarray, " e"], *, level: float = 0.95, seed: int = 0) -> Interval:
+    """Return the interval of a mean difference of accuracies for the same images and classes; it is inside -1 to 1.
+
+    The percentile bootstrap over episodes. Of few episodes it is too narrow (of 5 it covered 92.8 % in simulation),
+    so that under 30 Student's t is used.
+
+    Raises:
+        DataError: fewer than two episodes.
+    """
+    exact = _at_least_two(gap)
+    mean, e = float(exact.mean()), len(exact)
+    if e < _FEW_DIFFERENCES:
         half = float(stats.t.ppf(0.5 + level / 2, e - 1) * exact.std(ddof=1) / np.sqrt(e))
-        return Interval(mean, mean - half, mean + half, level, "episodes", e)
-    values, counts = np.unique(np.round(exact, 6), return_counts=True)
+        return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0), level, "episodes", e)
+    low, high = _bootstrap(exact, level, seed)
+    return Interval(mean, low, high, level, "episodes", e)
+
+
+def _at_least_two(values: Float[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
+    if len(values) < 2:
+        raise DataError(f"{len(values)} episode: an interval needs at least 2")
+    return values.astype(np.float64)
+
+
+def _bootstrap(values: Float[np.ndarray, " e"], level: float, seed: int) -> tuple[float, float]:
+    """Return percentile bounds of the mean. Episodes take few different values: a resample is a multinomial draw."""
+    e = len(values)
+    distinct, counts = np.unique(np.round(values, 6), return_counts=True)
     generator = np.random.default_rng(seed)
-    step = max(1, (1 << 22) // len(values))
+    step = max(1, (1 << 22) // len(distinct))
     means = [
-        generator.multinomial(e, counts / e, size=min(step, RESAMPLES - start)) @ values / e
+        generator.multinomial(e, counts / e, size=min(step, RESAMPLES - start)) @ distinct / e
         for start in range(0, RESAMPLES, step)
     ]
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high), level, "episodes", e)
+    return float(low), float(high)
 
 
 def class_interval(
     accuracy: Float[np.ndarray, " e"], classes: Int[np.ndarray, "e ways"], *, level: float = 0.95
 ) -> Interval | None:
-    """Return the interval of the mean for new classes of the same kind, or None where there is no telling.
+    """Return the interval of the mean accuracy for new classes of the same kind, inside 0 to 1, or None.
 
-    The jackknife over classes (Arvesen 1969): the mean is computed again without the episodes of each class in
-    turn. None where leaving a class out leaves no episode, as when every episode holds all the classes.
+    Student's interval on the log odds, with the standard error of a jackknife over classes (Arvesen 1969). None
+    where the data say nothing about other classes: leaving a class out leaves no episode, as when every episode
+    holds all the classes, or all episodes have the same accuracy.
     """
+    found = _jackknife(accuracy, classes)
+    if found is None or np.ptp(accuracy) == 0:
+        return None
+    half = float(stats.t.ppf(0.5 + level / 2, found.freedom)) * found.error / (found.mean * (1 - found.mean))
+    low, high = (float(bound) for bound in expit(logit(found.mean) + np.array([-half, half])))
+    return Interval(found.mean, low, high, level, "classes", found.classes)
+
+
+def class_difference_interval(
+    gap: Float[np.ndarray, " e"], classes: Int[np.ndarray, "e ways"], *, level: float = 0.95
+) -> Interval | None:
+    """Return the interval of a mean difference for new classes, inside -1 to 1, or None (see `class_interval`)."""
+    found = _jackknife(gap, classes)
+    if found is None:
+        return None
+    half = float(stats.t.ppf(0.5 + level / 2, found.freedom)) * found.error
+    low, high = max(found.mean - half, -1.0), min(found.mean + half, 1.0)
+    return Interval(found.mean, low, high, level, "classes", found.classes)
+
+
+@dataclass(frozen=True)
+class _Jackknife:
+    """A mean over episodes, and its standard error and degrees of freedom as a mean over classes."""
+
+    mean: float
+    error: float
+    freedom: float
+    classes: int
+
+
+def _jackknife(values: Float[np.ndarray, " e"], classes: Int[np.ndarray, "e ways"]) -> _Jackknife | None:
+    """Compute the mean again without the episodes of each class in turn; None where that leaves no episode."""
     e, ways = classes.shape
     names, numbers = np.unique(classes, return_inverse=True)
     c = len(names)
     numbers = numbers.reshape(e, ways)
-    accuracy = accuracy.astype(np.float64)
+    values = values.astype(np.float64)
     present = np.bincount(numbers.ravel(), minlength=c)
     if c < ways + 2 or (present == e).any():
         return None
-    sums = np.bincount(numbers.ravel(), weights=np.repeat(accuracy, ways), minlength=c)
-    mean = accuracy.mean()
-    without = (accuracy.sum() - sums) / (e - present)
+    sums = np.bincount(numbers.ravel(), weights=np.repeat(values, ways), minlength=c)
+    without = (values.sum() - sums) / (e - present)
     variance = (c - 1) / c * float(((without - without.mean()) ** 2).sum())
-    # Leaving a class out also leaves out its episodes' noise. That part is known and taken off again, which leaves
-    # the rest known less well than by c - 1 degrees of freedom.
-    noise = float(accuracy.var(ddof=1)) / e
+    # Leaving a class out also leaves out its episodes' noise. That part is known and subtracted, which leaves the
+    # rest less certain than c - 1 degrees of freedom say.
+    noise = float(values.var(ddof=1)) / e
     own = max(variance - noise * (c - 1) * ways / (c - ways) + noise, noise, 0.25 * variance)
-    freedom = (c - 1) * min(1.0, own / variance) if variance > 0 else c - 1
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * float(np.sqrt(own))
-    return Interval(float(mean), float(mean - half), float(mean + half), level, "classes", c)
+    freedom = (c - 1) * (min(1.0, own / variance) if variance > 0 else 1.0)
+    return _Jackknife(float(values.mean()), float(np.sqrt(own)), freedom, c)
 
 
 @dataclass(frozen=True)
@@ -111,7 +180,7 @@ class Comparison:
     Args:
         first, second: names.
         difference: first minus second, over episodes: the same classes and images.
-        new_classes: the same difference for new classes, or None where there is no telling.
+        new_classes: the same difference for new classes, or None where the data do not say.
         p: of no difference, corrected for the number of comparisons (Holm).
         verdict: one sentence.
     """
@@ -137,18 +206,21 @@ def compare_pairs(
     corrected = _holm([_p_value(gap) for gap in gaps])
     out = []
     for (a, b), gap, p in zip(pairs, gaps, corrected, strict=True):
-        difference = episode_interval(gap, level=level)
-        elsewhere = class_interval(gap, classes, level=level)
+        difference = difference_interval(gap, level=level)
+        elsewhere = class_difference_interval(gap, classes, level=level)
         out.append(Comparison(a, b, difference, elsewhere, p, _verdict(a, b, difference, elsewhere, p, 1 - level)))
     return out
 
 
 def _p_value(gap: Float[np.ndarray, " e"]) -> float:
-    """Two-sided paired t test, which at thousands of episodes needs no normality."""
-    spread = gap.std(ddof=1)
-    if spread == 0:
-        return 1.0 if gap.mean() == 0 else 0.0
-    return float(2 * stats.t.sf(abs(gap.mean()) / (spread / np.sqrt(len(gap))), len(gap) - 1))
+    """Two-sided paired t test, which at thousands of episodes needs no normality.
+
+    Where all episodes have the same difference there is no spread to test against: then the sign test.
+    """
+    mean, spread = float(gap.mean()), float(gap.std(ddof=1))
+    if np.ptp(gap) == 0:
+        return 1.0 if mean == 0 else 2 * 0.5 ** len(gap)
+    return float(2 * stats.t.sf(abs(mean) / (spread / np.sqrt(len(gap))), len(gap) - 1))
 
 
 def _holm(values: list[float]) -> list[float]:
@@ -161,10 +233,11 @@ def _holm(values: list[float]) -> list[float]:
 
 def _verdict(a: str, b: str, here: Interval, elsewhere: Interval | None, p: float, risk: float) -> str:
     if p >= risk:
-        return f"no evidence of a difference between {a} and {b}"
+        spread = f"({a} minus {b}: {100 * here.low:+.2f} to {100 * here.high:+.2f} points)"
+        return f"no evidence of a difference between {a} and {b} {spread}"
     better, worse = (a, b) if here.mean > 0 else (b, a)
     points = f"{better} is better than {worse} by {100 * abs(here.mean):.2f} points on these classes"
     if elsewhere is None:
         return points
     sure = elsewhere.low > 0 or elsewhere.high < 0
-    return points + (", and would be on new ones" if sure else "; on new classes that is not certain")
+    return points + (", and the difference holds for new classes" if sure else "; for new classes it is uncertain")

@@ -21,6 +21,54 @@ Judge = Callable[[Episodes], EpisodeScores]  # a method that needs more than fea
 
 
 @dataclass(frozen=True)
+class FewShotSpec:
+    """Which episodes are drawn, and which methods classify them.
+
+    Args:
+        ways, queries: classes an episode, and images of each that are classified.
+        shots: labelled images a class; each number has its own set of episodes.
+        episodes: how many for each number of shots.
+        methods: names of METHODS, or of the judges that `run_fewshot` is given.
+        seed: of the episodes.
+        classes: the classes to draw from; None: all.
+        dirichlet: concentration of the query set's class proportions; None: as many of each class.
+
+    Raises:
+        SpecError: no shots or methods, or one of them twice.
+    """
+
+    ways: int = 5
+    shots: tuple[int, ...] = (1, 5)
+    queries: int = 15
+    episodes: int = 10_000
+    methods: tuple[str, ...] = ("prototypes",)
+    seed: int = 0
+    classes: tuple[int, ...] | None = None
+    dirichlet: float | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_repeats("shots", self.shots)
+        _refuse_repeats("methods", self.methods)
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """The images that episodes are drawn from.
+
+    Args:
+        labels: [n] class of each image.
+        class_names: by class, for messages.
+        features: [n, d]; may be a memory map; None where every method is a judge.
+        base_mean: [d] mean feature of the base classes, for methods that centre.
+    """
+
+    labels: Int[np.ndarray, " n"]
+    class_names: Sequence[str]
+    features: Float[np.ndarray, "n d"] | None = None
+    base_mean: Float[np.ndarray, " d"] | None = None
+
+
+@dataclass(frozen=True)
 class FewShotRow:
     """One method at one number of shots.
 
@@ -29,7 +77,7 @@ class FewShotRow:
         transductive: whether the method sees all queries of an episode together.
         accuracy, low, high: mean over episodes and its 95 % interval for the same classes and images (None where
             there is one episode only).
-        new_classes: the interval for new classes of the same kind, or None where there is no telling.
+        new_classes: the interval for new classes of the same kind, or None where the data do not say.
         episodes: how many.
         episodes_per_second: of this method, without what all methods share.
     """
@@ -50,11 +98,11 @@ class FewShotResult:
     """The table of a few-shot evaluation.
 
     Args:
-        rows: one a method and number of shots.
+        rows: one for each number of shots and method.
         comparisons: every two methods on the same episodes, by shots.
         scores: the accuracies themselves, by shots and method.
         ways, queries, seed, classes: of the episodes; how many classes they were drawn from.
-        seconds: all in all, after the stored features.
+        seconds: in total, without computing features.
     """
 
     rows: list[FewShotRow]
@@ -81,71 +129,88 @@ class FewShotResult:
         }
 
 
-def run_fewshot(
-    features: Float[np.ndarray, "n d"] | None,
-    labels: Int[np.ndarray, " n"],
-    class_names: Sequence[str],
-    *,
-    ways: int = 5,
-    shots: Sequence[int] = (1, 5),
-    queries: int = 15,
-    episodes: int = 10_000,
-    methods: Sequence[str] = ("prototypes",),
-    seed: int = 0,
-    device: str | torch.device = "cpu",
-    classes: Sequence[int] | None = None,
-    dirichlet: float | None = None,
-    base_mean: Float[np.ndarray, " d"] | None = None,
-    judges: Mapping[str, Judge] | None = None,
-) -> FewShotResult:
-    """Judge episodic classifiers on stored features; every request is checked before any work.
-
-    Args:
-        features: [n, d]; may be a memory map; None where every method is one of `judges`.
-        labels: [n] class of each row.
-        class_names: by class, for messages.
-        ways, queries, episodes, seed, classes, dirichlet: of the episodes (see `sample_episodes`).
-        shots: each number makes its own set of episodes.
-        methods: names of METHODS, or of `judges`.
-        device: where to compute.
-        base_mean: [d] mean feature of the base classes, for methods that centre.
-        judges: methods that judge episodes over these rows by more than features.
+def draw_episodes(data: LabelledFeatures, spec: FewShotSpec) -> dict[int, Episodes]:
+    """Return the episodes for each number of shots, after checking that there are images enough.
 
     Raises:
-        SpecError: unknown methods, numbers that are not positive, more ways than classes.
+        SpecError: numbers that are not positive, more ways than classes.
+        DataError: a class with too few images.
+    """
+    return {
+        shots: sample_episodes(
+            data.labels,
+            spec.ways,
+            shots,
+            spec.queries,
+            spec.episodes,
+            spec.seed,
+            classes=spec.classes,
+            dirichlet=spec.dirichlet,
+            class_names=data.class_names,
+        )
+        for shots in spec.shots
+    }
+
+
+def run_fewshot(
+    data: LabelledFeatures,
+    spec: FewShotSpec,
+    *,
+    judges: Mapping[str, Judge] | None = None,
+    device: str | torch.device = "cpu",
+) -> FewShotResult:
+    """Judge episodic classifiers; every request is checked before any work.
+
+    Args:
+        data: stored features and their labels.
+        spec: the episodes and the methods.
+        judges: methods that judge episodes over these rows by more than features.
+        device: where to compute.
+
+    Raises:
+        SpecError: an unknown method, a method on features without features, or as `draw_episodes`.
         DataError: a class with too few images.
     """
     started = time.perf_counter()
-    _refuse_repeats("shots", shots)
-    _refuse_repeats("methods", methods)
     judges = judges or {}
-    for name in methods:
+    for name in spec.methods:
         choose("few-shot method", name, {**METHODS, **judges})
-    plans = {
-        k: sample_episodes(
-            labels, ways, k, queries, episodes, seed, classes=classes, dirichlet=dirichlet, class_names=class_names
-        )
-        for k in shots
-    }
-    rows: list[FewShotRow] = []
-    comparisons: dict[int, list[Comparison]] = {}
-    scores: dict[int, dict[str, EpisodeScores]] = {}
-    for k, plan in plans.items():
-        quick = [name for name in methods if name not in judges]
-        found: dict[str, EpisodeScores] = {}
-        if quick:
-            assert features is not None
-            found = evaluate_episodes(features, plan, quick, base_mean=base_mean, device=device)
-        scores[k] = {name: found[name] if name in found else judges[name](plan) for name in methods}
-        rows += [_row(score, plan) for score in scores[k].values()]
-        first = next(iter(scores[k].values()))
-        comparisons[k] = (
-            compare_pairs({name: score.accuracy for name, score in scores[k].items()}, first.classes)
-            if episodes > 1
-            else []
-        )
-    pool = len(next(iter(plans.values())).pool)
-    return FewShotResult(rows, comparisons, scores, ways, queries, seed, pool, time.perf_counter() - started)
+        if data.features is None and name not in judges:
+            raise SpecError(f"few-shot method {name!r} needs features, and none were given")
+    episodes = draw_episodes(data, spec)
+    scores = {shots: _score(data, drawn, spec.methods, judges, device) for shots, drawn in episodes.items()}
+    return FewShotResult(
+        rows=[_row(score, episodes[shots]) for shots, found in scores.items() for score in found.values()],
+        comparisons={shots: _compared(found) for shots, found in scores.items()},
+        scores=scores,
+        ways=spec.ways,
+        queries=spec.queries,
+        seed=spec.seed,
+        classes=len(next(iter(episodes.values())).pool),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _score(
+    data: LabelledFeatures,
+    episodes: Episodes,
+    methods: Sequence[str],
+    judges: Mapping[str, Judge],
+    device: str | torch.device,
+) -> dict[str, EpisodeScores]:
+    """Return each method's scores, in the order asked for; methods on features are computed together."""
+    found: dict[str, EpisodeScores] = {}
+    if on_features := [name for name in methods if name not in judges]:
+        assert data.features is not None
+        found = evaluate_episodes(data.features, episodes, on_features, base_mean=data.base_mean, device=device)
+    return {name: found[name] if name in found else judges[name](episodes) for name in methods}
+
+
+def _compared(scores: Mapping[str, EpisodeScores]) -> list[Comparison]:
+    first = next(iter(scores.values()))
+    if len(first.accuracy) < 2:
+        return []
+    return compare_pairs({name: score.accuracy for name, score in scores.items()}, first.classes)
 
 
 def _refuse_repeats(kind: str, values: Sequence[object]) -> None:
@@ -156,12 +221,12 @@ def _refuse_repeats(kind: str, values: Sequence[object]) -> None:
         raise SpecError(f"{kind}: {', '.join(repeated)} given more than once; give each once")
 
 
-def _row(score: EpisodeScores, plan: Episodes) -> FewShotRow:
+def _row(score: EpisodeScores, episodes: Episodes) -> FewShotRow:
     several = len(score.accuracy) > 1
-    interval = episode_interval(score.accuracy) if several else None
+    interval = episode_interval(score.accuracy, episodes.ways * episodes.queries) if several else None
     return FewShotRow(
         method=score.method,
-        shots=plan.shots,
+        shots=episodes.shots,
         transductive=score.method in TRANSDUCTIVE,
         accuracy=score.mean,
         low=interval.low if interval else None,

@@ -120,36 +120,28 @@ def train_embedding(
         RunFailed: the loss became NaN.
     """
     options = options or TrainingOptions()
-    train = _training_episodes(labels, split, options, class_names)
-    validation = _judging_episodes(labels, split.validation, options, options.validation_episodes, class_names)
-    novel = _judging_episodes(labels, split.novel, options, options.test_episodes, class_names)
+    tasks = _Tasks.of(labels, split, options, class_names)
     backbone.to(device)
     torch.manual_seed(options.seed)
     head = nn.Linear(backbone.feature_dim, len(split.base)).to(device)
     module = nn.ModuleDict({"backbone": backbone, "head": head})
-    optimizer = torch.optim.Adam(module.parameters(), lr=options.lr)
+    trainer = _Trainer(module, torch.optim.Adam(module.parameters(), lr=options.lr), images, options, device)
     job = Job(asdict(options), backbone.name, labels, split)
-    state = load_state(folder, job, module, optimizer) if folder else None
+    state = load_state(folder, job, module, trainer.optimizer) if folder else None
     if state is None:
-        state = _first_state(backbone, judge_on(backbone, images, novel, device))
-    batches = OBJECTIVES[options.objective](train, labels, split, options)
-    steps = islice(batches, state["step"], None)
+        state = _first_state(backbone, judge_on(backbone, images, tasks.novel, device))
+    steps = islice(OBJECTIVES[options.objective](tasks.train, labels, split, options), state["step"], None)
     with progress(f"Training {backbone.name}", options.steps, "steps") as ticker:
         ticker.advance(state["step"])
         while state["step"] < options.steps:
             count = min(options.validate_every, options.steps - state["step"])
-            started = time.perf_counter()
-            row = _train_some(module, optimizer, images, steps, state["step"], count, options, device)
-            state["step"] += count
-            row["validation_accuracy"] = judge_on(backbone, images, validation, device).mean
-            row["seconds"] = time.perf_counter() - started
-            _note(state, row, backbone)
+            row = _to_next_validation(trainer, steps, state, count, tasks.validation)
             if folder:
-                save_state(folder, job, module, optimizer, state)
+                save_state(folder, job, module, trainer.optimizer, state)
             ticker.advance(count, f"validation {row['validation_accuracy']:.3f}")
     backbone.load_state_dict(state["best"])
     backbone.eval()
-    test = judge_on(backbone, images, novel, device)
+    test = judge_on(backbone, images, tasks.novel, device)
     untrained = EpisodeScores("untrained", state["untrained"].numpy(), test.classes, 0.0)
     return TrainedEmbedding(backbone, state["history"], state["best_step"], test, untrained)
 
@@ -160,6 +152,30 @@ def judge_on(backbone: Backbone, images: Any, episodes: Episodes, device: str | 
     features = np.zeros((len(episodes.labels), backbone.feature_dim), dtype=np.float32)
     features[rows] = embed(backbone, images, rows, device)
     return evaluate_episodes(features, episodes, ["prototypes"], device=device)["prototypes"]
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """The episodes of training (None for the "classes" objective), validation and test."""
+
+    train: Episodes | None
+    validation: Episodes
+    novel: Episodes
+
+    @classmethod
+    def of(
+        cls, labels: np.ndarray, split: ClassSplit, options: TrainingOptions, names: tuple[str, ...] | None
+    ) -> _Tasks:
+        def judging(classes: tuple[int, ...], count: int) -> Episodes:
+            numbers = (options.test_ways, options.test_shots, options.test_queries, count, options.seed + 1)
+            return sample_episodes(labels, *numbers, classes=classes, class_names=names)
+
+        train = None
+        if options.objective == "episodes":
+            numbers = (options.ways, options.shots, options.queries, options.steps, options.seed)
+            train = sample_episodes(labels, *numbers, classes=split.base, class_names=names)
+        validation = judging(split.validation, options.validation_episodes)
+        return cls(train, validation, judging(split.novel, options.test_episodes))
 
 
 @dataclass(frozen=True)
@@ -204,42 +220,64 @@ def _logits(step: _Step, features: Tensor, head: nn.Module, ways: int) -> Tensor
     return -torch.cdist(query, prototypes, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
-def _train_some(
-    module: nn.ModuleDict,
-    optimizer: torch.optim.Optimizer,
-    images: Any,
-    steps: Iterator[_Step],
-    first: int,
-    count: int,
-    options: TrainingOptions,
-    device: str | torch.device,
+@dataclass(frozen=True)
+class _Trainer:
+    """A network with the head of the "classes" objective, and what trains both."""
+
+    module: nn.ModuleDict
+    optimizer: torch.optim.Optimizer
+    images: Any
+    options: TrainingOptions
+    device: str | torch.device
+
+    @property
+    def backbone(self) -> Backbone:
+        backbone = self.module["backbone"]
+        assert isinstance(backbone, Backbone)
+        return backbone
+
+    def train(self, steps: Iterator[_Step], first: int, count: int) -> dict[str, float]:
+        """Take `count` steps; return their mean loss and accuracy."""
+        self.module.train()
+        losses, right = [], []
+        rate = self.options.lr
+        for number, step in enumerate(islice(steps, count), start=first):
+            rate = self.options.lr * 0.5 * (1 + float(np.cos(np.pi * number / self.options.steps)))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            targets = step.targets.to(self.device)
+            logits = _logits(step, self.backbone(self._pixels(step, number)), self.module["head"], self.options.ways)
+            loss = functional.cross_entropy(logits, targets)
+            if not bool(torch.isfinite(loss)):
+                raise RunFailed(f"the loss at step {number} is {loss.item()}; lower lr ({self.options.lr})")
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            losses.append(loss.item())
+            right.append(float((logits.argmax(dim=1) == targets).float().mean()))
+        return {"loss": float(np.mean(losses)), "train_accuracy": float(np.mean(right)), "lr": rate}
+
+    def _pixels(self, step: _Step, number: int) -> Tensor:
+        """Return the step's images, each mirrored with probability ½ where the options say so."""
+        pixels = pixels_of(self.images, step.rows, self.backbone, self.device)
+        if not self.options.flip:
+            return pixels
+        mirror = np.random.default_rng([self.options.seed, 2, number]).random(len(pixels)) < 0.5
+        where = torch.from_numpy(mirror).to(self.device).view(-1, 1, 1, 1)
+        return torch.where(where, pixels.flip(3), pixels)
+
+
+def _to_next_validation(
+    trainer: _Trainer, steps: Iterator[_Step], state: dict[str, Any], count: int, validation: Episodes
 ) -> dict[str, float]:
-    """Take `count` steps; return their mean loss and accuracy."""
-    backbone, head = module["backbone"], module["head"]
-    assert isinstance(backbone, Backbone)
-    module.train()
-    losses, right = [], []
-    rate = options.lr
-    for number, step in enumerate(islice(steps, count), start=first):
-        rate = options.lr * 0.5 * (1 + float(np.cos(np.pi * number / options.steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        pixels = pixels_of(images, step.rows, backbone, device)
-        if options.flip:
-            mirror = np.random.default_rng([options.seed, 2, number]).random(len(pixels)) < 0.5
-            where = torch.from_numpy(mirror).to(device).view(-1, 1, 1, 1)
-            pixels = torch.where(where, pixels.flip(3), pixels)
-        targets = step.targets.to(device)
-        logits = _logits(step, backbone(pixels), head, options.ways)
-        loss = functional.cross_entropy(logits, targets)
-        if not bool(torch.isfinite(loss)):
-            raise RunFailed(f"the loss at step {number} is {loss.item()}; lower lr ({options.lr})")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.item())
-        right.append(float((logits.argmax(dim=1) == targets).float().mean()))
-    return {"loss": float(np.mean(losses)), "train_accuracy": float(np.mean(right)), "lr": rate}
+    """Train for `count` steps, validate, note the result in the state and return it."""
+    started = time.perf_counter()
+    row = trainer.train(steps, state["step"], count)
+    state["step"] += count
+    row["validation_accuracy"] = judge_on(trainer.backbone, trainer.images, validation, trainer.device).mean
+    row["seconds"] = time.perf_counter() - started
+    _note(state, row, trainer.backbone)
+    return row
 
 
 def _first_state(backbone: Backbone, untrained: EpisodeScores) -> dict[str, Any]:
@@ -263,39 +301,3 @@ def _note(state: dict[str, Any], row: dict[str, float], backbone: Backbone) -> N
 
 def _copied(backbone: Backbone) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in backbone.state_dict().items()}
-
-
-def _training_episodes(
-    labels: np.ndarray, split: ClassSplit, options: TrainingOptions, names: tuple[str, ...] | None
-) -> Episodes | None:
-    if options.objective != "episodes":
-        return None
-    return sample_episodes(
-        labels,
-        options.ways,
-        options.shots,
-        options.queries,
-        options.steps,
-        options.seed,
-        classes=split.base,
-        class_names=names,
-    )
-
-
-def _judging_episodes(
-    labels: np.ndarray,
-    classes: tuple[int, ...],
-    options: TrainingOptions,
-    count: int,
-    names: tuple[str, ...] | None,
-) -> Episodes:
-    return sample_episodes(
-        labels,
-        options.test_ways,
-        options.test_shots,
-        options.test_queries,
-        count,
-        options.seed + 1,
-        classes=classes,
-        class_names=names,
-    )

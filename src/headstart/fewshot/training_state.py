@@ -66,7 +66,7 @@ def load_state(folder: Path, job: Job, module: nn.Module, optimizer: torch.optim
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise StoreError(f"{path}: cannot be read ({type(error).__name__}); delete it to train anew") from error
+        raise StoreError(f"{path}: cannot be read ({type(error).__name__}); delete it to train again") from error
     if saved.get("key") != job.key:
         raise StoreError(f"{path}: is of a training with other options or data; choose another folder or delete it")
     module.load_state_dict(saved["module"])

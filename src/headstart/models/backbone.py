@@ -6,36 +6,14 @@ import copy
 import difflib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import ModelError
+from headstart.models.preprocessing import Preprocessing
 
 INPUT = "input"  # the cut before the first stage: nothing is frozen, the stored activations are the pixels
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a network expects of its input.
-
-    Args:
-        size: side of the square crop, in pixels.
-        resize: length of the shorter side before the centre crop, in pixels.
-        interpolation: "bicubic" or "bilinear".
-        mean, std: per RGB channel, for pixels scaled to 0..1.
-    """
-
-    size: int = 224
-    resize: int = 256
-    interpolation: str = "bicubic"
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-
-    def at(self, size: int) -> Preprocessing:
-        """Return the same for images of another size, the margin around the crop in proportion."""
-        return replace(self, size=size, resize=round(size * self.resize / self.size))
 
 
 class Backbone(nn.Module):

@@ -1,8 +1,9 @@
 """The bundle: a classifier in one safetensors file, tensors and a description, no code.
 
-The metadata entry "headstart" holds JSON: backbone, head, classes, preprocessing, temperature,
-provenance. Keys of tensors begin with `backbone.` or `head.`; a bundle without backbone tensors names
-the weights it was fitted on, by hash, and is completed from them.
+The metadata entry "headstart" holds JSON: backbone, head, classes, preprocessing, test-time augmentation,
+temperature, threshold, provenance: all that decides which probabilities and labels an image gets. Keys of tensors
+begin with `backbone.` or `head.`; a bundle without backbone tensors names the weights it was fitted on, by hash,
+and is completed from them.
 
 An ensemble, whose networks' probabilities are averaged, is a file with all of them ("members" in its description,
 their keys numbered), or a run folder whose `members.json` names their run folders.
@@ -11,6 +12,8 @@ their keys numbered), or a run folder whose `members.json` names their run folde
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,17 +24,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from headstart.errors import ModelError, WeightsError
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.errors import ModelError, WeightsError, unknown_name
+from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
-from headstart.models.heads import LinearHead, NearestNeighbourHead, build_head, head_config
+from headstart.models.heads import Head, build_head, head_config
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.models.preprocessing import Preprocessing
+from headstart.models.test_time_augmentation import TTA
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.files import read_json
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # format 1 knew neither test-time augmentation nor a threshold: none, and one half
 ENTRY = "headstart"
 MODEL, HEAD, MEMBERS = "model.safetensors", "head.safetensors", "members.json"
 
@@ -59,7 +65,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A network and all that is needed to use it.
+    """A network and all that is needed to use it as it was scored.
 
     Args:
         network: backbone and head, in evaluation mode.
@@ -68,6 +74,11 @@ class Bundle:
         multi_label: an image may have several classes.
         temperature: divides the logits so that probabilities are calibrated; 1 changes nothing.
         provenance: facts for people: study, run, seed, dataset, versions, date.
+        tta: test-time augmentation, a name in TTA.
+        threshold: of multi-label models: a class is predicted where its probability is above this.
+
+    Raises:
+        ModelError: the values contradict each other or the network.
     """
 
     network: Network
@@ -76,6 +87,23 @@ class Bundle:
     multi_label: bool = False
     temperature: float = 1.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    tta: str = "none"
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        outputs = getattr(self.network.head, "classes", len(self.classes))
+        if outputs != len(self.classes):
+            raise ModelError(f"a model of {len(self.classes)} classes has a head of {outputs} outputs")
+        if self.tta not in TTA:
+            raise ModelError(unknown_name("test-time augmentation", self.tta, TTA))
+        if not 0 < self.temperature < math.inf:
+            raise ModelError(f"temperature = {self.temperature} must be a finite number above 0")
+        if self.multi_label and self.temperature != 1.0:
+            raise ModelError(
+                f"temperature = {self.temperature} would change the labels of a multi-label model; it must be 1"
+            )
+        if not 0 < self.threshold < 1:
+            raise ModelError(f"threshold = {self.threshold} must be between 0 and 1")
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -88,12 +116,30 @@ class Ensemble:
     """Networks whose calibrated probabilities are averaged.
 
     Args:
-        members: at least one, all of the same classes.
+        members: at least one, all of the same classes and the same label rule.
         temperature: that calibrates the average; 1 changes nothing.
+
+    Raises:
+        ModelError: the members do not belong together.
     """
 
     members: tuple[Bundle, ...]
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ModelError("an ensemble needs at least one network")
+        first = self.members[0]
+        for each in self.members[1:]:
+            if each.classes != first.classes:
+                raise ModelError(
+                    "the networks of an ensemble must have the same classes in the same order, not"
+                    f" {', '.join(first.classes[:3])} … and {', '.join(each.classes[:3])} …"
+                )
+            if (each.multi_label, each.threshold) != (first.multi_label, first.threshold):
+                raise ModelError("the networks of an ensemble must agree on how many labels an image has, and when")
+        if not 0 < self.temperature < math.inf:
+            raise ModelError(f"temperature = {self.temperature} must be a finite number above 0")
 
     def single(self, name: str = "this model") -> Bundle:
         """Return the only member.
@@ -103,21 +149,21 @@ class Ensemble:
         """
         if len(self.members) > 1:
             raise ModelError(
-                f"{name} averages {len(self.members)} networks; only one can be looked into: give the folder of a run"
-                " that it is made of"
+                f"{name} averages {len(self.members)} networks, and only one can be inspected; give the run folder of"
+                " one of them"
             )
         return self.members[0]
 
 
-def bodies(members: Sequence[Bundle]) -> list[int]:
+def shared_backbones(members: Sequence[Bundle]) -> list[int]:
     """Return for each network the number of the first with the same backbone: its features serve them all."""
     found: list[int] = []
     for number, bundle in enumerate(members):
-        found.append(next((n for n in dict.fromkeys(found) if _same_body(members[n], bundle)), number))
+        found.append(next((n for n in dict.fromkeys(found) if _same_backbone(members[n], bundle)), number))
     return found
 
 
-def _same_body(first: Bundle, second: Bundle) -> bool:
+def _same_backbone(first: Bundle, second: Bundle) -> bool:
     built = [(each.origin.name, each.origin.truncate_at, each.origin.input_size) for each in (first, second)]
     if built[0] != built[1] or first.preprocessing != second.preprocessing:
         return False
@@ -134,7 +180,7 @@ def ensemble_bytes(ensemble: Ensemble) -> bytes:
     """Return the ensemble as one file's content: every tensor of its members, a shared backbone once."""
     tensors: dict[str, Tensor] = {}
     members = []
-    for number, (bundle, body) in enumerate(zip(ensemble.members, bodies(ensemble.members), strict=True)):
+    for number, (bundle, body) in enumerate(zip(ensemble.members, shared_backbones(ensemble.members), strict=True)):
         tensors |= {f"{number}.{key}": value for key, value in _tensors(bundle, whole=body == number).items()}
         members.append({**_described(bundle), "body": body})
     return _content(tensors, {"format": FORMAT, "temperature": ensemble.temperature, "members": members})
@@ -167,7 +213,9 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         "preprocessing": asdict(bundle.preprocessing),
         "classes": list(bundle.classes),
         "multi_label": bundle.multi_label,
+        "tta": bundle.tta,
         "temperature": bundle.temperature,
+        "threshold": bundle.threshold,
         "provenance": dict(bundle.provenance),
     }
 
@@ -176,7 +224,7 @@ def read_bundle(place: str | Path) -> Bundle:
     """Read a bundle: a file, a run folder or a study folder (its best model).
 
     Raises:
-        WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
+        WeightsError: absent, cut short, not a bundle, or the weights it needs are unavailable.
         ModelError: it is an ensemble of several.
     """
     return read_ensemble(place).single(f"{place}:")
@@ -186,7 +234,7 @@ def read_ensemble(place: str | Path) -> Ensemble:
     """Read a model, whether it is one network or several: a file, a run folder or a study folder.
 
     Raises:
-        WeightsError: absent, cut short, not a bundle, or the weights it needs are not at hand.
+        WeightsError: absent, cut short, not a bundle, or the weights it needs are unavailable.
     """
     listed = Path(place).expanduser() / MEMBERS
     if listed.is_file():
@@ -202,22 +250,29 @@ def read_ensemble(place: str | Path) -> Ensemble:
 
 
 def _part(tensors: Mapping[str, Tensor], number: int, described: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors of one of several networks: its head's, and its backbone's, which may stand under another."""
+    """Return the tensors of one of several networks: its head's, and its backbone's, perhaps shared with another."""
     starts = (f"{number}.head.", f"{described.get('body', number)}.backbone.")
     return {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(starts)}
 
 
-def read_head(path: Path) -> LinearHead | NearestNeighbourHead:
+def read_head(path: Path) -> Head:
     """Read only the head of a bundle; the backbone is not built."""
     return _head(*_read(path)).eval()
 
 
-def with_temperature(path: Path, temperature: float) -> bytes:
-    """Return the content of a bundle's file with another temperature in it."""
-    described, tensors = _read(path)
-    described["temperature"] = temperature
-    content: bytes = save(tensors, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
-    return content
+def copy_with_temperature(source: Path, target: Path, temperature: float) -> None:
+    """Copy a bundle's file with another temperature in its description; the tensors' bytes are copied as they are.
+
+    A safetensors file is the header's length (8 bytes, little-endian), the header (JSON) and the tensors' bytes.
+    """
+    with source.open("rb") as reader, target.open("wb") as writer:
+        header = json.loads(reader.read(int.from_bytes(reader.read(8), "little")))
+        described = {**json.loads(header["__metadata__"][ENTRY]), "temperature": temperature}
+        header["__metadata__"][ENTRY] = json.dumps(described, ensure_ascii=False)
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
+        writer.write(len(text).to_bytes(8, "little") + text)
+        shutil.copyfileobj(reader, writer, 1 << 20)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -230,12 +285,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if text is None:
         raise WeightsError(f"{path}: holds weights, but was not saved by headstart: no classes, no preprocessing in it")
     described: dict[str, Any] = json.loads(text)
-    if described["format"] != FORMAT:
-        raise WeightsError(f"{path}: has format {described['format']}; this headstart reads format {FORMAT}")
+    if described["format"] not in READABLE:
+        raise WeightsError(
+            f"{path}: has format {described['format']}; this headstart reads formats up to {FORMAT}: update headstart"
+        )
     return described, tensors
 
 
-def _head(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LinearHead | NearestNeighbourHead:
+def _head(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Head:
     head = build_head(described["head"])
     head.load_state_dict({key.removeprefix("head."): v for key, v in tensors.items() if key.startswith("head.")})
     return head
@@ -261,14 +318,19 @@ def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Te
     backbone = _backbone(path, origin, own)
     raw = dict(described["preprocessing"])
     backbone.preprocessing = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
-    return Bundle(
-        Network(backbone, _head(described, tensors)).eval(),
-        origin,
-        tuple(described["classes"]),
-        described["multi_label"],
-        described["temperature"],
-        described["provenance"],
-    )
+    try:
+        return Bundle(
+            Network(backbone, _head(described, tensors)).eval(),
+            origin,
+            tuple(described["classes"]),
+            described["multi_label"],
+            described["temperature"],
+            described["provenance"],
+            described.get("tta", "none"),
+            described.get("threshold", 0.5),
+        )
+    except ModelError as error:
+        raise WeightsError(f"{path}: cannot be used ({error})") from error
 
 
 def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor]) -> Backbone:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -21,5 +23,11 @@ def fingerprint(module: nn.Module) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(bits_of(tensor).tobytes())
     return digest.hexdigest()
+
+
+def bits_of(tensor: Tensor) -> npt.NDArray[np.uint8]:
+    """Return the tensor's bits as bytes, in C order, whatever its type and memory format."""
+    bits: npt.NDArray[np.uint8] = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy()
+    return bits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -68,8 +68,7 @@ class LinearHead(nn.Module):
 
     def probabilities(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Return a probability per class: rows sum to one, unless the head is multi-label."""
-        logits = self.forward(features)
-        return logits.sigmoid() if self.multi_label else logits.softmax(1)
+        return class_probabilities(self.forward(features), multi_label=self.multi_label)
 
     def config(self) -> dict[str, Any]:
         """Return what `build_head` needs to rebuild the module, before its state dict is loaded."""
@@ -159,8 +158,7 @@ class NearestNeighbourHead(nn.Module):
 
     def probabilities(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Return a probability per class: rows sum to one, unless the head is multi-label."""
-        logits = self.forward(features)
-        return logits.sigmoid() if self.multi_label else logits.softmax(1)
+        return class_probabilities(self.forward(features), multi_label=self.multi_label)
 
     def config(self) -> dict[str, Any]:
         """Return what `build_head` needs to rebuild the module, before its state dict is loaded."""
@@ -177,6 +175,67 @@ class NearestNeighbourHead(nn.Module):
             "scaled": self.scale is not None,
             "multi_label": self.multi_label,
         }
+
+
+class SelectedClasses(nn.Module):
+    """Some of a head's classes, in another order: the probabilities of the others are shared among them.
+
+    Args:
+        head: a head of more classes.
+        columns: for each class, its place among the head's outputs.
+    """
+
+    def __init__(self, head: LinearHead | NearestNeighbourHead, columns: Sequence[int]) -> None:
+        super().__init__()
+        if not columns or len(set(columns)) < len(columns) or not set(columns) <= set(range(head.classes)):
+            raise ModelError(f"columns {list(columns)} must be different outputs of a head that has {head.classes}")
+        self.head, self.columns = head, list(columns)
+
+    @property
+    def multi_label(self) -> bool:
+        """Say whether an image may have several classes."""
+        return self.head.multi_label
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.columns)
+
+    def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
+        """Return the logits of the selected classes."""
+        logits: Tensor = self.head(features)
+        return logits[:, self.columns]
+
+    def probabilities(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
+        """Return a probability per class: rows sum to one, unless the head is multi-label."""
+        return class_probabilities(self.forward(features), multi_label=self.multi_label)
+
+    def config(self) -> dict[str, Any]:
+        """Return what `build_head` needs to rebuild the module, before its state dict is loaded."""
+        return {"kind": "selected", "columns": self.columns, "head": self.head.config()}
+
+
+Head = LinearHead | NearestNeighbourHead | SelectedClasses
+
+
+def select_classes(head: nn.Module, columns: Sequence[int]) -> Head:
+    """Return the head for these of its classes, in this order; the head itself where these are all of them.
+
+    Raises:
+        ModelError: it is none of headstart's heads, or has no such classes.
+    """
+    if not isinstance(head, Head):
+        raise ModelError(f"a {type(head).__name__} cannot be saved as a head; use one of {sorted(BUILDERS)}")
+    if list(columns) == list(range(head.classes)):
+        return head
+    if isinstance(head, SelectedClasses):
+        return SelectedClasses(head.head, [head.columns[column] for column in columns])
+    return SelectedClasses(head, columns)
+
+
+def class_probabilities(logits: Float[Tensor, "n c"], *, multi_label: bool) -> Float[Tensor, "n c"]:
+    """Return a probability per class: each class's sigmoid where an image may have several, else the softmax."""
+    return logits.sigmoid() if multi_label else logits.softmax(1)
 
 
 def normalised(features: Tensor, centre: Tensor | None, scale: Tensor | None, l2: bool) -> Tensor:
@@ -239,9 +298,18 @@ WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "uniform": uniform_weights,
     "distance": distance_weights,
 }
-HEADS: dict[str, type[LinearHead] | type[NearestNeighbourHead]] = {
+
+
+def _build_selected(columns: Sequence[int], head: Mapping[str, Any]) -> SelectedClasses:
+    inner = build_head(head)
+    assert not isinstance(inner, SelectedClasses), "a selection is never nested"
+    return SelectedClasses(inner, columns)
+
+
+BUILDERS: dict[str, Callable[..., Head]] = {
     "linear": LinearHead,
     "neighbours": NearestNeighbourHead,
+    "selected": _build_selected,
 }
 
 
@@ -251,12 +319,12 @@ def head_config(head: nn.Module) -> dict[str, Any]:
     Raises:
         ModelError: it is none of headstart's heads.
     """
-    if not isinstance(head, (LinearHead, NearestNeighbourHead)):
-        raise ModelError(f"a {type(head).__name__} is no head that can be saved; use one of {sorted(HEADS)}")
+    if not isinstance(head, Head):
+        raise ModelError(f"a {type(head).__name__} cannot be saved as a head; use one of {sorted(BUILDERS)}")
     return head.config()
 
 
-def build_head(config: Mapping[str, Any]) -> LinearHead | NearestNeighbourHead:
+def build_head(config: Mapping[str, Any]) -> Head:
     """Return the head that `head_config` described, ready for `load_state_dict`.
 
     Raises:
@@ -266,6 +334,6 @@ def build_head(config: Mapping[str, Any]) -> LinearHead | NearestNeighbourHead:
     options = dict(config)
     kind = str(options.pop("kind", ""))
     try:
-        return choose("head", kind, HEADS)(**options)
+        return choose("head", kind, BUILDERS)(**options)
     except TypeError as error:
         raise ModelError(f"a head of kind {kind!r} cannot be built from {options}: {error}") from error

@@ -1,10 +1,11 @@
-"""The floor that everyone compares with: no network at all, the pixels themselves are the features."""
+"""The raw-pixel baseline: no network at all, the pixels themselves are the features."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
+from headstart.models.preprocessing import Preprocessing
 
 NAME = "pixels"
 

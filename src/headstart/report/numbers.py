@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-PERCENT = ("accuracy", "balanced_accuracy", "top5_accuracy", "f1_macro", "ece", "map_macro", "map")
+from headstart.evaluate.metrics.scoring import METRICS
+
+_NO_SHARE = ("log_loss", "brier", "mcc")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -36,7 +38,20 @@ def difference(value: float, low: float, high: float, metric: str) -> str:
 
 def is_share(metric: str) -> bool:
     """Say whether a metric is a share of 1, shown in per cent."""
-    return metric not in ("log_loss", "brier", "mcc")
+    return metric not in _NO_SHARE
+
+
+def bounds_of(metric: str) -> tuple[float, float] | None:
+    """Return the least and greatest mean of a metric, or None where there is no greatest."""
+    if metric not in METRICS:
+        return (0.0, 1.0) if is_share(metric) else None
+    low, high = METRICS[metric].bounds
+    return (low, high) if math.isfinite(high) else None
+
+
+def least_of(metric: str) -> float:
+    """Return the least mean of a metric."""
+    return METRICS[metric].bounds[0] if metric in METRICS else 0.0
 
 
 def listed(names: Sequence[str], limit: int = 3) -> str:

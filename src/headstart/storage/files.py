@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,26 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file that never changes, or copy it where the file system has no hard links.
+
+    A reader of `target` sees the old file or the new one, never a part.
+
+    Raises:
+        StoreError: the disk is full or the place cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with disk_errors(target):
+        try:
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)  # it is still there where both names were the same file already
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
@@ -41,12 +62,12 @@ def read_json(path: Path) -> Any:
     """Read one JSON file.
 
     Raises:
-        StoreError: it is absent or is no JSON.
+        StoreError: it is absent or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to have it made again") from error
+        raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to create it again") from error
 
 
 @contextlib.contextmanager

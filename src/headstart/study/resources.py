@@ -1,4 +1,4 @@
-"""The resources: what the runs of a study share, each loaded or computed once and then at hand."""
+"""The resources that the runs of a study share, each loaded or computed once."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
 from headstart.data.sources.load import load_dataset
 from headstart.data.splits import make_split, subsample
+from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, unknown_name
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
 from headstart.models.bundle import find_bundle
 from headstart.models.create import create_backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import read_checkpoint
 from headstart.models.weights.registry import Weights
 from headstart.storage.store import Store, content_key
 from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, WeightsSpec
-from headstart.transfer.frozen.engine import default_device
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.views import view_of
@@ -40,8 +41,8 @@ class Loaded:
 
     Args:
         backbone: shortened already, where the run says so.
-        weights: where they came from; None for raw pixels.
-        identity: what its outputs depend on: hash of the weights' origin, or the seed of random ones.
+        weights: their origin; None for raw pixels.
+        identity: what its outputs depend on: the hash of its weights, or the seed of random ones.
     """
 
     backbone: Backbone
@@ -50,7 +51,7 @@ class Loaded:
 
 
 def nothing() -> None:
-    """Watch nothing: no stage is stopped."""
+    """Do nothing: no stage is stopped."""
 
 
 @dataclass
@@ -58,30 +59,31 @@ class Resources:
     """Everything that runs share.
 
     Args:
-        store: where decoded images, features and fits are kept.
+        store: the cache of decoded images, features and fits.
         device: "auto", "cpu", "cuda", …
-        upstream: where each finished run's network lies, by run and seed.
-        watch: called in the midst of long stages; it may raise to stop them. What was done is kept.
+        upstream: the folder of each finished run's network, by run and seed.
+        watch: called repeatedly during long stages; it may raise to stop them. Finished work is kept.
+        remote: networks run on other machines, so that the device need not be available on this one.
     """
 
     store: Store
     device: str = "auto"
     upstream: dict[tuple[str, int], Path] = field(default_factory=dict)
     watch: Callable[[], None] = nothing
+    remote: bool = False
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
     _features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.device == "auto":
-            self.device = default_device()
+        self.device = resolve_device(self.device, remote=self.remote)
 
     def dataset(self, spec: DataSpec) -> Dataset:
         """Return the images and labels that a study file names.
 
         Raises:
-            DataError: they cannot be had, or are no material for a classifier.
+            DataError: they are unavailable, or unsuitable for a classifier.
         """
         key = content_key(spec.model_dump(exclude={"split"}) | {"lists": spec.split.given})
         if key not in self._datasets:
@@ -114,26 +116,27 @@ class Resources:
             DataError: nothing is left for testing.
         """
         dataset, rule = self.dataset(data), data.split
+        fold, test_seed = rule.fold_of(seed)
         split = make_split(
             dataset,
             validation=rule.validation,
             test=rule.test,
             given=bool(rule.given),
             folds=rule.folds,
-            fold=rule.fold,
+            fold=fold,
             seed=seed,
-            test_seed=rule.seed,
+            test_seed=test_seed,
         )
         if subset.fraction is not None and subset.fraction < 1:
             split = subsample(split, dataset, fraction=subset.fraction, seed=seed)
         elif subset.shots is not None:
             split = subsample(split, dataset, shots=subset.shots, seed=seed)
         if len(split.test) == 0:
-            raise DataError(f"{dataset.name}: no image is left for testing; give split.test a share above 0")
+            raise DataError(f"{dataset.name}: no image is left for testing; set split.test above 0")
         return split
 
     def images(self, data: DataSpec, preprocessing: Preprocessing, *, whole: bool = False) -> ImageArray:
-        """Return the decoded images of one view; decode them if that was not done before.
+        """Return the decoded images of one view, from the cache or decoded now.
 
         Args:
             data: which images.
@@ -150,7 +153,7 @@ class Resources:
         """Return a backbone with its weights.
 
         Raises:
-            ModelError, WeightsError: there is no such network, or the weights do not fit.
+            ModelError, WeightsError: the network is unknown, or the weights do not fit.
         """
         origin = self._origin(network, seed)
         key = content_key([network.backbone, origin, network.truncate_at, network.input_size, network.resize])
@@ -174,7 +177,7 @@ class Resources:
         return find_bundle(found)
 
     def left_by(self, run: str, seed: int) -> Path | None:
-        """Return where an earlier run's network lies: of the same seed, or of the only one there is."""
+        """Return the folder of an earlier run's network: of the same seed, or of any if that seed has none."""
         return self.upstream.get((run, seed)) or next((p for (r, _), p in self.upstream.items() if r == run), None)
 
     def _load(self, spec: NetworkSpec, seed: int) -> Loaded:
@@ -193,7 +196,7 @@ class Resources:
         return Loaded(backbone.eval(), weights, " ".join(parts))
 
     def source(self, weights: WeightsSpec, seed: int) -> str | Path | None:
-        """Return what create_backbone is to be given: a name, a file, an earlier run's folder, or None."""
+        """Return the weights as create_backbone takes them: a name, a file, an earlier run's folder, or None."""
         if weights.run is not None:
             return self._run_weights(weights.run, seed)
         if weights.path is not None:
@@ -210,7 +213,7 @@ class Resources:
         return features_key(images_key(self.dataset(data), view_of(needs)), backbone.stages, needs, self.device)
 
     def features(self, data: DataSpec, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
-        """Return frozen features float32 [n, d], from the store or computed while images decode."""
+        """Return frozen features float32 [n, d], from the cache or computed while images decode."""
         key = self.features_key(data, network, seed)
         backbone, dataset = self.loaded(network, seed).backbone, self.dataset(data)
         if key not in self._features:
@@ -240,7 +243,7 @@ class Resources:
         return self.store.manifest(FEATURES, self.features_key(data, network, seed))
 
     def bad_rows(self, dataset: Dataset) -> dict[int, str]:
-        """Return the rows whose images would not decode, as far as they were decoded, and why."""
+        """Return the rows whose images could not be decoded, and why; only views decoded so far are considered."""
         bad: dict[int, str] = {}
         for (fingerprint, _), images in self.decoded.items():
             if fingerprint == dataset.fingerprint:
@@ -250,7 +253,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class PendingImages:
-    """Images that will be handed over as they are decoded: so far, only their number is known."""
+    """Images that are passed on as they are decoded; only their number is known in advance."""
 
     n: int
 
@@ -258,15 +261,15 @@ class PendingImages:
         return self.n
 
     def batch(self, rows: IntArray) -> npt.NDArray[np.uint8]:
-        """Refuse: these pixels come through the source."""
-        raise DataError("these images are handed over as they are decoded, not read")
+        """Refuse: these images are not read but passed on as they are decoded."""
+        raise DataError("these images are passed on as they are decoded; they cannot be read")
 
 
 def _resized(preprocessing: Preprocessing, resize: int | None) -> Preprocessing:
     """Return the same with another length of the shorter side before the crop.
 
     Raises:
-        SpecError: the crop would not fit.
+        SpecError: the crop does not fit.
     """
     if resize is None:
         return preprocessing
@@ -276,13 +279,13 @@ def _resized(preprocessing: Preprocessing, resize: int | None) -> Preprocessing:
 
 
 def only_classes(dataset: Dataset, wanted: list[str] | int) -> Dataset:
-    """Return the dataset with some of its classes: those named, or the first so many in order.
+    """Return the dataset with some of its classes: those named, or the first `wanted` in order.
 
     Raises:
-        DataError: there is no such class, or there are not so many.
+        DataError: the class is unknown, or the dataset has fewer classes.
     """
     if dataset.multi_label:
-        raise DataError(f"{dataset.name}: data.classes needs one label an image; this dataset has several")
+        raise DataError(f"{dataset.name}: data.classes needs one label per image; this dataset has several")
     if isinstance(wanted, int):
         if wanted > len(dataset.classes):
             raise DataError(f"{dataset.name}: has {len(dataset.classes)} classes, not {wanted}")

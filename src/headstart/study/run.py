@@ -1,4 +1,4 @@
-"""Running a study: the star from which every stage is called by name."""
+"""Runs a study: every stage is called from here."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def run_study(
     Args:
         study: read by `load_study`.
         out: the folder that holds studies.
-        store: where shared work is kept; the default store if None.
+        store: the cache of shared work; the default cache if None.
         device: "auto", "cpu", "cuda", "mps".
-        listener: is told what happens.
+        listener: receives progress and notes.
         command: what the user typed, for the report.
-        strict: refuse the study if published weights or images of any run are not to be had; else these runs fail.
-        workers: how many processes do the work, each with its share of the cores; 1 does it in this one.
-        on: "ray", or the address of a Ray cluster, whose nodes then do the work, `workers` at a time on each.
+        strict: refuse the study if published weights or images of any run are unavailable; otherwise these runs fail.
+        workers: number of worker processes, which share the cores; 1 works in this process.
+        on: "ray" or the address of a Ray cluster; each of its nodes then runs `workers` jobs at a time.
 
     Raises:
-        HeadstartError: the input cannot be used; what was finished is kept.
+        HeadstartError: the input is invalid; finished work is kept.
     """
     hold()
     if workers != 1 or on is not None:
@@ -63,7 +63,9 @@ def run_study(
         from headstart.study.execution.budgeting import budget_of, spend
 
         budget = budget_of(study.spec, workers, on)
-    session = open_session(study, out, store=store, device=device, listener=listener, command=command, strict=strict)
+    session = open_session(
+        study, out, store=store, device=device, listener=listener, command=command, strict=strict, remote=on is not None
+    )
     try:
         write_unavailable(session)
         halve(session)
@@ -94,17 +96,18 @@ def open_session(
     listener: Listener | None = None,
     command: str = "",
     strict: bool = False,
+    remote: bool = False,
 ) -> Session:
     """Plan a study and open its folder."""
-    resources = Resources(store or default_store(), device)
+    resources = Resources(store or default_store(), device, remote=remote)
     plan = make_plan(study, resources, strict=strict)
     folder = StudyFolder(Path(out) / slug(study.spec.name))
     session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
     session.write_state("running")
-    absent = [Expected(run=each.run.name, seed=seed) for each in plan.absent for seed in study.spec.seed_list]
+    missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
     own = [Expected(run=task.run.name, seed=task.seed) for task in plan.tasks]
-    session.listener.plan([*own, *absent, *expected(study.spec)])
+    session.listener.plan([*own, *missing, *expected(study.spec)])
     return session
 
 
@@ -133,7 +136,7 @@ def _state_of(plan: Plan, command: str) -> StudyState:
 
 
 def _keys(plan: Plan) -> dict[str, dict[str, str]]:
-    """Return the content key of each run and seed: what stands in the folder under another is of an older study."""
+    """Return the content key of each run and seed; results under another key are of an older version of the study."""
     keys = {(task.run.name, task.seed): task.key for task in plan.tasks}
     found: dict[str, dict[str, str]] = {}
     for (run, seed), key in {**keys, **ensemble_keys(plan.study.spec, plan.tasks)}.items():

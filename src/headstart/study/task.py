@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Split
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.models.bundle import Origin
 from headstart.models.pixels import NAME as PIXELS
 from headstart.storage.store import content_key
 from headstart.study.resources import Resources
 from headstart.study.spec.run import Run
+from headstart.study.spec.schema import EPISODIC
+from headstart.transfer.heads.catalogue import HEADS
 
-_VERSION = 1  # raise it when the same settings would give other numbers
+_VERSION = 2  # raise it when the same settings would give other numbers
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Task:
     Args:
         run: its settings.
         seed: draws the validation part, the initialisation and the order of training.
-        key: the content key of the fit.
+        key: the content key of the fit. Seeds that would repeat the same fit have the same key.
+        deterministic: nothing in it is random: another seed gives the same answers, unless it chooses differently.
     """
 
     run: Run
     seed: int
     key: str
+    deterministic: bool = False
 
     @property
     def name(self) -> str:
@@ -61,11 +66,42 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         "settings": settings,
         "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
         "trials": run.trials if run.searches else None,
+        "metric": run.metric if run.choices or run.spec.head_kind is not None else None,
         "weights": _weights_key(run, seed, resources, upstream),
-        "seed": seed,
+        "seed": seed if _draws(run) else None,
         "device": resources.device.split(":")[0],
     }
-    return Task(run, seed, content_key(payload))
+    return Task(run, seed, content_key(payload), _is_deterministic(run, seed, resources))
+
+
+def _draws(run: Run) -> bool:
+    """Say whether fitting the run draws anything: first weights, an order of images, episodes."""
+    kind = run.spec.head_kind
+    return kind is None or HEADS[kind].seeded or run.spec.episodes is not None
+
+
+def _is_deterministic(run: Run, seed: int, resources: Resources) -> bool:
+    """Say whether nothing is random in fitting the run and another seed learns from the same images.
+
+    Where a head is refitted, these are train and validation together: another seed may still choose another penalty,
+    which shows in the scores. Of episodes: whether another seed would answer the same on the same episodes.
+    """
+    spec = run.spec
+    if spec.weights.run is not None:
+        return False
+    if spec.episodes is not None:
+        return spec.strategy not in EPISODIC and spec.episodes.method != FINETUNE
+    if _draws(run):
+        return False
+    own, other = (resources.split(run.data, each, run.subset) for each in (seed, seed + 1))
+    if split_hash(own) == split_hash(other):
+        return True
+    same = np.array_equal(own.test, other.test) and np.array_equal(_learned(own), _learned(other))
+    return spec.refit != "none" and same
+
+
+def _learned(split: Split) -> np.ndarray:
+    return np.union1d(split.train, split.validation)
 
 
 def origin_of(run: Run, seed: int, resources: Resources) -> Origin:
@@ -85,7 +121,7 @@ def origin_of(run: Run, seed: int, resources: Resources) -> Origin:
 
 
 def split_hash(split: Split) -> str:
-    """Return a hash of which rows stand on which side."""
+    """Return a hash of the rows of train, validation and test."""
     digest = hashlib.blake2b(digest_size=16)
     for rows in (split.train, split.validation, split.test):
         digest.update(len(rows).to_bytes(8, "little"))

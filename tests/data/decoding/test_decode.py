@@ -50,6 +50,25 @@ def test_a_view_without_a_crop_keeps_the_whole_image() -> None:
     assert decode(save(noise(300, 200)), View(50, None)).shape == (50, 75, 3)
 
 
+@pytest.mark.parametrize("crop", [224, None])
+def test_of_a_strip_only_the_middle_is_resized(crop: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    strip = np.zeros((1, 8000, 3), dtype=np.uint8)
+    strip[:, 3992:4008] = 200
+    sizes = []
+    plain = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda self, size, *rest: sizes.append(size) or plain(self, size, *rest))
+    for picture in (strip, strip.transpose(1, 0, 2)):
+        assert (decode(picture, View(256, crop)) == 200).all()
+    assert max(width * height for width, height in sizes) == 16 * 256**2
+
+
+def test_an_image_16_times_as_long_as_wide_is_resized_whole() -> None:
+    image = noise(160, 10)
+    oracle = v2.Compose([v2.Resize(20, antialias=True), v2.CenterCrop(20)])
+    np.testing.assert_array_equal(decode(save(image), View(20, 20, "bilinear")), np.asarray(oracle(image)))
+    assert decode(save(image), View(20, None)).shape == (20, 320, 3)
+
+
 def test_no_view_keeps_the_pixels() -> None:
     image = noise(9, 7)
     np.testing.assert_array_equal(decode(save(image)), np.asarray(image))
@@ -71,9 +90,11 @@ def test_sixteen_bits_become_the_upper_eight() -> None:
         assert got.shape == (1, 5, 3)
 
 
-def test_a_sixteen_bit_image_that_is_dark_is_not_taken_for_eight_bits() -> None:
-    values = np.full((2, 2), 200, dtype=np.uint16)
-    assert decode(save(Image.fromarray(values))).max() == 0
+def test_twelve_bits_in_a_sixteen_bit_file_keep_their_grey_levels() -> None:
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    got = decode(save(Image.fromarray(values)))[:, :, 0]
+    np.testing.assert_array_equal(got, values >> 4)
+    assert len(np.unique(got)) == 256
 
 
 def test_floats_between_zero_and_one_are_scaled() -> None:
@@ -131,13 +152,11 @@ def test_arrays_are_taken_as_they_are() -> None:
     grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
     for pixels in (grey, grey[:, :, None]):
         np.testing.assert_array_equal(decode(pixels)[:, :, 1], grey)
-    with pytest.raises(UndecodableError, match="float64"):
-        decode(np.zeros((2, 2, 3)))  # type: ignore[arg-type]
 
 
 def test_zero_bytes_and_text_are_no_image() -> None:
     assert check(b"") == "has zero bytes"
-    assert check(b"hello, this is text") == "is no image"
+    assert check(b"hello, this is text") == "is not an image"
     assert check(save(noise(3, 3))) is None
 
 
@@ -183,7 +202,7 @@ def test_a_file_on_disk_that_is_no_image_is_named(tmp_path: Path) -> None:
     path.write_bytes(save(noise(5, 4), "JPEG"))
     assert decode_file(path, View(4, 4)).shape == (4, 4, 3)
     path.write_text("text")
-    with pytest.raises(DataError, match=r"写真.jpg: is no image"):
+    with pytest.raises(DataError, match=r"写真.jpg: is not an image"):
         decode_file(path)
     with pytest.raises(DataError, match="cannot be read"):
         decode_file(tmp_path / "absent.jpg")

@@ -16,7 +16,7 @@ import pytest
 
 import headstart.data.decoding.image_store as images_module
 from headstart.data.decoding.decode import View, decode_file
-from headstart.data.decoding.image_store import CHUNK, decode_images
+from headstart.data.decoding.image_store import CHUNK, ImageArray, decode_images, images_key, stored_key
 from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError, StoreError
 from headstart.storage.opening import default_store
@@ -91,6 +91,14 @@ def test_the_second_call_decodes_nothing(many: Path, monkeypatch: pytest.MonkeyP
     again = decode_images(load_dataset(many), VIEW)
     assert again.key == first.key
     np.testing.assert_array_equal(again.batch([5]), first.batch([5]))
+
+
+def test_the_keys_are_known_before_anything_is_decoded(many: Path) -> None:
+    dataset = load_dataset(many)
+    rows, stored = images_key(dataset, VIEW), stored_key(dataset, VIEW)
+    assert not default_store().has("images", stored)
+    images = decode_images(dataset, VIEW)
+    assert isinstance(images, ImageArray) and images.key == rows and default_store().has("images", stored)
 
 
 def test_the_key_depends_on_content_order_and_view(many: Path) -> None:
@@ -173,7 +181,7 @@ def test_pixels_that_a_crash_left_wrong_are_decoded_again(many: Path) -> None:
 
 SCRIPT = """
 import sys, time
-from headstart.data import images
+from headstart.data.decoding import image_store as images
 from headstart.data.decoding.decode import View
 from headstart.data.sources.load import load_dataset
 real = images.decode

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from headstart.data.decoding.image_store import View, decode_images
@@ -30,6 +32,32 @@ def test_grey_images_and_images_of_several_sizes_and_pil_images() -> None:
     mixed = [IMAGES[0], IMAGES[1][:3], Image.fromarray(IMAGES[2]).convert("L")]
     data = load_dataset({"images": mixed, "labels": [0, 1, 0]})
     assert decode_images(data, View(4, 4)).batch([0, 1, 2]).shape == (3, 4, 4, 3)
+
+
+def test_the_same_images_as_floats_tensors_bytes_and_paths(tmp_path: Path) -> None:
+    labels = ["b", "a", "b", "a", "b", "a"]
+    paths = [tmp_path / f"{row}.png" for row in range(6)]
+    for path, image in zip(paths, IMAGES, strict=True):
+        Image.fromarray(image).save(path)
+    for images in (
+        IMAGES.astype(np.float32) / 255,
+        torch.from_numpy(IMAGES).permute(0, 3, 1, 2),
+        paths,
+        [str(path) for path in paths],
+        [path.read_bytes() for path in paths],
+        [Image.open(path) for path in paths],
+    ):
+        data = load_dataset({"images": images, "labels": labels})
+        np.testing.assert_array_equal(decode_images(data, View(4, 4)).batch(range(6)), IMAGES[:, :4, :])
+    assert load_dataset({"images": paths, "labels": labels}).reader.name(3) == str(paths[3])
+
+
+def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("text")
+    images = [*IMAGES, tmp_path / "text.png", tmp_path / "absent.png", b""]
+    data = load_dataset({"images": images, "labels": [0, 1] * 3 + [0, 1, 0]})
+    reasons = [skip.reason for skip in data.skipped]
+    assert len(data) == 6 and reasons == ["is not an image", "does not exist", "has zero bytes"]
 
 
 def test_split_groups_and_several_labels() -> None:
@@ -61,9 +89,9 @@ def test_the_fingerprint_depends_on_the_pixels() -> None:
         ({"images": IMAGES}, "needs 'images' and 'labels'"),
         ({"images": IMAGES, "label": [0] * 6}, "unknown key of a dataset from arrays 'label'; did you mean 'labels'"),
         ({"images": IMAGES, "labels": [0, 1]}, "6 images, but 2 labels"),
-        ({"images": IMAGES / 255, "labels": [0, 1] * 3}, "images are float64"),
-        ({"images": [IMAGES[0] / 255], "labels": [0]}, "image 0 is float64"),
-        ({"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]}, "label 5 is no index into 2 classes"),
+        ({"images": IMAGES[..., :2], "labels": [0, 1] * 3}, "image 0: .*neither 1, 3 nor 4 channels"),
+        ({"images": [IMAGES[0], 7], "labels": [0, 1]}, "image 1: int 7 is not an image; an image is a path"),
+        ({"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]}, "label 5 is not an index into 2 classes"),
         ({"images": IMAGES, "labels": [0, 1] * 3, "split": ["foo"] * 6}, "unknown part of a split 'foo'"),
         ({"images": IMAGES[:0], "labels": []}, "no images"),
         ({"images": IMAGES, "labels": ["a"] * 6}, "only one class"),

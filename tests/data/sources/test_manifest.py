@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -125,14 +124,10 @@ def test_the_same_path_with_two_labels_is_refused(place: Path) -> None:
         load_dataset(path)
 
 
-def test_the_same_path_twice_with_one_label_is_read_once_and_said(place: Path) -> None:
+def test_rows_that_name_one_file_are_one_image(place: Path) -> None:
     data = load_dataset(write(place, "path,label\n" + "img/0.png,a\nimg/1.png,b\n" * 50))
-    assert len(data) == 100
-    assert data.about["repeats"] == "98 rows name a file that an earlier row names too"
-    array = decode_images(data, View(8, 8))
-    assert (array.folder / "pixels.u8").stat().st_size == 2 * 8 * 8 * 3
-    np.testing.assert_array_equal(array[98], array[0])
-    assert len(load_dataset(place / "m.csv", drop_duplicates=True)) == 2
+    assert [data.reader.name(row) for row in range(len(data))] == ["img/0.png", "img/1.png"]
+    assert data.about["repeats"] == "98 rows name a file that an earlier row names too; each counts once"
 
 
 @pytest.mark.parametrize(
@@ -181,3 +176,44 @@ def test_a_parquet_file_damaged_in_the_middle_is_named(tmp_path: Path, encoded: 
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"m.parquet: row group 0 cannot be read"):
         load_dataset(path)
+
+
+@pytest.mark.parametrize("spelling", ["", "NaN", "nan", "N/A", "NA", "None", "null", "<NA>"])
+def test_a_missing_label_is_missing_in_any_spelling(tmp_path: Path, draw: Any, spelling: str) -> None:
+    for seed, name in enumerate("abc"):
+        draw(tmp_path / f"{name}.png", seed)
+    (tmp_path / "m.csv").write_text(f"path,label\na.png,cat\nb.png,dog\nc.png,{spelling}\n")
+    found = load_dataset(tmp_path / "m.csv")
+    assert found.classes == ("cat", "dog") and len(found) == 2
+    assert [skip.reason for skip in found.skipped] == ["has no label in the manifest"]
+
+
+def test_a_missing_number_in_parquet_is_no_class(tmp_path: Path, draw: Any) -> None:
+    for seed, name in enumerate("abc"):
+        draw(tmp_path / f"{name}.png", seed)
+    table = pyarrow.table({"path": ["a.png", "b.png", "c.png"], "label": [1.0, 2.0, float("nan")]})
+    pyarrow.parquet.write_table(table, tmp_path / "m.parquet")
+    assert load_dataset(tmp_path / "m.parquet").classes == ("1", "2")
+
+
+def test_one_image_in_two_parts_is_refused(tmp_path: Path, draw: Any) -> None:
+    draw(tmp_path / "a.png", 0)
+    draw(tmp_path / "b.png", 1)
+    (tmp_path / "m.csv").write_text("path,label,split\na.png,cat,train\nb.png,dog,train\n./a.png,cat,test\n")
+    with pytest.raises(DataError, match=r"'a.png' has two parts, 'train' \(row 1\) and 'test' \(row 3\)"):
+        load_dataset(tmp_path / "m.csv")
+
+
+def test_backslashes_of_windows_are_separators(tmp_path: Path, draw: Any) -> None:
+    draw(tmp_path / "cats" / "a.png", 0)
+    draw(tmp_path / "dogs" / "b.png", 1)
+    (tmp_path / "m.csv").write_text("path,label\ncats\\a.png,cat\n.\\dogs\\b.png,dog\n")
+    found = load_dataset(tmp_path / "m.csv")
+    assert [found.reader.name(row) for row in range(2)] == ["cats/a.png", "dogs/b.png"]
+
+
+def test_labels_are_composed(tmp_path: Path, draw: Any) -> None:
+    for seed, name in enumerate("abc"):
+        draw(tmp_path / f"{name}.png", seed)
+    (tmp_path / "m.csv").write_text("path,label\na.png,caf\u00e9\nb.png,cafe\u0301\nc.png,tea\n", encoding="utf-8")
+    assert load_dataset(tmp_path / "m.csv").classes == ("caf\u00e9", "tea")

@@ -1,4 +1,4 @@
-"""Budgets: how they are read, what is left out, that a stopped study goes on, and how good estimates are."""
+"""Budgets: how they are read, what is skipped, that a stopped study continues, and how good estimates are."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def test_what_is_no_duration_is_one_line(text: object) -> None:
 def test_what_does_not_fit_is_left_out_and_said(small_study: dict[str, Any], tmp_path: Path, clock: Clock) -> None:
     root, told = execute_study({**small_study, "budget": "42s"}, tmp_path / "out")
     facts = json.loads((root / "study.json").read_text())
-    assert told.ran[:2] == ["pixels (seed 0)", "pixels (seed 1)"]  # floors, then frozen heads, tuned networks last
+    assert told.ran[:2] == ["pixels (seed 0)", "pixels (seed 1)"]  # baselines, then frozen heads, tuned networks last
     assert facts["status"] == "complete" and len(told.ran) == 7
     assert [(row["run"], row["seed"]) for row in facts["left_out"]] == [("tuned", 1)]
-    assert "takes about 10s" in facts["left_out"][0]["why"] and "over budget" in facts["left_out"][0]["why"]
+    assert "takes about 10.0 s" in facts["left_out"][0]["why"] and "over budget" in facts["left_out"][0]["why"]
     assert {"run": "tuned", "seed": 1} not in facts["expected"]
     summary = load_summary(root)
     assert not summary.partial and summary.left_out[0]["run"] == "tuned"
@@ -113,7 +113,7 @@ def test_time_that_is_up_stops_a_training_and_keeps_its_trials(
     spec = {**small_study, "seeds": 1, "runs": {name: small_study["runs"][name] for name in ("pixels", "tuned")}}
     root, told = execute_study({**spec, "budget": "60s"}, tmp_path / "out")
     facts = json.loads((root / "study.json").read_text())
-    assert told.ran == ["pixels (seed 0)"] and "begun" in facts["left_out"][0]["why"]
+    assert told.ran == ["pixels (seed 0)"] and "stopped before its end" in facts["left_out"][0]["why"]
     assert len(list(default_store().root.glob("trials/*/manifest.json"))) == 1
     _, again = execute_study(spec, tmp_path / "out")
     assert again.ran == ["tuned (seed 0)"]
@@ -181,7 +181,7 @@ def test_time_that_is_up_keeps_the_epoch_that_was_done(
 def test_a_budget_too_small_for_one_run_says_the_least(
     small_study: dict[str, Any], tmp_path: Path, clock: Clock
 ) -> None:
-    with pytest.raises(SpecError, match=r"too small for one run; the least is about 14s \(for 'pixels'\)") as caught:
+    with pytest.raises(SpecError, match=r"too small for one run; set at least 14s \(for 'pixels'\)") as caught:
         execute_study({**small_study, "budget": "5s"}, tmp_path / "out")
     assert "\n" not in str(caught.value)
 
@@ -191,10 +191,10 @@ def test_tuned_networks_are_tried_where_the_frozen_features_did_best(
 ) -> None:
     from headstart.study.results.folder import StudyFolder
 
-    def accuracy(self: StudyFolder, run: str, seed: int, part: str) -> float:
+    def score(self: StudyFolder, run: str, seed: int, part: str, metric: str = "accuracy") -> float:
         return 0.9 if "conv4" in run else 0.5
 
-    monkeypatch.setattr(StudyFolder, "accuracy", accuracy)
+    monkeypatch.setattr(StudyFolder, "score", score)
     recipe = {"epochs": 1, "batch_size": 8}
     runs = {
         "frozen": {"backbone": {"each": ["lenet5", "conv4"]}, "strategy": "prototypes"},
@@ -215,7 +215,7 @@ def test_what_starts_from_a_run_that_was_left_out_is_left_out_too(
     }
     root, _ = execute_study({**small_study, "seeds": 1, "runs": runs, "budget": "12s"}, tmp_path / "out")
     why = {row["run"]: row["why"] for row in json.loads((root / "study.json").read_text())["left_out"]}
-    assert "over budget" in why["first"] and why["second"] == "starts from 'first', which was not run"
+    assert "over budget" in why["first"] and why["second"] == "starts from 'first', which was skipped"
 
 
 def test_estimates_are_within_a_generous_factor(small_study: dict[str, Any], tmp_path: Path) -> None:

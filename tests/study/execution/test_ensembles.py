@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors import safe_open
 from told import Told
 
@@ -13,7 +14,7 @@ from headstart.api import compare_spec
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
 from headstart.evaluate.metrics.calibration import apply_temperature
-from headstart.models.bundle import bodies, read_bundle
+from headstart.models.bundle import read_bundle, shared_backbones
 from headstart.report.read.summary import load_summary
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -94,16 +95,16 @@ def test_the_best_model_may_be_an_ensemble_and_one_network_is_explained(
 ) -> None:
     from headstart.study.results.folder import StudyFolder
 
-    def accuracy(self: StudyFolder, run: str, seed: int, part: str) -> float:
+    def score(self: StudyFolder, run: str, seed: int, part: str, metric: str = "accuracy") -> float:
         return {"all": 0.9, "probe": 0.8}.get(run, 0.5)
 
-    monkeypatch.setattr(StudyFolder, "accuracy", accuracy)
+    monkeypatch.setattr(StudyFolder, "score", score)
     root, _ = execute(study, tmp_path / "out")
     facts = json.loads((root / "study.json").read_text())
     assert facts["best"]["run"] == "all" and facts["best_network"]["run"] == "probe"
     assert len(Classifier.load(root).ensemble.members) == 3
-    kept = "The model that is saved is all, chosen by validation accuracy."
-    assert load_summary(root).to_dict()["answer"].endswith(kept)
+    kept = "The model is all, chosen by validation accuracy. On the test images it reaches "
+    assert load_summary(root).to_dict()["answer"].startswith(kept)
 
 
 def test_networks_that_differ_by_their_head_share_one_pass(study: dict[str, Any], tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_networks_that_differ_by_their_head_share_one_pass(study: dict[str, Any]
     root, _ = execute(study, tmp_path / "out")
     classifier = Classifier.load(root / "runs" / "mean" / "seed-0")
     members = classifier.ensemble.members
-    assert bodies(members) == [0, 1, 0]
+    assert shared_backbones(members) == [0, 1, 0]
     probe, other, second, mean = (result(root, name) for name in ("probe", "other", "second", "mean"))
     assert (
         mean["parameters"]["total"]
@@ -143,7 +144,7 @@ def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any
     root, told = execute(study, tmp_path / "out")
     assert "tuned (seed 0)" in told.broken and "both (seed 1)" in told.ran
     facts = json.loads((root / "study.json").read_text())
-    assert facts["left_out"][0] == {"run": "all", "seed": 0, "why": "averages 'tuned', which was not run or failed"}
+    assert facts["left_out"][0] == {"run": "all", "seed": 0, "why": "averages 'tuned', which was skipped or failed"}
     assert not load_summary(root).missing
 
 
@@ -151,7 +152,7 @@ def test_an_ensemble_without_one_of_its_members_is_left_out(study: dict[str, Any
     ("members", "words"),
     [
         (["probe", "othr"], "unknown run 'othr'; did you mean 'other'"),
-        (["probe", "probe"], "a run stands there twice"),
+        (["probe", "probe"], "names a run twice"),
         (["probe"], "at least 2 items"),
     ],
 )
@@ -161,7 +162,7 @@ def test_an_impossible_ensemble_is_refused(study: dict[str, Any], members: list[
 
 
 def test_an_ensemble_needs_a_name_of_its_own_and_the_same_images(study: dict[str, Any], pictures: Path) -> None:
-    with pytest.raises(SpecError, match="a run has this name already"):
+    with pytest.raises(SpecError, match="a run already has this name"):
         load_study({**study, "ensembles": {"probe": ["probe", "other"]}})
     study["runs"]["other"]["data"] = {"source": str(pictures), "limit": 4}
     with pytest.raises(SpecError, match="tested on different images"):
@@ -176,3 +177,16 @@ def test_compare_averages_the_networks_that_it_has(pictures: Path) -> None:
     assert one == {"networks together": ["lenet5 logistic", "conv4 logistic"]}
     assert load_study(compare_spec(pictures, backbones=["lenet5"])).spec.ensembles == {}
     assert load_study(compare_spec(pictures, backbones=["lenet5", "conv4"], heads=["knn"])).spec.ensembles == {}
+
+
+def test_compare_cross_validates_where_a_class_has_few_images(tmp_path: Path, pictures: Path) -> None:
+    few = compare_spec(pictures, backbones=["lenet5"], seeds=2)
+    assert (few["data"]["split"], few["seeds"]) == ({"folds": 5, "fold": "seed"}, 10)
+    for name, count in (("one", 50), ("two", 60)):
+        (tmp_path / "enough" / name).mkdir(parents=True)
+        for k in range(count):
+            Image.new("RGB", (8, 8), (k, count, 0)).save(tmp_path / "enough" / name / f"{k}.png")
+    enough = compare_spec(tmp_path / "enough", backbones=["lenet5"], seeds=2)
+    assert "split" not in enough["data"] and enough["seeds"] == 2
+    next((tmp_path / "enough" / "one").iterdir()).unlink()  # 49 of them: fewer than ten would be tested
+    assert compare_spec(tmp_path / "enough", backbones=["lenet5"], seeds=2)["seeds"] == 10

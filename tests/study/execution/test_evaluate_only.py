@@ -1,4 +1,4 @@
-"""Another run's network scored as it is: only where the class names agree."""
+"""Another run's network, evaluated only: if the class names agree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_classes_that_the_network_knows_are_scored_and_the_others_left_out(
     root = run_study(load_study(study), tmp_path / "out", device="cpu").root
     folder = root / "runs" / "direct" / "seed-0"
     result = json.loads((folder / "result.json").read_text())
-    assert result["parameters"]["learned"] == 0 and "scored as it is" in result["notes"][-1]
+    assert result["parameters"]["learned"] == 0 and "evaluated only" in result["notes"][-1]
     with np.load(folder / "predictions.npz") as arrays:
         found, labels = arrays["test_probabilities"], arrays["test_labels"]
     assert found.shape == (len(labels), 2) and np.allclose(found.sum(1), 1)
@@ -67,9 +67,9 @@ def test_a_network_that_knows_other_classes_is_refused_in_one_line_with_what_to_
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"weights": "none"}, "as_is' scores another run's network"),
-        ({"recipe": {"epochs": 2}}, "learns and chooses nothing"),
-        ({"backbone": "small_cnn"}, "which is a lenet5; say backbone: lenet5"),
+        ({"weights": "none"}, "as_is' evaluates another run's network"),
+        ({"recipe": {"epochs": 2}}, "learns nothing and chooses nothing"),
+        ({"backbone": "small_cnn"}, "which is a lenet5; set backbone: lenet5"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -29,7 +29,7 @@ from headstart.study.spec.load import load_study
 
 
 class Inline:
-    """A crew that does each job at once, in this process; some jobs kill it."""
+    """A pool that runs each job at once, in this process; some jobs kill its worker."""
 
     deaths: dict[str, int] = {}  # noqa: RUF012 (set anew by each test)
     made: list[Inline] = []  # noqa: RUF012
@@ -38,7 +38,7 @@ class Inline:
         self.heard: deque[tuple[int, Message]] = deque()
         self.jobs: list[Job] = []
         self.closed = False
-        self.station = JobRunner(setup, lambda message: self.heard.append((self.jobs[-1].number, message)))
+        self.runner = JobRunner(setup, lambda message: self.heard.append((self.jobs[-1].number, message)))
         Inline.made.append(self)
 
     def free(self) -> bool:
@@ -52,7 +52,7 @@ class Inline:
             self.heard.append((job.number, WorkerDied("was ended by SIGKILL")))
             return
         try:
-            self.heard.append((job.number, self.station.do(job)))
+            self.heard.append((job.number, self.runner.do(job)))
         except Exception as error:
             self.heard.append((job.number, broken(error)))
 
@@ -130,9 +130,7 @@ def test_heads_wait_for_their_features_and_a_chain_for_its_source(chain: dict[st
     assert [job.number for job in jobs] == list(range(len(jobs)))
 
 
-def test_a_job_is_begun_when_what_it_needs_has_ended(
-    chain: dict[str, Any], tmp_path: Path, inline: type[Inline]
-) -> None:
+def test_a_job_starts_when_what_it_needs_has_ended(chain: dict[str, Any], tmp_path: Path, inline: type[Inline]) -> None:
     root, told = execute(chain, tmp_path / "out", 2)
     jobs = inline.made[0].jobs
     place = {(job.stage, job.tasks[0].run.name): k for k, job in enumerate(jobs)}
@@ -147,9 +145,9 @@ def test_what_a_dead_worker_was_at_is_done_again_once(
     inline.deaths = {"first": 1, "pixels": 1}
     root, told = execute(chain, tmp_path / "out", 2)
     assert told.broken == {} and len(told.ran) == 6
-    assert [note for note in told.notes if "does it again" in note] == [
-        "pixels: a worker was ended by SIGKILL; another does it again",
-        "first: a worker was ended by SIGKILL; another does it again",
+    assert [note for note in told.notes if "runs the job again" in note] == [
+        "pixels: a worker was ended by SIGKILL; another worker runs the job again",
+        "first: a worker was ended by SIGKILL; another worker runs the job again",
     ]
     assert json.loads((root / "study.json").read_text())["status"] == "complete"
 
@@ -160,7 +158,7 @@ def test_a_run_that_kills_two_workers_has_failed_and_the_rest_goes_on(
     inline.deaths = {"first": 2}
     root, told = execute(chain, tmp_path / "out", 2)
     assert list(told.broken) == ["first (seed 0)", "second (seed 0)", "third (seed 0)"]
-    assert told.broken["first (seed 0)"] == "two workers died of it; the last was ended by SIGKILL"
+    assert told.broken["first (seed 0)"] == "two workers died while running it; the last was ended by SIGKILL"
     assert told.broken["second (seed 0)"] == "starts from 'first', which failed and left no network"
     assert sorted(told.ran) == ["pixels (seed 0)", "probe · prototypes (seed 0)", "probe · ridge (seed 0)"]
     manifest = json.loads((root / "runs" / "first" / "seed-0" / "manifest.json").read_text())
@@ -201,7 +199,7 @@ def test_errors_cross_from_one_process_to_another_as_what_they_are() -> None:
         assert type(message.error) is type(error) and str(message.error) == str(error)
     defect = broken(KeyError("x"))
     assert isinstance(defect, JobError) and isinstance(defect.error, RuntimeError) and "KeyError" in str(defect.error)
-    assert broken(MemoryError()) == WorkerDied("memory did not suffice")
+    assert broken(MemoryError()) == WorkerDied("ran out of memory")
 
 
 def test_progress_is_passed_on_at_a_bearable_pace() -> None:
@@ -227,7 +225,7 @@ def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ("how", "error", "says"),
     [
         ({"workers": 0}, SpecError, "at least 1 worker"),
-        ({"on": "nonsense"}, SpecError, "is no address"),
+        ({"on": "nonsense"}, SpecError, "is not an address"),
         ({"on": "127.0.0.1:9"}, ClusterError, "no Ray cluster answers there"),
     ],
 )
@@ -263,20 +261,20 @@ def test_two_worker_processes_leave_the_same_table_as_one(
 class Killer(Told):
     """Kills the worker that begins a run, so many times."""
 
-    def __init__(self, run: str, times: int, crew: list[LocalPool]) -> None:
+    def __init__(self, run: str, times: int, pools: list[LocalPool]) -> None:
         super().__init__()
-        self.run, self.times, self.crew = run, times, crew
+        self.run, self.times, self.pools = run, times, pools
 
     def running(self, run: str) -> None:
         super().running(run)
         if run == self.run and self.times:
             self.times -= 1
-            for pid in self.crew[0].pids.values():
+            for pid in self.pools[0].pids.values():
                 os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> list[LocalPool]:
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[LocalPool]:
     made: list[LocalPool] = []
 
     class Watched(LocalPool):
@@ -290,48 +288,50 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> list[LocalPool]:
 
 @pytest.mark.slow
 def test_a_worker_killed_for_good_is_replaced_and_the_table_stays_the_same(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "calm cache", monkeypatch)
     calm, _ = execute(chain, tmp_path / "calm")
     fresh_cache(tmp_path / "cache", monkeypatch)
-    killer = Killer("second (seed 0)", 1, crew)
+    killer = Killer("second (seed 0)", 1, pools)
     root, _ = execute(chain, tmp_path / "out", 2, killer)
     assert killer.broken == {} and killer.times == 0
-    assert any("was ended by SIGKILL" in note and note.endswith("another does it again") for note in killer.notes)
+    assert any(
+        "was ended by SIGKILL" in note and note.endswith("another worker runs the job again") for note in killer.notes
+    )
     assert results(root) == results(calm)
 
 
 @pytest.mark.slow
 def test_a_run_whose_workers_are_killed_twice_has_failed(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "cache", monkeypatch)
-    killer = Killer("second (seed 0)", 2, crew)
+    killer = Killer("second (seed 0)", 2, pools)
     _, told = execute(chain, tmp_path / "out", 2, killer)
     assert list(told.broken) == ["second (seed 0)", "third (seed 0)"]
-    assert "two workers died of it; the last was ended by SIGKILL" in told.broken["second (seed 0)"]
+    assert "two workers died while running it; the last was ended by SIGKILL" in told.broken["second (seed 0)"]
     _, again = execute(chain, tmp_path / "out", 2)
     assert sorted(again.ran) == ["second (seed 0)", "third (seed 0)"] and again.broken == {}
 
 
 class Impatient(Told):
-    def __init__(self, crew: list[LocalPool]) -> None:
+    def __init__(self, pools: list[LocalPool]) -> None:
         super().__init__()
-        self.crew, self.pids = crew, set[int]()
+        self.pools, self.pids = pools, set[int]()
 
     def running(self, run: str) -> None:
         if run == "second (seed 0)":
-            self.pids = set(self.crew[0].pids.values())
+            self.pids = set(self.pools[0].pids.values())
             raise KeyboardInterrupt
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_workers_and_the_next_run_goes_on(
-    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[LocalPool]
+    chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[LocalPool]
 ) -> None:
     fresh_cache(tmp_path / "cache", monkeypatch)
-    impatient = Impatient(crew)
+    impatient = Impatient(pools)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         execute(chain, tmp_path / "out", 2, impatient)

@@ -94,7 +94,7 @@ def test_two_nodes_leave_the_same_table_as_this_machine_alone(
 
 def test_what_answers_but_is_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
-    monkeypatch.setattr("headstart.study.parallel.ray._LET_IN", 8.0)
+    monkeypatch.setattr("headstart.study.parallel.ray._CONNECT", 8.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(ClusterError, match="not as a Ray cluster that this machine may use") as caught:
@@ -106,7 +106,7 @@ def test_a_node_that_does_not_see_the_store_is_named(
     cluster: Any, chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headstart.study.parallel.ray._mark", lambda store: tmp_path / "elsewhere")
-    with pytest.raises(ClusterError, match=r"does not see the store .*; give --store a folder that all nodes share"):
+    with pytest.raises(ClusterError, match=r"cannot read the cache .*; set --store to a folder that all nodes share"):
         run_study(load_study(chain), tmp_path / "ray", device="cpu", on=cluster.address)
 
 
@@ -132,4 +132,4 @@ def test_a_node_killed_in_the_middle_changes_nothing(
     killer = Killer(cluster)
     assert execute(chain, tmp_path / "storm", killer, on=cluster.address) == alone
     assert cluster.other is None and killer.broken == {}
-    assert [note for note in killer.notes if note.endswith("another does it again")]
+    assert [note for note in killer.notes if note.endswith("another worker runs the job again")]

@@ -1,4 +1,4 @@
-"""Weights and images that are not to be had: their runs fail with the reason, and the study goes on."""
+"""Weights and images that are unavailable: their runs fail with the reason, and the study continues."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_run_without_its_weights_fails_and_the_others_go_on(
     assert told.broken == {
         "far · ridge (seed 0)": WHY,
         "far · fine_tune (seed 0)": WHY,
-        "farther (seed 0)": f"starts from 'far · fine_tune', which cannot be done: {WHY}",
+        "farther (seed 0)": f"starts from 'far · fine_tune', which is unavailable: {WHY}",
     }
     assert json.loads((root / "study.json").read_text())["status"] == "complete"
     assert json.loads((root / "runs" / "farther" / "seed-0" / "manifest.json").read_text())["status"] == "failed"
@@ -159,13 +159,13 @@ def test_the_plan_says_what_cannot_be_had(
     study: dict[str, Any], tmp_path: Path, offline: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = Study(study).plan(tmp_path, "cpu")
-    assert [(row["runs"][0], row["why"]) for row in rows if row["kind"] == "absent"][:2] == [
+    assert [(row["runs"][0], row["why"]) for row in rows if row["kind"] == "unavailable"][:2] == [
         ("far · ridge", WHY),
         ("far · fine_tune", WHY),
     ]
     file = tmp_path / "study.yaml"
     file.write_text(json.dumps(study))
     show_plan(file, tmp_path, "cpu", [], smoke=False, as_json=False)
-    assert f"cannot be done here: far · ridge: {WHY}" in capsys.readouterr().out
+    assert f"unavailable: far · ridge: {WHY}" in capsys.readouterr().out
     with pytest.raises(WeightsAbsent):
         show_plan(file, tmp_path, "cpu", [], smoke=False, as_json=False, strict=True)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from headstart.study.results.model_selection import VALIDATION, Candidate, best_single, choose
+from headstart.study.results.model_selection import Candidate, best_single, choose, named, representative
 
 LABELS = np.arange(100) % 4
+VALIDATION = named("accuracy")
 
 
 def judged(root: Path, run: str, wrong: range, seed: int = 0, rows: int = 0) -> Candidate:
@@ -53,6 +55,19 @@ def test_an_ensemble_that_leads_is_taken_as_it_is(tmp_path: Path) -> None:
     assert choose(found, {"many"}) == ("many", VALIDATION)
 
 
+def test_of_equals_a_network_goes_before_a_baseline_and_the_smaller_before_the_larger(tmp_path: Path) -> None:
+    pixels, big, small = (judged(tmp_path, name, range(5)) for name in ("pixels", "big", "small"))
+    found = [
+        replace(pixels, baseline=True, parameters=1),
+        replace(big, parameters=30),
+        replace(small, parameters=20),
+    ]
+    for order in (found, found[::-1]):
+        assert choose(order, set())[0] == best_single(order, set()) == "small"
+    better = replace(judged(tmp_path, "better pixels", range(4)), baseline=True)
+    assert choose([*found, better], set())[0] == "better pixels"
+
+
 def test_only_seeds_that_all_have_are_compared(tmp_path: Path) -> None:
     found = [judged(tmp_path, "one", range(30), seed) for seed in (0, 1)]
     found += [judged(tmp_path, "two", range(20), 0), judged(tmp_path, "many", range(29), 0)]
@@ -92,3 +107,43 @@ def test_several_labels_must_all_be_right(tmp_path: Path, wrong: int) -> None:
 
     found = [multi("one", 2), multi("many", wrong)]
     assert choose(found, {"many"})[0] == ("many" if wrong == 3 else "one")
+
+
+def test_an_ensemble_that_changes_nothing_is_not_preferred(tmp_path: Path) -> None:
+    found = [judged(tmp_path, "one", range(5)), judged(tmp_path, "many", range(5))]
+    assert choose(found, {"many"})[0] == "one"
+
+
+def test_of_equals_a_network_comes_before_a_baseline_and_the_smaller_first() -> None:
+    found = [
+        Candidate("pixels", 0.9, Path("pixels/seed-0"), baseline=True, parameters=1),
+        Candidate("large", 0.9, Path("large/seed-0"), parameters=20),
+        Candidate("small", 0.9, Path("small/seed-0"), parameters=10),
+    ]
+    assert choose(found, set()) == ("small", VALIDATION)
+
+
+def test_the_seed_that_is_saved_is_the_median_not_the_luckiest() -> None:
+    scores = [(0.90, 0.5), (0.99, 0.1), (0.94, 0.4), (0.94, 0.3), (0.80, 0.9)]
+    found = [Candidate("r", s, Path(f"r/seed-{k}"), seed=k, log_loss=loss) for k, (s, loss) in enumerate(scores)]
+    assert representative(found, "r").seed == 3
+
+
+def test_an_ensemble_is_compared_by_the_metric_of_the_study(tmp_path: Path) -> None:
+    def with_loss(run: str, own: float) -> Candidate:
+        each = judged(tmp_path, run, range(0))
+        probabilities = np.full((100, 4), (1 - own) / 3)
+        probabilities[np.arange(100), LABELS] = own + np.linspace(-0.01, 0.01, 100)
+        arrays = {"rows": np.arange(100), "labels": LABELS, "probabilities": probabilities}
+        np.savez(each.folder / "predictions.npz", **{f"validation_{name}": value for name, value in arrays.items()})
+        return Candidate(run, -float(-np.log(probabilities[np.arange(100), LABELS]).mean()), each.folder)
+
+    found = [with_loss("one", 0.9), with_loss("many", 0.8)]
+    # both are right on every image; by log loss the single run is better on each by about the same
+    assert choose(found, {"many"}, "log_loss") == ("one", "validation log loss")
+
+
+def test_a_metric_that_is_no_mean_over_images_has_a_resampled_error(tmp_path: Path) -> None:
+    close = [judged(tmp_path / "a", "one", range(10, 20)), judged(tmp_path / "a", "many", range(20, 32))]
+    clear = [judged(tmp_path / "b", "one", range(5)), judged(tmp_path / "b", "many", range(40))]
+    assert choose(close, {"many"}, "mcc")[0] == "many" and choose(clear, {"many"}, "mcc")[0] == "one"

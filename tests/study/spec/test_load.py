@@ -66,7 +66,7 @@ def test_overrides_and_smoke_are_laid_on_the_file() -> None:
         ("name: s\ndata:\n  source: d\n  splt: {}\nruns: {a: {}}\n", 4, "did you mean 'split'"),
         ("name: s\ndata: d\nruns:\n  a:\n    strategy: finetune\n", 5, "did you mean 'fine_tune'"),
         ("name: s\ndata: d\ndefaults:\n  backbon: x\nruns: {a: {}}\n", 4, "did you mean 'backbone'"),
-        ("name: s\ndata: d\nruns:\n  a: {}\n  a: {}\n", 5, "stands twice"),
+        ("name: s\ndata: d\nruns:\n  a: {}\n  a: {}\n", 5, "is repeated (first in line 4)"),
         ("name: s\ndata: [d\n", 3, "not YAML"),
     ],
 )
@@ -123,11 +123,17 @@ def test_a_setting_of_a_run_can_still_be_set_to_null() -> None:
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["~runs.source"], "'source' cannot be left out, because others start from it: 'carried'; leave these out too"),
+        (
+            ["~runs.source"],
+            "'source' cannot be excluded, because other runs start from it: 'carried'; exclude these too",
+        ),
         (["~runs.surce"], "did you mean 'source'"),
-        (["~wide"], "left out by ~runs.NAME"),
-        (["~runs.wide", "compare.baseline=wide · shots 1"], "'wide' cannot be left out alone.*compare.baseline=null"),
-        (["~runs.source", "~runs.carried", "~runs.wide"], "nothing to do"),
+        (["~wide"], "exclude a run with ~runs.NAME"),
+        (
+            ["~runs.wide", "compare.baseline=wide · shots 1"],
+            "'wide' cannot be excluded, because the others are compared with it.*compare.baseline=null",
+        ),
+        (["~runs.source", "~runs.carried", "~runs.wide"], "every run is excluded"),
     ],
 )
 def test_a_run_that_is_needed_is_not_left_out(overrides: list[str], says: str) -> None:
@@ -153,3 +159,116 @@ def test_a_chain_is_left_out_whole() -> None:
 def test_ranges_that_cannot_be_are_refused(search: object, says: str) -> None:
     with pytest.raises(SpecError, match=says):
         load_study({**BASE, "runs": {"a": {"strategy": "fine_tune", "recipe": {"lr": {"search": search}}}}})
+
+
+def test_an_override_sets_one_key_and_leaves_the_mapping_alone() -> None:
+    raw = {**BASE, "runs": {"a": {"recipe": {"lr": 1}}}}
+    study = load_study(raw, ["runs.a.recipe.epochs=4", "data.limit=2", "seeds=[3, 5]", "question='a = b'"])
+    assert study.runs[0].spec.recipe == {"lr": 1, "epochs": 4}
+    assert (study.spec.data.source, study.spec.data.limit) == ("somewhere", 2)
+    assert (study.spec.seed_list, study.spec.question) == ([3, 5], "a = b")
+    assert raw == {**BASE, "runs": {"a": {"recipe": {"lr": 1}}}}
+    assert load_study(raw, ["data=elsewhere"]).spec.data.source == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("seeds", "write an override as key=value"),
+        ("=5", "write an override as key=value"),
+        ("seeds=[", "the value is not YAML"),
+    ],
+)
+def test_an_override_is_a_key_and_a_value(override: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load_study({**BASE, "runs": {"a": {}}}, [override])
+
+
+def test_names_of_runs_show_the_values_of_each() -> None:
+    weights = [{"path": "w.pt"}, "none"]
+    runs = {
+        "a": {"weights": {"each": weights}},
+        "b": {"strategy": "fine_tune", "recipe": {"lr": {"each": [0.1, 1]}}},
+        "c": {"strategy": "fine_tune", "train_only": {"each": [["s1", "s2"], []]}},
+        "d": {"backbone": {"each": ["x", "y"]}, "shots": [1, "all"]},
+    }
+    assert names(runs) == [
+        "a · w.pt",
+        "a · none",
+        "b · lr 0.1",
+        "b · lr 1",
+        "c · s1+s2",
+        "c · none",
+        "d · x · shots 1",
+        "d · x · shots all",
+        "d · y · shots 1",
+        "d · y · shots all",
+    ]
+
+
+def test_a_run_keeps_its_axes_trials_metric_and_data() -> None:
+    runs = {"a": {"shots": [1, 2], "trials": 7}, "b": {"data": "other", "head": {"C": {"grid": [1]}}}}
+    study = load_study({**BASE, "compare": {"metric": "f1_macro"}, "runs": runs})
+    first, last = study.runs[0], study.runs[-1]
+    assert (first.axes, first.trials, first.metric, first.data.source) == ({"shots": 1}, 7, "f1_macro", "somewhere")
+    assert (last.axes, last.trials, last.data.source) == ({}, 20, "other")
+    assert [choice.values for choice in last.choices] == [(1,)]
+
+
+@pytest.mark.parametrize("trials", [0, -1, 2.5, "many"])
+def test_trials_are_a_whole_number_above_zero(trials: object) -> None:
+    with pytest.raises(SpecError, match="run 'a': trials must be a whole number of at least 1, not"):
+        load_study({**BASE, "runs": {"a": {"trials": trials}}})
+    assert load_study({**BASE, "runs": {"a": {"trials": 1}}}).runs[0].trials == 1
+
+
+def test_every_candidate_of_a_grid_is_checked() -> None:
+    with pytest.raises(SpecError, match="unknown strategy 'rigde'"):
+        load_study({**BASE, "runs": {"a": {"strategy": {"grid": ["ridge", "rigde"]}}}})
+
+
+def test_unusable_files_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such study file"):
+        load_study(tmp_path / "none.yaml")
+    with pytest.raises(SpecError, match="cannot read this study file"):
+        load_study(tmp_path)
+    listed = tmp_path / "list.yaml"
+    listed.write_text("- a\n")
+    with pytest.raises(SpecError, match="a study file is a mapping with name, data and runs; this one is list"):
+        load_study(listed)
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("name: é".encode("latin-1"))
+    with pytest.raises(SpecError, match="cannot read this study file"):
+        load_study(latin)
+
+
+def test_a_study_keeps_its_text_and_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: s\ndata: d\nruns: {a: {}}  # a comment\n")
+    study = load_study(path)
+    assert (study.source, study.file) == (path.read_text(), str(path))
+    assert (load_study({**BASE, "runs": {"a": {}}}).source) == "name: s\ndata: somewhere\nruns:\n  a: {}\n"
+
+
+def test_names_must_be_known_and_different() -> None:
+    with pytest.raises(SpecError, match="two runs are named 'a · x'"):
+        load_study({**BASE, "runs": {"a": {"backbone": {"each": ["x"]}}, "a · x": {}}})
+    with pytest.raises(SpecError, match=r"compare\.baseline: unknown run 'b'"):
+        load_study({**BASE, "compare": {"baseline": "b"}, "runs": {"a": {}}})
+
+
+def test_long_chains_are_ordered_and_others_keep_their_place() -> None:
+    runs = {
+        "c": {"weights": {"run": "b"}},
+        "x": {},
+        "b": {"weights": {"run": "a"}},
+        "a": {},
+        "y": {},
+    }
+    assert names(runs) == ["x", "a", "y", "b", "c"]
+
+
+def test_the_smoke_block_is_not_applied_unless_asked() -> None:
+    raw = {**BASE, "runs": {"a": {}}, "smoke": {"seeds": 1}}
+    assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
+    assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3

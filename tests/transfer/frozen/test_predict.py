@@ -10,8 +10,10 @@ from tuning_subject import CLASSES, Pictures, network
 
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
+from headstart.models.preprocessing import as_tensor, normalise
+from headstart.models.test_time_augmentation import TTA
 from headstart.transfer.frozen import predict
-from headstart.transfer.frozen.predict import TTA, as_tensor, batch_of, normalise, predict_probabilities
+from headstart.transfer.frozen.predict import batch_of, predict_probabilities
 
 ROWS = np.arange(20)
 

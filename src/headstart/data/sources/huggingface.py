@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import Dataset
-from headstart.data.sources.layout import SPLIT_NAMES
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, MissingExtra
 
 
@@ -34,7 +34,7 @@ def from_huggingface(address: str, label: str | None = None, name: str | None = 
     except Exception as error:  # the hub's client raises anything; the reason is passed on
         said = (str(error).strip() or repr(error)).splitlines()[0]
         raise DataError(f"hf:{address} cannot be loaded: {said}") from error
-    chosen = {part: rows for part, rows in parts.items() if part.lower() in SPLIT_NAMES}
+    chosen = {part: rows for part, rows in parts.items() if part_of(part)}
     if not chosen:
         raise DataError(f"hf:{address} has the parts {', '.join(parts)}, none of them train, validation or test")
     features = next(iter(chosen.values())).features
@@ -50,7 +50,7 @@ def from_huggingface(address: str, label: str | None = None, name: str | None = 
         if len(values) and values.min() < 0:  # a part without labels, as many test parts are
             continue
         numbers.append(place[values])
-        splits.append(np.full(len(values), SPLIT_NAMES[part.lower()], dtype="U10"))
+        splits.append(np.full(len(values), part_of(part), dtype="U10"))
         kept.append(rows.cast_column(image, datasets.Image(decode=False)))
     return Dataset(
         name=name or hub_name,

@@ -8,23 +8,15 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from headstart.data.class_names import normal_form
 from headstart.data.dataset import Dataset, Reader, Skip
 from headstart.data.decoding.decode import SUFFIXES
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
-_DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found")
+_DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "__pycache__", "headstart-runs")
 
 
 @dataclass(frozen=True)
@@ -49,8 +41,8 @@ class Layout:
     Args:
         paths: relative to the source, sorted by class, then by path.
         labels: class name of each.
-        splits: "train", "validation", "test" or "" of each, or None where the tree says nothing.
-        skipped: files that are no images by their names or places.
+        splits: "train", "validation", "test" or "" of each, or None where the tree has no parts.
+        skipped: files whose names or places are not those of images.
         about: what was left out or noticed.
     """
 
@@ -69,29 +61,32 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     """
     images: list[str] = []
     others: list[Skip] = []
-    for path in sorted(path for path in paths if not _debris(path)):
+    for path in sorted(path for path in paths if not is_debris(path)):
         if not _is_text(path):
-            others.append(Skip(_as_text(path), "has a name that is no valid UTF-8; rename it"))
+            others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
         elif not is_image_name(path):
-            others.append(Skip(path, "is no image by its name"))
+            others.append(Skip(path, "does not have the name of an image"))
         else:
             images.append(path)
     if not images:
         found = f"{len(others)} files, none of them an image by its name" if others else "no file"
-        raise DataError(f"{name}: there is no image here ({found}); expected class folders")
+        raise DataError(f"{name}: no image was found ({found}); expected class folders")
     prefix = _common_top(images)
     parts = [PurePosixPath(path[len(prefix) :]).parts for path in images]
-    depth = 1 if _has_split_folders(parts) else 0
+    split = _split_folders(name, parts)
+    depth = 1 if split else 0
     rows: list[tuple[str, str, str]] = []
     about: dict[str, str] = {}
     left_out: dict[str, int] = {}
     for path, part in zip(images, parts, strict=True):
-        if len(part) < depth + 2:
-            others.append(Skip(path, "lies in no class folder"))
+        if split and part[0] not in split:
+            others.append(Skip(path, f"is not in {', '.join(sorted(split))}, which are the parts of the split"))
+        elif len(part) < depth + 2:
+            others.append(Skip(path, "is in no class folder"))
         elif part[depth] in LEFT_OUT:
             left_out[part[depth]] = left_out.get(part[depth], 0) + 1
         else:
-            rows.append((part[depth], path, SPLIT_NAMES[part[0].lower()] if depth else ""))
+            rows.append((normal_form(part[depth]), path, split[part[0]] if split else ""))
     if not rows:
         raise DataError(
             f"{name}: {len(images)} images but no class folders; put each class in a folder of its own, "
@@ -106,7 +101,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
 
 
 def from_tree(tree: Tree, name: str | None = None) -> Dataset:
-    """Return the images of a folder or archive, their class the name of the folder they lie in.
+    """Return the images of a folder or archive, their class the name of the folder that contains them.
 
     Raises:
         DataError: there is no image, or no class folder.
@@ -148,8 +143,8 @@ def _as_text(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _debris(path: str) -> bool:
-    """Say whether a path is hidden, or was left behind by an operating system."""
+def is_debris(path: str) -> bool:
+    """Say whether a path is hidden, was left behind by an operating system, or is in headstart's own output folder."""
     return any(part.startswith(".") or part.lower() in _DEBRIS for part in PurePosixPath(path).parts)
 
 
@@ -159,14 +154,40 @@ def _common_top(images: Sequence[str]) -> str:
     while True:
         tops = {path[len(prefix) :].partition("/")[0] for path in images}
         top = next(iter(tops))
-        if len(tops) != 1 or top.lower() in SPLIT_NAMES:
+        if len(tops) != 1 or part_of(top) is not None:
             return prefix
         if not any("/" in path[len(prefix) + len(top) + 1 :] for path in images):
             return prefix
         prefix += f"{top}/"
 
 
-def _has_split_folders(parts: Sequence[tuple[str, ...]]) -> bool:
-    tops = {part[0].lower() for part in parts if len(part) > 1}
-    deep = {part[0].lower() for part in parts if len(part) > 2}
-    return bool(tops) and tops <= set(SPLIT_NAMES) and any(SPLIT_NAMES[top] == "train" for top in deep)
+def _split_folders(name: str, parts: Sequence[tuple[str, ...]]) -> dict[str, str]:
+    """Return top folder -> part of a split, or nothing where the top folders are classes.
+
+    Raises:
+        DataError: the folders can be read in two ways; the message gives both.
+    """
+    tops = {part[0] for part in parts if len(part) > 1}
+    deep = {part[0] for part in parts if len(part) > 2}  # those that hold class folders
+    named = {top: part for top in sorted(tops) if (part := part_of(top)) is not None}
+    shown = ", ".join(repr(top) for top in named)
+    if not named or (set(named.values()) == {"train"} and not deep & set(named)):
+        return {}
+    if not deep & set(named):
+        if len(named) < 2 or "train" not in named.values():
+            return {}
+        raise DataError(
+            f"{name}: {shown} are named like the parts of a split but hold no class folders; give a table of path,"
+            " label and split, or, if these are classes, rename them"
+        )
+    if "train" not in named.values():
+        raise DataError(
+            f"{name}: {shown} are named like parts of a split, but there is no training part; name one 'train', or, if"
+            " these are classes, rename them"
+        )
+    if strangers := sorted((tops & deep) - set(named)):
+        raise DataError(
+            f"{name}: {shown} are named like the parts of a split, {strangers[0]!r} is not; move it elsewhere to use"
+            " the split, or, if all of them are classes, rename the others"
+        )
+    return named

@@ -10,7 +10,6 @@ from typing import TypeVar
 from headstart.data.dataset import Dataset, Skip
 from headstart.data.sources.layout import (
     LEFT_OUT,
-    SPLIT_NAMES,
     Layout,
     Tree,
     is_image_name,
@@ -18,6 +17,7 @@ from headstart.data.sources.layout import (
     to_dataset,
     with_note,
 )
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
 
 Key = TypeVar("Key")
@@ -37,7 +37,7 @@ class Line:
 def from_lists(tree: Tree, lists: Lists, name: str | None = None) -> Dataset:
     """Return the images of a folder or archive that the lists name, with the split that they give.
 
-    The class is the folder an image lies in. Where there are no class folders, each line must end in the
+    The class is the folder that contains the image. Where there are no class folders, each line must end in the
     label: `picture.jpg tulip`.
 
     Raises:
@@ -74,11 +74,11 @@ def find_lists(root: Path, lists: Lists) -> list[tuple[Path, str]]:
 def default_lists(root: Path) -> list[Path]:
     """Return the lists in `FOLDER.splits`, if there are any."""
     folder = root.with_name(f"{root.name}.splits")
-    return sorted(path for path in folder.glob("*.txt") if path.stem.lower() in SPLIT_NAMES)
+    return sorted(path for path in folder.glob("*.txt") if part_of(path.stem))
 
 
 def _part(word: str, path: Path) -> str:
-    known = [part for key, part in SPLIT_NAMES.items() if key in word.lower().replace("-", "_").split("_")]
+    known = [part for piece in (word, *word.replace("-", "_").split("_")) if (part := part_of(piece))]
     if not known:
         raise DataError(
             f"{path}: the name does not say whether it lists train, validation or test; "
@@ -99,7 +99,7 @@ def _read(path: Path, part: str, there: set[str], top: str) -> Iterator[Line]:
 
 
 def _path_and_label(entry: str, there: set[str], top: str) -> tuple[str, str]:
-    """Return (path, label): the whole entry where it is a file, else what stands before the last blank or comma."""
+    """Return (path, label): the whole entry where it is a file, else what precedes the last blank or comma."""
     candidates = [(entry, "")]
     for mark in ("\t", ",", " "):
         before, found, after = entry.rpartition(mark)
@@ -169,7 +169,7 @@ def _enter(rows: dict[Key, Line], key: Key, line: Line) -> None:
     before = rows.setdefault(key, line)
     if before.part != line.part:
         raise DataError(
-            f"{line.path} stands in {before.file} ({before.part}) and in {line.file} ({line.part}); "
+            f"{line.path} is in {before.file} ({before.part}) and in {line.file} ({line.part}); "
             "the parts of a split have no image in common"
         )
 
@@ -180,7 +180,7 @@ def _silently_left_out(path: str, there: set[str]) -> bool:
 
 def _absent(line: Line, there: set[str]) -> Skip:
     if line.path in there:
-        return Skip(line.path, f"is named in {line.file}, but is no image by its name")
+        return Skip(line.path, f"is named in {line.file}, but does not have the name of an image")
     return Skip(line.path, f"is named in {line.file}, but does not exist")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import posixpath
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
 from headstart.data.readers import FileReader
-from headstart.data.sources.layout import SPLIT_NAMES, with_note
+from headstart.data.sources.layout import with_note
 from headstart.data.sources.parquet import ParquetReader
+from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 SEPARATOR = "|"  # between several labels of one image
+MISSING = frozenset(  # what pandas reads as missing: how tables from elsewhere write it
+    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
+    | {"NULL", "NaN", "None", "n/a", "nan", "null"}
+)
 COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "filepath", "image_path", "image"),
     "bytes": ("bytes", "image_bytes", "image_data", "image"),
@@ -60,9 +68,12 @@ def from_manifest(path: Path, label: str | None = None, name: str | None = None)
         reader: Reader = ParquetReader(path, columns["bytes"], names)
         where = None
     else:
-        where = encode(table[columns["path"]])
+        where = encode(table[columns["path"]], lambda text: _tidy_path(text, path.parent))
         missing |= where.codes < 0
-        _check_one_label_each(path, where, label_codes, table[columns["label"]])
+        _check_one_each(path, where, label_codes, table[columns["label"]], "labels", "write both as 'a|b'")
+        if "split" in columns:
+            parts = encode(table[columns["split"]])
+            _check_one_each(path, where, parts.codes, table[columns["split"]], "parts", "keep it in one of them")
         codes = where.codes if (where.codes >= 0).all() else np.maximum(where.codes, 0)
         reader = FileReader(path.parent, where.values or ["?"], codes)
     dataset = Dataset(
@@ -74,14 +85,20 @@ def from_manifest(path: Path, label: str | None = None, name: str | None = None)
         groups=_groups(table, columns),
         about={"source": str(path)},
     )
-    if where is not None and len(where.values) < int((where.codes >= 0).sum()):
-        repeats = int((where.codes >= 0).sum()) - len(where.values)
-        dataset = with_note(dataset, "repeats", f"{repeats} rows name a file that an earlier row names too")
-    return _without_incomplete(dataset, np.flatnonzero(missing), label_codes)
+    dataset = _without_incomplete(dataset, np.flatnonzero(missing), label_codes)
+    return dataset if where is None else _without_repeats(dataset, where.codes[~missing])
 
 
-def encode(column: Any) -> Encoded:
-    """Return a column's distinct values and each row's code; empty cells have the code -1."""
+def _tidy_path(text: str, folder: Path) -> str:
+    """Return a path as this system writes it; what Windows wrote with backslashes is the same file."""
+    text = text.strip()
+    if "\\" in text and not (folder / text).exists():
+        text = text.replace("\\", "/")
+    return posixpath.normpath(text) if text not in MISSING else ""
+
+
+def encode(column: Any, tidy: Callable[[str], str] = normal_form) -> Encoded:
+    """Return a column's distinct values and each row's code; missing cells, in any spelling, have the code -1."""
     import pyarrow
 
     if pyarrow.types.is_dictionary(column.type):
@@ -91,8 +108,8 @@ def encode(column: Any) -> Encoded:
         encoded = encoded.combine_chunks()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     order: dict[str, int] = {}
-    stripped = (value.strip() for value in encoded.dictionary.to_pylist())
-    place = [order.setdefault(value, len(order)) if value else -1 for value in stripped]
+    tidied = (tidy(value) for value in encoded.dictionary.to_pylist())
+    place = [-1 if value in MISSING else order.setdefault(value, len(order)) for value in tidied]
     return Encoded(np.array([*place, -1], dtype=np.int64)[codes], list(order))
 
 
@@ -216,8 +233,18 @@ def _names_of_numbers(schema: Any, column: str) -> list[str] | None:
     return [str(name) for name in names] if names else None
 
 
-def _check_one_label_each(path: Path, where: Encoded, labels: IntArray, column: Any) -> None:
-    """Refuse a path that stands in two rows with two labels."""
+def _without_repeats(dataset: Dataset, codes: IntArray) -> Dataset:
+    """Return the dataset with the first of the rows that name the same file: copies of a row are one image."""
+    _, first = np.unique(codes, return_index=True)
+    repeats = len(codes) - len(first)
+    if not repeats:
+        return dataset
+    kept = dataset.select(np.sort(first))
+    return with_note(kept, "repeats", f"{repeats} rows name a file that an earlier row names too; each counts once")
+
+
+def _check_one_each(path: Path, where: Encoded, labels: IntArray, column: Any, what: str, remedy: str) -> None:
+    """Refuse a path in two rows with two labels, or in two parts of the split."""
     usable = np.flatnonzero((where.codes >= 0) & (labels >= 0))
     first = np.full(len(where.values), -1, dtype=np.int64)
     first[where.codes[usable][::-1]] = usable[::-1]
@@ -227,8 +254,8 @@ def _check_one_label_each(path: Path, where: Encoded, labels: IntArray, column: 
         row = int(differs[0])
         twin = int(first[where.codes[row]])
         raise DataError(
-            f"{path}: {where.values[where.codes[row]]!r} has two labels, {column[twin].as_py()!r} (row {twin + 1}) "
-            f"and {column[row].as_py()!r} (row {row + 1}); correct one, or write both as 'a|b'"
+            f"{path}: {where.values[where.codes[row]]!r} has two {what}, {column[twin].as_py()!r} (row {twin + 1}) "
+            f"and {column[row].as_py()!r} (row {row + 1}); correct one, or {remedy}"
         )
 
 
@@ -236,12 +263,12 @@ def _given(table: Any, columns: dict[str, str], path: Path) -> npt.NDArray[np.st
     if "split" not in columns:
         return None
     encoded = encode(table[columns["split"]])
-    unknown = [value for value in encoded.values if value.lower() not in SPLIT_NAMES]
+    unknown = [value for value in encoded.values if part_of(value) is None]
     if unknown:
         raise DataError(
-            f"{path}: split {unknown[0]!r} in column {columns['split']!r} is none of train, validation, test"
+            f"{path}: split {unknown[0]!r} in column {columns['split']!r} is not one of train, validation, test"
         )
-    parts = np.array([*(SPLIT_NAMES[value.lower()] for value in encoded.values), ""], dtype="U10")
+    parts = np.array([*(part_of(value) or "" for value in encoded.values), ""], dtype="U10")
     return parts[encoded.codes]
 
 

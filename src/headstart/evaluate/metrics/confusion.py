@@ -35,8 +35,8 @@ def count_resampled(
 ) -> Counts:
     """Count `draws` bootstrap resamples of the images.
 
-    Images of one class with one prediction are alike here: how many of each such kind a resample holds is
-    one multinomial draw, whatever the number of images.
+    Images of one class with one prediction count alike: how many of each such kind a resample holds is one
+    multinomial draw, whatever the number of images.
     """
     kinds, images = np.unique(labels * classes + predicted, return_counts=True)
     share = images / len(labels)
@@ -49,7 +49,7 @@ def count_resampled(
 def precision_recall_f1(
     counts: Counts,
 ) -> tuple[Float[np.ndarray, "b c"], Float[np.ndarray, "b c"], Float[np.ndarray, "b c"]]:
-    """Return precision, recall and F1 of every class; NaN for a class that neither side names.
+    """Return precision, recall and F1 of every class; NaN for a class without images and predictions.
 
     A class with images that is never predicted has precision 0, one predicted without images recall 0
     (scikit-learn's `zero_division=0`).
@@ -64,7 +64,7 @@ def precision_recall_f1(
 
 
 def averages(counts: Counts) -> dict[str, Float[np.ndarray, " b"]]:
-    """Return every averaged measure, one figure a resample."""
+    """Return every averaged measure, one number a resample."""
     values: dict[str, np.ndarray] = {}
     total = counts.support.sum(axis=1)
     for name, measure in zip(("precision", "recall", "f1"), precision_recall_f1(counts), strict=True):
@@ -75,6 +75,15 @@ def averages(counts: Counts) -> dict[str, Float[np.ndarray, " b"]]:
     values["balanced_accuracy"] = (recall * present).sum(axis=1) / present.sum(axis=1)
     values["mcc"] = matthews(counts)
     return values
+
+
+def effective_images(counts: Counts) -> float:
+    """Return how many equally weighted images a mean over classes is worth where classes are equally difficult.
+
+    The variance of such a mean is p (1 - p) Σ 1/n_c / C², that of a share of m images p (1 - p) / m.
+    """
+    support = counts.support[0][counts.support[0] > 0]
+    return float(len(support) ** 2 / (1 / support).sum())
 
 
 def matthews(counts: Counts) -> Float[np.ndarray, " b"]:
@@ -90,3 +99,36 @@ def confusion_matrix(
 ) -> Int[np.ndarray, "c c"]:
     """Count images by true class (row) and predicted class (column)."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def confusion_per_image(
+    labels: Int[np.ndarray, " p"], predicted: Int[np.ndarray, " p"], images: Int[np.ndarray, " p"], classes: int
+) -> Float[np.ndarray, "c c"]:
+    """Count images by true class (row) and predicted class (column) where an image may have several predictions.
+
+    Each image counts once, divided equally among its predictions. Where every seed predicts every image, that is the
+    mean count over seeds; rows sum to the images of the class.
+
+    Args:
+        labels: of each prediction's image.
+        predicted: the predicted class.
+        images: which image, for example its row in the dataset.
+        classes: the number of classes.
+    """
+    shares = image_shares(images)
+    counts = np.bincount(labels * classes + predicted, weights=shares, minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+def image_shares(images: Int[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """Return the share of each prediction in its image: 1 / the number of predictions of that image."""
+    _, place, times = np.unique(images, return_inverse=True, return_counts=True)
+    return 1.0 / times[place]
+
+
+def most_often_taken_for(matrix: Float[np.ndarray, "c c"] | Int[np.ndarray, "c c"]) -> list[tuple[int, float] | None]:
+    """Return for each class the other class that it is most often taken for, and the count; None without mistakes."""
+    wrong = matrix.astype(np.float64)
+    np.fill_diagonal(wrong, 0.0)
+    found = wrong.argmax(axis=1)
+    return [(int(c), float(row[c])) if row[c] > 0 else None for c, row in zip(found, wrong, strict=True)]

@@ -1,4 +1,4 @@
-"""Intervals for one set of images: Wilson for proportions, the bootstrap over images for the rest."""
+"""Intervals for one set of images: Wilson for proportions, its form for other bounded measures, losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK = 4_000_000  # indices drawn at once: bounds the memory whatever the numb
 
 
 class Estimate(TypedDict):
-    """A figure with its 95 % interval; all None where it is not defined (n of it is then 0)."""
+    """A figure with its 95 % interval; all None where it is undefined (its n is then 0)."""
 
     value: float | None
     low: float | None
@@ -53,55 +53,69 @@ def proportion(successes: float | int, n: int, level: float = LEVEL) -> Estimate
 
 
 def bounded(
-    value: float, error: float, n: int, bounds: tuple[float, float] = (0.0, 1.0), level: float = LEVEL
+    value: float,
+    error: float,
+    n: int,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    *,
+    effective: float | int | None = None,
 ) -> Estimate:
-    """Return a measure that lives between `bounds` with a Wilson interval of its effective number of images.
+    """Return a bounded measure with a Wilson interval of its effective number of images.
 
     The effective number is the one at which a proportion of this value would have this standard error
-    (Korn & Graubard 1998). The interval stays within the bounds, holds the value, and does not shrink
-    to a point where every image is right.
+    (Korn & Graubard 1998). The interval stays within the bounds, contains the value, and keeps a width
+    where every image is right.
 
     Args:
         value: the measure.
         error: its standard error, from the bootstrap or the influence of each image.
         n: the number of images behind it.
         bounds: its least and greatest value.
-        level: of confidence.
+        effective: the effective number where the standard error is zero; n unless given.
     """
     if not np.isfinite(value) or n == 0:
         return UNDEFINED.copy()
     width = bounds[1] - bounds[0]
     p = min(1.0, max(0.0, (value - bounds[0]) / width))
     spread = error / width
-    effective = p * (1 - p) / spread**2 if np.isfinite(spread) and spread > 1e-9 else float(n)
-    low, high = wilson_at(p, effective if effective > 0 else n, normal_quantile(level))
+    found = p * (1 - p) / spread**2 if np.isfinite(spread) and spread > 1e-9 else 0.0
+    low, high = wilson_at(p, found if found > 0 else effective or n, normal_quantile())
     return Estimate(
         value=float(value), low=float(bounds[0] + low * width), high=float(bounds[0] + high * width), n=int(n)
     )
 
 
-def percentile(value: float, draws: Float[np.ndarray, " b"], n: int, level: float = LEVEL) -> Estimate:
-    """Return a mean with the percentile interval of its bootstrap draws."""
-    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
-    return Estimate(value=float(value), low=float(min(low, value)), high=float(max(high, value)), n=int(n))
+def mean_loss(losses: Float[np.ndarray, " n"], mistake: float, most: float, level: float = LEVEL) -> Estimate:
+    """Return a mean of losses between 0 and `most` with an interval that allows for mistakes not yet seen.
 
+    At high accuracy nearly all of the mean comes from a few mistakes, and a small sample may contain none: the
+    bootstrap then sees no spread. One more image with the loss of a mistake is added, as Agresti and Coull add
+    successes and failures, and Student's interval is taken of the square root of the mean, on which scale sums
+    of rare events have a constant variance. The value itself is the plain mean.
 
-def pivotal(value: float, draws: Float[np.ndarray, " b"], n: int, level: float = LEVEL) -> Estimate:
-    """Return a biased measure with its basic (reversed) bootstrap interval, which takes the bias back out.
-
-    The interval is widened to hold the value and cut at zero.
+    Args:
+        losses: of each image.
+        mistake: the loss that an image that is classified wrongly is expected to have.
+        most: the largest possible loss.
+        level: of confidence.
     """
-    low, high = 2 * value - np.quantile(draws, [0.5 + level / 2, 0.5 - level / 2])
-    return Estimate(value=float(value), low=float(max(0.0, min(low, value))), high=float(max(high, value)), n=int(n))
+    n = len(losses)
+    value = float(losses.mean())
+    centre = (n * value + mistake) / (n + 1)
+    variance = (float(losses @ losses) + mistake**2) / (n + 1) - centre**2
+    reach = float(special.stdtrit(max(1, n - 1), 0.5 + level / 2))
+    root = np.sqrt(max(centre, np.finfo(np.float64).tiny))
+    half = reach * np.sqrt(max(variance, 0.0) / n) / (2 * root)
+    low, high = max(0.0, root - half) ** 2, min(most, (root + half) ** 2)
+    return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)), n=n)
 
 
 def resamples(n: int, count: int, seed: int) -> Iterator[Int[np.ndarray, "b n"]]:
     """Yield bootstrap resamples of n images, `count` rows in all, in blocks of bounded memory."""
     generator = np.random.default_rng(seed)
     block = max(1, min(count, _CHUNK // max(1, n)))
-    kind = np.int32 if n < 2**31 else np.int64
     for start in range(0, count, block):
-        yield generator.integers(0, n, (min(block, count - start), n), dtype=kind)
+        yield generator.integers(0, n, (min(block, count - start), n), dtype=np.int32)
 
 
 @lru_cache(maxsize=2)
@@ -110,9 +124,9 @@ def _small(n: int, count: int, seed: int) -> Float[np.ndarray, "b n"]:
 
 
 def multiplicities(n: int, count: int, seed: int) -> Iterator[Float[np.ndarray, "b n"]]:
-    """Yield how often each of n images stands in each of `resamples`, in the same blocks: what means need of them.
+    """Yield how often each of n images occurs in each of `resamples`, in the same blocks.
 
-    Those of a few images are kept until others are asked for: several measures go by the same ones.
+    The counts of small samples are cached, since several measures use the same resamples.
     """
     if n * count <= _CHUNK:
         yield _small(n, count, seed)

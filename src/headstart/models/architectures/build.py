@@ -16,7 +16,8 @@ from headstart.models.architectures.classic import CLASSICS
 from headstart.models.architectures.parts import Staged
 from headstart.models.architectures.timm_stages import stage_timm
 from headstart.models.architectures.torchvision_stages import stage_torchvision
-from headstart.models.backbone import Backbone, Preprocessing, output_shape
+from headstart.models.backbone import Backbone, output_shape
+from headstart.models.preprocessing import Preprocessing
 
 NO_PLACE = ""  # in original_keys: the tensor has no place in the backbone (a classifier that is no linear layer)
 

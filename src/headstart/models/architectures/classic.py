@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from headstart.models.architectures.parts import Reduce, sequence
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.models.backbone import Backbone
+from headstart.models.preprocessing import Preprocessing
 
 _CIFAR = Preprocessing(32, 32, "bilinear", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 _MINI = Preprocessing(84, 92, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

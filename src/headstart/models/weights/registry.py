@@ -12,7 +12,7 @@ from typing import Any
 from headstart.errors import WeightsError
 from headstart.models.architectures.build import timm_preprocessing, torchvision_preprocessing
 from headstart.models.architectures.catalogue import Architecture, torchvision_names
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import Checkpoint
 from headstart.models.weights.state_dict import LoadReport
 

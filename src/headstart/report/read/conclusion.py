@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart import units
+from headstart.evaluate.comparison.sentences import margin_words, settled
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 
@@ -24,7 +25,7 @@ def answer_of(
     partial: bool,
     kept: Mapping[str, Any] | None = None,
 ) -> tuple[Segment, ...]:
-    """Say which run is best, which are tied with it, how sure that is, what it costs, and which one was saved.
+    """Say which run was chosen on validation and how good it is on test, which is best on test, and how sure that is.
 
     Args:
         boards: the rankings; the first one answers the question, the others get a sentence each.
@@ -38,86 +39,136 @@ def answer_of(
     for board in boards:
         if len(boards) > 1:
             segments.append((f"On {board.title}: ", False))
-        segments += _best(board)
-        segments += _ties(board)
-        segments += _cost(board, costs)
+        segments += _headline(board, kept)
+        segments += _others(board)
+        segments += _cheaper(board, costs)
         segments += _baseline(board)
-    segments += _kept(kept)
     text, strong = segments[-1]
     return (*segments[:-1], (text.rstrip(), strong))
 
 
-def tied_runs(board: Board) -> list[str]:
-    """Return the runs that no test tells from the best."""
-    return [row["run"] for row in board.ranking[1:] if row["tied_with_best"]]
+def runs_in(board: Board, state: str) -> list[str]:
+    """Return the runs of one state ("tied", "cannot tell", "behind"), best first."""
+    return [row["run"] for row in board.ranking if row["state"] == state]
 
 
-def _best(board: Board) -> list[Segment]:
-    best = board.ranking[0]
-    metric = board.metric.replace("_", " ")
-    value = numbers.score(best["mean"], board.metric)
-    reach = numbers.interval(best["low"], best["high"], board.metric)
-    verb = "reaches" if len(board.ranking) == 1 else ("leads with" if tied_runs(board) else "is best with")
-    return [
-        (best["run"], True),
-        (f" {verb} ", False),
-        (f"{value} {metric}", True),
-        (f" (95 % interval {reach}, {_basis(board, best)}). ", False),
+def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
+    """Say how good the model is that was chosen on validation, and which run leads on test where that is another."""
+    first = board.runs[0]
+    if board.chosen is None:
+        return [(first, True), (f" {_leads(board)} ", False), *_score(board, board.row(first), _basis(board, first))]
+    by = f", chosen by {kept['by']}" if kept is not None else ""
+    found: list[Segment] = [
+        ("The model is ", False),
+        (board.chosen, True),
+        (f"{by}. On the test images it reaches ", False),
     ]
+    found += _score(board, board.row(board.chosen), _basis(board, board.chosen))
+    if board.chosen == first:
+        return found
+    pair = next(pair for pair in board.against_best if pair["b"] == board.chosen)
+    found += [(first, True), (f" {_leads(board)} ", False)]
+    found += _score(board, board.row(first), f"allowing for the choice among {board.leader['of']}")
+    gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
+    words = {
+        "tied": f"The two are tied: {gap}. ",
+        "cannot tell": f"Whether it is better than the model cannot be told yet: {gap}. ",
+    }
+    return [*found, (words.get(pair["category"], f"It is better than the model, by {gap}. "), False)]
 
 
-def _basis(board: Board, row: Mapping[str, Any]) -> str:
+def _leads(board: Board) -> str:
+    if len(board.ranking) == 1:
+        return "reaches"
+    return "leads with" if runs_in(board, "tied") or runs_in(board, "cannot tell") else "is best with"
+
+
+def _score(board: Board, row: Mapping[str, Any], basis: str) -> list[Segment]:
+    name = board.metric.replace("_", " ")
+    value = f"{numbers.score(row['mean'], board.metric)} {name}"
+    reach = numbers.interval(row["low"], row["high"], board.metric)
+    return [(value, True), (f" (95 % interval {reach}; {basis}). ", False)]
+
+
+def _basis(board: Board, run: str) -> str:
     things = "episodes" if board.kind == "episodes" else "test images"
+    row = board.row(run)
     seeds = int(row["seeds"])
+    if board.folds is not None:
+        return f"{board.n:,} images, {board.folds}-fold cross-validation, {seeds} repeat{'s' if seeds > 1 else ''}"
+    if row["deterministic"] and seeds == 1:
+        return f"{board.n:,} {things}; nothing in its training is random"
     return f"{board.n:,} {things}, {seeds} seed{'s' if seeds > 1 else ''}"
 
 
-def _ties(board: Board) -> list[Segment]:
+def _others(board: Board) -> list[Segment]:
+    """Say how the best on test compares with each other run; the chosen one is compared already."""
     if len(board.ranking) == 1:
         return []
-    ties = tied_runs(board)
-    if not ties:
-        others = "every other run: it beats the next, " if len(board.ranking) > 2 else ""
-        behind = board.ranking[1]
-        gap = next((p for p in board.pairwise if {p["a"], p["b"]} == {board.runs[0], behind["run"]}), None)
-        shown = f" by {numbers.difference(gap['difference'], gap['low'], gap['high'], board.metric)}" if gap else ""
-        return [(f"It is really better than {others}", False), (behind["run"], True), (f",{shown}. ", False)]
-    verb = "is" if len(ties) == 1 else "are"
-    return [(numbers.listed(ties), True), (f" {verb} tied with it: no evidence of a difference. ", False)]
+    best, it = board.runs[0], "It" if board.chosen in (None, board.runs[0]) else board.runs[0]
+    others = [pair for pair in board.against_best if pair["b"] != board.chosen]
+    own = board.chosen in (None, best) and len(board.ranking) > 2  # then a sentence of its own is on the baseline
+    against = [p for p in others if not (own and p["b"] == board.baseline and p["category"] != "better")]
+    kinds = {kind: [pair for pair in against if pair["category"] == kind] for kind in ("better", "tied", "cannot tell")}
+    found: list[Segment] = []
+    if kinds["tied"]:
+        names = numbers.listed([pair["b"] for pair in kinds["tied"]])
+        small = margin_words(board.margin, numbers.is_share(board.metric))
+        verb = "is" if len(kinds["tied"]) == 1 else "are"
+        found += [(names, True), (f" {verb} tied with {best}: a difference of more than {small} is unlikely. ", False)]
+    if kinds["cannot tell"]:
+        names = numbers.listed([pair["b"] for pair in kinds["cannot tell"]])
+        rest = "; the comparisons say what would settle each" if len(kinds["cannot tell"]) > 1 else ""
+        if not rest and board.kind == "images":
+            rest = settled(kinds["cannot tell"][0]["needed"], board.n)
+        found += [(f"Whether {best} is better than ", False), (names, True), (f" cannot be told yet{rest}. ", False)]
+    if kinds["better"]:
+        rest = "every other run" if len(kinds["better"]) == len(others) else f"{len(kinds['better'])} others"
+        if len(kinds["better"]) == 1:
+            rest = kinds["better"][0]["b"]
+        pair = kinds["better"][0]
+        gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
+        after = f"by {gap}" if len(kinds["better"]) == 1 else f"the next is {pair['b']}: {gap}"
+        found += [(f"{it} is better than {rest}, {after}. ", False)]
+    return found
 
 
-def _cost(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
-    """Point at a tied run that costs less than half as much as the best."""
-    best, spent = board.runs[0], costs.get(board.runs[0])
-    known = {run: cost for run in tied_runs(board) if (cost := costs.get(run)) is not None}
-    if spent is None or not known:
+def _cheaper(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
+    """Point at a run that costs less than half as much and is unlikely to be worse by more than the margin."""
+    run = board.chosen or board.runs[0]
+    spent = costs.get(run)
+    known = {other: cost for other in board.safe if other != run and (cost := costs.get(other)) is not None}
+    if spent is None or not known or (board.metric != "accuracy" and not numbers.is_share(board.metric)):
         return []
-    cheapest = min(known, key=lambda run: known[run])
+    cheapest = min(known, key=lambda other: known[other])
     if known[cheapest] > spent / 2:
         return []
+    small = margin_words(board.margin, share=True)
     return [
-        ("Of these, ", False),
         (cheapest, True),
-        (f" costs least: {units.duration(known[cheapest])} against {units.duration(spent)} for {best}. ", False),
+        (
+            f" costs less, {units.duration(known[cheapest])} against {units.duration(spent)} for {run}, and is",
+            False,
+        ),
+        (f" unlikely to be worse by more than {small}. ", False),
     ]
 
 
 def _baseline(board: Board) -> list[Segment]:
-    best = board.runs[0]
-    if board.baseline is None or board.baseline == best:
+    """Compare the model, or the leader, with the baseline."""
+    run = board.chosen or board.runs[0]
+    told = len(board.ranking) == 2 and run == board.runs[0]
+    if board.baseline is None or board.baseline == run or told:
         return []
-    pair = next((p for p in board.against_baseline if best in (p["a"], p["b"])), None)
+    pair = next((p for p in board.against_baseline if run in (p["a"], p["b"])), None)
     if pair is None:
         return []
-    sign = 1 if pair["a"] == best else -1
+    sign = 1 if pair["a"] == run else -1
     low, high = sorted((sign * pair["low"], sign * pair["high"]))
-    if not pair.get("significant", True):
-        return [(f"There is no evidence that it differs from the baseline {board.baseline}. ", False)]
     shown = numbers.difference(sign * pair["difference"], low, high, board.metric)
-    return [(f"Against the baseline {board.baseline}: {shown}. ", False)]
-
-
-def _kept(kept: Mapping[str, Any] | None) -> list[Segment]:
-    if kept is None:
-        return []
-    return [("The model that is saved is ", False), (str(kept["run"]), True), (f", chosen by {kept['by']}. ", False)]
+    beaten = pair["category"] == ("better" if sign > 0 else "worse")
+    if pair["significant"]:
+        return [(f"It is {'better' if beaten else 'worse'} than the baseline {board.baseline}, by {shown}. ", False)]
+    if pair["category"] == "tied":
+        return [(f"It is tied with the baseline {board.baseline}: {shown}. ", False)]
+    return [(f"Whether it is better than the baseline {board.baseline} cannot be told yet: {shown}. ", False)]

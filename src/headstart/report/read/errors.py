@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.evaluate.metrics.calibration import reliability
+from headstart.evaluate.metrics.confusion import image_shares
 from headstart.report.read.study_files import Outcome, Record, StudyFiles
 
 WORST = 24  # mistakes shown of each run
@@ -24,13 +25,13 @@ class Cell:
 
     Args:
         truth, guess: classes.
-        count: predictions, pooled over seeds.
+        count: test images; an image that several seeds predict differently is divided equally among its cells.
         images: rows of the dataset, the surest mistakes first.
     """
 
     truth: int
     guess: int
-    count: int
+    count: float
     images: tuple[int, ...]
 
 
@@ -117,13 +118,14 @@ def _details(run: str, records: Sequence[Record], classes: int) -> Details:
 def pool(outcomes: Sequence[Outcome]) -> Outcome:
     """Put the predictions of all seeds under one another."""
     names = ("rows", "labels", "predicted", "confidence", "own", "correct", "losses")
-    parts = {name: np.concatenate([getattr(outcome, name) for outcome in outcomes]) for name in names}
+    parts: dict[str, Any] = {name: np.concatenate([getattr(outcome, name) for outcome in outcomes]) for name in names}
     return Outcome(**parts, multi_label=outcomes[0].multi_label)
 
 
 def confusion_cells(outcomes: Sequence[Outcome], classes: int) -> list[Cell]:
     """Return the cells that hold predictions, mistakes first, the fullest first."""
     pooled = pool(outcomes)
+    shares = image_shares(pooled.rows)
     codes = pooled.labels * classes + pooled.predicted
     order = np.lexsort((-pooled.confidence, codes))
     starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
@@ -131,7 +133,7 @@ def confusion_cells(outcomes: Sequence[Outcome], classes: int) -> list[Cell]:
     for block in np.split(order, starts[1:]):
         truth, guess = divmod(int(codes[block[0]]), classes)
         images = tuple(dict.fromkeys(int(row) for row in pooled.rows[block]))[:CELL_IMAGES]
-        cells.append(Cell(truth, guess, len(block), images))
+        cells.append(Cell(truth, guess, round(float(shares[block].sum()), 6), images))
     return sorted(cells, key=lambda cell: (cell.truth == cell.guess, -cell.count, cell.truth, cell.guess))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.evaluate.comparison.compare import compare_runs
-from headstart.report.read.study_files import Outcome, Record, StudyFiles
-
-LOWER_IS_BETTER = ("log_loss", "brier")
-PER_IMAGE = ("accuracy", "balanced_accuracy", "log_loss")  # means over images, which can be compared in pairs
+from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
+from headstart.evaluate.metrics.scoring import METRICS
+from headstart.report.read.cross_validation import complete_repeats, folds_of
+from headstart.report.read.study_files import Outcome, Record, StudyFiles, distinct
 
 Scores = npt.NDArray[Any]  # bool or float64 [seeds, n]
 
@@ -31,8 +31,12 @@ class Board:
         n: test images, or episodes, of each seed.
         seeds: the most that a run has.
         runs: names, best first.
-        ranking, pairwise, against_baseline: rows of `headstart.evaluate.comparison.compare.compare_runs`.
-        baseline: the run that the others are set against, or None.
+        ranking, against_best, against_baseline, pairwise, leader, safe, margin: of
+            `headstart.evaluate.comparison.compare.compare_runs`. The first row of the ranking has the leader's
+            interval, unless it is the run that was chosen on validation.
+        baseline: the run that the others are compared with, or None.
+        chosen: the run that was chosen on validation, if it is on this board.
+        folds: of cross-validation, or None; then `seeds` are repeats, each of which tests every image once.
         notes: what a reader must know about the comparison.
     """
 
@@ -44,19 +48,25 @@ class Board:
     seeds: int
     runs: tuple[str, ...]
     ranking: tuple[Mapping[str, Any], ...]
-    pairwise: tuple[Mapping[str, Any], ...]
+    against_best: tuple[Mapping[str, Any], ...]
     against_baseline: tuple[Mapping[str, Any], ...]
+    pairwise: tuple[Mapping[str, Any], ...]
+    leader: Mapping[str, Any]
+    safe: tuple[str, ...]
+    margin: float
     baseline: str | None
+    chosen: str | None
+    folds: int | None
     notes: tuple[str, ...]
 
     @property
     def higher_is_better(self) -> bool:
         """Say which way the metric points."""
-        return self.metric not in LOWER_IS_BETTER
+        return METRICS[self.metric].higher_is_better
 
     @property
     def lettered(self) -> bool:
-        """Say whether letters help to tell the runs apart: none has more than three."""
+        """Say whether letters help to distinguish the runs: none has more than three."""
         return all(len(row["letters"]) <= 3 for row in self.ranking)
 
     def row(self, run: str) -> Mapping[str, Any]:
@@ -72,7 +82,7 @@ def make_boards(files: StudyFiles) -> tuple[Board, ...]:
             groups.setdefault(_group_of(record, files.records), []).append(record)
     compare = files.facts.get("compare") or {}
     boards = [_board(key, records, files, compare) for key, records in groups.items()]
-    return tuple(sorted(boards, key=lambda board: -len(board.runs)))
+    return tuple(sorted((board for board in boards if board is not None), key=lambda board: -len(board.runs)))
 
 
 def _group_of(record: Record, records: Sequence[Record]) -> tuple[str, ...]:
@@ -80,41 +90,122 @@ def _group_of(record: Record, records: Sequence[Record]) -> tuple[str, ...]:
         task = record.spec.get("episodes") or {}
         named = [f"{task.get('ways', '?')}-way {task.get('shots', '?')}-shot", str(len(record.episodes))]
         return ("episodes", record.data, *named)
+    if (folds := folds_of(record)) is not None:
+        return ("images", record.data, f"{folds} folds")
     first = next(r for r in records if r.run == record.run and r.outcome is not None and r.error is None)
     assert first.outcome is not None
     digest = hashlib.sha256(np.sort(first.outcome.rows).tobytes()).hexdigest()[:12]
     return ("images", record.data, digest)
 
 
-def _board(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]) -> Board:
+def _board(
+    key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]
+) -> Board | None:
     kind, data = key[0], key[1]
     wanted = str(compare.get("metric") or "accuracy")
-    metric = wanted if kind == "images" and wanted in PER_IMAGE else "accuracy"
+    metric = wanted if kind == "images" and _is_mean_over_images(wanted, records) else "accuracy"
     by_run: dict[str, dict[int, Record]] = {}
     for record in records:
         by_run.setdefault(record.run, {})[record.seed] = record
-    scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
+    folds = folds_of(records[0]) if kind == "images" else None
+    if folds is None:
+        scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
+    else:
+        scores, notes = _cross_validated(by_run, metric, folds)
+        images = None
+    if not scores:
+        return None
     if metric != wanted and kind == "images":
-        notes.append(f"{wanted} is no mean over images, so the tests compare accuracy; {wanted} stands in the table")
+        name = wanted.replace("_", " ")
+        notes.append(
+            f"{name} is not a mean over images, so the ranking and the tests use accuracy; choices followed it"
+        )
     baseline = compare.get("baseline")
     baseline = str(baseline) if baseline in scores and len(scores) > 1 else None
-    result = compare_runs(scores, baseline, images=images, higher_is_better=metric not in LOWER_IS_BETTER)
-    dataset = files.datasets.get(data)
-    name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
+    low, high = METRICS[metric].bounds
+    margin = compare.get("margin")
+    fixed = _deterministic(scores, by_run, images is not None)
+    result = compare_runs(
+        scores,
+        baseline,
+        images=images,
+        pair_seeds=folds is not None,
+        higher_is_better=METRICS[metric].higher_is_better,
+        bounds=(low, high) if math.isfinite(high) else None,
+        margin=MARGIN if margin is None else float(margin),
+        deterministic=fixed,
+    )
+    chosen = (files.facts.get("best") or {}).get("run")
+    chosen = str(chosen) if chosen in scores else None
+    ranking, note = _ranking(result, chosen, fixed, low)
     return Board(
-        title=f"{name}, {key[2]}" if kind == "episodes" else name,
+        title=_title(key, records, files),
         data=data,
         kind=kind,
         metric=metric,
         n=int(next(iter(scores.values())).shape[1]),
         seeds=max(len(values) for values in scores.values()),
         runs=tuple(row["run"] for row in result["ranking"]),
-        ranking=tuple(dict(row) for row in result["ranking"]),
+        ranking=ranking,
+        against_best=tuple(dict(row) for row in result["against_best"]),
+        against_baseline=tuple(dict(row) for row in result["against_baseline"]),
         pairwise=tuple(dict(row) for row in result["pairwise"]),
-        against_baseline=tuple(dict(row) for row in result.get("against_baseline", ())),
+        leader=dict(result["leader"]),
+        safe=tuple(result["safe"]),
+        margin=result["margin"],
         baseline=baseline,
-        notes=(*notes, *result.get("notes", ())),
+        chosen=chosen,
+        folds=folds,
+        notes=(*notes, *result["notes"], *note),
     )
+
+
+def _title(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles) -> str:
+    kind, data = key[0], key[1]
+    dataset = files.datasets.get(data)
+    name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
+    return f"{name}, {key[2]}" if kind == "episodes" else name
+
+
+def _is_mean_over_images(metric: str, records: Sequence[Record]) -> bool:
+    return all(record.outcome is not None and metric in record.outcome.scores for record in records)
+
+
+def _deterministic(
+    scores: Mapping[str, Scores], by_run: Mapping[str, Mapping[int, Record]], own_images: bool
+) -> list[str]:
+    """Return the runs in which nothing is random; where seeds share their images, they must agree in fact, too."""
+
+    def fixed(run: str) -> bool:
+        agree = own_images or bool((scores[run] == scores[run][:1]).all())
+        return agree and all(record.deterministic for record in by_run[run].values())
+
+    return [run for run in scores if fixed(run)]
+
+
+def _ranking(
+    result: Comparison, chosen: str | None, fixed: Sequence[str], least: float
+) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """Return the rows of the ranking and a note on the first of them.
+
+    Unless it was chosen on validation, the first is there because its test score is the best, so its interval is the
+    one that allows for that.
+    """
+    rows = [
+        {
+            **row,
+            "low": max(least, row["low"]),
+            "chosen": row["run"] == chosen,
+            "deterministic": row["run"] in fixed,
+        }
+        for row in result["ranking"]
+    ]
+    leader = result["leader"]
+    if leader["of"] < 2 or leader["run"] == chosen:
+        return tuple(rows), ()
+    rows[0] |= {"low": max(least, leader["low"]), "high": leader["high"]}
+    note = f"the interval of {leader['run']} allows for its having been picked as the best of {leader['of']} on test"
+    return tuple(rows), (note,)
 
 
 def _scores(
@@ -129,7 +220,7 @@ def _scores(
         return table, images if len(common) > 1 else None, _left_out(by_run, common)
     if _one_set_of_images(by_run):
         table = {
-            run: np.stack([_image_scores(_outcome(seeds[s]), metric) for s in sorted(seeds)])
+            run: np.stack([_image_scores(_outcome(r), metric) for r in distinct([seeds[s] for s in sorted(seeds)])])
             for run, seeds in by_run.items()
         }
         return table, None, []
@@ -166,7 +257,9 @@ def _with_a_common_seed(by_run: Mapping[str, dict[int, Record]]) -> dict[str, di
 
 def _left_out(by_run: Mapping[str, Mapping[int, Record]], common: Sequence[int]) -> list[str]:
     more = sum(len(seeds) - len(common) for seeds in by_run.values())
-    return [f"compared on the {len(common)} seeds that every run has; {more} other results wait"] if more else []
+    return (
+        [f"compared on the {len(common)} seeds that every run has; {more} other results are left out"] if more else []
+    )
 
 
 def _outcome(record: Record) -> Outcome:
@@ -179,13 +272,25 @@ def _episodes(record: Record) -> Scores:
     return record.episodes
 
 
+def _cross_validated(
+    by_run: Mapping[str, Mapping[int, Record]], metric: str, folds: int
+) -> tuple[dict[str, Scores], list[str]]:
+    """Return run → scores [repeats, n], every image once in each repeat, and notes."""
+    repeats, notes = complete_repeats(by_run, folds)
+    return {run: np.stack([_pooled(part, metric) for part in parts]) for run, parts in repeats.items()}, notes
+
+
+def _pooled(records: Sequence[Record], metric: str) -> Scores:
+    """Return the scores of all images of one repeat of cross-validation, in order of the rows."""
+    outcomes = [_outcome(record) for record in records]
+    order = np.argsort(np.concatenate([outcome.rows for outcome in outcomes]), kind="stable")
+    parts = [outcome.correct if metric == "accuracy" else outcome.scores[metric] for outcome in outcomes]
+    pooled: Scores = np.concatenate(parts)[order]
+    return pooled
+
+
 def _image_scores(outcome: Outcome, metric: str) -> Scores:
     """Return one score an image, in order of the rows, whose mean is the metric."""
     order = np.argsort(outcome.rows, kind="stable")
-    if metric == "log_loss":
-        return outcome.losses[order]
-    if metric == "balanced_accuracy":
-        share = np.bincount(outcome.labels)
-        weights = len(outcome.labels) / (np.count_nonzero(share) * np.maximum(share, 1))
-        return (outcome.correct * weights[outcome.labels])[order]
-    return outcome.correct[order]
+    scores: Scores = outcome.correct if metric == "accuracy" else outcome.scores[metric]
+    return scores[order]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from headstart.errors import StoreError
 from headstart.evaluate.metrics.metrics import log_losses
+from headstart.evaluate.metrics.scoring import METRICS, image_scores
 from headstart.progress import progress
 from headstart.storage.files import read_json
 from headstart.storage.store import MANIFEST
@@ -35,6 +36,7 @@ class Outcome:
         own: the probability of the true class.
         correct: whether they agree (multi-label: whether all labels of the image do).
         losses: -log of `own` (multi-label: mean binary cross-entropy).
+        scores: by each metric that is a mean over images, one number an image.
         multi_label: then `labels` and `predicted` hold the first label only.
     """
 
@@ -46,6 +48,7 @@ class Outcome:
     correct: Bools
     losses: Floats
     multi_label: bool = False
+    scores: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Record:
     def data(self) -> str:
         """The fingerprint of the dataset."""
         return str(self.spec.get("data", {}).get("fingerprint", ""))
+
+    @property
+    def deterministic(self) -> bool:
+        """Say whether another seed would give the same result: nothing in the run is random."""
+        return bool(self.spec.get("deterministic", False))
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,14 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     )
 
 
+def distinct(records: Sequence[Record]) -> list[Record]:
+    """Return the records of one run without those that repeat another seed's result: their content key is the same."""
+    found: dict[str, Record] = {}
+    for record in records:
+        found.setdefault(record.key or str(record.folder), record)
+    return list(found.values())
+
+
 def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
     """Say whether a run is of this form of the study: the file may have been changed since."""
     key = facts.get("keys", {}).get(record.run, {}).get(str(record.seed))
@@ -254,7 +270,16 @@ def _read_outcome(path: Path) -> Outcome:
         own=chances[places, labels].astype(np.float64),
         correct=predicted == labels,
         losses=log_losses(labels.astype(np.int64), chances),
+        scores=_scores(labels.astype(np.int64), chances),
     )
+
+
+def _scores(labels: npt.NDArray[Any], chances: npt.NDArray[Any]) -> dict[str, Floats]:
+    """Return one score an image by each metric that is a mean over images."""
+    side = "per_image_multi_label" if labels.ndim == 2 else "per_image"
+    wanted = [name for name, metric in METRICS.items() if getattr(metric, side) is not None]
+    found = {name: image_scores(chances, labels, name) for name in wanted}
+    return {name: scores for name, scores in found.items() if scores is not None}
 
 
 def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any]) -> Outcome:
@@ -269,6 +294,7 @@ def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any
         correct=np.asarray(((chances > 0.5) == labels).all(axis=1)),
         losses=-np.log(sure).mean(axis=1),
         multi_label=True,
+        scores=_scores(labels, chances),
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from headstart.evaluate.comparison.compare import over_seeds
+from headstart.report import numbers
 from headstart.report.read.conclusion import Segment, answer_of, plain
 from headstart.report.read.leaderboard import Board, make_boards
-from headstart.report.read.study_files import Record, StudyFiles, read_study_folder
+from headstart.report.read.study_files import Record, StudyFiles, distinct, read_study_folder
 
 AXES = ("shots", "fraction")
 
@@ -26,7 +27,7 @@ class RunFacts:
         run: its name.
         number: its place in the ranking, which gives it its colour everywhere.
         board: the number of the board that ranks it.
-        seeds: that finished.
+        seeds: that finished; of those that repeat one result, the first.
         spec: the resolved settings, without the seed.
         axes: the values that a list in the study file gave it (shots, fraction, …).
         metrics: test measures: name → mean, sd, low, high, seeds.
@@ -204,7 +205,7 @@ def _by_run(files: StudyFiles) -> dict[str, list[Record]]:
     for record in files.records:
         if record.error is None:
             found.setdefault(record.run, []).append(record)
-    return found
+    return {run: distinct(records) for run, records in found.items()}
 
 
 def _run_facts(name: str, number: int, records: Sequence[Record], boards: Sequence[Board]) -> RunFacts:
@@ -243,9 +244,11 @@ def _metrics(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
         values = [float(estimate["value"]) for estimate in estimates if estimate["value"] is not None]
         if not values:
             continue
-        spread = over_seeds(values)
+        spread = over_seeds(values, bounds=numbers.bounds_of(name))
         if len(values) == 1:
             spread |= {"low": estimates[0].get("low"), "high": estimates[0].get("high")}
+        elif spread["low"] is not None:
+            spread["low"] = max(numbers.least_of(name), spread["low"])
         found[name] = spread
     return found
 
@@ -258,9 +261,9 @@ def _cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in dict.fromkeys(key for cost in costs for key in cost):
         values = [cost[name] for cost in costs if cost.get(name) is not None]
-        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        if numbers:
-            found[name] = float(np.max(numbers) if name == "peak_memory_bytes" else np.mean(numbers))
+        figures = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if figures:
+            found[name] = float(np.max(figures) if name == "peak_memory_bytes" else np.mean(figures))
         elif values:
             found[name] = values[0]
     return found

@@ -18,6 +18,7 @@ from headstart.report.read.summary import Summary, load_summary
 from headstart.report.render.halving_text import halving_lines
 from headstart.report.render.html import write_html
 from headstart.report.render.png import write_png
+from headstart.report.render.words import INTERVALS, state_words
 from headstart.storage.files import write_atomic
 
 COLUMNS = (
@@ -31,7 +32,10 @@ COLUMNS = (
     "sd",
     "n",
     "seeds",
-    "tied_with_best",
+    "state",
+    "chosen",
+    "deterministic",
+    "within_margin",
     "letters",
     "seconds",
     "shared_seconds",
@@ -83,11 +87,11 @@ def markdown(summary: Summary) -> str:
     """Return the summary as Markdown."""
     lines = [f"# {summary.question}", "", _emphasised(summary), ""]
     if summary.partial:
-        waiting = f"{len(summary.missing)} of the runs and seeds that are expected are not there"
+        waiting = f"{len(summary.missing)} of the expected runs and seeds have not finished"
         lines[1:1] = ["", f"> **Provisional** ({summary.status}): {waiting}."]
     for board in summary.boards:
         lines += [f"## {board.title}", "", *_ranking(summary, board), ""]
-        lines += [f"*{note}*" for note in board.notes]
+        lines += [f"*{_cell(note)}*  " for note in board.notes]
         lines += ["", *_comparisons(board), ""] if len(board.ranking) > 1 else [""]
     lines += _likeness(summary)
     if summary.left_out:
@@ -114,7 +118,7 @@ def _likeness(summary: Summary) -> list[str]:
         rows = [
             [f"{row[k]:.4g}" if isinstance(row[k], float) else _cell(row[k]) for k in keys] for row in found["frechet"]
         ]
-        lines += ["## How alike are source and target?", "", *_table(heads, rows, "lllrrr"), ""]
+        lines += ["## How similar are source and target?", "", *_table(heads, rows, "lllrrr"), ""]
     for pair in found.get("stages") or []:
         rows = [[name, *(f"{v:.2f}" for v in row)] for name, row in zip(pair["first"], pair["cka"], strict=True)]
         title = f"### CKA by stage: {_cell(pair['runs'][0])} (rows), {_cell(pair['runs'][1])} (columns)"
@@ -138,32 +142,39 @@ def _ranking(summary: Summary, board: Board) -> list[str]:
     rows = []
     for place, row in enumerate(board.ranking, start=1):
         run = summary.run(row["run"])
-        mark = "**" if place == 1 or row["tied_with_best"] else ""
+        mark = "**" if row["chosen"] else ""
         rows.append(
             [
                 str(place),
                 f"{mark}{_cell(row['run'])}{mark}",
                 numbers.score(row["mean"], board.metric),
                 numbers.interval(row["low"], row["high"], board.metric),
-                str(row["letters"]),
+                str(row["state"]),
+                *([str(row["letters"])] if board.lettered else []),
                 str(row["seeds"]),
                 units.duration(run.cost.get("seconds")),
                 units.count(run.parameters.get("learned")),
             ]
         )
-    heads = ["#", "run", metric, "95 % interval", "group", "seeds", "own time", "learned"]
+    group = ["group"] if board.lettered else []
+    heads = ["#", "run", metric, "95 % interval", "on test", *group, "seeds", "own time", "learned"]
+    letters = "Runs that share a letter under *group* do not differ significantly when every pair is tested. "
+    bold = "The bold run was chosen on validation. " if board.chosen else ""
     return [
-        *_table(heads, rows, "rlrrlrrr"),
+        *_table(heads, rows, f"rlrrl{'l' if board.lettered else ''}rrr"),
         "",
-        f"n = {board.n:,} {'episodes' if board.kind == 'episodes' else 'test images'}. Runs that share a letter are not"
-        " told apart by the tests (Holm-corrected); bold runs are the best and those tied with it.",
+        f"n = {board.n:,} {'episodes' if board.kind == 'episodes' else 'test images'}. {bold}{INTERVALS}",
+        "",
+        f"*On test*: {state_words([board])} {letters if board.lettered else ''}".rstrip(),
     ]
 
 
 def _comparisons(board: Board) -> list[str]:
-    pairs = board.against_baseline or [pair for pair in board.pairwise if board.runs[0] in (pair["a"], pair["b"])]
-    title = f"Against the baseline {_cell(board.baseline)}" if board.against_baseline else "Against the best"
-    return [f"### {title}", "", *(f"- {_cell(pair['a'])} − {_cell(pair['b'])}: {pair['verdict']}" for pair in pairs)]
+    lines = ["### The best on test against each", "", *(f"- {_cell(pair['verdict'])}" for pair in board.against_best)]
+    if board.against_baseline:
+        title = f"### Each against the baseline {_cell(board.baseline)}"
+        lines += ["", title, "", *(f"- {_cell(pair['verdict'])}" for pair in board.against_baseline)]
+    return lines
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:

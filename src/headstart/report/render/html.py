@@ -25,6 +25,7 @@ from headstart.report.render.thumbnails import (
     rows_wanted,
     short_audit,
 )
+from headstart.report.render.words import INTERVALS, STATES, state_meaning, state_words
 from headstart.storage.files import write_atomic
 
 SCRIPTS = (
@@ -46,20 +47,23 @@ SCRIPTS = (
 CELLS = 60_000  # cells of all confusion matrices that a page holds; the fullest come first
 
 LEADS = {
-    "pairs": "Each cell is the score of its row minus the score of its column, in points. A coloured cell is a"
-    " difference that the tests tell from chance after Holm's correction for all pairs.",
-    "cost": "Nothing beats the runs on the dashed line in both score and cost. Drag to zoom, double-click to go back.",
-    "learning": "What a few labels are worth: each point is a run over its seeds, with its 95 % interval.",
+    "pairs": "Each table answers its own question, and in each at most about one study in twenty claims a difference"
+    " that is not there. Every pair is the largest question, so it is the strictest. A cell there is the score of its"
+    " row minus the score of its column.",
+    "cost": "No run beats those on the dashed line in both score and cost. Drag to zoom, double-click to reset.",
+    "learning": "Score against the number of labelled images: each point is a run over its seeds with its 95 %"
+    " interval.",
     "training": "One line for each seed.",
-    "mistakes": "Images that most seeds get wrong, those with the least chance for the true class first.",
-    "calibration": "A point on the diagonal means that what is said with 80 % confidence is right 8 times in 10."
-    " Probabilities are shown after temperature scaling on validation.",
-    "transfer": "What the features foretold before any training, beside what training then gave.",
-    "explained": "The same test images through two networks, drawn with a fixed seed, the classes taking turns. Under"
-    " each map stands the class that it explains: the one that this network predicts, with its probability.",
-    "similarity": "The Fréchet distance lies between Gaussians fitted to the features of as many images on both sides;"
-    " the distance of other images of the target is what no difference at all would give. CKA is 1 where two stages"
-    " represent the same images alike, up to rotation and scale, and about 0 where they have nothing in common.",
+    "mistakes": "Images that most seeds get wrong; those with the lowest probability for the true class come first.",
+    "calibration": "On the diagonal, predictions made with 80 % confidence are right in 8 of 10 cases. Probabilities"
+    " are shown after temperature scaling on validation.",
+    "transfer": "What the embeddings predicted before any training, and what was measured after it.",
+    "explained": "The same test images, explained for two networks. They are drawn with a fixed seed, in turn from each"
+    " class. Below each map is the class that it explains: the one that this network predicts, with its probability.",
+    "similarity": "The Fréchet distance compares Gaussians fitted to the embeddings of equally many images of source"
+    " and target; the distance within the target shows what two samples of the same images give. CKA is 1 where two"
+    " stages represent the images in the same way up to rotation and scale, and about 0 where they have nothing in"
+    " common.",
     "runs": "Everything that a run's result depends on.",
 }
 
@@ -105,6 +109,8 @@ def render(summary: Summary) -> str:
         interval=numbers.interval,
         halving_lines=halving_lines(summary.halving) if summary.halving else [],
         leads=LEADS,
+        intervals=INTERVALS,
+        states=state_words(summary.boards),
         weights=weights_used(summary),
         style=text("report.css"),
         scripts="\n".join(text(name) for name in SCRIPTS),
@@ -113,7 +119,7 @@ def render(summary: Summary) -> str:
 
 
 def script_json(value: Any) -> str:
-    """Return JSON that can stand inside a script element."""
+    """Return JSON that is safe inside a script element."""
     text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -127,6 +133,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
     return {
         **{key: plain[key] for key in ("name", "question", "answer", "ranking", "boards", "failed", "missing")},
         "partial": summary.partial,
+        "meanings": {state: state_meaning(state, board) for board in summary.boards[:1] for state in STATES},
         "learning": (summary.files.learning or {}).get("curves", []),
         "runs": [_run(run, details.get(run.run), datasets, share) for run in summary.runs],
         "datasets": datasets,
@@ -139,7 +146,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
 
 
 def tiles(summary: Summary) -> list[tuple[str, str]]:
-    """Return the figures under the answer: value and what it is."""
+    """Return the figures below the answer: value and what it is."""
     spent = sum((run.cost.get("seconds") or 0.0) * len(run.seeds) for run in summary.runs)
     shared: dict[tuple[Any, ...], float] = {}
     for run in summary.runs:  # what runs share is paid once
@@ -178,8 +185,8 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "reproduce": True,
     }
     titles = {
-        "ranking": "Ranking",
-        "pairs": "Really better?",
+        "ranking": "Leaderboard",
+        "pairs": "Comparisons",
         "cost": "Cost",
         "learning": "Learning curves",
         "training": "Training",
@@ -243,7 +250,7 @@ def _details(details: Details | None, pictured: set[int], share: int) -> dict[st
     cells = [*wrong[: max(0, share - len(right))], *right]
     columns = ("class", "n", "recall", "precision", "f1")
     return {
-        "cells": [[c.truth, c.guess, c.count, *(row for row in c.images if row in pictured)] for c in cells],
+        "cells": [[c.truth, c.guess, _count(c.count), *(row for row in c.images if row in pictured)] for c in cells],
         "cells_left_out": len(details.cells) - len(cells),
         "per_class": [[row.get(column) for column in columns] for row in details.per_class],
         "mistakes": [
@@ -252,6 +259,11 @@ def _details(details: Details | None, pictured: set[int], share: int) -> dict[st
         "reliability": details.reliability,
         "explanations": explanation_pictures(details.explanations),
     }
+
+
+def _count(count: float) -> float:
+    """Return a number of images with two digits after the point, or none where it is whole."""
+    return int(count) if count == int(count) else round(count, 2)
 
 
 def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict[str, Any]:

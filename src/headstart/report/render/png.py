@@ -1,4 +1,4 @@
-"""The ranking as a PNG, drawn without a browser."""
+"""The leaderboard as a PNG, drawn without a browser."""
 
 from __future__ import annotations
 
@@ -115,19 +115,28 @@ class _Part:
             pen.text(at(tick), bottom + 14, numbers.score(tick, self.board.metric), MUTED, 12, anchor="mm")
         for number, row in enumerate(rows):
             self._row(pen, row, top + TOP + ROW * (number + 0.5), at, (left, right), names)
-        pen.text(EDGE, bottom + 42, "Hollow: what was measured does not rule out that this run is the best.", MUTED, 12)
+        pen.text(EDGE, bottom + 42, self._key(), MUTED, 12)
 
     def _row(self, pen: _Pen, row: Any, y: float, at: Any, edges: tuple[float, float], names: float) -> None:
-        best = row["run"] == self.board.runs[0]
-        tied = bool(row["tied_with_best"]) and not best
-        colour = ACCENT if best or tied else REST
-        pen.text(EDGE, y, pen.fit(str(row["run"]), 14, names - 12), INK if best or tied else MUTED, 14, bold=best)
+        best = row["state"] == "best"
+        colour = ACCENT if row["state"] in ("best", "tied") else REST
+        hollow = row["state"] in ("tied", "cannot tell")
+        name = pen.fit(f"{row['run']}{' *' if row['chosen'] else ''}", 14, names - 12)
+        pen.text(EDGE, y, name, MUTED if row["state"] == "behind" else INK, 14, bold=bool(row["chosen"]))
         pen.line(max(edges[0], at(row["low"])), y, min(edges[1], at(row["high"])), y, colour, 3)
-        pen.dot(at(row["mean"]), y, 5.5, PAPER if tied else colour, colour)
+        pen.dot(at(row["mean"]), y, 5.5, PAPER if hollow else colour, colour)
         score = numbers.score(row["mean"], self.board.metric)
         pen.text(WIDTH - EDGE - 108, y, score, INK, 14, anchor="rm", bold=best)
         reach = numbers.interval(row["low"], row["high"], self.board.metric)
         pen.text(WIDTH - EDGE, y, reach, MUTED, 12, anchor="rm")
+
+    def _key(self) -> str:
+        """Say what the marks mean that occur."""
+        there = {row["state"] for row in self.board.ranking}
+        marks = {"tied": "green hollow: tied with the best", "cannot tell": "grey hollow: cannot tell yet"}
+        marks["behind"] = "grey: worse than the best"
+        shown = ["* chosen on validation"] if self.board.chosen else []
+        return ";  ".join([*shown, *(words for state, words in marks.items() if state in there)])
 
     def _what(self) -> str:
         things = "episodes" if self.board.kind == "episodes" else "test images"

@@ -1,36 +1,39 @@
-"""The ranking for the terminal."""
+"""The leaderboard for the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from headstart import units
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
-
-LETTERS = "Runs that share a letter in 'group' are not told apart by the tests (Holm-corrected)."
-MAYBE = "'maybe': what was measured does not rule out that this run is the best."
+from headstart.report.render.words import INTERVALS, state_words
 
 
 def ranking_table(summary: Summary) -> Table:
-    """Return the ranking of every board as one table: score, interval, ties, seeds and cost."""
-    many, lettered = len(summary.boards) > 1, _lettered(summary)
-    table = Table(title=summary.name, caption=_caption(summary), title_justify="left", caption_justify="left")
+    """Return the leaderboard of every board as one table: score, interval, comparison with the best, seeds and cost."""
+    many = len(summary.boards) > 1
+    table = Table(
+        title=summary.name,
+        caption=Text(_caption(summary)),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("#", justify="right", style="dim")
     if many:
         table.add_column("on")
     table.add_column("run", overflow="fold")
     metrics = {board.metric for board in summary.boards} or {"score"}
-    table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right")
-    table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("group" if lettered else "best?")
+    table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right", no_wrap=True)
+    table.add_column("95 %\ninterval", justify="right", min_width=12)
+    table.add_column("on test", no_wrap=True)
     table.add_column("seeds", justify="right")
-    table.add_column("own time", justify="right", no_wrap=True)
-    table.add_column("learned", justify="right")
+    table.add_column("own\ntime", justify="right", no_wrap=True)
     previous = None
     for row in summary.ranking():
         if previous is not None and row["board"] != previous:
@@ -39,31 +42,26 @@ def ranking_table(summary: Summary) -> Table:
         table.add_row(
             str(row["rank"]),
             *([Text(row["dataset"])] if many else []),
-            Text(row["run"], style="bold" if row["tied_with_best"] or row["best"] else ""),
+            Text(row["run"] + (" *" if row["chosen"] else ""), style="bold" if row["chosen"] or row["best"] else ""),
             numbers.score(row["mean"], row["metric"]),
             numbers.interval(row["low"], row["high"], row["metric"]),
-            row["letters"] if lettered else _standing(row),
+            row["state"],
             str(row["seeds"]),
             units.duration(row["seconds"]),
-            units.count(row["learned"]),
         )
     return table
 
 
-def _standing(row: Mapping[str, Any]) -> str:
-    return "first" if row["best"] else "maybe" if row["tied_with_best"] else ""
-
-
-def _lettered(summary: Summary) -> bool:
-    return all(board.lettered for board in summary.boards)
-
-
 def _caption(summary: Summary) -> str:
-    lines = [LETTERS if _lettered(summary) else MAYBE]
+    lines = []
+    if any(board.chosen for board in summary.boards):
+        lines.append("* the model that was chosen on validation and saved")
+    lines += [state_words(summary.boards), INTERVALS]
+    lines += [note[0].upper() + note[1:] + "." for board in summary.boards for note in board.notes]
     if summary.partial:
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
         lines.append(f"Provisional: {len(summary.missing)} runs and seeds are not there yet{failed}.")
     if summary.left_out:
         names = list(dict.fromkeys(row["run"] for row in summary.left_out))
         lines.append(f"Not run: {numbers.listed(names, 6)}; the report says why.")
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if line)

@@ -1,4 +1,4 @@
-"""The audit of a study's images, with features that the study computed."""
+"""Audits a study's images, with features that the study computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headstart.study.task import Task
 
 
 def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
-    """Audit a dataset of the study, once, with the features of a network of the study if there are any."""
+    """Audit a dataset of the study once, with the features of one of its networks if there are any."""
     from headstart.audit.audit import audit_dataset
 
     path = session.folder.data_folder(dataset.fingerprint) / "audit.json"
@@ -29,13 +29,13 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
 
 
 def with_trained_features(session: Session) -> list[Task]:
-    """Return the finished tasks whose frozen features come from trained weights, those of a known source first."""
+    """Return the finished tasks whose frozen features come from trained weights, published weights first."""
     found = [
         task
         for task in session.plan.tasks
         if task.probe
         and task.run.spec.backbone != PIXELS
         and task.run.spec.weights.name != "none"
-        and session.finished(task)  # of the others, there may be no features, and no time left to make them
+        and session.finished(task)  # the features of the others may not be computed yet
     ]
     return sorted(found, key=lambda task: task.run.needs is not None)

@@ -1,4 +1,4 @@
-"""A dataset's facts, items and thumbnails, as the report reads them."""
+"""Writes a dataset's facts, items and thumbnails for the report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Split
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
 from headstart.study.results.folder import json_bytes, npz_bytes
@@ -43,7 +43,7 @@ def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> N
     }
     write_atomic(folder / "dataset.json", json_bytes(facts))
     _write_items(folder / "items.parquet", dataset)
-    images = session.resources.images(data, _preprocessing_at_hand(session, dataset))
+    images = session.resources.images(data, _decoded_preprocessing(session, dataset))
     rows = np.setdiff1d(split.test, np.array(sorted(bad), dtype=np.int64))
     write_atomic(folder / "thumbnails.npz", thumbnails(images, rows))
 
@@ -73,8 +73,8 @@ def _write_items(path: Any, dataset: Dataset) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def _preprocessing_at_hand(session: Session, dataset: Dataset) -> Preprocessing:
-    """Return the largest view in which these images are decoded already, or a small one."""
+def _decoded_preprocessing(session: Session, dataset: Dataset) -> Preprocessing:
+    """Return the largest view in which these images are already decoded, or else a small one."""
     views = [
         view for (fingerprint, view) in session.resources.decoded if fingerprint == dataset.fingerprint and view.crop
     ]

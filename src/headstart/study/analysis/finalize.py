@@ -1,4 +1,4 @@
-"""What is added to a study when its runs are done."""
+"""Finishes a study when its runs are done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headstart.study.execution.session import Session
 
 
 def close_study(session: Session) -> None:
-    """Write what belongs to the study as a whole: its data and their audit, its best model, and why it errs."""
+    """Write the results of the study as a whole: its data and audit, its best model, and explained mistakes."""
     seen: set[str] = set()
     for task in session.plan.tasks:
         dataset = session.resources.dataset(task.run.data)

@@ -1,4 +1,4 @@
-"""Which tasks are finished, and what conclusions about them depend on."""
+"""The finished tasks of a study, and the keys of analyses of them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
 from headstart.study.task import Task
 
-Network = tuple[str, Task, list[Task]]  # its label, a task that has its features, all tasks that do
+Network = tuple[str, Task, list[Task]]  # its label, a task that uses its features, all tasks that do
 
 
 def finished_key(session: Session, *more: Any) -> str:
-    """Return what a conclusion about the whole study depends on: every finished run, and `more`."""
+    """Return the key of an analysis of the whole study: of every finished run, and of `more`."""
     done = [task.key for task in session.plan.tasks if session.finished(task)]
     return content_key([sorted(done), *more])
 
 
 def networks(session: Session, dataset: Dataset) -> list[Network]:
-    """Return (label, a task, all tasks) of every network whose frozen features the study used on these images."""
+    """Return label, first task and all tasks of every network whose frozen features the study used on these images."""
     groups: dict[tuple[str, str], list[Task]] = {}
     for task in session.plan.tasks:
         spec = task.run.spec
@@ -44,12 +44,12 @@ def networks(session: Session, dataset: Dataset) -> list[Network]:
 
 
 def learning_rows(session: Session, task: Task) -> npt.NDArray[np.int64]:
-    """Return the rows that a task may learn from: train and validation, less what would not decode."""
+    """Return the rows that a task may learn from: train and validation, without images that cannot be decoded."""
     split = session.resources.split(task.run.data, task.seed, task.run.subset)
     bad = np.array(sorted(session.resources.bad_rows(session.resources.dataset(task.run.data))), dtype=np.int64)
     return np.setdiff1d(np.concatenate([split.train, split.validation]), bad)
 
 
 def uses_images(task: Task, dataset: Dataset, session: Session) -> bool:
-    """Say whether a task works on this dataset."""
+    """Say whether a task uses this dataset."""
     return session.resources.dataset(task.run.data).fingerprint == dataset.fingerprint

@@ -1,4 +1,4 @@
-"""What more labels are expected to bring, for runs with a shots or fraction axis."""
+"""Predicts the gain from more labels, for runs with a shots or fraction axis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headstart.study.task import Task
 
 
 def learning_curves(session: Session) -> None:
-    """Say for every run with a shots or fraction axis what the next doubling of labels is expected to bring."""
+    """Predict the gain from doubling the labels, for every run with a shots or fraction axis."""
     from headstart.fewshot.learning_curve import learning_curve
 
     found: list[dict[str, Any]] = []
@@ -20,7 +20,7 @@ def learning_curves(session: Session) -> None:
         axis = (
             "shots" if task.run.spec.shots is not None else "fraction" if task.run.spec.fraction is not None else None
         )
-        score = session.folder.accuracy(task.run.name, task.seed, "test")
+        score = session.folder.score(task.run.name, task.seed, "test")
         if axis is None or score is None:
             continue
         base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))
@@ -35,7 +35,7 @@ def learning_curves(session: Session) -> None:
 
 
 def _labels(session: Session, task: Task, axis: str) -> float:
-    """Return how many labels a run had: per class with shots, in all with fractions."""
+    """Return the number of labels of a run: per class with shots, in all with fractions."""
     split = session.resources.split(task.run.data, task.seed, task.run.subset)
     classes = len(session.resources.dataset(task.run.data).classes)
     if axis == "fraction":

@@ -1,4 +1,4 @@
-"""The best network's most confident mistakes, explained."""
+"""Explains the best network's most confident mistakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.study.spec.schema import ExplainSpec
 
 
 def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
-    """Explain the best run's most confident mistakes: what speaks for the class that was predicted."""
+    """Explain the best run's most confident mistakes: which parts of the image favour the predicted class."""
     best = session.state.best_network or session.state.best
     if not best or asked.mistakes < 1:
         return
@@ -25,7 +25,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     from headstart.deploy.classifier import Classifier
     from headstart.explain.explainers import explain
     from headstart.explain.picture import overlay
-    from headstart.transfer.frozen.predict import as_tensor, normalise
+    from headstart.models.preprocessing import as_tensor, normalise
 
     folder = session.folder.root / best["folder"]
     if (folder / "explanations.json").is_file():
@@ -48,7 +48,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
         for method in asked.methods:
             try:
                 heat = explain(classifier.bundle.network, batch, torch.tensor([aim]), method, seed=0)[0]
-            except ModelError:  # this network has no map that the method could show
+            except ModelError:  # the method does not support this network
                 continue
             picture: Image.Image = overlay(pixels, heat)
             buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Two runs explained on the same test images, side by side: what does each look at?"""
+"""Explains two runs on the same test images, side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from headstart.study.task import Task
 
 
 def explain_pairs(session: Session) -> None:
-    """Draw each pair of runs that the study names, as far as both are finished, and write explained.json."""
+    """Draw each pair of finished runs that the study names, and write explained.json."""
     asked = session.plan.study.spec.explain
     path, key = session.folder.root / "explained.json", finished_key(session, asked.model_dump())
     if not asked.pairs or (path.is_file() and read_json(path).get("key") == key):
@@ -25,18 +25,18 @@ def explain_pairs(session: Session) -> None:
     known = {run.name for run in session.plan.study.runs}
     drawn = []
     for first, second in asked.pairs:
-        if not {first, second} <= known:  # left out from the command line
+        if not {first, second} <= known:  # excluded on the command line
             continue
         tasks = _same_seed(session, first, second)
         if tasks is None:
-            session.listener.note(f"{first} and {second} are not explained: one of them is not finished")
+            session.listener.note(f"skipped the explanation of {first} and {second}: one of them is not finished")
             continue
         drawn.append(_draw(session, tasks, asked.methods, asked.images))
     write_atomic(path, json_bytes({"key": key, "pairs": drawn}))
 
 
 def in_turn(labels: npt.NDArray[np.int64], count: int, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Return places of `count` images (or all), drawn with the seed, the classes taking turns: int64 [count]."""
+    """Return the positions of `count` random images (or of all), the classes taking turns: int64 [count]."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
     classes = generator.permutation(np.unique(labels))
@@ -76,7 +76,7 @@ def _draw(session: Session, tasks: tuple[Task, Task], methods: Sequence[str], co
     for method in methods:
         try:
             found = columns_of(explain_pictures(subjects, pictures, [method]))
-        except ModelError as error:  # one of the networks has no map that this method could show
+        except ModelError as error:  # the method does not support one of the networks
             notes.append(f"{method}: {error}")
             continue
         drawn.append(method)

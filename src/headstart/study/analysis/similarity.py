@@ -1,4 +1,4 @@
-"""How alike are source and target, and two networks of the study: measured, not guessed."""
+"""Measures the similarity of source and target, and of networks of the study."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor
 from headstart.evaluate.similarity import compare_stages, frechet_distance
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import read_bundle
+from headstart.models.preprocessing import as_tensor, normalise
 from headstart.storage.files import read_json, write_atomic
 from headstart.study.analysis.finished import finished_key, learning_rows, networks
 from headstart.study.execution.session import Session
 from headstart.study.results.folder import json_bytes
 from headstart.study.spec.run import Run
 from headstart.study.task import Task
-from headstart.transfer.frozen.predict import as_tensor, normalise
 
 _BATCH = 128
-_LEAST = 8  # images on each side, below which a distance says nothing
+_LEAST = 8  # images on each side, below which a distance means nothing
 
 
 def measure_similarity(session: Session) -> None:
     """Write similarity.json: Fréchet distances of the sources to the target, and CKA of pairs of networks by stage.
 
-    No test image of the study and no label is looked at.
+    It uses no label and no test image of the study.
     """
     asked = session.plan.study.spec.similarity
     if asked is None:
@@ -37,7 +37,7 @@ def measure_similarity(session: Session) -> None:
     if path.is_file() and read_json(path).get("key") == key:
         return
     runs = {run.name: run for run in session.plan.study.runs}
-    sources = [runs[name] for name in asked.sources if name in runs]  # others are left out from the command line
+    sources = [runs[name] for name in asked.sources if name in runs]  # others are excluded on the command line
     distances = [row for source in sources for row in _distances(session, source, asked.images)]
     stages = []
     for first, second in asked.stages:
@@ -47,12 +47,11 @@ def measure_similarity(session: Session) -> None:
 
 
 def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, Any]]:
-    """Yield for each frozen network the distance of the source's images, and of other images of the target.
+    """Yield for each frozen network the distance of the target to the source's images, and to others of its own.
 
-    All distances are between as many images on both sides, because a distance depends on their number.
+    Every distance is between equal numbers of images, because it depends on the number.
     """
-    absent = {each.run.name for each in session.plan.absent}
-    if source.name in absent:
+    if source.name in {each.run.name for each in session.plan.unavailable}:
         return
     resources = session.resources
     target = resources.dataset(session.plan.own_tasks[0].run.data)
@@ -64,7 +63,9 @@ def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, A
         there = _features(session, replace(task.run, data=part), task.seed)
         n = min(most, len(there), len(own) // 2)
         if n < _LEAST:
-            session.listener.note(f"similarity: {n} images on each side are too few for a distance")
+            session.listener.note(
+                f"similarity: {n} images on each side are too few for a distance; {_LEAST} are needed"
+            )
             return
         here = _features(session, task.run, task.seed, np.sort(np.random.default_rng(0).permutation(own)[: 2 * n]))
         mixed = np.random.default_rng(1).permutation(2 * n)
@@ -94,7 +95,7 @@ def _stages(session: Session, first: str, second: str, most: int) -> dict[str, A
     """Compare two runs' networks stage by stage on the study's own images."""
     places = [_finished(session, name) for name in (first, second)]
     if None in places:
-        session.listener.note(f"{first} and {second} are not compared stage by stage: one of them is not finished")
+        session.listener.note(f"skipped the stages of {first} and {second}: one of them is not finished")
         return None
     backbones = [read_bundle(place).network.backbone.to(session.resources.device) for place in places if place]
     own = session.plan.own_tasks

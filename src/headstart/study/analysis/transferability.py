@@ -1,4 +1,4 @@
-"""What transferability scores predicted, beside what was measured."""
+"""Compares transferability scores with measured accuracy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.study.results.folder import json_bytes
 
 
 def score_transferability(session: Session) -> None:
-    """Set what transferability scores of the training rows foretold beside what was measured on test."""
+    """Write transferability.json: scores of the training rows beside the accuracy measured on test."""
     from headstart.evaluate.transferability import rank_agreement
 
     path, key = session.folder.root / "transferability.json", finished_key(session)
@@ -26,27 +26,32 @@ def score_transferability(session: Session) -> None:
     found = networks(session, data)
     if data.multi_label or len(found) < 2:
         return
-    with progress("asking the features what they score_transferability", len(found), "networks") as ticker:
+    with progress("transferability scores", len(found), "networks") as ticker:
         rows = [row for each in found if (row := _predicted(session, data, each, ticker)) is not None]
     if len(rows) < 2:
         return
+    left_out = {name: reason for row in rows for name, reason in row.pop("left_out").items()}
     measured_by = {row["network"]: row["measured"] for row in rows}
     tau: dict[str, float | None] = {}
-    for name in (key for key in rows[0] if key not in ("network", "measured")):
+    for name in dict.fromkeys(key for row in rows for key in row if key not in ("network", "measured")):
         try:
-            tau[name] = rank_agreement({row["network"]: row[name] for row in rows}, measured_by).weighted_tau
-        except DataError:  # all equal: there is no order to agree with
+            predicted = {row["network"]: row[name] for row in rows if name in row}
+            tau[name] = rank_agreement(predicted, measured_by).weighted_tau
+        except DataError:  # all values are equal, or a network lacks it: there is no order to compare
             tau[name] = None
-    write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau}))
+    write_atomic(path, json_bytes({"key": key, "rows": rows, "weighted_tau": tau, "left_out": left_out}))
 
 
 def _predicted(session: Session, data: Dataset, network: Network, ticker: Ticker) -> dict[str, Any] | None:
-    """Return the scores of one network's features and its best measured accuracy; None where nothing was measured."""
+    """Return the scores of one network's features and its best measured accuracy; None if nothing was measured.
+
+    The row also has `left_out`: the reason for each missing score.
+    """
     from headstart.evaluate.transferability import transferability
 
     label, task, members = network
     ticker.advance()
-    scores = (session.folder.accuracy(member.run.name, member.seed, "test") for member in members)
+    scores = (session.folder.score(member.run.name, member.seed, "test") for member in members)
     measured = [score for score in scores if score is not None]
     if not measured:
         return None
@@ -54,4 +59,6 @@ def _predicted(session: Session, data: Dataset, network: Network, ticker: Ticker
     features = np.asarray(session.resources.features(task.run.data, task.run.network, task.seed)[train]).reshape(
         len(train), -1
     )
-    return {"network": label, **transferability(features, data.labels[train]), "measured": float(max(measured))}
+    found = transferability(features, data.labels[train])
+    left_out = {name: reason for name, reason in found.left_out.items() if name != "leep"}  # studies do not offer it
+    return {"network": label, **found.values, "measured": float(max(measured)), "left_out": left_out}

@@ -1,4 +1,4 @@
-"""A budget of time: how it is written, how much of it is left, and how a stage is stopped when none is."""
+"""A time budget: how much of it is left, and how a stage stops when it is used up."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 
 class OverBudget(Exception):
-    """Ends a stage whose time is up; the study goes on to its end with what there is."""
+    """Ends a stage when the budget is used up; the study then finishes with the runs that are done."""
 
 
 def now() -> float:
-    """Return seconds that only go forward."""
+    """Return the seconds of a monotonic clock."""
     return time.monotonic()
 
 
 @dataclass
 class Budget:
-    """Time to spend, from now on.
+    """A time limit that starts now.
 
     Args:
         seconds: in all.
-        reserve: seconds kept for closing the study.
+        reserve: seconds kept for finishing the study.
     """
 
     seconds: float
@@ -29,18 +29,18 @@ class Budget:
     began: float = field(default_factory=lambda: now())
 
     def spent(self) -> float:
-        """Return the seconds since the beginning."""
+        """Return the seconds since the start."""
         return now() - self.began
 
     def left(self) -> float:
-        """Return the seconds that may still be spent on runs."""
+        """Return the seconds that are left for runs."""
         return self.seconds - self.reserve - self.spent()
 
     def check(self) -> None:
-        """Stop the stage that asks.
+        """Stop the calling stage if no time is left.
 
         Raises:
-            OverBudget: nothing is left.
+            OverBudget: no time is left.
         """
         if self.left() <= 0:
             raise OverBudget

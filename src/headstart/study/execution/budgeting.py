@@ -1,10 +1,10 @@
-"""Spending a budget: what fits is done, the most promising first; what does not fit is left out, and said so.
+"""Spends a time budget: the most promising runs go first; runs that do not fit are skipped and reported.
 
-Frozen networks come first, in the plan's order. Tuned networks follow, those first whose backbone's frozen features
-did best on validation, and of a run that was tried already, its other seeds by its own validation score. Before each
-group its estimate is compared with what is left; estimates are corrected by what the groups before really took.
-A stage that is under way stops at the next epoch, trial or chunk of images when the time is up; what it had done is
-kept, and the same command goes on from there.
+Frozen networks come first, in the plan's order. Tuned networks follow, ordered by the validation accuracy of their
+backbone's frozen features; the further seeds of a run are ordered by its own validation accuracy. Before each group,
+its estimate is compared with the time that is left; estimates are corrected by the time that earlier groups took.
+When the budget is used up, the current stage stops at the next epoch, trial or chunk of images; its finished work is
+kept, and the same command continues from there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from headstart.errors import SpecError
+from headstart.evaluate.metrics.scoring import merit
 from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.session import Session
 from headstart.study.planning.cost import CostModel
@@ -25,27 +26,27 @@ from headstart.study.results.state import LeftOut
 from headstart.study.spec.schema import StudySpec
 from headstart.units import duration, parse_duration
 
-_BONUS = 0.02  # validation accuracy that tuning a network is hoped to add to its frozen features
+_BONUS = 0.02  # of the metric on validation, that tuning a network is expected to add to its frozen features
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
 
 
 def budget_of(spec: StudySpec, workers: int = 1, on: str | None = None) -> Budget | None:
-    """Return the budget of a study, which begins now, or None.
+    """Return the budget of a study, which starts now, or None.
 
     Raises:
-        SpecError: several processes would spend it, or halving decides already.
+        SpecError: the study uses several processes, or successive halving.
     """
     if spec.budget is None:
         return None
     if workers > 1 or on is not None:
-        raise SpecError("budget: it is spent by one process; leave out --workers and --on, or the budget")
+        raise SpecError("budget: only one process can spend it; drop --workers and --on, or the budget")
     if spec.halving is not None:
-        raise SpecError("budget and halving exclude each other: halving says already who is left out; drop one")
+        raise SpecError("budget and halving exclude each other, because both decide which runs are skipped; drop one")
     return Budget(parse_duration(spec.budget))
 
 
 def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Session], None]) -> None:
-    """Run what the budget affords; note in the study's facts what was left out, and why.
+    """Run what the budget allows; record in the study's state what was skipped, and why.
 
     Raises:
         SpecError: the budget is too small for one run.
@@ -67,17 +68,17 @@ def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Sess
     session.write_state("running")
     if left_out:
         names = list(dict.fromkeys(row["run"] for row in left_out))
-        session.listener.note(f"not run: {len(left_out)} runs and seeds over budget ({', '.join(names)})")
+        session.listener.note(f"skipped {len(left_out)} runs and seeds over budget ({', '.join(names)})")
 
 
 @dataclass
 class Spending:
-    """Chooses what a budget is spent on.
+    """Chooses the groups that a budget is spent on.
 
     Args:
-        budget: the time.
-        forecast: what a group will cost.
-        why: for each run and seed that is left out, the reason.
+        budget: the time limit.
+        forecast: estimates the cost of groups.
+        why: the reason for each run and seed that is skipped.
     """
 
     budget: Budget
@@ -86,10 +87,10 @@ class Spending:
     _paces: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def groups(self, session: Session) -> Iterator[TaskGroup]:
-        """Yield what is to be done next until nothing fits.
+        """Yield the next group until none fits.
 
         Raises:
-            SpecError: the budget is too small for one run; the message says the least that is needed.
+            SpecError: the budget is too small for one run; the message names the smallest that suffices.
         """
         plan = session.plan
         waiting = [piece for group in plan.groups for piece in pieces(group)]
@@ -102,7 +103,7 @@ class Spending:
             group = self._next(ready, session)
             waiting.remove(group)
             lost = needed(group) & gone
-            over = self.budget.left() <= 0  # then nothing more is measured either
+            over = self.budget.left() <= 0  # then nothing is measured any more
             cost = math.inf if lost or over else self._expected(group)
             if cost > self.budget.left():
                 gone |= _names([group])
@@ -114,12 +115,12 @@ class Spending:
             self.budget.reserve = closing * max(1.0, _pace([pair for past in self._paces.values() for pair in past]))
 
     def stopped(self, group: TaskGroup) -> None:
-        """Note that the time was up in the midst of a group."""
+        """Record that the time ran out during a group."""
         for task in group.tasks:
-            self.why[(task.run.name, task.seed)] = "over budget: begun, and kept as far as it came"
+            self.why[(task.run.name, task.seed)] = "over budget: stopped before its end; finished work is kept"
 
     def left_out(self, session: Session) -> list[LeftOut]:
-        """Return the runs and seeds that were not done, and why."""
+        """Return the runs and seeds that were skipped, and why."""
         manifests = ((t, session.folder.manifest(t.run.name, t.seed)) for t in session.plan.tasks)
         missing = [t for t, manifest in manifests if manifest is None or manifest.get("key") != t.key]
         return [
@@ -127,7 +128,7 @@ class Spending:
         ]
 
     def _next(self, ready: Sequence[TaskGroup], session: Session) -> TaskGroup:
-        """Return the first in the plan's order, of tuned networks the most promising."""
+        """Return the first group in the plan's order; of tuned networks, the most promising."""
         first = ready[0]
         preferred = preferred_backbone(session.plan.study)
         if kind_of(first, preferred) != LEARNED:
@@ -136,35 +137,35 @@ class Spending:
         return max(tuned, key=lambda group: _promise(group, session))  # the first of equals
 
     def _expected(self, group: TaskGroup) -> float:
-        """Return the seconds that a group will take, as groups of its kind took more or less than expected."""
+        """Return the seconds that a group will take: its estimate, corrected by earlier groups of its kind."""
         return _pace(self._paces.get(group.kind, [])) * self.forecast.seconds(group)
 
     def _leave_out(self, group: TaskGroup, cost: float, lost: set[tuple[str, int]]) -> None:
         left = max(0.0, self.budget.left())
         if lost:
-            why = f"starts from {min(lost)[0]!r}, which was not run"
+            why = f"starts from {min(lost)[0]!r}, which was skipped"
         elif math.isinf(cost):
             why = "over budget: no time was left"
         else:
-            why = f"over budget: takes about {duration(cost)}, {duration(left)} was left"
+            why = f"over budget: takes about {duration(cost)}, but only {duration(left)} was left"
         for task in group.tasks:
             self.why.setdefault((task.run.name, task.seed), why)
 
     def _check_least(self, first: Sequence[TaskGroup]) -> None:
-        """Refuse a budget in which not one of the first runs fits: they are the cheapest, and few to measure."""
+        """Refuse a budget in which none of the first runs fits: they are the cheapest, and quick to measure."""
         costs = [(self.forecast.seconds(group), group.first.run.name) for group in first]
         if not costs or min(costs)[0] <= self.budget.left():
             return
         least, name = min(costs)
         wanted = math.ceil(1.2 * (least + self.budget.reserve + self.budget.spent()))
         raise SpecError(
-            f"budget: {duration(self.budget.seconds)} is too small for one run; the least is about {wanted}s"
-            f" (for {name!r}); give more, or leave the budget out"
+            f"budget: {duration(self.budget.seconds)} is too small for one run; set at least {wanted}s"
+            f" (for {name!r}), or drop the budget"
         )
 
 
 def pieces(group: TaskGroup) -> list[TaskGroup]:
-    """Return a group's parts, of heads those of the best value first."""
+    """Return a group's parts; heads with the most accuracy for their time come first."""
 
     def value(part: TaskGroup) -> int:
         kind = part.first.run.spec.head_kind
@@ -174,7 +175,7 @@ def pieces(group: TaskGroup) -> list[TaskGroup]:
 
 
 def _pace(past: Sequence[tuple[float, float]]) -> float:
-    """Return how many times as long as expected the groups before took, from pairs of expected and spent seconds."""
+    """Return the ratio of spent to expected time, from pairs of expected and spent seconds."""
     expected, took = sum(pair[0] for pair in past), sum(pair[1] for pair in past)
     return min(4.0, max(0.25, took / expected)) if expected > 0.5 else 1.0
 
@@ -184,15 +185,17 @@ def _names(groups: Sequence[TaskGroup]) -> set[tuple[str, int]]:
 
 
 def _promise(group: TaskGroup, session: Session) -> float:
-    """Return the validation accuracy that is hoped for: of the run's own other seeds, or of its frozen backbone."""
+    """Return the expected merit on validation, by the study's metric: of the run's other seeds, or of its frozen
+    backbone; the larger the better.
+    """
     own: list[float] = []
-    frozen = [0.0]
-    run = group.first.run
+    frozen: list[float] = []
+    run, metric = group.first.run, session.plan.study.spec.compare.metric
     for task in session.plan.tasks:
         same = task.run.spec.backbone == run.spec.backbone and task.run.data == run.data
         if not same or not session.finished(task):
             continue
-        score = session.folder.accuracy(task.run.name, task.seed, "validation")
+        score = session.folder.score(task.run.name, task.seed, "validation", metric)
         if score is not None:
-            (own if task.run.name == run.name else frozen if task.probe else []).append(score)
-    return sum(own) / len(own) if own else max(frozen) + _BONUS
+            (own if task.run.name == run.name else frozen if task.probe else []).append(merit(score, metric))
+    return sum(own) / len(own) if own else max(frozen, default=-math.inf) + _BONUS

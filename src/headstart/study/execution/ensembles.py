@@ -1,4 +1,4 @@
-"""Ensembles: the mean of finished runs' calibrated probabilities, seed by seed, as a run of its own."""
+"""Ensembles: the mean of finished runs' calibrated probabilities, for each seed, as a run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from headstart.study.results.run_record import Fit, Probabilities, judged, resul
 from headstart.study.results.state import LeftOut
 from headstart.study.task import Task
 
-BODY = ("backbone", "weights", "truncate_at", "input_size", "resize")  # settings; what is alike in them is counted once
+BODY = ("backbone", "weights", "truncate_at", "input_size", "resize")  # members with equal settings share cost
 
 
 def write_ensembles(session: Session) -> None:
-    """Write a run folder for each ensemble and seed whose members have all ended well; say of the others why not.
+    """Write a run folder for each ensemble and seed whose members are all finished; record why others are skipped.
 
-    Nothing is learned and nothing is chosen: every member counts alike (soft voting), and only the temperature of the
-    mean is fitted, on validation.
+    Nothing is learned and nothing is chosen: all members have equal weight (soft voting), and only the temperature of
+    the mean is fitted, on validation.
     """
     spec = session.plan.study.spec
     left_out: list[LeftOut] = []
@@ -36,12 +36,12 @@ def write_ensembles(session: Session) -> None:
         tasks = {task.run.name: task for task in session.plan.tasks if task.seed == seed}
         gone = [m for m in spec.ensembles[name] if m not in tasks or not session.finished(tasks[m])]
         if gone:
-            left_out.append({**row, "why": f"averages {gone[0]!r}, which was not run or failed"})
+            left_out.append({**row, "why": f"averages {gone[0]!r}, which was skipped or failed"})
             continue
         _write(session, name, [tasks[member] for member in spec.ensembles[name]])
     if left_out:
         session.state.leave_out(left_out)
-        session.listener.note(f"not averaged: {left_out[0]['run']}: {left_out[0]['why']}")
+        session.listener.note(f"skipped the ensemble {left_out[0]['run']}: {left_out[0]['why']}")
 
 
 def _write(session: Session, name: str, members: Sequence[Task]) -> None:
@@ -55,7 +55,7 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
     started, resources = time.perf_counter(), session.resources
     dataset = resources.dataset(first.run.data)
     folders = [session.folder.run_folder(task.run.name, seed) for task in members]
-    rows = _arrays(folders[0] / "split.npz")  # those that were judged: what would not decode is not among them
+    rows = _arrays(folders[0] / "split.npz")  # without images that could not be decoded
     split = replace(
         resources.split(first.run.data, seed, first.run.subset),
         train=rows["train"],
@@ -94,7 +94,7 @@ def _write(session: Session, name: str, members: Sequence[Task]) -> None:
 
 
 def _counted(specs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> tuple[int, int, float]:
-    """Return the parameters learned and in all, and the seconds of the members; what they share is counted once."""
+    """Return the learned and total parameters and the seconds of the members; shared work is counted once."""
     bodies = [json_bytes([spec[name] for name in BODY]) for spec in specs]
     parameters, costs = [result["parameters"] for result in results], [result["cost"] for result in results]
     learned = sum(each["learned"] for each in parameters)
@@ -105,7 +105,7 @@ def _counted(specs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, 
 
 
 def _means(found: Sequence[Mapping[str, np.ndarray]], split: Split) -> tuple[Probabilities, Probabilities | None]:
-    """Return the mean probabilities of the test rows, and of the validation rows where all members have them."""
+    """Return the mean probabilities of the test rows, and of the validation rows if all members have them."""
 
     def mean(part: str) -> Probabilities:
         average: Probabilities = np.mean([each[f"{part}_probabilities"] for each in found], axis=0).astype(np.float32)
@@ -118,7 +118,7 @@ def _means(found: Sequence[Mapping[str, np.ndarray]], split: Split) -> tuple[Pro
 
 
 def _settings(name: str, members: Sequence[Task], specs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what spec.json says of the ensemble: what its members have in common, and who they are."""
+    """Return the content of spec.json: the common settings of the members, and their names."""
     return {
         **specs[0],
         "run": name,
@@ -129,6 +129,7 @@ def _settings(name: str, members: Sequence[Task], specs: Sequence[Mapping[str, A
         "head": {},
         "recipe": {},
         "axes": {},
+        "deterministic": all(spec.get("deterministic", False) for spec in specs),
     }
 
 

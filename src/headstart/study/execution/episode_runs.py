@@ -1,4 +1,4 @@
-"""Episodic runs: N-way K-shot tasks on stored features, and networks trained for such tasks."""
+"""Episodic runs: N-way K-shot tasks on cached features, and networks trained for such tasks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.scores import EpisodeScores
-from headstart.fewshot.study import Judge, run_fewshot
+from headstart.fewshot.study import FewShotSpec, Judge, LabelledFeatures, run_fewshot
 from headstart.fewshot.training import train_embedding
 from headstart.models.bundle import MODEL
 from headstart.storage.files import read_json, write_atomic
 from headstart.study.resources import Resources
 from headstart.study.results.environment import environment
-from headstart.study.results.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.results.folder import Content, StudyFolder, json_bytes, npz_bytes
 from headstart.study.results.peak_memory import peak_memory
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.run_record import described
@@ -35,46 +35,44 @@ from headstart.study.task import Task
 
 
 def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_on: Mapping[str, str]) -> float:
-    """Judge one episodic classifier over thousands of episodes and write the run's folder.
+    """Evaluate one episodic classifier over thousands of episodes and write the run's folder.
 
     Episodes are drawn from the images of the named classes (default: all) that a network of the same
-    study has not learned from: all rows where the weights come from elsewhere, the test rows of this
-    dataset where they come from a run on the same images.
+    study has not learned from: the test rows of this dataset if the weights come from a run on the same
+    images, otherwise all rows.
 
     Returns:
         The mean accuracy.
 
     Raises:
-        SpecError, DataError: more ways, shots or queries than there is material for.
+        SpecError, DataError: too few classes or images for the ways, shots and queries.
     """
     spec = task.run.spec.episodes
     assert spec is not None
     dataset = resources.dataset(task.run.data)
     if dataset.multi_label:
-        raise DataError(f"{dataset.name}: episodes need one label an image; this dataset has several")
+        raise DataError(f"{dataset.name}: episodes need one label per image; this dataset has several")
     if task.run.spec.strategy in EPISODIC:
         return _train(task, spec, dataset, resources, folder)
     tuned = spec.method == FINETUNE
     every = None if tuned else resources.features(task.run.data, task.run.network, task.seed)
-    if tuned:  # decoded first: unreadable images are no rows
+    if tuned:  # decoded first, because unreadable images are excluded
         resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
     rows = _rows(task, resources, learned_on)
     judges = {FINETUNE: _tuning_judge(task, resources, rows)} if tuned else {}
     features = None if every is None else np.asarray(every[rows]).reshape(len(rows), -1)
-    result = run_fewshot(
-        features,
-        dataset.labels[rows],
-        dataset.classes,
+    classes = _classes(dataset.classes, spec.classes)
+    asked = FewShotSpec(
         ways=spec.ways,
-        shots=[spec.shots],
+        shots=(spec.shots,),
         queries=spec.queries,
         episodes=spec.episodes,
-        methods=[spec.method],
+        methods=(spec.method,),
         seed=task.seed,
-        device=resources.device,
-        classes=_classes(dataset.classes, spec.classes),
-        judges=judges,
+        classes=None if classes is None else tuple(classes),
     )
+    data = LabelledFeatures(dataset.labels[rows], dataset.classes, features)
+    result = run_fewshot(data, asked, judges=judges, device=resources.device)
     facts = {} if tuned else resources.features_facts(task.run.data, task.run.network, task.seed)
     note = f"episodes are drawn from {len(rows):,} images of {result.classes} classes"
     note += "; the network is tuned anew in each" if tuned else ""
@@ -84,7 +82,7 @@ def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_
 
 
 def _tuning_judge(task: Task, resources: Resources, rows: np.ndarray) -> Judge:
-    """Return what tunes the network in each episode over the rows that episodes may use; the images are decoded."""
+    """Return the function that tunes the network in each episode, over the rows that episodes may use."""
     backbone = resources.loaded(task.run.network, task.seed).backbone
     images = resources.images(task.run.data, backbone.preprocessing)
     options = finetune_options(task.run.spec)
@@ -97,7 +95,7 @@ def _tuning_judge(task: Task, resources: Resources, rows: np.ndarray) -> Judge:
 
 
 def _train(task: Task, spec: EpisodesSpec, dataset: Dataset, resources: Resources, folder: StudyFolder) -> float:
-    """Train a network on the base classes and judge it on the novel ones, once."""
+    """Train a network on the base classes and evaluate it on the novel ones, once."""
     split = _class_split(spec, dataset, task.seed)
     with resources.store.building(FITS, task.key) as entry:
         if entry is not None:
@@ -107,8 +105,8 @@ def _train(task: Task, spec: EpisodesSpec, dataset: Dataset, resources: Resource
     with np.load(place / "episodes.npz") as arrays:
         score = EpisodeScores(spec.method, arrays["accuracy"], arrays["classes"], 0.0)
     note = (
-        f"trained on {len(split.base)} classes, chosen by {len(split.validation)}, judged on {len(split.novel)} novel"
-        f" ones; the same network untrained: {100 * facts['untrained']:.1f} %"
+        f"trained on {len(split.base)} classes, selected on {len(split.validation)}, tested on {len(split.novel)} novel"
+        f" ones; before training: {100 * facts['untrained']:.1f} %"
     )
     history = [
         {
@@ -161,7 +159,10 @@ def _write(
     learned: bool,
 ) -> float:
     loaded = resources.loaded(task.run.network, task.seed)
-    interval = episode_interval(score.accuracy) if len(score.accuracy) > 1 else None
+    asked = task.run.spec.episodes
+    assert asked is not None
+    several = len(score.accuracy) > 1
+    interval = episode_interval(score.accuracy, asked.ways * asked.queries) if several else None
     mean = float(np.mean(score.accuracy))
     bounds = {"low": interval.low, "high": interval.high} if interval else {"low": None, "high": None}
     total = sum(p.numel() for p in loaded.backbone.stages.parameters())
@@ -179,7 +180,7 @@ def _write(
         },
         "cost": {**cost, "peak_memory_bytes": peak_memory(), "device": resources.device},
     }
-    files: dict[str, bytes | Path] = {
+    files: dict[str, Content] = {
         "spec.json": json_bytes(described(task, resources.dataset(task.run.data))),
         "result.json": json_bytes(summary),
         "episodes.npz": npz_bytes(accuracy=np.asarray(score.accuracy, np.float32), classes=np.asarray(score.classes)),
@@ -203,7 +204,7 @@ def _class_split(spec: EpisodesSpec, dataset: Dataset, seed: int) -> ClassSplit:
 
 
 def _rows(task: Task, resources: Resources, learned_on: Mapping[str, str]) -> np.ndarray:
-    """Return the rows that episodes may use: never an image that the network was trained on in this study."""
+    """Return the rows that episodes may use: no image that the network was trained on in this study."""
     dataset = resources.dataset(task.run.data)
     bad = np.array(sorted(resources.bad_rows(dataset)), dtype=np.int64)
     learned_here = task.run.needs is not None and learned_on.get(task.run.needs) == dataset.fingerprint

@@ -1,4 +1,4 @@
-"""How each kind of group is executed: heads, tuning, episodes."""
+"""Executes each kind of group: heads, tuning, episodes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ WORK = {"heads": _probe, "tune": _tune, "episodes": _episodes}
 
 
 def _split(task: Task, session: Session) -> Split:
-    """Return the task's split without the rows whose images turned out unreadable."""
+    """Return the task's split without the rows of unreadable images."""
     resources = session.resources
     dataset = resources.dataset(task.run.data)
     resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)

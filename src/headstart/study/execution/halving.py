@@ -1,9 +1,9 @@
-"""Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): bad candidates die early, on validation.
+"""Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): drops bad candidates early, on validation.
 
-In rung r of R every candidate that is left is judged on validation after learning from a share eta^-(R - r) of the
-labels (or epochs); the best 1 / eta go on, and what is left after the last rung is run in full. A candidate that
-dies costs a small part of a run: its frozen pass covers the images of the rung only, and its test images are never
-looked at. Rungs use the study's first seed.
+In rung r of R every remaining candidate is evaluated on validation after learning from a share eta^-(R - r) of the
+labels (or epochs); the best 1 / eta remain, and those that remain after the last rung are run in full. A dropped
+candidate costs a small part of a run: its frozen pass covers only the images of the rung, and its test images are
+never used. Rungs use the study's first seed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy.typing as npt
 from headstart.data.dataset import IntArray, Split
 from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.errors import RunFailed, SpecError, unknown_name
-from headstart.evaluate.metrics.metrics import log_losses
-from headstart.models.pixels import NAME as PIXELS
+from headstart.evaluate.metrics.scoring import METRICS
 from headstart.progress import progress
 from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
+from headstart.study.execution.validation_scores import validation_scores
 from headstart.study.resources import PendingImages, Resources
 from headstart.study.results.state import LeftOut
 from headstart.study.spec.run import Run
@@ -42,19 +42,21 @@ KIND = "rungs"
 class RungScore:
     """What a candidate reached on validation: the larger the better."""
 
-    accuracy: float
+    merit: float  # by the study's metric
     sharpness: float  # minus the log loss
+    accuracy: float
 
 
 def halve(session: Session) -> None:
-    """Take the candidates that die out of the session's plan, and note in its facts what was tried and who went on.
+    """Remove the dropped candidates from the session's plan, and record every rung in its state.
 
     Raises:
-        SpecError: there is nothing to halve, or a candidate cannot be judged by parts.
+        SpecError: there are fewer than two candidates, or one cannot be evaluated on a part of its labels.
     """
     spec = session.plan.study.spec.halving
     if spec is None:
         return
+    metric = session.plan.study.spec.compare.metric
     runs = candidates(session.plan.study.runs, spec, session.plan.study.spec.compare.baseline)
     seed = session.plan.study.spec.seed_list[0]
     tasks = {t.run.name: t for t in session.plan.tasks if t.seed == seed and t.run.name in {r.name for r in runs}}
@@ -71,21 +73,38 @@ def halve(session: Session) -> None:
         kept = sorted(alive, key=lambda name: scores[name], reverse=True)[: math.ceil(len(alive) / spec.eta)]
         for name in alive:
             if name not in kept:
-                reached = f"{100 * scores[name].accuracy:.1f} % on validation"
+                reached = f"{_shown(scores[name], metric)} on validation"
                 dead[name] = f"dropped by successive halving in rung {number + 1} of {spec.rungs} ({reached})"
-        ranked = [{"run": name, "validation_accuracy": scores[name].accuracy} for name in alive]
+        ranked = [
+            {
+                "run": name,
+                "validation_accuracy": scores[name].accuracy,
+                "validation_score": _score(scores[name], metric),
+            }
+            for name in alive
+        ]
         rungs.append({"share": share, "runs": ranked, "kept": kept})
-        session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates go on: {', '.join(kept)}")
+        session.listener.note(f"rung {number + 1}: {len(kept)} of {len(alive)} candidates continue: {', '.join(kept)}")
         alive = [name for name in alive if name in kept]
-    session.state.halving = {**spec.model_dump(), "tried": len(tasks), "rungs": rungs}
+    session.state.halving = {**spec.model_dump(), "metric": metric, "tried": len(tasks), "rungs": rungs}
     _take_out(session, dead)
+
+
+def _score(score: RungScore, metric: str) -> float:
+    """Return the score in the metric's own direction."""
+    return score.merit if METRICS[metric].higher_is_better else -score.merit
+
+
+def _shown(score: RungScore, metric: str) -> str:
+    own = _score(score, metric)
+    return f"{100 * own:.1f} %" if metric == "accuracy" else f"{metric.replace('_', ' ')} {own:.3f}"
 
 
 def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> list[Run]:
     """Return the runs that compete.
 
     Raises:
-        SpecError: fewer than two, an unknown one, or one that cannot be judged by parts.
+        SpecError: there are fewer than two, one is unknown, or one cannot be evaluated on a part of its labels.
     """
     names = [run.name for run in runs]
     for name in spec.runs or ():
@@ -94,36 +113,36 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
     needed = {run.needs for run in runs}
     found = [run for run in runs if (run.name in spec.runs if spec.runs else _competes(run, baseline, needed))]
     if len(found) < 2:
-        raise SpecError(f"halving needs at least two candidates; here are {len(found)} (floors and chains are none)")
+        raise SpecError(
+            f"halving needs at least two candidates; here are {len(found)} (baselines and chains do not count)"
+        )
     for run in found:
         if run.searches:
-            raise SpecError(
-                f"halving: run {run.name!r} searches ranges; give it a grid, or leave it out of halving.runs"
-            )
+            raise SpecError(f"halving: run {run.name!r} searches ranges; give it a grid, or drop it from halving.runs")
         if run.spec.shots is not None and spec.over == "labels":
             raise SpecError(f"halving: run {run.name!r} has shots already; use over: epochs, or fraction")
         if run.needs is not None or run.name in needed or run.spec.episodes is not None:
-            raise SpecError(
-                f"halving: run {run.name!r} is part of a chain or of episodes; leave it out of halving.runs"
-            )
+            raise SpecError(f"halving: run {run.name!r} is part of a chain or has episodes; drop it from halving.runs")
     return found
 
 
 def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> RungScore:
-    """Return what a candidate reaches on validation after a share of its labels or epochs."""
+    """Return the validation score of a candidate after a share of its labels or epochs."""
     run = replace(task.run, spec=smaller(task.run.spec, share, spec.over))
     part = Task(run, task.seed, content_key([task.key, "rung", share, spec.over]))
     resources = session.resources
     split = resources.split(run.data, task.seed, run.subset)
     if not len(split.validation):
-        raise SpecError(f"halving: run {run.name!r} has no validation rows to be judged on; give the split some")
+        raise SpecError(
+            f"halving: run {run.name!r} has no validation images to compare on; set split.validation above 0"
+        )
     if task.probe:
         return _judge_head(part, split, resources)
     return _judge_tuned(part, split, session)
 
 
 def smaller(spec: RunSpec, share: float, over: str) -> RunSpec:
-    """Return the settings with a share of the labels, or of the epochs where a network is tuned."""
+    """Return the settings with a share of the labels, or of the epochs of a tuned network."""
     if over == "epochs" and spec.strategy in TUNED:
         epochs = max(1, round(recipe_of(spec).epochs * share))
         return spec.model_copy(update={"recipe": {**spec.recipe, "epochs": epochs}})
@@ -133,10 +152,9 @@ def smaller(spec: RunSpec, share: float, over: str) -> RunSpec:
 
 
 def _competes(run: Run, baseline: str | None, needed: set[str | None]) -> bool:
-    floor = run.spec.backbone == PIXELS or run.spec.strategy == "majority"
     chained = run.needs is not None or run.name in needed
     learns = run.spec.head_kind is not None or run.spec.strategy in (*TUNED, "linear_probe")
-    return learns and not (floor or chained or run.name == baseline or run.spec.episodes is not None)
+    return learns and not (run.spec.is_baseline or chained or run.name == baseline or run.spec.episodes is not None)
 
 
 def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
@@ -152,18 +170,20 @@ def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
                 for side in (split.train, split.validation)
             )
             labels = dataset.labels[rows]
-            job = HeadJob(kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False)
+            job = HeadJob(
+                kind, train, held, len(dataset.classes), head_options(task.run), task.seed, False, task.run.metric
+            )
             fit = fit_heads(features, labels, [job], resources.device)[0]
             assert fit.validation_probabilities is not None
-            entry.manifest.update(_scores(fit.validation_probabilities, labels[held]))
+            entry.manifest.update(validation_scores(fit.validation_probabilities, labels[held], task.run.metric))
     facts = resources.store.manifest(KIND, task.key)
-    return RungScore(facts["accuracy"], -facts["log_loss"])
+    return RungScore(facts["merit"], -facts["log_loss"], facts["accuracy"])
 
 
 def _features(
     task: Task, rows: IntArray, resources: Resources
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return features float32 [len(rows), d] of some rows, and which of them have an image that could be decoded."""
+    """Return features float32 [len(rows), d] of some rows, and whether the image of each could be decoded."""
     loaded, dataset = resources.loaded(task.run.network, task.seed), resources.dataset(task.run.data)
     needs = loaded.backbone.preprocessing
     if resources.store.has(FEATURES, resources.features_key(task.run.data, task.run.network, task.seed)):
@@ -199,25 +219,14 @@ def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:
     resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
     split = split.without(sorted(resources.bad_rows(dataset)))
     bench = TrialContext(task, split, dataset, resources, {}, session.listener.note)
-    found = [RungScore(0.0, -math.inf)]
+    found = [RungScore(-math.inf, -math.inf, 0.0)]
     for values in task.run.configurations():
         try:
             trial = try_one(bench, values)
-        except RunFailed:  # a rate at which the loss is lost scores nothing
+        except RunFailed:  # a diverged training is never the best
             continue
-        found.append(RungScore(trial.accuracy or 0.0, -(trial.log_loss if trial.log_loss is not None else math.inf)))
+        found.append(RungScore(*trial.rank, trial.accuracy or 0.0))
     return max(found)
-
-
-def _scores(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> dict[str, float]:
-    if labels.ndim == 2:
-        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
-        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
-    return {
-        "accuracy": float((probabilities.argmax(1) == labels).mean()),
-        "log_loss": float(log_losses(labels, probabilities).mean()),
-    }
 
 
 def _take_out(session: Session, dead: Mapping[str, str]) -> None:

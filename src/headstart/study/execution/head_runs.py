@@ -1,4 +1,4 @@
-"""Heads on stored features: all tasks that share one feature matrix are fitted together."""
+"""Heads on cached features: all tasks that share one feature matrix are fitted together."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def fit_head_runs(
     provenance: dict[str, str],
     done: Callable[[Task, Fit, Probabilities], None],
 ) -> None:
-    """Fit the heads of all tasks on the features they share; call `done` with each as it is ready.
+    """Fit the heads of all tasks on the features they share; call `done` with each when it is ready.
 
-    Tasks of one kind of head go together as one batched computation. What is in the store already is
-    taken from there. Results do not depend on which tasks come together.
+    Tasks of one kind of head are one batched computation. Cached fits are reused. Results do not depend
+    on which tasks are fitted together.
 
     Args:
         tasks: all on the same features.
@@ -99,7 +99,8 @@ def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
     spec = task.run.spec
     options = head_options(task.run)
     refit = spec.refit != "none" and len(split.validation) > 0
-    return HeadJob(_kind(task), split.train, split.validation, len(dataset.classes), options, task.seed, refit)
+    rows = (split.train, split.validation)
+    return HeadJob(_kind(task), *rows, len(dataset.classes), options, task.seed, refit, task.run.metric)
 
 
 def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], resources: Resources) -> Fit:

@@ -1,4 +1,4 @@
-"""One execution of a study: its plan, its resources, its folder, and who is told."""
+"""One execution of a study: its plan, resources, folder, state and listener."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from headstart.study.task import Task
 
 
 class Listener(Protocol):
-    """Is told what happens while a study runs."""
+    """Receives what happens while a study runs."""
 
     def plan(self, rows: list[Expected]) -> None:
         """All tasks that the study expects: run and seed."""
 
     def running(self, run: str) -> None:
-        """A task began."""
+        """A task started."""
 
     def reused(self, run: str) -> None:
-        """A task was found done."""
+        """A task was done before."""
 
     def done(self, run: str, score: float) -> None:
-        """A task ended with this test score."""
+        """A task finished with this test score."""
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""
@@ -43,7 +43,7 @@ class Listener(Protocol):
 
 
 class Silent:
-    """A listener that says nothing."""
+    """A listener that ignores everything."""
 
     def plan(self, rows: list[Expected]) -> None:
         """Ignore."""
@@ -72,11 +72,11 @@ class Session:
     """One execution of a study.
 
     Args:
-        plan: what is to be done.
-        resources: what is shared.
-        folder: where it is written.
-        state: what study.json says.
-        listener: who is told.
+        plan: what is done.
+        resources: shared by all runs.
+        folder: where results are written.
+        state: the content of study.json.
+        listener: receives progress and notes.
         trackers: log each finished run for other viewers.
     """
 
@@ -88,16 +88,16 @@ class Session:
     trackers: list[Tracker] = field(default_factory=list)
 
     def done(self, name: str, result: Mapping[str, Any]) -> None:
-        """Tell the listener that a run ended, with its score by the study's metric."""
+        """Tell the listener that a run finished, with its score by the study's metric."""
         metric = self.plan.study.spec.compare.metric
         self.listener.done(name, result["metrics"]["test"].get(metric, {}).get("value", float("nan")))
 
     def finished(self, task: Task) -> bool:
-        """Say whether a task's results stand in the study's folder."""
+        """Say whether a task's results are in the study's folder."""
         return self.folder.has(task.run.name, task.seed, task.key)
 
     def track(self, run: str, seed: int, key: str) -> None:
-        """Tell the trackers of a run that has ended."""
+        """Pass a finished run to the trackers."""
         place = self.folder.run_folder(run, seed)
         spec, result, history = (read_json(place / f"{name}.json") for name in ("spec", "result", "history"))
         for track in self.trackers:
@@ -109,7 +109,7 @@ class Session:
 
 
 def network_of(task: Task, session: Session) -> Path:
-    """Return where the network of a task that ended lies: in the store, else in its run folder."""
+    """Return the folder of a finished task's network: in the cache, or else its run folder."""
     store = session.resources.store
     if store.has(FITS, task.key):
         return store.path(FITS, task.key)

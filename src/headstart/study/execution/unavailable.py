@@ -1,4 +1,4 @@
-"""Runs that cannot be done are written as failed ones, with the reason."""
+"""Writes unavailable runs as failed ones, with the reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.readers import ArrayReader
+from headstart.data.sources.in_memory import PictureReader
 from headstart.models.bundle import HEAD, MODEL
 from headstart.storage.files import read_json
 from headstart.study.execution.session import Session
@@ -19,20 +19,20 @@ from headstart.study.task import Task
 
 
 def write_unavailable(session: Session) -> None:
-    """Write each run that cannot be done as a failed one, unless it was done before with the same settings."""
-    for absent in session.plan.absent:
+    """Write each unavailable run as a failed one, unless it was finished before with the same settings."""
+    for unavailable in session.plan.unavailable:
         for seed in session.plan.study.spec.seed_list:
-            task = Task(absent.run, seed, "")
-            dataset = _unseen(absent.run)
+            task = Task(unavailable.run, seed, "")
+            dataset = _unseen(unavailable.run)
             if _done_before(task, dataset, session):
                 session.listener.reused(task.name)
                 continue
-            write_failure(task, session.folder, dataset, absent.why, [])
-            session.listener.failed(task.name, absent.why)
+            write_failure(task, session.folder, dataset, unavailable.why, [])
+            session.listener.failed(task.name, unavailable.why)
 
 
 def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
-    """Return the tasks that have something to start from; those whose source failed fail too."""
+    """Return the tasks whose source left a network; write the others as failed."""
     ready = []
     for task in tasks:
         if has_source(task, session):
@@ -45,7 +45,7 @@ def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
 
 
 def has_source(task: Task, session: Session) -> bool:
-    """Say whether the task starts from no other run, or from one that left a network."""
+    """Say whether the task starts from no other run, or from a run that left a network."""
     if task.run.needs is None:
         return True
     place = session.resources.left_by(task.run.needs, task.seed)
@@ -53,8 +53,8 @@ def has_source(task: Task, session: Session) -> bool:
 
 
 def _unseen(run: Run) -> Dataset:
-    """Return a dataset that is nothing but a name: these images may not be at hand, and are not looked for again."""
-    nothing = ArrayReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
+    """Return a dataset with a name and no images, which may be unavailable and are not requested again."""
+    nothing = PictureReader(np.zeros((0, 1, 1, 3), dtype=np.uint8))
     return Dataset(run.data.name or run.data.source, nothing, np.zeros(0, dtype=np.int64), ())
 
 
@@ -65,5 +65,6 @@ def _done_before(task: Task, dataset: Dataset, session: Session) -> bool:
     stored = read_json(session.folder.run_folder(task.run.name, task.seed) / "spec.json")
     asked = json.loads(json_bytes(described(task, dataset)))
     for settings in (stored, asked):
+        settings.pop("deterministic", None)  # found from the split, which needs the images
         settings["data"] = {key: settings["data"].get(key) for key in ("source", "label", "limit", "split", "classes")}
     return bool(stored == asked)

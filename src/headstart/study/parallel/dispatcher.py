@@ -1,7 +1,7 @@
-"""A study on several workers: jobs are begun in the plan's order as soon as what they need has ended.
+"""Runs a study on several workers: jobs start in the plan's order as soon as the jobs that they need have ended.
 
-What a dead worker was at is done again by another, once; if that one dies too, those runs have failed and
-the rest goes on. Nothing that a worker does depends on which worker does it.
+The job of a worker that died is run again by another, once; if that one dies too, the job's runs have failed and
+the study continues. No result depends on which worker computes it.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from headstart import progress, threads
 from headstart.data.decoding.image_store import decode_images
 from headstart.errors import SpecError
 from headstart.study.execution.session import Session, network_of
-from headstart.study.parallel.crew import WorkerPool
 from headstart.study.parallel.jobs import FEATURES, Job, jobs_of
 from headstart.study.parallel.messages import Finished, JobError, ListenerCall, Message, ProgressUpdate
+from headstart.study.parallel.pool import WorkerPool
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.results.run_record import write_failure
 from headstart.study.task import Task
 
-_PATIENCE = 0.2  # seconds between two looks at what workers say
+_PATIENCE = 0.2  # seconds to wait for messages
 
 
 ATTEMPTS = 2
 
 
 def check_workers(workers: int, on: str | None) -> None:
-    """Refuse what cannot be, before anything is planned.
+    """Refuse invalid options before anything is planned.
 
     Raises:
-        SpecError, MissingExtra, ClusterError: no number of workers, no Ray, or no cluster at that address.
+        SpecError, MissingExtra, ClusterError: too few workers, Ray is not installed, or no cluster at that address.
     """
     if workers < 1:
         raise SpecError(
@@ -45,25 +45,25 @@ def check_workers(workers: int, on: str | None) -> None:
 
 
 def dispatch(session: Session, workers: int, on: str | None) -> None:
-    """Do all jobs of a session's plan on worker processes here, or on a Ray cluster.
+    """Run all jobs of a session's plan on local worker processes, or on a Ray cluster.
 
     Raises:
-        HeadstartError: the input cannot be used; what was finished is kept.
+        HeadstartError: the input is invalid; finished work is kept.
     """
-    desk = Dispatcher(session)
-    if desk.jobs:
-        crew = _crew(session, workers, on, len(desk.jobs))
+    dispatcher = Dispatcher(session)
+    if dispatcher.jobs:
+        pool = _pool(session, workers, on, len(dispatcher.jobs))
         try:
-            desk.run(crew)
+            dispatcher.run(pool)
         finally:
-            crew.close()
+            pool.close()
     wanted = {run.needs for run in session.plan.study.runs}
     for task in session.plan.tasks:
         if task.run.name in wanted:
             session.resources.upstream[(task.run.name, task.seed)] = network_of(task, session)
 
 
-def _crew(session: Session, workers: int, on: str | None, jobs: int) -> WorkerPool:
+def _pool(session: Session, workers: int, on: str | None, jobs: int) -> WorkerPool:
     from headstart.study.parallel.local import LocalPool
     from headstart.study.parallel.setup import setup_of
 
@@ -74,22 +74,22 @@ def _crew(session: Session, workers: int, on: str | None, jobs: int) -> WorkerPo
         return RayPool(setup, on, workers, session.listener.note, logs / "ray.log")
     most = min(workers, threads.machine_cores())
     if most < workers:
-        session.listener.note(f"{workers} workers for {most} cores: {most} are started, one for each core")
+        session.listener.note(f"started {most} workers instead of {workers}: one for each core")
     return LocalPool(setup, min(most, jobs), logs)
 
 
 class Dispatcher:
-    """Where jobs are given out and taken back.
+    """Assigns jobs to workers and handles their messages.
 
     Args:
-        session: whose plan is done.
+        session: the study that is run.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.jobs = jobs_of(self._open_groups())
         self._blocked = {job.number: set(job.needs) for job in self.jobs}
-        self._ready = [job.number for job in self.jobs if not job.needs]  # a heap: the plan's order
+        self._ready = [job.number for job in self.jobs if not job.needs]  # a heap, in the plan's order
         self._followers: dict[int, list[int]] = {job.number: [] for job in self.jobs}
         for job in self.jobs:
             for number in job.needs:
@@ -99,24 +99,24 @@ class Dispatcher:
         self._lost: set[str] = set()
         self._logged: set[str] = set()
         self._tickers: dict[int, progress.Ticker] = {}
-        told = session.listener
+        listener = session.listener
         self._listeners: dict[str, Callable[..., None]] = {
-            "running": told.running,
-            "reused": told.reused,
-            "done": told.done,
-            "failed": told.failed,
-            "note": told.note,
+            "running": listener.running,
+            "reused": listener.reused,
+            "done": listener.done,
+            "failed": listener.failed,
+            "note": listener.note,
         }
 
-    def run(self, crew: WorkerPool) -> None:
-        """Do all jobs."""
+    def run(self, pool: WorkerPool) -> None:
+        """Run all jobs."""
         while self._ready or self._running:
-            self._give_out(crew)
-            for number, message in crew.listen(_PATIENCE):
-                self._hear(self._running[number], message)
+            self._assign(pool)
+            for number, message in pool.listen(_PATIENCE):
+                self._handle(self._running[number], message)
 
     def _open_groups(self) -> list[TaskGroup]:
-        """Return the groups with the tasks that are still to be done."""
+        """Return the groups with their unfinished tasks."""
         groups = []
         for group in self._session.plan.groups:
             tasks = []
@@ -129,25 +129,25 @@ class Dispatcher:
                 groups.append(TaskGroup(group.kind, tuple(tasks)))
         return groups
 
-    def _give_out(self, crew: WorkerPool) -> None:
-        while self._ready and crew.free():
+    def _assign(self, pool: WorkerPool) -> None:
+        while self._ready and pool.free():
             job = self.jobs[heapq.heappop(self._ready)]
             open_tasks = tuple(task for task in job.tasks if task.key not in self._lost and not self._has(task))
             if not open_tasks:
-                self._end(job)
+                self._release(job)
                 continue
             self._running[job.number] = replace(job, tasks=open_tasks)
             self._attempts[job.number] += 1
-            crew.start(self._running[job.number])
+            pool.start(self._running[job.number])
 
-    def _end(self, job: Job) -> None:
-        """Let those begin that waited for this job."""
+    def _release(self, job: Job) -> None:
+        """Make the jobs ready that only waited for this one."""
         for number in self._followers[job.number]:
             self._blocked[number].discard(job.number)
             if not self._blocked[number]:
                 heapq.heappush(self._ready, number)
 
-    def _hear(self, job: Job, message: Message) -> None:
+    def _handle(self, job: Job, message: Message) -> None:
         if isinstance(message, ListenerCall):
             self._listeners[message.method](*message.arguments)
         elif isinstance(message, ProgressUpdate) or message is None:
@@ -158,14 +158,14 @@ class Dispatcher:
             self._show(job, None)
             del self._running[job.number]
             if isinstance(message, Finished):
-                self._take_back(job, message)
-                self._end(job)
+                self._collect(job, message)
+                self._release(job)
             else:
-                self._bury(job, message.why)
+                self._retry(job, message.why)
             self._log(job)
 
-    def _take_back(self, job: Job, found: Finished) -> None:
-        """Note what a worker left: run folders that it sent, and the images that it decoded."""
+    def _collect(self, job: Job, found: Finished) -> None:
+        """Take over the run folders that a worker sent, and the images that it decoded."""
         session = self._session
         tasks = {(task.run.name, task.seed): task for task in job.tasks}
         for run, seed, files in found.folders:
@@ -177,34 +177,34 @@ class Dispatcher:
                 dataset = resources.dataset(by_content[fingerprint])
                 resources.decoded[(fingerprint, view)] = decode_images(dataset, view, store=resources.store)
 
-    def _bury(self, job: Job, why: str) -> None:
-        """Have what a dead worker was at done again, or, the second time, let its runs fail."""
+    def _retry(self, job: Job, why: str) -> None:
+        """Queue the job of a worker that died again; the second time, write its runs as failed."""
         session = self._session
         if self._attempts[job.number] < ATTEMPTS:
-            session.listener.note(f"{job.title}: a worker {why}; another does it again")
+            session.listener.note(f"{job.title}: a worker {why}; another worker runs the job again")
             heapq.heappush(self._ready, job.number)
             return
-        reason = f"two workers died of it; the last {why}"
+        reason = f"two workers died while running it; the last {why}"
         for task in job.tasks:
             if not self._has(task):
                 dataset = session.resources.dataset(task.run.data)
                 write_failure(task, session.folder, dataset, reason, [])
                 session.listener.failed(task.name, reason)
                 self._lost.add(task.key)
-        self._end(job)
+        self._release(job)
 
     def _log(self, job: Job) -> None:
-        """Tell the trackers of the runs that this job finished."""
+        """Pass the runs that this job finished to the trackers."""
         if job.kind == "episodes" or job.stage == FEATURES:
             return
         for task in job.tasks:
-            if task.key in self._logged or not self._has(task):
+            if task.name in self._logged or not self._has(task):
                 continue
-            self._logged.add(task.key)
+            self._logged.add(task.name)
             self._session.track(task.run.name, task.seed, task.key)
 
     def _show(self, job: Job, message: ProgressUpdate | None) -> None:
-        """Show how far a worker is, as if it were this process."""
+        """Show a worker's progress as if it were this process's."""
         old = self._tickers.get(job.number)
         if message is None or (old is not None and old.title != message.title):
             if old is not None:

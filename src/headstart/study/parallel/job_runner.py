@@ -1,4 +1,4 @@
-"""A worker's place: one process that does jobs of one study, and keeps at hand what they share."""
+"""Runs the jobs of one study in one process, which keeps what they share in memory."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from headstart.study.results.run_record import KIND as FITS
 
 
 class JobRunner:
-    """Does jobs, one after the other; datasets, networks and features stay at hand between them.
+    """Runs jobs, one after the other; datasets, networks and features stay in memory between them.
 
     Args:
         setup: of the study.
-        say: sends messages to whoever gives the work.
+        say: sends messages to the dispatcher.
     """
 
     def __init__(self, setup: Setup, say: Say) -> None:
@@ -41,15 +41,15 @@ class JobRunner:
         self.listen(say)
 
     def listen(self, say: Say) -> None:
-        """Send messages there from now on."""
-        self._speaker = RemoteListener(say)
+        """Send messages through `say` from now on."""
+        self._listener = RemoteListener(say)
         progress.show_in(ProgressRelay(say))
 
     def do(self, job: Job) -> Finished:
-        """Do one job and return what it leaves.
+        """Run one job and return its results.
 
         Raises:
-            HeadstartError: the input cannot be used.
+            HeadstartError: the input is invalid.
         """
         if self.setup.folder is not None:
             return self._do(job, StudyFolder(self.setup.folder))
@@ -59,8 +59,8 @@ class JobRunner:
 
     def _do(self, job: Job, folder: StudyFolder) -> Finished:
         plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
-        session = Session(plan, self.resources, folder, self.setup.state, self._speaker)
-        self._bring(job, folder)
+        session = Session(plan, self.resources, folder, self.setup.state, self._listener)
+        self._locate_networks(job, folder)
         if job.stage == FEATURES:
             first = job.tasks[0]
             if has_source(first, session):
@@ -69,8 +69,8 @@ class JobRunner:
             WORK[job.kind](ready, session)
         return Finished(tuple(self.resources.decoded))
 
-    def _bring(self, job: Job, folder: StudyFolder) -> None:
-        """Say where the networks lie that runs may start from; those that this job starts from are brought here."""
+    def _locate_networks(self, job: Job, folder: StudyFolder) -> None:
+        """Set the folders of the networks that runs may start from; fetch those that this job starts from."""
         wanted = {task.run.needs for task in job.tasks}
         for run, seed, key in self.setup.keys:
             there = run not in wanted or self.resources.store.has(FITS, key)

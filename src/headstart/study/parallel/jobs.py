@@ -1,4 +1,4 @@
-"""Jobs: what one worker does at a time, and which must be done before which."""
+"""Jobs: the pieces of a plan that workers run, and their dependencies."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FEATURES, FIT = "features", "fit"
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of a plan that one worker does alone.
+    """A piece of a plan that one worker runs.
 
     Args:
-        number: its place in the order in which jobs are begun.
-        kind: of the group that it comes from: "heads", "tune" or "episodes".
-        stage: FEATURES (one pass over the images, that other jobs wait for) or FIT (all the rest).
-        tasks: what it does, or, at FEATURES, whom it serves.
+        number: its place in the order in which jobs start.
+        kind: of its group: "heads", "tune" or "episodes".
+        stage: FEATURES (one pass over the images, which other jobs wait for) or FIT (everything else).
+        tasks: the tasks that it runs or, for FEATURES, the tasks that use the features.
         needs: the numbers of the jobs that must have ended before.
     """
 
@@ -40,8 +40,8 @@ class Job:
 def jobs_of(groups: Sequence[TaskGroup]) -> list[Job]:
     """Return the jobs of these groups, in their order.
 
-    Heads that share features become one pass over the images and, behind it, one job for each kind of head:
-    heads of one kind are one batched computation, those of several have nothing in common but the features.
+    Heads that share features become one pass over the images, followed by one job for each kind of head:
+    heads of one kind are one batched computation; heads of different kinds share only the features.
     """
     jobs: list[Job] = []
     makers: dict[str, list[int]] = {}  # the numbers of the jobs that fit a run

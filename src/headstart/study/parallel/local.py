@@ -1,4 +1,4 @@
-"""Workers on this machine: processes with a share of the cores, and of the devices, that is theirs alone."""
+"""Workers on this machine: processes, each with its own share of the cores and devices."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from headstart.study.parallel.jobs import Job
 from headstart.study.parallel.messages import Finished, JobError, Message, WorkerDied
 from headstart.study.parallel.setup import Setup
 
-_GRACE = 5.0  # seconds that a worker has to tidy up when the study is stopped
+_GRACE = 5.0  # seconds for workers to clean up when the study is stopped
 
 
 class LocalPool:
-    """So many worker processes; one that dies is replaced when there is work for it.
+    """Local worker processes; one that dies is replaced when there is work for it.
 
     Args:
         setup: of the study.
-        workers: how many at the same time.
-        logs: the folder in which each worker's standard error is kept.
+        workers: number of processes.
+        logs: the folder for each worker's standard error.
     """
 
     def __init__(self, setup: Setup, workers: int, logs: Path) -> None:
@@ -40,14 +40,14 @@ class LocalPool:
         self._places: list[_Process | None] = [None] * workers
 
     def free(self) -> bool:
-        """Say whether a worker has nothing to do."""
+        """Say whether a worker is idle."""
         return any(place is None or place.job is None for place in self._places)
 
     def start(self, job: Job) -> None:
-        """Give a job to a worker that has nothing to do."""
+        """Give a job to an idle worker."""
         number = min(
             (number for number, place in enumerate(self._places) if place is None or place.job is None),
-            key=lambda number: self._places[number] is None,  # one that runs already, if there is one
+            key=lambda number: self._places[number] is None,  # prefer one that is already running
         )
         worker = self._places[number]
         if worker is None:
@@ -56,7 +56,7 @@ class LocalPool:
         worker.give(job)
 
     def listen(self, patience: float) -> list[tuple[int, Message]]:
-        """Return what workers said, by the number of the job; wait so many seconds for it."""
+        """Return the messages with the number of their job; wait at most `patience` seconds for the first."""
         heard: list[tuple[int, Message]] = []
         with contextlib.suppress(queue.Empty):
             heard += self._heard(*self._inbox.get(timeout=patience))
@@ -65,21 +65,21 @@ class LocalPool:
         return heard
 
     def close(self) -> None:
-        """End all workers; what they were at can be taken up again."""
-        there = [place for place in self._places if place is not None]
+        """End all workers; their unfinished jobs can be continued later."""
+        running = [place for place in self._places if place is not None]
         try:
-            for worker in there:
+            for worker in running:
                 worker.end()
             until = time.monotonic() + _GRACE
-            for worker in there:
+            for worker in running:
                 worker.wait(max(0.0, until - time.monotonic()))
         finally:
-            for worker in there:
+            for worker in running:
                 worker.kill()
 
     @property
     def pids(self) -> dict[int, int]:
-        """The process that is at each job."""
+        """The process id of the worker of each job, by the job's number."""
         return {place.job.number: place.process.pid for place in self._places if place is not None and place.job}
 
     def _heard(self, worker: _Process, message: Message) -> list[tuple[int, Message]]:
@@ -87,7 +87,7 @@ class LocalPool:
         if isinstance(message, WorkerDied):
             worker.kill()
             self._places = [None if place is worker else place for place in self._places]
-        if job is None:  # it died with nothing to do: the next job starts another
+        if job is None:  # it died while idle: the next job starts another
             return []
         if worker.ends(message):
             worker.job = None
@@ -114,7 +114,7 @@ class _Process:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def give(self, job: Job) -> None:
-        """Let it do a job."""
+        """Give it a job."""
         self.job = job
         self._send(job)
 
@@ -125,16 +125,16 @@ class _Process:
 
     def end(self) -> None:
         """Ask it to end."""
-        with contextlib.suppress(OSError):  # it is gone already
+        with contextlib.suppress(OSError):  # it has already ended
             self.process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has ended, so long at most."""
+        """Wait until it has ended, at most `seconds`."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
 
     def kill(self) -> None:
-        """End it in any case, and what leads to it."""
+        """Kill it if it still runs, and close the pipe to it."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -144,7 +144,7 @@ class _Process:
 
     def _send(self, value: Setup | Job) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # it is gone: the listening thread says so
+        with contextlib.suppress(OSError):  # it has ended: the listening thread reports it
             pickle.dump(value, self.process.stdin)
             self.process.stdin.flush()
 
@@ -163,13 +163,13 @@ class _Process:
         code = self.process.returncode
         if code < 0:
             name = signal.Signals(-code).name
-            return f"was ended by {name}" + (" (memory did not suffice?)" if name == "SIGKILL" else "")
+            return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         return f"ended with status {code}" + (f": {lines[-1].strip()}" if lines else "")
 
 
 def devices(device: str, workers: int) -> list[str]:
-    """Return the device of each worker: of several GPUs, each its own."""
+    """Return the device of each worker; several GPUs are assigned in turn."""
     if device != "cuda":
         return [device] * workers
     import torch
@@ -179,6 +179,6 @@ def devices(device: str, workers: int) -> list[str]:
 
 
 def _path() -> str:
-    """Return where a worker finds this very headstart."""
+    """Return the PYTHONPATH with which a worker imports this installation of headstart."""
     here = str(Path(__file__).resolve().parents[3])
     return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])

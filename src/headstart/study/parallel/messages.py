@@ -1,4 +1,4 @@
-"""What a worker says to whoever gave it its work, and how an error crosses from one process to another."""
+"""The messages from a worker to the dispatcher, and how an error crosses from one process to another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headstart.data.decoding.decode import View
 from headstart.errors import HeadstartError
 from headstart.study.results.state import Expected
 
-_EVERY = 0.5  # seconds between two messages on how far a worker is
+_EVERY = 0.5  # seconds between two progress messages
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ListenerCall:
 
 @dataclass(frozen=True)
 class ProgressUpdate:
-    """How far a piece of work is; None: it ended."""
+    """The progress of a piece of work."""
 
     title: str
     done: int
@@ -42,8 +42,8 @@ class Finished:
 
     Args:
         views: the images that this worker has decoded so far, by fingerprint and view.
-        folders: the content of the run folders, by run and seed, where they cannot be seen from elsewhere.
-        told: everything that was told on the way, where messages may be lost.
+        folders: the content of the run folders, by run and seed, if the dispatcher cannot read them.
+        told: all calls of the listener, if messages may be lost.
     """
 
     views: tuple[tuple[str, View], ...] = ()
@@ -53,7 +53,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class JobError:
-    """A job ended with an error: its class, its message, where it was raised."""
+    """A job ended with an error: its class, its message, its traceback."""
 
     kind: str
     message: str
@@ -61,7 +61,7 @@ class JobError:
 
     @property
     def error(self) -> Exception:
-        """The same error, to be raised here; a defect (no HeadstartError) carries the worker's traceback."""
+        """The same error, to raise here; a defect (not a HeadstartError) includes the worker's traceback."""
         found = getattr(errors, self.kind, None)
         if isinstance(found, type) and issubclass(found, HeadstartError):
             error = found.__new__(found, self.message)
@@ -72,7 +72,7 @@ class JobError:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker is gone, and so is what it was at."""
+    """A worker ended before its job did."""
 
     why: str
 
@@ -84,14 +84,14 @@ Say = Callable[[Message], None]
 
 
 def broken(error: BaseException) -> JobError | WorkerDied:
-    """Return the message on an error; memory that did not suffice is a death, which may not come again."""
+    """Return the message for an error; a lack of memory counts as a death, because another try may succeed."""
     if isinstance(error, MemoryError):
-        return WorkerDied("memory did not suffice")
+        return WorkerDied("ran out of memory")
     return JobError(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
 
 class RemoteListener:
-    """A listener that says everything to another process.
+    """A listener that passes every call to another process.
 
     Args:
         say: sends a message.
@@ -101,18 +101,18 @@ class RemoteListener:
         self._say = say
 
     def plan(self, rows: list[Expected]) -> None:
-        """Say nothing: whoever gave the work knows the plan."""
+        """Ignore: the dispatcher knows the plan."""
 
     def running(self, run: str) -> None:
-        """A task began."""
+        """A task started."""
         self._say(ListenerCall("running", (run,)))
 
     def reused(self, run: str) -> None:
-        """A task was found done."""
+        """A task was done before."""
         self._say(ListenerCall("reused", (run,)))
 
     def done(self, run: str, score: float) -> None:
-        """A task ended with this test score."""
+        """A task finished with this test score."""
         self._say(ListenerCall("done", (run, score)))
 
     def failed(self, run: str, why: str) -> None:
@@ -124,15 +124,15 @@ class RemoteListener:
         self._say(ListenerCall("note", (text,)))
 
     def close(self) -> None:
-        """Say nothing: other workers may still be at it."""
+        """Ignore: other workers may still run."""
 
 
 class ProgressRelay:
-    """Passes on how far the work is, not more often than is of use.
+    """Passes on progress, at most every half second.
 
     Args:
         say: sends a message.
-        clock: seconds that only go forward.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
@@ -141,7 +141,7 @@ class ProgressRelay:
         self._lock = threading.Lock()
 
     def __call__(self, ticker: progress.Ticker | None) -> None:
-        """Take what `headstart.progress` shows."""
+        """Receive what `headstart.progress` shows."""
         with self._lock:
             if ticker is None:
                 if self._shown:

@@ -1,8 +1,8 @@
 """Workers on many machines: the jobs of a study as tasks of a Ray cluster.
 
-Ray decides which node does what, by the cores and GPUs that a job asks for; redoing what a lost node was at
-is left to headstart.study.parallel.dispatcher, as with processes. Run folders come back as what a task returns, so that
-only the store must be shared: a folder that all nodes see, or an address (headstart.storage.remote).
+Ray assigns jobs to nodes by the cores and GPUs that they request; headstart.study.parallel.dispatcher runs the job of
+a lost node again, as with processes. Tasks return their run folders, so that only the cache must be shared: a folder
+that all nodes can read, or an address (headstart.storage.remote).
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from headstart.study.parallel.setup import Setup
 from headstart.version import VERSION
 
 LOCAL = "ray"  # the cluster of this machine; started if there is none
-_ANSWER = 5.0  # seconds in which a cluster's address must answer
-_LET_IN = 40.0  # seconds in which a cluster must take this machine in
-_START = 120.0  # seconds in which each node must have answered a first task
+_ANSWER = 5.0  # seconds within which a cluster's address must answer
+_CONNECT = 40.0  # seconds within which a cluster must accept this machine
+_START = 120.0  # seconds within which each node must answer a first task
 _HEAD = "node:__internal_head__"
 
 
 def check_address(on: str) -> None:
-    """Refuse an address at which no cluster can be.
+    """Refuse an address without a usable cluster.
 
     Raises:
         MissingExtra: Ray is not installed.
-        SpecError: this is no address.
-        ClusterError: nobody answers there, or no cluster that may be used.
+        SpecError: this is not an address.
+        ClusterError: nothing answers there, or the cluster refuses this machine.
     """
     if find_spec("ray") is None or (on.startswith("ray://") and find_spec("grpc") is None):
         raise MissingExtra(f"--on {on}", "ray")
@@ -52,7 +52,7 @@ def check_address(on: str) -> None:
         return
     host, _, port = on.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise SpecError(f"--on {on}: is no address; give ray (this machine), HOST:6379, or ray://HOST:10001")
+        raise SpecError(f"--on {on}: is not an address; use ray (this machine), HOST:6379 or ray://HOST:10001")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
     except OSError as error:
@@ -64,14 +64,13 @@ def check_address(on: str) -> None:
 
 
 def _try(on: str) -> None:
-    """Connect in a process of its own, which can be ended: Ray waits for minutes where it is not let in."""
+    """Connect in a separate process with a time limit: Ray waits for minutes if a cluster refuses it."""
     connect = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False); ray.shutdown()"
     command = [sys.executable, "-P", "-c", connect, on]
     try:
-        tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LET_IN)
+        tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_CONNECT)
     except subprocess.TimeoutExpired as error:
-        said = f"it did not let this machine in within {_LET_IN:.0f} s"
-        raise _refused(on, said) from error
+        raise _refused(on, f"it did not accept this machine within {_CONNECT:.0f} s") from error
     if tried.returncode != 0:
         lines = [line.strip() for line in tried.stderr.splitlines() if line.strip()]
         raise _refused(on, lines[-1] if lines else f"status {tried.returncode}")
@@ -79,8 +78,9 @@ def _try(on: str) -> None:
 
 def _refused(on: str, said: str) -> ClusterError:
     return ClusterError(
-        f"--on {on}: something answers there, but not as a Ray cluster that this machine may use ({said}); it may be of"
-        " another version of Ray, or ask for a token (see Ray's documentation of token authentication)"
+        f"--on {on}: something answers there, but not as a Ray cluster that accepts this machine ({said}); check that"
+        " it runs the same version of Ray, and whether it needs a token (see Ray's documentation of token"
+        " authentication)"
     )
 
 
@@ -90,12 +90,12 @@ class RayPool:
     Args:
         setup: of the study.
         on: "ray", "HOST:PORT" or "ray://HOST:PORT".
-        workers: how many jobs a node does at the same time.
-        note: tells the user something.
-        log: where to write what Ray prints; standard output is the study's own.
+        workers: number of jobs that a node runs at the same time.
+        note: shows a line to the user.
+        log: the file for what Ray prints; standard output is for results.
 
     Raises:
-        ClusterError: the cluster does not answer, or a node lacks what a study needs.
+        ClusterError: the cluster does not answer, or a node lacks what the study needs.
     """
 
     def __init__(self, setup: Setup, on: str, workers: int, note: Callable[[str], None], log: Path) -> None:
@@ -108,7 +108,7 @@ class RayPool:
         self._quiet.enter_context(contextlib.redirect_stdout(self._quiet.enter_context(log.open("w"))))
         try:
             nodes = _nodes(on)
-            self._setup = _elsewhere(setup)
+            self._setup = _remote(setup)
             _check_nodes(nodes, setup.store)
             gpu = self._setup.device == "cuda"
             if gpu and not any(node["Resources"].get("GPU") for node in nodes):
@@ -125,11 +125,11 @@ class RayPool:
             self._shared = ray.put(self._setup)
             self._mailbox = ray.remote(Mailbox).options(num_cpus=0, resources={_HEAD: 0.001}).remote()
         except BaseException:
-            self._leave()
+            self._disconnect()
             raise
         self._attempts = itertools.count()
         self._running: dict[Any, tuple[int, int]] = {}  # what a task returns -> (job, attempt)
-        self._heard: dict[int, set[int]] = {}  # by attempt: which Tells have come already
+        self._heard: dict[int, set[int]] = {}  # by attempt: the numbers of the listener calls that have arrived
 
     def free(self) -> bool:
         """Say whether a node has room for another job."""
@@ -142,7 +142,7 @@ class RayPool:
         self._running[self._task.remote(self._shared, job, attempt, self._mailbox)] = (job.number, attempt)
 
     def listen(self, patience: float) -> list[tuple[int, Message]]:
-        """Return what was said, by the number of the job; wait so many seconds for it."""
+        """Return the messages with the number of their job; wait at most `patience` seconds."""
         tasks = list(self._running)
         ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=patience)
         heard: list[tuple[int, Message]] = []
@@ -161,24 +161,24 @@ class RayPool:
         return heard
 
     def close(self) -> None:
-        """End all jobs and leave the cluster; one that was started here ends."""
+        """End all jobs and disconnect from the cluster; stop it if it was started here."""
         for task in self._running:
-            with contextlib.suppress(Exception):  # it may have ended, or its node be gone
+            with contextlib.suppress(Exception):  # it may have ended, or its node may be lost
                 self._ray.cancel(task, force=True)
         with contextlib.suppress(Exception):
             self._ray.kill(self._mailbox)
-        self._leave()
+        self._disconnect()
 
-    def _leave(self) -> None:
+    def _disconnect(self) -> None:
         if self._ours:
             self._ray.shutdown()
         self._quiet.close()
 
     def _mail(self) -> list[tuple[int, int | None, Message]]:
-        """Return the messages that came since the last time.
+        """Return the messages that arrived since the last call.
 
         Raises:
-            ClusterError: the cluster's head is gone, and with it what holds the cluster together.
+            ClusterError: the cluster's head is lost.
         """
         from ray.exceptions import RayError
 
@@ -186,45 +186,45 @@ class RayPool:
             mail: list[tuple[int, int | None, Message]] = self._ray.get(self._mailbox.take.remote(), timeout=_START)
         except RayError as error:
             raise ClusterError(
-                f"the head of the Ray cluster does not answer ({_first(error)}); what was finished is kept: give the"
-                " same command again when it is back"
+                f"the head of the Ray cluster does not answer ({_first(error)}); finished work is kept: run the same"
+                " command again when it is back"
             ) from error
         return mail
 
     def _result(self, task: Any) -> tuple[Message, tuple[ListenerCall, ...]]:
-        """Return the last message of a task and what it told before; a lost worker or node is a death."""
+        """Return the last message of a task and its listener calls; a lost worker or node is a death."""
         from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
         try:
             message, told = self._ray.get(task)
-        except (RayTaskError, RuntimeEnvSetupError) as error:  # not the job's own errors: those are messages
-            raise ClusterError(f"a node of the cluster cannot do headstart's work: {_first(error)}") from error
+        except (RayTaskError, RuntimeEnvSetupError) as error:  # the job's own errors are messages
+            raise ClusterError(f"a node of the cluster cannot run headstart: {_first(error)}") from error
         except RayError as error:
             return WorkerDied(f"was lost with its node or its process ({type(error).__name__})"), ()
         return message, told
 
 
 class Mailbox:
-    """Where tasks leave their messages until they are fetched."""
+    """Keeps the messages of tasks until they are fetched."""
 
     def __init__(self) -> None:
         self._messages: list[tuple[int, int | None, Message]] = []
 
     def put(self, attempt: int, place: int | None, message: Message) -> None:
-        """Leave one message: of which attempt, and the how-manieth ListenerCall of it."""
+        """Add one message of an attempt; `place` is the number of the listener call, if it is one."""
         self._messages.append((attempt, place, message))
 
     def take(self) -> list[tuple[int, int | None, Message]]:
-        """Return the messages and forget them."""
+        """Return the messages and delete them."""
         messages, self._messages = self._messages, []
         return messages
 
 
-_stations: dict[str, JobRunner] = {}  # of this process, which Ray gives several tasks one after the other
+_runners: dict[str, JobRunner] = {}  # of this process, in which Ray runs several tasks one after the other
 
 
 def run_job(setup: Setup, job: Job, attempt: int, mailbox: Any) -> tuple[Message, tuple[ListenerCall, ...]]:
-    """Do one job in a Ray worker; return the last message, and what was told on the way."""
+    """Run one job in a Ray worker; return the last message and all listener calls."""
     told: list[ListenerCall] = []
 
     def say(message: Message) -> None:
@@ -235,12 +235,12 @@ def run_job(setup: Setup, job: Job, attempt: int, mailbox: Any) -> tuple[Message
         mailbox.put.remote(attempt, place, message)
 
     try:
-        station = _stations.get(setup.token)
-        if station is None:
-            _stations.clear()
-            station = _stations[setup.token] = JobRunner(setup, say)
-        station.listen(say)
-        message: Message = station.do(job)
+        runner = _runners.get(setup.token)
+        if runner is None:
+            _runners.clear()
+            runner = _runners[setup.token] = JobRunner(setup, say)
+        runner.listen(say)
+        message: Message = runner.do(job)
     except HeadstartError as error:
         message = JobError(type(error).__name__, f"{error} (on the node {socket.gethostname()})", "")
     except Exception as error:
@@ -248,13 +248,13 @@ def run_job(setup: Setup, job: Job, attempt: int, mailbox: Any) -> tuple[Message
     return message, tuple(told)
 
 
-def look(place: str | None) -> tuple[str, bool]:
-    """Return the version of headstart on a node, and whether the node sees a file."""
+def inspect_node(place: str | None) -> tuple[str, bool]:
+    """Return the version of headstart on a node, and whether the node can read a file."""
     return VERSION, place is None or Path(place).is_file()
 
 
 def _connect(on: str) -> bool:
-    """Connect to the cluster, or start one; say whether it was done here, so that it is to be left here."""
+    """Connect to the cluster, or start one; return whether this call connected, and `close` must disconnect."""
     import ray
 
     if ray.is_initialized():
@@ -262,8 +262,8 @@ def _connect(on: str) -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address=None if on == LOCAL else on, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises many kinds for what is no cluster, or one of another version
-        raise ClusterError(f"--on {on}: the Ray cluster cannot be used: {_first(error)}") from error
+    except Exception as error:  # Ray raises many kinds of errors for a missing cluster, or one of another version
+        raise ClusterError(f"--on {on}: cannot use the Ray cluster: {_first(error)}") from error
     return True
 
 
@@ -272,31 +272,31 @@ def _nodes(on: str) -> list[dict[str, Any]]:
 
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     if not nodes:
-        raise ClusterError(f"--on {on}: no node of the cluster has a core to spare")
+        raise ClusterError(f"--on {on}: no node of the cluster has a free core")
     return nodes
 
 
-def _elsewhere(setup: Setup) -> Setup:
-    """Return the setup for other machines: no common folder of runs, and each with a cache of its own."""
+def _remote(setup: Setup) -> Setup:
+    """Return the setup for other machines: without a common study folder, each with its own local cache."""
     store = setup.store.remote if isinstance(setup.store, RemoteStore) else setup.store
     return replace(setup, folder=None, store=store, device=setup.device.partition(":")[0], token=uuid.uuid4().hex)
 
 
 def _check_nodes(nodes: list[dict[str, Any]], store: Store | str) -> None:
-    """Refuse nodes that have another headstart, or that do not see the store."""
+    """Refuse nodes that have another version of headstart, or that cannot read the cache."""
     import ray
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     mark = _mark(store) if isinstance(store, Store) and not isinstance(store, RemoteStore) else None
-    task, place = ray.remote(look), None if mark is None else str(mark.resolve())
+    task, place = ray.remote(inspect_node), None if mark is None else str(mark.resolve())
     strategies = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
     try:
         asked = [task.options(num_cpus=0, max_retries=0, scheduling_strategy=each).remote(place) for each in strategies]
         found = ray.get(asked, timeout=_START)
     except RayError as error:
         raise ClusterError(
-            f"a node of the cluster cannot do headstart's work ({_first(error)}); every node needs headstart {VERSION}"
+            f"a node of the cluster cannot run headstart ({_first(error)}); every node needs headstart {VERSION}"
         ) from error
     finally:
         if mark is not None:
@@ -307,13 +307,13 @@ def _check_nodes(nodes: list[dict[str, Any]], store: Store | str) -> None:
             raise ClusterError(f"node {name} has headstart {version}, this machine {VERSION}")
         if not seen and isinstance(store, Store):
             raise ClusterError(
-                f"node {name} does not see the store {store.root}; give --store a folder that all nodes share,"
+                f"node {name} cannot read the cache {store.root}; set --store to a folder that all nodes share,"
                 " or an address such as s3://bucket/prefix"
             )
 
 
 def _mark(store: Store) -> Path:
-    """Return a new file in a store, to be looked for from elsewhere."""
+    """Return a new file in a cache, for other nodes to find."""
     store.root.mkdir(parents=True, exist_ok=True)
     mark = store.root / f".seen-{uuid.uuid4().hex}"
     mark.touch()
@@ -321,7 +321,7 @@ def _mark(store: Store) -> Path:
 
 
 def _environment(store: Store | str, cpus: int) -> dict[str, str]:
-    """Return the environment of a task: its threads, the store, and where datasets lie."""
+    """Return the environment of a task: its threads, the cache, and the folder of datasets."""
     found = threads.environment(cpus)
     if isinstance(store, RemoteStore):
         found["HEADSTART_REMOTE"] = store.remote
@@ -334,7 +334,7 @@ def _environment(store: Store | str, cpus: int) -> dict[str, str]:
 
 
 def _first(error: BaseException) -> str:
-    """Return the line of an error that says what it is: the last one of Ray's traces, the first one elsewhere."""
+    """Return the line of an error that names it: the last line of Ray's traces, or else the first one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

@@ -1,4 +1,4 @@
-"""What every job of a study needs to know."""
+"""The context that every job of a study needs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from headstart.study.spec.run import ResolvedStudy
 
 @dataclass(frozen=True)
 class Setup:
-    """What every job of a study needs to know.
+    """The context that every job of a study needs.
 
     Args:
-        study: what is studied.
-        state: what study.json says.
+        study: the resolved study.
+        state: the content of study.json.
         keys: run, seed and content key of every task, in the order of the plan.
         learned_on: the fingerprint of the images that each run learns from.
-        folder: the study's folder; None where it cannot be seen: run folders are then sent back.
-        store: where shared work is kept, or the address that each machine opens with a cache of its own.
+        folder: the study's folder, or None if workers cannot reach it: they then send run folders back.
+        store: the shared cache, or an address that each machine opens with a local cache of its own.
         device: where networks run.
         cwd: the directory that relative paths of the study start from.
         verbosity: as in headstart.progress.
-        token: tells this setup from others.
+        token: identifies this setup.
     """
 
     study: ResolvedStudy
@@ -43,7 +43,7 @@ class Setup:
 
 
 def setup_of(session: Session) -> Setup:
-    """Return what the workers of a session need to know."""
+    """Return the setup of a session's workers."""
     return Setup(
         study=session.plan.study,
         state=session.state,

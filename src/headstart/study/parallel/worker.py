@@ -1,7 +1,7 @@
 """A worker process: `python -m headstart.study.parallel.worker`, started by headstart.study.parallel.local.
 
-It reads a Setup and then jobs from standard input, and writes messages to what was its standard output;
-whatever libraries print goes to standard error. It ends when its input ends, whatever it is at.
+It reads a Setup and then jobs from standard input, and writes messages to its original standard output;
+whatever libraries print goes to standard error. It ends when its input ends, even during a job.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from headstart.study.parallel.messages import Message, Say, broken
 
 
 def main() -> None:
-    """Do jobs until there are no more."""
+    """Run jobs until there are no more."""
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever gave the work, who then ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the dispatcher handles Ctrl-C and ends this process
     signal.signal(signal.SIGTERM, _leave)
     lock = threading.Lock()
 
@@ -37,22 +37,22 @@ def main() -> None:
     try:
         _work(orders, say)
     except SystemExit as end:
-        os._exit(int(str(end.code)))  # at once: the reading thread would hold up an ordinary end
+        os._exit(int(str(end.code)))  # at once: the reading thread would block an ordinary exit
 
 
 def _work(orders: queue.SimpleQueue[Any], say: Say) -> None:
-    station = JobRunner(orders.get(), say)
+    runner = JobRunner(orders.get(), say)
     while True:
         job = orders.get()
         try:
-            answer: Message = station.do(job)
+            answer: Message = runner.do(job)
         except Exception as error:
             answer = broken(error)
         say(answer)
 
 
 def _read(source: BinaryIO, orders: queue.SimpleQueue[Any]) -> None:
-    """Hand over what comes; at the end of the input, end the process: nobody is there who would want the result."""
+    """Queue what arrives; at the end of the input, end the process: the dispatcher is gone."""
     while True:
         try:
             orders.put(pickle.load(source))

@@ -1,4 +1,4 @@
-"""Runs that cannot be done: published weights or images that are not to be had here, or a source that failed."""
+"""Finds the runs that cannot be done, because published weights, images or the run that they start from is missing."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from headstart.study.task import Task
 
 
 class Availability:
-    """Calls each run of a study and notes which cannot be done; what is not to be had is asked for once.
+    """Makes the tasks of each run and records the runs that cannot be done; missing data are requested only once.
 
     Args:
-        study: whose runs.
+        study: the study whose runs are checked.
     """
 
     def __init__(self, study: ResolvedStudy) -> None:
         self._study = study
         self._known: dict[str, HeadstartError] = {}
         self._first: HeadstartError | None = None
-        self.absent: list[Unavailable] = []
+        self.unavailable: list[Unavailable] = []
 
     def call(self, run: Run, make: Callable[[Run], list[Task]]) -> list[Task]:
-        """Return the run's tasks, or none if its images or weights, or those of its source, are not to be had.
+        """Return the run's tasks, or none if its images or weights, or those of its source, are unavailable.
 
         Raises:
-            DataAbsent: the study's own images are not to be had.
-            HeadstartError: what `make` raises where the run itself is at fault.
+            DataAbsent: the study's own images are unavailable.
+            HeadstartError: whatever `make` raises because of the run itself.
         """
-        source = next((each for each in self.absent if each.run.name == run.needs), None)
+        source = next((each for each in self.unavailable if each.run.name == run.needs), None)
         if source is not None:
-            self.absent.append(Unavailable(run, f"starts from {source.run.name!r}, which cannot be done: {source.why}"))
+            why = f"starts from {source.run.name!r}, which is unavailable: {source.why}"
+            self.unavailable.append(Unavailable(run, why))
             return []
         needs = [run.data.source, content_key([run.spec.backbone, run.spec.weights.model_dump()])]
         error = next((self._known[need] for need in needs if need in self._known), None)
@@ -47,17 +48,17 @@ class Availability:
             except WeightsAbsent as found:
                 self._known[needs[1]] = error = found
         self._first = self._first or error
-        self.absent.append(Unavailable(run, str(error)))
+        self.unavailable.append(Unavailable(run, str(error)))
         return []
 
     def check(self, *, strict: bool) -> None:
-        """Refuse the study if nothing of it can be done; with `strict`, if anything cannot be done.
+        """Refuse the study if all of its runs are unavailable; with `strict`, if any of them is.
 
         Raises:
             DataAbsent, WeightsAbsent: which run, why, and how many more.
         """
-        if self._first is None or not (strict or len(self.absent) == len(self._study.runs)):
+        if self._first is None or not (strict or len(self.unavailable) == len(self._study.runs)):
             return
-        run, more = self.absent[0].run, len(self.absent) - 1
-        tail = f" ({more} more runs cannot be done either)" if more else ""
+        run, more = self.unavailable[0].run, len(self.unavailable) - 1
+        tail = f" ({more} more {'runs are' if more > 1 else 'run is'} unavailable)" if more else ""
         raise type(self._first)(f"run {run.name!r}: {self._first}{tail}")

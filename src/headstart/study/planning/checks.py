@@ -1,4 +1,4 @@
-"""What is refused before anything is computed."""
+"""Checks that refuse a run before anything is computed."""
 
 from __future__ import annotations
 
@@ -11,66 +11,72 @@ from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.spec.schema import AS_IS, TUNED
 from headstart.study.spec.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.task import Task
-from headstart.transfer.heads.fit import rehearse
+from headstart.transfer.heads.fit import check_head
 
 
 def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) -> None:
-    """Refuse a run that would score another run's network on classes that it does not know; nothing is computed.
+    """Refuse a run that would evaluate another run's network on classes that it does not know.
 
     Raises:
-        DataError: the classes differ; which, and what to do instead.
-        SpecError: the run says another backbone than its source has.
+        DataError: the classes differ; the message names them and what to do instead.
+        SpecError: the run names another backbone than its source.
     """
     if run.spec.strategy != AS_IS:
         return
     source = study.run(str(run.needs))
     first = source
-    while first.spec.strategy == AS_IS:  # what it knows, it knows from where it learned
+    while first.spec.strategy == AS_IS:  # its classes are those of the run that learned them
         first = study.run(str(first.needs))
     ours, theirs = find_architecture(run.spec.backbone), find_architecture(source.spec.backbone)
     if (ours.library, ours.name) != (theirs.library, theirs.name):
         raise SpecError(
-            f"run {run.name!r} scores the network of {source.name!r}, which is a {source.spec.backbone};"
-            f" say backbone: {source.spec.backbone}"
+            f"run {run.name!r} evaluates the network of {source.name!r}, which is a {source.spec.backbone};"
+            f" set backbone: {source.spec.backbone}"
         )
     known, asked = resources.dataset(first.data), resources.dataset(run.data)
     try:
         if known.multi_label != asked.multi_label:
-            raise DataError("one of both has several labels an image and the other one label; learn a new head")
+            raise DataError("one has several labels per image and the other has one; learn a new head")
         check_classes(known.classes, asked.classes)
     except DataError as error:
         raise DataError(f"run {run.name!r} ({first.name!r} on {asked.name}): {error}") from error
 
 
 def check_run(run: Run, resources: Resources) -> None:
-    """Refuse images of one class, and settings that the network or the head cannot take.
+    """Refuse images of a single class, and settings that the network or the head cannot take.
 
     Raises:
-        DataError, SpecError, ModelError: what is wrong, by its key.
+        DataError, SpecError, ModelError: the fault, with its key.
     """
     dataset = resources.dataset(run.data)
     if len(dataset.classes) < 2:
-        raise DataError(f"{dataset.name}: has one class only ({dataset.classes[0]}); a classifier needs two")
+        raise DataError(f"{dataset.name}: has only one class ({dataset.classes[0]}); a classifier needs two")
     check_settings(run, None if run.needs is not None else resources.loaded(run.network, 0).backbone)
 
 
 def check_choosing(run: Run, resources: Resources, seed: int) -> None:
-    """Refuse what a head cannot have, and a choice without images to choose on, before anything is computed."""
+    """Refuse options that a head cannot take, and choices without validation images."""
     dataset, held = resources.dataset(run.data), len(resources.split(run.data, seed, run.subset).validation)
     if run.spec.head_kind is not None and run.spec.episodes is None:
         try:
-            rehearse(run.spec.head_kind, head_options(run), multi_label=dataset.multi_label, held=held > 0)
+            check_head(
+                run.spec.head_kind,
+                head_options(run),
+                multi_label=dataset.multi_label,
+                has_validation=held > 0,
+                metric=run.metric,
+            )
         except HeadstartError as error:
             raise type(error)(f"run {run.name!r}: {error}") from error
     elif run.spec.strategy in TUNED and run.tries > 1 and not held:
         raise SpecError(
-            f"run {run.name!r}: {run.tries} configurations and no validation images to choose on;"
-            " give the split a validation part"
+            f"run {run.name!r}: has {run.tries} configurations and no validation images to choose on;"
+            " set split.validation above 0"
         )
 
 
 def check_batches(run: Run, resources: Resources, seed: int) -> None:
-    """Refuse a tuned run with fewer images than a batch; where shots or a fraction are asked for, the batch shrinks."""
+    """Refuse a tuned run with fewer images than a batch; with shots or a fraction the batch shrinks instead."""
     spec = run.spec
     if spec.strategy not in TUNED or spec.shots is not None or spec.fraction is not None:
         return
@@ -84,9 +90,9 @@ def check_batches(run: Run, resources: Resources, seed: int) -> None:
 
 
 def starts_fitted(task: Task, split: Split) -> bool:
-    """Say whether the head is fitted first: strategy lp_ft, unless `probe_epochs` asks for epochs of gradient steps.
+    """Say whether the head is fitted first: with strategy lp_ft, unless `probe_epochs` asks for gradient steps.
 
-    Without validation rows there is nothing to choose the penalty on, and the head learns by epochs.
+    Without validation rows the penalty cannot be chosen, and the head learns by gradient steps.
     """
     spec = task.run.spec
     return spec.strategy == "lp_ft" and not spec.probe_epochs and len(split.validation) > 0

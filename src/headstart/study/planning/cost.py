@@ -1,4 +1,4 @@
-"""What each stage of a plan costs here: seconds, bytes on disk and peak memory, from short measurements."""
+"""Estimates what each stage of a plan costs here: seconds, bytes on disk and peak memory, from short measurements."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import KIND as IMAGES
 from headstart.data.decoding.image_store import images_key, stored_key
+from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.models.backbone import INPUT, Backbone
 from headstart.progress import progress
 from headstart.study.planning.checks import starts_fitted
@@ -18,14 +19,22 @@ from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
-from headstart.study.spec.schema import EPISODIC, TUNED, WeightsSpec
-from headstart.study.spec.settings import WHOLE, head_options, recipe_of, strategy_of, training_options
+from headstart.study.spec.schema import EPISODIC, TUNED, EpisodesSpec, WeightsSpec
+from headstart.study.spec.settings import (
+    WHOLE,
+    finetune_options,
+    head_options,
+    recipe_of,
+    strategy_of,
+    training_options,
+)
 from headstart.study.task import Task
-from headstart.transfer.finetune.inputs import Route, activation_bytes, free_bytes, plan_routes
+from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.finetune.routes import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import features_key
 from headstart.transfer.frozen.views import view_of
-from headstart.transfer.strategy import Resolved, resolve
+from headstart.transfer.strategy import Resolved, Strategy, resolve
 
 
 def with_costs(
@@ -35,20 +44,20 @@ def with_costs(
     forecast = CostModel(resources, folder, Meter(resources.store, resources.device))
     seen: set[str] = set()
     found = []
-    with progress("measuring what this machine does", len(plan.groups), "stages") as ticker:
-        for row, group in zip(rows, plan.groups, strict=False):  # rows of runs that cannot be done follow
+    with progress("measuring this machine's speed", len(plan.groups), "groups") as ticker:
+        for row, group in zip(rows, plan.groups, strict=False):  # rows of unavailable runs follow
             found.append({**row, **forecast.describe(group, seen)})
             ticker.advance()
     return [*found, *rows[len(plan.groups) :]]
 
 
-STORED = ("stored", "views")  # routes on which training reads activations
+STORED = ("stored", "views")  # routes on which training reads cached activations
 
 
-TASK = 0.1  # seconds to write a run's folder, besides its scores
+TASK = 0.1  # seconds to write a run's folder, without its scores
 
 
-_CLOSING = (2.0, 0.004)  # seconds to close a study: in all, and an image (audit, thumbnails, report)
+_CLOSING = (2.0, 0.004)  # seconds to finish a study: fixed, and per image (audit, thumbnails, report)
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,10 @@ class Stage:
 
     Args:
         kind: decode, features, heads, activations, training, episodes, scores.
-        what: it in words.
-        seconds, disk, memory: what it costs; seconds 0 where it is done. Memory is above what the program holds.
+        what: a description.
+        seconds, disk, memory: its cost; 0 seconds if it is done. Memory is what it adds to that of the process.
         key: stages with the same key are done once.
-        done: it is in the store already.
+        done: its result is cached.
         shared: an earlier stage of the plan does it.
     """
 
@@ -76,12 +85,12 @@ class Stage:
 
 @dataclass
 class CostModel:
-    """Says what groups of tasks will cost.
+    """Estimates the cost of groups of tasks.
 
     Args:
-        resources: what is shared.
-        folder: of the study: what is finished there costs nothing.
-        meter: measures what is not known yet.
+        resources: shared by all runs.
+        folder: of the study; finished runs cost nothing.
+        meter: measures what has not been measured before.
     """
 
     resources: Resources
@@ -90,7 +99,7 @@ class CostModel:
     _base: int = field(default_factory=resident)
 
     def stages(self, group: TaskGroup, seen: set[str] | None = None) -> list[Stage]:
-        """Return the stages of a group; those in `seen` are shared with groups before it, and `seen` grows."""
+        """Return the stages of a group; those in `seen` are shared with earlier groups. Adds its own keys to `seen`."""
         known = set() if seen is None else seen
         todo = [task for task in group.tasks if not self.folder.has(task.run.name, task.seed, task.key)]
         found = []
@@ -104,11 +113,11 @@ class CostModel:
         return found
 
     def seconds(self, group: TaskGroup) -> float:
-        """Return what a group costs from now on."""
+        """Return the seconds that the remaining work of a group takes."""
         return sum(stage.seconds for stage in self.stages(group))
 
     def closing(self, groups: Sequence[TaskGroup], audit: bool) -> float:
-        """Return what remains to be done after the last run."""
+        """Return the seconds that finishing the study takes after the last run."""
         datasets = {(d := self.resources.dataset(g.first.run.data)).fingerprint: len(d) for g in groups}
         return _CLOSING[0] + _CLOSING[1] * sum(datasets.values()) * (1.0 if audit else 0.2)
 
@@ -125,7 +134,7 @@ class CostModel:
     # pieces
 
     def decode(self, task: Task, backbone: Backbone, *, whole: bool = False) -> Stage:
-        """Return what decoding the task's images costs."""
+        """Return the stage that decodes the task's images."""
         dataset, view = self.resources.dataset(task.run.data), view_of(backbone.preprocessing, whole=whole)
         key = stored_key(dataset, view)
         done = self.resources.store.has(IMAGES, key)
@@ -135,7 +144,7 @@ class CostModel:
         return Stage("decode", f"{dataset.name}, {side}", each * len(dataset), size, 0, f"decode {key}", done)
 
     def features(self, task: Task, backbone: Backbone) -> tuple[Stage, int]:
-        """Return what the frozen pass costs, and how many numbers it gives an image."""
+        """Return the stage that computes features, and the number of features per image."""
         dataset = self.resources.dataset(task.run.data)
         known = task.run.needs is None
         key = (
@@ -153,7 +162,7 @@ class CostModel:
         return Stage("features", backbone.name, seconds, size, cost["memory"], f"features {key}"), dim
 
     def scores(self, tasks: Sequence[Task]) -> Stage:
-        """Return what judging and writing these tasks costs."""
+        """Return the stage that scores these tasks and writes their folders."""
         task = tasks[0]
         dataset = self.resources.dataset(task.run.data)
         rows = len(self.resources.split(task.run.data, task.seed, task.run.subset).test)
@@ -161,7 +170,7 @@ class CostModel:
         return Stage("scores", f"{len(tasks)} runs and seeds", each * len(tasks), 40 * rows * len(tasks))
 
     def backbone(self, task: Task) -> Backbone:
-        """Return the task's network; one with random weights in place of another run's that is not there yet."""
+        """Return the task's network; with random weights if another run has yet to produce it."""
         run = task.run
         if run.needs is not None:
             run = replace(run, spec=run.spec.model_copy(update={"weights": WeightsSpec(name="none")}))
@@ -169,7 +178,7 @@ class CostModel:
 
 
 def _wide(view: View) -> int:
-    """Return the side of a square with as many pixels as a whole picture of 4 : 3."""
+    """Return the side of a square with as many pixels as a whole image of 4 : 3."""
     return round(view.resize * math.sqrt(4 / 3))
 
 
@@ -191,7 +200,7 @@ def _heads(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
 
 
 def _fitting(forecast: CostModel, task: Task, kind: str, options: Mapping[str, Any], dim: int) -> Stage:
-    """Return what one head costs on features of `dim` numbers an image."""
+    """Return the stage that fits one head on `dim` features per image."""
     dataset, split = (
         forecast.resources.dataset(task.run.data),
         forecast.resources.split(task.run.data, task.seed, task.run.subset),
@@ -232,8 +241,8 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
     stored = all(route.mode in STORED for route in routes)
     cost = forecast.meter.tuning(backbone, strategy, recipe, stored, len(dataset.classes))
     tries = task.run.tries
-    images = len(split.train) + len(split.validation) / 3  # judging takes a third of learning: no way back
-    each = recipe.epochs * cost["train"]  # in phases that learn less it is less
+    images = len(split.train) + len(split.validation) / 3  # evaluation has no backward pass: a third of training
+    each = recipe.epochs * cost["train"]  # an upper bound: phases that train fewer stages take less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
     if spec.recipe.get("lr") == "auto":
         from headstart.transfer.finetune.lr_range_test import STEPS  # imports Lightning, which heads do not need
@@ -246,14 +255,14 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
     size = 4 * sum(p.numel() for p in backbone.stages.parameters())
     what = f"{task.name}: {tries} × {recipe.epochs} epochs" if tries > 1 else f"{task.name}: {recipe.epochs} epochs"
     memory = round(cost["memory"] * max(1.0, recipe.batch_size / cost["batch"]))
-    kept = 4 * size  # the best so far, and one under way with its optimiser
+    kept = 4 * size  # the best network so far, and the current one with its optimiser
     return [*found, *passes, Stage("training", what, seconds, kept, memory)]
 
 
 def _activations(
     forecast: CostModel, task: Task, resolved: Resolved, routes: Sequence[Route], sizes: Mapping[str, int]
 ) -> list[Stage]:
-    """Return what the passes cost whose activations training reads."""
+    """Return the stages that compute the activations which training reads."""
     resources, backbone = forecast.resources, resolved.backbone
     dataset, split = resources.dataset(task.run.data), resources.split(task.run.data, task.seed, task.run.subset)
     found = []
@@ -284,7 +293,9 @@ def _episodes(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
         spec, backbone = task.run.spec, forecast.backbone(task)
         assert spec.episodes is not None
         found.append(forecast.decode(task, backbone))
-        if spec.strategy not in EPISODIC:
+        if spec.episodes.method == FINETUNE:
+            found.append(_tuned_episodes(forecast, task, backbone, spec.episodes))
+        elif spec.strategy not in EPISODIC:
             passing, dim = forecast.features(task, backbone)
             seconds = forecast.meter.episodes(spec.episodes, dim)["seconds"] * spec.episodes.episodes
             found += [passing, Stage("episodes", task.name, seconds)]
@@ -298,8 +309,22 @@ def _episodes(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
     return found
 
 
+def _tuned_episodes(forecast: CostModel, task: Task, backbone: Backbone, asked: EpisodesSpec) -> Stage:
+    """Return what it costs to tune the network in every episode."""
+    options = finetune_options(task.run.spec)
+    recipe = Recipe(optimizer="adamw", batch_size=options.batch_size)
+    stored = options.freeze_until != INPUT  # the frozen part runs once over the support set
+    learns = any(True for _ in backbone.cut(options.freeze_until)[1].parameters())
+    strategy = Strategy("fine_tune", freeze_until=options.freeze_until) if learns else Strategy("linear_probe")
+    cost = forecast.meter.tuning(backbone, strategy, recipe, stored, asked.ways)
+    support, queries = asked.ways * asked.shots, asked.ways * asked.queries
+    learned, judged = options.epochs * support, (2 if options.flip else 1) * support + queries
+    seconds = asked.episodes * (learned * cost["train"] + judged * cost["predict"])
+    return Stage("episodes", f"{task.name}: {asked.episodes} tuned", seconds, 0, cost["memory"])
+
+
 def _heads_as_they_are(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:
-    """Return what it costs to judge networks that learn nothing here."""
+    """Return the stages of runs that learn nothing."""
     backbone = forecast.backbone(tasks[0])
     return [forecast.decode(tasks[0], backbone), forecast.features(tasks[0], backbone)[0], forecast.scores(tasks)]
 

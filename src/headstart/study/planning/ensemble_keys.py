@@ -1,4 +1,4 @@
-"""Which ensembles a study expects, and their content keys."""
+"""The ensembles that a study expects, and their content keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def expected(spec: StudySpec) -> list[Expected]:
 
 
 def ensemble_keys(spec: StudySpec, tasks: Sequence[Task]) -> dict[tuple[str, int], str]:
-    """Return the content key of each ensemble and seed of which every member is planned."""
+    """Return the content key of each ensemble and seed whose members are all planned."""
     planned = {(task.run.name, task.seed): task for task in tasks}
     found = {}
     for row in expected(spec):
@@ -32,5 +32,5 @@ def ensemble_keys(spec: StudySpec, tasks: Sequence[Task]) -> dict[tuple[str, int
 
 
 def ensemble_key(members: Sequence[Task]) -> str:
-    """Return the content key of the mean of these members."""
+    """Return the content key of the ensemble of these members."""
     return content_key([STRATEGY, _VERSION, [task.key for task in members]])

@@ -1,4 +1,4 @@
-"""The extras that a study needs, asked for before anything is computed."""
+"""Checks that the extras which a study needs are installed, before anything is computed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
 
 
 def check_extras(study: ResolvedStudy) -> None:
-    """Refuse a study that needs a package which is not installed.
+    """Refuse a study that needs a missing package.
 
     Raises:
-        MissingExtra: which run, and the extra that brings the package.
+        MissingExtra: the run, and the extra that installs the package.
     """
     for run in study.runs:
         if trains_network(run.spec):
@@ -26,5 +26,5 @@ def check_extras(study: ResolvedStudy) -> None:
 
 
 def trains_network(spec: RunSpec) -> bool:
-    """Say whether Lightning trains the network: not for heads on stored features, nor for episodes."""
+    """Say whether Lightning trains the network: not for heads on cached features, nor for episodes."""
     return spec.episodes is None and spec.head_kind is None and spec.strategy not in (AS_IS, *EPISODIC)

@@ -1,4 +1,4 @@
-"""Short measurements on this machine, kept in the store: what an image, a head or a step of training costs here."""
+"""Short measurements on this machine, cached: the cost of an image, a head or a training step."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from torch import nn
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import UndecodableError, View, decode, quiet_pillow
 from headstart.evaluate.metrics.metrics import evaluate
-from headstart.fewshot.study import run_fewshot
-from headstart.models.backbone import Backbone, Preprocessing
+from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
+from headstart.models.backbone import Backbone
 from headstart.models.network import Network
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.store import Store, content_key
 from headstart.study.results.environment import cpu_model
 from headstart.study.results.peak_memory import peak_memory
@@ -36,19 +37,19 @@ from headstart.transfer.heads.fit import HeadJob, fit_heads
 from headstart.transfer.strategy import Strategy
 
 KIND = "measurements"
-_VERSION = 1  # raise it when a measurement means something else
-_PATIENCE = 0.5  # seconds spent on a rate once everything is warm
-_NUMBERS = 500_000  # at most, in the matrix that a head is tried on
-_TRAINER = 1.0  # seconds for a trainer to begin and for its checkpoints
+_VERSION = 1  # raise it when the meaning of a measurement changes
+_PATIENCE = 0.5  # seconds spent on measuring a rate, after warming up
+_NUMBERS = 500_000  # largest size of the feature matrix that a head is measured on
+_TRAINER = 1.0  # seconds for a trainer to start and to write its checkpoints
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Meter:
-    """Measures what is not known yet; everything else is read from the store.
+    """Measures what has not been measured before; everything else comes from the cache.
 
     Args:
-        store: keeps what was measured.
+        store: the cache of measurements.
         device: where networks run.
     """
 
@@ -56,31 +57,31 @@ class Meter:
     device: str
 
     def decoding(self, dataset: Dataset, view: View) -> Facts:
-        """Return "seconds" an image takes to be decoded, with all threads busy."""
+        """Return the "seconds" that decoding an image takes, with all threads busy."""
         what = [dataset.fingerprint, view.resize, view.crop, view.interpolation]
         return self._kept("decoding", what, lambda: _time_decoding(dataset, view))
 
     def passing(self, prefix: nn.Module, preprocessing: Preprocessing) -> Facts:
-        """Return "setup" seconds, "seconds" an image, the output's "shape" and "memory" of a frozen pass."""
+        """Return "setup" seconds, "seconds" per image, the output's "shape" and "memory" of a frozen pass."""
         what = [_structure(prefix), preprocessing.size]
         return self._kept("passing", what, lambda: _time_pass(prefix, preprocessing, self.device))
 
     def head(self, kind: str, options: Mapping[str, Any], rows: int, dim: int, classes: int, multi: bool) -> Facts:
-        """Return the "seconds" of a small head, its number of "rows", and the "slope": seconds a further row."""
+        """Return the "seconds" of a small head, its number of "rows", and the "slope": seconds per further row."""
         small = max(32, min(rows, 256, _NUMBERS // dim))
         what = [kind, dict(options), small, dim, classes, multi]
         return self._kept("head", what, lambda: _time_head(kind, options, small, dim, classes, multi, self.device))
 
     def scoring(self, rows: int, classes: int) -> Facts:
-        """Return the "seconds" that the test measures of one run take."""
+        """Return the "seconds" that scoring one run takes."""
         return self._kept("scoring", [rows, classes], lambda: _time_scoring(rows, classes))
 
     def tuning(self, backbone: Backbone, strategy: Strategy, recipe: Recipe, stored: bool, classes: int) -> Facts:
-        """Return "setup" seconds, and seconds an image in training ("train") and judging ("predict"); "batch".
+        """Return "setup" seconds, seconds per image of training ("train") and prediction ("predict"), and "batch".
 
         Args:
             backbone, strategy, recipe: what is trained, and how.
-            stored: activations come from the store, so that no prefix runs in an epoch.
+            stored: activations come from the cache, so that no prefix runs during an epoch.
             classes: C.
         """
         brief = _brief(strategy, recipe, stored, backbone.preprocessing.size)
@@ -102,13 +103,13 @@ class Meter:
 
 
 def machine(device: str) -> list[Any]:
-    """Return what a measurement holds for: processor, cores, threads, device and version of PyTorch."""
+    """Return what a measurement is valid for: processor, cores, threads, device and version of PyTorch."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return [cpu_model(), cores(), torch.get_num_threads(), name, str(torch.__version__)]
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process holds now."""
+    """Return the bytes of memory that this process uses now."""
     path = Path("/proc/self/statm")
     return int(path.read_text().split()[1]) * 4096 if path.exists() else peak_memory() or 0
 
@@ -119,12 +120,12 @@ def _structure(module: nn.Module) -> str:
 
 
 def _peak_of(work: Callable[[], None]) -> int:
-    """Return how many bytes of memory the work took above what was held before."""
+    """Return the peak of memory during the work, in bytes above what was used before."""
     before, status = resident(), Path("/proc/self/status")
     forget = Path("/proc/self/clear_refs")
     if sys.platform == "linux" and forget.exists():
-        with contextlib.suppress(OSError):  # where it is not allowed, the mark stays the whole process's own
-            forget.write_text("5")  # the high-water mark begins anew
+        with contextlib.suppress(OSError):  # if that is not allowed, the mark remains that of the whole process
+            forget.write_text("5")  # resets the high-water mark
     work()
     if not status.exists():
         return max(0, (peak_memory() or 0) - before)
@@ -138,7 +139,7 @@ def _time_decoding(dataset: Dataset, view: View) -> Facts:
     def one(row: int) -> None:
         try:
             decode(dataset.reader.read(int(row)), view)
-        except UndecodableError:  # it will be listed and left out; here it costs what it costs
+        except UndecodableError:  # reported elsewhere; its time counts
             return
 
     with quiet_pillow(), ThreadPoolExecutor(cores()) as pool:
@@ -170,7 +171,7 @@ def _time_pass(prefix: nn.Module, preprocessing: Preprocessing, device: str) -> 
 
 
 def _labelled(rows: int, dim: int, classes: int, multi: bool) -> tuple[Any, Any]:
-    """Return features float32 [rows, dim] that look like a network's (few directions carry them), and labels."""
+    """Return features float32 [rows, dim] of low rank, like those of a network, and labels."""
     draw = np.random.default_rng(0)
     labels = np.arange(rows) % classes
     inner = min(32, dim)
@@ -195,9 +196,9 @@ def _time_head(
 
     few = rows // 2
     low = fit(few)
-    if low > 2 * _PATIENCE:  # a slow one: its own line through nothing has to do
+    if low > 2 * _PATIENCE:  # slow: one point is enough, its line goes through the origin
         return {"seconds": low, "rows": few, "slope": low / few}
-    low, high = fit(few), fit(rows)  # whatever is loaded and started once is not the fit's
+    low, high = fit(few), fit(rows)  # the first fit included loading libraries
     slope = max((high - low) / (rows - few), 0.25 * high / rows)
     return {"seconds": high, "rows": rows, "slope": slope}
 
@@ -264,7 +265,7 @@ def _time_tuning(backbone: Backbone, strategy: Strategy, recipe: Recipe, classes
 
 
 def _rate(work: Callable[[], Any]) -> float:
-    """Return the seconds that the work takes, the mean of at least two times."""
+    """Return the seconds that the work takes: the mean of at least two repetitions."""
     began, count = time.perf_counter(), 0
     while count < 2 or time.perf_counter() - began < _PATIENCE:
         work()
@@ -275,7 +276,7 @@ def _rate(work: Callable[[], Any]) -> float:
 def _time_episodes(spec: EpisodesSpec, dim: int, device: str) -> Facts:
     features, labels = _labelled(2 * spec.ways * (spec.shots + spec.queries), dim, spec.ways, False)
     names = tuple(f"{number:05d}" for number in range(spec.ways))
-    counts = {"ways": spec.ways, "shots": [spec.shots], "queries": spec.queries, "methods": [spec.method]}
+    asked = FewShotSpec(spec.ways, (spec.shots,), spec.queries, episodes=40, methods=(spec.method,))
     began = time.perf_counter()
-    run_fewshot(features, labels, names, episodes=40, seed=0, device=device, **counts)  # type: ignore[arg-type]
+    run_fewshot(LabelledFeatures(labels, names, features), asked, device=device)
     return {"seconds": (time.perf_counter() - began) / 40}

@@ -11,7 +11,7 @@ from headstart.study.task import Task
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A run that is not done because something it needs is not here, and cannot be fetched."""
+    """A run that cannot be done because its images or weights are missing and cannot be fetched."""
 
     run: Run
     why: str
@@ -31,11 +31,11 @@ class TaskGroup:
 
     @property
     def first(self) -> Task:
-        """The task that stands for all."""
+        """The first task; what the group shares can be read from it."""
         return self.tasks[0]
 
     def parts(self) -> list[TaskGroup]:
-        """Return one group for each kind of head: those of one kind are one computation. Any other stays whole."""
+        """Return one group for each kind of head, which is one computation; other groups are not divided."""
         if self.kind != "heads":
             return [self]
         kinds: dict[str, list[Task]] = {}
@@ -46,18 +46,18 @@ class TaskGroup:
 
 @dataclass(frozen=True)
 class Plan:
-    """All groups of a study in the order in which they run, and the runs that cannot be done here.
+    """All groups of a study in the order in which they run, and the runs that are unavailable.
 
     Args:
-        study: what is planned.
+        study: the study that is planned.
         groups: in order.
-        absent: runs that are unavailable.
+        unavailable: runs whose images or weights are missing.
         learned_on: the fingerprint of the images that each run learns from.
     """
 
     study: ResolvedStudy
     groups: tuple[TaskGroup, ...]
-    absent: tuple[Unavailable, ...] = ()
+    unavailable: tuple[Unavailable, ...] = ()
     learned_on: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -67,6 +67,6 @@ class Plan:
 
     @property
     def own_tasks(self) -> list[Task]:
-        """The tasks on the study's own images, not on those that a chain starts from; all where there are none."""
+        """The tasks on the study's own images, not on other images in a chain; all tasks if there are none."""
         own = [task for task in self.tasks if task.run.data == self.study.spec.data]
         return own or self.tasks

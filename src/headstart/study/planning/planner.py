@@ -1,4 +1,4 @@
-"""Making a plan: data read, splits drawn, tasks grouped by what they share and put in order."""
+"""Makes a plan: reads the data, draws the splits, groups tasks by what they share and orders them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from headstart.study.task import Task, make_task
 
 
 def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = False) -> Plan:
-    """Read the data, draw the splits, and order what is to be done, the best guess first.
+    """Read the data, draw the splits, and order the tasks, the most promising first.
 
-    A run whose published weights or own images are not to be had is set aside, with those that start from it.
+    A run whose published weights or own images are unavailable is set aside, with the runs that start from it.
 
     Args:
-        study, resources: what is to be done, and with what.
-        strict: refuse the study if anything of it is not to be had.
+        study: the study to plan.
+        resources: loads its data and networks.
+        strict: refuse the study if any run is unavailable.
 
     Raises:
-        HeadstartError: a dataset, network, stage, split or missing extra; nothing has been computed yet.
+        HeadstartError: a dataset, network, stage, split or extra is unusable; nothing has been computed yet.
     """
     check_extras(study)
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
-    roll = Availability(study)
+    availability = Availability(study)
 
     def make(run: Run) -> list[Task]:
         check_run(run, resources)
@@ -41,14 +42,13 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
         return [make_task(run, seed, resources, keys) for seed in study.spec.seed_list]
 
     for run in study.runs:
-        made = roll.call(run, make)
+        made = availability.call(run, make)
         keys.update({(task.run.name, task.seed): task.key for task in made})
         tasks += made
-    roll.check(strict=strict)
+    availability.check(strict=strict)
     learned_on = {task.run.name: resources.dataset(task.run.data).fingerprint for task in tasks}
-    return Plan(
-        study, tuple(ordered(list(_groups(tasks, resources)), study, resources)), tuple(roll.absent), learned_on
-    )
+    groups = ordered(list(_groups(tasks, resources)), study, resources)
+    return Plan(study, tuple(groups), tuple(availability.unavailable), learned_on)
 
 
 def _groups(tasks: list[Task], resources: Resources) -> Iterator[TaskGroup]:
@@ -70,7 +70,7 @@ def _groups(tasks: list[Task], resources: Resources) -> Iterator[TaskGroup]:
 
 
 def _shared(task: Task, resources: Resources) -> str:
-    """Return a key that two tasks have in common exactly if they work on the same features."""
+    """Return a key that two tasks share exactly if they use the same features."""
     spec, dataset = task.run.spec, resources.dataset(task.run.data)
     origin: Any = [spec.weights.model_dump()]
     if spec.weights.run is not None:

@@ -1,27 +1,26 @@
-"""The order of a study: the best guess first, so that whoever stops early has the most of it.
+"""The order of a study: the most promising work first, so that a study that is stopped early has the best results.
 
-No result depends on it.
+No result depends on the order.
 
-Floors, then heads on the default backbone, then on other networks with trained weights (the smallest first: what a
-pass is worth is unknown before it, what it costs is not), then on random weights; tuned networks last, one seed of
-each before the next seed of any. A run that starts from another stands behind it.
+Baselines come first, then heads on the default backbone, then on other networks with trained weights (the smallest
+first: only the cost of a pass is known beforehand), then on random weights; tuned networks come last, one seed of
+each before the next seed of any. A run that starts from another follows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headstart.models.pixels import NAME as PIXELS
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy
 from headstart.study.spec.schema import EPISODIC, RunSpec
 
-FLOOR, DEFAULT, FROZEN, RANDOM, LEARNED = range(5)
+BASELINE, DEFAULT, FROZEN, RANDOM, LEARNED = range(5)
 
 
 def ordered(groups: Sequence[TaskGroup], study: ResolvedStudy, resources: Resources) -> list[TaskGroup]:
-    """Return the groups, the best guess first, each behind those that it starts from."""
+    """Return the groups, the most promising first, each after those that it starts from."""
     preferred = preferred_backbone(study)
     turns = {seed: turn for turn, seed in enumerate(study.spec.seed_list)}
     ranks = [_rank(group, turns[group.first.seed], preferred, resources) for group in groups]
@@ -38,12 +37,12 @@ def ordered(groups: Sequence[TaskGroup], study: ResolvedStudy, resources: Resour
 
 
 def kind_of(group: TaskGroup, preferred: str) -> int:
-    """Return FLOOR, DEFAULT, FROZEN, RANDOM or LEARNED."""
+    """Return BASELINE, DEFAULT, FROZEN, RANDOM or LEARNED."""
     spec = group.first.run.spec
     if group.kind == "tune" or spec.strategy in EPISODIC:
         return LEARNED
-    if spec.backbone == PIXELS or all(task.run.spec.strategy == "majority" for task in group.tasks):
-        return FLOOR
+    if all(task.run.spec.is_baseline for task in group.tasks):
+        return BASELINE
     if spec.weights.name == "none":
         return RANDOM
     return DEFAULT if spec.backbone == preferred else FROZEN
@@ -61,7 +60,7 @@ def preferred_backbone(study: ResolvedStudy) -> str:
 
 
 def _rank(group: TaskGroup, turn: int, preferred: str, resources: Resources) -> tuple[int, int]:
-    """Return what groups are sorted by; those of equal rank stay in the order of the study file."""
+    """Return the sort key of a group; groups of equal rank keep the order of the study file."""
     run, kind = group.first.run, kind_of(group, preferred)
     if kind == LEARNED:
         return (kind, turn)

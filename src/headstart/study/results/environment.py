@@ -14,7 +14,7 @@ from headstart.version import VERSION
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return what the numbers may depend on: versions and hardware."""
+    """Return the versions and the hardware that the numbers may depend on."""
     packages = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "onnxruntime", "lightning")
     return {
         "headstart": VERSION,
@@ -40,7 +40,7 @@ def cpu_model() -> str:
 
 
 def _version(package: str) -> str | None:
-    """Return a package's version, or None: Lightning is in an extra."""
+    """Return a package's version, or None if it is not installed: Lightning is in an extra."""
     try:
         return version(package)
     except PackageNotFoundError:

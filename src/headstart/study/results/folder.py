@@ -1,4 +1,4 @@
-"""A study's folder: everything that came out, written so that a manifest means complete.
+"""A study's folder: all results; a run with a manifest is complete.
 
 STUDY/study.json                            the resolved study and its state
 STUDY/data/FINGERPRINT/dataset.json, items.parquet, thumbnails.npz, audit.json
@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ from headstart.errors import StoreError
 from headstart.storage.files import disk_errors, read_json, write_json
 from headstart.storage.store import MANIFEST
 
+Content = bytes | Path | Callable[[Path], None]
+
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """Where one study lives.
+    """The folder of one study.
 
     Args:
         root: the folder itself.
@@ -52,19 +54,19 @@ class StudyFolder:
         return value
 
     def has(self, run: str, seed: int, key: str) -> bool:
-        """Say whether this very run, by its content key, is complete here, with every file in its place."""
+        """Say whether the run with this content key is complete, with every file present."""
         manifest = self.manifest(run, seed)
         if manifest is None or manifest.get("key") != key or manifest["status"] != "complete":
             return False
         folder = self.run_folder(run, seed)
         return all((folder / name).is_file() for name in manifest["files"])
 
-    def accuracy(self, run: str, seed: int, part: str) -> float | None:
-        """Return the accuracy of a run that has ended on "test" or "validation"; None where it has none there."""
+    def score(self, run: str, seed: int, part: str, metric: str = "accuracy") -> float | None:
+        """Return the score of a run that has ended on "test" or "validation"; None where it has none there."""
         path = self.run_folder(run, seed) / "result.json"
         if not path.is_file():
             return None
-        value: float | None = ((read_json(path)["metrics"].get(part) or {}).get("accuracy") or {}).get("value")
+        value: float | None = ((read_json(path)["metrics"].get(part) or {}).get(metric) or {}).get("value")
         return value
 
     def write_study(self, facts: Mapping[str, Any]) -> None:
@@ -78,7 +80,7 @@ class StudyFolder:
             StoreError: there is none.
         """
         if not (self.root / "study.json").is_file():
-            raise StoreError(f"{self.root}: no study stands here (it has no study.json)")
+            raise StoreError(f"{self.root}: is not a study folder (it has no study.json)")
         value: dict[str, Any] = read_json(self.root / "study.json")
         return value
 
@@ -87,16 +89,16 @@ class StudyFolder:
         run: str,
         seed: int,
         key: str,
-        files: Mapping[str, bytes | Path],
+        files: Mapping[str, Content],
         *,
         error: str | None = None,
     ) -> Path:
-        """Write a run's folder whole: files first, the manifest last, then into place by one rename.
+        """Write a run's folder atomically: files first, the manifest last, then one rename.
 
         Args:
             run, seed: which run.
-            key: the content key of all that its result depends on.
-            files: content, or a file to link or copy, by name.
+            key: the content key of everything that its result depends on.
+            files: by name, the content, a file to copy, or a function that writes the file at a given path.
             error: why the run failed, or None.
         """
         final = self.run_folder(run, seed)
@@ -115,7 +117,7 @@ class StudyFolder:
                     "written": time.time(),
                 }
                 write_json(building / MANIFEST, manifest)
-                with FileLock(str(final.with_name(f".{final.name}.lock"))):  # a second process may be here too
+                with FileLock(str(final.with_name(f".{final.name}.lock"))):  # another process may write the same run
                     if final.exists():
                         shutil.rmtree(final)
                     os.replace(building, final)
@@ -124,20 +126,22 @@ class StudyFolder:
         return final
 
     def take_run(self, run: str, seed: int, files: Mapping[str, bytes]) -> None:
-        """Write a run's folder that another machine sent: every file by its name, its manifest among them."""
+        """Write a run's folder that another machine sent: every file by name, including its manifest."""
         manifest = json.loads(files[MANIFEST])
         rest = {name: content for name, content in files.items() if name != MANIFEST}
         self.write_run(run, seed, manifest["key"], rest, error=manifest["error"])
 
 
-def _put(path: Path, content: bytes | Path) -> str:
-    """Write or link one file; return its sha256."""
-    if isinstance(content, Path):
-        shutil.copyfile(content, path)
-        content = path.read_bytes()
-    else:
+def _put(path: Path, content: Content) -> str:
+    """Write one file; return its sha256."""
+    if isinstance(content, bytes):
         path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    elif isinstance(content, Path):
+        shutil.copyfile(content, path)
+    else:
+        content(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def slug(name: str) -> str:

@@ -1,14 +1,18 @@
-"""Which run a study keeps: chosen on validation, never on test, and not swayed by a few lucky images."""
+"""Chooses a study's best model: on validation, never on test, allowing for chance among few images."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-VALIDATION = "validation accuracy"
+from headstart.evaluate.metrics.scoring import image_scores, score_of
+
+_RESAMPLES = 200  # of the images, where a metric is not a mean over them
 
 
 @dataclass(frozen=True)
@@ -17,45 +21,78 @@ class Candidate:
 
     Args:
         run: its name.
-        score: accuracy there.
+        score: its merit there by the study's metric: the larger, the better.
         folder: of the run and seed; it holds predictions.npz.
+        baseline: it has no network, or does not look at the image.
+        parameters: how large its model is.
+        seed: which seed.
+        log_loss: on validation.
     """
 
     run: str
     score: float
     folder: Path
+    baseline: bool = False
+    parameters: int = 0
+    seed: int = 0
+    log_loss: float = 0.0
 
 
-def choose(candidates: Sequence[Candidate], ensembles: Container[str]) -> tuple[str, str]:
+def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: str = "accuracy") -> tuple[str, str]:
     """Return the name of the run to keep, and by what it was chosen.
 
-    The run with the highest mean validation accuracy over the seeds that all runs have; but where an ensemble is
+    The run with the best mean on validation over the seeds that all runs have; but where an ensemble is
     below a single run by no more than one standard error of the difference on the same images (each counts once,
     by the mean over the seeds that were judged on it), the ensemble. A study
     has many single runs, and the one that happens to lead on few images is likely to have been lucky; a mean of
     networks errs less on new images (the rule of one standard error: Breiman, Friedman, Olshen and Stone,
-    Classification and regression trees, 1984, section 3.4.3; figures: LOG.md).
+    Classification and regression trees, 1984, section 3.4.3; figures: LOG.md). Where the two do not differ on any
+    image, nothing is gained by the ensemble, and the single run is kept.
 
     Args:
         candidates: at least one.
         ensembles: the names that average other runs.
+        metric: by which they were judged.
     """
     fair = _fair(candidates)
     means = _means(fair)
-    best = max(means, key=means.__getitem__)
+    best = _best(means, fair)
+    by = named(metric)
     averaged = [name for name in means if name in ensembles]
     if best in ensembles or not averaged:
-        return best, VALIDATION
+        return best, by
     rival = max(averaged, key=means.__getitem__)
-    if means[best] - means[rival] > _standard_error(fair, best, rival):
-        return best, VALIDATION
-    return rival, f"{VALIDATION}: within one standard error of {best!r}, the best single run there"
+    gap, error = means[best] - means[rival], _standard_error(fair, best, rival, metric)
+    if gap > error or gap == error == 0:
+        return best, by
+    return rival, f"{by}: within one standard error of {best!r}, the best single run there"
+
+
+def named(metric: str) -> str:
+    """Return what a choice by this metric is called."""
+    return f"validation {metric.replace('_', ' ')}"
 
 
 def best_single(candidates: Sequence[Candidate], ensembles: Container[str]) -> str:
-    """Return the run of one network with the highest mean validation accuracy."""
-    means = _means([each for each in _fair(candidates) if each.run not in ensembles])
-    return max(means, key=means.__getitem__)
+    """Return the run of one network with the best mean on validation."""
+    fair = [each for each in _fair(candidates) if each.run not in ensembles]
+    return _best(_means(fair), fair)
+
+
+def representative(candidates: Sequence[Candidate], run: str) -> Candidate:
+    """Return the seed of a run with the median score; of those with the same score, the one with the least log loss.
+
+    The best seed on validation is likely to have been lucky there, and its score says too much of what is saved.
+    """
+    own = sorted((each for each in candidates if each.run == run), key=lambda each: each.score)
+    median = own[len(own) // 2].score
+    return min((each for each in own if each.score == median), key=lambda each: each.log_loss)
+
+
+def _best(means: Mapping[str, float], candidates: Sequence[Candidate]) -> str:
+    """Return the run with the highest mean; of equals a network before a baseline, and the smaller model first."""
+    by_name = {each.run: each for each in candidates}
+    return max(means, key=lambda name: (means[name], not by_name[name].baseline, -by_name[name].parameters))
 
 
 def _fair(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -72,23 +109,43 @@ def _means(candidates: Sequence[Candidate]) -> dict[str, float]:
     return {name: float(np.mean([each.score for each in candidates if each.run == name])) for name in names}
 
 
-def _standard_error(candidates: Sequence[Candidate], first: str, second: str) -> float:
+def _standard_error(candidates: Sequence[Candidate], first: str, second: str, metric: str) -> float:
     """Return the standard error of the mean difference of two runs, paired by image; 0 where no image pairs."""
     one, other = (
         {each.folder.name: each.folder for each in candidates if each.run == name} for name in (first, second)
     )
     each: dict[int, list[float]] = {}
     for seed in sorted(one.keys() & other.keys()):
-        mine, its = _right(one[seed]), _right(other[seed])
-        for row in mine.keys() & its.keys():
-            each.setdefault(row, []).append(float(mine[row]) - float(its[row]))
+        mine, its = _judged(one[seed]), _judged(other[seed])
+        scores = _image_scores(mine, metric), _image_scores(its, metric)
+        if scores[0] is None or scores[1] is None:
+            return _resampled_error(mine, its, metric)
+        for row in scores[0].keys() & scores[1].keys():
+            each.setdefault(row, []).append(scores[0][row] - scores[1][row])
     differences = np.array([np.mean(found) for found in each.values()])  # seeds may be judged on the same images
     return float(differences.std(ddof=1) / len(differences) ** 0.5) if len(differences) > 1 else 0.0
 
 
-def _right(folder: Path) -> dict[int, bool]:
-    """Return for each validation row whether the run was right; with several labels, in all of them."""
+def _judged(folder: Path) -> dict[str, npt.NDArray[Any]]:
     with np.load(folder / "predictions.npz") as arrays:
-        labels, probabilities = arrays["validation_labels"], arrays["validation_probabilities"]
-        right = ((probabilities > 0.5) == labels).all(1) if labels.ndim == 2 else probabilities.argmax(1) == labels
-        return dict(zip(arrays["validation_rows"].tolist(), right.tolist(), strict=True))
+        return {name: arrays[f"validation_{name}"] for name in ("rows", "labels", "probabilities")}
+
+
+def _image_scores(judged: Mapping[str, npt.NDArray[Any]], metric: str) -> dict[int, float] | None:
+    """Return for each validation row its score; None where the metric is not a mean over images."""
+    scores = image_scores(judged["probabilities"], judged["labels"], metric)
+    return None if scores is None else dict(zip(judged["rows"].tolist(), scores.tolist(), strict=True))
+
+
+def _resampled_error(mine: Mapping[str, npt.NDArray[Any]], its: Mapping[str, npt.NDArray[Any]], metric: str) -> float:
+    """Return the standard error of the difference of two scores by resampling the images of one seed."""
+    generator = np.random.default_rng(0)
+    n = len(mine["labels"])
+    draws = generator.integers(0, n, (_RESAMPLES, n))
+    found = [
+        score_of(mine["probabilities"][rows], mine["labels"][rows], metric)
+        - score_of(its["probabilities"][rows], its["labels"][rows], metric)
+        for rows in draws
+    ]
+    known = np.array([gap for gap in found if np.isfinite(gap)])
+    return float(known.std(ddof=1)) if len(known) > 1 else 0.0

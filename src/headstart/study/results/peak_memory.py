@@ -1,4 +1,4 @@
-"""The most memory that this process has held, as the operating system reports it."""
+"""The peak memory of this process, as the operating system reports it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def peak_memory() -> int | None:
-    """Return the most memory that this process has held, in bytes; None where the system does not say."""
+    """Return the peak memory of this process in bytes, or None if the system does not report it."""
     if sys.platform == "win32":
         return _windows()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy.typing as npt
 from headstart.data.dataset import Dataset, Split
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.metrics.metrics import evaluate
-from headstart.models.bundle import HEAD, MODEL, Bundle, bundle_bytes, with_temperature
-from headstart.storage.files import read_json, write_atomic
+from headstart.models.bundle import HEAD, MODEL, Bundle, bundle_bytes, copy_with_temperature
+from headstart.storage.files import link_or_copy, read_json, write_atomic
 from headstart.storage.store import Store
 from headstart.study.results.environment import environment
-from headstart.study.results.folder import StudyFolder, json_bytes, npz_bytes
+from headstart.study.results.folder import Content, StudyFolder, json_bytes, npz_bytes
 from headstart.study.results.peak_memory import peak_memory
 from headstart.study.spec.schema import TUNED
 from headstart.study.spec.settings import AUTO, rate_is_found, recipe_of
@@ -57,11 +58,15 @@ class Fit:
     whole: bool = False
 
 
-def save_fit(folder: Path, fit: Fit, bundle: Bundle) -> None:
-    """Write a fit and its model into a store entry under construction."""
+def save_fit(folder: Path, fit: Fit, bundle: Bundle | Path) -> None:
+    """Write a fit and its model, or the file in which that is written already, into an entry under construction."""
     plain = {name: getattr(fit, name) for name in fit.__dataclass_fields__ if name != "validation"}
     write_atomic(folder / "fit.json", json_bytes(plain))
-    write_atomic(folder / (MODEL if fit.whole else HEAD), bundle_bytes(bundle, whole=fit.whole))
+    model = folder / (MODEL if fit.whole else HEAD)
+    if isinstance(bundle, Path):
+        link_or_copy(bundle, model)
+    else:
+        write_atomic(model, bundle_bytes(bundle, whole=fit.whole))
     if fit.validation is not None:
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=fit.validation))
 
@@ -96,15 +101,15 @@ def write_result(
         dataset, split: the images and their sides.
         test: probabilities of the test rows, uncalibrated.
         weights: origin, sha256 and licence.
-        shared: cost of what this run shares with others: seconds, images_per_second.
+        shared: cost of the work that this run shares with others: seconds, images_per_second.
         device: where it ran.
     """
     result, predictions = judged(fit, dataset, split, test, weights=weights, shared=shared, device=device)
     model = MODEL if fit.whole else HEAD
-    files: dict[str, bytes | Path] = {
+    files: dict[str, Content] = {
         "spec.json": json_bytes(described(task, dataset)),
         **result_files(result, predictions, fit, split, device),
-        model: with_temperature(store.path(KIND, task.key) / model, result["temperature"]),
+        model: partial(copy_with_temperature, store.path(KIND, task.key) / model, temperature=result["temperature"]),
     }
     folder.write_run(task.run.name, task.seed, task.key, files)
     return result
@@ -170,8 +175,8 @@ def judged(
 
 def result_files(
     result: Mapping[str, Any], predictions: Mapping[str, Any], fit: Fit, split: Split, device: str
-) -> dict[str, bytes | Path]:
-    """Return what stands in a run folder beside its settings and its model."""
+) -> dict[str, Content]:
+    """Return the files of a run folder except its settings and its model."""
     return {
         "result.json": json_bytes(result),
         "predictions.npz": npz_bytes(**predictions),
@@ -200,11 +205,17 @@ def described(task: Task, dataset: Dataset) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **task.run.data.model_dump(exclude={"name"}, exclude_none=True),
     }
-    return {**settings, "run": task.run.name, "seed": task.seed, "axes": dict(task.run.axes)}
+    return {
+        **settings,
+        "run": task.run.name,
+        "seed": task.seed,
+        "axes": dict(task.run.axes),
+        "deterministic": task.deterministic,
+    }
 
 
 def _never_seen(dataset: Dataset, split: Split) -> list[str]:
-    """Say which classes are tested without one training image, so that nobody takes their zeros for a finding."""
+    """Return a note on classes that are tested without a training image, which explains scores of zero."""
     rows = np.concatenate([split.train, split.validation])
     labels = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
     unseen = np.flatnonzero(labels[split.test].any(0) & ~labels[rows].any(0))

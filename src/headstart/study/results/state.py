@@ -1,4 +1,4 @@
-"""What study.json says: the question, what is expected, what was left out, and which model was kept."""
+"""The content of study.json: the question, the expected runs, the skipped runs and the chosen model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, TypedDict
 
 
 class Expected(TypedDict):
-    """A run and seed that the study is going to finish."""
+    """A run and seed that the study will finish."""
 
     run: str
     seed: int
 
 
 class LeftOut(TypedDict):
-    """A run and seed that is not going to be done, and why."""
+    """A run and seed that is skipped, and why."""
 
     run: str
     seed: int
@@ -24,27 +24,32 @@ class LeftOut(TypedDict):
 
 
 class Kept(TypedDict):
-    """The run whose network was kept: its folder, relative to the study's, and the rule that chose it."""
+    """The run whose network was kept: its folder, relative to the study's, and the rule that chose it.
+
+    `seed` is the one whose network was kept, of `seeds` that were judged.
+    """
 
     run: str
     folder: str
     by: str
+    seed: int
+    seeds: int
 
 
 @dataclass
 class StudyState:
-    """A study under way; what is None has not been decided yet, or is not part of this study.
+    """The state of a study; None means not decided yet, or not part of this study.
 
     Args:
-        name, question, spec, source, compare, budget: as the study file says.
+        name, question, spec, source, compare, budget: as in the study file.
         command: what the user typed.
         version: of headstart.
         created: ISO 8601, UTC.
-        expected: runs and seeds, ensembles included; those that are left out are taken from it.
-        keys: content key of each run and seed (as text): results under another key belong to an older study.
-        left_out: runs and seeds that are not going to be done.
+        expected: runs and seeds, including ensembles, without those that are skipped.
+        keys: content key of each run and seed (as text); results under other keys are of an older version of the study.
+        left_out: runs and seeds that are skipped.
         best: the model that was chosen on validation.
-        best_network: the best single network, where the best model is an ensemble.
+        best_network: the best single network, if the best model is an ensemble.
         spending: seconds of the budget and seconds spent.
         halving: settings, rungs and number of runs of successive halving.
     """
@@ -67,7 +72,7 @@ class StudyState:
     halving: Mapping[str, Any] | None = None
 
     def leave_out(self, rows: Iterable[LeftOut]) -> None:
-        """Note runs and seeds that will not be done; they are not expected any more."""
+        """Record runs and seeds that are skipped; they are no longer expected."""
         rows = list(rows)
         gone = {(row["run"], row["seed"]) for row in rows}
         self.expected = [row for row in self.expected if (row["run"], row["seed"]) not in gone]

@@ -1,4 +1,4 @@
-"""Logs for the viewers that people keep open: TensorBoard where it is installed, MLflow when the study asks for it."""
+"""Logs for TensorBoard if it is installed, and for MLflow if the study asks for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tracker = Callable[["Logged"], None]
 
 @dataclass(frozen=True)
 class Logged:
-    """What a finished run left in its folder.
+    """The content of a finished run's folder.
 
     Args:
         key: of the run and seed.
@@ -34,7 +34,7 @@ class Logged:
 
 
 def trackers(folder: StudyFolder, track: str | None, name: str) -> list[Tracker]:
-    """Return what logs each finished run: TensorBoard where it is installed, and MLflow where the study asks for it.
+    """Return the trackers of finished runs: TensorBoard if it is installed, and MLflow if the study asks for it.
 
     Args:
         folder: the study's folder.
@@ -42,7 +42,7 @@ def trackers(folder: StudyFolder, track: str | None, name: str) -> list[Tracker]
         name: of the study.
 
     Raises:
-        MissingExtra: MLflow is asked for and not installed.
+        MissingExtra: the study asks for MLflow, which is not installed.
         StoreError: the MLflow server does not answer.
     """
     chosen: list[Tracker] = [_tensorboard(folder)] if find_spec("tensorboard") is not None else []
@@ -81,7 +81,7 @@ def _tensorboard(folder: StudyFolder) -> Tracker:
 
 def _mlflow(address: str, study: str) -> Tracker:
     require("mlflow", "tracking with MLflow", "track")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the study's own
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is for results
     import mlflow
     from mlflow.entities import Metric, Param, RunTag
 
@@ -89,7 +89,7 @@ def _mlflow(address: str, study: str) -> Tracker:
         client = mlflow.MlflowClient(tracking_uri=address)
         experiment = client.get_experiment_by_name(study)
         number = client.create_experiment(study) if experiment is None else experiment.experiment_id
-    except Exception as error:  # MLflow passes on whatever its transport or database raises
+    except Exception as error:  # MLflow raises whatever its transport or database raises
         raise StoreError(f"MLflow at {address} does not answer ({error}); start it, or drop track") from error
 
     def log(done: Logged) -> None:

@@ -1,4 +1,4 @@
-"""From a study file to single runs: `each` multiplies into runs, `grid` and `search` become choices."""
+"""Reads a study file into runs: `each` expands into several runs, `grid` and `search` become choices."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from headstart.errors import SpecError, unknown_name
 from headstart.study.spec.markers import choices_of, find_markers, merged
 from headstart.study.spec.overrides import take_out, without
 from headstart.study.spec.references import check_references
+from headstart.study.spec.relative_paths import from_folder
 from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec, validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
@@ -27,10 +28,10 @@ def load_study(
 ) -> ResolvedStudy:
     """Read a study from a YAML file (or a mapping), with `key=value` overrides, and check all of it.
 
-    An override `~runs.NAME` (or `runs.NAME=null`) leaves a run out.
+    An override `~runs.NAME` (or `runs.NAME=null`) excludes a run.
 
     Raises:
-        SpecError: one line with the place, what is wrong and the nearest valid word.
+        SpecError: one line with the place, the fault and the nearest valid word.
     """
     raw, lines, text, name = _read(place)
     if not isinstance(raw, dict):
@@ -57,15 +58,15 @@ def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int
     except FileNotFoundError:
         raise SpecError(f"{path}: no such study file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: this study file cannot be read ({error})") from error
+        raise SpecError(f"{path}: cannot read this study file ({error})") from error
     value, lines = load_yaml(text, str(path))
-    return value, lines, text, str(path)
+    return from_folder(value, path.absolute().parent), lines, text, str(path)
 
 
 def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
     key, sign, text = override.partition("=")
     if not sign or not key:
-        raise SpecError(f"{override!r}: an override is written key=value, such as defaults.recipe.lr=0.1")
+        raise SpecError(f"{override!r}: write an override as key=value, such as defaults.recipe.lr=0.1")
     changed = copy.deepcopy(raw)
     parts = key.split(".")
     if parts[0] == "data" and isinstance(changed.get("data"), str) and len(parts) > 1:
@@ -94,7 +95,7 @@ def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, line
         named = {".".join(path): chosen for (path, _), chosen in zip(axes, values, strict=True)}
         label = " · ".join([key, *(_shown(path, chosen) for path, chosen in named.items())])
         checked = _check_run(single, choices, key, name, lines)
-        yield Run(label, checked, checked.data or spec.data, choices, named, trials)
+        yield Run(label, checked, checked.data or spec.data, choices, named, trials, spec.compare.metric)
 
 
 def _shown(path: str, value: Any) -> str:
@@ -113,7 +114,7 @@ def _check_run(
 ) -> RunSpec:
     at: KeyPath = ("runs", run)
     extra = {("runs", run, *path[1:]): line for path, line in lines.items() if path[:1] == ("defaults",)}
-    known = {**extra, **lines}  # a setting taken from `defaults` is pointed at there
+    known = {**extra, **lines}  # a setting that comes from `defaults` has its line there
     checked = validate(RunSpec, single, name=name, at=at, lines=known)
     for choice in choices:
         for value in choice.values:
@@ -126,7 +127,7 @@ def _check_run(
 def _check_names(runs: Sequence[Run], spec: StudySpec, name: str) -> None:
     names = [run.name for run in runs]
     for double in {n for n in names if names.count(n) > 1}:
-        raise SpecError(f"{name}: two runs are both named {double!r}")
+        raise SpecError(f"{name}: two runs are named {double!r}")
     for run in runs:
         if run.needs is not None and run.needs not in names:
             raise SpecError(f"{name}: run {run.name!r} starts from {unknown_name('run', run.needs, names)}")
@@ -135,7 +136,7 @@ def _check_names(runs: Sequence[Run], spec: StudySpec, name: str) -> None:
 
 
 def _ordered(runs: Sequence[Run], name: str) -> list[Run]:
-    """Order runs so that each comes after the one it starts from."""
+    """Return the runs, each after the one that it starts from."""
     done: list[Run] = []
     waiting = list(runs)
     while waiting:

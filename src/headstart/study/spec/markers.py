@@ -1,4 +1,4 @@
-"""`each`, `grid` and `search` in a study file: found, checked and multiplied out."""
+"""Finds, checks and expands `each`, `grid` and `search` in a study file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headstart.study.spec.run import Choice, set_at
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay `over` on `base`: mappings merge; everything else, markers such as grid, and weights replace."""
+    """Merge `over` into `base`: mappings merge; weights, markers such as grid and all other values replace."""
     found: dict[str, Any] = dict(base)
     for key, value in over.items():
         old: Any = found.get(key)
@@ -30,7 +30,7 @@ def find_markers(
     """Yield the path and the values of each marker of one kind, in the order of the file.
 
     Raises:
-        SpecError: a marker without values.
+        SpecError: a marker has no values.
     """
     if not isinstance(raw, Mapping):
         return
@@ -44,7 +44,7 @@ def find_markers(
 
 
 def choices_of(single: dict[str, Any], run: str, name: str) -> tuple[Choice, ...]:
-    """Find the choices of a run and put each one's first candidate in its place."""
+    """Return the choices of a run, and replace each in `single` with its first candidate."""
     choices = [Choice(path, tuple(values)) for path, values in find_markers(single, "grid", run, name)]
     for path, bounds in _searches(single):
         choices.append(Choice(path, (), _check_range(bounds, f"{name}: run {run!r}: {'.'.join(path)}")))

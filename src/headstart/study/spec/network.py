@@ -1,4 +1,4 @@
-"""Which network a run takes its features from, or begins to learn from: what it depends on, and nothing else."""
+"""The network that a run takes features from or starts from: only what its outputs depend on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ IMAGENET = WeightsSpec(name="imagenet")
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A backbone and what fills it.
+    """A backbone and its weights.
 
     Args:
         backbone: name of the architecture.
-        weights: where its weights come from.
-        truncate_at: the last stage that is kept, or None.
+        weights: the origin of its weights.
+        truncate_at: the last stage kept, or None.
         input_size: side of the square input in px, or None for the architecture's own.
         resize: length of the shorter side in px before the crop, or None for the weights' own.
-        redrawn: random weights are drawn anew for each seed (networks that are trained); otherwise once.
+        redrawn: draw random weights anew for each seed (networks that are trained); otherwise once.
     """
 
     backbone: str
@@ -30,13 +30,13 @@ class NetworkSpec:
     redrawn: bool = False
 
     def random_seed(self, seed: int) -> int:
-        """Return the seed of random weights in a run with this seed."""
+        """Return the seed that random weights are drawn with, in a run with this seed."""
         return seed if self.redrawn else 0
 
 
 @dataclass(frozen=True)
 class Subset:
-    """How much of the training part a run learns from: a share of it, or so many images a class; None: all."""
+    """The part of the training images that a run learns from: a fraction, or images per class; None: all of them."""
 
     fraction: float | None = None
     shots: int | None = None

@@ -1,4 +1,4 @@
-"""Runs left out from the command line: `~runs.NAME`, or `runs.NAME=null`."""
+"""Runs excluded on the command line: `~runs.NAME` or `runs.NAME=null`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import yaml
 from headstart.errors import SpecError, unknown_name
 from headstart.study.spec.run import Run
 
-_OF_EACH = " · "  # stands between a run's key and the values that `each` gave it
+_OF_EACH = " · "  # between a run's key and the values that `each` gave it
 
 
 def take_out(overrides: Sequence[str], keys: Collection[str]) -> tuple[list[str], list[str]]:
-    """Return the overrides that set something, and the names of the runs that the others leave out.
+    """Return the overrides that set a value, and the names of the runs that the others exclude.
 
     Args:
-        overrides: as they were typed.
-        keys: the runs of the file. `runs.a.recipe=null` sets the recipe of `a`, unless a run has that very name.
+        overrides: as typed.
+        keys: the runs of the file. `runs.a.recipe=null` sets the recipe of `a`, unless a run is named `a.recipe`.
 
     Raises:
-        SpecError: a `~` before something that is no run.
+        SpecError: a `~` before something that is not a run.
     """
     kept, left_out = [], []
     for override in overrides:
@@ -28,7 +28,7 @@ def take_out(overrides: Sequence[str], keys: Collection[str]) -> tuple[list[str]
         name = key.removeprefix("~").removeprefix("runs.")
         if key.startswith("~"):
             if sign or not key.startswith("~runs.") or not name:
-                raise SpecError(f"{override!r}: a run is left out by ~runs.NAME")
+                raise SpecError(f"{override!r}: exclude a run with ~runs.NAME")
             left_out.append(name)
         elif key.startswith("runs.") and _is_null(value) and ("." not in name or name in keys or _OF_EACH in name):
             left_out.append(name)
@@ -38,15 +38,15 @@ def take_out(overrides: Sequence[str], keys: Collection[str]) -> tuple[list[str]
 
 
 def without(runs: Sequence[Run], left_out: Sequence[str], baseline: str | None) -> list[Run]:
-    """Return the runs that stay.
+    """Return the runs that remain.
 
     Args:
-        runs: all runs, multiplied out.
-        left_out: names of runs: as in the file, which stands for all that `each` makes of it, or of one of those.
+        runs: all runs, after `each` was expanded.
+        left_out: names of runs: a name of the file, for all runs that `each` makes of it, or one of those.
         baseline: the run that the others are compared with.
 
     Raises:
-        SpecError: there is no such run, another one starts from it, or it is the baseline.
+        SpecError: the run is unknown, another one starts from it, or it is the baseline.
     """
     gone: dict[str, str] = {}
     for name in left_out:
@@ -59,16 +59,16 @@ def without(runs: Sequence[Run], left_out: Sequence[str], baseline: str | None) 
         waiting = [run.name for run in runs if run.needs in gone and gone[run.needs] == name and run.name not in gone]
         if waiting:
             raise SpecError(
-                f"run {name!r} cannot be left out, because others start from it:"
-                f" {', '.join(map(repr, waiting))}; leave these out too"
+                f"run {name!r} cannot be excluded, because other runs start from it:"
+                f" {', '.join(map(repr, waiting))}; exclude these too"
             )
     stay = [run for run in runs if run.name not in gone]
     if not stay:
-        raise SpecError("every run is left out; there is nothing to do")
+        raise SpecError("every run is excluded; keep at least one")
     if baseline in gone:
         raise SpecError(
-            f"run {gone[baseline]!r} cannot be left out alone, because the others are compared with it;"
-            f" say compare.baseline=null, or another run (such as {stay[0].name!r})"
+            f"run {gone[baseline]!r} cannot be excluded, because the others are compared with it;"
+            f" set compare.baseline=null, or compare.baseline to another run (such as {stay[0].name!r})"
         )
     return stay
 

@@ -1,4 +1,4 @@
-"""What a study says of its runs outside `runs`: ensembles, explained pairs, similarity; checked as the file is read."""
+"""Checks the runs that a study names outside `runs`: in ensembles, explained pairs and similarity."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from headstart.study.spec.schema import StudySpec
 
 
 def check_references(spec: StudySpec, runs: Sequence[Run], name: str) -> None:
-    """Refuse a pair or a source that cannot be: an unknown run, one without a network, one on other images.
+    """Refuse an unsuitable member, pair or source: an unknown run, one without a network, one on other images.
 
     Raises:
-        SpecError: one line with the key and what is wrong.
+        SpecError: one line with the key and the fault.
     """
     by_name = {run.name: run for run in runs}
     for ensemble, members in spec.ensembles.items():
@@ -24,9 +24,9 @@ def check_references(spec: StudySpec, runs: Sequence[Run], name: str) -> None:
             raise SpecError(f"{name}: {key}: {unknown_name('run', wanted, by_name, limit=40)}")
         run = by_name[wanted]
         if run.spec.backbone == "pixels" and key != "similarity.sources":
-            raise SpecError(f"{name}: {key}: run {wanted!r} has no network; it looks at pixels")
+            raise SpecError(f"{name}: {key}: run {wanted!r} has no network; it uses raw pixels")
         if run.spec.episodes is not None and key != "similarity.sources":
-            raise SpecError(f"{name}: {key}: run {wanted!r} judges episodes and leaves no classifier")
+            raise SpecError(f"{name}: {key}: run {wanted!r} evaluates episodes and produces no classifier")
         return run
 
     for pair in spec.explain.pairs:
@@ -46,13 +46,13 @@ def check_references(spec: StudySpec, runs: Sequence[Run], name: str) -> None:
 def _check_ensemble(ensemble: str, members: Sequence[str], by_name: Mapping[str, Run], name: str) -> None:
     key = f"ensembles.{ensemble}"
     if ensemble in by_name:
-        raise SpecError(f"{name}: {key}: a run has this name already; choose another")
+        raise SpecError(f"{name}: {key}: a run already has this name; choose another")
     for member in members:
         if member not in by_name:
             raise SpecError(f"{name}: {key}: {unknown_name('run', member, by_name, limit=40)}")
         if by_name[member].spec.episodes is not None:
-            raise SpecError(f"{name}: {key}: run {member!r} judges episodes and leaves no classifier")
+            raise SpecError(f"{name}: {key}: run {member!r} evaluates episodes and produces no classifier")
         if by_name[member].data != by_name[members[0]].data:
             raise SpecError(f"{name}: {key}: {members[0]!r} and {member!r} are tested on different images")
     if len(set(members)) < len(members):
-        raise SpecError(f"{name}: {key}: a run stands there twice")
+        raise SpecError(f"{name}: {key}: names a run twice")

@@ -1,4 +1,4 @@
-"""A study as values: its runs, their choices, their settings resolved."""
+"""A study as values: its runs, their choices and resolved settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Choice:
     """One setting that is chosen on validation.
 
     Args:
-        path: where it stands in the run, such as ("recipe", "lr").
+        path: its place in the run, such as ("recipe", "lr").
         values: the candidates of a grid, or () for a search range.
         search: {"low", "high", "log", "step"} of a range, or None.
     """
@@ -32,11 +32,12 @@ class Run:
 
     Args:
         name: unique in the study.
-        spec: its settings; where something is chosen, the first candidate stands.
+        spec: its settings, with the first candidate of each choice.
         data: its images.
         choices: what is chosen on validation.
         axes: the values that `each`, `shots` or `fraction` gave it, by path.
-        trials: how many configurations a `search` may try.
+        trials: number of configurations that a `search` may try.
+        metric: what the choices on validation follow.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Run:
     choices: tuple[Choice, ...] = ()
     axes: Mapping[str, Any] = field(default_factory=dict)
     trials: int = 20
+    metric: str = "accuracy"
 
     @property
     def needs(self) -> str | None:
@@ -53,7 +55,7 @@ class Run:
 
     @property
     def network(self) -> NetworkSpec:
-        """The network that gives its features, or from which it starts."""
+        """The network that computes its features or that it starts from."""
         spec = self.spec
         return NetworkSpec(
             spec.backbone,
@@ -66,17 +68,17 @@ class Run:
 
     @property
     def subset(self) -> Subset:
-        """The share of the training part that it learns from."""
+        """The part of the training images that it learns from."""
         return Subset(self.spec.fraction, self.spec.shots if isinstance(self.spec.shots, int) else None)
 
     @property
     def searches(self) -> bool:
-        """Say whether a setting is searched for in a range."""
+        """Whether a setting is searched for in a range."""
         return any(choice.search for choice in self.choices)
 
     @property
     def tries(self) -> int:
-        """How many configurations are tried."""
+        """The number of configurations tried."""
         return self.trials if self.searches else len(self.configurations())
 
     def configurations(self) -> list[dict[tuple[str, ...], Any]]:
@@ -86,7 +88,7 @@ class Run:
         return [dict(zip((choice.path for choice in grids), values, strict=True)) for values in products]
 
     def with_values(self, values: Mapping[tuple[str, ...], Any]) -> RunSpec:
-        """Return the settings with these choices put in."""
+        """Return the settings with these values for the choices."""
         raw = self.spec.model_dump()
         for path, value in values.items():
             set_at(raw, path, value)
@@ -95,7 +97,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ResolvedStudy:
-    """A study file, read and multiplied out: what is to be computed, before any computing."""
+    """A study file, read and expanded into runs."""
 
     spec: StudySpec
     runs: tuple[Run, ...]

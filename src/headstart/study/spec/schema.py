@@ -1,4 +1,4 @@
-"""What a study file may say: frozen, typed values, validated once, where they are read."""
+"""The schema of study files: frozen, typed values, validated once, when a file is read."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pydantic import (
 )
 
 from headstart.errors import SpecError, unknown_name
+from headstart.evaluate.metrics.scoring import METRICS
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import line_of
+from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
-HEADS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
-AS_IS = "as_is"  # another run's network, scored as it is
+AS_IS = "as_is"  # evaluates another run's network without learning
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
 EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
-METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "map_macro")
 
 
 class Spec(BaseModel):
@@ -41,14 +41,31 @@ S = TypeVar("S", bound=Spec)
 
 
 class SplitSpec(Spec):
-    """How rows are divided; see headstart.data.splits."""
+    """How rows are divided; see headstart.data.splits.
+
+    With `fold: seed`, seed s is tested on fold s modulo `folds`, and every `folds` seeds the rows are divided anew:
+    cross-validation, repeated.
+    """
 
     given: bool | list[str] = True
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
     test: Annotated[float, Field(ge=0, lt=1)] = 0.2
     folds: Annotated[int, Field(ge=2)] | None = None
-    fold: Annotated[int, Field(ge=0)] | None = None
+    fold: Annotated[int, Field(ge=0)] | Literal["seed"] | None = None
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _folds_by_seed(self) -> SplitSpec:
+        if self.fold == "seed" and self.folds is None:
+            raise ValueError("split.fold: seed needs split.folds, such as folds: 5")
+        return self
+
+    def fold_of(self, seed: int) -> tuple[int | None, int]:
+        """Return which fold is tested with this seed of a run, and the seed of the division into folds."""
+        if self.fold != "seed":
+            return self.fold, self.seed
+        assert self.folds is not None
+        return seed % self.folds, self.seed + seed // self.folds
 
 
 def _source(value: Any) -> Any:
@@ -90,7 +107,7 @@ def _weights(value: Any) -> Any:
 
 
 class ClassSplitSpec(Spec):
-    """Which classes are trained on, chosen by, and judged on."""
+    """The classes for training, for model selection and for testing."""
 
     base: list[str]
     validation: list[str]
@@ -100,7 +117,7 @@ class ClassSplitSpec(Spec):
 class EpisodesSpec(Spec):
     """N-way K-shot tasks drawn from images that the network has not learned from, of all classes or of some.
 
-    `method` classifies on stored features, or is `finetune`, which tunes the network in every episode, by `options`.
+    `method` classifies cached features, or is `finetune`, which tunes the network in every episode, with `options`.
     `split` is for strategies that train for episodes: "given" (train, validation and test images are of
     different classes), "random" (64, 16 and 20 % of the classes) or the class names.
     """
@@ -119,7 +136,7 @@ Shots = Annotated[int, Field(ge=1)] | Literal["all"]
 
 
 class RunSpec(Spec):
-    """One run, after `each` has been multiplied out; `grid` and `search` stand aside as choices."""
+    """One run, after `each` was expanded and `grid` and `search` became choices."""
 
     data: Annotated[DataSpec, BeforeValidator(_source)] | None = None
     backbone: str = "efficientnet_lite0"
@@ -161,14 +178,16 @@ class RunSpec(Spec):
     def _fits_together(self) -> RunSpec:
         if self.strategy in EPISODIC and self.episodes is None:
             raise ValueError(
-                f"strategy {self.strategy!r} trains for episodes; say which: episodes: {{ways: 5, shots: 5}}"
+                f"strategy {self.strategy!r} trains for episodes; describe them: episodes: {{ways: 5, shots: 5}}"
             )
         if self.backbone == "pixels" and self.strategy not in ("linear_probe", *HEADS):
             raise ValueError("backbone 'pixels' has no network to tune; use strategy linear_probe")
         if self.strategy == "scratch" and self.weights.name != "none":
             raise ValueError("strategy 'scratch' starts from random weights; set weights: none")
         if self.strategy == AS_IS and (self.weights.run is None or self.episodes is not None):
-            raise ValueError("strategy 'as_is' scores another run's network; say weights: {run: NAME}, and no episodes")
+            raise ValueError(
+                "strategy 'as_is' evaluates another run's network; set weights: {run: NAME}, and drop episodes"
+            )
         if self.strategy in HEADS and (self.freeze_until or self.train_only):
             raise ValueError(f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only")
         if self.shots is not None and self.fraction is not None:
@@ -176,18 +195,27 @@ class RunSpec(Spec):
         return self
 
     @property
+    def is_baseline(self) -> bool:
+        """Say whether the run has no network, or does not look at the images: what a model must beat."""
+        return self.backbone == "pixels" or (self.strategy in HEADS and HEADS[self.strategy].baseline)
+
+    @property
     def head_kind(self) -> str | None:
-        """The closed set of head solvers this run uses on stored features, or None if the network is tuned."""
+        """The head solver that this run uses on cached features, or None if the network is tuned."""
         if self.strategy == "linear_probe":
             return None if self.recipe.get("augment") else ("sgd" if self.recipe else "logistic")
         return self.strategy if self.strategy in HEADS else None
 
 
 class CompareSpec(Spec):
-    """What the runs are compared by."""
+    """What the runs are compared by, and what every choice on validation follows.
+
+    Differences up to `margin`, in the unit of the metric, do not matter: 0.01 is one point of accuracy.
+    """
 
     baseline: str | None = None
     metric: str = "accuracy"
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
 
     @field_validator("metric")
     @classmethod
@@ -222,7 +250,7 @@ def _explain(value: Any) -> Any:
 
 
 class SimilaritySpec(Spec):
-    """How alike are source and target: `sources` are runs whose images are a source, `stages` pairs of networks."""
+    """Similarity of source and target: `sources` are runs on source images, `stages` pairs of networks."""
 
     sources: list[str] = []
     stages: list[Pair] = []
@@ -230,10 +258,10 @@ class SimilaritySpec(Spec):
 
 
 class HalvingSpec(Spec):
-    """Successive halving: in each rung all candidates that are left learn from more, and the best 1 / eta go on.
+    """Successive halving: each rung trains the remaining candidates on more and keeps the best 1 / eta of them.
 
-    `over` is what a rung has less of: labels, or epochs of tuned networks. `runs` are the candidates; by default
-    all but floors, the baseline, episodes and chains.
+    `over` is what a rung reduces: labels, or epochs of tuned networks. `runs` are the candidates; by default
+    all but baselines, episodes and chains.
     """
 
     eta: Annotated[int, Field(ge=2)] = 3
@@ -243,7 +271,7 @@ class HalvingSpec(Spec):
 
 
 class StudySpec(Spec):
-    """A study file. `defaults` and `runs` stay plain until `expand` multiplies them out."""
+    """A study file. `defaults` and `runs` stay plain mappings until `headstart.study.spec.load` expands them."""
 
     name: Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=80)]
     question: str | None = None
@@ -285,7 +313,7 @@ def validate(kind: type[S], value: Any, *, name: str, at: KeyPath, lines: dict[K
     """Return the typed value.
 
     Raises:
-        SpecError: one line per study file: the place, what was wrong and the nearest valid word.
+        SpecError: one line: the place, the fault and the nearest valid word.
     """
     try:
         return kind.model_validate(value)
@@ -308,7 +336,7 @@ def _say(kind: type[Spec], first: Mapping[str, Any], path: KeyPath) -> str:
 
 
 def _fields(kind: type[Spec], parents: tuple[Any, ...]) -> list[str]:
-    """Return the keys that are known at the place where an unknown one stood."""
+    """Return the known keys at the place of an unknown one."""
     current: type[Spec] = kind
     for part in parents:
         field = current.model_fields.get(str(part))

@@ -1,9 +1,9 @@
-"""A run's settings as the values that training takes; checked for every candidate before anything is computed."""
+"""A run's settings as the values that training takes, checked for every candidate before anything is computed."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from headstart.errors import HeadstartError, SpecError, choose, unknown_name
 from headstart.fewshot.finetune_episode import NAME as FINETUNE
@@ -16,7 +16,7 @@ from headstart.study.spec.run import Choice, Run
 from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
 from headstart.transfer.finetune.recipe import Recipe, recipe_from
 from headstart.transfer.finetune.recipe_defaults import default_layer_decay, default_recipe
-from headstart.transfer.heads.fit import check_options
+from headstart.transfer.heads.catalogue import check_options
 from headstart.transfer.strategy import Strategy, resolve
 
 AUTO = "auto"
@@ -26,12 +26,12 @@ LR = ("recipe", "lr")
 
 
 def rate_is_found(spec: RunSpec) -> bool:
-    """Say whether the learning rate is to be found by a range test."""
+    """Say whether a range test finds the learning rate."""
     return bool(spec.recipe.get("lr") == AUTO)
 
 
 def placeholder(spec: RunSpec) -> RunSpec:
-    """Return the settings without `lr: auto`, which leaves the family's rate in its place."""
+    """Return the settings without `lr: auto`, so that the family's default rate applies."""
     recipe = {key: value for key, value in spec.recipe.items() if key != "lr"}
     return spec.model_copy(update={"recipe": recipe}) if rate_is_found(spec) else spec
 
@@ -49,7 +49,7 @@ _TUNING = (
 
 
 def strategy_of(spec: RunSpec) -> Strategy:
-    """Return the tuning strategy of a run; the network it is applied to is cut short already."""
+    """Return the tuning strategy of a run; the network that it applies to is already truncated."""
     given = {name: getattr(spec, name) for name in _TUNING if getattr(spec, name) is not None}
     if "train_only" in given:
         given["train_only"] = tuple(given["train_only"])
@@ -59,23 +59,28 @@ def strategy_of(spec: RunSpec) -> Strategy:
 
 
 def recipe_of(spec: RunSpec) -> Recipe:
-    """Return the recipe of a run: its family's default with what the study sets laid on it.
+    """Return the recipe of a run: its family's default, overridden by the study's settings.
 
     Raises:
-        SpecError: an unknown key, or a value that cannot be.
+        SpecError: an unknown key or an invalid value.
     """
     return recipe_from(placeholder(spec).recipe, default_recipe(spec.backbone, spec.strategy))
 
 
 def is_whole(choice: Choice) -> bool:
-    """Say whether a range is one of whole numbers: its ends are, and the setting is no fraction."""
+    """Say whether a range is of whole numbers: its ends are whole, and the setting is not a float."""
     bounds, name = choice.search or {}, choice.path[-1]
     if choice.path[0] == "recipe":
         hint = get_type_hints(Recipe).get(name, int)
     else:
         hint = RunSpec.model_fields[name].annotation if name in RunSpec.model_fields else int
     ends = (bounds.get("low"), bounds.get("high"))
-    return all(isinstance(end, int) for end in ends) and float not in (hint, *get_args(hint))
+    return all(isinstance(end, int) for end in ends) and not _has_float(hint)
+
+
+def _has_float(hint: Any) -> bool:
+    """Say whether a type is, or holds, a float: also inside of Annotated and of a union."""
+    return hint is float or any(_has_float(part) for part in get_args(hint))
 
 
 def head_options(run: Run) -> dict[str, object]:
@@ -90,7 +95,7 @@ def training_options(spec: RunSpec, seed: int) -> TrainingOptions:
     """Return how a network is trained for episodes: its recipe's keys are those of TrainingOptions.
 
     Raises:
-        SpecError: an unknown key, or a value that cannot be.
+        SpecError: an unknown key or an invalid value.
     """
     assert spec.episodes is not None
     known = {entry.name for entry in fields(TrainingOptions)} - {"objective", "seed"}
@@ -113,7 +118,7 @@ def finetune_options(spec: RunSpec) -> FinetuneOptions:
     """Return how a network is tuned in every episode.
 
     Raises:
-        SpecError: an unknown key, or a value that cannot be.
+        SpecError: an unknown key or an invalid value.
     """
     assert spec.episodes is not None
     known = {entry.name for entry in fields(FinetuneOptions)}
@@ -124,11 +129,11 @@ def finetune_options(spec: RunSpec) -> FinetuneOptions:
 
 
 def check_settings(run: Run, backbone: Backbone | None) -> None:
-    """Refuse a run whose recipe, head options, stages or strategy cannot be, whichever candidate is chosen.
+    """Refuse a run whose recipe, head options, stages or strategy are invalid for any candidate.
 
     Args:
         run: the run.
-        backbone: its network, or None where it is not there yet (it comes from another run).
+        backbone: its network, or None if another run has yet to produce it.
 
     Raises:
         SpecError, ModelError: one line that names the run.
@@ -145,7 +150,9 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
             return
         if run.spec.strategy == AS_IS:
             if run.spec.recipe or run.spec.head or run.choices:
-                raise SpecError("strategy 'as_is' learns and chooses nothing; drop recipe, head, grid and search")
+                raise SpecError(
+                    "strategy 'as_is' learns nothing and chooses nothing; drop recipe, head, grid and search"
+                )
             return
         _check_choices(run)
         for values in [*run.configurations(), *ends(run)]:
@@ -174,14 +181,14 @@ def _check_choices(run: Run) -> None:
     for choice in run.choices:
         name, bounds = ".".join(choice.path), choice.search or {}
         if choice.path == LR and AUTO in (*choice.values, *bounds.get("choices", ())):
-            raise SpecError(f"{name}: 'auto' cannot be one of several; set lr: auto alone, or give rates")
+            raise SpecError(f"{name}: 'auto' cannot be one of several values; set lr: auto alone, or list rates")
         step = bounds.get("step")
         if is_whole(choice) and step is not None and step != int(step):
-            raise SpecError(f"{name}: takes whole numbers, so step must be one, got {step!r}")
+            raise SpecError(f"{name}: takes whole numbers, so step must be whole, got {step!r}")
 
 
 def ends(run: Run) -> list[dict[tuple[str, ...], object]]:
-    """Return the ends of each range, and each of its choices: what cannot be there cannot be in between either."""
+    """Return the ends of each range and each of its choices: if these are valid, so are the values between."""
     found: list[dict[tuple[str, ...], object]] = []
     for choice in run.choices:
         if choice.search is not None:
@@ -194,16 +201,16 @@ def _check_head(run: Run) -> None:
     kind = run.spec.head_kind
     assert kind is not None
     if rate_is_found(run.spec):
-        raise SpecError("lr: auto finds a rate for a tuned network; a head takes a grid of rates, which costs little")
+        raise SpecError("lr: auto is for tuned networks; give a head a grid of rates, which costs little")
     for name, value in {**run.spec.head, **run.spec.recipe}.items():
         if isinstance(value, list) and not value:
             raise SpecError(f"{name} is an empty list; give at least one value")
     for choice in run.choices:
         if choice.path[0] not in ("head", "recipe"):
-            raise SpecError(f"a head cannot choose {'.'.join(choice.path)}; use each, which compares separate runs")
+            raise SpecError(f"a head cannot choose {'.'.join(choice.path)}; use each to compare separate runs")
         if choice.search is not None:
-            raise SpecError(f"{'.'.join(choice.path)}: a head on stored features takes a grid, which costs little")
+            raise SpecError(f"{'.'.join(choice.path)}: a head takes a grid, which costs little, not a search")
     check_options(kind, head_options(run))
 
 
-WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that want more than the centre of an image
+WHOLE = frozenset({"random_crop", "random_resized_crop"})  # augmentations that need more than the centre of an image

@@ -1,4 +1,4 @@
-"""YAML with the line of every key, so that a mistake in a study file can be pointed at."""
+"""Reads YAML with the line of every key, so that a message can name the line of a mistake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def load_yaml(text: str, name: str) -> tuple[Any, dict[Path, int]]:
     """Return (the value, the line of every key and item by its path).
 
     Raises:
-        SpecError: it is no YAML, or a key stands twice; with the line.
+        SpecError: the text is not YAML, or a key is repeated; with the line.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -37,7 +37,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> Non
             key = str(key_node.value)
             line = key_node.start_mark.line + 1
             if (*path, key) in lines:
-                raise SpecError(f"{name}, line {line}: {key!r} stands twice (first in line {lines[(*path, key)]})")
+                raise SpecError(f"{name}, line {line}: {key!r} is repeated (first in line {lines[(*path, key)]})")
             lines[(*path, key)] = line
             _walk(value_node, (*path, key), lines, name)
     elif isinstance(node, yaml.SequenceNode):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 
 from headstart.errors import RunFailed
 from headstart.models.adapt import add_lora, norm_parameters
+from headstart.models.freeze import bits_of
+from headstart.storage.store import array_digest
 from headstart.transfer.augment.counter_rng import number
 from headstart.transfer.strategy import Group, Phase, Resolved, Unit
 
@@ -58,7 +59,7 @@ def set_modes(resolved: Resolved, groups: tuple[Group, ...], phase: Phase, *, st
 
 def kept_digests(resolved: Resolved, groups: tuple[Group, ...], *, statistics: str = "batch") -> dict[str, str]:
     """Return a digest of every parameter and buffer that must not change, by name."""
-    return {name: _digest(tensor) for name, tensor in _kept(resolved, groups, statistics)}
+    return {name: array_digest(bits_of(tensor)) for name, tensor in _kept(resolved, groups, statistics)}
 
 
 def check_kept(
@@ -112,8 +113,3 @@ def _with_additions(resolved: Resolved, unit: Unit, draw: torch.Generator) -> tu
     if shell[0] is not unit.module:
         resolved.backbone.stages._modules[unit.name] = shell[0]
     return Unit(unit.name, shell[0], unit.parameters), tuple(added)
-
-
-def _digest(tensor: Tensor) -> str:
-    flat = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.blake2b(flat.numpy().tobytes(), digest_size=16).hexdigest()

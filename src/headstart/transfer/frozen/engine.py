@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing, scale_and_shift
 from headstart.threads import cores
 from headstart.transfer.frozen.padding import with_fixed_padding
 
@@ -35,9 +35,9 @@ class Normalised(nn.Module):
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.network = network
-        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-        self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1))
-        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
+        scale, shift = scale_and_shift(preprocessing)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return what the network makes of the normalised images."""
@@ -78,13 +78,6 @@ class Engine:
     def __call__(self, pixels: Pixels) -> npt.NDArray[np.float32]:
         """Return the network's output, float32 [n, *output_shape]."""
         return self._run(pixels)
-
-
-def default_device() -> str:
-    """Return "cuda" or "mps" where there is one, else "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _agree(got: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> bool:

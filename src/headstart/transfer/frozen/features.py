@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from headstart.models.backbone import Preprocessing
 from headstart.models.freeze import fingerprint
+from headstart.models.preprocessing import Preprocessing
 from headstart.progress import progress
 from headstart.storage.files import write_json
 from headstart.storage.opening import default_store

@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from headstart.errors import choose
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing, as_tensor, normalise
+from headstart.models.test_time_augmentation import TTA, mean_probabilities
 from headstart.progress import progress
 from headstart.transfer.augment.framing import framed
 from headstart.transfer.frozen.engine import Engine
 
 BATCH = 64
 MANY = 500  # images for which it pays to prepare an engine
-Views = Callable[[Tensor], Sequence[Tensor]]
-
-
-def _one(images: Tensor) -> Sequence[Tensor]:
-    return (images,)
-
-
-def _flip(images: Tensor) -> Sequence[Tensor]:
-    return images, images.flip(-1)
-
-
-def _flip_translate(images: Tensor) -> Sequence[Tensor]:
-    """The image and its mirror, each also shifted by 1/32 of the side along both diagonals (as in airbench)."""
-    shift = max(1, round(images.shape[-1] / 32))
-    padded = functional.pad(images, (shift,) * 4, "reflect")
-    size = images.shape[-2:]
-    corner = padded[..., : size[0], : size[1]], padded[..., 2 * shift :, 2 * shift :]
-    return [view for shown in (images, *corner) for view in (shown, shown.flip(-1))]
-
-
-TTA: dict[str, Views] = {"none": _one, "flip": _flip, "flip_translate": _flip_translate}
-
-
-def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Float[Tensor, "n 3 h w"]:
-    """Return pixels 0 … 255 [n, 3, h, w] scaled to 0..1 and normalised, in the memory format that they came in."""
-    mean = torch.tensor(preprocessing.mean, device=pixels.device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=pixels.device).view(1, 3, 1, 1)
-    return pixels.to(torch.float32, copy=True).mul_(1 / (255 * std)).sub_(mean / std)
-
-
-def as_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    """Return [n, h, w, 3] as a tensor [n, 3, h, w] without copying: its memory is channels last."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
 
 
 def batch_of(images: Any, rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint8]:
@@ -99,8 +65,7 @@ def predict_probabilities(
             for start in range(0, len(rows), BATCH):
                 pixels = as_tensor(batch_of(images, rows[start : start + BATCH], preprocessing.size))
                 logits = [run(view) for view in views(pixels.float())]
-                each = [x.float().sigmoid() if multi_label else x.float().softmax(1) for x in logits]
-                parts.append(torch.stack(each).mean(0).cpu().numpy())
+                parts.append(mean_probabilities(logits, multi_label=multi_label).cpu().numpy())
                 ticker.advance(len(pixels))
     finally:
         for module, mode in zip(network.modules(), modes, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.data.decoding.decode import View
-from headstart.models.backbone import Preprocessing
+from headstart.models.preprocessing import Preprocessing
 
 
 def view_of(preprocessing: Preprocessing, *, whole: bool = False) -> View:

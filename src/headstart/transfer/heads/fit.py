@@ -20,13 +20,11 @@ from torch import nn
 
 from headstart.errors import DataError, SpecError, choose
 from headstart.models.heads import LinearHead
-from headstart.transfer.heads import knn as neighbours
-from headstart.transfer.heads import logistic, prototypes, ridge
-from headstart.transfer.heads import sgd as sgd_heads
+from headstart.transfer.heads.catalogue import HALF, HEADS, complete
 from headstart.transfer.heads.feature_rows import BLOCK, FloatArray, IntArray, Workspace, read
 from headstart.transfer.heads.knn import fit_neighbours
 from headstart.transfer.heads.logistic import fit_logistic
-from headstart.transfer.heads.problem import Fitted, Labels, Problem, complete
+from headstart.transfer.heads.problem import Fitted, Labels, Problem
 from headstart.transfer.heads.prototypes import fit_prototypes
 from headstart.transfer.heads.ridge import fit_ridge
 from headstart.transfer.heads.sgd import fit_sgd, fit_sgd_together
@@ -41,13 +39,14 @@ class HeadJob:
     """One head to fit.
 
     Args:
-        kind: a name in KINDS.
+        kind: a name in HEADS.
         train: rows to learn from (repeats count as often as they stand there: bootstrap resamples).
         validation: rows to choose on; may be empty when there is nothing to choose.
         classes: C.
         options: the kind's options; a list where several values are to be tried.
         seed: of data order and first weights, where the kind has any.
         refit: fit the chosen configuration again on training and validation rows together.
+        metric: what the validation rows choose by; a name in METRICS.
     """
 
     kind: str
@@ -57,6 +56,7 @@ class HeadJob:
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     refit: bool = True
+    metric: str = "accuracy"
 
 
 @dataclass
@@ -82,8 +82,8 @@ class HeadFit:
 
 
 def fit_majority(problem: Problem, options: Mapping[str, Any]) -> Fitted:
-    """Fit the floor: the same logits for every row, the logarithms of the class frequencies."""
-    complete("majority", options, {})
+    """Fit the baseline: the same logits for every row, the logarithms of the class frequencies."""
+    complete("majority", options)
     counts = problem.targets_of(problem.train).double().sum(0)
     share = (counts + 1) / (len(problem.train) + (2 if problem.multi_label else problem.classes))
     head = LinearHead(problem.workspace.features.shape[1], problem.classes, multi_label=problem.multi_label)
@@ -92,7 +92,7 @@ def fit_majority(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     return Fitted(head.eval(), {}, [], [])
 
 
-KINDS: dict[str, Solver] = {
+SOLVERS: dict[str, Solver] = {  # a solver for each of HEADS
     "logistic": fit_logistic,
     "ridge": fit_ridge,
     "prototypes": fit_prototypes,
@@ -101,44 +101,29 @@ KINDS: dict[str, Solver] = {
     "majority": fit_majority,
 }
 TOGETHER: dict[str, Callable[[Sequence[Problem], Mapping[str, Any]], list[Fitted]]] = {"sgd": fit_sgd_together}
-DEFAULTS: dict[str, Mapping[str, Any]] = {
-    "logistic": logistic.DEFAULTS,
-    "ridge": ridge.DEFAULTS,
-    "prototypes": prototypes.DEFAULTS,
-    "knn": neighbours.DEFAULTS,
-    "sgd": sgd_heads.DEFAULTS,
-    "majority": {},
-}
-SEEDED = frozenset({"sgd"})  # kinds whose result depends on the seed
-ROUGHLY = frozenset({"logistic"})  # kinds that solve less exactly what is to be fitted again
 
 
-def check_options(kind: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that a kind of head does not have, before anything is computed.
-
-    Raises:
-        SpecError: unknown kind or option, with the nearest known one.
-    """
-    complete(kind, {name: value for name, value in options.items() if name != "half"}, choose("head", kind, DEFAULTS))
-
-
-def rehearse(kind: str, options: Mapping[str, Any], *, multi_label: bool, held: bool) -> None:
-    """Fit a head on sixteen made-up rows, so that what it cannot do is refused before anything is computed.
+def check_head(
+    kind: str, options: Mapping[str, Any], *, multi_label: bool, has_validation: bool, metric: str = "accuracy"
+) -> None:
+    """Fit a head on sixteen random rows, so that what it cannot do is refused before anything is computed.
 
     Args:
         kind, options: of the head.
         multi_label: the rows may have several classes.
-        held: there are validation rows to choose on.
+        has_validation: there are validation rows to choose on.
+        metric: what they choose by.
 
     Raises:
-        SpecError: an option that cannot be, or several configurations without validation rows.
+        SpecError: an invalid option, or several configurations without validation rows.
+        DataError: a metric that has no meaning for these labels.
     """
     rows = np.arange(16)
     features = np.random.default_rng(0).standard_normal((16, 3), np.float32)
     labels: Labels = np.eye(2, dtype=bool)[rows % 2] if multi_label else rows % 2
     short = {**options, "epochs": 1} if _is_many(options.get("epochs")) else options
-    part = rows[12:] if held else rows[:0]
-    fit_heads(features, labels, [HeadJob(kind, rows[:12], part, 2, short, 0, refit=False)])
+    part = rows[12:] if has_validation else rows[:0]
+    fit_heads(features, labels, [HeadJob(kind, rows[:12], part, 2, short, 0, refit=False, metric=metric)])
 
 
 def _is_many(epochs: Any) -> bool:
@@ -184,7 +169,7 @@ def _fit_together(
     groups: dict[Question, list[int]] = {}
     for place, job in enumerate(jobs):
         if job.kind in TOGETHER:
-            alike = (job.kind, _words(job.options), job.classes, len(job.train), len(job.validation) > 0)
+            alike = (job.kind, _text(job.options), job.classes, len(job.train), len(job.validation) > 0, job.metric)
             groups.setdefault(alike, []).append(place)
     seconds: dict[int, float] = {}
     for places in groups.values():
@@ -240,7 +225,7 @@ def probabilities(
 
 def half_errors(features: FloatArray, job: HeadJob, head: nn.Module) -> list[str]:
     """Return a note on what half precision costs this job: nothing if it did not ask for it."""
-    if not job.options.get("half"):
+    if not job.options.get(HALF):
         return []
     rows = job.validation if len(job.validation) else job.train
     largest = worst = 0.0
@@ -282,7 +267,7 @@ def _once(
 ) -> Fitted:
     question, problem, plain = _ask(workspace, labels, job, train, validation, options, final=final)
     if question not in answers:
-        answers[question] = KINDS[job.kind](problem, plain)
+        answers[question] = SOLVERS[job.kind](problem, plain)
     return answers[question]
 
 
@@ -297,15 +282,17 @@ def _ask(
     final: bool = True,
 ) -> tuple[Question, Problem, dict[str, Any]]:
     """Return what tells this question from others, the problem, and the options without those for all kinds."""
-    seed = job.seed if job.kind in SEEDED else 0
+    seed = job.seed if HEADS[job.kind].seeded else 0
     plain = dict(options)
-    half = bool(plain.pop("half", False))
-    final = final or job.kind not in ROUGHLY
-    question = (job.kind, train.tobytes(), validation.tobytes(), _words(plain), job.classes, seed, half, final)
-    return question, Problem(workspace, labels, train, validation, job.classes, seed, half, final), plain
+    half = bool(plain.pop(HALF, False))
+    final = final or not HEADS[job.kind].polished
+    problem = Problem(workspace, labels, train, validation, job.classes, seed, half, final, job.metric)
+    rows = (train.tobytes(), validation.tobytes())
+    question = (job.kind, *rows, _text(plain), job.classes, seed, half, final, job.metric)
+    return question, problem, plain
 
 
-def _words(options: Mapping[str, Any]) -> str:
+def _text(options: Mapping[str, Any]) -> str:
     return json.dumps(options, sort_keys=True, default=lambda value: np.asarray(value).tolist())
 
 
@@ -314,7 +301,7 @@ def _scored(entry: Mapping[str, Any]) -> bool:
 
 
 def _check(features: FloatArray, labels: Labels, job: HeadJob) -> None:
-    choose("head", job.kind, KINDS)
+    choose("head", job.kind, HEADS)
     if features.ndim != 2:
         raise DataError(f"features must be a matrix [n, d], not {features.ndim}-dimensional")
     n = len(features)

@@ -12,17 +12,10 @@ from torch import Tensor
 
 from headstart.errors import SpecError, choose
 from headstart.models.heads import SIMILARITIES, WEIGHTINGS, NearestNeighbourHead, vote
+from headstart.transfer.heads.catalogue import complete
 from headstart.transfer.heads.feature_rows import Rows, Transform, wide
-from headstart.transfer.heads.problem import Fitted, Problem, complete, listed, numbers
+from headstart.transfer.heads.problem import Fitted, Problem, listed, numbers
 from headstart.transfer.heads.selection import Score, Selection, score
-
-DEFAULTS: dict[str, Any] = {
-    "k": (1, 3, 5, 10, 20, 50),
-    "metric": ("cosine", "euclidean"),
-    "weights": ("uniform", "distance"),
-    "normalise": "none",
-    "temperature": 0.07,
-}
 
 
 def fit_neighbours(problem: Problem, options: Mapping[str, Any]) -> Fitted:
@@ -36,10 +29,10 @@ def fit_neighbours(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     Raises:
         SpecError: an option that does not exist or cannot be.
     """
-    options = complete("knn", options, DEFAULTS)
+    options = complete("knn", options)
     ks, notes = _counts(options["k"], len(problem.train))
     temperature = numbers("knn", "temperature", options["temperature"])[0]
-    selection: Selection[NearestNeighbourHead] = Selection(problem.multi_label)
+    selection: Selection[NearestNeighbourHead] = Selection(problem.multi_label, problem.metric)
     labels = problem.labels_of(problem.train)
     for normalise in listed(options["normalise"]):
         for metric in listed(options["metric"]):
@@ -55,7 +48,8 @@ def fit_neighbours(problem: Problem, options: Mapping[str, Any]) -> Fitted:
                     result = None
                     if found is not None:
                         result = _score(problem, found, labels, how, temperature, unit)
-                    selection.offer(how, result, partial(_head, problem, rows, transform, how, temperature, unit))
+                    make = partial(_head, problem, rows, transform, how, temperature, unit)
+                    selection.offer(how, result, make, simplicity=(float(k),))
     return Fitted(selection.value, selection.chosen, selection.tried, notes)
 
 
@@ -118,7 +112,7 @@ def _score(
         weights=how["weights"],
         temperature=temperature,
     )
-    return score(logits, problem.labels_of(problem.validation))
+    return score(logits, problem.labels_of(problem.validation), problem.metric)
 
 
 def _head(

@@ -22,18 +22,12 @@ from torch import Tensor
 
 from headstart.models.heads import LinearHead
 from headstart.progress import progress
+from headstart.transfer.heads.catalogue import complete
 from headstart.transfer.heads.feature_rows import Dense, Rows, Transform, wide
 from headstart.transfer.heads.gram import gram, principal, rotate
-from headstart.transfer.heads.problem import Fitted, Problem, complete, listed, logits_of, numbers
+from headstart.transfer.heads.problem import Fitted, Problem, listed, logits_of, numbers
 from headstart.transfer.heads.selection import Selection, score
 
-PENALTIES = tuple(float(f"{10 ** (-half / 2):.6g}") for half in range(7))  # 1 … 0.001
-DEFAULTS: dict[str, Any] = {
-    "penalty": PENALTIES,
-    "normalise": "standardise",
-    "tolerance": 2e-4,
-    "max_iterations": 300,
-}
 LOOSE = 100.0  # how much less exactly the stops on the way are solved
 CHOICE = 10.0  # and the penalties among which validation rows choose; the chosen one is then solved in full
 STRIDE = 10**0.5
@@ -177,13 +171,13 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     Raises:
         SpecError: an option that does not exist or cannot be.
     """
-    options = complete("logistic", options, DEFAULTS)
+    options = complete("logistic", options)
     penalties = sorted(numbers("logistic", "penalty", options["penalty"]), reverse=True)
     tolerance = numbers("logistic", "tolerance", options["tolerance"])[0]
     limit = int(numbers("logistic", "max_iterations", options["max_iterations"], above=1.0, equal=True)[0])
     styles = listed(options["normalise"])
     several = len(styles) * len(penalties) > 1 and len(problem.validation) > 0
-    selection: Selection[_Kept] = Selection(problem.multi_label)
+    selection: Selection[_Candidate] = Selection(problem.multi_label, problem.metric)
     with progress("logistic path", len(styles) * len(penalties), "penalties") as ticker:
         for normalise in styles:
             transform = problem.transform(normalise, centred=True)
@@ -202,10 +196,10 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
                 result = None
                 if held is not None:
                     logits = logits_of(held, weight, state.weights[-1])
-                    result = score(logits, problem.labels_of(problem.validation))
-                kept = partial(_Kept, transform, basis, objective, curvature, state.weights, threshold)
+                    result = score(logits, problem.labels_of(problem.validation), problem.metric)
+                kept = partial(_Candidate, transform, basis, objective, curvature, state.weights, threshold)
                 settings = {"penalty": penalty, "normalise": normalise}
-                selection.offer(settings, result, kept, also=reached.facts())
+                selection.offer(settings, result, kept, simplicity=(penalty,), also=reached.facts())
                 ticker.advance()
         polish = several and problem.final
         head = selection.value.solved(limit, selection.best if polish else None)
@@ -213,7 +207,7 @@ def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Candidate:
     """What it takes to solve one penalty further.
 
     Args:

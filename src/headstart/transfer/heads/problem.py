@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headstart.errors import SpecError, unknown_name
+from headstart.errors import SpecError
 from headstart.transfer.heads.feature_rows import Dense, IntArray, Rows, Transform, Workspace
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
@@ -31,6 +30,7 @@ class Problem:
         seed: of data order and first weights, where a head has any.
         half: hold features in half precision.
         final: whether the head is kept; if not, another is fitted with what was chosen.
+        metric: what the validation rows choose by; a name in METRICS.
     """
 
     workspace: Workspace
@@ -41,6 +41,7 @@ class Problem:
     seed: int = 0
     half: bool = False
     final: bool = True
+    metric: str = "accuracy"
 
     @property
     def multi_label(self) -> bool:
@@ -89,18 +90,6 @@ class Fitted:
     chosen: dict[str, Any]
     tried: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
-
-
-def complete(kind: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `options` over `defaults`.
-
-    Raises:
-        SpecError: an option that the kind of head does not have.
-    """
-    for name in options:
-        if name not in defaults:
-            raise SpecError(unknown_name(f"option of a {kind} head", name, defaults))
-    return {**defaults, **options}
 
 
 def listed(value: Any) -> list[Any]:

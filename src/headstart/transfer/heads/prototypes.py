@@ -13,15 +13,10 @@ from torch.nn import functional
 
 from headstart.errors import SpecError, choose
 from headstart.models.heads import LinearHead
+from headstart.transfer.heads.catalogue import complete
 from headstart.transfer.heads.feature_rows import Rows, Transform, wide
-from headstart.transfer.heads.problem import Fitted, Problem, complete, listed, logits_of
+from headstart.transfer.heads.problem import Fitted, Problem, listed, logits_of
 from headstart.transfer.heads.selection import Selection, best_scale, score
-
-DEFAULTS: dict[str, Any] = {
-    "metric": ("euclidean", "cosine"),
-    "normalise": ("l2", "centre-l2", "standardise"),
-    "temperature": None,
-}
 
 
 def fit_prototypes(problem: Problem, options: Mapping[str, Any]) -> Fitted:
@@ -37,10 +32,10 @@ def fit_prototypes(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     Raises:
         SpecError: an option that does not exist or cannot be; several labels a row.
     """
-    options = complete("prototypes", options, DEFAULTS)
+    options = complete("prototypes", options)
     if problem.multi_label:
         raise SpecError("prototypes: rows with several labels have no nearest class mean; use logistic or ridge")
-    selection: Selection[LinearHead] = Selection()
+    selection: Selection[LinearHead] = Selection(metric=problem.metric)
     for normalise in listed(options["normalise"]):
         for metric in listed(options["metric"]):
             linear = choose("metric", metric, METRICS)
@@ -51,7 +46,7 @@ def fit_prototypes(problem: Problem, options: Mapping[str, Any]) -> Fitted:
             if held is not None:
                 labels, logits = problem.labels_of(problem.validation), logits_of(held, weight.T, bias)
                 scale = options["temperature"] or best_scale(logits, labels, start=1.0)
-                result = score(scale * logits, labels)
+                result = score(scale * logits, labels, problem.metric)
             selection.offer(
                 {"metric": metric, "normalise": normalise},
                 result,

@@ -12,29 +12,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from headstart.models.heads import LinearHead
+from headstart.transfer.heads.catalogue import complete
 from headstart.transfer.heads.feature_rows import Rows, Transform, wide
 from headstart.transfer.heads.gram import principal, rotate
-from headstart.transfer.heads.problem import Fitted, Problem, complete, listed, numbers
+from headstart.transfer.heads.problem import Fitted, Problem, listed, numbers
 from headstart.transfer.heads.selection import Selection, best_scale, score
-
-PENALTIES = tuple(float(value) for value in np.logspace(-7, 0, 15))
-DEFAULTS: dict[str, Any] = {
-    "penalty": PENALTIES,
-    "normalise": "l2-centre",
-    "leave_one_out": False,
-    "temperature": None,
-}
 
 
 @dataclass(frozen=True)
-class Spectrum:
-    """The centred rows X in their principal directions.
+class Decomposition:
+    """The centred rows X in their principal directions, with the targets' moments.
 
     Args:
         basis: [d, r], orthonormal columns.
@@ -65,17 +57,17 @@ def fit_ridge(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     Raises:
         SpecError: an option that does not exist or cannot be.
     """
-    options = complete("ridge", options, DEFAULTS)
+    options = complete("ridge", options)
     penalties = numbers("ridge", "penalty", options["penalty"])
     by_self = bool(options["leave_one_out"]) or not len(problem.validation)
-    selection: Selection[LinearHead] = Selection(problem.multi_label)
+    selection: Selection[LinearHead] = Selection(problem.multi_label, problem.metric)
     for normalise in listed(options["normalise"]):
         transform = problem.transform(normalise, centred=True)
-        spectrum = spectrum_of(problem, problem.train_rows(transform))
+        decomposition = decompose(problem, problem.train_rows(transform))
         if by_self:
-            path = _leave_one_out(problem, spectrum, transform, penalties)
+            path = _leave_one_out(problem, decomposition, transform, penalties)
         else:
-            path = _held_out(problem, spectrum, transform)
+            path = _held_out(problem, decomposition, transform)
         labels = problem.labels_of(problem.train if by_self else problem.validation)
         scale = 10.0
         for penalty in penalties:
@@ -84,44 +76,45 @@ def fit_ridge(problem: Problem, options: Mapping[str, Any]) -> Fitted:
             shown = not by_self or options["leave_one_out"]
             selection.offer(
                 {"penalty": penalty, "normalise": normalise},
-                score(scale * scores, labels) if shown else None,
-                partial(_head, problem, spectrum, transform, penalty, scale),
+                score(scale * scores, labels, problem.metric) if shown else None,
+                partial(_head, problem, decomposition, transform, penalty, scale),
+                simplicity=(penalty,),
                 keep={"temperature": scale},
             )
     notes = ["penalty chosen by leave-one-out on the training rows"] if options["leave_one_out"] else []
     return Fitted(selection.value, selection.chosen, selection.tried, notes)
 
 
-def spectrum_of(problem: Problem, rows: Rows) -> Spectrum:
-    """Return the spectrum of centred rows, with the problem's training labels as targets."""
+def decompose(problem: Problem, rows: Rows) -> Decomposition:
+    """Return the decomposition of centred rows, with the problem's training labels as targets."""
     targets = problem.targets_of(problem.train)
     mean = targets.mean(0)
     basis, values = principal(problem, rows)
     moments = torch.zeros(rows.dim, problem.classes, dtype=wide(rows.device), device=rows.device)
     for place, block in rows.blocks():
         moments += block.T @ (targets[place] - mean)
-    return Spectrum(basis, values, basis.T @ (moments / len(rows)).float(), mean)
+    return Decomposition(basis, values, basis.T @ (moments / len(rows)).float(), mean)
 
 
-def _held_out(problem: Problem, spectrum: Spectrum, transform: Transform) -> Callable[[float], Tensor]:
+def _held_out(problem: Problem, decomposition: Decomposition, transform: Transform) -> Callable[[float], Tensor]:
     rows = problem.validation_rows(transform)
     assert rows is not None, "held-out scores need validation rows"
-    coordinates = rotate(rows, spectrum.basis)
-    middle = spectrum.mean - _half(problem)
-    return lambda penalty: torch.addmm(middle, coordinates, spectrum.coefficients(penalty))
+    coordinates = rotate(rows, decomposition.basis)
+    middle = decomposition.mean - _half(problem)
+    return lambda penalty: torch.addmm(middle, coordinates, decomposition.coefficients(penalty))
 
 
 def _leave_one_out(
-    problem: Problem, spectrum: Spectrum, transform: Transform, penalties: Sequence[float]
+    problem: Problem, decomposition: Decomposition, transform: Transform, penalties: Sequence[float]
 ) -> Callable[[float], Tensor]:
     """Return what gives, for one of the penalties, each training row's scores by the fit without that row."""
-    coordinates = rotate(problem.train_rows(transform), spectrum.basis)
+    coordinates = rotate(problem.train_rows(transform), decomposition.basis)
     targets, n = problem.targets_of(problem.train), len(problem.train)
-    inverse = torch.stack([1 / (n * (spectrum.values + penalty)) for penalty in penalties], 1)
+    inverse = torch.stack([1 / (n * (decomposition.values + penalty)) for penalty in penalties], 1)
     leverages = coordinates.square() @ inverse + 1 / n  # of all penalties in one product
 
     def scores(penalty: float) -> Tensor:
-        fitted = torch.addmm(spectrum.mean, coordinates, spectrum.coefficients(penalty))
+        fitted = torch.addmm(decomposition.mean, coordinates, decomposition.coefficients(penalty))
         rest = (1 - leverages[:, penalties.index(penalty)]).clamp(min=1e-6)[:, None]
         return targets - (targets - fitted) / rest - _half(problem)
 
@@ -132,7 +125,9 @@ def _half(problem: Problem) -> float:
     return 0.5 if problem.multi_label else 0.0  # one half stands between no and yes
 
 
-def _head(problem: Problem, spectrum: Spectrum, transform: Transform, penalty: float, scale: float) -> LinearHead:
-    weight = spectrum.basis @ spectrum.coefficients(penalty)
-    bias = spectrum.mean - _half(problem)
+def _head(
+    problem: Problem, decomposition: Decomposition, transform: Transform, penalty: float, scale: float
+) -> LinearHead:
+    weight = decomposition.basis @ decomposition.coefficients(penalty)
+    bias = decomposition.mean - _half(problem)
     return transform.linear_head(scale * weight.T, scale * bias, multi_label=problem.multi_label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -11,9 +12,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from headstart.evaluate.metrics.scoring import merit, score_of
+from headstart.models.heads import class_probabilities
 from headstart.transfer.heads.feature_rows import wide
 
 T = TypeVar("T")
+Rank = tuple[float, float, tuple[float, ...]]
+
+ACCURACY = "accuracy"
+MEASURED = (ACCURACY, "log_loss")  # what every score holds
 
 
 @dataclass(frozen=True)
@@ -23,14 +30,21 @@ class Score:
     Args:
         accuracy: share of rows right; with several labels a row, share of (row, class) pairs right.
         log_loss: mean negative log-likelihood (nats), a row; with several labels, per (row, class).
+        value: by the metric that chooses, where that is neither of these.
     """
 
     accuracy: float
     log_loss: float
+    value: float | None = None
 
 
-def score(logits: Float[Tensor, "n c"], labels: Tensor) -> Score:
-    """Return the score of logits against labels int64 [n] or bool [n, C]."""
+def score(logits: Float[Tensor, "n c"], labels: Tensor, metric: str = ACCURACY) -> Score:
+    """Return the score of logits against labels int64 [n] or bool [n, C].
+
+    Raises:
+        SpecError: unknown metric.
+        DataError: the metric has no meaning for these labels.
+    """
     double = wide(logits.device)
     if labels.dim() == 2:
         right = ((logits > 0) == labels).to(double).mean()
@@ -38,27 +52,37 @@ def score(logits: Float[Tensor, "n c"], labels: Tensor) -> Score:
     else:
         right = (logits.argmax(1) == labels).to(double).mean()
         loss = functional.cross_entropy(logits, labels, reduction="none").to(double).mean()
-    return Score(float(right), float(loss))
+    value = None if metric in MEASURED else _value(logits, labels, metric)
+    return Score(float(right), float(loss), value)
+
+
+def _value(logits: Tensor, labels: Tensor, metric: str) -> float:
+    found = class_probabilities(logits.float(), multi_label=labels.dim() == 2)
+    return score_of(found.cpu().numpy(), labels.cpu().numpy(), metric)
 
 
 @dataclass
 class Selection(Generic[T]):
-    """The configurations tried, and the best: highest accuracy, then lowest log loss, then tried first.
+    """The configurations tried, and the best of them.
 
-    With several labels a row, the lowest log loss alone decides.
+    The metric decides; of equals the lower log loss, then the simpler configuration, then the one tried first. With
+    several labels a row the log loss decides in place of the accuracy, which hardly differs between configurations.
+    What has no finite log loss comes last.
 
     Args:
         multi_label: whether rows have several labels.
+        metric: a name in METRICS.
         tried: settings and measurements of every configuration.
         chosen: the settings of the best.
         best: its entry among those tried.
     """
 
     multi_label: bool = False
+    metric: str = ACCURACY
     tried: list[dict[str, Any]] = field(default_factory=list)
     chosen: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
-    _rank: tuple[float, float] | None = None
+    _rank: Rank | None = None
     _value: T | None = None
 
     def offer(
@@ -67,6 +91,7 @@ class Selection(Generic[T]):
         result: Score | None,
         make: Callable[[], T],
         *,
+        simplicity: tuple[float, ...] = (),
         also: dict[str, Any] | None = None,
         keep: dict[str, Any] | None = None,
     ) -> None:
@@ -76,14 +101,17 @@ class Selection(Generic[T]):
             settings: what was tried.
             result: its score on validation rows, or None where there are none.
             make: gives what to keep of the best.
+            simplicity: larger for what is regularised more; compared among equals.
             also: measurements to note beside the settings (iterations, convergence).
             keep: settings found on the way that a refit needs (epochs, temperature); noted too.
         """
         entry = {**settings, **(keep or {}), **(also or {})}
         entry["validation_accuracy"] = None if result is None else result.accuracy
         entry["validation_log_loss"] = None if result is None else result.log_loss
+        if result is not None and result.value is not None:
+            entry[f"validation_{self.metric}"] = result.value
         self.tried.append(entry)
-        rank = self._ranked(result)
+        rank = self._ranked(result, simplicity)
         if self._rank is None or rank > self._rank:
             self._rank, self._value = rank, make()
             self.chosen, self.best = {**settings, **(keep or {})}, entry
@@ -95,11 +123,13 @@ class Selection(Generic[T]):
         value: T = self._value  # type: ignore[assignment]
         return value
 
-    def _ranked(self, result: Score | None) -> tuple[float, float]:
-        if result is None:
-            return (-1.0, 0.0)
-        loss = result.log_loss if result.log_loss == result.log_loss else float("inf")  # NaN ranks last
-        return (0.0 if self.multi_label else result.accuracy, -loss)
+    def _ranked(self, result: Score | None, simplicity: tuple[float, ...]) -> Rank:
+        if result is None or not math.isfinite(result.log_loss):
+            return (-math.inf, -math.inf, ())
+        if self.metric == "log_loss" or (self.metric == ACCURACY and self.multi_label):
+            return (0.0, -result.log_loss, simplicity)
+        merits = result.accuracy if self.metric == ACCURACY else merit(result.value, self.metric)
+        return (merits, -result.log_loss, simplicity)
 
 
 def best_scale(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,41 +14,24 @@ from torch import Tensor
 from headstart.errors import SpecError, choose, unknown_name
 from headstart.models.heads import LinearHead
 from headstart.progress import Ticker, progress
+from headstart.transfer.heads.catalogue import complete
 from headstart.transfer.heads.feature_rows import Transform
-from headstart.transfer.heads.problem import Fitted, Problem, complete, listed, numbers
+from headstart.transfer.heads.problem import Fitted, Problem, listed, numbers
 from headstart.transfer.heads.selection import Selection
-from headstart.transfer.heads.sgd_loop import RULES, Plan, Stream, train_together
+from headstart.transfer.heads.sgd_loop import RULES, Stream, TrainingPlan, train_together
 from headstart.transfer.schedules import SCHEDULES, Course
 
-DEFAULTS: dict[str, Any] = {
-    "lr": (0.003, 0.01, 0.03, 0.1),
-    "weight_decay": (1e-4, 1e-3, 1e-2),
-    "optimizer": "sgd",
-    "momentum": 0.9,
-    "nesterov": True,
-    "epochs": 30,
-    "stop_at": None,
-    "batch_size": 256,
-    "schedule": "cosine",
-    "step_size": 10,
-    "gamma": 0.1,
-    "milestones": (),
-    "warmup_epochs": 0.0,
-    "label_smoothing": 0.0,
-    "early_stopping": None,
-    "normalise": "standardise",
-}
 FAMILIES = ("sgd", "adam", "adamw")
 CACHED_BYTES = 16 << 20  # weights and moments that are trained at a time on a CPU: what its cache holds
 DEVICE_BYTES = 8 << 30  # … and on an accelerator
 SMALL_COLUMNS = 512  # streams narrower than this are trained together on a CPU, to save on small steps
 
-Together = list[tuple[float, float]]
+Grid = list[tuple[float, float]]
 RULE_OPTIONS = ("optimizer", "momentum", "nesterov")
 
 
-class Rule(NamedTuple):
-    """A rule for a step: the options that ask for it, and its name among RULES."""
+class OptimizerSettings(NamedTuple):
+    """What asks for a rule among RULES: the options, and its name."""
 
     optimizer: str
     momentum: float
@@ -82,44 +66,45 @@ def fit_sgd_together(problems: Sequence[Problem], options: Mapping[str, Any]) ->
     Raises:
         SpecError: an option that does not exist or cannot be.
     """
-    options = complete("sgd", options, DEFAULTS)
+    options = complete("sgd", options)
     grid = list(itertools.product(_rates(options, "lr"), _rates(options, "weight_decay", equal=True)))
     rules = [_rule(*each) for each in itertools.product(*(listed(options[name]) for name in RULE_OPTIONS))]
     kinds = list(itertools.product(listed(options["normalise"]), dict.fromkeys(rules)))
     watched = options["early_stopping"] is not None and all(len(problem.validation) for problem in problems)
-    selections: list[Selection[LinearHead]] = [Selection(problem.multi_label) for problem in problems]
+    selections: list[Selection[LinearHead]] = [Selection(problem.multi_label, problem.metric) for problem in problems]
     with progress("heads by gradient steps", len(kinds) * len(grid) * len(problems), "heads") as ticker:
         for normalise, rule in kinds:
-            plan = _plan(options, rule, problems[0].classes, watched)
-            for team in _teams(problems, len(grid) * problems[0].classes):
-                _train_team(team, selections, plan, {**rule.settings, "normalise": normalise}, grid, ticker)
+            plan = replace(_plan(options, rule, problems[0].classes, watched), metric=problems[0].metric)
+            for group in _trained_together(problems, len(grid) * problems[0].classes):
+                _train_group(group, selections, plan, {**rule.settings, "normalise": normalise}, grid, ticker)
     return [
         Fitted(selection.value, selection.chosen, selection.tried, _warnings(selection.tried))
         for selection in selections
     ]
 
 
-def _train_team(
-    team: Sequence[tuple[int, Problem]],
+def _train_group(
+    group: Sequence[tuple[int, Problem]],
     selections: list[Selection[LinearHead]],
-    plan: Plan,
+    plan: TrainingPlan,
     common: Mapping[str, Any],
-    grid: Together,
+    grid: Grid,
     ticker: Ticker,
 ) -> None:
-    transforms = [problem.transform(common["normalise"], centred=True) for _, problem in team]
-    streams = [_stream(problem, transform) for (_, problem), transform in zip(team, transforms, strict=True)]
+    transforms = [problem.transform(common["normalise"], centred=True) for _, problem in group]
+    streams = [_stream(problem, transform) for (_, problem), transform in zip(group, transforms, strict=True)]
     for part in _parts(plan, grid, streams):
         trained = train_together(streams, part)
-        for place, (number, problem) in enumerate(team):
+        for place, (number, problem) in enumerate(group):
             for which, (rate, decay) in enumerate(zip(part.rates, part.decays, strict=True)):
                 selections[number].offer(
                     {"lr": rate, "weight_decay": decay, **common},
                     trained.scores[place][which],
                     partial(_head, transforms[place], trained.weights[place, which], problem.multi_label),
+                    simplicity=(decay, -rate),
                     keep={"stop_at": int(trained.epochs[place, which])},
                 )
-        ticker.advance(len(part.rates) * len(team))
+        ticker.advance(len(part.rates) * len(group))
 
 
 def _stream(problem: Problem, transform: Transform) -> Stream:
@@ -133,22 +118,22 @@ def _stream(problem: Problem, transform: Transform) -> Stream:
     )
 
 
-def _rule(optimizer: Any, momentum: Any, nesterov: Any) -> Rule:
+def _rule(optimizer: Any, momentum: Any, nesterov: Any) -> OptimizerSettings:
     if optimizer not in FAMILIES:
         raise SpecError(unknown_name("optimizer of sgd heads", optimizer, FAMILIES))
     if optimizer != "sgd":
-        return Rule(optimizer, 0.0, False, optimizer)
+        return OptimizerSettings(optimizer, 0.0, False, optimizer)
     value = numbers("sgd", "momentum", momentum, equal=True)[0]
     if value >= 1:
         raise SpecError(f"sgd: momentum = {value:g} must be below 1")
     if not isinstance(nesterov, bool):
         raise SpecError(f"sgd: nesterov = {nesterov!r} must be true or false")
     if not value:
-        return Rule("sgd", 0.0, False, "sgd")
-    return Rule("sgd", value, nesterov, "nesterov" if nesterov else "momentum")
+        return OptimizerSettings("sgd", 0.0, False, "sgd")
+    return OptimizerSettings("sgd", value, nesterov, "nesterov" if nesterov else "momentum")
 
 
-def _plan(options: Mapping[str, Any], rule: Rule, classes: int, watched: bool) -> Plan:
+def _plan(options: Mapping[str, Any], rule: OptimizerSettings, classes: int, watched: bool) -> TrainingPlan:
     schedule = options["schedule"]
     choose("schedule", schedule, SCHEDULES)
     if schedule == "plateau":
@@ -164,7 +149,7 @@ def _plan(options: Mapping[str, Any], rule: Rule, classes: int, watched: bool) -
         numbers("sgd", "gamma", options["gamma"], equal=True)[0],
         tuple(int(value) for value in listed(options["milestones"])),
     )
-    return Plan(
+    return TrainingPlan(
         rule.name,
         (),
         (),
@@ -179,7 +164,7 @@ def _plan(options: Mapping[str, Any], rule: Rule, classes: int, watched: bool) -
     )
 
 
-def _teams(problems: Sequence[Problem], width: int) -> Iterator[list[tuple[int, Problem]]]:
+def _trained_together(problems: Sequence[Problem], width: int) -> Iterator[list[tuple[int, Problem]]]:
     """Yield problems (with their number) that are trained as one computation: equally many rows, and room."""
     order = sorted(range(len(problems)), key=lambda place: (len(problems[place].train), place))
     for _, same in itertools.groupby(order, key=lambda place: len(problems[place].train)):
@@ -195,7 +180,7 @@ def _teams(problems: Sequence[Problem], width: int) -> Iterator[list[tuple[int, 
             yield [(place, problems[place]) for place in places[start : start + limit]]
 
 
-def _parts(plan: Plan, grid: Together, streams: Sequence[Stream]) -> Iterator[Plan]:
+def _parts(plan: TrainingPlan, grid: Grid, streams: Sequence[Stream]) -> Iterator[TrainingPlan]:
     """Yield the plan with as many configurations at a time as the device's fast memory holds."""
     tensors = 1 + len(RULES[plan.rule].keeps)
     each = 4 * tensors * (streams[0].rows.dim + 1) * plan.classes * len(streams)
@@ -204,7 +189,7 @@ def _parts(plan: Plan, grid: Together, streams: Sequence[Stream]) -> Iterator[Pl
     size = -(-len(grid) // max(1, min(parts, len(grid))))
     for start in range(0, len(grid), size):
         rates, decays = zip(*grid[start : start + size], strict=True)
-        yield Plan(**{**vars(plan), "rates": rates, "decays": decays})
+        yield replace(plan, rates=rates, decays=decays)
 
 
 def _rates(options: Mapping[str, Any], name: str, equal: bool = False) -> list[float]:

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from headstart.errors import choose
 from headstart.transfer.heads.feature_rows import BLOCK, Rows
-from headstart.transfer.heads.selection import Score
+from headstart.transfer.heads.problem import logits_of
+from headstart.transfer.heads.selection import ACCURACY, MEASURED, Score, score
 from headstart.transfer.schedules import Course, factor
 
 SMALL = 1e-3  # the least scale of a column before it is put into the weights
@@ -45,7 +46,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What all configurations of one computation have in common.
 
     Args:
@@ -60,6 +61,7 @@ class Plan:
         label_smoothing: as in Szegedy et al. 2016; of targets with one label a row.
         patience: epochs without a lower validation log loss after which a configuration stops, its best
             epoch's weights kept; None runs them all to the end.
+        metric: what the held rows choose by.
     """
 
     rule: str
@@ -73,6 +75,7 @@ class Plan:
     momentum: float = 0.9
     label_smoothing: float = 0.0
     patience: int | None = None
+    metric: str = ACCURACY
 
 
 @dataclass
@@ -91,7 +94,7 @@ class Trained:
 
 
 @dataclass
-class Bench:
+class TrainingState:
     """What the steps of one computation work on, every tensor [S, d + 1, K · C] but those of columns, [K · C].
 
     Args:
@@ -142,95 +145,95 @@ class Bench:
             self.scale = torch.ones_like(self.scale)
 
 
-def momentum_step(bench: Bench, plan: Plan, rate: float) -> None:
+def momentum_step(state: TrainingState, plan: TrainingPlan, rate: float) -> None:
     """Take a step of SGD with momentum; `first` holds the velocity times the learning rate."""
-    bench.errors.mul_(bench.rates)
-    bench.accumulate(bench.first, plan.momentum)
-    bench.first[:, :-1].addcmul_(bench.weights[:, :-1], bench.rates * bench.decays)
-    bench.weights.sub_(bench.first, alpha=rate)
+    state.errors.mul_(state.rates)
+    state.accumulate(state.first, plan.momentum)
+    state.first[:, :-1].addcmul_(state.weights[:, :-1], state.rates * state.decays)
+    state.weights.sub_(state.first, alpha=rate)
 
 
-def sgd_step(bench: Bench, plan: Plan, rate: float) -> None:
+def sgd_step(state: TrainingState, plan: TrainingPlan, rate: float) -> None:
     """Take a step of plain SGD."""
-    bench.decay(rate)
-    bench.errors.mul_(bench.rates * -rate / bench.scale)
-    bench.accumulate(bench.weights, 1.0)
+    state.decay(rate)
+    state.errors.mul_(state.rates * -rate / state.scale)
+    state.accumulate(state.weights, 1.0)
 
 
-def nesterov_step(bench: Bench, plan: Plan, rate: float) -> None:
+def nesterov_step(state: TrainingState, plan: TrainingPlan, rate: float) -> None:
     """Take a step of SGD with Nesterov's momentum, in the form of Sutskever et al. (2013) that PyTorch has."""
-    bench.errors.mul_(bench.rates)
-    bench.accumulate(bench.gradient, 0.0)
-    bench.gradient[:, :-1].addcmul_(bench.weights[:, :-1], bench.rates * bench.decays)
-    bench.first.mul_(plan.momentum).add_(bench.gradient)
-    bench.weights.sub_(bench.gradient, alpha=rate).sub_(bench.first, alpha=rate * plan.momentum)
+    state.errors.mul_(state.rates)
+    state.accumulate(state.gradient, 0.0)
+    state.gradient[:, :-1].addcmul_(state.weights[:, :-1], state.rates * state.decays)
+    state.first.mul_(plan.momentum).add_(state.gradient)
+    state.weights.sub_(state.gradient, alpha=rate).sub_(state.first, alpha=rate * plan.momentum)
 
 
-def adam_step(bench: Bench, plan: Plan, rate: float) -> None:
+def adam_step(state: TrainingState, plan: TrainingPlan, rate: float) -> None:
     """Take a step of Adam, the weight decay added to the gradient."""
-    bench.accumulate(bench.gradient, 0.0)
-    bench.gradient[:, :-1].addcmul_(bench.weights[:, :-1], bench.decays)
-    _adam_update(bench, rate)
+    state.accumulate(state.gradient, 0.0)
+    state.gradient[:, :-1].addcmul_(state.weights[:, :-1], state.decays)
+    _adam_update(state, rate)
 
 
-def adamw_step(bench: Bench, plan: Plan, rate: float) -> None:
+def adamw_step(state: TrainingState, plan: TrainingPlan, rate: float) -> None:
     """Take a step of AdamW, the weight decay apart from the gradient (Loshchilov and Hutter 2019)."""
-    bench.accumulate(bench.gradient, 0.0)
-    bench.weights[:, :-1].mul_(1 - rate * bench.rates * bench.decays)
-    _adam_update(bench, rate)
+    state.accumulate(state.gradient, 0.0)
+    state.weights[:, :-1].mul_(1 - rate * state.rates * state.decays)
+    _adam_update(state, rate)
 
 
-def _adam_update(bench: Bench, rate: float) -> None:
-    one, two = (1 - beta ** (bench.steps + 1) for beta in BETAS)
-    bench.first.lerp_(bench.gradient, 1 - BETAS[0])
-    bench.second.mul_(BETAS[1]).addcmul_(bench.gradient, bench.gradient, value=1 - BETAS[1])
-    torch.sqrt(bench.second, out=bench.gradient).mul_(1 / math.sqrt(two)).add_(EPSILON)
-    torch.div(bench.first, bench.gradient, out=bench.gradient).mul_(bench.rates * (rate / one))
-    bench.weights.sub_(bench.gradient)
+def _adam_update(state: TrainingState, rate: float) -> None:
+    one, two = (1 - beta ** (state.steps + 1) for beta in BETAS)
+    state.first.lerp_(state.gradient, 1 - BETAS[0])
+    state.second.mul_(BETAS[1]).addcmul_(state.gradient, state.gradient, value=1 - BETAS[1])
+    torch.sqrt(state.second, out=state.gradient).mul_(1 / math.sqrt(two)).add_(EPSILON)
+    torch.div(state.first, state.gradient, out=state.gradient).mul_(state.rates * (rate / one))
+    state.weights.sub_(state.gradient)
 
 
 @dataclass(frozen=True)
-class Rule:
+class UpdateRule:
     """A rule for a step, and the tensors it keeps besides the weights."""
 
-    step: Callable[[Bench, Plan, float], None]
+    step: Callable[[TrainingState, TrainingPlan, float], None]
     keeps: tuple[str, ...] = ()
 
 
-RULES: dict[str, Rule] = {
-    "sgd": Rule(sgd_step),
-    "momentum": Rule(momentum_step, ("first",)),
-    "nesterov": Rule(nesterov_step, ("first", "gradient")),
-    "adam": Rule(adam_step, ("first", "second", "gradient")),
-    "adamw": Rule(adamw_step, ("first", "second", "gradient")),
+RULES: dict[str, UpdateRule] = {
+    "sgd": UpdateRule(sgd_step),
+    "momentum": UpdateRule(momentum_step, ("first",)),
+    "nesterov": UpdateRule(nesterov_step, ("first", "gradient")),
+    "adam": UpdateRule(adam_step, ("first", "second", "gradient")),
+    "adamw": UpdateRule(adamw_step, ("first", "second", "gradient")),
 }
 
 
-def train_together(streams: Sequence[Stream], plan: Plan) -> Trained:
+def train_together(streams: Sequence[Stream], plan: TrainingPlan) -> Trained:
     """Train every configuration of the plan on every stream; all streams must have equally many rows.
 
     Each result equals that of the same configuration and stream trained alone, but for rounding.
     """
     rule = choose("rule", plan.rule, RULES)
-    bench, n = set_up(streams, plan, rule), len(streams[0].rows)
+    state, n = set_up(streams, plan, rule), len(streams[0].rows)
     count = math.ceil(n / plan.batch_size)
-    keeper = Keeper(streams, plan, bench.weights)
+    stopping = EarlyStopping(streams, plan, state.weights)
     for epoch in range(plan.stop_at):
         orders = [order(n, stream.seed, epoch) for stream in streams]
         for batch in range(count):
             index = [each[batch * plan.batch_size : (batch + 1) * plan.batch_size] for each in orders]
-            fill_errors(bench, streams, index, plan)
-            rule.step(bench, plan, factor(plan.schedule, bench.steps / count, plan.course, count))
-            bench.steps += 1
+            fill_errors(state, streams, index, plan)
+            rule.step(state, plan, factor(plan.schedule, state.steps / count, plan.course, count))
+            state.steps += 1
         if plan.patience is not None:
-            bench.settle()
-            if keeper.all_stopped(bench, epoch + 1):
+            state.settle()
+            if stopping.all_stopped(state, epoch + 1):
                 break
-    bench.settle()
-    return keeper.finish(bench)
+    state.settle()
+    return stopping.finish(state)
 
 
-def set_up(streams: Sequence[Stream], plan: Plan, rule: Rule) -> Bench:
+def set_up(streams: Sequence[Stream], plan: TrainingPlan, rule: UpdateRule) -> TrainingState:
     """Return heads of zeros and the room that the optimiser needs."""
     device = streams[0].rows.device
     shape = (len(streams), streams[0].rows.dim + 1, len(plan.rates) * plan.classes)
@@ -240,7 +243,9 @@ def set_up(streams: Sequence[Stream], plan: Plan, rule: Rule) -> Bench:
     first, second, gradient = (
         torch.zeros(shape if name in rule.keeps else (0,), device=device) for name in ("first", "second", "gradient")
     )
-    return Bench(torch.zeros(shape, device=device), torch.ones_like(rates), rates, decays, first, second, gradient)
+    return TrainingState(
+        torch.zeros(shape, device=device), torch.ones_like(rates), rates, decays, first, second, gradient
+    )
 
 
 def order(n: int, seed: int, epoch: int) -> Int[Tensor, " n"]:
@@ -249,16 +254,16 @@ def order(n: int, seed: int, epoch: int) -> Int[Tensor, " n"]:
     return torch.randperm(n, generator=generator)
 
 
-def fill_errors(bench: Bench, streams: Sequence[Stream], index: Sequence[Tensor], plan: Plan) -> None:
+def fill_errors(state: TrainingState, streams: Sequence[Stream], index: Sequence[Tensor], plan: TrainingPlan) -> None:
     """Put the batch into `inputs` [S, b, d + 1], the gradient of its mean loss by the logits into `errors`."""
     size = len(index[0])
     inputs = [
         functional.pad(each.rows.take(where), (0, 1), value=1.0) for each, where in zip(streams, index, strict=True)
     ]
-    bench.inputs = torch.stack(inputs) if len(inputs) > 1 else inputs[0][None]
-    logits = products(bench.inputs, bench.weights)
+    state.inputs = torch.stack(inputs) if len(inputs) > 1 else inputs[0][None]
+    logits = products(state.inputs, state.weights)
     if plan.rule == "sgd":
-        logits.mul_(bench.scale)
+        logits.mul_(state.scale)
     logits = logits.view(len(streams), size, -1, plan.classes)
     labels = [each.labels[where.to(each.labels.device)] for each, where in zip(streams, index, strict=True)]
     target = torch.stack(labels)
@@ -270,7 +275,7 @@ def fill_errors(bench: Bench, streams: Sequence[Stream], index: Sequence[Tensor]
         errors.scatter_add_(3, place, torch.full_like(errors[..., :1], plan.label_smoothing - 1.0))
         if plan.label_smoothing:
             errors.sub_(plan.label_smoothing / plan.classes)
-    bench.errors = errors.div_(size).view(len(streams), size, -1)
+    state.errors = errors.div_(size).view(len(streams), size, -1)
 
 
 def products(inputs: Float[Tensor, "s b d"], weights: Float[Tensor, "s d kc"]) -> Float[Tensor, "s b kc"]:
@@ -283,7 +288,7 @@ def products(inputs: Float[Tensor, "s b d"], weights: Float[Tensor, "s d kc"]) -
     return out
 
 
-class Keeper:
+class EarlyStopping:
     """Watches the validation rows and keeps, of each configuration, the weights that count.
 
     Args:
@@ -292,7 +297,7 @@ class Keeper:
         weights: [S, d + 1, K · C], for their shape and device.
     """
 
-    def __init__(self, streams: Sequence[Stream], plan: Plan, weights: Tensor) -> None:
+    def __init__(self, streams: Sequence[Stream], plan: TrainingPlan, weights: Tensor) -> None:
         self.streams, self.plan = streams, plan
         shape = (len(streams), len(plan.rates))
         self.best = torch.full(shape, math.inf, dtype=torch.float64)
@@ -301,48 +306,61 @@ class Keeper:
         self.kept = torch.zeros_like(weights) if plan.patience is not None else None
         self.active = list(range(len(plan.rates)))
 
-    def all_stopped(self, bench: Bench, epoch: int) -> bool:
-        """Note the epoch, stop what no longer improves, drop it from the bench; say whether none is left."""
+    def all_stopped(self, state: TrainingState, epoch: int) -> bool:
+        """Note the epoch, stop what no longer improves, drop it from the state; say whether none is left."""
         assert self.plan.patience is not None and self.kept is not None, "nothing is watched without patience"
         classes = self.plan.classes
         loss = torch.full_like(self.best, math.inf)
         for place, stream in enumerate(self.streams):
-            loss[place, self.active] = evaluate(stream, bench.weights[place], classes)[1]
+            loss[place, self.active] = evaluate(stream, state.weights[place], classes)[1]
         better = (loss < self.best) & ~self.stopped
         self.best, self.at = torch.where(better, loss, self.best), torch.where(better, epoch, self.at)
         kept = self.kept.view(*self.kept.shape[:2], -1, classes)
-        now = bench.weights.view(*bench.weights.shape[:2], -1, classes)
+        now = state.weights.view(*state.weights.shape[:2], -1, classes)
         for place, which in better.nonzero().tolist():
             kept[place, :, which] = now[place, :, self.active.index(which)]
         self.stopped |= (epoch - torch.where(self.best.isinf(), 0, self.at)) >= self.plan.patience
         going = [which for which in self.active if not bool(self.stopped[:, which].all())]
         if going and len(going) <= 0.75 * len(self.active):
-            self._drop(bench, [self.active.index(which) for which in going])
+            self._drop(state, [self.active.index(which) for which in going])
             self.active = going
         return not going
 
-    def _drop(self, bench: Bench, places: list[int]) -> None:
+    def _drop(self, state: TrainingState, places: list[int]) -> None:
         classes = self.plan.classes
         columns = torch.cat([torch.arange(place * classes, (place + 1) * classes) for place in places])
-        columns = columns.to(bench.weights.device)
+        columns = columns.to(state.weights.device)
         for name in ("weights", "scale", "rates", "decays", "first", "second", "gradient"):
-            value = getattr(bench, name)
+            value = getattr(state, name)
             if value.numel():
-                setattr(bench, name, value.index_select(-1, columns))
+                setattr(state, name, value.index_select(-1, columns))
 
-    def finish(self, bench: Bench) -> Trained:
+    def finish(self, state: TrainingState) -> Trained:
         """Return the kept weights, or the last ones, with their scores."""
-        weights = bench.weights if self.kept is None else self.kept
+        weights = state.weights if self.kept is None else self.kept
         scores: list[list[Score | None]] = []
         for place, stream in enumerate(self.streams):
             if stream.held is None:
                 scores.append([None] * len(self.plan.rates))
                 continue
-            right, loss = evaluate(stream, weights[place], self.plan.classes)
-            scores.append([Score(*pair) for pair in zip(right.tolist(), loss.tolist(), strict=True)])
+            scores.append(judge(stream, weights[place], self.plan))
         streams, dim, _ = weights.shape
         split = weights.view(streams, dim, len(self.plan.rates), self.plan.classes).transpose(1, 2)
         return Trained(split, scores, self.at)
+
+
+def judge(stream: Stream, weights: Float[Tensor, "d kc"], plan: TrainingPlan) -> list[Score | None]:
+    """Return the score of each configuration on the held rows."""
+    right, loss = evaluate(stream, weights, plan.classes)
+    found: list[Score | None] = [Score(*pair) for pair in zip(right.tolist(), loss.tolist(), strict=True)]
+    if plan.metric in MEASURED:
+        return found
+    assert stream.held is not None and stream.held_labels is not None, "no rows to judge on"
+    for place in range(len(found)):
+        own = weights[:, place * plan.classes : (place + 1) * plan.classes]
+        logits = logits_of(stream.held, own[:-1].contiguous(), own[-1])
+        found[place] = score(logits, stream.held_labels, plan.metric)
+    return found
 
 
 def evaluate(

@@ -44,7 +44,7 @@ def test_a_file_of_another_study_is_refused(searched: dict[str, Any], tmp_path: 
 
 def test_a_file_that_is_no_database_is_refused(searched: dict[str, Any], tmp_path: Path) -> None:
     file_of(searched, tmp_path / "out").write_bytes(b"this is no database at all" * 100)
-    assert "cannot be used (file is not a database)" in refusal(searched, tmp_path / "out")
+    assert "cannot use this search (file is not a database)" in refusal(searched, tmp_path / "out")
 
 
 def test_a_locked_file_is_refused(searched: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_locked_file_is_refused(searched: dict[str, Any], tmp_path: Path, monk
         ({"strategy": "ridge", "head": {"penalty": []}}, "penalty is an empty list"),
         ({"strategy": "ridge", "head": {"penalty": [0.1, -1]}}, "run 'a': ridge: penalty = -1 must be"),
         ({"strategy": "knn", "head": {"k": [0]}}, "run 'a': knn: k = 0 must be"),
-        ({"strategy": "sgd", "recipe": {"lr": "auto"}}, "lr: auto finds a rate for a tuned network"),
+        ({"strategy": "sgd", "recipe": {"lr": "auto"}}, "lr: auto is for tuned networks"),
         ({"strategy": "scratch", "recipe": {"lr": "automatic"}}, "lr cannot be 'automatic'"),
     ],
 )
@@ -94,5 +94,5 @@ def test_a_choice_without_images_to_choose_on_is_refused_before_anything_is_comp
     small_study: dict[str, Any], tmp_path: Path, run: dict[str, Any]
 ) -> None:
     data = {"source": small_study["data"], "split": {"validation": 0}}
-    with pytest.raises(SpecError, match=r"run 'a'.* configurations and no validation"):
+    with pytest.raises(SpecError, match=r"run 'a'.* configurations and no validation (rows|images) to choose on"):
         open_session(load_study({**small_study, "data": data, "runs": {"a": run}}), tmp_path / "out", device="cpu")

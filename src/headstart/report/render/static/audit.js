@@ -17,13 +17,13 @@ function auditOf(set) {
     part.append(h("details", { open: kind === "open" }, h("summary", {}, `${title} (${length(name).toLocaleString("en")}${more})`), h("div", { class: name === "label_errors" ? "gallery" : "pair-list" }, nodes)));
   };
   const sides = (row) => (row.parts && row.parts.length > 1 ? `across ${row.parts.join(" and ")}` : "");
-  folded("label_errors", "Labels that look wrong", (audit.label_errors || []).slice(0, 24).map((row) => {
+  folded("label_errors", "Possible label errors", (audit.label_errors || []).slice(0, 24).map((row) => {
     const figure = image(row);
     figure.querySelector("figcaption").append(h("span", { class: "guess" }, `looks like ${format.words(row.suggested)}, ${format.percent(row.p_suggested, 0)}`));
     return figure;
   }), "open");
-  folded("near", "Near duplicates", (audit.near || []).slice(0, 24).map((row) => pair(row.a, row.b, [`${format.percent(row.similarity, 0)} alike`, format.words(row.kind || ""), sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
-  folded("exact", "Exact duplicates", (audit.exact || []).filter((row) => row.places.length > 1).slice(0, 24).map((row) => pair(row.places[0], row.places[1], [`${row.places.length} equal files`, sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
+  folded("near", "Near duplicates", (audit.near || []).slice(0, 24).map((row) => pair(row.a, row.b, [`${format.percent(row.similarity, 0)} similar`, format.words(row.kind || ""), sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
+  folded("exact", "Exact duplicates", (audit.exact || []).filter((row) => row.places.length > 1).slice(0, 24).map((row) => pair(row.places[0], row.places[1], [`${row.places.length} identical files`, sides(row), row.conflict ? "labels differ" : ""].filter(Boolean).join(" · "), row.conflict)));
   if ((audit.unreadable || []).length) {
     const box = h("div");
     part.append(h("details", {}, h("summary", {}, `Files that cannot be read (${length("unreadable")})`), box));

@@ -1,4 +1,4 @@
-// Classes: how well each is recognised, by one run or by two set against each other.
+// Classes: how well each is classified, by one run or by two in comparison.
 
 function drawClasses(host, data) {
   const runs = data.runs.filter((run) => run.per_class.length && data.datasets[run.data]);
@@ -22,11 +22,11 @@ function drawClasses(host, data) {
     const columns = [
       { key: "class", label: "Class", head: true, value: (r) => r.name, cell: (r) => format.words(r.name) },
       { key: "n", label: "Images", numeric: true, value: (r) => r.n },
-      { key: "recall", label: "Recall", title: "Share of the class's images that are recognised", numeric: true, value: (r) => r.recall, cell: (r) => bar(r.recall) },
-      { key: "precision", label: "Precision", title: "Share of the images given this name that are of it", numeric: true, value: (r) => r.precision, cell: (r) => format.percent(r.precision), hide: "phone" },
+      { key: "recall", label: "Recall", title: "Share of the images of this class that are classified correctly", numeric: true, value: (r) => r.recall, cell: (r) => bar(r.recall) },
+      { key: "precision", label: "Precision", title: "Share of the images classified as this class that belong to it", numeric: true, value: (r) => r.precision, cell: (r) => format.percent(r.precision), hide: "phone" },
       { key: "f1", label: "F1", numeric: true, value: (r) => r.f1, cell: (r) => format.percent(r.f1), hide: "phone" },
       ...(other ? [{ key: "change", label: `Recall against ${other.run}`, numeric: true, value: (r) => r.change, cell: (r) => (r.change === null ? "–" : h("span", { class: r.change > 0 ? "up" : r.change < 0 ? "down" : "" }, format.points(r.change))) }] : []),
-      { key: "with", label: "Most often taken for", value: (r) => r.with && set.classes[r.with[1]], cell: (r) => (r.with ? h("button", { type: "button", class: "link", onclick: () => showCell(data, run, r.with) }, `${format.words(set.classes[r.with[1]])} (${r.with[2]})`) : "–") },
+      { key: "with", label: "Most often confused with", value: (r) => r.with && set.classes[r.with[1]], cell: (r) => (r.with ? h("button", { type: "button", class: "link", onclick: () => showCell(data, run, r.with) }, `${format.words(set.classes[r.with[1]])} (${format.images(r.with[2])} of ${r.n})`) : "–") },
     ];
     table(place, columns, rows, { label: "Classes", class: "classes", sort: { key: other ? "change" : "recall", down: false }, filter: "Filter classes", limit: 12 });
   }
@@ -52,14 +52,14 @@ function showCell(data, run, cell) {
   const [truth, guess, count, ...rows] = cell;
   const there = rows.filter((row) => set.images[row]);
   const right = truth === guess;
-  const title = right ? `${format.words(set.classes[truth])}, recognised` : `${format.words(set.classes[truth])} taken for ${format.words(set.classes[guess])}`;
-  const share = run.seeds.length > 1 ? ` over ${run.seeds.length} seeds` : "";
-  const note = `${run.run}: ${count} prediction${count > 1 ? "s" : ""}${share}.${there.length ? "" : " Its pictures are not kept in this page."}`;
+  const title = right ? `${format.words(set.classes[truth])}, classified correctly` : `${format.words(set.classes[truth])} classified as ${format.words(set.classes[guess])}`;
+  const share = run.seeds.length > 1 ? ` on average over ${run.seeds.length} seeds` : "";
+  const note = `${run.run}: ${format.images(count)} test image${count === 1 ? "" : "s"}${share}.${there.length ? "" : " Its pictures are not embedded in this page."}`;
   const pictures = there.map((row) => picture(set, row, [h("span", { class: "sure" }, set.images[row].name.split("/").pop())]));
   if (!right) {
     const like = run.cells.find((each) => each[0] === guess && each[1] === guess);
     const examples = (like ? like.slice(3) : []).filter((row) => set.images[row]).slice(0, 3);
-    if (examples.length) pictures.push(h("h4", {}, `For comparison: ${format.words(set.classes[guess])}, recognised`), ...examples.map((row) => picture(set, row, [h("span", { class: "sure" }, set.images[row].name.split("/").pop())])));
+    if (examples.length) pictures.push(h("h4", {}, `For comparison: ${format.words(set.classes[guess])}, classified correctly`), ...examples.map((row) => picture(set, row, [h("span", { class: "sure" }, set.images[row].name.split("/").pop())])));
   }
   showPictures(title, note, pictures);
 }

@@ -33,6 +33,7 @@ const format = {
     if (value === null || value === undefined) return "–";
     return NO_SHARE.has(metric) ? value.toFixed(3) : format.percent(value);
   },
+  images: (count) => (Number.isInteger(count) ? String(count) : count.toFixed(1)),
   points: (value, metric) => {
     const sign = value > 0 ? "+" : value < 0 ? "−" : "±";
     const size = Math.abs(value);

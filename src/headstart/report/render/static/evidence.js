@@ -9,7 +9,7 @@ function drawCalibration(host, data) {
   host.append(h("div", { class: "two" }, figure, numbers));
   const made = plot(figure, {
     label: "Reliability", height: 340,
-    x: { label: "How sure the model is", domain: [0, 1], format: accuracyAxis }, y: { label: "how often it is right", domain: [0, 1], format: accuracyAxis },
+    x: { label: "Confidence", domain: [0, 1], format: accuracyAxis }, y: { label: "accuracy", domain: [0, 1], format: accuracyAxis },
     legend: runLegend(ranked),
     csv: () => ({ header: ["run", "confidence", "accuracy", "low", "high", "n"], rows: ranked.flatMap((run) => run.reliability.map((bin) => [run.run, bin.confidence, bin.accuracy, bin.accuracy_low, bin.accuracy_high, bin.n])) }),
     draw: (layer, sx, sy, hits, { state }) => {
@@ -31,7 +31,7 @@ function drawCalibration(host, data) {
   const temperature = (run) => { const all = Object.values(run.temperature); return all.length ? all.reduce((a, b) => a + b, 0) / all.length : null; };
   table(numbers, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
-    { key: "ece", label: "ECE", title: "Expected calibration error: how far confidence is from accuracy, on average", numeric: true, value: (r) => value(r, "ece"), cell: (r) => format.percent(value(r, "ece")) },
+    { key: "ece", label: "ECE", title: "Expected calibration error: average distance of confidence from accuracy", numeric: true, value: (r) => value(r, "ece"), cell: (r) => format.percent(value(r, "ece")) },
     { key: "brier", label: "Brier", numeric: true, value: (r) => value(r, "brier"), cell: (r) => format.score(value(r, "brier"), "brier") },
     { key: "log_loss", label: "Log loss", numeric: true, value: (r) => value(r, "log_loss"), cell: (r) => format.score(value(r, "log_loss"), "log_loss"), hide: "phone" },
     { key: "temperature", label: "T", title: "Temperature fitted on validation; applied here", numeric: true, value: temperature, cell: (r) => (temperature(r) === null ? "–" : temperature(r).toFixed(2)) },
@@ -68,7 +68,7 @@ function drawData(host, data) {
       part.append(h("details", {}, h("summary", {}, `Files skipped (${set.skipped.length})`), skipped));
       table(skipped, [{ key: "name", label: "File", value: (r) => r.name }, { key: "reason", label: "Why", value: (r) => r.reason }], set.skipped, { label: "Files skipped", limit: 10 });
     }
-    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "No audit of these images is kept with this study; run headstart audit on them to find duplicates and labels that look wrong."));
+    part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "This study has no audit of these images; run headstart audit on them to find duplicates and label errors."));
     host.append(part);
   }
 }
@@ -131,5 +131,7 @@ function drawTransfer(host, data) {
   host.append(place);
   table(place, [...text.map((key, k) => ({ key, label: format.words(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: format.words(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" || key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
   const agreed = Object.entries(tau).filter(([, value]) => typeof value === "number");
+  const missing = Object.entries((Array.isArray(given) ? null : given.left_out) || {});
+  if (missing.length) host.append(h("p", { class: "hint" }, missing.map(([key, why]) => `No ${format.words(key)}: ${why}.`).join(" ")));
   if (agreed.length) host.append(h("p", { class: "facts" }, `Agreement of the predicted order with the measured one (weighted Kendall τ, 1 is perfect): ${agreed.map(([key, value]) => `${format.words(key)} ${value.toFixed(2)}`).join(" · ")}.`));
 }

@@ -24,7 +24,8 @@ function runChoice(data, runs, chosen, onchange, label = "Run") {
 }
 
 function bestOf(data, runs) {
-  const row = data.ranking.find((each) => runs.some((run) => run.run === each.run));
+  const there = (each) => runs.some((run) => run.run === each.run);
+  const row = data.ranking.find((each) => each.chosen && there(each)) || data.ranking.find(there);
   return row ? runs.find((run) => run.run === row.run) : runs[0];
 }
 
@@ -45,8 +46,8 @@ function drawMistakes(host, data) {
     count.textContent = `${found.length} shown`;
     gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: hasExplanation(run, row) ? "mistake explained" : "mistake" }, picture(set, row, [
       h("span", { class: "truth" }, format.words(set.classes[truth])),
-      h("span", { class: "guess" }, `taken for ${format.words(set.classes[guess])}`),
-      h("span", { class: "sure" }, `${format.percent(confidence, 0)} sure · true class ${format.percent(own)}${run.seeds.length > 1 ? ` · ${seeds}/${run.seeds.length} seeds` : ""}`),
+      h("span", { class: "guess" }, `classified as ${format.words(set.classes[guess])}`),
+      h("span", { class: "sure" }, `${format.percent(confidence, 0)} confident · true class ${format.percent(own)}${run.seeds.length > 1 ? ` · ${seeds}/${run.seeds.length} seeds` : ""}`),
     ]), explanationsOf(run, row))));
   }
   draw();

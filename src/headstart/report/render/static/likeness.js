@@ -1,4 +1,4 @@
-// Two networks explained side by side, and how alike source and target are.
+// Two networks explained side by side, and how similar source and target are.
 
 function drawExplained(host, data) {
   data.explained.forEach((pair) => {
@@ -23,11 +23,11 @@ function drawSimilarity(host, data) {
       { key: "source", label: "Source", value: (r) => r.source },
       { key: "target", label: "Target", value: (r) => r.target },
       number("distance", "Fréchet distance", "between source and target"),
-      number("within_target", "Within the target", "between as many images of the target and as many others of it"),
+      number("within_target", "Within the target", "between two samples of the target of the same size"),
       { key: "times", label: "Ratio", numeric: true, value: (r) => (r.within_target > 0 ? r.distance / r.within_target : null), cell: (r) => (r.within_target > 0 ? `${(r.distance / r.within_target).toPrecision(3)} ×` : "–") },
-      { key: "n", label: "Images a side", numeric: true, value: (r) => r.n },
+      { key: "n", label: "Images of each", numeric: true, value: (r) => r.n },
     ], frechet, { label: "Distance of source and target" });
-    host.append(h("p", { class: "hint" }, "Distances compare within a row, not between networks, whose features have scales of their own."));
+    host.append(h("p", { class: "hint" }, "Compare distances within a row, not between networks: the embeddings of each network have their own scale."));
   }
   stages.forEach((pair) => {
     host.append(h("h3", {}, `CKA by stage: ${pair.runs[0]} (down) and ${pair.runs[1]} (across), ${pair.n} images`));

@@ -16,7 +16,7 @@ const DRAW = {
       drawRanking(part, number, data);
     });
   },
-  pairs: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawPairs)),
+  pairs: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawComparisons)),
   cost: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawCost)),
   learning: (host) => {
     if (data.learning.length) host.append(h("ul", {}, ...data.learning.map((curve) => h("li", {}, h("strong", {}, curve.run), `: ${curve.words}`))));
@@ -25,7 +25,7 @@ const DRAW = {
   training: (host) => drawTraining(host, data),
   classes: (host) => {
     const [matrix, rows, measures] = [h("div"), h("div"), h("div")];
-    host.append(h("h3", {}, "What is taken for what"), matrix, h("h3", {}, "Class by class"), rows, h("h3", {}, "All measures"), measures);
+    host.append(h("h3", {}, "Confusion matrix"), matrix, h("h3", {}, "Class by class"), rows, h("h3", {}, "All measures"), measures);
     drawMatrix(matrix, data);
     drawClasses(rows, data);
     drawMeasures(measures, data);

@@ -14,7 +14,7 @@ function drawMatrix(host, data) {
     runChoice(data, runs, state.run.run, (name) => { state.run = runs.find((run) => run.run === name); state.zoom = null; draw(); }),
     select("Order", Object.entries(ORDERS), state.order, (value) => { state.order = value; state.zoom = null; draw(); }),
     segmented("Cells", [["wrong", "Mistakes"], ["all", "All"]], "wrong", (value) => { state.wrongOnly = value === "wrong"; draw(); }),
-    reset, h("span", { class: "push" }), csvButton("Confusions", () => ({ header: ["run", "true", "predicted", "predictions"], rows: state.run.cells.map((cell) => [state.run.run, name(cell[0]), name(cell[1]), cell[2]]) }))),
+    reset, h("span", { class: "push" }), csvButton("Confusions", () => ({ header: ["run", "true", "predicted", "images"], rows: state.run.cells.map((cell) => [state.run.run, name(cell[0]), name(cell[1]), cell[2]]) }))),
   h("div", { class: "matrix" }, stage, side));
   const name = (number) => data.datasets[state.run.data].classes[number];
   let view = null;
@@ -43,7 +43,7 @@ function drawMatrix(host, data) {
     const cell = view.cells.get(found[0] * view.total + found[1]);
     canvas.style.cursor = cell ? "pointer" : "crosshair";
     const all = view.support.get(found[0]) || 0;
-    tooltip.show(event, tip(found[0] === found[1] ? format.words(name(found[0])) : `${format.words(name(found[0]))} → ${format.words(name(found[1]))}`, [["predictions", cell ? cell[2] : 0], ["of the class", cell ? format.percent(cell[2] / all) : format.percent(0)], cell ? ["click", "show the images"] : ["", null]]));
+    tooltip.show(event, tip(found[0] === found[1] ? format.words(name(found[0])) : `${format.words(name(found[0]))} → ${format.words(name(found[1]))}`, [["images", cell ? format.images(cell[2]) : 0], ["of the class", cell ? format.percent(cell[2] / all) : format.percent(0)], cell ? ["click", "show the images"] : ["", null]]));
   });
   canvas.addEventListener("pointerleave", () => { state.at = null; start = null; tooltip.hide(); paint(canvas, view, state, name); });
   canvas.addEventListener("pointerdown", (event) => { if (event.pointerType === "mouse") start = cellAt(event); });
@@ -157,7 +157,7 @@ function writeCount(draw, ink, count, x, y) {
   draw.font = "11px system-ui, sans-serif";
   draw.textAlign = "center";
   draw.textBaseline = "middle";
-  draw.fillText(String(count), x - 0.5, y + 0.5);
+  draw.fillText(format.images(count), x - 0.5, y + 0.5);
 }
 
 function writeNames(draw, ink, view, state, name) {
@@ -218,9 +218,9 @@ function drawPairsList(host, data, state) {
   const list = h("ol", { class: "confused" });
   for (const pair of top) {
     list.append(h("li", {}, ...pair.cells.map((cell) => h("button", { type: "button", class: "link", onclick: () => showCell(data, state.run, cell) },
-      h("span", {}, `${format.words(set.classes[cell[0]])} → ${format.words(set.classes[cell[1]])}`), h("b", {}, String(cell[2])))), facesOf(set, pair)));
+      h("span", {}, `${format.words(set.classes[cell[0]])} → ${format.words(set.classes[cell[1]])}`), h("b", {}, format.images(cell[2])))), facesOf(set, pair)));
   }
   host.replaceChildren(h("h3", {}, "Most confused"), top.length ? list : h("p", { class: "empty" }, "No mistakes."),
-    h("p", { class: "hint" }, `Rows are the true class, columns what was predicted. Counts pool ${state.run.seeds.length} seed${state.run.seeds.length > 1 ? "s" : ""}. Click a cell to see its images; drag to zoom.`),
-    state.run.cells_left_out ? h("p", { class: "hint" }, `${state.run.cells_left_out} cells with the fewest predictions are left out.`) : "");
+    h("p", { class: "hint" }, `Rows are the true class, columns what was predicted. Counts are test images${state.run.seeds.length > 1 ? `, on average over ${state.run.seeds.length} seeds` : ""}. Click a cell to see its images; drag to zoom.`),
+    state.run.cells_left_out ? h("p", { class: "hint" }, `${state.run.cells_left_out} cells with the fewest images are left out.`) : "");
 }

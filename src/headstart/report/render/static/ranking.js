@@ -1,4 +1,4 @@
-// The ranking with its intervals, and every pair of runs set against each other.
+// The leaderboard with its intervals, and the comparisons of runs.
 
 function badge(kind, text, title) {
   return h("span", { class: `badge ${kind}`, title }, text);
@@ -7,11 +7,14 @@ function badge(kind, text, title) {
 function runLabel(run, row) {
   const what = [run.spec.backbone, run.spec.strategy, weightsName(run)].filter(Boolean).map(format.words).join(" · ");
   const marks = [];
-  if (row && row.best) marks.push(badge("best", row.only ? "best" : "highest", "The highest score"));
-  else if (row && row.tied_with_best) marks.push(badge("tied", "tied", "It may still be the best: no evidence of a difference from the first"));
-  if (row && row.baseline) marks.push(badge("plain", "baseline", "What the others are set against"));
+  if (row && row.chosen) marks.push(badge("chosen", "model", "Chosen on validation and saved"));
+  if (row && row.best) marks.push(badge("best", "best on test", data.meanings.best));
+  else if (row && row.state !== "behind") marks.push(badge(STATE_CLASS[row.state], row.state, data.meanings[row.state]));
+  if (row && row.baseline) marks.push(badge("plain", "baseline", "The run that the others are compared with"));
   return h("span", { class: "run" }, swatch(run), h("span", {}, h("span", { class: "run-name" }, run.run), ...marks, h("span", { class: "run-what" }, what)));
 }
+
+const STATE_CLASS = { best: "best", tied: "tied", "cannot tell": "open", behind: "rest" };
 
 function weightsName(run) {
   if (run.spec.backbone === "pixels") return "";
@@ -22,14 +25,14 @@ function weightsName(run) {
   return weights.name === "none" ? "random weights" : weights.name || weights.path || "";
 }
 
-/** Choose the stretch that the interval bars show: all of it, or what the leaders need. */
+/** Choose the range that the interval bars show: all of it, or what the leaders need. */
 function trackDomain(rows, whole) {
   const lows = rows.map((row) => row.low);
   const highs = rows.map((row) => row.high);
   const share = !NO_SHARE.has(rows[0].metric);
   const clip = ([a, b]) => (share ? [Math.max(0, a), Math.min(1, b)] : [a, b]);
   if (whole) return clip([share ? 0 : Math.min(0, ...lows), share ? 1 : Math.max(...highs)]);
-  const near = rows.slice(0, Math.max(2, rows.filter((row) => row.tied_with_best).length, Math.ceil(rows.length / 2)));
+  const near = rows.slice(0, Math.max(2, rows.filter((row) => row.state !== "behind").length, Math.ceil(rows.length / 2)));
   return clip(padded([Math.min(...near.map((r) => r.low)), Math.max(...near.map((r) => r.high))], false, 0.08));
 }
 
@@ -44,7 +47,7 @@ function track(row, domain, run) {
     image.append(s("path", { class: "off", d: left ? `M${x + 9},6L${x},11L${x + 9},16` : `M${x - 9},6L${x},11L${x - 9},16` }));
     return image;
   }
-  const kind = row.best ? "best" : row.tied_with_best ? "tied" : "rest";
+  const kind = STATE_CLASS[row.state];
   const low = Math.max(2, at(row.low));
   const high = Math.min(width - 2, at(row.high));
   image.append(s("line", { class: `whisker ${kind}`, x1: low, x2: high, y1: 11, y2: 11 }));
@@ -56,8 +59,6 @@ function track(row, domain, run) {
 function drawRanking(host, board, data) {
   const rows = data.ranking.filter((row) => row.board === board);
   if (!rows.length) return;
-  const only = rows.filter((row) => row.tied_with_best).length < 2;
-  rows.forEach((row) => { row.only = only; });
   const runs = new Map(data.runs.map((run) => [run.run, run]));
   const metric = rows[0].metric;
   const wide = Math.max(...rows.map((r) => r.high)) - Math.min(...rows.map((r) => r.low)) > 0.35 && rows.length > 3;
@@ -73,17 +74,17 @@ function drawRanking(host, board, data) {
     { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain, runs.get(r.run)) },
     { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
     { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
-    { key: "letters", label: "Group", title: "Runs that share a letter are not told apart by the tests", value: (r) => r.letters, hide: "phone", class: data.boards[board].lettered ? "letters" : "gone" },
+    { key: "letters", label: "Group", title: "Runs that share a letter do not differ significantly when every pair is tested", value: (r) => r.letters, hide: "phone", class: data.boards[board].lettered ? "letters" : "gone" },
     { key: "sd", label: "sd over seeds", numeric: true, value: (r) => r.sd, class: "gone" },
     { key: "seeds", label: "Seeds", numeric: true, value: (r) => r.seeds, hide: "phone" },
     { key: "seconds", label: "Own time", csv: "seconds", title: "Seconds of one seed, without what runs share", numeric: true, value: (r) => r.seconds, cell: (r) => h("span", {}, format.seconds(r.seconds), r.shared_seconds ? h("small", {}, `+ ${format.seconds(r.shared_seconds)} shared`) : null), class: "cost" },
     { key: "learned", label: "Learned", title: "Parameters that are learned", numeric: true, value: (r) => r.learned, cell: (r) => format.count(r.learned), hide: "phone" },
   ];
-  const controls = wide ? [segmented("Stretch shown", [["near", "Leaders"], ["all", "All"]], "near", (value) => { domain = trackDomain(rows, value === "all"); drawRuler(); made.render(); })] : [];
+  const controls = wide ? [segmented("Range shown", [["near", "Leaders"], ["all", "All"]], "near", (value) => { domain = trackDomain(rows, value === "all"); drawRuler(); made.render(); })] : [];
   const made = table(host, columns, rows, {
-    label: data.boards.length > 1 ? `Ranking on ${data.boards[board].title}` : "Ranking", class: "ranking", sort: null, controls,
+    label: data.boards.length > 1 ? `Leaderboard on ${data.boards[board].title}` : "Leaderboard", class: "ranking", sort: null, controls,
     filter: rows.length > 7 ? "Filter runs" : null, rowKey: (r) => r.run,
-    rowClass: (r) => (r.best ? "is-best" : r.tied_with_best ? "is-tied" : ""),
+    rowClass: (r) => (r.best ? "is-best" : r.state === "tied" ? "is-tied" : ""),
     onrender: (body) => body.querySelectorAll("tr").forEach((line) => hoverRow(line, rows.find((r) => r.run === line.dataset.row))),
   });
   host.querySelector("thead th.track-cell").replaceChildren(ruler);
@@ -95,9 +96,29 @@ function hoverRow(line, row) {
   cell.addEventListener("pointermove", (event) => tooltip.show(event, tip(row.run, [
     [format.words(row.metric), format.score(row.mean, row.metric)], ["95 % interval", format.interval(row.low, row.high, row.metric)],
     ["sd over seeds", row.sd === null ? null : format.points(row.sd, row.metric).slice(1)], ["seeds × images", `${row.seeds} × ${row.n}`],
-    ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],
+    ["on test", row.state], ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],
   ])));
   cell.addEventListener("pointerleave", () => tooltip.hide());
+}
+
+/** The three questions: the best against each, each against the baseline, and every pair. */
+function drawComparisons(host, number, data) {
+  const board = data.boards[number];
+  if (board.ranking.length < 2) return;
+  const listed = (title, pairs) => {
+    if (!pairs.length) return;
+    const place = h("div");
+    host.append(h("h3", {}, title), place);
+    table(place, [
+      { key: "verdict", label: "Verdict", head: true, value: (p) => p.verdict, class: "verdict" },
+      { key: "probability", label: "Probability", title: "The probability that the first is better than the second when both are trained with a new seed and judged on new images", numeric: true, value: (p) => p.probability, cell: (p) => (p.probability > 0.99 ? "> 99 %" : p.probability < 0.01 ? "< 1 %" : format.percent(p.probability, 0)) },
+    ], pairs, { label: title, class: "verdicts", limit: 8 });
+  };
+  listed(`${board.runs[0]}, the best on test, against each`, board.against_best);
+  listed(`Each against the baseline ${board.baseline}`, board.ranking.length > 2 ? board.against_baseline : []);
+  const pairs = h("div");
+  host.append(h("details", { open: board.ranking.length <= 14 }, h("summary", {}, "Every pair"), pairs));
+  drawPairs(pairs, number, data);
 }
 
 /** Every pair: how much the run of the row is above the run of the column, filled only where the test says so. */
@@ -124,13 +145,13 @@ function drawPairs(host, number, data) {
       const style = pair.significant ? `--fill: color-mix(in oklab, var(${good ? "--above" : "--below"}) ${strength}%, transparent)` : null;
       line.append(h("td", { class: pair.significant ? "told" : "untold", style, tabindex: i < j ? "0" : null,
         onpointermove: (event) => tooltip.show(event, pairTip(a, b, pair, sign, board.metric)), onpointerleave: () => tooltip.hide() },
-      pair.significant ? format.points(value, board.metric) : "="));
+      pair.significant ? format.points(value, board.metric) : pair.category === "tied" ? "=" : "?"));
     });
     body.append(line);
   });
   grid.append(body);
-  host.append(h("div", { class: "table-bar" }, h("span", { class: "key" }, h("i", { class: "key-above" }), "row is better ", h("i", { class: "key-below" }), "row is worse ", h("i", { class: "key-same" }, "="), "no evidence of a difference"), h("span", { class: "push" }),
-    csvButton("Comparisons", () => ({ header: ["a", "b", "difference", "low", "high", "p", "p_holm", "verdict"], rows: board.pairwise.map((p) => [p.a, p.b, p.difference, p.low, p.high, p.p, p.p_holm, p.verdict]) }))),
+  host.append(h("div", { class: "table-bar" }, h("span", { class: "key" }, h("i", { class: "key-above" }), "row is better ", h("i", { class: "key-below" }), "row is worse ", h("i", { class: "key-same" }, "="), "tied ", h("i", { class: "key-same" }, "?"), "cannot tell yet"), h("span", { class: "push" }),
+    csvButton("Comparisons", () => ({ header: ["a", "b", "difference", "low", "high", "p", "p_adjusted", "verdict"], rows: board.pairwise.map((p) => [p.a, p.b, p.difference, p.low, p.high, p.p, p.p_adjusted, p.verdict]) }))),
   h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every pair of runs" }, grid));
 }
 
@@ -138,6 +159,6 @@ function pairTip(a, b, pair, sign, metric) {
   const [low, high] = sign > 0 ? [pair.low, pair.high] : [-pair.high, -pair.low];
   return [...tip(`${a} − ${b}`, [
     ["difference", format.points(sign * pair.difference, metric)], ["95 % interval", `${format.points(low, metric)} to ${format.points(high, metric)}`],
-    ["after Holm", format.p(pair.p_holm)], ["test", pair.test],
-  ]), h("div", { class: "tip-note" }, pair.significant ? "A real difference." : "No evidence of a difference.")];
+    ["p, all pairs together", format.p(pair.p_adjusted)], ["test", pair.test],
+  ]), h("div", { class: "tip-note" }, pair.verdict)];
 }

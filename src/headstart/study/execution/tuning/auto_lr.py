@@ -1,4 +1,4 @@
-"""`lr: auto`: a rate from a range test on training batches, kept in the store, its curve in the run's history."""
+"""`lr: auto`: a learning rate from a range test on training batches, cached; its curve is in the run's history."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from headstart.storage.store import content_key
 from headstart.study.execution.tuning.trial import TrialContext, Values
 from headstart.study.spec.settings import LR, rate_is_found
-from headstart.transfer.finetune.finetune import TuneJob
+from headstart.transfer.finetune.job import TuneJob
 
 KIND = "ranges"
 
 
 def with_rate(context: TrialContext, values: Values, make_job: Callable[[Path], TuneJob]) -> Values:
-    """Return the configuration with its learning rate in it, found where the run says `lr: auto`.
+    """Return the configuration with a learning rate, from a range test if the run says `lr: auto`.
 
     Args:
         context: the task.
         values: the configuration.
-        make_job: the training of it, given a folder; only its training rows are looked at.
+        make_job: makes its training, given a folder; only its training rows are used.
     """
     if not rate_is_found(context.task.run.spec) or LR in values:
         return values
@@ -37,7 +37,7 @@ def with_rate(context: TrialContext, values: Values, make_job: Callable[[Path], 
 
 
 def with_curve(context: TrialContext, values: Values, history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the history with the curve of the range test, where there was one, in its first row."""
+    """Return the history with the curve of the range test, if there was one, in its first row."""
     rows = [dict(row) for row in history]
     if rows and rate_is_found(context.task.run.spec):
         facts = context.resources.store.manifest(KIND, _key(context, values))

@@ -1,4 +1,4 @@
-"""Networks trained on the target: every configuration tried on validation, the chosen one trained once more."""
+"""Trains networks on the target: evaluates every configuration on validation and refits the best one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from headstart.study.execution.tuning.auto_lr import with_curve
 from headstart.study.execution.tuning.train import (
     TRIALS,
     BestTrial,
-    _bundle,
     _probabilities,
     _refit,
     _tried,
@@ -25,7 +24,6 @@ from headstart.study.execution.tuning.trial import Trial, TrialContext, Values
 from headstart.study.resources import Resources
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.run_record import Fit, Probabilities, load_fit, save_fit
-from headstart.study.spec.settings import recipe_of
 from headstart.study.task import Task
 
 
@@ -38,7 +36,7 @@ def tune(
         The fit, and the probabilities of the test rows, float32 [n, C].
 
     Raises:
-        RunFailed: the loss became NaN in every configuration, or memory did not suffice.
+        RunFailed: the loss became NaN in every configuration, or memory was insufficient.
     """
     context = TrialContext(task, split, resources.dataset(task.run.data), resources, provenance, note)
     if task.run.searches and not resources.store.has(FITS, task.key):
@@ -46,14 +44,13 @@ def tune(
     with resources.store.building(FITS, task.key, wait_message=f"{task.name}: another process trains it") as entry:
         trials = [] if entry is None else _fit(context, entry.path)
     for trial in trials:
-        forget_model(trial)  # the winner's stands in the fit now
+        forget_model(trial)  # the fit has its own copy of the best network
     bundle = read_bundle(resources.store.path(FITS, task.key))
-    recipe = recipe_of(task.run.spec)
-    return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, recipe, context)
+    return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, bundle.tta, context)
 
 
 def _fit(context: TrialContext, folder: Path) -> list[Trial]:
-    """Fill the folder of a fit; return all trials that it rests on."""
+    """Fill the folder of a fit; return all of its trials."""
     run, split = context.task.run, context.split
     if run.searches:
         trials, broken = _search(context), list[str]()
@@ -63,11 +60,11 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
     best = _with_model(context, best, lambda: try_one(context, best.values))
     chosen = {".".join(path): value for path, value in best.values.items()}
     refit = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
-    final, network, notes = best, read_bundle(best.folder).network, [*best.notes, *broken]
+    final, notes = best, [*best.notes, *broken]
     seconds = sum(trial.seconds for trial in trials)
     if refit == "train+validation" and len(split.validation):
         final = _with_model(context, _refit(context, best), lambda: _refit(context, best))
-        network, seconds = read_bundle(final.folder).network, seconds + final.seconds
+        seconds += final.seconds
         notes = [*notes, f"trained once more on train and validation, epochs: {best.best_epoch}", *final.notes]
     else:
         refit = "none"
@@ -84,7 +81,7 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
         refit=refit,
         whole=True,
     )
-    save_fit(folder, fit, _bundle(context, network))
+    save_fit(folder, fit, final.folder / MODEL)
     return [*trials, best, final]
 
 
@@ -95,7 +92,7 @@ def _search(context: TrialContext) -> list[Trial]:
 
 
 def _with_model(context: TrialContext, trial: Trial, again: Callable[[], Trial]) -> Trial:
-    """Return the trial with its network; train it again where that is gone, as after a cache was pruned of fits."""
+    """Return the trial with its network; train it again if the cache no longer holds it."""
     if (trial.folder / MODEL).is_file():
         return trial
     context.resources.store.remove(TRIALS, trial.folder.name)
@@ -103,7 +100,7 @@ def _with_model(context: TrialContext, trial: Trial, again: Callable[[], Trial])
 
 
 def _try_all(context: TrialContext, configurations: Sequence[Values]) -> tuple[list[Trial], list[str]]:
-    """Return the trials that were finished, and a note on each that was not: one bad rate does not end a grid."""
+    """Return the finished trials, and a note on each failed one: one bad learning rate does not end a grid."""
     contest = BestTrial()
     trials: list[Trial] = []
     broken: list[str] = []
@@ -114,7 +111,7 @@ def _try_all(context: TrialContext, configurations: Sequence[Values]) -> tuple[l
         except RunFailed as error:
             last = error
             named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
-            broken.append(f"not finished with {named}: {error}")
+            broken.append(f"failed with {named}: {error}")
     if not trials and last is not None:
         raise last
     return trials, broken

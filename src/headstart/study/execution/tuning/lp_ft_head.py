@@ -1,7 +1,7 @@
-"""The head from which linear-probe-then-fine-tune starts: a logistic regression, fitted until it converges.
+"""The initial head of linear-probe-then-fine-tune: a logistic regression, fitted until it converges.
 
 Kumar et al. 2022 (arXiv 2202.10054): a head that is far from its optimum distorts the features in the first steps
-of fine-tuning. Some epochs of gradient steps leave it far; on stored features the optimum itself costs seconds.
+of fine-tuning. A few epochs of gradient steps do not reach the optimum; on cached features it takes seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) 
     """Return the head, features -> logits, with the penalty that is best on the validation rows.
 
     Args:
-        task: its network's features are taken from the store, or computed.
+        task: its network's features come from the cache, or are computed.
         split: rows to fit and to choose on.
         resources: gives features and labels.
         refit: fit the choice again on train and validation rows.
@@ -40,13 +40,15 @@ def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) 
         dataset.fingerprint,
         KIND,
         refit,
+        task.run.metric,
     ]
     key = content_key(asked)
     with resources.store.building(HEADS, key) as entry:  # kept: a training that is taken up again needs the same bits
         if entry is not None:
             features = resources.features(task.run.data, task.run.network, task.seed)
             flat = np.reshape(features, (len(features), -1))
-            job = HeadJob(KIND, split.train, split.validation, len(dataset.classes), {}, task.seed, refit)
+            rows, classes = (split.train, split.validation), len(dataset.classes)
+            job = HeadJob(KIND, *rows, classes, {}, task.seed, refit, task.run.metric)
             head = fit_heads(flat, dataset.labels, [job], resources.device)[0].head
             write_atomic(entry.path / HEAD, bundle_bytes(_bundle(task, resources, head), whole=False))
     return read_head(resources.store.path(HEADS, key) / HEAD)

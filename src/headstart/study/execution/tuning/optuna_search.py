@@ -1,8 +1,7 @@
-"""Search over ranges with Optuna: TPE, pruning by epoch, an sqlite file that several processes may share.
+"""Searches ranges with Optuna: TPE, pruning by epoch, an sqlite file that several processes may share.
 
-Trials come in rounds. What a trial tries is drawn from its number and from the rounds before its own, and it is
-pruned by them alone; so the trials of a round may be done by several processes, in any order, killed and taken up
-again, and the search is the same.
+Trials come in rounds. The configuration of a trial and its pruning depend only on its number and on earlier rounds;
+so several processes may do the trials of a round in any order, stop and continue, with the same result.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from headstart.study.spec.run import Choice
 from headstart.study.spec.settings import is_whole
 
 TryOne = Callable[..., Trial]
-ROUND = 4  # trials that do not know of each other
-_STARTUP = 5  # trials drawn at random before TPE has anything to go by
+ROUND = 4  # trials that do not depend on each other
+_STARTUP = 5  # random trials before TPE starts
 _PATIENCE = 60.0  # seconds to wait for a file that another process holds
 _NUMBER = "number"  # of a trial, in the file
 
 
 def search(context: TrialContext, try_one: TryOne) -> list[Trial]:
-    """Try configurations of a run until its number of trials is reached; return those that were finished.
+    """Try configurations of a run until its number of trials is reached; return the finished trials.
 
-    Trials already in the store's sqlite file count, so a stopped search goes on, and several processes
-    on one study share the work. A configuration is judged on validation only.
+    Trials already in the cache's sqlite file count, so a stopped search continues, and several processes
+    on one study share the work. A configuration is evaluated on validation only.
 
     Raises:
-        RunFailed: nothing was left to choose from (every trial was pruned or failed).
+        RunFailed: every trial was pruned or failed.
         StoreError: the sqlite file cannot be used.
     """
     optuna.logging.set_verbosity(logging.WARNING)
@@ -56,14 +55,14 @@ def search(context: TrialContext, try_one: TryOne) -> list[Trial]:
         if old.state is TrialState.COMPLETE and number not in finished and number < run.trials:
             finished[number] = try_one(context, _values(old.params, run.choices))
     if not finished:
-        raise RunFailed(f"all {run.trials} trials were pruned or failed; try more of them, or narrower ranges")
+        raise RunFailed(f"all {run.trials} trials were pruned or failed; set more trials, or narrower ranges")
     return [finished[number] for number in sorted(finished)]
 
 
 def _attempt(
     context: TrialContext, record: _Record, number: int, past: Sequence[FrozenTrial], try_one: TryOne
 ) -> Trial | None:
-    """Do one trial and write down how it ended; return None where it was pruned or failed."""
+    """Run one trial and record how it ended; return None if it was pruned or failed."""
     run = context.task.run
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=_seed(context.task.seed, number), n_startup_trials=_STARTUP),
@@ -79,12 +78,17 @@ def _attempt(
     except (TrialPruned, RunFailed):
         record.add(number, trial, TrialState.PRUNED, None, seen)
         return None
-    record.add(number, trial, TrialState.COMPLETE, found.accuracy or 0.0, _accuracies(found.history))
+    record.add(number, trial, TrialState.COMPLETE, _value(found), _accuracies(found.history))
     return found
 
 
+def _value(trial: Trial) -> float:
+    """Return what the search makes as large as it can: a finite number."""
+    return trial.merit if trial.merit is not None and np.isfinite(trial.merit) else 0.0
+
+
 def _turn() -> int:
-    """Return a number by which several processes begin at different places of a round."""
+    """Return a number that lets several processes start with different trials of a round."""
     return os.getpid()
 
 
@@ -103,8 +107,8 @@ class _Record:
     """The search's sqlite file.
 
     Args:
-        file: where it is.
-        study: what Optuna keeps in it.
+        file: its path.
+        study: Optuna's view of it.
         done: the trials that have ended, by number.
     """
 
@@ -134,7 +138,7 @@ class _Record:
         return record
 
     def read(self) -> None:
-        """Read what this process and others have done; of what was done twice, the first counts."""
+        """Read the trials of all processes; if a trial was done twice, the first counts."""
         with _storage_errors(self.file):
             trials = self.study.get_trials(deepcopy=False)
         self.done = {}
@@ -145,7 +149,7 @@ class _Record:
     def add(
         self, number: int, trial: optuna.Trial, state: TrialState, value: float | None, seen: Mapping[int, float]
     ) -> None:
-        """Write down how a trial ended, unless another process has; then read what the others did."""
+        """Record how a trial ended, unless another process did; then read the trials of the others."""
         self.read()
         if number not in self.done:
             ended = optuna.trial.create_trial(
@@ -163,7 +167,7 @@ class _Record:
 
 @contextlib.contextmanager
 def _storage_errors(file: Path) -> Iterator[None]:
-    """Turn what a file that is locked, damaged or no search at all raises into one line."""
+    """Turn the errors of a file that is locked, damaged or not a search into one line."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -172,7 +176,7 @@ def _storage_errors(file: Path) -> Iterator[None]:
         inner = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         why = str(getattr(inner, "orig", None) or inner).splitlines()[0]
         raise StoreError(
-            f"{file}: this search cannot be used ({why}); is another program using it? else delete it"
+            f"{file}: cannot use this search ({why}); close other programs that use it, or delete it"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Training one configuration, kept in the store, and refitting the chosen one."""
+"""Trains one configuration, cached, and refits the chosen one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from headstart.storage.store import content_key
 from headstart.study.execution.tuning.auto_lr import with_rate
 from headstart.study.execution.tuning.lp_ft_head import fitted_head
 from headstart.study.execution.tuning.trial import OnEpoch, Trial, TrialContext, TrialPruned, Values
+from headstart.study.execution.validation_scores import validation_scores
 from headstart.study.planning.checks import starts_fitted
 from headstart.study.results.folder import json_bytes, npz_bytes
 from headstart.study.results.run_record import Probabilities
 from headstart.study.spec.settings import WHOLE, recipe_of, strategy_of
 from headstart.study.task import Task, origin_of
 from headstart.transfer.finetune.finetune import TuneJob, finetune
-from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.frozen.predict import predict_probabilities
 
 TRIALS = "trials"
@@ -34,7 +34,7 @@ TRIALS = "trials"
 
 @dataclass(frozen=True)
 class WholeImages:
-    """Whole images, which are of several sizes and therefore taken one by one, never as a batch; each a copy."""
+    """Whole images, which differ in size and are therefore read one by one, never as a batch; each is a copy."""
 
     images: ImageArray
 
@@ -51,13 +51,13 @@ class WholeImages:
 
 
 class BestTrial:
-    """Trials of one task: of their networks, only the best so far is kept; the numbers of all are."""
+    """Trials of one task: keeps the scores of all, and the network of the best so far."""
 
     def __init__(self) -> None:
         self._best: Trial | None = None
 
     def try_one(self, context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
-        """Train one configuration, or take it from the store, and throw the worse of it and the best away."""
+        """Train one configuration, or read it from the cache; delete its network or that of the previous best."""
         trial, best = try_one(context, values, place, on_epoch), self._best
         if best is not None and trial.folder != best.folder:
             forget_model(trial if trial.rank <= best.rank else best)
@@ -67,12 +67,12 @@ class BestTrial:
 
 
 def forget_model(trial: Trial) -> None:
-    """Delete the network of a trial; what is known about it stays."""
+    """Delete the network of a trial; its scores remain."""
     (trial.folder / MODEL).unlink(missing_ok=True)
 
 
 def try_one(context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
-    """Train one configuration, or take it from the store if it was trained before."""
+    """Train one configuration, or read it from the cache if it was trained before."""
     split = context.split
 
     def job(folder: Path) -> TuneJob:
@@ -110,7 +110,7 @@ def _train(
             try:
                 _save_trial(context, job, entry.path)
             except (RunFailed, TrialPruned):
-                _forget_checkpoints(job.folder)  # nobody will go on from there
+                _forget_checkpoints(job.folder)  # this training will not continue
                 raise
     folder = resources.store.path(TRIALS, key)
     facts = read_json(folder / "trial.json")
@@ -147,7 +147,9 @@ def _job(
     spec = task.run.with_values(values)
     recipe = recipe_of(spec)
     if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
-        context.note(f"{task.name}: {len(train)} images make one batch (batch_size {recipe.batch_size} was asked for)")
+        context.note(
+            f"{task.name}: batch_size is {len(train)} instead of {recipe.batch_size}: there are no more images"
+        )
         recipe = replace(recipe, batch_size=len(train))
     backbone = resources.loaded(task.run.network, task.seed).backbone
     needs = backbone.preprocessing
@@ -188,30 +190,22 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
         "total": result.total_parameters,
         "accuracy": None,
         "log_loss": None,
+        "merit": None,
     }
     if len(job.validation):
-        judged = _probabilities(result.network, job.validation, job.recipe, context)
-        facts |= _scores(judged, context.dataset.labels[job.validation])
+        judged = _probabilities(result.network, job.validation, job.recipe.tta, context)
+        labels = context.dataset.labels[job.validation]
+        facts |= validation_scores(judged, labels, context.task.run.metric)
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
-    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network), whole=True))
+    write_atomic(folder / MODEL, bundle_bytes(_bundle(context, result.network, job.recipe.tta), whole=True))
     write_atomic(folder / "trial.json", json_bytes(facts))
     _forget_checkpoints(job.folder)
 
 
 def _forget_checkpoints(folder: Path) -> None:
-    """Delete what a training would go on from: several times the size of its network."""
+    """Delete the checkpoints that a training would continue from: several times the size of its network."""
     for checkpoint in [*folder.glob("*.ckpt"), *folder.glob("*.safetensors")]:
         checkpoint.unlink()
-
-
-def _scores(probabilities: Probabilities, labels: npt.NDArray[Any]) -> dict[str, float]:
-    if labels.ndim == 2:
-        p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-        loss = -(np.log(p) * labels + np.log1p(-p) * ~labels).mean()
-        return {"accuracy": float(((p > 0.5) == labels).mean()), "log_loss": float(loss)}
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    right = probabilities.argmax(1) == labels
-    return {"accuracy": float(right.mean()), "log_loss": float(-np.log(np.clip(own, 1e-7, None)).mean())}
 
 
 def _tried(trial: Trial) -> dict[str, Any]:
@@ -220,14 +214,14 @@ def _tried(trial: Trial) -> dict[str, Any]:
     return {**named, **scores, "epochs": len(trial.history), "best_epoch": trial.best_epoch, "seconds": trial.seconds}
 
 
-def _probabilities(network: Network, rows: IntArray, recipe: Recipe, context: TrialContext) -> Probabilities:
+def _probabilities(network: Network, rows: IntArray, tta: str, context: TrialContext) -> Probabilities:
     needs = network.backbone.preprocessing
     found: Probabilities = predict_probabilities(
         network,
         context.resources.images(context.task.run.data, needs),
         rows,
         needs,
-        tta=recipe.tta,
+        tta=tta,
         multi_label=context.dataset.multi_label,
         device=context.resources.device,
         title=f"{context.task.name}: predictions",
@@ -235,11 +229,11 @@ def _probabilities(network: Network, rows: IntArray, recipe: Recipe, context: Tr
     return found
 
 
-def _bundle(context: TrialContext, network: Network) -> Bundle:
+def _bundle(context: TrialContext, network: Network, tta: str) -> Bundle:
     task = context.task
     facts = {**context.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": context.dataset.name}
     origin = origin_of(task.run, task.seed, context.resources)
-    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts)
+    return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts, tta)
 
 
 def _loggers() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A trial: one configuration trained, and what it is trained with."""
+"""A trial: one trained configuration, and what all trials of a task share."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ OnEpoch = Callable[[Mapping[str, Any]], None]
 
 
 class TrialPruned(Exception):
-    """Ends a training that nobody will go on with; raised by who listens to its epochs."""
+    """Ends a training that is not worth continuing; raised by the callback of its epochs."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration, trained on the training rows and judged on the validation rows.
+    """One configuration, trained on the training rows and evaluated on the validation rows.
 
     Args:
-        values: what was set, by path.
+        values: its settings, by path.
         history: one row per epoch.
-        best_epoch: the epoch its network comes from.
-        notes: what a reader must know.
-        seconds: what it cost.
+        best_epoch: the epoch that its network is from.
+        notes: for the reader of the results.
+        seconds: its cost.
         learned, total: numbers of parameters.
         accuracy, log_loss: on validation, or None without.
-        folder: where its network lies.
+        merit: by the study's metric there, the larger the better, or None without.
+        folder: of its network.
     """
 
     values: Values
@@ -47,12 +48,16 @@ class Trial:
     total: int
     accuracy: float | None
     log_loss: float | None
+    merit: float | None
     folder: Path
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Sorts trials: the best is the largest."""
-        return (self.accuracy or 0.0, -(self.log_loss if self.log_loss is not None else np.inf))
+        """The sort key of trials: the best is the largest."""
+        return (
+            self.merit if self.merit is not None else -np.inf,
+            -(self.log_loss if self.log_loss is not None else np.inf),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""Checks the place of an output before any work is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.errors import SpecError
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a folder to write into that is a file, or that is inside of one.
+
+    Raises:
+        SpecError: the file that is in the way.
+    """
+    for place in (out, *out.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise SpecError(f"--out {out}: {place} is a file; choose a folder")
+            return
+
+
+def check_file(out: Path) -> None:
+    """Refuse a file to write that is a folder, or whose folder is a file.
+
+    Raises:
+        SpecError: what is in the way.
+    """
+    if out.is_dir():
+        raise SpecError(f"--out {out}: is a folder; choose a file name")
+    check_folder(out.parent)

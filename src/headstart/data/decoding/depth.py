@@ -1,0 +1,53 @@
+"""Numbers of any type and depth as the eight bits of a pixel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DEPTHS = (8, 10, 12, 14, 16, 24, 32, 64)  # bits that cameras, scanners and file formats use
+
+
+def range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the numbers that stand for black and for white in one image.
+
+    - bool: False and True.
+    - Whole numbers: the ends of the narrowest depth of `DEPTHS` that holds all of them, signed if one is below
+      zero. Twelve bits in a 16-bit file are therefore twelve bits, and at least 64 grey levels remain.
+    - Floats: 0 … 1, else -1 … 1, else 0 … 255, whichever is the first that holds all of them; otherwise their own
+      lowest and highest number.
+    """
+    if values.dtype.kind == "b":
+        return 0.0, 1.0
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = finite.min(), finite.max()
+    if values.dtype.kind == "f":
+        usual = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+        return next((ends for ends in usual if ends[0] <= low and high <= ends[1]), (float(low), float(high)))
+    smallest, largest = int(low), int(high)
+    if smallest >= 0:
+        return 0.0, float(2 ** next(bits for bits in DEPTHS if largest < 2**bits) - 1)
+    half = next(2 ** (bits - 1) for bits in DEPTHS if -(2 ** (bits - 1)) <= smallest and largest < 2 ** (bits - 1))
+    return float(-half), float(half - 1)
+
+
+def to_8_bits(values: npt.NDArray[Any], ends: tuple[float, float] | None = None) -> npt.NDArray[np.uint8]:
+    """Return the same shape in uint8, `ends` (by default `range_of` them) becoming 0 and 255.
+
+    Whole numbers keep the upper eight bits of their depth, floats are rounded. What is not a number becomes black.
+    """
+    if values.dtype == np.uint8 and ends is None:
+        return values
+    low, high = range_of(values) if ends is None else ends
+    numbers = values.astype(np.float64)
+    if values.dtype.kind in "ui" and ends is None:
+        shifted: npt.NDArray[np.uint8] = np.floor((numbers - low) * (256.0 / (high - low + 1.0))).astype(np.uint8)
+        return shifted
+    numbers = np.nan_to_num(numbers, nan=low, posinf=high, neginf=low)
+    spread = high - low
+    scaled = np.rint((numbers - low) * (255.0 / spread)) if spread > 0 else np.zeros_like(numbers)
+    return np.clip(scaled, 0, 255).astype(np.uint8)

@@ -1,0 +1,63 @@
+"""Relative paths in a study file start from the folder that the file is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import SpecError
+
+
+def from_folder(study: Any, folder: Path) -> Any:
+    """Return a study's mapping with the relative paths of its data and weights made absolute.
+
+    A word without a separator, such as `caltech101`, is a path only where something of that name is in the folder;
+    otherwise it is a name.
+
+    Raises:
+        SpecError: a relative path is not there, but would be there from the current folder.
+    """
+    if not isinstance(study, dict):
+        return study
+    return {key: _block(key, value, folder) for key, value in study.items()}
+
+
+def _block(key: str, value: Any, folder: Path) -> Any:
+    if key in ("defaults", "smoke") and isinstance(value, dict):
+        return {name: _block(name, inner, folder) for name, inner in value.items()}
+    if key == "runs" and isinstance(value, dict):
+        return {run: _block("defaults", settings, folder) for run, settings in value.items()}
+    return _READ[key](value, folder) if key in _READ else value
+
+
+def _data(value: Any, folder: Path) -> Any:
+    if isinstance(value, str):
+        return _placed(value, folder)
+    if isinstance(value, dict) and isinstance(value.get("source"), str):
+        return {**value, "source": _placed(value["source"], folder)}
+    return value
+
+
+def _weights(value: Any, folder: Path) -> Any:
+    if isinstance(value, str):
+        return _placed(value, folder)
+    if isinstance(value, dict) and isinstance(value.get("path"), str):
+        return {**value, "path": _placed(value["path"], folder)}
+    return value
+
+
+_READ: dict[str, Callable[[Any, Path], Any]] = {"data": _data, "weights": _weights}
+
+
+def _placed(text: str, folder: Path) -> str:
+    if not text or text.startswith(("~", "$", "hf:")) or Path(text).is_absolute():
+        return text
+    place = folder / text
+    if place.exists():
+        return str(place)
+    if "/" not in text and "\\" not in text:
+        return text
+    if Path(text).exists():
+        raise SpecError(f"no {place}: relative paths start from the study file's folder; write {Path(text).absolute()}")
+    return str(place)

@@ -1,0 +1,62 @@
+"""The command line in this process, and photographs that a small network can classify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headstart.cli import main as command_line
+from tests.docs.readers_files import draw
+
+Call = Callable[..., tuple[int, str, str]]
+STUDY = """
+name: small
+data: {photos}
+seeds: 1
+audit: false
+defaults: {{backbone: lenet5, weights: none}}
+runs:
+  floor: {{backbone: pixels, strategy: majority}}
+  ridge: {{strategy: ridge}}
+  knn: {{strategy: knn}}
+"""
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return a function that runs a command and returns its exit status, standard output and standard error."""
+    monkeypatch.setenv("HEADSTART_REMOTE", "")  # `--store` sets it; this puts it back
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([str(argument) for argument in arguments])
+        out = capsys.readouterr()
+        return int(ended.value.code or 0), out.out, out.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared-cache")
+
+
+@pytest.fixture
+def shared_cache(one_cache: Path, own_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the tests of one file share their cache."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(one_cache))
+    return one_cache
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("photos") / "flowers", classes=2, per_class=10, size=40)
+
+
+@pytest.fixture
+def study_file(photos: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY.format(photos=photos))
+    return path

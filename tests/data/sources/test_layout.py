@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from headstart.data.sources.layout import read_tree
+from headstart.errors import DataError
+
+
+def both(*folders: str) -> list[str]:
+    return [f"{folder}/{name}/{n}.jpg" for folder in folders for name in ("cat", "dog") for n in range(2)]
+
+
+@pytest.mark.parametrize(("first", "second"), [("training_set", "test_set"), ("Train", "Eval"), ("train", "hold_out")])
+def test_split_folders_are_known_by_any_usual_name(first: str, second: str) -> None:
+    found = read_tree("pets", both(first, second))
+    assert sorted(set(found.labels)) == ["cat", "dog"]
+    assert found.splits is not None and sorted(set(found.splits)) == ["test", "train"]
+    assert [s == "train" for s in found.splits] == [path.startswith(first) for path in found.paths]
+
+
+def test_a_folder_of_unlabelled_images_beside_the_parts_is_left_out_and_listed() -> None:
+    found = read_tree("pets", [*both("train", "test"), "unlabeled/1.jpg", "docs/page.png"])
+    assert len(found.paths) == 8
+    assert {skip.name: skip.reason for skip in found.skipped} == {
+        "unlabeled/1.jpg": "is not in test, train, which are the parts of the split",
+        "docs/page.png": "is not in test, train, which are the parts of the split",
+    }
+
+
+@pytest.mark.parametrize(
+    ("paths", "says"),
+    [
+        (both("train", "test", "extra"), "'extra' is not"),
+        (both("test", "val"), "no training part"),
+        (["train/1.jpg", "train/2.jpg", "test/1.jpg"], "hold no class folders"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused_with_both(paths: list[str], says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        read_tree("pets", paths)
+    assert "rename" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_classes_may_be_called_train_or_test() -> None:
+    assert sorted(set(read_tree("vehicles", ["train/1.jpg", "plane/1.jpg"]).labels)) == ["plane", "train"]
+    assert sorted(set(read_tree("events", ["test/1.jpg", "show/1.jpg"]).labels)) == ["show", "test"]
+
+
+def test_two_spellings_of_one_class_name_are_one_class() -> None:
+    composed, decomposed = "café", unicodedata.normalize("NFD", "café")
+    found = read_tree(
+        "food", [f"train/{composed}/1.jpg", f"test/{decomposed}/2.jpg", "train/tea/3.jpg", "test/tea/4.jpg"]
+    )
+    assert sorted(set(found.labels)) == [composed, "tea"]
+
+
+def test_own_output_and_what_systems_leave_is_never_data() -> None:
+    debris = ["headstart-runs/demo/report.png", "__MACOSX/cat/1.jpg", ".ipynb_checkpoints/cat/1.jpg", "cat/._1.jpg"]
+    assert read_tree("pets", [*debris, "cat/1.jpg", "dog/1.jpg"]).paths == ["cat/1.jpg", "dog/1.jpg"]

@@ -1,0 +1,95 @@
+"""What a reader of the docs has at hand and a test has not: photographs, datasets, weights from the internet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from headstart.data.dataset import Dataset
+from headstart.data.sources import load
+
+NAMES = ("daisy", "lily", "rose", "tulip", "violet")
+
+
+def draw(
+    folder: str | Path, *, classes: int | Sequence[str] = 3, per_class: int = 12, size: int = 64, seed: int = 0
+) -> Path:
+    """Draw photographs: a folder with one folder per class, each class a colour and a direction of stripes."""
+    generator = np.random.default_rng(seed)
+    names = NAMES[:classes] if isinstance(classes, int) else classes
+    rows, columns = np.mgrid[:size, :size]
+    for number, name in enumerate(names):
+        colour = np.array([(37 * number + 60) % 200, (91 * number + 120) % 200, (151 * number + 20) % 200])
+        angle = np.pi * number / len(names)
+        for picture in range(per_class):
+            phase = (rows * np.cos(angle) + columns * np.sin(angle)) / 5 + generator.uniform(0, 6)
+            stripes = 40 * np.sin(phase)[..., None]
+            noise = generator.normal(0, 20, (size, size, 3))
+            pixels = np.clip(colour * generator.uniform(0.8, 1.2) + stripes + noise, 0, 255).astype(np.uint8)
+            path = Path(folder) / name / f"{picture:02d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path, quality=90)
+    return Path(folder)
+
+
+def draw_one(path: str | Path, seed: int = 99) -> None:
+    """Draw one photograph into a file."""
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+
+
+class StandIns:
+    """What stands in for the internet.
+
+    Args:
+        data: `$HEADSTART_DATA`.
+        torch_home: `$TORCH_HOME`.
+        monkeypatch: sets both for one page.
+    """
+
+    def __init__(self, data: Path, torch_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.data, self.torch_home, self.monkeypatch = data, torch_home, monkeypatch
+        monkeypatch.setenv("HEADSTART_DATA", str(data))
+        monkeypatch.setattr(torch.hub, "_hub_dir", str(torch_home / "hub"))
+
+    def dataset(self, name: str, *, classes: int = 3, per_class: int = 8, size: int = 32) -> None:
+        """Stand in for a dataset that would be downloaded: drawn images under its name."""
+        if not (self.data / name).exists():
+            draw(self.data / name, classes=[f"class {n}" for n in range(classes)], per_class=per_class, size=size)
+
+    def weights(self, name: str) -> None:
+        """Stand in for weights that torchvision would download: random ones in its cache."""
+        weights = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+        for each in type(weights):
+            path = self.torch_home / "hub" / "checkpoints" / each.url.rpartition("/")[2]
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.manual_seed(0)
+                torch.save(torchvision.models.get_model(name).state_dict(), path)
+
+    def checkpoint(self, name: str, file: str) -> None:
+        """Stand in for a weights file that the reader has: random ones of a network of torchvision."""
+        path = self.data / file
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.manual_seed(0)
+            save_file(torchvision.models.get_model(name).state_dict(), path)
+
+    def few_groceries(self, per_class: int = 3) -> None:
+        """Let the photographs of the demo be few of each class."""
+        plain = load.groceries
+
+        def few(label: str | None, name: str | None) -> Dataset:
+            every = plain(label, name)
+            rows = [
+                row for code in range(len(every.classes)) for row in np.flatnonzero(every.labels == code)[:per_class]
+            ]
+            return every.select(rows)
+
+        self.monkeypatch.setattr(load, "groceries", few)

@@ -1,0 +1,50 @@
+"""Every block of README and docs runs as it stands on its page, top to bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sybil import Document
+
+from headstart.study.planning import microbenchmarks
+from tests.docs.blocks import blocks_of
+from tests.docs.readers_files import StandIns, draw, draw_one
+from tests.docs.running import REPOSITORY, Runner
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+# Pages that others are writing anew; a page that runs must be taken off this list.
+FAILING = ("audit.md", "explain.md", "fewshot.md", "statistics.md")
+
+
+@pytest.fixture(scope="module")
+def at_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for the cache, datasets and weights that all pages share."""
+    return tmp_path_factory.mktemp("reader")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.xfail(strict=True)] if page.name in FAILING else [])
+        for page in PAGES
+    ],
+)
+def test_every_block_of_the_page_runs(
+    page: Path, at_hand: Path, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(at_hand / "cache"))
+    monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)  # the figures of a plan are not looked at
+    monkeypatch.chdir(tmp_path)
+    for name in ("studies", "benchmarks"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    document = Document.parse(str(page), lambda found: blocks_of(found))
+    stand_in = StandIns(at_hand / "data", at_hand / "torch", monkeypatch)
+    document.namespace.update(draw=draw, draw_one=draw_one, stand_in=stand_in)
+    run = Runner(monkeypatch.setenv)
+    for example in document.examples():
+        try:
+            run(example)
+        except Exception as error:
+            error.add_note(f"at {page.relative_to(REPOSITORY)}:{example.line}")
+            raise

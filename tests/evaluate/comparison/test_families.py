@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from known_studies import study
+from scipy import stats
+
+from headstart.evaluate.comparison.families import Chance, best_against_each, chance_of, stepped_down
+from headstart.evaluate.comparison.sources import Pairs, pairs_of, runs_of
+
+ALONE = 1.959964
+
+
+def even(means: list[float], draws: int = 20_000) -> tuple[Chance, Pairs]:
+    """Return runs with independent normal errors of variance 1/2, so that each difference has variance 1."""
+    errors = np.random.default_rng(0).normal(size=(draws, len(means))) * np.sqrt(0.5)
+    a, b = np.triu_indices(len(means), 1)
+    gap = np.array(means)[a] - np.array(means)[b]
+    one, none = np.ones(len(a)), np.zeros(len(a))
+    pairs = Pairs(a, b, gap, gap, one, 1e6 * one, none, one, none)
+    return Chance(errors, one, ALONE * one), pairs
+
+
+def test_all_pairs_are_corrected_by_the_studentised_range() -> None:
+    chance, pairs = even([3.0, 2.0, 1.0, 0.0])
+    found = stepped_down(chance, pairs, np.arange(6))
+    first = int(np.argmax(np.abs(pairs.centre)))
+    assert found.p[first] == pytest.approx(stats.studentized_range.sf(3 * np.sqrt(2), 4, np.inf), abs=0.004)
+    assert found.reach * ALONE == pytest.approx(stats.studentized_range.ppf(0.95, 4, np.inf) / np.sqrt(2), abs=0.03)
+
+
+def test_the_baseline_is_corrected_by_dunnetts_test() -> None:
+    chance, pairs = even([2.5, 0.3, 0.2, 0.0])
+    chosen = np.array([0, 1, 2])  # the first run is the baseline here
+    found = stepped_down(chance, pairs, chosen)
+    reference = stats.dunnett(  # huge samples of known variance are the normal case
+        *[stats.norm.ppf((np.arange(4000) + 0.5) / 4000) + m for m in (0.3 * 0.0224, 0.2 * 0.0224, 0.0)],
+        control=stats.norm.ppf((np.arange(4000) + 0.5) / 4000) + 2.5 * 0.0224,
+        random_state=np.random.default_rng(1),
+    )
+    assert found.p[2] == pytest.approx(float(reference.pvalue[2]), abs=0.006)
+
+
+def test_the_best_is_corrected_for_having_been_picked_and_those_behind_leave() -> None:
+    chance, pairs = even([5.0, 2.6, 0.0])
+    found = best_against_each(chance, pairs, 3, 0)
+    p = dict(zip(found.pairs.tolist(), found.p.tolist(), strict=True))
+    assert p[1] < 0.001 + 3 * stats.studentized_range.sf(5 * np.sqrt(2), 3, np.inf)
+    assert p[0] == pytest.approx(2 * stats.norm.sf(2.4), abs=0.003)  # only two are left by then
+
+
+def test_families_grow_in_strictness_from_the_baseline_over_the_best_to_all_pairs() -> None:
+    chance, pairs = even([2.2, 0.0, 0.0, 0.0, 0.0])
+    facing = stepped_down(chance, pairs, np.arange(4)).p.max()
+    best = best_against_each(chance, pairs, 5, 0).p.max()
+    every = stepped_down(chance, pairs, np.arange(10)).p[:4].max()
+    assert facing < best <= every + 0.003
+
+
+def test_draws_vary_as_each_pair_says() -> None:
+    drawn = study(np.random.default_rng(4), [0.9, 0.88, 0.7], 3, 400, 0.1)
+    runs = runs_of(drawn, list(drawn), None, (), (0.0, 1.0))
+    pairs = pairs_of(runs)
+    errors = chance_of(runs, pairs, 20_000, 0).errors
+    for place in range(3):
+        gap = errors[:, pairs.a[place]] - errors[:, pairs.b[place]]
+        expected = pairs.image_variance[place] + pairs.seed_variance[place] / 3
+        assert gap.var() == pytest.approx(expected, rel=0.15)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from known_studies import study
+
+from headstart.errors import DataError
+from headstart.evaluate.comparison.compare import compare_runs, over_seeds_and_images
+from headstart.evaluate.comparison.leader import chosen_on_validation
+from headstart.evaluate.metrics.intervals import wilson
+
+
+def test_every_answer_right_still_leaves_an_interval() -> None:
+    mean, low, high = over_seeds_and_images(np.ones((3, 50), dtype=bool))
+    assert (mean, high) == (1.0, 1.0)
+    assert 0.9 < low <= wilson(50, 50)[0]
+
+
+def test_one_deterministic_run_has_wilsons_interval() -> None:
+    scores = np.arange(200)[None] < 150
+    row = compare_runs({"a": scores}, deterministic=["a"])["ranking"][0]
+    assert (row["low"], row["high"]) == pytest.approx(wilson(150, 200), abs=0.002)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98, 1.0])
+def test_intervals_of_means_stay_within_bounds_and_hold_the_mean(share: float) -> None:
+    for seeds in (1, 2, 5):
+        for n in (3, 20, 200):
+            scores = np.random.default_rng(seeds * n).random((seeds, n)) < share
+            mean, low, high = over_seeds_and_images(scores)
+            assert 0 <= low <= mean <= high <= 1
+            assert high > low
+
+
+def test_losses_have_no_bounds_and_shares_that_are_no_counts_take_theirs() -> None:
+    scores = np.array([[1.0, 1.0, 1.0, 0.2], [1.0, 1.0, 0.9, 1.0]])
+    assert over_seeds_and_images(scores)[2] > 1
+    assert over_seeds_and_images(scores, bounds=(0.0, 1.0))[1] > 0
+    assert over_seeds_and_images(scores, bounds=(0.0, 1.0))[2] <= 1
+    below = over_seeds_and_images(scores - 1, bounds=(-1.0, 0.0))
+    assert below == pytest.approx([end - 1 for end in over_seeds_and_images(scores, bounds=(0.0, 1.0))])
+
+
+def test_the_interval_of_the_best_of_eight_equal_runs_holds_and_the_plain_one_does_not() -> None:
+    held, plain, optimism, excess = 0, 0, 0.0, 0.0
+    for each in range(50):
+        drawn = study(np.random.default_rng([1, each]), [0.8] * 8, 3, 150, 0.1)
+        found = compare_runs(drawn, draws=300)
+        leader, row = found["leader"], found["ranking"][0]
+        held += leader["low"] <= 0.8 <= leader["high"]
+        plain += row["low"] <= 0.8 <= row["high"]
+        optimism += leader["optimism"] / 50
+        excess += (leader["mean"] - 0.8) / 50
+    assert held >= 0.93 * 50
+    assert held >= plain
+    assert optimism == pytest.approx(excess, abs=0.012)
+
+
+def test_a_leader_far_ahead_keeps_its_own_interval() -> None:
+    drawn = study(np.random.default_rng(2), [0.9, 0.5, 0.5], 3, 500, 0.05)
+    found = compare_runs(drawn)
+    assert found["leader"]["of"] == 1
+    assert found["leader"]["low"] == found["ranking"][0]["low"]
+    assert found["leader"]["optimism"] == 0
+
+
+def test_the_headline_is_the_run_chosen_on_validation_with_its_own_test_score() -> None:
+    drawn = study(np.random.default_rng(3), [0.9, 0.8, 0.7], 2, 300, 0.05)
+    ranking = compare_runs(drawn)["ranking"]
+    found = chosen_on_validation(ranking, {"run 2": 0.7, "run 1": 0.9, "run 0": 0.9})
+    assert (found["run"], found["place"], found["validation"]) == ("run 1", 2, 0.9)
+    assert found["mean"] == pytest.approx(drawn["run 1"].mean())
+    assert chosen_on_validation(ranking, {"run 0": 2.0, "run 1": 1.0, "run 2": 3.0}, False)["run"] == "run 1"
+    with pytest.raises(DataError, match="no validation figure for run 2"):
+        chosen_on_validation(ranking, {"run 0": 1.0, "run 1": 1.0})

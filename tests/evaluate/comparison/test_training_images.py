@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from headstart.errors import DataError
+from headstart.evaluate.comparison.training_images import over_splits, with_training_images
+
+
+def test_the_interval_over_splits_is_nadeau_and_bengios() -> None:
+    values = [0.80, 0.84, 0.79, 0.85, 0.82]
+    error = np.sqrt(np.var(values, ddof=1) * (1 / 5 + 0.25))
+    reach = stats.t.ppf(0.975, 4) * error
+    found = over_splits(values, 0.25, bounds=None)
+    assert [found["low"], found["high"]] == pytest.approx([0.82 - reach, 0.82 + reach])
+    inside = over_splits([0.98, 0.99, 1.0], 0.25)
+    assert 0 <= inside["low"] < 0.99 < inside["high"] <= 1
+
+
+def test_other_training_images_widen_the_interval_and_it_covers() -> None:
+    held, truth = 0, 0.8
+    for each in range(200):
+        generator = np.random.default_rng([5, each])
+        own = truth + generator.normal() * 0.03  # what this sample of training images happens to give
+        images = generator.normal(size=400) * 0.5
+        mean = float((generator.normal(size=400) * 0.2 + images + own).mean())
+        shift = generator.normal(size=(20, 1)) * 0.03
+        resampled = own + shift + images + generator.normal(size=(20, 400)) * 0.2
+        found = with_training_images(mean, resampled, bounds=None)
+        held += found["low"] <= truth <= found["high"]
+    assert 0.92 <= held / 200 <= 0.99
+
+
+def test_too_few_samples_are_refused() -> None:
+    with pytest.raises(DataError, match="too few"):
+        with_training_images(0.8, np.ones((2, 9), dtype=bool))
+    with pytest.raises(DataError, match="too few"):
+        over_splits([0.5, 0.6], 0.25)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from headstart.errors import StoreError
+from headstart.fewshot.class_split import ClassSplit
+from headstart.fewshot.training_state import FILE, Job, load_state, save_state
+
+JOB = Job({"lr": 0.1}, "conv4", np.array([0, 1, 2, 2]), ClassSplit((0,), (1,), (2,)))
+
+
+def parts(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(seed)
+    module = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    module(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return module, optimizer
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    module, optimizer = parts(0)
+    state = {"step": 8, "history": [{"loss": 0.5}], "best": {"weight": torch.arange(3.0)}}
+    save_state(tmp_path, JOB, module, optimizer, state)
+    other, other_optimizer = parts(1)
+    found = load_state(tmp_path, JOB, other, other_optimizer)
+    assert found is not None
+    assert found["step"] == 8 and found["history"] == [{"loss": 0.5}]
+    assert torch.equal(found["best"]["weight"], torch.arange(3.0))
+    assert torch.equal(other.weight, module.weight)
+    for one, two in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
+        assert torch.equal(one["exp_avg"], two["exp_avg"])
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_nothing_saved_is_nothing_to_continue(tmp_path: Path) -> None:
+    assert load_state(tmp_path, JOB, *parts(0)) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(JOB, options={"lr": 0.2}),
+        replace(JOB, backbone="resnet12"),
+        replace(JOB, labels=np.array([0, 1, 2, 1])),
+        replace(JOB, labels=np.array([0, 1, 2, 2, 2])),
+        replace(JOB, split=ClassSplit((0,), (2,), (1,))),
+    ],
+    ids=["options", "backbone", "labels", "number", "split"],
+)
+def test_the_state_of_another_job_is_refused(other: Job, tmp_path: Path) -> None:
+    save_state(tmp_path, JOB, *parts(0), {})
+    assert other.key != JOB.key
+    with pytest.raises(StoreError, match="other options or data; choose another folder or delete it"):
+        load_state(tmp_path, other, *parts(0))
+
+
+def test_the_key_is_that_of_equal_jobs() -> None:
+    assert JOB.key == replace(JOB, labels=JOB.labels.astype(np.int32)).key
+    assert len(JOB.key) == 32
+
+
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no checkpoint")
+    with pytest.raises(StoreError, match=r"cannot be read .*delete it to train again"):
+        load_state(tmp_path, JOB, *parts(0))
+
+
+def test_no_code_is_run_from_a_file(tmp_path: Path) -> None:
+    torch.save({"key": JOB.key, "state": Path("x")}, tmp_path / FILE)
+    with pytest.raises(StoreError, match="cannot be read"):
+        load_state(tmp_path, JOB, *parts(0))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from fake_study import study_of
+
+from headstart.report.read.conclusion import answer_of, plain
+from headstart.report.read.summary import load_summary
+
+
+def share(seeds: int, n: int, count: int) -> np.ndarray:
+    return np.tile(np.arange(n) < count, (seeds, 1))
+
+
+def answer(place: Path) -> str:
+    text: str = load_summary(place).to_dict()["answer"]
+    return text
+
+
+def test_the_240_photographs(tmp_path: Path) -> None:
+    right = {"network": share(3, 48, 48), "pixels": share(3, 48, 13)}
+    said = answer(study_of(tmp_path, right, best="network", baseline="pixels", seconds={"network": 60, "pixels": 1}))
+    assert said.startswith(
+        "The model is network, chosen by validation accuracy. On the test images it reaches 100.0 % accuracy ("
+    )
+    assert "It is better than pixels, by +72.9 points" in said
+    assert said.count("better than") == 1
+    assert "costs less" not in said and "tied" not in said
+
+
+def test_a_cheap_run_that_is_visibly_worse_is_never_recommended(tmp_path: Path) -> None:
+    right = {"network": share(2, 48, 45), "pixels": share(2, 48, 26)}
+    said = answer(study_of(tmp_path, right, seconds={"network": 100, "pixels": 1}))
+    assert "network is best with 93.8 % accuracy" in said
+    assert "tied" not in said and "costs less" not in said
+    # even where nothing can be told: five images of 40 more are visible
+    open_ = {"network": share(2, 40, 38), "pixels": share(2, 40, 33)}
+    said = answer(study_of(tmp_path / "open", open_, seconds={"network": 100, "pixels": 1}))
+    assert "Whether network is better than pixels cannot be told yet" in said and "would settle it" in said
+    assert "costs less" not in said
+
+
+def test_a_cheap_run_that_is_as_good_is_recommended(tmp_path: Path) -> None:
+    right = {"dear": share(2, 4000, 3900), "cheap": share(2, 4000, 3899)}
+    said = answer(study_of(tmp_path, right, best="dear", deterministic=right, seconds={"dear": 100, "cheap": 2}))
+    assert "cheap is tied with dear: a difference of more than 1 point is unlikely." in said
+    assert "cheap costs less, 1 min 37 s against 3 min 18 s for dear, and is unlikely to be worse" in said
+
+
+def test_the_headline_is_the_chosen_model_with_its_own_test_score(tmp_path: Path) -> None:
+    right = {"a": share(3, 200, 170), "b": share(3, 200, 166), "c": share(3, 200, 60)}
+    said = answer(study_of(tmp_path, right, best="b"))
+    assert said.startswith(
+        "The model is b, chosen by validation accuracy. On the test images it reaches 83.0 % accuracy"
+    )
+    assert "a leads with 85.0 % accuracy (95 % interval " in said and "allowing for the choice among 2)" in said
+    assert "Whether it is better than the model cannot be told yet: +2.0 points" in said
+    assert "a is better than c, by +55.0 points" in said
+
+
+def test_the_baseline_is_not_called_open_and_beaten_in_one_answer(tmp_path: Path) -> None:
+    right = {"a": share(3, 200, 180), "b": share(3, 200, 179), "base": share(3, 200, 120)}
+    board = load_summary(study_of(tmp_path, right, baseline="base")).boards[0]
+    # "the best against each" asks more than "each against the baseline", so it may leave open what the other settles
+    against = tuple({**p, "category": "cannot tell"} if p["b"] == "base" else p for p in board.against_best)
+    said = plain(answer_of([dataclasses.replace(board, against_best=against)], {}, partial=False))
+    assert "It is better than the baseline base, by +30.0 points" in said
+    assert "Whether a is better than b cannot be told yet" in said and "a is better than b and base" not in said

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.report.read.cross_validation import complete_repeats, folds_of
+from headstart.report.read.leaderboard import make_boards
+from headstart.report.read.study_files import Outcome, Record, StudyFiles
+
+SPLIT = {"data": {"fingerprint": "f", "name": "toy", "split": {"folds": 2, "fold": "seed"}}}
+
+
+def record(run: str, seed: int, rows: list[int], right: list[bool]) -> Record:
+    labels = np.zeros(len(rows), dtype=np.int64)
+    correct = np.array(right)
+    chance = np.where(correct, 0.9, 0.1)
+    outcome = Outcome(np.array(rows), labels, (~correct).astype(np.int64), chance, chance, correct, -np.log(chance))
+    outcome = Outcome(**{**outcome.__dict__, "scores": {"accuracy": correct.astype(float)}})
+    return Record(run, seed, Path(f"{run}-{seed}"), None, SPLIT, outcome=outcome)
+
+
+def two_repeats(run: str) -> list[Record]:
+    return [
+        record(run, 0, [0, 3, 5], [True, True, False]),
+        record(run, 1, [1, 2, 4], [True, False, True]),
+        record(run, 2, [0, 1, 2], [True, True, True]),
+        record(run, 3, [3, 4, 5], [True, True, False]),
+    ]
+
+
+def files(*records: Record) -> StudyFiles:
+    return StudyFiles(Path(), {}, records, (), {})
+
+
+def test_the_folds_of_a_repeat_are_one_row_over_all_images() -> None:
+    board = make_boards(files(*two_repeats("a")))[0]
+    assert (board.n, board.seeds, board.folds) == (6, 2, 2)
+    # images 2 and 5 are wrong in the first repeat, 5 in the second
+    assert board.ranking[0]["mean"] == pytest.approx((4 / 6 + 5 / 6) / 2)
+    assert board.ranking[0]["sd"] == pytest.approx((1 / 6) / 2**0.5)
+    assert board.notes[0].startswith("2-fold cross-validation: every image is tested 2 times")
+    assert "trained on 50 % of the images" in board.notes[0]
+
+
+def test_a_repeat_without_one_of_its_folds_does_not_count() -> None:
+    by_run = {"a": {each.seed: each for each in two_repeats("a")[:3]}}
+    found, notes = complete_repeats(by_run, 2)
+    assert [[each.seed for each in part] for part in found["a"]] == [[0, 1]]
+    assert "tested once" in notes[0] and len(notes) == 1
+
+
+def test_a_run_that_lacks_a_fold_that_most_have_is_left_out_and_named() -> None:
+    by_run = {name: {each.seed: each for each in two_repeats(name)} for name in "abc"}
+    del by_run["c"][3]
+    found, notes = complete_repeats(by_run, 2)
+    assert sorted(found) == ["a", "b"]
+    assert notes[1] == "left out, for want of a fold: c"
+
+
+def test_a_study_without_one_whole_repeat_has_no_leaderboard() -> None:
+    assert make_boards(files(two_repeats("a")[0])) == ()
+
+
+def test_other_splits_are_not_cross_validation() -> None:
+    one = two_repeats("a")[0]
+    assert folds_of(one) == 2
+    assert folds_of(Record("a", 0, Path(), None, {"data": {"split": {"folds": 2, "fold": 0}}})) is None
+    assert folds_of(Record("a", 0, Path(), None, {})) is None

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_study import study_of
+
+from headstart.report.read.leaderboard import Board, make_boards
+from headstart.report.read.study_files import read_study_folder
+
+
+def share(seeds: int, n: int, *counts: int) -> np.ndarray:
+    """Return which of n images each seed gets right: the first `counts[seed]`."""
+    return np.stack([np.arange(n) < counts[seed % len(counts)] for seed in range(seeds)])
+
+
+def board(root: Path, right: dict[str, np.ndarray], **options: object) -> Board:
+    return make_boards(read_study_folder(study_of(root, right, **options)))[0]  # type: ignore[arg-type]
+
+
+def test_a_perfect_network_is_better_than_pixels_with_48_test_images_and_three_seeds(tmp_path: Path) -> None:
+    found = board(tmp_path, {"network": share(3, 48, 48), "pixels": share(3, 48, 13)}, baseline="pixels")
+    assert [row["state"] for row in found.ranking] == ["best", "behind"]
+    assert found.against_baseline[0]["category"] == "better"
+    assert found.against_baseline[0]["difference"] == pytest.approx(35 / 48)
+    assert all(0 <= row["low"] <= row["high"] <= 1 for row in found.ranking)
+
+
+def test_two_seeds_are_enough_to_tell_54_from_94_percent(tmp_path: Path) -> None:
+    found = board(tmp_path, {"network": share(2, 48, 45, 45), "pixels": share(2, 48, 26, 26)})
+    assert found.row("pixels")["state"] == "behind"
+    assert found.safe == ("network",)
+
+
+def test_the_margin_of_the_study_decides_what_is_tied(tmp_path: Path) -> None:
+    right = {"a": share(2, 400, 380), "b": share(2, 400, 379)}
+    assert board(tmp_path / "point", right, margin=0.01).row("b")["state"] == "cannot tell"
+    wide = board(tmp_path / "ten", right, margin=0.1)
+    assert wide.row("b")["state"] == "tied"
+    assert wide.margin == 0.1 and "10 points" in wide.against_best[0]["verdict"]
+
+
+def test_a_deterministic_run_needs_one_seed(tmp_path: Path) -> None:
+    right = {"a": share(1, 400, 380), "b": share(1, 400, 348)}
+    assert board(tmp_path / "fixed", right, deterministic=("a", "b")).row("b")["state"] == "behind"
+    drawn = board(tmp_path / "drawn", right)
+    assert drawn.row("b")["state"] == "cannot tell"
+    assert any("one seed only" in note for note in drawn.notes)
+
+
+def test_seeds_that_repeat_a_result_count_once(tmp_path: Path) -> None:
+    right = {"a": share(3, 100, 90), "b": share(3, 100, 60, 62, 64)}
+    keys = {"a": ["same"] * 3, "b": ["x", "y", "z"]}
+    found = board(tmp_path, right, deterministic=("a",), keys=keys)
+    assert found.row("a")["seeds"] == 1 and found.row("a")["sd"] is None and found.row("a")["deterministic"]
+    assert found.row("b")["seeds"] == 3 and found.row("b")["sd"] == pytest.approx(0.02)
+
+
+def test_a_run_that_says_deterministic_and_varies_is_not_believed(tmp_path: Path) -> None:
+    found = board(tmp_path, {"a": share(2, 100, 90, 80), "b": share(2, 100, 60)}, deterministic=("a", "b"))
+    assert not found.row("a")["deterministic"] and found.row("b")["deterministic"]
+
+
+def test_only_a_leader_that_was_not_chosen_has_the_interval_of_the_best_of_several(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    right = {name: generator.random((3, 200)) < 0.8 for name in "abcdefgh"}
+    alone = board(tmp_path / "none", right)
+    first = alone.runs[0]
+    chosen = board(tmp_path / "first", right, best=first)
+    assert alone.leader["of"] > 1
+    assert alone.ranking[0]["low"] == alone.leader["low"] < chosen.ranking[0]["low"]
+    assert alone.ranking[0]["high"] == chosen.ranking[0]["high"]
+    assert any(note.startswith(f"the interval of {first} allows") for note in alone.notes)
+    assert not any("allows" in note for note in chosen.notes)
+
+
+def test_a_metric_that_is_no_mean_over_images_gives_way_to_accuracy_and_says_so(tmp_path: Path) -> None:
+    right = {"a": share(2, 100, 90), "b": share(2, 100, 60)}
+    found = board(tmp_path / "mcc", right, metric="mcc")
+    assert found.metric == "accuracy"
+    assert any(note.startswith("mcc is not a mean over images") for note in found.notes)
+    brier = board(tmp_path / "brier", right, metric="brier")
+    assert (brier.metric, brier.runs[0]) == ("brier", "a")
+    assert brier.row("a")["mean"] == pytest.approx(0.9 * 0.02 + 0.1 * 1.62)  # (1 - 0.9)² and (1 - 0.1)², both classes
+    loss = board(tmp_path / "loss", right, metric="log_loss")
+    assert not loss.higher_is_better and all(row["low"] >= 0 for row in loss.ranking)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from headstart.report import numbers
+
+
+def test_shares_are_shown_in_percent_and_losses_as_they_are() -> None:
+    assert numbers.score(0.9312, "accuracy") == "93.1 %" and numbers.score(0.9312, "log_loss") == "0.931"
+    assert numbers.interval(0.9, 1.0, "f1_macro") == "90.0–100.0 %" and numbers.interval(None, 1.0, "mcc") == "–"
+    assert numbers.difference(0.012, -0.003, 0.021, "accuracy") == "+1.2 points (-0.3 to +2.1)"
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds"),
+    [("accuracy", (0, 1)), ("mcc", (-1, 1)), ("brier", (0, 2)), ("log_loss", None), ("top5_accuracy", (0, 1))],
+)
+def test_every_metric_has_its_bounds(metric: str, bounds: tuple[float, float] | None) -> None:
+    assert numbers.bounds_of(metric) == bounds
+    assert numbers.least_of(metric) == (bounds[0] if bounds else 0.0)
+
+
+def test_long_lists_are_cut_short() -> None:
+    assert numbers.listed(["a"]) == "a" and numbers.listed(["a", "b"]) == "a and b"
+    assert numbers.listed(["a", "b", "c", "d"]) == "a, b, c and 1 other" and numbers.listed([]) == ""
