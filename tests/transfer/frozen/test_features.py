@@ -11,7 +11,7 @@ from torch import nn
 
 from headstart.models.preprocessing import Preprocessing
 from headstart.storage.store import Store
-from headstart.transfer.frozen.engine import Engine, Normalised
+from headstart.transfer.frozen.engine import Engine
 from headstart.transfer.frozen.features import extract, features_key, load_features
 
 NEEDS = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -43,26 +43,6 @@ def plainly(module: nn.Module, pixels: np.ndarray) -> np.ndarray:
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (NEEDS.mean, NEEDS.std))
     with torch.no_grad():
         return module((images - mean) / std).numpy()
-
-
-def test_the_engine_gives_what_pytorch_gives() -> None:
-    module, pictures = network(), Pictures(7)
-    engine = Engine(module, NEEDS)
-    assert engine.name == "onnxruntime" and engine.output_shape == (5,)
-    assert np.allclose(engine(pictures.pixels), plainly(module, pictures.pixels), atol=1e-5)
-    assert np.array_equal(engine(pictures.pixels), Engine(module, NEEDS)(pictures.pixels)), "to the last bit"
-
-
-def test_a_network_that_onnx_cannot_hold_is_run_by_pytorch() -> None:
-    class Odd(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.from_numpy(x.detach().numpy().mean((2, 3)))
-
-    engine = Engine(Odd(), NEEDS)
-    pixels = Pictures(3).pixels
-    with torch.no_grad():
-        expected = Normalised(Odd(), NEEDS)(torch.from_numpy(pixels)).numpy()
-    assert engine.name == "pytorch" and np.allclose(engine(pixels), expected, atol=1e-6)
 
 
 def test_features_are_computed_once(tmp_path: Path) -> None:
@@ -117,22 +97,3 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(change: str) -> Non
     else:
         needs = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.41))
     assert features_key(images, module, needs, "cpu") != before
-
-
-@pytest.mark.parametrize(
-    ("size", "kernel", "stride", "dilation"), [(11, 3, 2, 1), (12, 5, 2, 1), (9, 3, 1, 2), (10, 7, 4, 1)]
-)
-def test_same_padding_fixed_to_numbers_gives_the_same_bits(size: int, kernel: int, stride: int, dilation: int) -> None:
-    from timm.layers.conv2d_same import Conv2dSame
-
-    from headstart.transfer.frozen.padding import with_fixed_padding
-
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        module = nn.Sequential(Conv2dSame(3, 4, kernel, stride, dilation=dilation), nn.ReLU()).eval()
-        images = torch.randn(2, 3, size, size + 3)
-    fixed = with_fixed_padding(module, images)
-    assert type(module[0]) is Conv2dSame and not module[0]._forward_pre_hooks
-    assert not any(type(part) is Conv2dSame for part in fixed.modules())
-    with torch.no_grad():
-        assert torch.equal(fixed(images), module(images))

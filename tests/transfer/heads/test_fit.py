@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import head_subject as subject
 import numpy as np
 import pytest
 import torch
 
 from headstart.errors import DataError, SpecError
 from headstart.transfer.heads import feature_rows as rows_module
-from headstart.transfer.heads.feature_rows import NORMALISE, Rows, fit_transform
+from headstart.transfer.heads.feature_rows import Rows
 from headstart.transfer.heads.fit import HeadFit, HeadJob, bootstrap_rows, fit_heads
 
 KINDS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
@@ -95,30 +96,6 @@ def test_questions_asked_twice_are_answered_once() -> None:
     assert second.seconds < first.seconds
 
 
-@pytest.mark.parametrize("normalise", sorted(NORMALISE))
-def test_statistics_come_from_training_rows_only_and_fold_into_the_head(normalise: str) -> None:
-    features, _ = data()
-    train = np.arange(60)
-    spoiled = features.copy()
-    spoiled[60:] = 1e6
-    transform = fit_transform(features, train, normalise, CPU)
-    prepared = transform(torch.from_numpy(features))
-    assert torch.equal(fit_transform(spoiled, train, normalise, CPU)(torch.from_numpy(features)), prepared)
-    draw = torch.Generator().manual_seed(0)
-    weight, bias = torch.randn(3, 10, generator=draw), torch.randn(3, generator=draw)
-    with torch.no_grad():
-        found = transform.linear_head(weight, bias)(torch.from_numpy(features))
-    torch.testing.assert_close(found, prepared @ weight.T + bias, atol=1e-4, rtol=1e-4)
-
-
-def test_standardised_rows_have_mean_zero_and_variance_one() -> None:
-    features, _ = data()
-    train = np.arange(60)
-    prepared = fit_transform(features + 1000, train, "standardise", CPU)(torch.from_numpy(features[train] + 1000))
-    assert prepared.mean(0).abs().max() < 1e-3
-    assert (prepared.var(0, correction=0) - 1).abs().max() < 1e-3
-
-
 def test_half_precision_is_measured_and_close() -> None:
     features, labels = data()
     train, validation = np.arange(90), np.arange(90, 120)
@@ -191,3 +168,32 @@ def test_features_that_are_not_finite_are_refused() -> None:
     features[3, 4] = np.nan
     with pytest.raises(DataError, match="NaN or infinite"):
         fit_heads(features, labels, [HeadJob("logistic", np.arange(90), np.arange(90, 120), 3)])
+
+
+def test_the_majority_floor_gives_class_frequencies() -> None:
+    features, labels = subject.data()
+    found = subject.fit("majority", features, labels)
+    train, _ = subject.parts(len(features))
+    expected = (np.bincount(labels[train], minlength=subject.CLASSES) + 1) / (len(train) + subject.CLASSES)
+    with torch.no_grad():
+        given = found.head.probabilities(torch.from_numpy(features)).numpy()
+    np.testing.assert_allclose(given, np.tile(expected, (len(features), 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("ridge", {"penalty": 0}, "ridge: penalty = 0 must be a finite number above 0"),
+        ("ridge", {"penalti": 1}, "did you mean 'penalty'"),
+        ("ridge", {"normalise": "standardize"}, "did you mean 'standardise'"),
+        ("knn", {"k": 0}, "knn: k = 0 must be a finite number at least 1"),
+        ("knn", {"metric": "cosin"}, "did you mean 'cosine'"),
+        ("knn", {"normalise": "l2"}, "knn: normalise = 'l2' must be one of"),
+        ("prototypes", {"metric": "cosine", "normalise": "l2-centre"}, "the cosine has no use for"),
+        ("majority", {"k": 1}, "unknown option of a majority head"),
+        ("forest", {}, "unknown head 'forest'"),
+    ],
+)
+def test_impossible_options_of_heads_are_refused(kind: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        subject.fit(kind, *subject.data(), **options)

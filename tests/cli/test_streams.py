@@ -1,0 +1,39 @@
+"""Standard output that is closed, full, or read only in part: one line at most, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = f"{sys.executable} -m headstart datasets"
+unix = pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")
+
+
+def shell(command: str, unbuffered: bool = False) -> tuple[int, str]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1" if unbuffered else ""}
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment, check=False)
+    return ended.returncode, ended.stderr
+
+
+@unix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_a_full_disk_behind_standard_output_is_one_line(unbuffered: bool) -> None:
+    code, err = shell(f"{COMMAND} > /dev/full", unbuffered)
+    assert (code, err) == (2, "headstart: standard output: No space left on device\n")
+
+
+@unix
+def test_a_closed_standard_output_is_one_line() -> None:
+    code, err = shell(f"{COMMAND} >&-")
+    assert (code, err) == (2, "headstart: standard output is closed; redirect it to a file or to /dev/null\n")
+
+
+@unix
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_a_reader_that_stops_early_gets_no_message(unbuffered: bool) -> None:
+    assert shell(f"{COMMAND} | true", unbuffered) == (0, "")

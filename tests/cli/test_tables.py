@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart import progress
+from headstart.cli.fewshot import _show
+from headstart.cli.predict import _csv, _table
+from headstart.cli.tables import cell, show_facts, show_table
+
+NAMES = ("[other]", "x[/a].jpg", "box:star:", "[bold red]y", "a\\[b]")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), ([], "none"), (["a", 2], "a, 2"), (("x",), "x"), (1234567, "1,234,567"), (1.5, "1.5"), ("t", "t")],
+)
+def test_a_cell_shows_a_value(value: Any, shown: str) -> None:
+    assert cell(value) == shown
+
+
+def test_facts_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    show_facts({"a": 1, "long": None})
+    assert capsys.readouterr().out == "a     1\nlong  -\n"
+
+
+def test_names_in_tables_are_printed_literally(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("name", "more"), [(name, name) for name in NAMES], title="on [other]:star:")
+    out = capsys.readouterr().out
+    assert "on [other]:star:" in out
+    for name in NAMES:
+        assert out.count(name) == 2 + (name == "[other]"), name
+
+
+def test_a_long_name_is_folded_and_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("name",), [("x" * 300,)])
+    assert capsys.readouterr().out.count("x") == 300
+
+
+def prediction(name: str, label: str) -> Any:
+    return SimpleNamespace(name=name, label=label, probability=0.75, probabilities=np.array([0.75, 0.25]), error=None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_predictions_show_files_and_classes_literally(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    classifier: Any = SimpleNamespace(classes=(name, "[/]"))
+    for show in (_table, _csv):
+        show(classifier, [prediction(f"{name}.png", name)], 2)
+        out = capsys.readouterr().out
+        assert f"{name}.png" in out and out.count(name) >= 2 and "[/]" in out and "0.75" in out
+
+
+def test_the_table_of_few_shot_results_shows_the_dataset_literally(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"method": "ridge", "transductive": False, "shots": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}
+    _show({"rows": [row], "comparisons": {1: [{"verdict": "a [b] :star:"}]}}, "[other]:star:")
+    out = capsys.readouterr().out
+    assert "[other]:star:" in out and "1 shots: a [b] :star:" in out and "40.00 to 60.00" in out
+
+
+def test_progress_shows_titles_and_notes_literally(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(progress, "_PATIENCE", -1.0)
+    monkeypatch.setattr(progress, "_display", None)
+    monkeypatch.setattr(progress, "_verbosity", progress.NORMAL)
+    monkeypatch.setenv("COLUMNS", "200")
+    ticker = progress.Ticker("[other]:star:", 2, "images")
+    ticker.advance(note="x[/a].jpg")
+    ticker.close()
+    assert "[other]:star:" in stream.getvalue() and "x[/a].jpg" in stream.getvalue()

@@ -1,0 +1,227 @@
+"""What a budget is spent on, with a clock and estimates that the test sets; no run is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headstart.errors import SpecError
+from headstart.study.execution import budget as budget_module
+from headstart.study.execution import budgeting
+from headstart.study.execution.budget import Budget, OverBudget
+from headstart.study.execution.budgeting import Spending, budget_of, pieces, spend
+from headstart.study.planning.plan import Plan, TaskGroup
+from headstart.study.results.state import StudyState
+from headstart.study.spec.load import load_study
+from headstart.study.task import Task
+
+Runs = Mapping[str, dict[str, Any]]
+
+
+class Forecast:
+    """Estimates by the name of a group's first run; closing takes 2 s."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self.costs, self.asked = seconds, list[str]()
+
+    def seconds(self, group: TaskGroup) -> float:
+        self.asked.append(group.first.run.name)
+        return self.costs[group.first.run.name]
+
+    def closing(self, groups: Any, audit: bool) -> float:
+        return 2.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(time=0.0)
+    monkeypatch.setattr(budget_module, "now", lambda: clock.time)
+    return clock
+
+
+def session_of(runs: Runs, kinds: Mapping[str, str] = {}, seeds: int = 1, **scores: float) -> Any:
+    study = load_study({"name": "s", "data": "d", "seeds": seeds, "runs": dict(runs)})
+    groups = tuple(
+        TaskGroup(kinds.get(run.name, "tune"), (Task(run, seed, f"{run.name} {seed}"),))
+        for run in study.runs
+        for seed in study.spec.seed_list
+    )
+    finished: set[str] = set(scores)
+    folder = SimpleNamespace(
+        score=lambda run, seed, part, metric: scores.get(run) if (part, metric) == ("validation", "accuracy") else None,
+        manifest=lambda run, seed: {"key": f"{run} {seed}"} if f"{run} {seed}" in session.done else None,
+    )
+    session = SimpleNamespace(
+        plan=Plan(study, groups),
+        folder=folder,
+        done=set[str](),
+        notes=list[str](),
+        finished=lambda task: task.run.name in finished,
+        state=StudyState("s", "now"),
+        written=list[str](),
+    )
+    session.listener = SimpleNamespace(note=session.notes.append)
+    session.write_state = session.written.append
+    return session
+
+
+def order(spending: Spending, session: Any, clock: Any, took: Mapping[str, float]) -> list[str]:
+    found = []
+    for group in spending.groups(session):
+        found.append(group.first.run.name)
+        clock.time += took[group.first.run.name]
+        session.done.add(group.first.key)
+    return found
+
+
+FINE: dict[str, Any] = {"strategy": "fine_tune", "weights": "none"}
+
+
+def test_what_fits_runs_in_order_and_what_does_not_is_skipped(clock: Any) -> None:
+    session = session_of({"a": FINE, "b": FINE, "c": FINE})
+    spending = Spending(Budget(20.0), Forecast({"a": 6, "b": 13, "c": 11}))  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": 6.0, "c": 11.0}) == ["a", "c"]
+    assert spending.why == {("b", 0): "over budget: takes about 13.0 s, but only 12.0 s was left"}
+    assert spending.left_out(session) == [{"run": "b", "seed": 0, "why": spending.why["b", 0]}]
+    assert spending.budget.reserve == 2.0
+
+
+def test_a_group_that_fits_exactly_runs(clock: Any) -> None:
+    session = session_of({"a": FINE})
+    assert order(Spending(Budget(12.0), Forecast({"a": 10})), session, clock, {"a": 10.0}) == ["a"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("took", "runs"), [(8.0, ["a", "b"]), (16.0, ["a"])])
+def test_estimates_are_corrected_by_how_long_earlier_groups_took(clock: Any, took: float, runs: list[str]) -> None:
+    session = session_of({"a": FINE, "b": FINE})
+    spending = Spending(Budget(32.0), Forecast({"a": 8, "b": 8}))  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": took, "b": took}) == runs
+    if took == 16.0:  # b is now expected to take 2 x 8 s, and closing 2 x 2 s: 32 - 16 - 4 = 12 s are left
+        assert spending.why["b", 0] == "over budget: takes about 16.0 s, but only 12.0 s was left"
+        assert spending.budget.reserve == 4.0
+
+
+def test_groups_of_another_kind_do_not_correct_estimates(clock: Any) -> None:
+    session = session_of({"a": {"weights": "none"}, "b": FINE}, {"a": "heads"})
+    spending = Spending(Budget(32.0), Forecast({"a": 8, "b": 12}))  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": 16.0, "b": 12.0}) == ["a", "b"]
+
+
+def test_nothing_is_measured_when_no_time_is_left(clock: Any) -> None:
+    session = session_of({"a": FINE, "b": FINE})
+    forecast = Forecast({"a": 8, "b": 8})
+    spending = Spending(Budget(20.0), forecast)  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": 18.0}) == ["a"]
+    assert spending.why == {("b", 0): "over budget: no time was left"}
+    assert forecast.asked == ["a", "a"]  # by the check of the least, and before it runs
+
+
+def test_a_run_whose_source_was_skipped_is_skipped(clock: Any) -> None:
+    runs = {"a": FINE, "b": FINE, "c": {"strategy": "ridge", "weights": {"run": "b"}}}
+    session = session_of(runs, {"c": "heads"})
+    spending = Spending(Budget(20.0), Forecast({"a": 5, "b": 90, "c": 1}))  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": 5.0}) == ["a"]
+    assert spending.why["c", 0] == "starts from 'b', which was skipped"
+
+
+def test_tuned_networks_go_by_the_validation_accuracy_of_their_frozen_features(clock: Any) -> None:
+    runs: Runs = {
+        "p1": {"backbone": "lenet5", "weights": "none"},
+        "p2": {"backbone": "conv4", "weights": "none"},
+        "t1": {**FINE, "backbone": "lenet5"},
+        "t2": {**FINE, "backbone": "conv4"},
+        "t3": {**FINE, "backbone": "small_cnn"},
+    }
+    session = session_of(runs, {"p1": "heads", "p2": "heads"}, p1=0.4, p2=0.6)
+    costs = dict.fromkeys(runs, 1.0)
+    spending = Spending(Budget(99.0), Forecast(costs))  # type: ignore[arg-type]
+    assert order(spending, session, clock, costs) == ["p1", "p2", "t2", "t1", "t3"]
+
+
+def test_a_run_is_promising_by_its_own_seeds_or_else_by_its_features_and_a_bonus() -> None:
+    runs: Runs = {"p": {"weights": "none"}, "t": FINE, "u": FINE, "d": {**FINE, "data": "other"}}
+    session = session_of(runs, {"p": "heads"}, p=0.5, t=0.4)
+    promise = {group.first.run.name: budgeting._promise(group, session) for group in session.plan.groups[1:]}
+    assert promise == {"t": pytest.approx(0.4), "u": pytest.approx(0.52), "d": -math.inf}
+
+
+@pytest.mark.parametrize(
+    ("past", "pace"),
+    [
+        ([], 1.0),
+        ([(0.5, 9.0)], 1.0),
+        ([(1.0, 2.0)], 2.0),
+        ([(1.0, 2.0), (3.0, 4.0)], 1.5),
+        ([(1.0, 9.0)], 4.0),
+        ([(1.0, 0.1)], 0.25),
+    ],
+)
+def test_the_pace_is_the_ratio_of_spent_to_expected_within_bounds(past: list[tuple[float, float]], pace: float) -> None:
+    assert budgeting._pace(past) == pace
+
+
+def test_a_budget_too_small_for_the_cheapest_run_names_what_suffices(clock: Any) -> None:
+    session = session_of({"a": FINE})
+    spending = Spending(Budget(7.0), Forecast({"a": 8}))  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"^budget: 7\.0 s is too small for one run; set at least 12s \(for 'a'\)"):
+        list(spending.groups(session))  # 1.2 x (8 + 2 s) = 12 s
+
+
+def test_heads_of_the_best_value_come_first() -> None:
+    runs = {kind: {"strategy": kind} for kind in ("sgd", "knn", "logistic", "ridge", "prototypes", "majority")}
+    tasks = tuple(group.first for group in session_of(runs).plan.groups)
+    found = [part.first.run.name for part in pieces(TaskGroup("heads", tasks))]
+    assert found == ["majority", "prototypes", "ridge", "logistic", "knn", "sgd"]
+    assert pieces(TaskGroup("tune", tasks)) == [TaskGroup("tune", tasks)]
+
+
+def spec(**more: Any) -> Any:
+    return load_study({"name": "s", "data": "d", "runs": {"a": {}, "b": {}}, **more}).spec
+
+
+def test_a_budget_starts_with_its_seconds(clock: Any) -> None:
+    clock.time = 50.0
+    assert budget_of(spec(budget="2min")) == Budget(120.0, began=50.0)
+    assert budget_of(spec()) is None and budget_of(spec(), workers=3, on="ray") is None
+
+
+@pytest.mark.parametrize(
+    ("more", "how", "says"),
+    [
+        ({}, {"workers": 2}, "only one process can spend it"),
+        ({}, {"on": "ray"}, "only one process can spend it"),
+        ({"halving": {}}, {}, "budget and halving exclude each other"),
+    ],
+)
+def test_a_budget_excludes_workers_and_halving(more: Any, how: Any, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        budget_of(spec(budget="1s", **more), **how)
+
+
+def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_of({"a": FINE, "b": FINE, "c": FINE})
+    session.resources = SimpleNamespace(store=None, device="cpu", watch=None)
+    session.state.expected = [{"run": name, "seed": 0} for name in "abc"]
+    monkeypatch.setattr(budgeting, "CostModel", lambda *parts: Forecast({"a": 5, "b": 5, "c": 5}))
+
+    def run_group(group: TaskGroup, where: Any) -> None:
+        assert session.resources.watch.__name__ == "check"
+        clock.time += 9.0
+        if group.first.run.name == "b":
+            raise OverBudget
+        session.done.add(group.first.key)
+
+    spend(session, Budget(24.0), run_group)
+    why = {row["run"]: row["why"] for row in session.state.left_out}
+    assert why["b"] == "over budget: stopped before its end; finished work is kept"
+    assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18 s spent of 14 s expected
+    assert session.notes == ["skipped 2 runs and seeds over budget (b, c)"]
+    assert session.state.expected == [{"run": "a", "seed": 0}]
+    assert session.state.spending == {"seconds": 24.0, "spent": 18.0}
+    assert session.written == ["running"] and session.resources.watch.__name__ == "nothing"

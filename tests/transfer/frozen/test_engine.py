@@ -1,0 +1,79 @@
+"""Engines give what PyTorch gives, whatever runs the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from headstart.models.preprocessing import Preprocessing
+from headstart.transfer.frozen import engine as module
+from headstart.transfer.frozen.engine import Engine, Normalised, export_onnx
+
+NEEDS = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        ).eval()
+
+
+def plainly(module: nn.Module, pixels: np.ndarray) -> np.ndarray:
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (NEEDS.mean, NEEDS.std))
+    with torch.no_grad():
+        return module((images - mean) / std).numpy()
+
+
+def some_pixels(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), np.uint8)
+
+
+def test_the_engine_gives_what_pytorch_gives() -> None:
+    subject, pixels = network(), some_pixels(7)
+    engine = Engine(subject, NEEDS)
+    assert engine.name == "onnxruntime" and engine.output_shape == (5,)
+    assert np.allclose(engine(pixels), plainly(subject, pixels), atol=1e-5)
+    assert np.array_equal(engine(pixels), Engine(subject, NEEDS)(pixels)), "to the last bit"
+
+
+def test_a_network_that_onnx_cannot_hold_is_run_by_pytorch() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(x.detach().numpy().mean((2, 3)))
+
+    engine = Engine(Odd(), NEEDS)
+    pixels = some_pixels(3)
+    with torch.no_grad():
+        expected = Normalised(Odd(), NEEDS)(torch.from_numpy(pixels)).numpy()
+    assert engine.name == "pytorch" and np.allclose(engine(pixels), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("off", "same"), [(0.0, True), (0.9e-3, True), (1.1e-3, False), (float("nan"), False), (float("inf"), False)]
+)
+def test_outputs_agree_within_a_thousandth_of_the_largest_value(off: float, same: bool) -> None:
+    expected = np.array([[1.0, -4.0]], np.float32)
+    assert module._agree(expected + np.array([[0.0, 4 * off]], np.float32), expected) is same
+    assert not module._agree(expected[:, :1], expected)
+
+
+def test_a_runtime_that_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, pixels = network(), some_pixels(3)
+    monkeypatch.setattr(module, "_onnx_session", lambda *_: lambda given: plainly(subject, given) + 1)
+    engine = Engine(subject, NEEDS)
+    assert engine.name == "pytorch"
+    np.testing.assert_allclose(engine(pixels), plainly(subject, pixels), atol=1e-5)
+
+
+def test_a_graph_takes_any_number_of_images() -> None:
+    import onnx
+
+    graph = export_onnx(Normalised(network(), NEEDS), torch.from_numpy(some_pixels(2)))
+    assert graph is not None
+    shape = onnx.load_from_string(graph).graph.input[0].type.tensor_type.shape.dim
+    assert shape[0].dim_param == "n" and [each.dim_value for each in shape[1:]] == [8, 8, 3]
