@@ -344,6 +344,29 @@ def test_an_ensemble_of_none_or_without_a_scale_is_refused() -> None:
             Ensemble((bundle(),), temperature)
 
 
+def test_the_names_of_files_and_the_defaults_are_promises() -> None:
+    names = ("headstart", "model.safetensors", "head.safetensors", "members.json")
+    assert names == (ENTRY, MODEL, HEAD, MEMBERS)
+    plain = Bundle(bundle().network, bundle().origin, CLASSES)
+    assert (plain.temperature, plain.tta, plain.threshold, plain.multi_label) == (1.0, "none", 0.5, False)
+    assert Ensemble((plain,)).temperature == 1.0
+    with pytest.raises(ModelError, match=r"^this model averages 2 networks"):
+        Ensemble((plain, plain)).single()
+
+
+def test_a_network_whose_features_grow_with_the_image_is_built_for_its_size(tmp_path: Path) -> None:
+    backbone, _ = create_backbone("conv4", None, seed=1, input_size=48)
+    one = Bundle(Network(backbone, LinearHead(576, 3)).eval(), Origin("conv4", input_size=48, seed=1), CLASSES)
+    assert read_bundle(written(tmp_path / "m", bundle_bytes(one, whole=True))).network.backbone.feature_dim == 576
+
+
+def test_tensors_of_any_memory_format_are_written(tmp_path: Path) -> None:
+    one = bundle()
+    one.network.to(memory_format=torch.channels_last)
+    again = read_bundle(written(tmp_path / "m", bundle_bytes(one, whole=True)))
+    assert torch.equal(logits(again), logits(bundle()))
+
+
 def test_the_format_is_written_and_older_ones_are_read(tmp_path: Path) -> None:
     assert described(written(tmp_path / "m", bundle_bytes(bundle(), whole=False)))["format"] == module.FORMAT
     assert described(written(tmp_path / "e", ensemble_bytes(ensemble())))["format"] == module.FORMAT

@@ -13,7 +13,7 @@ from torch import nn
 from headstart.models.backbone import Backbone
 from headstart.models.preprocessing import Preprocessing
 from headstart.storage.store import Store
-from headstart.transfer.finetune.finetune import TuneJob
+from headstart.transfer.finetune.job import TuneJob
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.strategy import Strategy
 

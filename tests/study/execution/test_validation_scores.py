@@ -11,12 +11,13 @@ from headstart.study.execution.validation_scores import validation_scores
 DRAW = np.random.default_rng(0)
 LABELS = DRAW.choice(3, size=50, p=[0.6, 0.3, 0.1])
 PROBABILITIES = DRAW.dirichlet(np.ones(3), size=50).astype(np.float32)
+WIDE = PROBABILITIES / PROBABILITIES.sum(1, keepdims=True, dtype=np.float64)
 
 
 def test_accuracy_and_log_loss_are_scikit_learns_and_the_accuracy_is_the_merit() -> None:
     found = validation_scores(PROBABILITIES, LABELS, "accuracy")
     assert found["accuracy"] == found["merit"] == pytest.approx((PROBABILITIES.argmax(1) == LABELS).mean())
-    assert found["log_loss"] == pytest.approx(log_loss(LABELS, PROBABILITIES.astype(float)), rel=1e-5)
+    assert found["log_loss"] == pytest.approx(log_loss(LABELS, WIDE), rel=1e-5)
 
 
 def test_the_merit_is_larger_for_what_is_better() -> None:
@@ -25,7 +26,7 @@ def test_the_merit_is_larger_for_what_is_better() -> None:
     }
     assert merits["f1_macro"] == pytest.approx(f1_score(LABELS, PROBABILITIES.argmax(1), average="macro"))
     assert merits["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(LABELS, PROBABILITIES.argmax(1)))
-    brier = brier_score_loss(LABELS, PROBABILITIES, labels=[0, 1, 2], scale_by_half=False)
+    brier = brier_score_loss(LABELS, WIDE, labels=[0, 1, 2], scale_by_half=False)
     assert validation_scores(PROBABILITIES, LABELS, "brier")["merit"] == pytest.approx(-brier, rel=1e-5)
     assert validation_scores(PROBABILITIES, LABELS, "log_loss")["merit"] < 0
 

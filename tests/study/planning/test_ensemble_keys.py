@@ -4,6 +4,7 @@ from headstart.study.planning.ensemble_keys import ensemble_key, ensemble_keys, 
 from headstart.study.spec.load import load_study
 from headstart.study.task import Task
 
+RUNS: dict[str, dict[str, str]] = {"a": {}, "b": {}, "c": {}}
 STUDY = load_study(
     {
         "name": "s",

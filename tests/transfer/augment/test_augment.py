@@ -9,10 +9,7 @@ from torchvision.transforms import v2
 
 from headstart.errors import SpecError
 from headstart.transfer.augment.augment import AUGMENTATIONS, DEFAULTS, Augmenter, check_options
-from headstart.transfer.augment.counter_rng import Draws, generator, number
-from headstart.transfer.augment.framing import framed
-from headstart.transfer.augment.mixing import cutmix, mix_batch, mixup
-from headstart.transfer.augment.policies import apply_operation, rand_augment, trivial_augment
+from headstart.transfer.augment.counter_rng import Draws
 
 ROWS = np.arange(12)
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 3)).astype(np.uint8)
@@ -39,15 +36,6 @@ def test_epochs_and_seeds_differ_and_the_input_stays(name: str) -> None:
     assert not np.array_equal(whole, augmented(name, epoch=1))
     assert not np.array_equal(whole, augmented(name, seed=4))
     assert np.array_equal(PIXELS, before)
-
-
-def test_uniform_draws_are_uniform_and_independent() -> None:
-    u = Draws(1, 2, np.arange(20000)).uniform("x", 2)
-    assert u.min() >= 0 and u.max() < 1
-    assert np.allclose(u.mean(axis=0), 0.5, atol=0.01) and np.allclose(u.var(axis=0), 1 / 12, atol=0.005)
-    assert abs(np.corrcoef(u.T)[0, 1]) < 0.02
-    assert abs(np.corrcoef(u[:-1, 0], u[1:, 0])[0, 1]) < 0.02
-    assert number(1, "a") != number(1, "b") and generator(1).random() == generator(1).random()
 
 
 @pytest.mark.parametrize(("name", "axis"), [("horizontal_flip", 2), ("vertical_flip", 1)])
@@ -91,59 +79,39 @@ def test_erasing_paints_one_rectangle_in_the_mean_colour() -> None:
         assert 0.01 < box.shape[0] * box.shape[1] / 400 < 0.4
 
 
-def test_framing_takes_the_centre_as_torchvision_does() -> None:
-    image = np.random.default_rng(3).integers(0, 256, (13, 18, 3)).astype(np.uint8)
-    assert np.array_equal(framed([image], 8)[0], image[2:10, 5:13])
-
-
-@pytest.mark.parametrize("policy", ["randaugment", "trivialaugment"])
-def test_policies_use_every_operation_within_torchvisions_ranges(policy: str) -> None:
-    draws = Draws(0, 0, np.arange(3000))
-    plans = rand_augment(draws, 2, 30, 32) if policy == "randaugment" else trivial_augment(draws)
-    largest: dict[str, float] = {}
-    for plan in plans:
-        for name, magnitude in plan:
-            largest[name] = max(largest.get(name, -999.0), magnitude)
-    assert len(largest) == 14
-    theirs = v2.RandAugment if policy == "randaugment" else v2.TrivialAugmentWide
-    space = theirs._AUGMENTATION_SPACE
-    pairs = {"ShearX": "shear_x", "TranslateY": "translate_y", "Rotate": "rotate", "Color": "colour"}
-    for key, name in pairs.items():
-        assert largest[name] == pytest.approx(float(space[key][0](31, 32, 32).max()), rel=1e-6)
-    bits = {int(m) for plan in plans for n, m in plan if n == "posterize"}
-    assert bits <= {int(b) for b in space["Posterize"][0](31, 32, 32)}
-    image = torch.from_numpy(PIXELS[0]).permute(2, 0, 1)
-    for plan in plans[:60]:
-        assert apply_operation(image, plan).shape == image.shape
-
-
-def test_mixup_blends_images_and_targets_by_one_share() -> None:
-    images, targets = torch.eye(4).reshape(4, 1, 2, 2), torch.eye(4)
-    blend, soft = mixup(images, targets, 1.0, generator(0))
-    assert torch.allclose(blend.reshape(4, 4), soft)
-    assert torch.allclose(soft.sum(1), torch.ones(4))
-
-
-def test_cutmix_targets_are_the_shares_of_the_area() -> None:
-    images = torch.arange(6.0).reshape(6, 1, 1, 1).expand(6, 1, 10, 10)
-    pasted, soft = cutmix(images, torch.eye(6), 1.0, generator(3))
-    for i in range(6):
-        assert float(soft[i, i]) == pytest.approx(float((pasted[i] == i).float().mean()), abs=1e-6)
-    assert torch.allclose(soft.sum(1), torch.ones(6))
-
-
-def test_of_two_mixes_one_is_drawn_for_a_batch() -> None:
-    images, targets = torch.rand(6, 1, 8, 8), torch.eye(6)
-    seen = set()
-    for i in range(12):
-        out, _ = mix_batch(images, targets, {"mixup": 1.0, "cutmix": 1.0}, generator(i))
-        seen.add(bool(torch.isin(out, images).all()))
-    assert seen == {True, False}
-
-
 def test_unknown_options_are_refused_with_the_nearest() -> None:
     with pytest.raises(SpecError, match="did you mean 'degrees'"):
         check_options(("rotation",), {"rotation": {"degree": 3.0}})
     with pytest.raises(SpecError, match="not in augment"):
         check_options((), {"rotation": {"degrees": 3.0}})
     assert set(DEFAULTS) == {*AUGMENTATIONS, "mixup", "cutmix"}
+
+
+def test_a_resized_crop_is_a_part_of_the_image_resized_within_scale_and_ratio() -> None:
+    ramp = np.zeros((60, 60, 3), np.uint8)
+    ramp[..., 0], ramp[..., 1] = np.arange(60)[None, :] * 4, np.arange(60)[:, None] * 4
+    options = {"random_resized_crop": {"scale_min": 0.25, "scale_max": 0.5, "ratio": 1.5}}
+    out = Augmenter(("random_resized_crop",), options, 1, 30)(ramp[None].repeat(200, axis=0), np.arange(200), 0)
+    width = (out[:, 15, -2, 0].astype(float) - out[:, 15, 1, 0]) / 4 * 30 / 27  # the ramp's slope is the crop's side
+    height = (out[:, -2, 15, 1].astype(float) - out[:, 1, 15, 1]) / 4 * 30 / 27
+    area = width * height / 3600
+    assert 0.22 < area.min() < 0.28 and 0.46 < area.max() < 0.54
+    assert 1.35 < (width / height).max() < 1.65 and 0.6 < (width / height).min() < 0.74
+
+
+def test_colour_changes_are_torchvisions() -> None:
+    options = {"colour": {"brightness": 0.5, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}}
+    out = Augmenter(("colour",), options, 0, 20)(PIXELS, ROWS, 0)
+    factors = 1 + (2 * Draws(0, 0, ROWS).uniform("colour", 4)[:, 0] - 1) * 0.5
+    for before, after, factor in zip(PIXELS, out, factors, strict=True):
+        expected = v2.functional.adjust_brightness(torch.from_numpy(before).permute(2, 0, 1), float(factor))
+        assert np.array_equal(after, expected.permute(1, 2, 0).numpy())
+
+
+def test_rotation_by_nothing_is_nothing_and_corners_show_the_mean_colour() -> None:
+    still = Augmenter(("rotation",), {"rotation": {"degrees": 0.0}}, 0, 20)(PIXELS, ROWS, 0)
+    assert np.array_equal(still, PIXELS)
+    plain = np.full((1, 20, 20, 3), 90, np.uint8)
+    turned = Augmenter(("rotation",), {"rotation": {"degrees": 45.0}}, 0, 20)(plain, np.array([3]), 0)
+    corners = turned[0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert (corners == 90).all() and (turned[0, 10, 10] == 90).all()

@@ -20,13 +20,14 @@ from headstart.errors import DataError, HeadstartError, ModelError, RunFailed, S
 from headstart.models.freeze import fingerprint
 from headstart.models.heads import LinearHead
 from headstart.models.preprocessing import normalise
-from headstart.transfer.finetune import lightning_module as learning
-from headstart.transfer.finetune.finetune import TuneResult, describe_plan, finetune
-from headstart.transfer.finetune.freezing import check_kept, kept_digests, prepare
-from headstart.transfer.finetune.loader import Batches, Order
+from headstart.transfer.finetune.finetune import finetune
+from headstart.transfer.finetune.job import TuneResult
+from headstart.transfer.finetune.learned_network import LearnedNetwork
+from headstart.transfer.finetune.loader import Batches
 from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.finetune.routes import describe_plan
 from headstart.transfer.frozen.predict import predict_probabilities
-from headstart.transfer.strategy import Strategy, resolve
+from headstart.transfer.strategy import Strategy
 
 ROWS = np.arange(TRAIN, TRAIN + VALIDATION)
 NOTHING = np.zeros(0, np.int64)
@@ -43,6 +44,29 @@ def losses(result: TuneResult) -> list[float]:
 
 def bits(result: TuneResult) -> str:
     return fingerprint(result.network)
+
+
+def bits_of(module: nn.Module) -> str:
+    return fingerprint(module)
+
+
+def fitted_head() -> LinearHead:
+    """Return a head that a few steps on the frozen features have fitted."""
+    pictures, backbone = Pictures(), network().eval()
+    pixels = torch.from_numpy(pictures.pixels[:TRAIN]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        features = backbone(normalise(pixels, backbone.preprocessing))
+    head, labels = LinearHead(16, CLASSES), torch.from_numpy(pictures.labels[:TRAIN])
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=100)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(head(features), labels) + 1e-3 * head.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    return head.requires_grad_(False).requires_grad_(True)
 
 
 def test_it_learns(tmp_path: Path) -> None:
@@ -88,7 +112,7 @@ def test_what_mixes_pairs_runs_on_the_fly_and_learns(tmp_path: Path) -> None:
 
 
 def test_no_room_for_activations_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.transfer.finetune.finetune.free_bytes", lambda store: 1000.0)
+    monkeypatch.setattr("headstart.transfer.finetune.assembly.free_bytes", lambda store: 1000.0)
     result = finetune(job(tmp_path, FROZEN))
     assert any("activations take" in note for note in result.notes)
 
@@ -169,29 +193,29 @@ def test_memory_that_runs_out_halves_the_pieces_and_changes_nothing_else(
 ) -> None:
     frozen_norms = Strategy("fine_tune", train_only=("stem",))  # no batch norm or dropout sees the pieces
     whole = finetune(job(tmp_path / "a", frozen_norms))
-    forward = learning.Learner._logits
+    forward = LearnedNetwork.logits
 
-    def small(self: learning.Learner, inputs: torch.Tensor, inlet: Any) -> torch.Tensor:
-        if self.training and len(inputs) > 2:
+    def small(self: LearnedNetwork, inputs: torch.Tensor, *, training: bool) -> torch.Tensor:
+        if training and len(inputs) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return forward(self, inputs, inlet)
+        return forward(self, inputs, training=training)
 
-    monkeypatch.setattr(learning.Learner, "_logits", small)
+    monkeypatch.setattr(LearnedNetwork, "logits", small)
     result = finetune(job(tmp_path / "b", frozen_norms))
     assert losses(result) == pytest.approx(losses(whole), rel=1e-4)
     assert result.notes[:2] == [
-        "memory was too small for batches of 8: 4 at a time, gradients accumulated over 2;"
+        "batches of 8 did not fit into memory: 4 images at a time, gradients accumulated over 2;"
         " batch norm sees 4 images at a time",
-        "memory was too small for batches of 4: 2 at a time, gradients accumulated over 4;"
+        "batches of 4 did not fit into memory: 2 images at a time, gradients accumulated over 4;"
         " batch norm sees 2 images at a time",
     ]
 
 
 def test_no_memory_for_a_single_image_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: Any) -> torch.Tensor:
+    def never(*_: Any, **__: Any) -> torch.Tensor:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(learning.Learner, "_logits", never)
+    monkeypatch.setattr(LearnedNetwork, "logits", never)
     with pytest.raises(RunFailed, match="not enough memory for one image at a time"):
         finetune(job(tmp_path))
 
@@ -203,20 +227,111 @@ def test_accumulation_is_a_larger_batch(tmp_path: Path) -> None:
     assert losses(small) == pytest.approx(losses(large), rel=1e-4)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
-    class Spoilt(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner, self.calls = LinearHead(16, CLASSES), 0
+class Spoilt(nn.Module):
+    """A head whose logits are NaN from a given training step on."""
 
-        def forward(self, features: torch.Tensor) -> torch.Tensor:
-            self.calls += self.training
-            logits: torch.Tensor = self.inner(features)
-            return logits * (float("nan") if self.calls > 4 else 1.0)
+    def __init__(self, inner: LinearHead, after: int) -> None:
+        super().__init__()
+        self.inner, self.calls, self.after = inner, 0, after
 
-    with pytest.raises(RunFailed, match=r"no longer finite in epoch 2, batch 2 of 3 \(lr 0.05\); epoch 1 is the last"):
-        finetune(job(tmp_path, initial_head=Spoilt()))
-    assert (tmp_path / "run" / "epoch.ckpt").exists() and (tmp_path / "run" / "best.safetensors").exists()
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        logits: torch.Tensor = self.inner(features)
+        return logits * (float("nan") if self.calls > self.after else 1.0)
+
+
+def test_a_training_that_diverges_returns_its_best_epoch_and_says_so(tmp_path: Path) -> None:
+    whole = finetune(job(tmp_path / "a", initial_head=Spoilt(LinearHead(16, CLASSES), 10**6)))
+    result = finetune(job(tmp_path / "b", initial_head=Spoilt(LinearHead(16, CLASSES), 4)))
+    rows: list[Any] = [result.start, *result.history]
+    best = max((0, 1), key=lambda e: (rows[e]["validation_accuracy"], -rows[e]["validation_loss"]))
+    assert len(result.history) == 1 and result.history[0]["train_loss"] == whole.history[0]["train_loss"]
+    assert result.best_epoch == best
+    assert result.notes[0] == (
+        f"the loss is not finite in epoch 2, batch 2; training ended there and epoch {best} is used"
+        " (lr 0.05: lower it or add warmup_epochs)"
+    )
+    assert all(bool(torch.isfinite(p).all()) for p in result.network.parameters())
+
+
+def test_a_training_that_diverges_at_once_fails_only_if_its_start_is_no_better_than_guessing(tmp_path: Path) -> None:
+    with pytest.raises(
+        RunFailed, match=r"not finite in epoch 1, batch 1 .*no epoch before it was better than guessing"
+    ):
+        finetune(job(tmp_path / "a", initial_head=Spoilt(LinearHead(16, CLASSES), 0)))
+    start = fitted_head()
+    result = finetune(job(tmp_path / "b", initial_head=Spoilt(start, 0)))
+    assert result.best_epoch == 0 and result.history == [] and "the network it started from is used" in result.notes[0]
+    assert torch.equal(result.network.head.inner.weight, start.weight)
+    assert bits_of(result.network.backbone) == fingerprint(network())
+
+
+def test_without_validation_the_last_finite_epoch_or_a_fitted_start_is_kept(tmp_path: Path) -> None:
+    once = finetune(job(tmp_path / "a", initial_head=Spoilt(fitted_head(), 10**6), validation=NOTHING, stop_after=1))
+    later = finetune(job(tmp_path / "b", initial_head=Spoilt(fitted_head(), 4), validation=NOTHING))
+    assert later.best_epoch == 1 and bits(later) == bits(once)
+    at_once = finetune(job(tmp_path / "c", initial_head=Spoilt(fitted_head(), 0), validation=NOTHING))
+    assert at_once.best_epoch == 0 and bits_of(at_once.network.backbone) == fingerprint(network())
+
+
+def spoil_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Make the optimiser's step of this number (from 1) write NaN into the weights."""
+    step, made = torch.optim.SGD.step, [0]
+
+    def spoiling(self: torch.optim.SGD, *arguments: Any, **options: Any) -> Any:
+        made[0] += 1
+        if made[0] == number:
+            for parameter in self.param_groups[0]["params"]:
+                parameter.grad.fill_(float("nan"))
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spoiling)
+
+
+def test_weights_that_are_not_finite_at_the_end_of_an_epoch_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_step(monkeypatch, 12)  # the last of the fourth epoch, so that no later loss shows it
+    result = finetune(job(tmp_path, validation=NOTHING, recipe=recipe(epochs=4, clip=None)))
+    assert result.best_epoch == 3 and "weights are not finite after epoch 4" in result.notes[0]
+    assert all(bool(torch.isfinite(p).all()) for p in result.network.parameters())
+
+
+def test_without_validation_a_new_head_that_diverges_at_once_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_step(monkeypatch, 1)
+    with pytest.raises(RunFailed, match=r"epoch 1, batch 2 .*set clip: 1 or add warmup_epochs.*better than guessing"):
+        finetune(job(tmp_path, validation=NOTHING, recipe=recipe(clip=None)))
+
+
+def test_a_start_that_no_epoch_beats_is_returned_bit_by_bit(tmp_path: Path) -> None:
+    start = fitted_head()
+    harmful = recipe(lr=30.0, clip=None, epochs=2, schedule="none")
+    result = finetune(job(tmp_path, Strategy("linear_probe"), harmful, initial_head=start))
+    assert result.start is not None
+    scores = [row["validation_accuracy"] for row in (result.start, *result.history)]
+    assert scores[0] > max(scores[1:])  # type: ignore[type-var, operator]
+    assert result.best_epoch == 0 and torch.equal(result.network.head.weight, start.weight)
+    assert "no epoch was better on validation than the network training started from, which is used" in result.notes
+
+
+def test_no_epochs_return_the_start(tmp_path: Path) -> None:
+    start = fitted_head()
+    result = finetune(job(tmp_path, initial_head=start, validation=NOTHING, stop_after=0))
+    assert result.best_epoch == 0 and result.history == [] and result.seconds == 0
+    assert torch.equal(result.network.head.weight, start.weight)
+
+
+def test_gradients_are_clipped_to_norm_one_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
+    assert Recipe().clip == 1.0
+    steep = fitted_head()
+    with torch.no_grad():
+        steep.weight.mul_(-20)  # wrong and sure of it: gradients far above 1
+    found = {}
+    for name, values in {"default": {}, "one": {"clip": 1.0}, "none": {"clip": None}}.items():
+        found[name] = bits(finetune(job(tmp_path / name, recipe=recipe(**values), initial_head=steep)))
+    assert found["default"] == found["one"] != found["none"]
 
 
 def test_several_labels_an_image(tmp_path: Path) -> None:
@@ -238,16 +353,8 @@ def test_a_head_that_comes_in_is_where_learning_starts(tmp_path: Path) -> None:
 
 
 def test_dropout_and_augmentation_do_not_reach_validation(tmp_path: Path) -> None:
-    result = finetune(job(tmp_path, recipe=recipe(epochs=1, dropout=0.5, augment=("colour",))))
-    needs = result.network.backbone.preprocessing
-    probabilities = predict_probabilities(result.network, Pictures(), ROWS, needs)
-    labels = Pictures().labels[ROWS]
-    loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
-    assert result.history[0]["validation_loss"] == pytest.approx(float(loss), rel=1e-4)
-
-
-def test_the_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
-    result = finetune(job(tmp_path, recipe=recipe(ema=0.5)))
+    result = finetune(job(tmp_path, recipe=recipe(epochs=6, dropout=0.5, augment=("colour",))))
+    assert result.best_epoch >= 1
     needs = result.network.backbone.preprocessing
     probabilities = predict_probabilities(result.network, Pictures(), ROWS, needs)
     labels = Pictures().labels[ROWS]
@@ -255,13 +362,14 @@ def test_the_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
     assert result.history[result.best_epoch - 1]["validation_loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
-def test_what_was_to_stay_is_checked() -> None:
-    resolved, groups = prepare(resolve(FROZEN, network()), 0)
-    before = kept_digests(resolved, groups)
-    check_kept(resolved, groups, before)
-    resolved.backbone.stages[1].block1[1].running_mean.add_(1)  # type: ignore[operator,union-attr,index]
-    with pytest.raises(RunFailed, match=r"stage1.block1.1.running_mean changed although frozen"):
-        check_kept(resolved, groups, before)
+def test_the_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
+    result = finetune(job(tmp_path, recipe=recipe(ema=0.5, epochs=6)))
+    assert result.best_epoch >= 1
+    needs = result.network.backbone.preprocessing
+    probabilities = predict_probabilities(result.network, Pictures(), ROWS, needs)
+    labels = Pictures().labels[ROWS]
+    loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+    assert result.history[result.best_epoch - 1]["validation_loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
 def test_frozen_norm_statistics_do_not_move_while_their_scales_learn(tmp_path: Path) -> None:
@@ -320,30 +428,6 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
         found.append(json.loads(done.stdout.split("LOSSES")[1]))
     assert found[1] == pytest.approx(found[0], rel=1e-4)
-
-
-def test_an_order_takes_every_row_once_in_even_batches() -> None:
-    order = Order(np.arange(100, 125), 8, seed=1)
-    batches = order.batches(3)
-    assert sorted(np.concatenate(batches).tolist()) == list(range(100, 125))
-    assert {len(batch) for batch in batches} <= {6, 7} and len(order) == 4
-    assert not np.array_equal(np.concatenate(batches), np.concatenate(order.batches(4)))
-    halves = [Order(np.arange(100, 125), 8, seed=1, rank=rank, world=2).batches(3) for rank in (0, 1)]
-    assert sorted(np.concatenate([*halves[0], *halves[1]]).tolist()) == list(range(100, 125))
-
-
-def test_balanced_sampling_draws_classes_equally() -> None:
-    labels = np.array([0] * 900 + [1] * 100)
-    weights = 1.0 / np.bincount(labels)[labels]
-    drawn = np.concatenate(Order(np.arange(1000), 50, 0, weights).batches(0))
-    assert 420 < labels[drawn].sum() < 580
-
-
-def test_normalising_is_torchvisions() -> None:
-    needs = network().preprocessing
-    pixels = torch.arange(48, dtype=torch.uint8).reshape(1, 3, 4, 4)
-    expected = (pixels / 255 - torch.tensor(needs.mean).view(1, 3, 1, 1)) / torch.tensor(needs.std).view(1, 3, 1, 1)
-    assert torch.allclose(normalise(pixels, needs), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

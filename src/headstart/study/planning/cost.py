@@ -29,8 +29,8 @@ from headstart.study.spec.settings import (
     training_options,
 )
 from headstart.study.task import Task
-from headstart.transfer.finetune.inputs import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.finetune.routes import Route, activation_bytes, free_bytes, plan_routes
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import features_key
 from headstart.transfer.frozen.views import view_of

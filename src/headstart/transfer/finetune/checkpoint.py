@@ -1,8 +1,9 @@
-"""Checkpoints of a training: the end of the last epoch, a place inside the present one, and the best weights.
+"""Checkpoints of a training: the end of the last epoch, a position inside the current one, and the best weights.
 
-`epoch.ckpt` and `mid.ckpt` hold all that the rest of the training depends on (weights, optimiser,
-schedule, moving average, place in the data, history); `best.safetensors` the weights of the best epoch.
-Each file is written beside its place and renamed, so that it is whole or absent.
+`epoch.ckpt` and `mid.ckpt` hold everything that the rest of the training depends on (weights, optimiser, schedule,
+moving average, position in the data, history); `best.safetensors` holds the weights of the best epoch, of which the
+first candidate is the starting network. Each file is written under a temporary name and renamed, so that it is
+complete or absent.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from headstart.progress import Ticker
 from headstart.storage.files import disk_errors, read_json, write_json
-from headstart.transfer.finetune.lightning_module import Learner
+from headstart.transfer.finetune.learner import Learner
 
 EPOCH, MID, BEST, JOB = "epoch.ckpt", "mid.ckpt", "best.safetensors", "job.json"
 
@@ -37,22 +38,34 @@ class Keeper(Checkpoint):  # type: ignore[misc]
         self.folder, self.every = folder, every
         self._last = time.monotonic()
 
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the starting network, the first candidate for the best."""
+        assert isinstance(pl_module, Learner)
+        if pl_module.history.improved and trainer.is_global_zero:
+            save_best(self.folder, pl_module)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Without validation, write the starting network in case the training diverges."""
+        assert isinstance(pl_module, Learner)
+        if pl_module.checked is None and trainer.global_step == 0 and trainer.is_global_zero:
+            save_best(self.folder, pl_module)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write a checkpoint inside the epoch if the last is old; the epoch's last batch is left to its end."""
+        """Write a checkpoint inside the epoch if the last one is old; the end of the epoch writes its own."""
         if batch_idx + 1 < trainer.num_training_batches and time.monotonic() - self._last >= self.every:
             self._write(trainer, MID)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the best weights if they are new, then the checkpoint of the epoch; tell of it last."""
+        """Write the best weights if they are new, then the checkpoint of the epoch; report the row last."""
         assert isinstance(pl_module, Learner)
-        if pl_module.improved and trainer.is_global_zero:
+        if pl_module.history.improved and trainer.is_global_zero:
             save_best(self.folder, pl_module)
         self._write(trainer, EPOCH)
         if trainer.is_global_zero:
             (self.folder / MID).unlink(missing_ok=True)
-        pl_module.tell(pl_module.history[-1])
+        pl_module.tell(pl_module.history.rows[-1])
 
     def _write(self, trainer: pl.Trainer, name: str) -> None:
         temporary = self.folder / f".{name}.tmp"
@@ -78,16 +91,17 @@ class Progress(pl.Callback):  # type: ignore[misc]
     ) -> None:
         """Count a batch."""
         assert isinstance(pl_module, Learner)
-        row = pl_module.history[-1] if pl_module.history else {}
+        rows = pl_module.history.rows
+        row = rows[-1] if rows else {}
         shown = row.get("validation_accuracy")
         note = f"epoch {trainer.current_epoch + 1}, loss {pl_module.current_loss:.3f}"
         self.ticker.advance(len(batch.labels), note + (f", validation {shown:.1%}" if shown is not None else ""))
 
 
 def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
-    """Make `folder` the place of this job; return the checkpoint to go on from, or None to begin.
+    """Reserve `folder` for this job; return the checkpoint to resume from, or None to start.
 
-    What another job (other data, seed, recipe …) left there is removed.
+    Checkpoints of another job (other data, seed, recipe …) are deleted.
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,20 +126,20 @@ def save_best(folder: Path, learner: Learner) -> None:
 
 
 def load_best(folder: Path, learner: Learner) -> None:
-    """Put the weights of the best epoch into the learner."""
+    """Load the weights of the best epoch into the learner."""
     put_state(learner, load_file(folder / BEST))
 
 
 def load_epoch(folder: Path, learner: Learner) -> None:
-    """Put the state at the end of the last epoch into the learner."""
+    """Load the state at the end of the last finished epoch into the learner."""
     checkpoint = torch.load(folder / EPOCH, map_location="cpu", weights_only=True)
     learner.load_state_dict(checkpoint["state_dict"])
     learner.on_load_checkpoint(checkpoint)
 
 
 def final_state(learner: Learner) -> dict[str, Tensor]:
-    """Return tail and head as they are to be used: the moving average over the live values."""
-    state = {name: value.detach().cpu() for name, value in learner.state_dict().items()}
+    """Return stages and head as they are to be used: the moving average where there is one, else the live values."""
+    state = {name: value.detach().cpu() for name, value in learner.network.state_dict().items()}
     if learner.average is not None:
         state |= {name: value.detach().cpu() for name, value in learner.average.average.items()}
     return {name: value.clone() for name, value in state.items()}
@@ -134,6 +148,6 @@ def final_state(learner: Learner) -> dict[str, Tensor]:
 @torch.no_grad()
 def put_state(learner: Learner, state: dict[str, Tensor]) -> None:
     """Copy the values into the learner in place."""
-    own = learner.state_dict()
+    own = learner.network.state_dict()
     for name, value in state.items():
         own[name].copy_(value)

@@ -1,12 +1,9 @@
-"""Where each epoch's inputs come from: pixels, or stored activations of the frozen prefix."""
+"""The inputs of each epoch: pixels, or stored activations of the frozen prefix."""
 
 from __future__ import annotations
 
-import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,34 +13,16 @@ from torch import Tensor, nn
 
 from headstart.models.backbone import INPUT
 from headstart.models.preprocessing import Preprocessing, as_tensor
-from headstart.storage.opening import default_store
 from headstart.storage.store import Store, array_digest, content_key
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.augment.framing import Pixels
 from headstart.transfer.finetune.loader import Fetch
-from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.finetune.routes import Route
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.predict import batch_of
 from headstart.transfer.strategy import Phase, Resolved
 
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Route:
-    """How the inputs of one phase are made.
-
-    Args:
-        phase: the phase.
-        mode: "pixels" (nothing is frozen in front), "stored", "views" or "on the fly".
-        reason: why, for people.
-        stores_validation: "on the fly" for training; validation images are never augmented and are stored.
-    """
-
-    phase: Phase
-    mode: str
-    reason: str
-    stores_validation: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,46 +119,6 @@ def images_key(images: Any) -> str:
     return content_key([array_digest(np.asarray(images[row])) for row in range(len(images))])
 
 
-def plan_routes(resolved: Resolved, recipe: Recipe, available: float, bytes_at: dict[str, int]) -> list[Route]:
-    """Return how each phase gets its inputs.
-
-    Args:
-        resolved: the strategy on its network.
-        recipe: epochs and augmentation.
-        available: bytes that stored activations may take.
-        bytes_at: for each phase's cut, bytes of all activations there (one view).
-    """
-    starts = [phase.start for phase in resolved.phases[1:]] + [recipe.epochs]
-    return [
-        _route(resolved, recipe, phase, end - phase.start, available, bytes_at.get(phase.cut, 0))
-        for phase, end in zip(resolved.phases, starts, strict=True)
-    ]
-
-
-def _route(resolved: Resolved, recipe: Recipe, phase: Phase, epochs: int, available: float, size: int) -> Route:
-    views = resolved.strategy.views
-    if phase.cut == INPUT:
-        return Route(phase, "pixels", "nothing in front of the learned part is frozen")
-    until = f"the network up to {phase.cut!r} is frozen"
-    copies = views if recipe.pixel_augment else 1
-    again = epochs > 1 and size <= available
-
-    def on_the_fly(why: str) -> Route:
-        return Route(phase, "on the fly", f"{until}, but {why}", again)
-
-    if recipe.mixes:
-        return on_the_fly(f"{' and '.join(recipe.mixes)} blends the pixels of changing pairs")
-    if recipe.pixel_augment and views == 0:
-        return on_the_fly(f"{', '.join(recipe.pixel_augment)} changes the pixels in every epoch (views: 0)")
-    if epochs <= copies and phase.cut != resolved.units[-1].name:
-        return on_the_fly(f"for {epochs} epoch{'s' * (epochs > 1)} only: storing would save nothing")
-    if copies * size > available:
-        return on_the_fly(f"its activations take {copies * size / 1e9:.1f} GB of {available / 1e9:.1f} GB at hand")
-    if recipe.pixel_augment:
-        return Route(phase, "views", f"{until}; {views} augmented views of each image are stored and taken in turn")
-    return Route(phase, "stored", f"{until} and no augmentation changes the pixels: computed once and stored")
-
-
 @dataclass(frozen=True)
 class Sources:
     """What legs are built from.
@@ -248,33 +187,6 @@ def _stored_validation(prefix: nn.Module, cut: str, sources: Sources) -> Inlet:
     frames = Frames(sources.images, sources.size, sources.validation)
     matrix = _extract(frames, prefix, sources, f"activations at {cut}, validation")
     return _stored([matrix], _places(sources.validation, len(sources.images)))
-
-
-def activation_bytes(resolved: Resolved, count: int) -> dict[str, int]:
-    """Return the bytes that `count` float32 activations take at each phase's cut."""
-    wanted = {phase.cut for phase in resolved.phases} - {INPUT}
-    sizes: dict[str, int] = {}
-    backbone, side = resolved.backbone, resolved.backbone.preprocessing.size
-    modes = [module.training for module in backbone.modules()]
-    backbone.eval()
-    with torch.no_grad():
-        device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
-        values = torch.zeros(1, 3, side, side, device=device)
-        for unit in resolved.units:
-            values = unit.module(values)
-            if unit.name in wanted:
-                sizes[unit.name] = 4 * count * math.prod(values.shape[1:])
-    for module, mode in zip(backbone.modules(), modes, strict=True):
-        module.training = mode
-    return sizes
-
-
-def free_bytes(store: Store | None = None) -> float:
-    """Return half of the free space where activations would be stored."""
-    place = (store or default_store()).root
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(Path(place)).free / 2
 
 
 def _pixels(images: Any, augmenter: Augmenter | None, sources: Sources) -> Fetch:

@@ -1,8 +1,8 @@
-"""The learning-rate range test (Smith 2017, arXiv:1506.01186): a short sweep of rates on training batches.
+"""The learning rate range test (Smith 2017, arXiv:1506.01186): a short sweep of rates on training batches.
 
-The rate rises from step to step by a constant factor while the network learns; where the smoothed loss falls most
-steeply, it learns fastest, and a tenth of the rate of the lowest loss is the largest that is still safe. The rate
-chosen is the smaller of the two. Validation and test images are not touched.
+The rate rises by a constant factor from step to step while the network trains. Training is fastest where the
+smoothed loss falls most steeply; a tenth of the rate of the lowest loss is the largest that is still safe. The
+smaller of the two is chosen. Validation and test images are not used.
 """
 
 from __future__ import annotations
@@ -13,19 +13,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
 
-from headstart.devices import default_device
 from headstart.errors import RunFailed
-from headstart.models.preprocessing import normalise
 from headstart.progress import progress
-from headstart.transfer.augment.augment import DEFAULTS
-from headstart.transfer.augment.counter_rng import generator, number
-from headstart.transfer.augment.mixing import mix_batch
-from headstart.transfer.finetune.finetune import TuneJob, check_job, make_learner
-from headstart.transfer.finetune.lightning_module import Learner
+from headstart.transfer.augment.counter_rng import number
+from headstart.transfer.finetune.assembly import make_learner
+from headstart.transfer.finetune.job import TuneJob, check_job, device_of
+from headstart.transfer.finetune.learner import Learner, clip_gradients
 from headstart.transfer.finetune.loader import Batch
-from headstart.transfer.finetune.losses import LOSSES, total_weight
 from headstart.transfer.finetune.malloc import large_blocks_kept
 from headstart.transfer.finetune.trainer_setup import own_randomness
 
@@ -37,7 +32,7 @@ _DIVERGED = 4.0  # times the lowest loss ends the sweep
 
 @dataclass(frozen=True)
 class RangeTest:
-    """A sweep and what it says.
+    """The result of a sweep.
 
     Args:
         lr: the rate to train with.
@@ -80,7 +75,7 @@ def range_test(job: TuneJob, steps: int = STEPS) -> RangeTest:
             if place > 5 and smoothed[-1] > _DIVERGED * min(smoothed):
                 break
     if len(smoothed) < 5:
-        raise RunFailed(f"the loss is not finite even at lr {rates[len(smoothed)]:.1e}; set lr, or clip: 1")
+        raise RunFailed(f"the loss is not finite even at lr {rates[len(smoothed)]:.1e}; set lr")
     lr, rule = suggested(rates[: len(smoothed)], smoothed)
     return RangeTest(lr, rule, rates[: len(smoothed)], smoothed)
 
@@ -101,47 +96,38 @@ def suggested(rates: list[float], losses: list[float]) -> tuple[float, str]:
 
 
 class Stepper:
-    """Makes training steps of a job without a trainer: for sweeps and for measuring.
+    """Makes training steps of a job without a trainer: for range tests and for measuring speed.
 
     Args:
         job: what is trained; of a strategy with phases, the last one.
     """
 
     def __init__(self, job: TuneJob) -> None:
-        self.device = default_device() if job.device == "auto" else job.device
+        self.device = device_of(job)
         recipe = replace(job.recipe, ema=0.0)
         self.learner: Learner = make_learner(replace(job, recipe=recipe), self.device)[0].to(self.device)
-        self.epoch = self.learner.legs[-1].phase.start
-        self.learner._enter(self.epoch)
-        for leg in self.learner.legs:
-            if leg.train.prefix is not None:
-                leg.train.prefix.to(self.device).eval()
+        network = self.learner.network
+        self.epoch = network.legs[-1].phase.start
+        network.enter(self.epoch)
+        network.prefixes_to(self.device)
         self.optimizer = self.learner.configure_optimizers()
         self.batches = self._endless()
 
     def step(self, rate: float) -> float:
         """Make one step at this rate; return the loss before it."""
-        learner, recipe = self.learner, self.learner.recipe
+        learner, objective = self.learner, self.learner.objective
         with own_randomness(), large_blocks_kept():
             batch = next(self.batches)
             torch.manual_seed(number(learner.seed, batch.epoch, batch.step, "range"))
-            inputs, labels = batch.inputs.to(self.device), batch.labels.to(self.device)
-            targets = learner._targets(labels)
-            if recipe.mixes:
-                options = recipe.augment_options
-                alphas = {name: options.get(name, {}).get("alpha", DEFAULTS[name]["alpha"]) for name in recipe.mixes}
-                draw = generator(learner.seed, batch.epoch, batch.step, "mix")
-                inputs, targets = mix_batch(normalise(inputs, learner.preprocessing), targets, alphas, draw)
+            batch = batch._replace(inputs=batch.inputs.to(self.device), labels=batch.labels.to(self.device))
+            inputs, targets = objective.mixed(batch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["multiplier"]
             self.optimizer.zero_grad()
-            logits = learner._logits(inputs, learner._leg.train).float()
-            whole = total_weight(targets, learner.class_weights, recipe.loss)
-            each = LOSSES[recipe.loss](logits, targets, learner.class_weights, recipe.label_smoothing)
-            loss = each.sum() / whole
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip is not None:
-                nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], recipe.clip)
+            logits = learner.network.logits(inputs, training=True).float()
+            loss = objective(logits, targets, objective.total(targets))
+            loss.backward()
+            clip_gradients(self.optimizer, learner.recipe.clip)
             self.optimizer.step()
         return float(loss.detach())
 

@@ -1,4 +1,4 @@
-"""A recipe: how the learned part is learned."""
+"""A recipe: how the learned part of a network is trained."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {  # at least, at most
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the learned part is learned; every value has a default, and `default_recipe` good ones by family.
+    """How the learned part is trained; every value has a default, and `default_recipe` returns good ones by family.
 
     Args:
         optimizer: sgd, adam, adamw or muon.
@@ -56,11 +56,11 @@ class Recipe:
         weight_decay: decoupled, except for sgd and adam; norms, biases and other vectors are spared.
         schedule: none, step, multistep, cosine, onecycle or plateau.
         step_size, gamma, milestones: of step, multistep and plateau (epochs; `step_size` is plateau's patience).
-        warmup_epochs: the rate rises in a line from near 0 over so many epochs (may be a fraction);
-            onecycle takes it as the length of its rise.
-        epochs, batch_size: as they say; an epoch takes every training image once.
-        accumulate: so many batches make one optimiser step.
-        clip: largest gradient norm; None does not clip.
+        warmup_epochs: epochs (may be a fraction) over which the rate rises linearly from near 0; for onecycle the
+            length of its rise.
+        epochs, batch_size: an epoch takes every training image once.
+        accumulate: batches in one optimiser step.
+        clip: largest norm of all gradients together (1 by default); None turns clipping off.
         label_smoothing: as in Szegedy et al. 2016.
         class_weights: "balanced" (inverse frequency), one weight a class, or None.
         balanced_sampling: draw images so that classes are equally frequent.
@@ -68,13 +68,13 @@ class Recipe:
         augment_options: by name, such as {"rotation": {"degrees": 30}}.
         dropout: in front of the head.
         ema: decay of the moving average of the weights, which is then what is validated and kept; 0 is off.
-        early_stopping: stop after so many epochs without improvement; None never stops.
+        early_stopping: epochs without improvement after which training stops; None never stops.
         precision: 32, bf16-mixed or 16-mixed.
         tta: test-time augmentation: none, flip or flip_translate.
         norm_statistics: batch norms in what is learned use and follow the statistics of the batches ("batch"), or
             keep the source's, while their scales and shifts learn ("frozen").
         loss: cross_entropy, or bce for targets with several labels.
-        monitor: what the best epoch is chosen by: validation_accuracy or validation_loss.
+        monitor: decides the best epoch: validation_accuracy or validation_loss.
         origin: where the values come from.
     """
 
@@ -92,7 +92,7 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 32
     accumulate: int = 1
-    clip: float | None = None
+    clip: float | None = 1.0
     label_smoothing: float = 0.0
     class_weights: str | tuple[float, ...] | None = None
     balanced_sampling: bool = False
@@ -126,7 +126,7 @@ def recipe_from(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe
     """Return `base` (else the plain defaults) with these values.
 
     Raises:
-        SpecError: an unknown key, with the nearest known one, or a value that cannot be.
+        SpecError: an unknown key, with the nearest known one, or an invalid value.
     """
     known = {entry.name for entry in fields(Recipe)}
     for key in values:
@@ -176,14 +176,14 @@ def _check(recipe: Recipe) -> None:
     if recipe.schedule == "multistep" and not recipe.milestones:
         raise SpecError("recipe: schedule multistep needs milestones, such as [30, 60]")
     if recipe.clip is not None and recipe.clip <= 0:
-        raise SpecError(f"recipe: clip must be over 0, not {recipe.clip}; leave it out not to clip")
+        raise SpecError(f"recipe: clip must be over 0, not {recipe.clip}; set clip: null to turn clipping off")
     if recipe.early_stopping is not None and recipe.early_stopping < 1:
-        raise SpecError("recipe: early_stopping must be at least 1 epoch; leave it out never to stop early")
+        raise SpecError("recipe: early_stopping must be at least 1 epoch; leave it out to disable early stopping")
     if isinstance(recipe.class_weights, str) and recipe.class_weights != "balanced":
         raise SpecError(f"recipe: class_weights is 'balanced' or a list of numbers, not {recipe.class_weights!r}")
     if recipe.class_weights is not None and recipe.balanced_sampling:
-        raise SpecError("recipe: class_weights and balanced_sampling correct for the same thing; choose one")
+        raise SpecError("recipe: class_weights and balanced_sampling correct the same imbalance; choose one")
     if recipe.loss == "bce" and recipe.balanced_sampling:
         raise SpecError("recipe: balanced_sampling needs one label an image; loss bce has several")
     if recipe.schedule == "plateau" and recipe.warmup_epochs >= recipe.epochs:
-        raise SpecError("recipe: warmup_epochs takes all the epochs; shorten it")
+        raise SpecError("recipe: warmup_epochs is as long as the training; shorten it")

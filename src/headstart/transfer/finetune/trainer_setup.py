@@ -1,4 +1,4 @@
-"""The surroundings of a Lightning trainer: devices, loggers, silence and a random state of its own."""
+"""The environment of a Lightning trainer: devices, loggers, muted advice and a random state of its own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from headstart.errors import MissingExtra
 
-LOGGERS = ("csv", "tensorboard")
-
 
 def several(device: str) -> str:
-    """Return Lightning's name for DDP in processes that begin here, not in the command line anew."""
+    """Return Lightning's name for DDP in processes that are forked or spawned, not started from the command line."""
     return "ddp_fork" if device == "cpu" and hasattr(os, "fork") else "ddp_spawn"
 
 
@@ -53,7 +51,7 @@ def open_loggers(names: tuple[str, ...], folder: Path) -> list[Logger]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's advice to itself: eval-mode modules, workers and logging intervals are as they must be."""
+    """Mute Lightning's advice: eval-mode modules, workers and logging intervals are as they must be."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -71,6 +69,6 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def own_randomness() -> Iterator[None]:
-    """Leave torch's global generator as it was: every step seeds it anew."""
+    """Restore torch's global generator afterwards: every step seeds it."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield

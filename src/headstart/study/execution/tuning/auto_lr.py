@@ -11,7 +11,7 @@ from typing import Any
 from headstart.storage.store import content_key
 from headstart.study.execution.tuning.trial import TrialContext, Values
 from headstart.study.spec.settings import LR, rate_is_found
-from headstart.transfer.finetune.finetune import TuneJob
+from headstart.transfer.finetune.job import TuneJob
 
 KIND = "ranges"
 

@@ -1,0 +1,45 @@
+"""Devices by Lightning's names, muted advice, and torch's generator left alone."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from headstart.transfer.finetune.trainer_setup import accelerator, own_randomness, quiet, several
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "expected"),
+    [
+        ("cpu", 1, ("cpu", 1)),
+        ("cpu", 3, ("cpu", 3)),
+        ("cuda", 2, ("gpu", 2)),
+        ("cuda:1", 1, ("gpu", [1])),
+        ("mps", 1, ("mps", 1)),
+    ],
+)
+def test_devices_by_lightnings_names(device: str, count: int, expected: tuple[str, object]) -> None:
+    assert accelerator(device, count) == expected
+
+
+def test_several_devices_are_forked_on_the_cpu_and_spawned_elsewhere() -> None:
+    assert several("cpu") == "ddp_fork" and several("cuda") == "ddp_spawn"
+
+
+def test_levels_are_restored_after_an_error() -> None:
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    with pytest.raises(ValueError, match="stop"), quiet():
+        assert logger.level == logging.WARNING
+        raise ValueError("stop")
+    assert logger.level == before
+
+
+def test_seeding_inside_does_not_reach_outside() -> None:
+    state = torch.get_rng_state()
+    with own_randomness():
+        torch.manual_seed(1)
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), state)
