@@ -41,7 +41,7 @@ SPLIT = Split(np.array([0, 1]), np.array([2, 3]), np.array([4, 5]), "by hand", 0
 
 
 def arrays(test: Any, validation: Any = None, rows: Any = (2, 3)) -> dict[str, np.ndarray]:
-    found = {"test_rows": SPLIT.test, "test_probabilities": np.array(test, np.float32)}
+    found: dict[str, np.ndarray] = {"test_rows": SPLIT.test, "test_probabilities": np.array(test, np.float32)}
     if validation is not None:
         found |= {"validation_rows": np.array(rows), "validation_probabilities": np.array(validation, np.float32)}
     return found

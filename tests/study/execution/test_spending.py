@@ -55,7 +55,7 @@ def session_of(runs: Runs, kinds: Mapping[str, str] = {}, seeds: int = 1, **scor
         score=lambda run, seed, part, metric: scores.get(run) if (part, metric) == ("validation", "accuracy") else None,
         manifest=lambda run, seed: {"key": f"{run} {seed}"} if f"{run} {seed}" in session.done else None,
     )
-    session = SimpleNamespace(
+    session: Any = SimpleNamespace(
         plan=Plan(study, groups),
         folder=folder,
         done=set[str](),
