@@ -74,8 +74,9 @@ def test_the_history_is_complete(name: str, tmp_path: Path) -> None:
             "seconds",
         }
         assert all(value is not None for value in row.values())
-    order = [(row["validation_accuracy"], -float(str(row["validation_loss"]))) for row in rows]
-    assert result.best_epoch == 1 + order.index(max(order))
+    assert result.start is not None  # epoch 0, before the first step
+    order = [(row["validation_accuracy"], -float(str(row["validation_loss"]))) for row in (result.start, *rows)]
+    assert result.best_epoch == order.index(max(order))
 
 
 SCRIPT = """
