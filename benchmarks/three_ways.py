@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from headstart.api import FLOORS, Results
+from headstart.api import BASELINES, Results
 
 THREADS = "1"  # of every process: with another number, sums have other last bits (docs/many-processes-and-machines.md)
 TABLE = ("run", "rank", "mean", "low", "high", "seeds", "tied_with_best")
@@ -68,7 +68,7 @@ def main() -> None:
 
 def the_study(data: str, seeds: int) -> dict[str, Any]:
     """Return floors, four heads, their mean, and a small CNN with two learning rates to choose from."""
-    runs: Runs = {name: dict(settings) for name, settings in FLOORS.items()}
+    runs: Runs = {name: dict(settings) for name, settings in BASELINES.items()}
     heads = ("logistic", "ridge", "prototypes", "knn")
     runs |= {head: {"backbone": "efficientnet_lite0", "weights": "imagenet", "strategy": head} for head in heads}
     recipe = {"epochs": 2, "batch_size": 32, "lr": {"grid": [0.01, 0.05]}}

@@ -132,6 +132,8 @@ def test_every_option_of_every_verb_is_used_by_a_test() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_option_that_a_page_names_is_one(page: Path) -> None:
     known = {word for _, spelled in options() for word in spelled}
+    for script in (TESTS.parent / "benchmarks").glob("*.py"):  # scripts have options of their own
+        known |= set(re.findall(r"--[a-z][a-z-]+", script.read_text(encoding="utf-8")))
     text = re.sub(r"`(?:pip|python|pytest|git|ray)[^`]*`", "", page.read_text(encoding="utf-8"))
     named = {found[1] for found in re.finditer(r"(?:`|headstart[^`\n]*\s)(--[a-z][a-z-]+)", text)}
     assert sorted(named - known) == []

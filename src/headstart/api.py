@@ -28,12 +28,12 @@ FOLDS = 5  # of cross-validation
 TEST_SHARE = 0.2  # of the images, where they are not cross-validated
 FEW_TEST_IMAGES = 10  # of a class, below which all images are tested, by cross-validation
 Data: TypeAlias = str | Path | Mapping[str, Any] | Dataset
-FLOORS: dict[str, dict[str, Any]] = {
+BASELINES: dict[str, dict[str, Any]] = {
     "majority class": {"backbone": "pixels", "strategy": "majority", "input_size": 16},
     "raw pixels": {
         "backbone": "pixels",
         "strategy": "logistic",
-        "input_size": 16,  # 768 numbers an image: at 32 px this floor costs more than all the rest
+        "input_size": 16,  # 768 numbers an image: at 32 px this baseline costs more than everything else
         "head": {"penalty": [3.0, 1.0, 0.3], "tolerance": 1e-3},  # weaker penalties overfit pixels, slowly
     },
 }
@@ -52,7 +52,7 @@ EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 @dataclass(frozen=True)
 class Results:
-    """What a study left behind.
+    """The results of a study.
 
     Args:
         folder: the study's folder.
@@ -110,8 +110,8 @@ class Study:
     Args:
         source: a YAML file, or the same as a mapping; in a mapping, `data` or `data.source` may also be what
             `compare` takes as `data`.
-        overrides: "key=value" settings laid on it.
-        smoke: lay the file's own `smoke` block on it: small data, a quick check that all of it runs.
+        overrides: "key=value" settings that replace the file's.
+        smoke: apply the file's own `smoke` block: small data, a quick check that all of it runs.
 
     Raises:
         SpecError: the study says something that headstart does not understand.
@@ -124,11 +124,11 @@ class Study:
         self.study: ResolvedStudy = load_study(named, overrides, smoke=smoke)
 
     def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
-        """Return what would be computed, what is shared, what is there already and what cannot be had.
+        """Return what would be computed, what is shared, what is cached already and what is unavailable.
 
         Each row says the seconds, bytes on disk and peak memory of its stages, from short measurements on this
-        machine, which are kept. Nothing else is computed. With `strict`, weights or images that cannot be had are
-        an error.
+        machine, which are cached. Nothing else is computed. With `strict`, unavailable weights or images are an
+        error.
         """
         from headstart.storage.opening import default_store
         from headstart.study.planning.cost import with_costs
@@ -141,7 +141,7 @@ class Study:
         return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
-        """Return where the study is written."""
+        """Return the folder that the study is written to."""
         return StudyFolder(Path(out) / slug(self.study.spec.name))
 
     def run(
@@ -159,8 +159,8 @@ class Study:
     ) -> Results:
         """Run what is not done yet and return the results; the report is written too.
 
-        A run that fails, or whose published weights are not to be had, is in `Results.failed`; the others go on.
-        With `strict`, weights or images that cannot be had are an error before anything is computed.
+        A run that fails, or whose published weights are unavailable, is in `Results.failed`; the others continue.
+        With `strict`, unavailable weights or images are an error before anything is computed.
 
         Args:
             out: the folder that holds studies.
@@ -204,7 +204,7 @@ def compare_spec(
     name: str | None = None,
     random_features: bool = False,
 ) -> dict[str, Any]:
-    """Return the study that `compare` runs: floors, backbones × heads, several backbones together, several seeds.
+    """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
     Args:
         data: anything `load_dataset` takes, or a dataset that it returned.
@@ -215,10 +215,10 @@ def compare_spec(
             cross-validation is repeated.
         budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
-        random_features: a third floor, the first backbone with random weights; it costs a pass over the images.
+        random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
     """
     chosen = list(backbones or installed_backbones())
-    runs = {name: dict(settings) for name, settings in FLOORS.items()}
+    runs = {name: dict(settings) for name, settings in BASELINES.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
     tuning = budget is not None and _can_tune()
@@ -261,7 +261,7 @@ def compare(
     on: str | None = None,
     **options: Any,
 ) -> Results:
-    """Compare floors, embedded backbones and heads on a dataset; options are those of `compare_spec`."""
+    """Compare baselines, pretrained backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
 
 

@@ -85,14 +85,17 @@ def show_plan(
 
 
 def show_ranking(folder: Path) -> None:
-    """Print the ranking of a study on the terminal."""
+    """Print the answer of a study, then its leaderboard."""
     from rich.console import Console
+    from rich.text import Text
 
+    from headstart.report.read.conclusion import plain
     from headstart.report.read.summary import load_summary
     from headstart.report.render.terminal import ranking_table
 
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width).print(ranking_table(load_summary(folder)))
+    summary, console = load_summary(folder), Console(width=None if sys.stdout.isatty() else 140)
+    console.print(Text(plain(summary.answer)))
+    console.print(ranking_table(summary))
 
 
 def _command() -> str:

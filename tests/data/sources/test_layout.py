@@ -34,6 +34,7 @@ def test_a_folder_of_unlabelled_images_beside_the_parts_is_left_out_and_listed()
     [
         (both("train", "test", "extra"), "'extra' is not"),
         (both("test", "val"), "no training part"),
+        (both("trian", "tset"), r"'trian' \(train\?\), 'tset' \(test\?\) have the same folders"),
         (["train/1.jpg", "train/2.jpg", "test/1.jpg"], "hold no class folders"),
     ],
 )

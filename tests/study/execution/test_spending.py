@@ -171,6 +171,14 @@ def test_a_budget_too_small_for_the_cheapest_run_names_what_suffices(clock: Any)
         list(spending.groups(session))  # 1.2 x (8 + 2 s) = 12 s
 
 
+def test_the_cheapest_of_the_first_runs_decides_whether_a_budget_is_too_small(clock: Any) -> None:
+    groups = session_of({"a": FINE, "b": FINE}).plan.groups
+    spending = Spending(Budget(5.0), Forecast({"a": 9, "b": 8}))  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"set at least 10s \(for 'b'\)"):
+        spending._check_least(groups)  # 1.2 x 8 s
+    Spending(Budget(8.0), Forecast({"a": 9, "b": 8}))._check_least(groups)  # type: ignore[arg-type]
+
+
 def test_heads_of_the_best_value_come_first() -> None:
     runs = {kind: {"strategy": kind} for kind in ("sgd", "knn", "logistic", "ridge", "prototypes", "majority")}
     tasks = tuple(group.first for group in session_of(runs).plan.groups)

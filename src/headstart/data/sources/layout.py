@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import Dataset, Reader, Skip
 from headstart.data.decoding.decode import SUFFIXES
-from headstart.data.sources.parts import part_of
+from headstart.data.sources.parts import USUAL, part_of
 from headstart.errors import DataError
 
 # Folders that a dataset's own convention leaves out.
@@ -161,6 +162,21 @@ def _common_top(images: Sequence[str]) -> str:
         prefix += f"{top}/"
 
 
+def _check_misspelt(name: str, parts: Sequence[tuple[str, ...]], folders: set[str]) -> None:
+    """Refuse folders such as `trian` and `tset` with the same class folders in each.
+
+    Raises:
+        DataError: which, and what they are taken for.
+    """
+    meant = {top: close[0] for top in sorted(folders) if (close := get_close_matches(top.lower(), USUAL, 1, 0.74))}
+    if len(meant) < 2:
+        return
+    inside = [{part[1] for part in parts if part[0] == top and len(part) > 2} for top in meant]
+    if set.intersection(*inside):
+        taken = ", ".join(f"{top!r} ({word}?)" for top, word in meant.items())
+        raise DataError(f"{name}: {taken} have the same folders in them; rename them if they are the parts of a split")
+
+
 def _split_folders(name: str, parts: Sequence[tuple[str, ...]]) -> dict[str, str]:
     """Return top folder -> part of a split, or nothing where the top folders are classes.
 
@@ -170,6 +186,7 @@ def _split_folders(name: str, parts: Sequence[tuple[str, ...]]) -> dict[str, str
     tops = {part[0] for part in parts if len(part) > 1}
     deep = {part[0] for part in parts if len(part) > 2}  # those that hold class folders
     named = {top: part for top in sorted(tops) if (part := part_of(top)) is not None}
+    _check_misspelt(name, parts, deep - set(named))
     shown = ", ".join(repr(top) for top in named)
     if not named or (set(named.values()) == {"train"} and not deep & set(named)):
         return {}

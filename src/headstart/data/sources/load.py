@@ -136,6 +136,8 @@ def _nowhere(text: str) -> str:
     """Return the line that says that a source is neither a path nor a name."""
     near = difflib.get_close_matches(text, DATASETS, n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    if "$" in text:
+        return f"{text}: this environment variable is not set"
     if _is_path(text):
         return f"no such file or folder: {text}{hint}"
     looked = ", ".join(str(place) for place in places())

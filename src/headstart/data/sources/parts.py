@@ -21,6 +21,7 @@ _PARTS = {
     "holdout": "test",
     "heldout": "test",
 }
+USUAL = ("train", "training", "validation", "valid", "test", "testing")
 _FILLERS = {"set", "data", "dataset", "split", "part", "images", "image", "imgs", "img", "folder", "dir"}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from headstart.evaluate.comparison.verdict import Category, Matters, Needed
 
+SAME_SEEDS = "all seeds gave the same answers"
+
 
 def figure(value: float, share: bool, sign: str = "") -> str:
     """Return a score as a percentage without its sign, or as a plain number."""
@@ -103,9 +105,7 @@ def notes(single: Sequence[str], same: Sequence[str], counts: Sequence[int], pai
             " runs and the other runs of this study"
         )
     if same:
-        found.append(
-            f"all seeds gave the same answers ({', '.join(same)}): if nothing in it is random, one seed is enough"
-        )
+        found.append(f"{SAME_SEEDS} ({', '.join(same)}): if nothing in it is random, one seed is enough")
     if len(set(counts)) > 1 and not pairing:
         found.append(f"runs have between {min(counts)} and {max(counts)} seeds")
     return found

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
+from headstart.evaluate.comparison.sentences import SAME_SEEDS
 from headstart.evaluate.metrics.scoring import METRICS
 from headstart.report.read.cross_validation import complete_repeats, folds_of
 from headstart.report.read.study_files import Outcome, Record, StudyFiles, distinct
@@ -156,8 +157,13 @@ def _board(
         baseline=baseline,
         chosen=chosen,
         folds=folds,
-        notes=(*notes, *result["notes"], *note),
+        notes=(*notes, *_notes(result["notes"], folds), *note),
     )
+
+
+def _notes(notes: Sequence[str], folds: int | None) -> list[str]:
+    """Return the notes of the comparison; repeats of cross-validation differ by their folds, not by seeds alone."""
+    return [note for note in notes if folds is None or not note.startswith(SAME_SEEDS)]
 
 
 def _title(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles) -> str:
