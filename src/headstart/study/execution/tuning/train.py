@@ -226,6 +226,8 @@ def _probabilities(network: Network, rows: IntArray, tta: str, context: TrialCon
         device=context.resources.device,
         title=f"{context.task.name}: predictions",
     )
+    if not np.isfinite(found).all():
+        raise RunFailed("the network's predictions are not finite: the training diverged; lower the learning rate")
     return found
 
 
