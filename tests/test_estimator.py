@@ -81,7 +81,7 @@ BATCHES: dict[str, Batch] = {
 @parametrize_with_checks([headstart.ImageClassifier(backbone="pixels", input_size=8)], xfail_strict=True)
 def test_scikit_learns_own_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "rows of .* are no square images")
+        warnings.filterwarnings("ignore", "rows of .* are not square images")
         check(estimator)
 
 
@@ -238,9 +238,9 @@ def test_random_states_are_scikit_learns() -> None:
         ({}, IMAGES, [None, *LABELS[1:]], ValueError, "label 0 is missing"),
         ({}, IMAGES, np.linspace(0, 1, 24), ValueError, "Unknown label type"),
         ({}, IMAGES, None, ValueError, "requires y to be passed"),
-        ({}, [7, *IMAGES[1:]], LABELS, TypeError, "image 0: int 7 is no image"),
-        ({}, [*IMAGES[1:], 7], LABELS, TypeError, "image 23: int 7 is no image; an image is a path"),
-        ({}, [*IMAGES[1:], b"text"], LABELS, HeadstartError, "image #23: is no image"),
+        ({}, [7, *IMAGES[1:]], LABELS, TypeError, "image 0: int 7 is not an image"),
+        ({}, [*IMAGES[1:], 7], LABELS, TypeError, "image 23: int 7 is not an image; an image is a path"),
+        ({}, [*IMAGES[1:], b"text"], LABELS, HeadstartError, "image #23: is not an image"),
         ({}, [*IMAGES[1:], "absent.png"], LABELS, HeadstartError, "image absent.png: does not exist"),
         ({}, [], [], ValueError, "there are no images"),
         ({"strategy": "ridg"}, IMAGES, LABELS, HeadstartError, "did you mean 'ridge'"),

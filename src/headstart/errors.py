@@ -3,11 +3,11 @@
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
 │   ├── DataAbsent        images that are not here and could not be fetched
-│   ├── ImageTypeError    something that is no image; a TypeError too
+│   ├── ImageTypeError    something that is not an image; a TypeError too
 │   └── ArgumentError     images or labels given from Python that cannot be used; a ValueError too
 ├── SpecError             study files, options, unknown names
 ├── ModelError            stages, image sizes, networks that do not fit together
-│   └── WeightsError      checkpoints: absent, altered, cut short, of another network
+│   └── WeightsError      checkpoints: absent, altered, truncated, of another network
 │       └── WeightsAbsent published weights that are not here and could not be fetched
 ├── StoreError            the cache and run folders: full disk, altered files
 ├── ClusterError          other machines: no cluster answers, or its nodes lack what a study needs
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class HeadstartError(Exception):
-    """Base of every error that is the input's fault, or the machine's, and not a defect."""
+    """Base of every error caused by the input or the machine, not by a defect."""
 
 
 class DataError(HeadstartError):
@@ -34,11 +34,11 @@ class DataError(HeadstartError):
 
 
 class DataAbsent(DataError):
-    """Images that are not here and could not be fetched: nothing is wrong with what was asked for."""
+    """Images that are not here and could not be fetched: the request itself is valid."""
 
 
 class ImageTypeError(DataError, TypeError):
-    """Something that was given as an image and is none; the message says what is taken."""
+    """Something that was given as an image and is not one; the message lists what is accepted."""
 
 
 class ArgumentError(DataError, ValueError):
@@ -54,11 +54,11 @@ class ModelError(HeadstartError):
 
 
 class WeightsError(ModelError):
-    """A checkpoint that is absent, altered, cut short or of another network."""
+    """A checkpoint that is absent, altered, truncated or of another network."""
 
 
 class WeightsAbsent(WeightsError):
-    """Published weights that are not here and could not be fetched: nothing is wrong with what was asked for."""
+    """Published weights that are not here and could not be fetched: the request itself is valid."""
 
 
 class StoreError(HeadstartError):
@@ -81,7 +81,7 @@ class MissingExtra(HeadstartError):
 
 
 def require(package: str, what: str, extra: str) -> None:
-    """Say in one line which extra brings a package that is not installed.
+    """Raise the error that names the extra of a package that is not installed.
 
     Args:
         package: the name that is imported.
@@ -96,7 +96,7 @@ def require(package: str, what: str, extra: str) -> None:
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:
-    """Return the line that says `name` is no known `kind`, with the nearest and the known names."""
+    """Return the line that says `name` is not a known `kind`, with the nearest and the known names."""
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""

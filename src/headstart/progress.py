@@ -20,24 +20,24 @@ _display: Callable[[Ticker | None], None] | None = None
 
 
 def set_verbosity(level: int) -> None:
-    """Set how much is said on standard error: QUIET, NORMAL or VERBOSE."""
+    """Set how much is printed on standard error: QUIET, NORMAL or VERBOSE."""
     global _verbosity
     _verbosity = level
 
 
 def verbosity() -> int:
-    """Return how much is said: QUIET, NORMAL or VERBOSE."""
+    """Return how much is printed: QUIET, NORMAL or VERBOSE."""
     return _verbosity
 
 
 def show_in(display: Callable[[Ticker | None], None] | None) -> None:
-    """Hand all progress to `display` (None: it ended) instead of drawing bars; None gives the bars back."""
+    """Send all progress to `display` (None: it ended) instead of drawing bars; None restores the bars."""
     global _display
     _display = display
 
 
 def say(text: str, level: int = NORMAL) -> None:
-    """Say one line on standard error, unless the user asked for less."""
+    """Print one line on standard error, unless the verbosity is lower."""
     if _verbosity >= level:
         print(text, file=sys.stderr, flush=True)
 
@@ -54,7 +54,7 @@ class Ticker:
         self._task: Any = None
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
-        """Count `count` more pieces done; `note` stands at the end of the line (such as a current loss)."""
+        """Count `count` more pieces done; `note` is shown at the end of the line (such as a current loss)."""
         self.done += count
         if note is not None:
             self.note = note
@@ -75,7 +75,7 @@ class Ticker:
             say(f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {duration(left)} left{note}")
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if _display is not None:
             _display(None)
         if self._bar is not None:

@@ -1,6 +1,6 @@
-"""How many threads this process may keep busy: one figure that decoding, networks and solvers all go by.
+"""How many threads this process may keep busy: one figure that decoding, networks and solvers all use.
 
-Several processes on one machine each get a share of the cores on purpose; none takes all of them unasked.
+Several processes on one machine each get a share of the cores on purpose; none takes all of them by default.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def cores() -> int:
     """Return how many threads this process may keep busy: $HEADSTART_THREADS, else the cores that it may use.
 
     Raises:
-        SpecError: $HEADSTART_THREADS is no number above 0.
+        SpecError: $HEADSTART_THREADS is not a whole number above 0.
     """
     text = os.environ.get(VARIABLE)
     if not text:
         return machine_cores()
     if not text.isdecimal() or int(text) < 1:
-        raise SpecError(f"{VARIABLE}={text!r} is no number of threads; give 1 or more, or unset it")
+        raise SpecError(f"{VARIABLE}={text!r} is not a number of threads; give 1 or more, or unset it")
     return int(text)
 
 
@@ -38,12 +38,12 @@ def machine_cores() -> int:
 
 
 def share(workers: int) -> int:
-    """Return how many threads each of so many workers may keep busy: $HEADSTART_THREADS, else an even share."""
+    """Return how many threads each of this many workers may keep busy: $HEADSTART_THREADS, else an even share."""
     return cores() if os.environ.get(VARIABLE) else max(1, machine_cores() // workers)
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return the environment of a process that is to keep this many threads busy, in every library."""
+    """Return the environment of a process that keeps this many threads busy in every library."""
     return {VARIABLE: str(threads), **dict.fromkeys(LIBRARIES, str(threads))}
 
 

@@ -14,7 +14,7 @@ def smooth(seed: int, n: int = 1, side: int = 48) -> np.ndarray:
 
 
 def independently_warped(image: np.ndarray, warp: list[float]) -> np.ndarray:
-    """Stretch and shift with scipy's resampling: pixel p is pixel (1 + stretch) p + shift of the image."""
+    """Resample with scipy: pixel p of the result is pixel (1 + stretch) p + shift, counted from the middle."""
     side = image.shape[0]
     middle = (side - 1) / 2
     matrix = np.array([1 + warp[0], 1 + warp[2]])

@@ -21,7 +21,7 @@ def test_an_inspection_says_what_the_files_are() -> None:
     assert seen.problem[0] == ""
     assert "cut short" in seen.problem[1]
     assert seen.problem[2] == "has zero bytes"
-    assert seen.problem[3] == "is no image"
+    assert seen.problem[3] == "is not an image"
     assert seen.mode.tolist()[4:] == ["P", "RGB"]
     assert seen.format.tolist()[4:] == ["GIF", ""]
     assert (seen.width[0], seen.height[0]) == (200, 300)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from headstart.audit.label_errors import disputed_labels, out_of_fold
+from headstart.audit.label_errors import find_label_errors, out_of_fold, rank_labels
 
 
 def clusters(n: int, classes: int, d: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -14,25 +14,108 @@ def clusters(n: int, classes: int, d: int, spread: float, seed: int = 0) -> tupl
     return (centres[labels] + spread * generator.normal(size=(n, d))).astype(np.float32), labels
 
 
+def with_errors(labels: np.ndarray, classes: int, count: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    wrong = generator.permutation(len(labels))[:count]
+    noisy = labels.copy()
+    noisy[wrong] = (noisy[wrong] + generator.integers(1, classes, count)) % classes
+    return noisy, wrong
+
+
 def test_wrong_labels_are_found_first() -> None:
     features, labels = clusters(600, 5, 20, 0.4)
-    generator = np.random.default_rng(1)
-    wrong = generator.permutation(600)[:20]
-    noisy = labels.copy()
-    noisy[wrong] = (noisy[wrong] + generator.integers(1, 5, 20)) % 5
-    found = disputed_labels(features, noisy, 5)
+    noisy, wrong = with_errors(labels, 5, 20)
+    found = find_label_errors(features, noisy, 5)
     assert len(set(wrong.tolist()) & set(found.rows[:20].tolist())) >= 19
     assert (found.suggested[:18] == labels[found.rows[:18]]).all()
-    assert (np.diff(found.doubt) <= 0).all()
+    own = found.probabilities[found.rows, noisy[found.rows]]
+    assert (np.diff(own) >= 0).all()
+    assert found.accuracy == pytest.approx(np.mean(found.probabilities.argmax(axis=1) == noisy))
 
 
-def test_right_labels_that_the_features_tell_apart_are_left_in_peace() -> None:
+def test_right_labels_that_the_classifier_agrees_with_are_not_listed() -> None:
     features, labels = clusters(300, 4, 20, 0.3)
-    assert len(disputed_labels(features, labels, 4).rows) == 0
+    assert len(find_label_errors(features, labels, 4).rows) == 0
 
 
-def test_probabilities_are_those_of_heads_that_never_saw_the_image() -> None:
-    # labels are noise: a head that had seen them would do better than chance
+def test_the_ranking_is_that_of_cleanlab() -> None:
+    cleanlab = pytest.importorskip("cleanlab.rank")
+    features, labels = clusters(800, 6, 12, 1.0, seed=3)
+    noisy, _ = with_errors(labels, 6, 40)
+    found = find_label_errors(features, noisy, 6)
+    quality = cleanlab.get_label_quality_scores(noisy, found.probabilities, method="self_confidence")
+    own_class_is_likeliest = found.probabilities.argmax(axis=1) == noisy
+    expected = [row for row in np.argsort(quality, kind="stable").tolist() if not own_class_is_likeliest[row]]
+    assert found.rows.tolist() == expected[: len(found.rows)]
+    assert 30 <= len(found.rows) < len(expected)
+
+
+def test_precision_at_k_reaches_cleanlabs_and_exceeds_that_of_the_margin() -> None:
+    cleanlab = pytest.importorskip("cleanlab.filter")
+    hits = {"ours": 0, "cleanlab": 0, "margin": 0}
+    for seed in range(4):
+        features, labels = clusters(1200, 10, 24, 1.5, seed)
+        noisy, wrong = with_errors(labels, 10, 60, seed)
+        found = find_label_errors(features, noisy, 10, seed=seed)
+        probabilities = found.probabilities
+        own = probabilities[np.arange(1200), noisy]
+        others = probabilities.copy()
+        others[np.arange(1200), noisy] = -1
+        issues = cleanlab.find_label_issues(noisy, probabilities, return_indices_ranked_by="self_confidence")
+        rows = {"ours": found.rows, "cleanlab": issues, "margin": np.argsort(own - others.max(axis=1))}
+        for name, ranked in rows.items():
+            hits[name] += len(set(ranked[: min(60, len(found.rows))].tolist()) & set(wrong.tolist()))
+    assert hits["ours"] >= hits["cleanlab"]
+    assert hits["ours"] > hits["margin"]
+
+
+def test_how_many_labels_look_wrong_is_estimated_by_confident_learning() -> None:
+    # class 0 has its own probability at 0.8 on average, class 1 at 0.6; rows 4 to 6 are labelled 1
+    probabilities = np.array(
+        [[0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.8, 0.2], [0.1, 0.9], [0.15, 0.85], [0.95, 0.05], [0.4, 0.6]]
+    )
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    rows, suggested = rank_labels(probabilities, labels)
+    assert (rows.tolist(), suggested.tolist()) == ([6], [0])  # 0.95 for class 0 is at least its usual 0.8
+    probabilities[6] = [0.79, 0.21]  # likelier than its label, and less sure than class 0 usually is
+    assert rank_labels(probabilities, labels)[0].tolist() == []
+    probabilities[6] = [0.8, 0.2]  # as sure as usual
+    assert rank_labels(probabilities, labels)[0].tolist() == [6]
+
+
+def test_the_least_likely_labels_are_listed_not_the_widest_margins() -> None:
+    # one confident rival makes the count 1; row 4 has the wider margin, row 5 the less likely label
+    probabilities = np.array(
+        [
+            [0.9, 0.05, 0.05],
+            [0.9, 0.05, 0.05],
+            [0.05, 0.9, 0.05],
+            [0.05, 0.05, 0.9],
+            [0.9, 0.08, 0.02],
+            [0.5, 0.04, 0.46],
+        ]
+    )
+    labels = np.array([0, 0, 1, 2, 1, 1])
+    rows, suggested = rank_labels(probabilities, labels)
+    assert (rows.tolist(), suggested.tolist()) == ([5], [0])
+
+
+def test_classes_with_fewer_images_than_the_least_are_neither_judged_nor_suggested() -> None:
+    # row 0 looks like class 1, row 3 like class 0; class 1 has one image, class 2 two
+    probabilities = np.array(
+        [[0.1, 0.8, 0.1], [0.9, 0.05, 0.05], [0.7, 0.2, 0.1], [0.9, 0.0, 0.1], [0.1, 0.1, 0.8], [0.3, 0.6, 0.1]]
+    )
+    labels = np.array([0, 0, 0, 2, 2, 1])
+    found = {least: rank_labels(probabilities, labels, least=least) for least in (1, 2, 3)}
+    assert [(rows.tolist(), suggested.tolist()) for rows, suggested in found.values()] == [
+        ([0, 3], [1, 0]),
+        ([3], [0]),
+        ([], []),
+    ]
+
+
+def test_probabilities_are_those_of_classifiers_that_never_saw_the_image() -> None:
+    # labels are noise: a classifier that had seen them would do better than chance
     features, _ = clusters(400, 4, 300, 1.0)
     labels = np.random.default_rng(2).integers(0, 4, 400)
     probabilities = out_of_fold(features, labels, 4)
@@ -50,26 +133,34 @@ def test_the_closed_form_ranks_like_scikit_learns_ridge() -> None:
     assert agree.mean() > 0.95
 
 
-def test_copies_of_one_photograph_do_not_vouch_for_each_other() -> None:
+def test_probabilities_are_calibrated() -> None:
+    features, labels = clusters(1500, 4, 12, 1.4)
+    probabilities = out_of_fold(features, labels, 4)
+    right = probabilities.argmax(axis=1) == labels
+    assert 0.6 < right.mean() < 0.95
+    assert probabilities.max(axis=1).mean() == pytest.approx(right.mean(), abs=0.03)
+
+
+def test_copies_of_one_photograph_do_not_confirm_each_others_label() -> None:
     features, labels = clusters(300, 4, 400, 0.8)
     noisy = labels.copy()
     noisy[:20] = (labels[:20] + 1) % 4
     twins, twin_labels = np.vstack([features, features[:20]]), np.concatenate([noisy, noisy[:20]])
     groups = np.concatenate([np.arange(300), np.arange(20)])
-    together = disputed_labels(twins, twin_labels, 4, groups=groups)
-    apart = disputed_labels(twins, twin_labels, 4)
+    together = find_label_errors(twins, twin_labels, 4, groups=groups)
+    apart = find_label_errors(twins, twin_labels, 4)
     wrong = {*range(20), *range(300, 320)}
     assert len(wrong & set(together.rows.tolist())) > len(wrong & set(apart.rows.tolist()))
 
 
-def test_a_class_of_two_images_is_left_in_peace() -> None:
+def test_a_class_of_two_images_is_not_judged() -> None:
     features, labels = clusters(200, 3, 20, 0.4)
     labels[:2] = 3
-    assert not set(disputed_labels(features, labels, 4).rows.tolist()) & {0, 1}
+    assert not set(find_label_errors(features, labels, 4).rows.tolist()) & {0, 1}
 
 
-def test_very_wide_features_are_bearable_and_the_result_is_the_same_each_time() -> None:
+def test_very_wide_features_are_projected_and_the_result_is_the_same_each_time() -> None:
     features, labels = clusters(120, 3, 5000, 0.5)
-    first, second = (disputed_labels(features, labels, 3).probabilities for _ in range(2))
+    first, second = (find_label_errors(features, labels, 3).probabilities for _ in range(2))
     assert (first == second).all()
     assert (first.argmax(axis=1) == labels).mean() > 0.9

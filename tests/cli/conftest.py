@@ -60,3 +60,13 @@ def study_file(photos: Path, tmp_path: Path) -> Path:
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.format(photos=photos))
     return path
+
+
+@pytest.fixture
+def manifest(photos: Path, tmp_path: Path) -> Path:
+    """Return a manifest whose column `half` divides the images otherwise than by class."""
+    rows = [
+        f"{path},{path.parent.name},{'ab'[number % 2]}" for number, path in enumerate(sorted(photos.rglob("*.jpg")))
+    ]
+    (tmp_path / "list.csv").write_text("path,label,half\n" + "\n".join(rows) + "\n")
+    return tmp_path / "list.csv"

@@ -8,16 +8,6 @@ import pytest
 from tests.cli.conftest import Call
 
 
-@pytest.fixture
-def manifest(photos: Path, tmp_path: Path) -> Path:
-    """Return a manifest whose column `half` divides the images otherwise than by class."""
-    rows = [
-        f"{path},{path.parent.name},{'ab'[number % 2]}" for number, path in enumerate(sorted(photos.rglob("*.jpg")))
-    ]
-    (tmp_path / "list.csv").write_text("path,label,half\n" + "\n".join(rows) + "\n")
-    return tmp_path / "list.csv"
-
-
 @pytest.mark.usefixtures("shared_cache")
 def test_fewshot_does_what_its_options_ask_for(call: Call, photos: Path, manifest: Path) -> None:
     def scores(data: Path, *more: object) -> dict[tuple[str, int], float]:

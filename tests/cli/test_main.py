@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -138,42 +135,3 @@ def test_no_summary_is_cut_off_at_80_columns(
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--version")
     assert (code, out) == (0, f"headstart {VERSION}\n")
-
-
-def test_a_defect_is_one_line_and_its_traceback_a_file(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(**options: object) -> None:
-        raise ZeroDivisionError("nothing to divide by\nsecond line")
-
-    monkeypatch.setattr("headstart.cli.doctor.show_doctor", fail)
-    code, _, err = run(capsys, "doctor")
-    assert code == 70 and err.count("\n") == 1
-    assert err.startswith("headstart: internal error (ZeroDivisionError: nothing to divide by)")
-    place = Path(err.strip().rpartition(" ")[2])
-    assert "raise ZeroDivisionError" in place.read_text()
-    place.unlink()
-
-
-def test_an_error_of_the_disk_names_the_file(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(**options: object) -> None:
-        raise OSError(28, "No space left on device", "/full/disk")
-
-    monkeypatch.setattr("headstart.cli.doctor.show_doctor", fail)
-    code, _, err = run(capsys, "doctor")
-    assert (code, err) == (2, "headstart: /full/disk: No space left on device\n")
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
-def test_a_signal_ends_with_its_own_status(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, status: int
-) -> None:
-    def wait(**options: object) -> None:
-        os.kill(os.getpid(), number)
-        time.sleep(10)
-
-    monkeypatch.setattr("headstart.cli.doctor.show_doctor", wait)
-    code, _, err = run(capsys, "doctor")
-    assert code == status and "run the same command again" in err

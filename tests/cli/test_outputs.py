@@ -37,7 +37,6 @@ def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["demo", "-o", "FILE"], "is a file; choose a folder"),
-        (["compare", "none", "-o", "FILE"], "is a file; choose a folder"),
         (["run", "none.yaml", "-o", "FILE"], "is a file; choose a folder"),
         (["plan", "none.yaml", "-o", "FILE"], "is a file; choose a folder"),
         (["audit", "none", "-o", "FILE"], "is a file; choose a folder"),
@@ -49,7 +48,6 @@ def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
         ),
         (["fewshot", "none", "--device", "gpu"], "device 'gpu' is unknown"),
         (["audit", "none", "--device", "gpu"], "device 'gpu' is unknown"),
-        (["compare", "none", "--device", "gpu"], "device 'gpu' is unknown"),
     ],
 )
 def test_every_command_checks_its_place_and_device_before_anything_else(

@@ -7,7 +7,7 @@ import pytest
 
 from headstart.data.dataset import Dataset, Split
 from headstart.data.sources.in_memory import PictureReader
-from headstart.data.splits import kfold, make_split, strata_of, subsample
+from headstart.data.splits import _folds_of_groups, _group_strata, kfold, make_split, strata_of, subsample
 from headstart.errors import DataError
 
 
@@ -117,7 +117,7 @@ def test_no_group_stands_on_two_sides_and_the_share_is_kept() -> None:
 
 
 def test_a_group_on_two_sides_of_a_given_split_is_refused() -> None:
-    with pytest.raises(DataError, match="group 'p1' stands on two sides"):
+    with pytest.raises(DataError, match="group 'p1' is in two parts"):
         make_split(dataset([0, 1, 0, 1], ["train", "train", "test", "test"], ["p0", "p1", "p1", "p2"]))
 
 
@@ -206,11 +206,11 @@ def test_a_class_short_of_images_is_named_with_its_numbers() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"validation": 1.0}, r"validation share lies in \[0, 1\)"),
-        ({"test": -0.1}, r"test share lies in \[0, 1\)"),
+        ({"validation": 1.0}, r"validation share must be in \[0, 1\)"),
+        ({"test": -0.1}, r"test share must be in \[0, 1\)"),
         ({"folds": 5}, "folds need both"),
-        ({"folds": 5, "fold": 5}, "fold 5 is none of 0 … 4"),
-        ({"folds": 999, "fold": 0}, "999 folds cannot be made of 160 images"),
+        ({"folds": 5, "fold": 5}, "fold 5 is not one of 0 … 4"),
+        ({"folds": 999, "fold": 0}, "cannot make 999 folds of 160 images"),
     ],
 )
 def test_shares_and_folds_that_cannot_be(options: dict[str, Any], words: str) -> None:
@@ -249,3 +249,108 @@ def test_a_million_rows_are_split_in_seconds() -> None:
     subsample(split, labels, fraction=0.1)
     assert time.perf_counter() - started < 10
     assert len(split.test) == 200_000
+
+
+def test_there_are_two_folds_at_least_and_one_for_each_row_at_most() -> None:
+    assert sorted(kfold(np.zeros(2, dtype=int), 2)) == [0, 1]
+    assert sorted(kfold(np.arange(3), 3)) == [0, 1, 2]
+    with pytest.raises(DataError, match="cannot make 1 folds of 160 images"):
+        kfold(LABELS, 1)
+    groups = np.array(["a", "a", "b", "b"])
+    assert sorted(set(kfold(np.zeros(4, dtype=int), 2, groups=groups))) == [0, 1]
+    with pytest.raises(DataError, match="cannot make 3 folds of 2 groups"):
+        kfold(np.zeros(4, dtype=int), 3, groups=groups)
+    assert (kfold(LABELS, 5, seed=1) != kfold(LABELS, 5, seed=2)).any()
+
+
+def test_with_folds_the_seed_draws_validation_and_the_test_seed_the_fold() -> None:
+    data = dataset(LABELS)
+    first, second, other = (
+        make_split(data, folds=5, fold=0, validation=0.25, seed=seed, test_seed=test_seed)
+        for seed, test_seed in ((1, 0), (2, 0), (1, 3))
+    )
+    assert len(first.validation) == 32 and first.test.tolist() == second.test.tolist() != other.test.tolist()
+    assert first.validation.tolist() != second.validation.tolist()
+
+
+def test_folds_of_a_split_keep_groups_whole() -> None:
+    groups = np.arange(160) // 4
+    for fold in range(3):
+        split = make_split(dataset(np.arange(160) % 2, groups=groups), folds=3, fold=fold)
+        assert not set(groups[split.test]) & (set(groups[split.train]) | set(groups[split.validation]))
+
+
+def test_the_rule_says_what_was_given() -> None:
+    labels = np.zeros(8, dtype=int)
+    assert make_split(dataset(labels, ["train"] * 6 + ["validation"] * 2)).rule.startswith("given; ")
+    assert make_split(dataset(labels, ["train"] * 8)).rule.startswith("given train; ")
+
+
+def test_a_group_is_taken_if_half_of_it_is_within_the_share() -> None:
+    for count, share, expected in ((4, 0.2, 10), (4, 0.1, 0), (3, 0.5, 20), (2, 0.9, 10)):
+        data = dataset(np.zeros(10 * count, dtype=int), groups=np.repeat(np.arange(count), 10))
+        assert len(make_split(data, test=share, validation=0).test) == expected, (count, share)
+
+
+def test_remainders_decide_which_class_gives_one_more() -> None:
+    data = dataset(np.repeat([0, 1], [7, 4]))  # shares 1.4 and 0.8 of 2.2
+    assert data.counts(make_split(data, test=0.2, validation=0).test).tolist() == [1, 1]
+    halves = dataset(np.repeat([0, 1], 3))  # shares 0.75 and 0.75: 1.5, rounded up
+    assert len(make_split(halves, test=0.25, validation=0).test) == 2
+
+
+def test_a_fraction_is_rounded_half_up() -> None:
+    data = dataset(np.zeros(10, dtype=int))
+    split = make_split(data, test=0, validation=0)
+    assert [len(subsample(split, data, fraction=each).train) for each in (0.25, 0.24, 0.35)] == [3, 2, 4]
+
+
+def test_a_group_belongs_to_its_most_common_class_and_of_equals_to_the_first() -> None:
+    majority, sizes = _group_strata(np.array([0, 0, 1, 2, 1, 1, 2, 1]), np.array([0, 0, 0, 1, 1, 1, 2, 2]))
+    assert majority.tolist() == [0, 1, 1] and sizes.tolist() == [3, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("majority", "sizes", "expected"),
+    [
+        ([0, 0, 0, 0], [1, 1, 4, 2], [4, 4]),  # largest first: 4 against 2 + 1 + 1
+        ([0, 0, 1], [5, 1, 3], [5, 4]),  # the second class goes where there are fewer rows
+        ([0, 1, 1], [9, 1, 1], [10, 1]),  # but each class is balanced first
+    ],
+)
+def test_groups_are_dealt_to_balance_their_class_then_all(
+    majority: list[int], sizes: list[int], expected: list[int]
+) -> None:
+    for seed in range(4):
+        fold = _folds_of_groups(np.array(majority), np.array(sizes), 2, np.random.default_rng(seed))
+        assert np.bincount(fold, weights=sizes).tolist() == expected
+
+
+def test_shots_need_one_label_per_image() -> None:
+    labels = np.ones((6, 2), dtype=bool)
+    split = make_split(dataset(labels), test=0, validation=0)
+    with pytest.raises(DataError, match="shots need one label per image"):
+        subsample(split, labels, shots=1)
+
+
+def test_several_classes_short_of_images_are_counted_with_the_most_that_is_possible() -> None:
+    data = dataset([0] * 9 + [1] * 3 + [2] * 2)
+    split = make_split(data, test=0, validation=0)
+    with pytest.raises(DataError, match=r"\(2 classes are short of images\); ask for at most 2 shots"):
+        subsample(split, data, shots=5)
+    empty = dataset([0, 0], names=("c0", "c1"))
+    with pytest.raises(DataError, match="class 'c1' has 0 training images"):
+        subsample(make_split(empty, test=0, validation=0), empty, shots=1)
+
+
+def test_five_classes_without_images_are_named_and_more_are_cut() -> None:
+    for count, shown in ((5, "5 of 6"), (6, "6 of 7")):
+        data = dataset([0, 0], names=tuple(f"c{index}" for index in range(count + 1)))
+        more = ", …" if count == 6 else ""
+        notes = make_split(data, test=0, validation=0).notes  # nothing about the parts that are meant to be empty
+        assert notes == (f"{shown} classes have no training image: 'c1', 'c2', 'c3', 'c4', 'c5'{more}",)
+
+
+def test_a_split_with_every_group_in_test_has_no_training_image() -> None:
+    with pytest.raises(DataError, match="no image is left for training"):
+        make_split(dataset([0, 1], ["test", "test"], ["a", "b"]))

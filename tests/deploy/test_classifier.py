@@ -76,7 +76,7 @@ def test_batches_have_a_prediction_for_each_image(classifier: Classifier) -> Non
 def test_an_image_that_cannot_be_read_does_not_cost_the_others(classifier: Classifier, turned: Path) -> None:
     found = classifier.predict([b"text", turned, turned.read_bytes()[:100], np.zeros((0, 3, 3), np.uint8)])
     assert [p.error is None for p in found] == [False, True, False, False]
-    assert found[0].error == "is no image" and np.isnan(found[0].probability)
+    assert found[0].error == "is not an image" and np.isnan(found[0].probability)
     assert [p.name for p in found] == ["0", str(turned), "2", "3"]
 
 

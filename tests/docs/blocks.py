@@ -8,7 +8,8 @@ Every fenced block says what it is: `python`, `pycon`, `yaml` (a study file, or 
     -->                              Python, run where it stands; see `readers_files.py` for what it may call
     <!-- file: flowers.yaml -->      the next block is saved under this name
     <!-- base: studies/a.yaml -->    the next block is a part of this study
-    <!-- with: seeds=1 -->           the next block's `headstart` commands get these arguments too
+    <!-- with: seeds=1 -->           the next block's `headstart` commands get these arguments too, so that they are
+    <!-- with compare: --seeds 1 --> quick enough for a test; the second form is for one verb only
     <!-- parse only: a cluster -->   the next block's commands are parsed and not run, for the reason given
     <!-- prints -->                  the next text block is what the block before it printed; "…" stands for anything
 """
@@ -64,7 +65,7 @@ def blocks_of(document: Document) -> Iterable[Region]:
         if name == "setup":
             start = found.start("comment") + comment.index(value)
             yield Region(start, start + len(value), Block("setup", value))
-        elif name in DIRECTIVES:
+        elif name in DIRECTIVES or name.startswith("with "):
             options[name] = value
         elif name:
             raise UnrunnableError(f"{_where(document, found.start())}: unknown comment {name!r}")

@@ -81,15 +81,13 @@ class StandIns:
             torch.manual_seed(0)
             save_file(torchvision.models.get_model(name).state_dict(), path)
 
-    def few_groceries(self, per_class: int = 3) -> None:
-        """Let the photographs of the demo be few of each class."""
+    def few_groceries(self, classes: int = 2, per_class: int = 50) -> None:
+        """Let the photographs of the demo be of few classes, with enough of each to set some aside for testing."""
         plain = load.groceries
 
         def few(label: str | None, name: str | None) -> Dataset:
             every = plain(label, name)
-            rows = [
-                row for code in range(len(every.classes)) for row in np.flatnonzero(every.labels == code)[:per_class]
-            ]
+            rows = [row for code in range(classes) for row in np.flatnonzero(every.labels == code)[:per_class]]
             return every.select(rows)
 
         self.monkeypatch.setattr(load, "groceries", few)

@@ -114,7 +114,8 @@ def run_command(words: list[str], options: Mapping[str, str], setting: Callable[
         if "parse only" in options:
             parse(arguments)
         else:
-            headstart([*arguments, *shlex.split(options.get("with", ""))])
+            more = options.get(f"with {arguments[0]}", options.get("with", ""))
+            headstart([*arguments, *shlex.split(more)])
     elif program == "pip":
         check_extras(arguments)
     elif program in ("python", "pytest", "cd"):

@@ -13,7 +13,6 @@ from headstart.explain.scope import (
     backbone_of,
     check,
     device_of,
-    normalised,
     pixels_of,
     probabilities_of,
     undisturbed,
@@ -21,6 +20,7 @@ from headstart.explain.scope import (
 from headstart.models.architectures.parts import Reduce
 from headstart.models.backbone import Backbone, Preprocessing
 from headstart.models.network import Network
+from headstart.models.preprocessing import as_tensor, normalise
 
 NEEDS = Preprocessing(size=8, resize=8, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -50,7 +50,7 @@ def test_a_network_is_left_as_it_was_even_after_an_error() -> None:
 
 
 def test_normalised_images_become_the_pixels_they_were_made_of() -> None:
-    images = normalised(PIXELS, NEEDS)
+    images = normalise(as_tensor(PIXELS), NEEDS)
     expected = (PIXELS / 255 - np.array(NEEDS.mean)) / np.array(NEEDS.std)
     np.testing.assert_allclose(images.numpy(), expected.transpose(0, 3, 1, 2), atol=1e-5)
     np.testing.assert_array_equal(pixels_of(images, NEEDS), PIXELS)
@@ -67,7 +67,7 @@ def test_probabilities_are_sigmoids_where_labels_do_not_exclude_one_another() ->
 @pytest.mark.parametrize("engine", [True, False])
 def test_pixels_are_run_as_the_images_were(engine: bool) -> None:
     subject = network().eval()
-    images = normalised(PIXELS, NEEDS)
+    images = normalise(as_tensor(PIXELS), NEEDS)
     pixels, predict = as_pixels(subject, images, 3, engine)
     np.testing.assert_array_equal(pixels, PIXELS)
     with torch.no_grad():

@@ -147,7 +147,7 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch: pytest.MonkeyP
     from headstart.threads import cores, environment, share
 
     monkeypatch.setenv("HEADSTART_THREADS", "many")
-    with pytest.raises(SpecError, match="'many' is no number of threads"):
+    with pytest.raises(SpecError, match="'many' is not a number of threads"):
         cores()
     monkeypatch.setenv("HEADSTART_THREADS", "3")
     assert cores() == 3 and share(2) == 3 and set(environment(3).values()) == {"3"}

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
+import platformdirs
 import pytest
+from filelock import FileLock
 
 from headstart.errors import StoreError
 from headstart.storage.files import disk_errors, write_atomic
-from headstart.storage.store import Store, content_key
+from headstart.storage.store import Store, array_digest, cache_root, content_key
 
 
 def test_a_key_depends_on_every_value_and_not_on_the_order_of_keys() -> None:
@@ -57,8 +61,6 @@ def test_a_second_builder_waits_and_then_finds_it_done(tmp_path: Path) -> None:
 
 
 def test_pruning_deletes_what_was_used_longest_ago(tmp_path: Path) -> None:
-    import os
-
     store = Store(tmp_path)
     for age, key in enumerate(("old", "new")):
         with store.building("kind", key) as entry:
@@ -85,3 +87,142 @@ def test_an_atomic_write_leaves_no_part_behind(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(StoreError):
         write_atomic(path, json.dumps({"new": 1}))
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file.json"]
+
+
+def fill(store: Store, kind: str, key: str, size: int = 0, used: float | None = None) -> Path:
+    """Make an entry with one file of `size` bytes in a folder of its own."""
+    with store.building(kind, key) as entry:
+        assert entry is not None
+        (entry.path / "deep").mkdir()
+        (entry.path / "deep" / "data").write_bytes(b"x" * size)
+    if used is not None:
+        os.utime(store.path(kind, key) / "manifest.json", (used, used))
+    return store.path(kind, key)
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", "~/mine")
+    assert cache_root() == Path.home() / "mine"
+    monkeypatch.delenv("HEADSTART_CACHE")
+    assert cache_root() == platformdirs.user_cache_path("headstart", appauthor=False)
+
+
+def test_keys_and_digests_never_change() -> None:
+    """The figures are BLAKE2b of the bytes `{"a":1,"é":[2.5]}` and 01 02; another key would lose every cache."""
+    assert content_key({"é": [2.5], "a": 1}) == "dbdca402c7086da9f39b27708c0e4061"
+    assert array_digest(np.array([1, 2], dtype=np.uint8)) == "6e70bbd341ca5010128294a059c4f646"
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        content_key({"a": float("nan")})
+
+
+def test_a_digest_follows_the_order_of_rows_and_not_of_memory() -> None:
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert array_digest(np.asfortranarray(array)) == array_digest(array) == array_digest(array.ravel())
+    assert array_digest(array.T) != array_digest(array)
+
+
+def test_the_manifest_holds_the_facts_and_the_time_and_notes_each_use(tmp_path: Path) -> None:
+    store, before = Store(tmp_path), time.time()
+    with store.building("kind", "key") as entry:
+        assert entry is not None and entry.path == tmp_path / "kind" / "key.partial"
+        entry.manifest["rows"] = 3
+    manifest = tmp_path / "kind" / "key" / "manifest.json"
+    os.utime(manifest, (1000, 1000))
+    found = store.manifest("kind", "key")
+    assert found["rows"] == 3 and before <= found.pop("created") <= time.time() and set(found) == {"rows"}
+    assert manifest.stat().st_mtime >= before - 1
+    assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == ["key"]  # neither lock nor partial folder
+
+
+def test_a_store_that_cannot_note_a_use_still_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(Store(tmp_path), "kind", "key")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert set(Store(tmp_path).manifest("kind", "key")) == {"created"}
+
+
+def test_a_complete_entry_needs_no_lock_and_no_folder_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(Store(tmp_path), "kind", "key")
+    monkeypatch.setattr("headstart.storage.store.FileLock", None)
+    with Store(tmp_path).building("kind", "key") as entry:
+        assert entry is None
+
+
+def test_a_folder_without_its_manifest_is_built_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (fill(store, "kind", "key", 5) / "manifest.json").unlink()
+    assert not store.has("kind", "key")
+    assert (fill(store, "kind", "key", 7) / "deep" / "data").read_bytes() == b"x" * 7
+
+
+def test_a_failed_build_frees_the_lock_and_keeps_its_file(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="key: the disk is full"), store.building("kind", "key"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (tmp_path / "kind" / "key.lock").exists()  # others may wait for it
+    with FileLock(str(tmp_path / "kind" / "key.lock"), timeout=0.5):
+        pass
+
+
+@pytest.mark.parametrize("message", ["waiting for another process", None])
+def test_a_builder_that_waits_over_a_second_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], message: str | None
+) -> None:
+    (tmp_path / "kind").mkdir()
+    held = threading.Event()
+
+    def hold() -> None:
+        with FileLock(str(tmp_path / "kind" / "key.lock")):
+            held.set()
+            time.sleep(1.3)
+
+    threading.Thread(target=hold).start()
+    assert held.wait(5)
+    started = time.monotonic()
+    with Store(tmp_path).building("kind", "key", wait_message=message) as entry:
+        assert entry is not None and time.monotonic() - started > 1.1
+    assert capsys.readouterr().err == (f"{message}\n" if message else "")
+
+
+def test_entries_are_listed_with_all_their_bytes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    size = (fill(store, "b", "k2", 1000, used=50) / "manifest.json").stat().st_size
+    (tmp_path / "a" / "k1.partial").mkdir(parents=True)
+    os.utime(tmp_path / "a" / "k1.partial", (70, 70))
+    (tmp_path / "file").touch()
+    (tmp_path / "a" / "file").touch()
+    assert store.entries() == [
+        {"kind": "a", "key": "k1.partial", "bytes": 0, "used": 70, "complete": False},
+        {"kind": "b", "key": "k2", "bytes": 1000 + size, "used": 50, "complete": True},
+    ]
+
+
+def test_removing_deletes_everything_and_twice_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    folder = fill(store, "kind", "key")
+    with monkeypatch.context() as patch:
+        patch.setattr("headstart.storage.store.shutil.rmtree", lambda *_, **__: None)
+        store.remove("kind", "key")
+        assert folder.is_dir() and not store.has("kind", "key")  # the manifest goes first
+    for _ in range(2):
+        store.remove("kind", "key")
+        assert not folder.exists()
+
+
+def test_pruning_begins_with_what_is_incomplete_and_stops_at_the_size(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for used, key in ((3.0, "new"), (2.0, "middle"), (1.0, "old")):
+        fill(store, "kind", key, 1000, used)
+    (tmp_path / "kind" / "half.partial").mkdir()
+    (tmp_path / "kind" / "half.partial" / "data").write_bytes(b"x" * 500)
+    sizes = {row["key"]: row["bytes"] for row in store.entries()}
+    keep = sizes["new"] + sizes["middle"]
+    assert store.prune(keep + sizes["old"]) == 500
+    assert store.prune(keep) == sizes["old"]  # exactly as many bytes may remain
+    assert sorted(row["key"] for row in store.entries()) == ["middle", "new"]
+    assert store.prune(keep) == 0 and store.prune(keep - 1) == sizes["middle"]

@@ -23,7 +23,7 @@ Grey = npt.NDArray[np.uint8]
 Read = Callable[[int], bytes | npt.NDArray[np.uint8]]
 
 _BAND = (0.7, 2.5)  # pixels: details are finer than the second and coarser than the first
-_ROUNDS = 6
+_ROUNDS = 4
 _CHUNK = 64  # pairs aligned at once
 _KEPT = 512  # copies kept in memory
 

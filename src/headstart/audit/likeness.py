@@ -22,10 +22,10 @@ from headstart.threads import cores
 Floats = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]
 
-PROMISING = 0.8  # least correlation on copies of 16 pixels
+PROMISING = 0.84  # least correlation on copies of 16 pixels
 _COARSE_BAND = (0.6, 3.0)  # pixels: details are finer than the second and coarser than the first
 _BAND = (0.5, 3.0)
-_ROUNDS = (8, 6)  # on 16 pixels, on 32
+_ROUNDS = (6, 3)  # on 16 pixels, on 32
 _BLOCKS = 4  # along each side
 _FAINT = 2.0  # grey levels: a block with fainter details tells nothing
 _SEEN = 0.3  # share of a block that both images must show

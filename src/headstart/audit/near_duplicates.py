@@ -36,7 +36,7 @@ ALIKE_LARGE = 0.92
 
 SMALL = 64  # pixels of the shorter side: from here on, pairs are compared on larger copies
 _ROUGHLY = 0.78  # least correlation of a cut-out on small copies
-_NEARLY = 0.75  # least agreement on small copies of a pair that is compared on larger ones
+_NEARLY = 0.8  # least agreement on small copies of a pair that is compared on larger ones
 _PLAIN = 1.5  # grey levels: images with fainter details cannot be compared
 _CUT = 0.85  # a copy that shows less than this share of the other image is called a cut-out
 _NEIGHBOURS = 24_000

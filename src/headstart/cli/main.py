@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import tempfile
-import threading
-import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from headstart.errors import HeadstartError
+from headstart.cli.process import run_as_process
 
 app = typer.Typer(
     name="headstart",
@@ -45,8 +39,6 @@ Budget = Annotated[
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 OUT = Path("headstart-runs")
-_STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
-_DEFECT = 70
 
 
 def _show_version(asked: bool) -> None:
@@ -137,7 +129,7 @@ def compare(
     data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
     label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
@@ -322,99 +314,8 @@ def doctor(json: Json = False) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line.
-
-    Every error is one line. Exit status: 0 done, 1 a run failed, 2 the input cannot be used, 70 a defect of headstart;
-    128 plus the number of the signal that stopped it.
-    """
-    if sys.stdout is None:
-        _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
-    _prepare_streams()
-    _stop_on_signals()
-    try:
-        _run(arguments)
-    except HeadstartError as error:
-        _fail(str(error), 2)
-    except SystemExit as end:
-        if end.code in _STOPPED:  # Typer turns Ctrl-C into 130
-            print(
-                "\nheadstart: stopped; finished work is kept: run the same command again to continue", file=sys.stderr
-            )
-        raise
-    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
-        _discard_output()
-        sys.exit(1)
-    except OSError as error:
-        place = error.filename or ("standard output" if _output_fails() else "the disk")
-        _fail(f"{place}: {error.strerror or error}", 2)
-    except MemoryError:
-        _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
-    except Exception as error:
-        place = _write_traceback(error)
-        _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
-
-
-def _run(arguments: list[str] | None) -> None:
-    """Run the command, and write what it printed: the interpreter would report an error of that as a traceback."""
-    try:
-        app(arguments, standalone_mode=True)
-    except SystemExit:
-        sys.stdout.flush()
-        raise
-
-
-def _output_fails() -> bool:
-    """Say whether standard output cannot be written; its content is discarded then."""
-    try:
-        print(flush=True)
-    except OSError:
-        _discard_output()
-        return True
-    return False
-
-
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _prepare_streams() -> None:
-    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
-
-
-def _stop_on_signals() -> None:
-    """End on SIGTERM and SIGHUP as on Ctrl-C: what is under way is noted as interrupted."""
-
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), stop)
-
-
-def _fail(line: str, status: int) -> NoReturn:
-    print(f"headstart: {line}", file=sys.stderr)
-    sys.exit(status)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "no message")
-
-
-def _write_traceback(error: Exception) -> str:
-    """Return the file that the traceback was written to, or the traceback itself where none can be written."""
-    text = "".join(traceback.format_exception(error))
-    try:
-        handle, name = tempfile.mkstemp(".txt", "headstart-")
-        os.close(handle)
-        Path(name).write_text(text, encoding="utf-8")
-        return name
-    except OSError:
-        return text
+    """Run the command line."""
+    run_as_process(lambda: app(arguments, standalone_mode=True))
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Reader(Protocol):
-    """Gives the encoded bytes (or the decoded pixels) of each image by its row."""
+    """Gives the encoded bytes (or the decoded pixels) of the image in each row."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
         ...
 
     def name(self, row: int) -> str:
-        """Return a short name for people: a path relative to the source, or a row number."""
+        """Return a short display name: a path relative to the source, or a row number."""
         ...
 
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
@@ -43,15 +43,15 @@ class ChosenRows:
         return len(self.rows)
 
     def name(self, row: int) -> str:
-        """Return the name that the row has in the reader beneath."""
+        """Return the row's name in the underlying reader."""
         return self.base.name(int(self.rows[row]))
 
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
-        """Return the image of the row beneath."""
+        """Return the row's image from the underlying reader."""
         return self.base.read(int(self.rows[row]))
 
     def identity(self, row: int) -> str:
-        """Return the identity of the row beneath."""
+        """Return the row's identity in the underlying reader."""
         return self.base.identity(int(self.rows[row]))
 
 
@@ -68,17 +68,17 @@ class Dataset:
     """Images and labels.
 
     Args:
-        name: for people.
+        name: the display name.
         reader: gives the image of each row.
         labels: int64 [n], index into `classes`; for multi-label targets bool [n, len(classes)].
         classes: the class names in sorted order.
         given_split: object/str [n] of "train", "validation", "test" or "", or None.
-        groups: str [n]: rows of one group never stand on two sides of a split; or None.
+        groups: str [n]: rows of one group are always in the same part of a split; or None.
         fingerprint: 32 hex digits that depend on every image's content, label and class name.
         skipped: images left out, and why.
-        about: facts for people: licence, source, notes (such as "661 exact duplicates dropped").
+        about: facts to display: licence, source, notes (such as "661 exact duplicates dropped").
         digests: bytes [n]: 32 hex digits of each image's content; equal digests are equal images. None
-            until the images have been looked at (`load_dataset` always has).
+            until the images have been read (`load_dataset` always reads them).
     """
 
     name: str
@@ -121,7 +121,7 @@ class Dataset:
         )
 
     def without(self, rows: Iterable[int] | IntArray, *skipped: Skip) -> Dataset:
-        """Return the dataset less these rows."""
+        """Return the dataset without these rows."""
         keep = np.ones(len(self), dtype=bool)
         keep[np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), dtype=np.int64)] = False
         return self.select(np.flatnonzero(keep), *skipped)
@@ -154,7 +154,7 @@ class Split:
     notes: tuple[str, ...] = ()
 
     def without(self, rows: Iterable[int]) -> Split:
-        """Return the split less these rows (such as images that would not decode)."""
+        """Return the split without these rows (such as images that cannot be decoded)."""
         gone = np.fromiter(rows, dtype=np.int64)
         if not len(gone):
             return self

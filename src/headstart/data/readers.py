@@ -1,4 +1,4 @@
-"""Readers: where the bytes or pixels of each row come from. One object for all rows, none per row."""
+"""Readers: where the bytes or pixels of each row come from. One object serves all rows."""
 
 from __future__ import annotations
 

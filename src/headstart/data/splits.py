@@ -32,14 +32,14 @@ def make_split(
         validation: the share of what is not test; not used where validation rows are given.
         test: the share of all rows; not used where test rows are given or with `folds`.
         given: use the dataset's own split, if it has one.
-        folds: divide all rows into so many folds, of which number `fold` (from 0) is the test part; where
+        folds: divide all rows into this many folds; number `fold` (from 0) is the test part; where
             test rows are given, divide the others, and the fold is the validation part.
         fold: which fold.
         seed: draws the validation part.
         test_seed: draws the test part and the folds; the test part depends on nothing else.
 
     Raises:
-        DataError: shares or folds that cannot be, an empty training part, a group on two given sides.
+        DataError: impossible shares or folds, an empty training part, a group in two given parts.
     """
     _check_numbers(validation, test, folds, fold)
     strata, groups = strata_of(dataset.labels), _codes(dataset.groups)
@@ -79,9 +79,9 @@ def subsample(
     shots: int | None = None,
     seed: int = 0,
 ) -> Split:
-    """Return the split with a part of its training rows, the same classes in the same proportions.
+    """Return the split with a subset of its training rows that has the same classes in the same proportions.
 
-    The rows of a smaller part are among those of every larger part of the same seed, be they chosen by
+    The rows of a smaller part are among those of every larger part of the same seed, whether chosen by
     `fraction` or by `shots`.
 
     Args:
@@ -92,7 +92,7 @@ def subsample(
         seed: which images.
 
     Raises:
-        DataError: a class has fewer than `shots` training images, or the request makes no sense.
+        DataError: a class has fewer than `shots` training images, or the request is contradictory.
     """
     if (fraction is None) == (shots is None):
         raise DataError("a training subset needs either a fraction or a number of shots")
@@ -108,7 +108,7 @@ def subsample(
     else:
         assert fraction is not None
         if not 0 < fraction <= 1:
-            raise DataError(f"a fraction of the training set lies in (0, 1], not {fraction}")
+            raise DataError(f"a fraction of the training set must be in (0, 1], not {fraction}")
         keep = rank < np.maximum(1, np.floor(fraction * sizes + 0.5))
         rule = f"{fraction:.4g} of train (seed {seed})"
     train = np.sort(split.train[order[keep]])
@@ -124,12 +124,12 @@ def kfold(labels: Labels, folds: int, *, seed: int = 0, groups: npt.NDArray[np.g
     strata, codes = strata_of(labels), _codes(groups)
     units = len(strata) if codes is None else int(codes.max(initial=-1)) + 1
     if folds < 2 or folds > units:
-        raise DataError(f"{folds} folds cannot be made of {units} {'images' if codes is None else 'groups'}")
+        raise DataError(f"cannot make {folds} folds of {units} {'images' if codes is None else 'groups'}")
     rng = np.random.default_rng([seed, 4])
     if codes is None:
         order, _ = rank_in_stratum(strata, rng)
         result = np.empty(len(strata), dtype=np.int64)
-        # The strata stand one after the other, so that dealing in turn gives every fold its share of each.
+        # The strata follow one another, so dealing in turn gives every fold its share of each.
         result[order] = np.arange(len(strata)) % folds
         return result
     majority, sizes = _group_strata(strata, codes)
@@ -152,11 +152,11 @@ def strata_of(labels: Labels) -> IntArray:
 def _check_numbers(validation: float, test: float, folds: int | None, fold: int | None) -> None:
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
-            raise DataError(f"the {name} share lies in [0, 1), not {share}")
+            raise DataError(f"the {name} share must be in [0, 1), not {share}")
     if (folds is None) != (fold is None):
         raise DataError("folds need both: how many (folds) and which one (fold)")
     if folds is not None and fold is not None and not 0 <= fold < folds:
-        raise DataError(f"fold {fold} is none of 0 … {folds - 1}")
+        raise DataError(f"fold {fold} is not one of 0 … {folds - 1}")
 
 
 def _given_parts(dataset: Dataset) -> npt.NDArray[np.int8] | None:
@@ -174,8 +174,8 @@ def _given_parts(dataset: Dataset) -> npt.NDArray[np.int8] | None:
         if (low != high).any():
             group = names[np.flatnonzero(low != high)[0]]
             raise DataError(
-                f"{dataset.name}: group {str(group)!r} stands on two sides of the given split; "
-                "correct one of them, or use given: false"
+                f"{dataset.name}: group {str(group)!r} is in two parts of the given split; "
+                "correct one of them, or set given: false"
             )
     return part
 
@@ -188,7 +188,7 @@ def _draw(
     groups: IntArray | None,
     rng: np.random.Generator,
 ) -> None:
-    """Move a stratified share of the rows on side 0 to side `target`; one row of each class always stays."""
+    """Move a stratified share of the rows on side 0 to side `target`; one row of each class always remains."""
     free = np.flatnonzero(side == 0)
     if share == 0 or not len(free):
         return
@@ -202,7 +202,7 @@ def _draw(
     order, _ = rank_in_stratum(majority, rng)
     before = _sum_before(majority[order], sizes[order])
     goal = share * np.bincount(majority, weights=sizes)[majority[order]]
-    last = np.append(majority[order][1:] != majority[order][:-1], True)  # of each class one group stays
+    last = np.append(majority[order][1:] != majority[order][:-1], True)  # one group of each class remains
     taken = order[(before + sizes[order] / 2 <= goal) & ~last]
     side[free[np.isin(codes, taken)]] = target
 
@@ -210,14 +210,12 @@ def _draw(
 def _quotas(sizes: IntArray, share: float, rng: np.random.Generator) -> IntArray:
     """Divide round(share × all) among the classes by largest remainder; never a whole class."""
     exact = sizes * share
-    quota = np.floor(exact).astype(np.int64)
-    room = np.maximum(sizes - 1, 0)
+    quota: IntArray = np.floor(exact).astype(np.int64)
     short = int(np.floor(exact.sum() + 0.5) - quota.sum())
     order = np.lexsort((rng.random(len(sizes)), -(exact - quota)))
-    order = order[(quota < room)[order]]
+    order = order[(quota < sizes - 1)[order]]
     quota[order[:short]] += 1
-    result: IntArray = np.minimum(quota, room)
-    return result
+    return quota
 
 
 def rank_in_stratum(strata: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
@@ -229,7 +227,7 @@ def rank_in_stratum(strata: IntArray, rng: np.random.Generator) -> tuple[IntArra
 
 
 def _sum_before(sorted_strata: IntArray, sizes: IntArray) -> IntArray:
-    """Return for each element the sum of the sizes before it within its stratum (strata stand together)."""
+    """Return for each element the sum of the sizes before it within its stratum (each stratum is contiguous)."""
     total = np.cumsum(sizes) - sizes
     first = np.ones(len(sizes), dtype=bool)
     first[1:] = sorted_strata[1:] != sorted_strata[:-1]
@@ -239,7 +237,7 @@ def _sum_before(sorted_strata: IntArray, sizes: IntArray) -> IntArray:
 
 
 def _group_strata(strata: IntArray, codes: IntArray) -> tuple[IntArray, IntArray]:
-    """Return each group's commonest stratum and its number of rows."""
+    """Return each group's most common stratum and its number of rows."""
     width = int(strata.max()) + 1
     pairs, counts = np.unique(codes * width + strata, return_counts=True)
     group, stratum = pairs // width, pairs % width
@@ -249,7 +247,7 @@ def _group_strata(strata: IntArray, codes: IntArray) -> tuple[IntArray, IntArray
 
 
 def _folds_of_groups(majority: IntArray, sizes: IntArray, folds: int, rng: np.random.Generator) -> IntArray:
-    """Deal the groups, largest first, each to the fold that has least of its class, then least of all."""
+    """Deal the groups, largest first, each to the fold with the fewest rows of its class, then the fewest rows."""
     shuffled = rng.permutation(len(sizes))
     order = shuffled[np.lexsort((-sizes[shuffled], majority[shuffled]))]
     result = np.empty(len(sizes), dtype=np.int64)

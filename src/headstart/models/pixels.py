@@ -1,4 +1,4 @@
-"""The floor that everyone compares with: no network at all, the pixels themselves are the features."""
+"""The raw-pixel baseline: no network at all, the pixels themselves are the features."""
 
 from __future__ import annotations
 

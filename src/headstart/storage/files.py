@@ -34,7 +34,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file that nobody will change a second name, or copy it where the file system has no hard links.
+    """Hard-link a file that never changes, or copy it where the file system has no hard links.
 
     A reader of `target` sees the old file or the new one, never a part.
 
@@ -62,12 +62,12 @@ def read_json(path: Path) -> Any:
     """Read one JSON file.
 
     Raises:
-        StoreError: it is absent or is no JSON.
+        StoreError: it is absent or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to have it made again") from error
+        raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to create it again") from error
 
 
 @contextlib.contextmanager

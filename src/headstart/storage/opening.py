@@ -1,4 +1,4 @@
-"""Opening a store: the default one, one by its address, and what a study calls found again."""
+"""Opening a store: the default one, one by its address, and entries whose store has moved."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_store(place: str | Path) -> Store:
     """Return the store in a folder, or the one that is shared through an address such as "s3://bucket/prefix".
 
     Raises:
-        StoreError: the address is none, or its package is not installed.
+        StoreError: the address is invalid, or its package is not installed.
     """
     if "://" not in str(place):
         return Store(Path(place).expanduser())
@@ -28,7 +28,7 @@ def open_store(place: str | Path) -> Store:
 
 
 def found_again(path: Path) -> Path:
-    """Return where a file of an entry lies in the default store, if it is no longer where it was, or never was here."""
+    """Return the path of an entry's file in the default store, if it is not at the recorded path."""
     if path.exists() or len(path.parts) < 4:
         return path
     kind, key, name = path.parts[-3:]

@@ -46,7 +46,7 @@ class RemoteStore(Store):
         self._system()
 
     def has(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete here or behind; after True it lies here, whole."""
+        """Say whether the entry is complete here or in the remote store; after True it is here."""
         if self.here(kind, key):
             self._share(kind, key)
             return True
@@ -56,7 +56,7 @@ class RemoteStore(Store):
     def building(self, kind: str, key: str, *, wait_message: str | None = None) -> Iterator[Entry | None]:
         """Build an entry, alone on this machine, unless it is here or behind; send it behind when it is complete.
 
-        Two machines that build the same entry at once both send it; what the last one sent stands.
+        Two machines that build the same entry at once both send it; the last upload wins.
 
         Raises:
             StoreError: a full disk, or the shared store cannot be written; what was finished is kept here.

@@ -1,7 +1,7 @@
-"""The content-addressed store: what was computed once is found again by the hash of all it depends on.
+"""The content-addressed store: a result is found by the hash of everything it depends on.
 
 An entry is a folder `KIND/KEY` whose `manifest.json`, written last, says that it is complete.
-Work in progress lives beside it in `KIND/KEY.partial` under a lock, so that an interrupted job can
+Work in progress is in `KIND/KEY.partial` under a lock, so that an interrupted job can
 resume there and a second process waits and then reuses instead of doing the same work twice.
 """
 
@@ -60,13 +60,13 @@ class Store:
     """A folder of content-addressed entries.
 
     Args:
-        root: the folder; it is made when first written to.
+        root: the folder; it is created by the first write.
     """
 
     root: Path
 
     def path(self, kind: str, key: str) -> Path:
-        """Return where the entry stands, or would stand."""
+        """Return the path of the entry, present or not."""
         return self.root / kind / key
 
     def here(self, kind: str, key: str) -> bool:
@@ -74,13 +74,13 @@ class Store:
         return (self.path(kind, key) / MANIFEST).is_file()
 
     def has(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete; after True it lies at `path`."""
+        """Say whether the entry is complete; after True it is at `path`."""
         return self.here(kind, key)
 
     def manifest(self, kind: str, key: str) -> dict[str, Any]:
-        """Return the facts written with a complete entry, and note that it was used just now."""
+        """Return the facts written with a complete entry, and record that it was used just now."""
         path = self.path(kind, key) / MANIFEST
-        with contextlib.suppress(OSError):  # a read-only shared store cannot note the use; it still serves
+        with contextlib.suppress(OSError):  # a read-only shared store cannot record the use, but can be read
             os.utime(path)
         value: dict[str, Any] = read_json(path)
         return value
@@ -89,9 +89,9 @@ class Store:
     def building(self, kind: str, key: str, *, wait_message: str | None = None) -> Iterator[Entry | None]:
         """Build an entry, alone: yields the Entry to fill, or None if it is complete (perhaps since just now).
 
-        The folder yielded keeps what an interrupted attempt left in it; the builder decides what of that
-        is whole. On success the manifest is written last and the folder renamed into place; after an
-        error the partial folder stays for the next attempt.
+        The folder yielded keeps what an interrupted attempt left in it; the builder decides which of that
+        is complete. On success the manifest is written last and the folder renamed into place; after an
+        error the partial folder remains for the next attempt.
 
         Raises:
             StoreError: the disk is full or the place cannot be written.
@@ -113,7 +113,7 @@ class Store:
                 entry = Entry(partial, {})
                 yield entry
                 write_json(partial / MANIFEST, {**entry.manifest, "created": time.time()})
-                if final.exists():  # a folder without its manifest is no entry: left by damage, not by us
+                if final.exists():  # a folder without its manifest is damaged, not an entry
                     shutil.rmtree(final)
                 os.replace(partial, final)
             finally:
@@ -141,13 +141,13 @@ class Store:
         return rows
 
     def remove(self, kind: str, key: str) -> None:
-        """Delete one entry, its manifest first, so that a crash leaves no entry that looks whole."""
+        """Delete one entry, its manifest first, so that a crash leaves no entry that looks complete."""
         folder = self.path(kind, key)
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self, keep_bytes: int) -> int:
-        """Delete the entries used longest ago until at most `keep_bytes` remain; return the bytes freed."""
+        """Delete the least recently used entries until at most `keep_bytes` remain; return the bytes freed."""
         rows = sorted(self.entries(), key=lambda row: (row["complete"], row["used"]))
         total, freed = sum(row["bytes"] for row in rows), 0
         for row in rows:

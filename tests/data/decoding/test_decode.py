@@ -156,7 +156,7 @@ def test_arrays_are_taken_as_they_are() -> None:
 
 def test_zero_bytes_and_text_are_no_image() -> None:
     assert check(b"") == "has zero bytes"
-    assert check(b"hello, this is text") == "is no image"
+    assert check(b"hello, this is text") == "is not an image"
     assert check(save(noise(3, 3))) is None
 
 
@@ -202,7 +202,7 @@ def test_a_file_on_disk_that_is_no_image_is_named(tmp_path: Path) -> None:
     path.write_bytes(save(noise(5, 4), "JPEG"))
     assert decode_file(path, View(4, 4)).shape == (4, 4, 3)
     path.write_text("text")
-    with pytest.raises(DataError, match=r"写真.jpg: is no image"):
+    with pytest.raises(DataError, match=r"写真.jpg: is not an image"):
         decode_file(path)
     with pytest.raises(DataError, match="cannot be read"):
         decode_file(tmp_path / "absent.jpg")

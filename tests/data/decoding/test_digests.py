@@ -56,7 +56,7 @@ def test_a_changed_file_is_looked_at_again(old: FileReader, flowers: Path, monke
     again = examine(old)
     assert read == [flowers / "rose" / "0.png"]
     rows = [row for row in range(30) if old.name(row) == "rose/0.png"]
-    assert set(again.problems) == set(rows) and again.problems[rows[0]] == "is no image"
+    assert set(again.problems) == set(rows) and again.problems[rows[0]] == "is not an image"
     assert (again.digests != first.digests).sum() == 2
 
 

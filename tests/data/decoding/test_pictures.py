@@ -140,16 +140,16 @@ def test_an_array_of_grey_images_as_narrow_as_channels_is_a_batch_where_their_nu
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (7, r"int 7 is no image|no batch"),
-        (None, "no batch of images"),
-        ({"a": 1}, "no batch of images"),
-        ([PIXELS, 3.5], "image 1: float 3.5 is no image; an image is a path, encoded bytes"),
+        (7, r"int 7 is not an image|not a batch"),
+        (None, "not a batch of images"),
+        ({"a": 1}, "not a batch of images"),
+        ([PIXELS, 3.5], "image 1: float 3.5 is not an image; an image is a path, encoded bytes"),
         ([np.zeros((6, 7, 5))], r"image 0: an array of float64 \[6, 7, 5\] has neither 1, 3 nor 4 channels"),
-        ([np.zeros(4)], r"float64 \[4\] is no image"),
+        ([np.zeros(4)], r"float64 \[4\] is not an image"),
         (np.zeros((4, 4, 4), complex), "complex128"),
-        (np.zeros((2, 3, 4, 4, 3)), "no batch of images"),
+        (np.zeros((2, 3, 4, 4, 3)), "not a batch of images"),
         (np.zeros((3, 40, 50)), "may be one image with its channels first or 3 grey images"),
-        (pandas.DataFrame({"path": ["a"], "label": ["b"]}), "a table of 2 columns is no batch"),
+        (pandas.DataFrame({"path": ["a"], "label": ["b"]}), "a table of 2 columns is not a batch"),
         (io.StringIO("text"), "opened as text"),
     ],
 )

@@ -58,7 +58,7 @@ def test_split_folders_in_an_archive(flowers: Path, tmp_path: Path) -> None:
         archive.writestr("__MACOSX/top/train/rose/._0.png", "debris")
     data = load_dataset(tmp_path / "s.zip")
     assert data.given_split is not None and sorted(data.given_split) == ["test", "test", "train", "train"]
-    assert data.skipped == (Skip("top/readme.txt", "is no image by its name"),)
+    assert data.skipped == (Skip("top/readme.txt", "does not have the name of an image"),)
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tgz"])

@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None
     images = [*IMAGES, tmp_path / "text.png", tmp_path / "absent.png", b""]
     data = load_dataset({"images": images, "labels": [0, 1] * 3 + [0, 1, 0]})
     reasons = [skip.reason for skip in data.skipped]
-    assert len(data) == 6 and reasons == ["is no image", "does not exist", "has zero bytes"]
+    assert len(data) == 6 and reasons == ["is not an image", "does not exist", "has zero bytes"]
 
 
 def test_split_groups_and_several_labels() -> None:
@@ -90,8 +90,8 @@ def test_the_fingerprint_depends_on_the_pixels() -> None:
         ({"images": IMAGES, "label": [0] * 6}, "unknown key of a dataset from arrays 'label'; did you mean 'labels'"),
         ({"images": IMAGES, "labels": [0, 1]}, "6 images, but 2 labels"),
         ({"images": IMAGES[..., :2], "labels": [0, 1] * 3}, "image 0: .*neither 1, 3 nor 4 channels"),
-        ({"images": [IMAGES[0], 7], "labels": [0, 1]}, "image 1: int 7 is no image; an image is a path"),
-        ({"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]}, "label 5 is no index into 2 classes"),
+        ({"images": [IMAGES[0], 7], "labels": [0, 1]}, "image 1: int 7 is not an image; an image is a path"),
+        ({"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]}, "label 5 is not an index into 2 classes"),
         ({"images": IMAGES, "labels": [0, 1] * 3, "split": ["foo"] * 6}, "unknown part of a split 'foo'"),
         ({"images": IMAGES[:0], "labels": []}, "no images"),
         ({"images": IMAGES, "labels": ["a"] * 6}, "only one class"),

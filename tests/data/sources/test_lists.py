@@ -76,7 +76,7 @@ def test_lists_of_which_nothing_is_there_are_refused(flowers: Path) -> None:
 def test_an_image_in_two_parts_is_refused(flowers: Path) -> None:
     write(flowers.parent / "train.txt", *TRAIN)
     write(flowers.parent / "test.txt", "rose/0.png")
-    with pytest.raises(DataError, match=r"rose/0.png stands in train.txt \(train\) and in test.txt \(test\)"):
+    with pytest.raises(DataError, match=r"rose/0.png is in train.txt \(train\) and in test.txt \(test\)"):
         load_dataset(flowers, lists=["train.txt", "test.txt"])
 
 

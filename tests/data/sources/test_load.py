@@ -68,7 +68,7 @@ def test_a_name_that_is_no_utf8_is_skipped_and_listed(tmp_path: Path, draw: Any)
     os.link(tmp_path / "set" / "b" / "2.png", odd)
     data = load_dataset(tmp_path / "set")
     assert len(data) == 2
-    assert data.skipped == (Skip("b/caf\ufffd.png", "has a name that is no valid UTF-8; rename it"),)
+    assert data.skipped == (Skip("b/caf\ufffd.png", "has a name that is not valid UTF-8; rename it"),)
 
 
 def test_the_fingerprint_depends_on_content_label_and_class_name_only(tmp_path: Path, draw: Any) -> None:
@@ -103,9 +103,9 @@ def test_files_that_are_no_images_are_skipped_and_listed(flowers: Path) -> None:
     (short,) = [skip for skip in data.skipped if skip.name == "rose/short.png"]
     assert short.reason.startswith("is cut short")
     assert set(data.skipped) - {short} == {
-        Skip("rose/text.jpg", "is no image"),
+        Skip("rose/text.jpg", "is not an image"),
         Skip("rose/empty.jpg", "has zero bytes"),
-        Skip("rose/notes.txt", "is no image by its name"),
+        Skip("rose/notes.txt", "does not have the name of an image"),
         Skip("loose.png", "is in no class folder"),
     }
 
@@ -113,7 +113,7 @@ def test_files_that_are_no_images_are_skipped_and_listed(flowers: Path) -> None:
 @pytest.mark.parametrize("name", ["rose/text.jpg", "rose/notes.txt"])
 def test_strict_refuses_what_would_be_skipped_and_names_it(flowers: Path, name: str) -> None:
     (flowers / name).write_text("not an image")
-    with pytest.raises(DataError, match=f"flowers: {name} is no image.*drop strict to skip it"):
+    with pytest.raises(DataError, match=f"flowers: {name} is not an image.*drop strict to skip it"):
         load_dataset(flowers, strict=True)
 
 
@@ -138,7 +138,7 @@ def test_a_class_with_one_image_is_loaded_and_the_split_says_so(flowers: Path, d
 
 
 def test_an_empty_folder_and_a_folder_without_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no image here \(no file\)"):
+    with pytest.raises(DataError, match=r"there is not an image here \(no file\)"):
         load_dataset(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "notes.txt").write_text("x")
@@ -168,7 +168,7 @@ def test_no_such_path_and_no_such_name(tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.docx").write_text("x")
-    with pytest.raises(DataError, match="is no folder, manifest or archive"):
+    with pytest.raises(DataError, match="is not a folder, manifest or archive"):
         load_dataset(tmp_path / "x.docx")
 
 

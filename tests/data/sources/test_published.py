@@ -147,7 +147,7 @@ def test_a_download_is_checked_and_kept(server: tuple[str, Path], place: Path) -
 def test_a_download_with_another_checksum_is_thrown_away(server: tuple[str, Path], place: Path) -> None:
     url, folder = server
     (folder / "a.zip").write_bytes(b"altered")
-    with pytest.raises(DataError, match=r"gave a file with md5 .* it was thrown away"):
+    with pytest.raises(DataError, match=r"gave a file with md5 .* it was deleted"):
         download(f"{url}/a.zip", place / "a.zip", "0" * 32)
     assert not (place / "a.zip").exists() and not (place / "a.zip.partial").exists()
 

@@ -321,7 +321,7 @@ def test_a_download_lands_whole_or_not_at_all(root: Callable[[str], Path], monke
                 raise RuntimeError("File not found or corrupted.")
 
     monkeypatch.setattr(torchvision.datasets, "EuroSAT", Fake)
-    with pytest.raises(DataError, match="eurosat cannot be had from torchvision: File not found or corrupted"):
+    with pytest.raises(DataError, match="eurosat is unavailable from torchvision: File not found or corrupted"):
         load_dataset("eurosat")
     assert not root("eurosat").exists()
     assert len(load_dataset("eurosat")) == 4

@@ -54,7 +54,7 @@ def test_a_loaded_dataset_is_written_with_its_rows_and_several_labels(tmp_path: 
 def test_what_cannot_be_read_is_left_out_when_it_is_loaded(tmp_path: Path) -> None:
     images = [*IMAGES, tmp_path / "absent.png", b"text"]
     data = load_dataset(written({"images": images, "labels": [*LABELS, "a", "b"]}, tmp_path))
-    assert len(data) == 6 and [skip.reason for skip in data.skipped] == ["has zero bytes", "is no image"]
+    assert len(data) == 6 and [skip.reason for skip in data.skipped] == ["has zero bytes", "is not an image"]
 
 
 def test_a_class_name_with_the_mark_between_labels_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, Split
-from headstart.data.readers import ArrayReader
+from headstart.data.sources.in_memory import PictureReader
 from headstart.models.bundle import MEMBERS
 from headstart.study.execution import ensembles
 from headstart.study.execution.ensembles import write_ensembles
@@ -41,7 +41,7 @@ SPLIT = Split(np.array([0, 1]), np.array([2, 3]), np.array([4, 5]), "by hand", 0
 
 
 def arrays(test: Any, validation: Any = None, rows: Any = (2, 3)) -> dict[str, np.ndarray]:
-    found = {"test_rows": SPLIT.test, "test_probabilities": np.array(test, np.float32)}
+    found: dict[str, np.ndarray] = {"test_rows": SPLIT.test, "test_probabilities": np.array(test, np.float32)}
     if validation is not None:
         found |= {"validation_rows": np.array(rows), "validation_probabilities": np.array(validation, np.float32)}
     return found
@@ -70,7 +70,7 @@ def session(tmp_path: Path) -> Any:
     spec = {"name": "s", "data": "d", "seeds": 1, "runs": runs, "ensembles": {"ab": ["a", "b"], "ac": ["a", "c"]}}
     study = load_study(spec)
     tasks = tuple(Task(run, 0, f"key {run.name}") for run in study.runs)
-    dataset = Dataset("d", ArrayReader(np.zeros((6, 2, 2, 3), np.uint8)), np.array([0, 1, 0, 1, 0, 1]), ("x", "y"))
+    dataset = Dataset("d", PictureReader(np.zeros((6, 2, 2, 3), np.uint8)), np.array([0, 1, 0, 1, 0, 1]), ("x", "y"))
     resources = SimpleNamespace(dataset=lambda data: dataset, split=lambda data, seed, subset: SPLIT, device="cpu")
     told: dict[str, list[Any]] = {"running": [], "reused": [], "note": [], "done": [], "track": []}
     folder = StudyFolder(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -51,10 +52,10 @@ def session_of(runs: Runs, kinds: Mapping[str, str] = {}, seeds: int = 1, **scor
     )
     finished: set[str] = set(scores)
     folder = SimpleNamespace(
-        accuracy=lambda run, seed, part: scores.get(run) if part == "validation" else None,
+        score=lambda run, seed, part, metric: scores.get(run) if (part, metric) == ("validation", "accuracy") else None,
         manifest=lambda run, seed: {"key": f"{run} {seed}"} if f"{run} {seed}" in session.done else None,
     )
-    session = SimpleNamespace(
+    session: Any = SimpleNamespace(
         plan=Plan(study, groups),
         folder=folder,
         done=set[str](),
@@ -145,7 +146,7 @@ def test_a_run_is_promising_by_its_own_seeds_or_else_by_its_features_and_a_bonus
     runs: Runs = {"p": {"weights": "none"}, "t": FINE, "u": FINE, "d": {**FINE, "data": "other"}}
     session = session_of(runs, {"p": "heads"}, p=0.5, t=0.4)
     promise = {group.first.run.name: budgeting._promise(group, session) for group in session.plan.groups[1:]}
-    assert promise == {"t": pytest.approx(0.4), "u": pytest.approx(0.52), "d": pytest.approx(0.02)}
+    assert promise == {"t": pytest.approx(0.4), "u": pytest.approx(0.52), "d": -math.inf}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,13 @@ from headstart.study.task import Task
 
 RUNS: dict[str, dict[str, str]] = {"a": {}, "b": {}, "c": {}}
 STUDY = load_study(
-    {"name": "s", "data": "d", "seeds": [3, 4], "runs": RUNS, "ensembles": {"ab": ["a", "b"], "bc": ["b", "c"]}}
+    {
+        "name": "s",
+        "data": "d",
+        "seeds": [3, 4],
+        "runs": {"a": {}, "b": {}, "c": {}},
+        "ensembles": {"ab": ["a", "b"], "bc": ["b", "c"]},
+    }
 )
 
 

@@ -258,7 +258,7 @@ def test_names_must_be_known_and_different() -> None:
 
 
 def test_long_chains_are_ordered_and_others_keep_their_place() -> None:
-    runs = {
+    runs: dict[str, object] = {
         "c": {"weights": {"run": "b"}},
         "x": {},
         "b": {"weights": {"run": "a"}},

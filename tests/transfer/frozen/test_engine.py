@@ -9,7 +9,7 @@ from torch import nn
 
 from headstart.models.preprocessing import Preprocessing
 from headstart.transfer.frozen import engine as module
-from headstart.transfer.frozen.engine import Engine, Normalised, default_device, export_onnx
+from headstart.transfer.frozen.engine import Engine, Normalised, export_onnx
 
 NEEDS = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 
@@ -77,10 +77,3 @@ def test_a_graph_takes_any_number_of_images() -> None:
     assert graph is not None
     shape = onnx.load_from_string(graph).graph.input[0].type.tensor_type.shape.dim
     assert shape[0].dim_param == "n" and [each.dim_value for each in shape[1:]] == [8, 8, 3]
-
-
-@pytest.mark.parametrize(("cuda", "mps", "expected"), [(1, 1, "cuda"), (0, 1, "mps"), (0, 0, "cpu")])
-def test_the_fastest_device_is_the_default(cuda: int, mps: int, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: bool(mps))
-    assert default_device() == expected

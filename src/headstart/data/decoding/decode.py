@@ -1,6 +1,6 @@
 """From any picture to RGB pixels: orientation, colour, depth, and size as torchvision resizes and crops.
 
-Everything that takes an image comes through `decode`, so that the same picture gives the same pixels as a path, as
+Every image goes through `decode`, so that the same picture gives the same pixels as a path, as
 bytes, as an open file, as a PIL image and as an array.
 """
 
@@ -46,7 +46,7 @@ INTERPOLATIONS = {
 
 
 class UndecodableError(Exception):
-    """These bytes are no image that can be used; the message says why, in a few words."""
+    """These bytes are not a usable image; the message says why, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def content_of(picture: Picture) -> bytes | Pixels:
 
     Raises:
         UndecodableError: its file cannot be read, or its pixels cannot be loaded.
-        ImageTypeError: it is no picture.
+        ImageTypeError: it is not an image.
     """
     found: Any = one_picture(picture)
     if isinstance(found, str | Path):
@@ -253,7 +253,7 @@ def _bomb(width: int, height: int) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "is no image"
+        return "is not an image"
     if isinstance(error, Image.DecompressionBombError):
         return f"is a decompression bomb: more than {MAX_PIXELS:,} pixels"
     text = str(error).strip().splitlines()

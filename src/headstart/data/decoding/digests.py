@@ -38,7 +38,7 @@ class Examined:
 
     Args:
         digests: bytes [n], 32 hex digits of the content of each row ("" where it cannot be read).
-        problems: row -> why it is no usable image.
+        problems: row -> why it is not a usable image.
     """
 
     digests: npt.NDArray[np.bytes_]
@@ -99,7 +99,7 @@ def _look(reader: Reader, rows: list[int], memory: Path) -> list[tuple[str, str]
 
 
 def _identity(reader: Reader, row: int) -> tuple[str, str]:
-    """Return (identity, why it cannot be had)."""
+    """Return (identity, why it is unavailable)."""
     try:
         return reader.identity(row), ""
     except OSError as error:

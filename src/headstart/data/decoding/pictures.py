@@ -30,7 +30,7 @@ def pictures_of(images: Any) -> list[Picture]:
     Of an array with three dimensions the first or the last may be the channels: then it is one image.
 
     Raises:
-        ImageTypeError: something in it is no image.
+        ImageTypeError: something in it is not an image.
     """
     return [one_picture(images)] if _is_single(images) else batch_of(images)
 
@@ -43,7 +43,7 @@ def batch_of(images: Any, count: int | None = None) -> list[Picture]:
         count: how many there must be, if that is known: it settles what an array [n, height, 3] is.
 
     Raises:
-        ImageTypeError: it is a single image, or something in it is no image.
+        ImageTypeError: it is a single image, or something in it is not an image.
     """
     array = _as_array(images)
     if array is not None:
@@ -51,7 +51,7 @@ def batch_of(images: Any, count: int | None = None) -> list[Picture]:
     if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or _is_file(images):
         raise ImageTypeError(f"one {type(images).__name__} where a batch of images is needed; give a list of images")
     if isinstance(images, Mapping) or not isinstance(images, Iterable):
-        raise ImageTypeError(f"{_described(images)} is no batch of images; {TAKEN}")
+        raise ImageTypeError(f"{_described(images)} is not a batch of images; {TAKEN}")
     if hasattr(images, "columns"):
         return batch_of(_only_column(images), count)
     return [one_picture(image, f"image {number}: ") for number, image in enumerate(images)]
@@ -61,7 +61,7 @@ def one_picture(image: Any, where: str = "") -> Picture:
     """Return the image as bytes, path, PIL image or uint8 array [height, width(, channels)]; a file is read here.
 
     Raises:
-        ImageTypeError: it is no image.
+        ImageTypeError: it is not an image.
     """
     if isinstance(image, str | bytes):
         return image
@@ -76,7 +76,7 @@ def one_picture(image: Any, where: str = "") -> Picture:
         return pixels_of(array, where, first=_is_tensor(image))
     if _is_file(image):
         return _read(image, where)
-    raise ImageTypeError(f"{where}{_described(image)} is no image; {TAKEN}")
+    raise ImageTypeError(f"{where}{_described(image)} is not an image; {TAKEN}")
 
 
 def pixels_of(array: npt.NDArray[Any], where: str = "", *, first: bool = False) -> npt.NDArray[np.uint8]:
@@ -88,10 +88,10 @@ def pixels_of(array: npt.NDArray[Any], where: str = "", *, first: bool = False) 
         first: where both the first and the last dimension may be channels, they are first, as torch has them.
 
     Raises:
-        ImageTypeError: its type or shape is none of an image.
+        ImageTypeError: its type or shape is not that of an image.
     """
     if array.dtype.kind not in "buif" or array.ndim not in (2, 3):
-        raise ImageTypeError(f"{where}{_described(array)} is no image; {TAKEN}")
+        raise ImageTypeError(f"{where}{_described(array)} is not an image; {TAKEN}")
     if array.ndim == 3:
         is_last, is_first = array.shape[-1] in CHANNELS, array.shape[0] in CHANNELS
         if not (is_last or is_first):
@@ -133,10 +133,10 @@ def _rows(array: npt.NDArray[Any], count: int | None, *, first: bool) -> list[Pi
     if array.dtype.kind in "OUS":
         flat = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
         if flat.ndim != 1:
-            raise ImageTypeError(f"{_described(array)} is no batch of images; give one column of them")
+            raise ImageTypeError(f"{_described(array)} is not a batch of images; give one column of them")
         return [one_picture(image, f"image {number}: ") for number, image in enumerate(flat.tolist())]
     if array.dtype.kind not in "buif" or array.ndim not in (3, 4):
-        raise ImageTypeError(f"{_described(array)} is no batch of images; {TAKEN}")
+        raise ImageTypeError(f"{_described(array)} is not a batch of images; {TAKEN}")
     if array.ndim == 3 and array.shape[-1] in CHANNELS and array.shape[0] not in (count, 0):
         raise ImageTypeError(
             f"{_described(array)} is one image where a batch is needed; give image[None], or images[..., None] if"
@@ -179,7 +179,7 @@ def _only_column(table: Any) -> Any:
     names = list(table.columns)
     if len(names) != 1:
         raise ImageTypeError(
-            f"a table of {len(names)} columns is no batch of images; give one column, such as table['path']"
+            f"a table of {len(names)} columns is not a batch of images; give one column, such as table['path']"
         )
     return table[names[0]]
 

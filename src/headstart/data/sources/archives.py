@@ -26,7 +26,7 @@ from headstart.storage.store import content_key
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES
-MAX_MEMBER = 1 << 30  # bytes: a larger member is no photograph
+MAX_MEMBER = 1 << 30  # bytes: a larger member is not a photograph
 
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -39,7 +39,7 @@ def archive_tree(path: Path) -> Tree:
     """Return the members of a zip or tar archive.
 
     Raises:
-        DataError: it is no archive, is cut short, or asks for a password.
+        DataError: it is not an archive, is truncated, or is password-protected.
     """
     try:
         return zip_tree(path) if path.name.lower().endswith(ZIP_SUFFIXES) else tar_tree(path)
@@ -53,7 +53,7 @@ def zip_tree(path: Path) -> Tree:
         members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     locked = next((name for name, info in members.items() if info.flag_bits & 1), None)
     if locked is not None:
-        raise DataError(f"{path}: {locked} asks for a password; unpack the archive and give the folder")
+        raise DataError(f"{path}: {locked} is password-protected; unpack the archive and give the folder")
     return Tree(path, sorted(members), lambda names: ZipReader(path, [members[name] for name in names]))
 
 

@@ -51,7 +51,7 @@ def from_arrays(
         groups: images of one group stay on one side of a split.
 
     Raises:
-        ImageTypeError: something among the images is no image.
+        ImageTypeError: one of the images is not an image.
         DataError: they do not fit together.
     """
     values = np.asarray(labels)
@@ -93,9 +93,8 @@ def _named(
         raise DataError(f"labels have the shape {list(values.shape)}; [n] or [n, classes] is needed")
     if classes is not None and np.issubdtype(values.dtype, np.integer):
         if len(values) and (values.min() < 0 or values.max() >= len(classes)):
-            raise DataError(
-                f"label {values.max() if values.min() >= 0 else values.min()} is no index into {len(classes)} classes"
-            )
+            wrong = values.max() if values.min() >= 0 else values.min()
+            raise DataError(f"label {wrong} is not an index into {len(classes)} classes")
         texts = np.array([normal_form(str(each)) for each in classes], dtype=np.str_)[values]
     else:
         texts = np.array([normal_form(str(each)) for each in values.tolist()], dtype=np.str_)

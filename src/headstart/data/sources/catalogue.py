@@ -17,7 +17,7 @@ class DatasetInfo:
         size: of an image, in pixels; "varies" where they differ.
         licence: as the makers state it; "not stated" where they do not.
         homepage: where they state it.
-        origin: "package", "torchvision", "download", "local": where it is had from.
+        origin: "package", "torchvision", "download", "local": where it comes from.
         labels: other labels that `label` can choose; the first is the default.
     """
 
@@ -30,7 +30,7 @@ class DatasetInfo:
     labels: tuple[str, ...] = ()
 
     def is_here(self, name: str) -> bool:
-        """Say whether a local copy is at hand."""
+        """Say whether there is a local copy."""
         from headstart.data.sources.places import data_dir
 
         return find_local(name) is not None or (data_dir() / "torchvision" / name).is_dir()

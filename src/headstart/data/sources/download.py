@@ -1,4 +1,4 @@
-"""Downloads: to a place beside, checked against the published checksum, then moved into place whole."""
+"""Downloads: to a temporary file, checked against the published checksum, then moved into place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def download(url: str, target: Path, md5: str) -> Path:
             found = _fetch(url, partial, target)
             if found != md5:
                 partial.unlink()
-                raise DataError(f"{url} gave a file with md5 {found}, not {md5}; it was thrown away")
+                raise DataError(f"{url} gave a file with md5 {found}, not {md5}; it was deleted")
             os.replace(partial, target)
     return target
 

@@ -50,7 +50,7 @@ def flattening_of(rows: npt.NDArray[Any], shape: tuple[int, ...] | None = None) 
         shape = (side, side)
         if side * side != width:
             warnings.warn(
-                f"rows of {width} numbers are no square images; they are padded to {side} × {side}: set image_shape",
+                f"rows of {width} numbers are not square images; they are padded to {side} × {side}: set image_shape",
                 stacklevel=2,
             )
     elif math.prod(shape) != width:
@@ -60,11 +60,11 @@ def flattening_of(rows: npt.NDArray[Any], shape: tuple[int, ...] | None = None) 
 
 
 def is_table(images: Any) -> bool:
-    """Say whether these are numbers in rows (or something that is meant so and is not: one row, a sparse matrix)."""
+    """Say whether these are numbers in rows (or something meant as such: one row, a sparse matrix)."""
     if hasattr(images, "tocsr"):
         return True
     if hasattr(images, "columns"):
-        return len(images.columns) > 1 or all(np.dtype(kind).kind in "buif" for kind in images.dtypes if _plain(kind))
+        return len(images.columns) > 1 or all(map(_is_numeric, images.dtypes))
     if isinstance(images, list | tuple):
         return bool(images) and all(map(_is_row, images))
     if not hasattr(images, "__array__"):
@@ -75,8 +75,9 @@ def is_table(images: Any) -> bool:
     return array.dtype.kind in "buifc" and array.ndim <= 2
 
 
-def _plain(kind: Any) -> bool:
-    return isinstance(kind, np.dtype)
+def _is_numeric(kind: Any) -> bool:
+    """Say whether a column of this NumPy, pandas or Polars type contains numbers."""
+    return kind.kind in "buif" if hasattr(kind, "kind") else bool(kind.is_numeric())
 
 
 def _is_row(first: Any) -> bool:

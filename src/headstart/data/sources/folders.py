@@ -1,4 +1,4 @@
-"""A folder of class folders, with train, validation and test inside or not."""
+"""A folder of class folders, with or without train, validation and test above them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def walk(root: Path) -> Iterator[str]:
 
 
 def _first_visit(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> bool:
-    """Say whether a linked folder is met for the first time, so that a circle of links ends."""
+    """Say whether a linked folder is met for the first time, so that circular links end."""
     state = entry.stat()
     new = (state.st_dev, state.st_ino) not in seen
     seen.add((state.st_dev, state.st_ino))

@@ -20,7 +20,7 @@ LABELS = {"fine": "finegrained_cat", "coarse": "coarse_cat"}
 def groceries(label: str | None = None, name: str | None = None) -> Dataset:
     """Return the groceries with 14 fine or 5 coarse classes and their given split, each image once.
 
-    The file holds 2,054 rows, of which 1,393 are distinct: each test picture stands in it twice.
+    The file holds 2,054 rows, of which 1,393 are distinct: each test image is in it twice.
 
     Args:
         label: "fine" (the default) or "coarse".

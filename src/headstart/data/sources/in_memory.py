@@ -64,7 +64,7 @@ class ItemReader:
 
     Args:
         datasets: each with its number of rows.
-        name: for people, and part of each row's identity.
+        name: the display name.
     """
 
     def __init__(self, datasets: Sequence[tuple[Any, int]], name: str) -> None:

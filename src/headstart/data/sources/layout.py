@@ -41,8 +41,8 @@ class Layout:
     Args:
         paths: relative to the source, sorted by class, then by path.
         labels: class name of each.
-        splits: "train", "validation", "test" or "" of each, or None where the tree says nothing.
-        skipped: files that are no images by their names or places.
+        splits: "train", "validation", "test" or "" of each, or None where the tree has no parts.
+        skipped: files whose names or places are not those of images.
         about: what was left out or noticed.
     """
 
@@ -63,14 +63,14 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     others: list[Skip] = []
     for path in sorted(path for path in paths if not is_debris(path)):
         if not _is_text(path):
-            others.append(Skip(_as_text(path), "has a name that is no valid UTF-8; rename it"))
+            others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
         elif not is_image_name(path):
-            others.append(Skip(path, "is no image by its name"))
+            others.append(Skip(path, "does not have the name of an image"))
         else:
             images.append(path)
     if not images:
         found = f"{len(others)} files, none of them an image by its name" if others else "no file"
-        raise DataError(f"{name}: there is no image here ({found}); expected class folders")
+        raise DataError(f"{name}: no image was found ({found}); expected class folders")
     prefix = _common_top(images)
     parts = [PurePosixPath(path[len(prefix) :]).parts for path in images]
     split = _split_folders(name, parts)
@@ -101,7 +101,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
 
 
 def from_tree(tree: Tree, name: str | None = None) -> Dataset:
-    """Return the images of a folder or archive, their class the name of the folder they lie in.
+    """Return the images of a folder or archive, their class the name of the folder that contains them.
 
     Raises:
         DataError: there is no image, or no class folder.

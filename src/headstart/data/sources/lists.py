@@ -37,7 +37,7 @@ class Line:
 def from_lists(tree: Tree, lists: Lists, name: str | None = None) -> Dataset:
     """Return the images of a folder or archive that the lists name, with the split that they give.
 
-    The class is the folder an image lies in. Where there are no class folders, each line must end in the
+    The class is the folder that contains the image. Where there are no class folders, each line must end in the
     label: `picture.jpg tulip`.
 
     Raises:
@@ -99,7 +99,7 @@ def _read(path: Path, part: str, there: set[str], top: str) -> Iterator[Line]:
 
 
 def _path_and_label(entry: str, there: set[str], top: str) -> tuple[str, str]:
-    """Return (path, label): the whole entry where it is a file, else what stands before the last blank or comma."""
+    """Return (path, label): the whole entry where it is a file, else what precedes the last blank or comma."""
     candidates = [(entry, "")]
     for mark in ("\t", ",", " "):
         before, found, after = entry.rpartition(mark)
@@ -169,7 +169,7 @@ def _enter(rows: dict[Key, Line], key: Key, line: Line) -> None:
     before = rows.setdefault(key, line)
     if before.part != line.part:
         raise DataError(
-            f"{line.path} stands in {before.file} ({before.part}) and in {line.file} ({line.part}); "
+            f"{line.path} is in {before.file} ({before.part}) and in {line.file} ({line.part}); "
             "the parts of a split have no image in common"
         )
 
@@ -180,7 +180,7 @@ def _silently_left_out(path: str, there: set[str]) -> bool:
 
 def _absent(line: Line, there: set[str]) -> Skip:
     if line.path in there:
-        return Skip(line.path, f"is named in {line.file}, but is no image by its name")
+        return Skip(line.path, f"is named in {line.file}, but does not have the name of an image")
     return Skip(line.path, f"is named in {line.file}, but does not exist")
 
 

@@ -1,4 +1,4 @@
-"""Images in: one function that understands every kind of source and looks at every image once."""
+"""Images in: one function that accepts every kind of source and reads every image once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from headstart.data.splits import rank_in_stratum, strata_of
 from headstart.errors import DataError
 
 HUB = "hf:"
-ALWAYS_DISTINCT = ("groceries",)  # by its makers' mistake each test picture stands in it twice
+ALWAYS_DISTINCT = ("groceries",)  # its makers included each test image twice by mistake
 _LIMIT_STREAM = 5
 
 
@@ -54,7 +54,7 @@ def load_dataset(
         label: which label, where there are several: a column of a manifest, "coarse" of groceries.
         lists: files that name the images of each part, such as ["train.txt", "test.txt"] or {"train": …}; by
             default those in `FOLDER.splits`.
-        limit: keep at most so many images of each class and each given part, always the same ones.
+        limit: keep at most this many images of each class and each given part, always the same ones.
         drop_duplicates: keep the first of images of equal content.
         strict: refuse what would otherwise be skipped and listed.
         name: for people; by default the source's own.
@@ -122,7 +122,7 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
         tree = archive_tree(path)
     else:
         known = ", ".join((*MANIFESTS, *ARCHIVES))
-        raise DataError(f"{path} is no folder, manifest or archive that headstart reads ({known})")
+        raise DataError(f"{path} is not a folder, manifest or archive that headstart can read ({known})")
     chosen = lists or default_lists(path)
     found = from_lists(tree, chosen, name) if chosen else from_tree(tree, name)
     return replace(found, about={"source": str(path), **found.about})
@@ -143,7 +143,7 @@ def _nowhere(text: str) -> str:
 
 
 def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:
-    """Return the dataset less what is no image, with digests and fingerprint."""
+    """Return the dataset without the files that are not images, with digests and fingerprint."""
     seen = examine(dataset.reader)
     dataset = replace(dataset, digests=seen.digests)
     if seen.problems:

@@ -266,7 +266,7 @@ def _given(table: Any, columns: dict[str, str], path: Path) -> npt.NDArray[np.st
     unknown = [value for value in encoded.values if part_of(value) is None]
     if unknown:
         raise DataError(
-            f"{path}: split {unknown[0]!r} in column {columns['split']!r} is none of train, validation, test"
+            f"{path}: split {unknown[0]!r} in column {columns['split']!r} is not one of train, validation, test"
         )
     parts = np.array([*(part_of(value) or "" for value in encoded.values), ""], dtype="U10")
     return parts[encoded.codes]

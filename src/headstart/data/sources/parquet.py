@@ -1,4 +1,4 @@
-"""Images whose bytes stand in a column of a Parquet file."""
+"""Images whose bytes are in a column of a Parquet file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ParquetReader:
     Args:
         path: the file.
         column: the column's name.
-        names: a name for people of each row; None: the row number.
+        names: a display name of each row; None: the row number.
     """
 
     def __init__(self, path: Path, column: str, names: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Where datasets lie on this machine: the user's data folders, and the one that downloads go to."""
+"""Where datasets are on this machine: the user's data folders, and the one that downloads go to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def data_dir() -> Path:
 
 
 def places() -> list[Path]:
-    """Return the folders in which a dataset is looked for by name, in order."""
+    """Return the folders that are searched for a dataset by name, in order."""
     folders = [data_dir()]
     if place := os.environ.get("HEADSTART_DATA"):
         folders.insert(0, Path(place).expanduser())
@@ -24,7 +24,7 @@ def places() -> list[Path]:
 
 
 def find_local(*names: str) -> Path | None:
-    """Return the first of `names` that stands in one of the `places`, or None."""
+    """Return the first of `names` that is in one of the `places`, or None."""
     for folder in places():
         for name in names:
             if (folder / name).exists():

@@ -124,7 +124,7 @@ def _dataset(tree: Tree, name: str, rows: list[tuple[str, str, str]]) -> Dataset
 
 
 def _folder_of(tree: Tree, file: str) -> str:
-    """Return the folder ('' or ending in '/') in which a file of this name stands."""
+    """Return the folder ('' or ending in '/') that contains a file of this name."""
     found = sorted((path for path in tree.files if PurePosixPath(path).name == file), key=len)
     if not found:
         raise DataError(f"{tree.path}: {file} is missing, this is not the published layout")

@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """How one dataset of torchvision is asked for and what of it is read.
+    """How one torchvision dataset is requested and what is read from it.
 
     Args:
         title: the class in torchvision.datasets.
@@ -58,7 +58,7 @@ def torchvision_set(key: str, label: str | None = None, name: str | None = None)
     """Return a dataset of torchvision, downloaded to `data_dir()/torchvision` unless it is there.
 
     Raises:
-        DataAbsent: it cannot be downloaded; the message says why and where it is looked for.
+        DataAbsent: it cannot be downloaded; the message says why and where it was searched for.
         SpecError: no such label.
     """
     recipe = TORCHVISION[key]
@@ -92,10 +92,10 @@ def _build(key: str, recipe: TorchvisionSet, extra: dict[str, Any]) -> list[Any]
             return [make(str(root), **call) for call in calls]
     except (RuntimeError, OSError, ImportError, EOFError, ValueError) as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        where = f"torchvision's own layout is looked for in {root}"
+        where = f"torchvision's own layout is expected in {root}"
         page = f"https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.{recipe.title}.html"
-        kind = DataError if root.is_dir() else DataAbsent  # what lies here and cannot be read is to be put right
-        raise kind(f"{key} cannot be had from torchvision: {said} ({where}; see {page})") from error
+        kind = DataError if root.is_dir() else DataAbsent  # a local copy that cannot be read is to be repaired
+        raise kind(f"{key} is unavailable from torchvision: {said} ({where}; see {page})") from error
 
 
 def _download(make: Callable[..., Any], recipe: TorchvisionSet, calls: list[dict[str, Any]], root: Path) -> None:
@@ -150,7 +150,7 @@ def _files(each: Any) -> Part:
 
 
 def _textures(each: Any) -> Part:
-    """Read all textures of each image of DTD, from the list `PATH TEXTURE TEXTURE …` that stands in its download."""
+    """Read all textures of each image of DTD, from the list `PATH TEXTURE TEXTURE …` in its download."""
     path = Path(each._meta_folder) / "labels_joint_anno.txt"
     if not path.is_file():
         raise DataError(f"{path} is missing; it comes with the download of DTD")

@@ -138,10 +138,8 @@ def _board(
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None
     ranking, note = _ranking(result, chosen, fixed, low)
-    dataset = files.datasets.get(data)
-    name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
     return Board(
-        title=f"{name}, {key[2]}" if kind == "episodes" else name,
+        title=_title(key, records, files),
         data=data,
         kind=kind,
         metric=metric,
@@ -160,6 +158,13 @@ def _board(
         folds=folds,
         notes=(*notes, *result["notes"], *note),
     )
+
+
+def _title(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles) -> str:
+    kind, data = key[0], key[1]
+    dataset = files.datasets.get(data)
+    name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
+    return f"{name}, {key[2]}" if kind == "episodes" else name
 
 
 def _is_mean_over_images(metric: str, records: Sequence[Record]) -> bool:

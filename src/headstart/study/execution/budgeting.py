@@ -26,7 +26,7 @@ from headstart.study.results.state import LeftOut
 from headstart.study.spec.schema import StudySpec
 from headstart.units import duration, parse_duration
 
-_BONUS = 0.02  # of the metric on validation, that tuning a network is hoped to add to its frozen features
+_BONUS = 0.02  # of the metric on validation, that tuning a network is expected to add to its frozen features
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
 
 
@@ -185,8 +185,8 @@ def _names(groups: Sequence[TaskGroup]) -> set[tuple[str, int]]:
 
 
 def _promise(group: TaskGroup, session: Session) -> float:
-    """Return the merit on validation that is hoped for, by the study's metric: of the run's own other seeds, or of
-    its frozen backbone; the larger the better.
+    """Return the expected merit on validation, by the study's metric: of the run's other seeds, or of its frozen
+    backbone; the larger the better.
     """
     own: list[float] = []
     frozen: list[float] = []

@@ -1,0 +1,94 @@
+"""The command line as a process: its streams, its signals, and how every error ends in one line and a status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from headstart.cli.streams import discard_output, output_fails, prepare_streams
+from headstart.errors import HeadstartError
+
+_STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
+_DEFECT = 70
+
+
+def run_as_process(command: Callable[[], object]) -> None:
+    """Run a command of Typer's and end the process as it says.
+
+    Every error is one line. Exit status: 0 done, 1 a run failed, 2 the input cannot be used, 70 a defect of headstart;
+    128 plus the number of the signal that stopped it.
+    """
+    if sys.stdout is None:
+        _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
+    prepare_streams()
+    _stop_on_signals()
+    try:
+        _run(command)
+    except HeadstartError as error:
+        _fail(str(error), 2)
+    except SystemExit as end:
+        if end.code in _STOPPED:  # Typer turns Ctrl-C into 130
+            print(
+                "\nheadstart: stopped; finished work is kept: run the same command again to continue", file=sys.stderr
+            )
+        raise
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        discard_output()
+        sys.exit(1)
+    except OSError as error:
+        place = error.filename or ("standard output" if output_fails() else "the disk")
+        _fail(f"{place}: {error.strerror or error}", 2)
+    except MemoryError:
+        _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
+    except Exception as error:
+        place = _write_traceback(error)
+        _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
+
+
+def _run(command: Callable[[], object]) -> None:
+    """Run the command, and write what it printed: the interpreter would report an error of that as a traceback."""
+    try:
+        command()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
+def _stop_on_signals() -> None:
+    """End on SIGTERM and SIGHUP as on Ctrl-C: what is under way is noted as interrupted."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), stop)
+
+
+def _fail(line: str, status: int) -> NoReturn:
+    print(f"headstart: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "no message")
+
+
+def _write_traceback(error: Exception) -> str:
+    """Return the file that the traceback was written to, or the traceback itself where none can be written."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        handle, name = tempfile.mkstemp(".txt", "headstart-")
+        os.close(handle)
+        Path(name).write_text(text, encoding="utf-8")
+        return name
+    except OSError:
+        return text

@@ -1,0 +1,28 @@
+"""Standard output and standard error: their encoding, and what happens when they cannot be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def output_fails() -> bool:
+    """Say whether standard output cannot be written; its content is discarded then."""
+    try:
+        print(flush=True)
+    except OSError:
+        discard_output()
+        return True
+    return False
+
+
+def discard_output() -> None:
+    """Send everything that is still printed to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def prepare_streams() -> None:
+    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")

@@ -1,0 +1,43 @@
+"""Errors: which are which, and the lines that name what is unknown or not installed."""
+
+from __future__ import annotations
+
+import pytest
+
+from headstart import errors
+from headstart.errors import MissingExtra, SpecError, choose, require, unknown_name
+
+
+def test_errors_are_caught_by_the_kinds_that_their_docstring_draws() -> None:
+    assert issubclass(errors.DataAbsent, errors.DataError) and issubclass(errors.WeightsAbsent, errors.WeightsError)
+    assert issubclass(errors.WeightsError, errors.ModelError)
+    assert issubclass(errors.ImageTypeError, errors.DataError) and issubclass(errors.ImageTypeError, TypeError)
+    assert issubclass(errors.ArgumentError, errors.DataError) and issubclass(errors.ArgumentError, ValueError)
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__module__ == errors.__name__]
+    assert len(kinds) == 13 and all(issubclass(kind, errors.HeadstartError) for kind in kinds)
+    assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
+
+
+def test_a_missing_package_names_its_extra() -> None:
+    require("json", "JSON", "none")
+    with pytest.raises(MissingExtra) as caught:
+        require("no_such_package", "the search", "search")
+    assert str(caught.value) == "the search needs an optional package: pip install 'headstart[search]'"
+
+
+def test_an_unknown_name_gets_the_nearest_and_the_known_ones() -> None:
+    assert unknown_name("head", "liner", ["svm", "linear"]) == (
+        "unknown head 'liner'; did you mean 'linear'? (known: linear, svm)"
+    )
+    assert unknown_name("head", "zzz", ["svm", "linear"]) == "unknown head 'zzz' (known: linear, svm)"
+
+
+def test_a_long_list_of_names_is_cut_with_its_count() -> None:
+    assert unknown_name("x", 7, "abc", limit=2) == "unknown x '7' (known: a, b, … (3 in all))"
+    assert unknown_name("x", 7, "abc", limit=3) == "unknown x '7' (known: a, b, c)"
+
+
+def test_choosing_returns_the_value_or_raises() -> None:
+    assert choose("head", "svm", {"svm": 5}) == 5
+    with pytest.raises(SpecError, match=r"^unknown head 'svn'; did you mean 'svm'\? \(known: svm\)$"):
+        choose("head", "svn", {"svm": 5})

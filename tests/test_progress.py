@@ -1,0 +1,85 @@
+"""Progress: silent for two seconds, then a plain line at most every five."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from headstart import progress as module
+from headstart.progress import NORMAL, QUIET, VERBOSE, Ticker, progress, say, set_verbosity, show_in, verbosity
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock that progress reads; verbosity and display are restored."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    monkeypatch.setattr(module, "_verbosity", NORMAL)
+    monkeypatch.setattr(module, "_display", None)
+    return clock
+
+
+def test_lines_appear_after_five_seconds_and_then_every_five(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    ticker = Ticker("decoding", 100, "images")
+    for now in (101.9, 104.9):
+        clock.now = now
+        ticker.advance(5)
+        assert capsys.readouterr().err == ""
+    clock.now = 105.0
+    ticker.advance(10, note="loss 0.5")  # 20 in 5 seconds: 4 a second, 80 left take 20 seconds
+    assert capsys.readouterr().err == "decoding: 20/100 images, 4.0/s, 20.0 s left, loss 0.5\n"
+    clock.now = 109.9
+    ticker.advance(1)
+    assert capsys.readouterr().err == ""
+    clock.now = 110.0
+    ticker.advance(29)  # the note remains; 50 in 10 seconds, 50 left take 10
+    assert capsys.readouterr().err == "decoding: 50/100 images, 5.0/s, 10.0 s left, loss 0.5\n"
+
+
+def test_a_rate_of_zero_does_not_divide(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    ticker = Ticker("training", 3, "epochs")
+    clock.now = 106.0
+    ticker.advance(0)
+    assert capsys.readouterr().err == "training: 0/3 epochs, 0.0/s, 0 ms left\n"
+
+
+def test_quiet_prints_nothing_and_still_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    set_verbosity(QUIET)
+    assert verbosity() == QUIET
+    ticker = Ticker("training", 3, "epochs")
+    clock.now = 200.0
+    ticker.advance(2)
+    say("a line")
+    assert ticker.done == 2 and capsys.readouterr().err == ""
+
+
+def test_a_line_is_printed_up_to_the_verbosity(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    say("normal")
+    say("details", VERBOSE)
+    assert capsys.readouterr().err == "normal\n"
+    set_verbosity(VERBOSE)
+    say("details", VERBOSE)
+    assert capsys.readouterr().err == "details\n"
+
+
+def test_a_display_gets_each_step_after_two_seconds_and_the_end(clock: Clock) -> None:
+    seen: list[tuple[str, int] | None] = []
+    show_in(lambda ticker: seen.append(None if ticker is None else (ticker.title, ticker.done)))
+    with pytest.raises(ValueError, match="stop"), progress("features", 10) as ticker:
+        assert ticker.unit == "images"
+        clock.now = 101.99
+        ticker.advance()
+        clock.now = 102.0
+        ticker.advance(3)
+        raise ValueError("stop")
+    assert seen == [("features", 4), None]
