@@ -19,6 +19,7 @@ from headstart.transfer.finetune.outcome import _constant_accuracy, _knows_somet
         (np.log(3) - 0.01, 1 / 3, True),
         (9.0, 1 / 3, False),
         (9.0, 0.5, True),
+        (12.0, 0.5, False),  # more than ten times ln 3: about to overflow
     ],
 )
 def test_better_than_guessing_is_more_accurate_than_a_constant_or_a_lower_loss(

@@ -11,6 +11,8 @@ from headstart.transfer.finetune.checkpoint import final_state, load_best, load_
 from headstart.transfer.finetune.job import Labels, TuneJob
 from headstart.transfer.finetune.learner import Diverged, Learner
 
+_ABSURD = 10.0  # times the loss of equal probabilities
+
 
 def restore_chosen(job: TuneJob, learner: Learner, failure: Diverged | None) -> tuple[int, list[str]]:
     """Load the network that is returned into the learner; return its epoch (0 is the start) and notes on it.
@@ -46,7 +48,11 @@ def restore_chosen(job: TuneJob, learner: Learner, failure: Diverged | None) -> 
 
 
 def _knows_something(job: TuneJob, learner: Learner, epoch: int) -> bool:
-    """Say whether an epoch is better than guessing: more accurate than one constant answer, or with a lower loss."""
+    """Say whether an epoch is better than guessing.
+
+    It is if its loss is lower than that of equal probabilities, or if it is more accurate than the best constant answer
+    while its loss is not absurd: weights that are about to overflow can be right by chance.
+    """
     several = job.labels.ndim == 2
     guessing = math.log(2) if several else math.log(job.classes)
     rows = job.validation if len(job.validation) else job.train
@@ -58,7 +64,7 @@ def _knows_something(job: TuneJob, learner: Learner, epoch: int) -> bool:
         accuracy, loss = float(row["train_accuracy"] or 0.0), float(row["train_loss"] or 0.0)
     else:  # nothing was measured: a head that was fitted before is trusted, a new one knows nothing
         return job.initial_head is not None
-    return accuracy > share + 1e-9 or loss < guessing * (1 - 1e-6)
+    return loss < guessing * (1 - 1e-6) or (accuracy > share + 1e-9 and loss < _ABSURD * guessing)
 
 
 def _constant_accuracy(labels: Labels, several: bool) -> float:
