@@ -14,7 +14,7 @@ from tests.docs.running import REPOSITORY, Runner
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 # Pages that others are writing anew; a page that runs must be taken off this list.
-FAILING = ("audit.md", "statistics.md")
+FAILING = ("explain.md", "fewshot.md", "statistics.md")
 
 
 @pytest.fixture(scope="module")
