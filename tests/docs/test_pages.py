@@ -13,8 +13,6 @@ from tests.docs.readers_files import StandIns, draw, draw_one
 from tests.docs.running import REPOSITORY, Runner
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-# Pages that others are writing anew; a page that runs must be taken off this list.
-FAILING = ("explain.md", "fewshot.md", "statistics.md")
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +23,7 @@ def at_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, id=page.name, marks=[pytest.mark.xfail(strict=True)] if page.name in FAILING else [])
-        for page in PAGES
-    ],
+    [pytest.param(page, id=page.name) for page in PAGES],
 )
 def test_every_block_of_the_page_runs(
     page: Path, at_hand: Path, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
