@@ -57,5 +57,5 @@ def test_every_name_that_contributing_says_to_extend_is_in_its_file() -> None:
     code = "\n".join(
         path.read_text(encoding="utf-8") for place in ("src", "tests") for path in (ROOT / place).rglob("*.py")
     )
-    assert {"KINDS", "METHODS", "EXPLAINERS"} <= constants
+    assert {"SOLVERS", "METHODS", "EXPLAINERS"} <= constants
     assert {name for name in constants if not re.search(rf"^{name}\b.*=", code, re.MULTILINE)} == set()

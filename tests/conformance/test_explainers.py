@@ -25,8 +25,8 @@ FAMILIES = {
 }
 WITH_ROLLOUT = {"vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"}
 QUICK: dict[str, dict[str, Any]] = {
-    "lime": {"samples": 12, "pieces": 9},
-    "integrated_gradients": {"steps": 3},
+    "lime": {"samples": 12, "most_samples": 24, "pieces": 9},
+    "integrated_gradients": {"steps": 3, "most_steps": 6},
     "occlusion": {"window": 0.5, "stride": 0.5},
 }
 _networks: dict[str, Network] = {}

@@ -139,7 +139,7 @@ def test_rows_that_name_one_file_are_one_image(place: Path) -> None:
         ("name,label\nimg/0.png,red\n", r"no column 'path \(or bytes\)'"),
         ("path,label\nimg/0.png\n", "the manifest cannot be read"),
         ("path,label\nimg/0.png,\n", "no row has a label"),
-        ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,foo\n", "split 'foo' .* none of train, validation, test"),
+        ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,foo\n", "split 'foo' .* not one of train, validation, test"),
         ("path,label\nimg/0.png,a\nimg/1.png,a\n", "there is only one class"),
         ("path,label\nx.png,a\ny.png,b\n", "no usable image: x.png does not exist"),
     ],

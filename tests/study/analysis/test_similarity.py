@@ -114,7 +114,7 @@ def test_pairs_are_drawn_on_the_same_test_images_and_reported(study: dict[str, A
     page = write_report(root).read_text()
     assert 'id="explained"' in page and 'id="similarity"' in page and "CKA by stage" in page
     text = write_report(root, "md").read_text()
-    assert "How alike are source and target?" in text and "explained side by side: explained/" in text
+    assert "How similar are source and target?" in text and "explained side by side: explained/" in text
 
 
 def test_a_method_that_a_network_cannot_serve_is_said_and_left_out(study: dict[str, Any], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def result(
         return SimpleNamespace(run=SimpleNamespace(name=label, data=None, network=label), seed=0)
 
     session: Any = SimpleNamespace(
-        folder=SimpleNamespace(root=folder, accuracy=lambda name, seed, part: networks[name][1]),
+        folder=SimpleNamespace(root=folder, score=lambda name, seed, part: networks[name][1]),
         plan=SimpleNamespace(own_tasks=[SimpleNamespace(run=SimpleNamespace(data=None))]),
         resources=SimpleNamespace(
             dataset=lambda data: SimpleNamespace(labels=LABELS, multi_label=False),

@@ -255,7 +255,8 @@ def _time_tuning(backbone: Backbone, strategy: Strategy, recipe: Recipe, classes
         stepper.step(recipe.lr)
         found["setup"] = time.perf_counter() - began + _TRAINER
         found["train"] = _rate(lambda: stepper.step(recipe.lr)) / count
-        network = Network(stepper.learner.resolved.backbone, stepper.learner.head)
+        learned = stepper.learner.network
+        network = Network(learned.resolved.backbone, learned.head)
         needs = backbone.preprocessing
         found["predict"] = _rate(lambda: predict_probabilities(network, pixels, rows, needs, device=device)) / count
 
