@@ -19,7 +19,7 @@ def test_overlapping_classes_are_refused_with_their_number_and_names() -> None:
 def test_empty_sides_and_unknown_classes_are_refused() -> None:
     with pytest.raises(SpecError, match="validation classes: none"):
         make_class_split([0], [], [1], NAMES)
-    with pytest.raises(SpecError, match="novel classes: 10 is no class; there are 10"):
+    with pytest.raises(SpecError, match="novel classes: 10 is not a class; there are 10, numbered from 0"):
         make_class_split([0], [1], [10], NAMES)
 
 

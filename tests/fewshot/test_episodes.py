@@ -120,3 +120,10 @@ def test_uneven_queries_need_more_images() -> None:
 
 def test_classes_with_enough_images() -> None:
     assert classes_with(LABELS, 40) == [1, 2, 3, 4]
+
+
+def test_small_integers_as_labels_are_widened() -> None:
+    labels = np.repeat(np.arange(6), 20).astype(np.int16)
+    narrow, wide = (sample_episodes(given, 3, 2, 4, 5, seed=0) for given in (labels, labels.astype(np.int64)))
+    assert narrow.labels.dtype == narrow.classes.dtype == np.int64
+    np.testing.assert_array_equal(narrow.query, wide.query)

@@ -50,6 +50,56 @@ def test_the_curve_for_drawing_goes_through_the_measured_points() -> None:
     assert curve.gain == pytest.approx(curve.expected - np.interp(np.log(50), np.log(labels), fitted), abs=2e-3)
 
 
+def test_two_sizes_say_nothing() -> None:
+    curve = learning_curve({1: [0.5, 0.6], 5: [0.7, 0.72]})
+    assert not curve.certain
+    assert math.isnan(curve.gain)
+    assert "the data do not say; 2 sizes measured, at least 3 are needed" in curve.words
+    assert [point.labels for point in curve.points] == [1, 5]
+
+
+def test_noise_larger_than_the_gain_says_nothing() -> None:
+    curve = learning_curve(measured(0.3, 0.1, 0.3, 0.2, seeds=2, sizes=(1, 2, 5)))
+    assert not curve.certain
+    assert "the data do not say" in curve.words
+
+
+def test_accuracy_that_falls_with_labels_is_no_power_law() -> None:
+    curve = learning_curve({1: [0.9, 0.91], 2: [0.7, 0.71], 5: [0.8, 0.81], 10: [0.6, 0.61]})
+    assert not curve.certain
+    assert math.isnan(curve.gain)
+    assert "do not follow a power law" in curve.words
+
+
+def test_flat_curve_says_that_labels_are_not_the_bottleneck() -> None:
+    curve = learning_curve(measured(0.1, 0.6, 2.0, 0.001, sizes=(5, 10, 20, 50)))
+    assert curve.certain
+    assert "labels are not the bottleneck" in curve.words
+
+
+def test_points_carry_students_interval_on_the_log_odds() -> None:
+    curve = learning_curve({1: [0.5, 0.6, 0.7], 2: [0.7], 5: [0.8, 0.8]})
+    half = 4.302653 * 0.1 / math.sqrt(3) / (0.6 * 0.4)
+    low, high = (1 / (1 + math.exp(-(math.log(0.6 / 0.4) + side))) for side in (-half, half))
+    assert (curve.points[0].mean, curve.points[0].low, curve.points[0].high) == pytest.approx((0.6, low, high))
+    assert curve.points[1].low == curve.points[1].high == 0.7
+    assert 0.7 < curve.points[2].low < 0.8 < curve.points[2].high < 0.9  # equal runs are not certainty
+    assert curve.to_dict()["points"][2]["seeds"] == 2
+
+
+def test_no_interval_leaves_0_to_1() -> None:
+    curve = learning_curve({1: [0.9, 1.0], 2: [1.0, 0.96], 5: [1.0, 1.0], 10: [1.0, 0.99]})
+    assert all(0 <= point.low <= point.mean <= point.high <= 1 for point in curve.points)
+    assert all(0 <= value <= 1 for row in curve.grid for value in row[1:])
+    assert 0 <= curve.expected_low <= curve.expected <= curve.expected_high <= 1
+
+
+@pytest.mark.parametrize("bad", [{}, {0: [0.5]}, {1: []}, {1: [1.5]}, {1: [float("nan")]}])
+def test_impossible_measurements_are_refused(bad: dict[float, list[float]]) -> None:
+    with pytest.raises(DataError):
+        learning_curve(bad)
+
+
 Truth = Callable[[float], float]
 
 
@@ -105,53 +155,3 @@ def test_intervals_of_the_gain_cover_the_truth_of_curves_that_are_no_power_law()
 def test_intervals_of_the_gain_cover_93_to_97_percent() -> None:
     found = forecasts(250, seed=11)
     assert 0.93 <= found[:, 0].mean() <= 0.97
-
-
-def test_two_sizes_say_nothing() -> None:
-    curve = learning_curve({1: [0.5, 0.6], 5: [0.7, 0.72]})
-    assert not curve.certain
-    assert math.isnan(curve.gain)
-    assert "the data do not say; 2 sizes measured, at least 3 are needed" in curve.words
-    assert [point.labels for point in curve.points] == [1, 5]
-
-
-def test_noise_larger_than_the_gain_says_nothing() -> None:
-    curve = learning_curve(measured(0.3, 0.1, 0.3, 0.2, seeds=2, sizes=(1, 2, 5)))
-    assert not curve.certain
-    assert "the data do not say" in curve.words
-
-
-def test_accuracy_that_falls_with_labels_is_no_power_law() -> None:
-    curve = learning_curve({1: [0.9, 0.91], 2: [0.7, 0.71], 5: [0.8, 0.81], 10: [0.6, 0.61]})
-    assert not curve.certain
-    assert math.isnan(curve.gain)
-    assert "do not follow a power law" in curve.words
-
-
-def test_flat_curve_says_that_labels_are_not_the_bottleneck() -> None:
-    curve = learning_curve(measured(0.1, 0.6, 2.0, 0.001, sizes=(5, 10, 20, 50)))
-    assert curve.certain
-    assert "labels are not the bottleneck" in curve.words
-
-
-def test_points_carry_students_interval_on_the_log_odds() -> None:
-    curve = learning_curve({1: [0.5, 0.6, 0.7], 2: [0.7], 5: [0.8, 0.8]})
-    half = 4.302653 * 0.1 / math.sqrt(3) / (0.6 * 0.4)
-    low, high = (1 / (1 + math.exp(-(math.log(0.6 / 0.4) + side))) for side in (-half, half))
-    assert (curve.points[0].mean, curve.points[0].low, curve.points[0].high) == pytest.approx((0.6, low, high))
-    assert curve.points[1].low == curve.points[1].high == 0.7
-    assert 0.7 < curve.points[2].low < 0.8 < curve.points[2].high < 0.9  # equal runs are not certainty
-    assert curve.to_dict()["points"][2]["seeds"] == 2
-
-
-def test_no_interval_leaves_0_to_1() -> None:
-    curve = learning_curve({1: [0.9, 1.0], 2: [1.0, 0.96], 5: [1.0, 1.0], 10: [1.0, 0.99]})
-    assert all(0 <= point.low <= point.mean <= point.high <= 1 for point in curve.points)
-    assert all(0 <= value <= 1 for row in curve.grid for value in row[1:])
-    assert 0 <= curve.expected_low <= curve.expected <= curve.expected_high <= 1
-
-
-@pytest.mark.parametrize("bad", [{}, {0: [0.5]}, {1: []}, {1: [1.5]}, {1: [float("nan")]}])
-def test_impossible_measurements_are_refused(bad: dict[float, list[float]]) -> None:
-    with pytest.raises(DataError):
-        learning_curve(bad)

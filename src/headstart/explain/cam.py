@@ -1,4 +1,4 @@
-"""Grad-CAM: where are the features that speak for a class (Selvaraju et al. 2017), in any stage of any backbone?"""
+"""Grad-CAM: where the features that speak for a class are (Selvaraju et al. 2017), in any stage of any backbone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headstart.errors import ModelError
 from headstart.explain.scope import backbone_of, device_of, log_odds
 from headstart.models.backbone import INPUT, Backbone
 
-_MOST_TOKENS = 16  # class and register tokens that may stand before the patches
+_MOST_TOKENS = 16  # class and register tokens before the patches at most
 
 
 def grad_cam(

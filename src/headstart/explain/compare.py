@@ -25,7 +25,7 @@ class Subject:
     """A network to explain.
 
     Args:
-        title: what people call it, such as "pretrained on DTD".
+        title: its display name, such as "pretrained on DTD".
         network: its backbone knows how pictures become its input.
         classes: the class names, in the order of its logits.
     """
@@ -37,7 +37,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Explained:
-    """What one network says of the pictures, and why.
+    """One network's predictions for the pictures, with their explanations.
 
     Args:
         subject: the network.
@@ -75,7 +75,7 @@ def explain_pictures(
 
     Raises:
         SpecError: unknown method or option.
-        DataError: a class that a network does not know.
+        DataError: a class that a network does not have.
         ModelError: a method that cannot explain a network.
     """
     results = []
@@ -95,7 +95,7 @@ def explain_pictures(
 
 
 def columns_of(results: Sequence[Explained]) -> list[Column]:
-    """Return the columns of a gallery: the pictures, then each method with the networks next to each other."""
+    """Return the columns of a gallery: the pictures, then each method with the networks side by side."""
     first = results[0]
     columns = [Column("Image\n" + ("" if len(results) > 1 else first.subject.title), list(first.pixels))]
     for method in first.maps:

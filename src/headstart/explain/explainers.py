@@ -28,10 +28,10 @@ class Explainer:
     """A way to explain a prediction.
 
     Args:
-        title: its name for people.
-        method: what computes the maps.
-        signed: maps tell what speaks against the target from what speaks for it.
-        outlined: maps are made of pieces whose borders are worth seeing.
+        title: its display name.
+        method: computes the maps.
+        signed: positive parts speak for the target, negative ones against it.
+        outlined: maps consist of pieces; their borders are drawn.
         package: the optional package that computes the maps, of the extra `explain`.
     """
 
@@ -81,7 +81,7 @@ def explain(
 ) -> Float[np.ndarray, "n h w"]:
     """Return, for each image, how much each pixel speaks for the target class.
 
-    The network is left as it was found, error or not: its mode, its gradients, its hooks.
+    The network is left as it was, even after an error: its mode, its gradients, its hooks.
 
     Args:
         network: a headstart Network; lime, occlusion and integrated_gradients take any module to logits.
@@ -93,8 +93,8 @@ def explain(
     Raises:
         SpecError: unknown method or option.
         MissingExtra: the method's package is not installed.
-        DataError: images or targets that cannot be used.
-        ModelError: the network cannot take these images, or this method cannot explain it.
+        DataError: invalid images or targets.
+        ModelError: the network cannot take these images, or the method does not work for it.
     """
     explainer = find_explainer(method)
     for name in options:

@@ -1,4 +1,4 @@
-"""Is a map right? Deletion and insertion (Petsiuk et al. 2018), beside a random map."""
+"""Is a map right? Deletion and insertion (Petsiuk et al. 2018), compared with random maps."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def faithfulness(
     engine: bool | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measure how fast the target's probability falls and rises when pixels go and come by their relevance.
+    """Measure how fast the target's probability changes when pixels are removed or added by their relevance.
 
-    Deletion: the most relevant go first, to the mean colour; a small area under the curve is good.
-    Insertion: the most relevant come first, onto a blurred image; a large area is good. Pixels go by square
-    tiles, ranked by their mean relevance, so that a map and a random one take pieces of one size.
+    Deletion: the most relevant pixels become the mean colour first; a small area under the curve is good.
+    Insertion: the most relevant are added first, onto a blurred image; a large area is good. Pixels are grouped in
+    square tiles, ranked by their mean relevance, so that a map and a random one remove pieces of one size.
 
     Args:
-        tiles: along the shorter side of the image; 7 is the grain of most networks' last stage.
+        tiles: along the shorter side of the image; 7 is the resolution of most networks' last stage.
         steps: of each curve.
-        random_maps: drawn for each image; their curves are averaged.
-        control: what they are. "random": every tile has a random relevance. "moved": the same map, shifted and
-            mirrored at random: a control with the map's own shapes, of which only the place is random.
+        random_maps: how many are drawn for each image; their curves are averaged.
+        control: how they are made. "random": every tile has a random relevance. "moved": the same map, shifted and
+            mirrored at random: a control with the map's own shapes, with a random place.
         reference: what this returned for another method on the same images, targets, tiles, steps and seed:
-            its random curves are taken over and not computed again.
+            its random curves are reused.
         batch: images run at a time.
         engine: run the network through ONNX Runtime (equal within 1e-3); None: where there is enough work.
 
@@ -58,7 +58,7 @@ def faithfulness(
         "curves" by the same four names; "control".
 
     Raises:
-        DataError: maps, or a reference, that do not belong to the images.
+        DataError: maps or a reference of other images.
         SpecError: fewer than one tile, step or random map; an unknown control.
     """
     draw = choose("control", control, CONTROLS)
@@ -107,7 +107,7 @@ def random_relevance(
 def moved(
     heat: Float[np.ndarray, "h w"], pieces: Int[np.ndarray, "h w"], rng: np.random.Generator
 ) -> Float[np.ndarray, "h w"]:
-    """Return the map shifted by a random distance, what leaves one side entering on the other, or its mirror image."""
+    """Return the map shifted by a random distance (cyclically), possibly mirrored."""
     rolled = np.roll(heat, [int(rng.integers(side)) for side in heat.shape], axis=(0, 1))
     return rolled[:, ::-1] if rng.random() < 0.5 else rolled
 
@@ -146,7 +146,7 @@ def _order(heat: np.ndarray, pieces: np.ndarray) -> Int[np.ndarray, " tiles"]:
 
 
 def _empty(network: nn.Module, image: np.ndarray) -> np.ndarray:
-    """Return the colour that stands for nothing: the mean of the images that the network was made for."""
+    """Return the colour of a removed tile: the mean of the images that the network was trained on."""
     if image.dtype != np.uint8:
         return np.zeros(3, dtype=image.dtype)
     mean = np.array(backbone_of(network, "faithfulness").preprocessing.mean)

@@ -1,4 +1,4 @@
-"""Occlusion: what does the prediction lose by a covered window (Zeiler & Fergus 2014), what gain by one uncovered?"""
+"""Occlusion: what the prediction loses by a covered window (Zeiler & Fergus 2014), and gains by an uncovered one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def occlusion(
     stride: float = 0.09,
     batch: int = 32,
 ) -> Float[np.ndarray, "n h w"]:
-    """Return captum's occlusion, both ways: the log odds of the target that hang on each window.
+    """Return captum's occlusion, both ways: the log odds of the target that depend on each window.
 
     The mean of what a window of the mean colour takes from the image, and what the same window of the image adds to
-    nothing but the mean colour. A network that has other evidence does not miss one window; then the second tells
-    (Fong and Vedaldi 2017 ask both questions of masks: which part is needed, which is enough). A pixel has the mean
-    over the windows that hold it; below zero, they speak against the target.
+    nothing but the mean colour. A network that has other evidence does not need a single window; the second figure
+    shows that (Fong and Vedaldi 2017 ask both questions about masks: which part is needed, which is enough). A pixel
+    has the mean over the windows that contain it; negative values speak against the target.
 
     Args:
         window: its side, as a share of the image's shorter side.

@@ -24,7 +24,7 @@ class Column:
     """One column of a gallery.
 
     Args:
-        title: what stands above it; "\\n" starts a second line.
+        title: the text above it; "\\n" starts a second line.
         images: uint8 [h, w, 3] each.
         maps: float [h, w] each, or None for the images as they are.
         signed: below zero speaks against the class.

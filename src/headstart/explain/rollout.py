@@ -1,4 +1,4 @@
-"""Attention rollout: which patches does a vision transformer's output draw on (Abnar & Zuidema 2020)?"""
+"""Attention rollout: which patches the output of a vision transformer draws on (Abnar & Zuidema 2020)."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def _attention_layers(backbone: Backbone) -> list[Any]:
 
 @contextlib.contextmanager
 def _recorded(layers: list[Any]) -> Iterator[list[Tensor]]:
-    """Record the attention weights of each layer, in the order of the calls; afterwards all is as it was.
+    """Record the attention weights of each layer, in the order of the calls; afterwards everything is restored.
 
-    A fused kernel never forms the weights, so it is switched off meanwhile; unfused, they pass through the
+    A fused kernel never forms the weights, so it is switched off; unfused, they pass through the
     layer's dropout, which does nothing in evaluation mode.
     """
     found: list[Tensor] = []

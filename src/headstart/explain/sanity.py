@@ -1,4 +1,4 @@
-"""Does a map depend on what was learned? The model-randomisation check of Adebayo et al. 2018."""
+"""Does a map depend on what was learned? The model randomisation check of Adebayo et al. 2018."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every explainer needs around it: a network that is left as it was found, and checked input."""
+"""What all explainers share: a network that is left as it was, and checked input."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from headstart.models.backbone import Backbone
 from headstart.models.network import Network
 from headstart.models.preprocessing import Preprocessing, as_tensor, normalise, pixels_of
 
-_ENGINE_FROM = 2000  # images to run, from which on exporting the network pays
+_ENGINE_FROM = 2000  # images, from which on exporting the network pays off
 
 Predict = Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] to probabilities [b, classes]
 
 
 @contextlib.contextmanager
 def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode without gradients for its parameters; afterwards all is as it was."""
+    """Put a network in evaluation mode without gradients for its parameters; afterwards its state is restored."""
     modes = [(module, module.training) for module in network.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
@@ -38,7 +38,7 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Return where a network lies (the CPU, if it has no parameters)."""
+    """Return a network's device (the CPU, if it has no parameters)."""
     first = next(network.parameters(), None)
     return first.device if first is not None else torch.device("cpu")
 
@@ -68,8 +68,8 @@ def probabilities_of(network: nn.Module, logits: Float[Tensor, "n c"]) -> Float[
 def log_odds(network: nn.Module, logits: Float[Tensor, "n c"], targets: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Return each target's log odds against all other classes (the logit itself where the head is multi-label).
 
-    What Grad-CAM, integrated gradients and occlusion explain: the bare logit rises with whatever all classes
-    share, and the probability of a sure prediction hardly moves.
+    What Grad-CAM, integrated gradients and occlusion explain: the bare logit rises with what all classes
+    share, and the probability of a confident prediction hardly moves.
     """
     own = logits.gather(1, targets[:, None])[:, 0]
     if logits.shape[1] == 1 or getattr(getattr(network, "head", None), "multi_label", False):
@@ -125,7 +125,7 @@ def as_pixels(
 def engine_predict(network: Network) -> Predict:
     """Return uint8 pixels to probabilities through the fastest engine of this machine, with equal numbers.
 
-    Making it takes seconds (a graph is exported); it pays from some thousand images on.
+    Creating it takes seconds (a graph is exported); it pays off from about two thousand images.
     """
     from headstart.transfer.frozen.engine import Engine
 

@@ -1,4 +1,4 @@
-"""Superpixels: an image cut into compact pieces of one colour, by SLIC (Achanta et al. 2012)."""
+"""Superpixels: an image divided into compact pieces of one colour, by SLIC (Achanta et al. 2012)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def slic(
 
     Args:
         image: RGB.
-        pieces: how many to aim at.
+        pieces: target number.
         compactness: weight of place against colour; larger gives squarer pieces.
         rounds: times that centres move.
 
@@ -76,7 +76,7 @@ def connected(labels: Int[np.ndarray, "h w"], least: int) -> Int[np.ndarray, "h 
 
 
 def lab(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
-    """Return an sRGB image in CIE Lab (D65): distances there are about as eyes see them."""
+    """Return an sRGB image in CIE Lab (D65): distances there are roughly perceptual."""
     levels = np.arange(256) / 255
     linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)[image]
     to_xyz = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])

@@ -1,4 +1,4 @@
-"""Base, validation and novel classes: what a few-shot learner trains on, chooses by, and is judged on."""
+"""Base, validation and novel classes: for training, for choosing the best step, and for the test."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ClassSplit:
     """Disjoint classes, in order.
 
     Args:
-        base: trained on.
-        validation: the best step is chosen by them.
-        novel: judged on, once.
+        base: for training.
+        validation: for choosing the best step.
+        novel: for the test.
     """
 
     base: tuple[int, ...]
@@ -41,13 +41,15 @@ def make_class_split(
         if not side:
             raise SpecError(f"{name} classes: none were given; at least one is needed")
         if outside := sorted(c for c in side if not 0 <= c < len(class_names)):
-            raise SpecError(f"{name} classes: {outside[0]} is no class; there are {len(class_names)}, from 0")
+            raise SpecError(
+                f"{name} classes: {outside[0]} is not a class; there are {len(class_names)}, numbered from 0"
+            )
     for (a, left), (b, right) in combinations(sides.items(), 2):
         if shared := sorted(left & right):
             names = ", ".join(repr(class_names[c]) for c in shared[:5]) + (" …" if len(shared) > 5 else "")
             raise DataError(
                 f"{len(shared)} of {len(left)} {a} and {len(right)} {b} classes are the same ({names});"
-                " a score on classes that were trained on says nothing of new ones: give each class one side"
+                " a score on classes seen in training says nothing about new ones: put each class on one side"
             )
     return ClassSplit(tuple(sorted(sides["base"])), tuple(sorted(sides["validation"])), tuple(sorted(sides["novel"])))
 
@@ -71,7 +73,7 @@ def given_class_split(
 ) -> ClassSplit:
     """Return the split of a dataset whose given train, validation and test images are of different classes.
 
-    The published 64/16/20 split of miniImageNet (Ravi and Larochelle 2017) comes to headstart in this form.
+    The published 64/16/20 split of miniImageNet (Ravi and Larochelle 2017) has this form in headstart.
 
     Raises:
         DataError: a class that has images on two sides.

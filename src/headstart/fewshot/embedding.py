@@ -1,4 +1,4 @@
-"""Features of images through a network as it stands, for episodes during and after training."""
+"""Features of images through a network in evaluation mode, for episodes during and after training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BATCH = 128
 
 
 class ChosenImages:
-    """Some rows of images, in the order given: row i here is `rows[i]` there.
+    """Some rows of images, in the order given: row i is row `rows[i]` of the original.
 
     Args:
-        images: give uint8 [h, w, 3] by row.
+        images: return uint8 [h, w, 3] by row.
         rows: [m].
     """
 
@@ -40,10 +40,10 @@ def pixels_of(
     """Return the images of these rows, normalised for the backbone.
 
     Args:
-        images: uint8 [n, h, w, 3], or whatever gives uint8 [h, w, 3] by row.
+        images: uint8 [n, h, w, 3], or any object that returns uint8 [h, w, 3] by row.
         rows: [b].
-        backbone: says what normalisation and size it expects.
-        device: where they go.
+        backbone: defines the normalisation and the size.
+        device: where the pixels go.
     """
     pixels = as_tensor(batch_of(images, rows, backbone.preprocessing.size)).to(device)
     return normalise(pixels, backbone.preprocessing).contiguous()
@@ -52,7 +52,7 @@ def pixels_of(
 def embed(
     backbone: Backbone, images: Any, rows: Int[np.ndarray, " m"], device: str | torch.device = "cpu"
 ) -> Float[np.ndarray, "m d"]:
-    """Return the features of these rows in evaluation mode; the backbone's mode is put back."""
+    """Return the features of these rows in evaluation mode; the backbone's mode is restored."""
     mode = backbone.training
     backbone.eval()
     out = np.empty((len(rows), backbone.feature_dim), dtype=np.float32)

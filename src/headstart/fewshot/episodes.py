@@ -14,14 +14,14 @@ from headstart.errors import DataError, SpecError
 
 IntArray = npt.NDArray[np.int64]
 
-_CHUNK_IMAGES = 1 << 20  # at most so many images are drawn from one generator
+_CHUNK_IMAGES = 1 << 20  # images drawn from one generator at most
 _CHUNK_EPISODES = 4096
 _COMPARE_UP_TO = 64  # draws per class up to which comparing with the earlier ones beats sorting keys
 
 
 @dataclass(frozen=True)
 class EpisodeBatch:
-    """Some episodes: rows of support and query images.
+    """A batch of episodes: rows of support and query images.
 
     Args:
         first: number of the first episode.
@@ -49,12 +49,12 @@ class EpisodeBatch:
 
 @dataclass(frozen=True)
 class Episodes:
-    """A sequence of episodes that is drawn again, bit for bit, each time it is walked through.
+    """A sequence of episodes, drawn again, bit for bit, in each iteration.
 
     Args:
         labels: [n] class of each row.
         ways, shots, queries: classes per episode, support and query images per class.
-        count: how many episodes.
+        count: number of episodes.
         seed: the seed.
         pool: the classes to draw from.
         dirichlet: concentration of the query set's class proportions, or None for a balanced one.
@@ -83,7 +83,7 @@ class Episodes:
 
     @property
     def rows(self) -> Int[np.ndarray, " m"]:
-        """Every row that an episode may use, class by class."""
+        """All rows that episodes may use, class by class."""
         return self._sorted.rows
 
     @property
@@ -162,9 +162,9 @@ def sample_episodes(
     """
     for name, value in (("ways", ways), ("shots", shots), ("queries", queries), ("episodes", episodes)):
         if value < 1:
-            raise SpecError(f"{name}: {value} was asked for; at least 1 is needed")
+            raise SpecError(f"{name}: {value} was asked for; it must be at least 1")
     if ways < 2:
-        raise SpecError("ways: 1 was asked for; with one class there is nothing to tell apart, so at least 2")
+        raise SpecError("ways: 1 was asked for; with one class there is nothing to classify; ask for at least 2")
     if dirichlet is not None and not dirichlet > 0:
         raise SpecError(f"dirichlet: {dirichlet} was asked for; the concentration must be above 0 (2 is usual)")
     labels = np.asarray(labels, dtype=np.int64)
@@ -200,7 +200,7 @@ class _ByClass:
 
 
 def _most_queries(ways: int, queries: int, dirichlet: float | None) -> int:
-    """How many queries one class may have to give: all of them where proportions are random."""
+    """The most queries that one class may have to provide: all of them where proportions are random."""
     return queries if dirichlet is None else ways * queries
 
 
@@ -237,7 +237,7 @@ def _distinct(generator: np.random.Generator, sizes: IntArray, k: int) -> IntArr
     for j in range(k):
         drawn[j] = generator.random(len(sizes)) * sizes
         again = np.flatnonzero((drawn[:j] == drawn[j]).any(axis=0))
-        while len(again):  # drawn before in this column: draw that one anew
+        while len(again):  # drawn before in this column: draw again
             drawn[j, again] = generator.random(len(again)) * sizes[again]
             again = again[(drawn[:j, again] == drawn[j, again]).any(axis=0)]
     return drawn.astype(np.int64)

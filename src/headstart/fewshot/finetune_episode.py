@@ -31,11 +31,11 @@ class FinetuneOptions:
 
     Args:
         epochs: passes over the support set.
-        batch_size: images a step.
+        batch_size: images per step.
         lr, head_lr: of the network and of the new head (AdamW).
         weight_decay: of both.
         freeze_until: the stage up to which nothing is learned; "input" learns everything.
-        learn_statistics: let batch norm adapt to the support set instead of keeping the source's statistics.
+        learn_statistics: let batch norm adapt to the support set; by default it keeps the source's statistics.
         flip: mirror images at random.
     """
 
@@ -62,18 +62,18 @@ def finetune_episodes(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> EpisodeScores:
-    """Tune a copy of the backbone and a new head on each support set, and judge it on the queries.
+    """Tune a copy of the backbone and a new head on each support set, and evaluate it on the queries.
 
     Args:
         backbone: where each episode starts; it is not changed.
-        images: uint8 [n, h, w, 3], or whatever gives uint8 [h, w, 3] by row.
+        images: uint8 [n, h, w, 3], or any object that returns uint8 [h, w, 3] by row.
         episodes: over those rows.
-        options: how.
+        options: how the network is tuned.
         seed: of the order of images and of mirroring; episode i depends on (seed, i) only.
-        device: where it runs.
+        device: where the network runs.
 
     Raises:
-        ModelError: `freeze_until` is no stage of the backbone.
+        ModelError: `freeze_until` is not a stage of the backbone.
         RunFailed: the loss of an episode became NaN.
     """
     options = options or FinetuneOptions()

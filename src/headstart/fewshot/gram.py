@@ -1,4 +1,4 @@
-"""One batch of episodes as its inner products, read or computed only when a classifier asks for them."""
+"""The inner products of one batch of episodes, computed only when a classifier asks for them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class EpisodeGram:
     """Inner products within each of b episodes with s = ways · shots support and q query images.
 
     Args:
-        ways, shots: classes, support images per class; support images stand class by class.
-        support: gives [b, s, s].
-        cross: gives [b, s, q].
-        query: gives [b, q, q].
-        query_norms: gives [b, q], squared lengths.
-        means, mean_norms: give [b, ways, q], prototypes with queries, and [b, ways], squared lengths of
-            prototypes, where there is a shorter way than averaging `cross` and `support`.
-        base: gives the products with the mean of the base classes: ([b, s], [b, q], its squared length).
+        ways, shots: classes, support images per class; support images are ordered class by class.
+        support: returns [b, s, s].
+        cross: returns [b, s, q].
+        query: returns [b, q, q].
+        query_norms: returns [b, q], squared lengths.
+        means, mean_norms: return [b, ways, q], prototypes with queries, and [b, ways], squared lengths of
+            prototypes, where they are cheaper than averaging `cross` and `support`.
+        base: returns the products with the mean of the base classes: ([b, s], [b, q], its squared length).
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class EpisodeGram:
 
     @cached_property
     def centred(self) -> EpisodeGram:
-        """The same after subtracting the base classes' mean; the same as it is where there is none.
+        """The same after subtracting the base classes' mean; unchanged where there is none.
 
         The mean of five support images is no substitute: at one shot it costs SimpleShot several points.
         """

@@ -33,5 +33,5 @@ METHODS: dict[str, Method] = {
     "tim": tim,
 }
 
-# These see all queries of an episode together; the others judge each alone.
+# These see all queries of an episode together; the others classify each on its own.
 TRANSDUCTIVE = frozenset({"label-propagation", "laplacian-shot", "tim"})

@@ -1,4 +1,4 @@
-"""Inner products: all that an episode needs to know of its images.
+"""Inner products: all that an episode needs to know about its images.
 
 Euclidean and cosine distances, prototypes, ridge and logistic regression, graphs: each is a function of inner
 products alone. So the products of all images are computed once (the Gram matrix), and an episode of 100 images
@@ -19,7 +19,7 @@ from headstart.errors import DataError
 
 GRAM_BYTES = 1 << 30  # above this the Gram matrix is not made
 _GATHER_BYTES = 1 << 27  # feature vectors gathered at a time
-_GATHER_COST = 100  # gathering one feature vector takes as long as so many entries of the Gram matrix (measured)
+_GATHER_COST = 100  # entries of the Gram matrix read in the time of gathering one feature vector (measured)
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Products:
     """Inner products of rows of one feature matrix.
 
     Args:
-        features: [n, d], kept where it lies (a memory map is read row by row), or None beside a Gram matrix.
+        features: [n, d], not copied (a memory map is read row by row); None where there is a Gram matrix.
         gram: [m, m] of the rows in use, or None.
-        place: [n] where a row stands in the Gram matrix, or -1.
+        place: [n] the row's place in the Gram matrix, or -1.
         norms: [n] squared length of each row.
         mean_products: [n] product of each row with the base mean, or None.
         mean_norm: squared length of the base mean.
@@ -96,7 +96,7 @@ def make_products(
         features: [n, d]; may be a memory map.
         rows: the rows that episodes may use, class by class (neighbours in memory are read together).
         reads: how many feature vectors the episodes would gather without a Gram matrix; where that is less work
-            than the Gram matrix, none is made. None: make it whenever it fits.
+            than the Gram matrix, it is not computed. None: compute it whenever it fits.
         base_mean: [d] mean feature of the base classes, for centring.
         gram_bytes: the largest Gram matrix.
 

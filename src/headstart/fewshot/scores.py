@@ -23,13 +23,13 @@ _BATCH_BYTES = 1 << 24  # of inner products, per batch of episodes
 
 @dataclass(frozen=True)
 class EpisodeScores:
-    """How one method did on every episode.
+    """The accuracy of one method on every episode.
 
     Args:
         method: its name.
         accuracy: [e] share of queries that were right.
         classes: [e, ways] the dataset's classes in each episode.
-        seconds: what the method took, without what all methods share.
+        seconds: the method's own time, without what all methods share.
     """
 
     method: str
@@ -53,15 +53,15 @@ def evaluate_episodes(
     gram_bytes: int = GRAM_BYTES,
     on_predictions: Callable[[str, EpisodeBatch, Tensor], None] | None = None,
 ) -> dict[str, EpisodeScores]:
-    """Judge each method on the same episodes.
+    """Evaluate each method on the same episodes.
 
     Args:
         features: [n, d] stored features; may be a memory map.
-        episodes: what to judge on.
+        episodes: over the rows of `features`.
         methods: names of METHODS, or functions by name.
         base_mean: [d] mean feature of the base classes, for methods that centre.
         device: where to compute.
-        gram_bytes: the largest table of inner products among all images; beyond it they are computed as needed.
+        gram_bytes: the largest table of inner products among all images; above it, products are computed as needed.
         on_predictions: called with (method, batch, predicted ways [b, q]).
 
     Raises:
@@ -104,7 +104,7 @@ def first_best(scores: Float[Tensor, "b ways q"]) -> Int[Tensor, "b q"]:
 
 
 def is_transductive(method: str) -> bool:
-    """Say whether the method sees all queries of an episode together."""
+    """Return whether the method sees all queries of an episode together."""
     return method in TRANSDUCTIVE
 
 

@@ -130,7 +130,7 @@ class FewShotResult:
 
 
 def draw_episodes(data: LabelledFeatures, spec: FewShotSpec) -> dict[int, Episodes]:
-    """Return the episodes for each number of shots, after checking that there are images enough.
+    """Return the episodes for each number of shots, after checking that there are enough images.
 
     Raises:
         SpecError: numbers that are not positive, more ways than classes.
@@ -159,7 +159,7 @@ def run_fewshot(
     judges: Mapping[str, Judge] | None = None,
     device: str | torch.device = "cpu",
 ) -> FewShotResult:
-    """Judge episodic classifiers; every request is checked before any work.
+    """Evaluate episodic classifiers; every request is checked before any work.
 
     Args:
         data: stored features and their labels.

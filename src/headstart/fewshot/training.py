@@ -1,8 +1,8 @@
-"""Training a network from nothing for few-shot learning, on base classes.
+"""Training a network from scratch for few-shot learning, on base classes.
 
 Two objectives: *episodes* (prototypical networks, Snell et al. 2017, 1703.05175) and *classes* (classic pretraining:
 one linear classifier over all base classes, Chen et al. 2019, 1904.04232). Both are validated by nearest-prototype
-episodes of the validation classes, and judged by episodes of the novel ones, once, at the best step.
+episodes of the validation classes, and the best step is tested once, by episodes of the novel classes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TrainingOptions:
         steps: optimiser steps.
         ways, shots, queries: of training episodes.
         batch_size: of the "classes" objective.
-        lr: of Adam, falling to nothing along a cosine.
+        lr: of Adam, decaying to zero along a cosine.
         flip: mirror each image at random.
         validate_every: steps between validations; the state is saved then.
         test_ways, test_shots, test_queries: of validation and test episodes.
@@ -74,14 +74,14 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TrainedEmbedding:
-    """What training gave.
+    """The result of training.
 
     Args:
         backbone: with the weights of the best step, in evaluation mode.
         history: one row per validation: step, loss, train_accuracy, validation_accuracy, lr, seconds.
         best_step: where validation was best.
-        test: of the best step on novel classes.
-        untrained: of the network before its first step on the same episodes.
+        test: the scores of the best step on novel classes.
+        untrained: the scores of the network before its first step, on the same episodes.
     """
 
     backbone: Backbone
@@ -102,21 +102,21 @@ def train_embedding(
     device: str | torch.device = "cpu",
     class_names: tuple[str, ...] | None = None,
 ) -> TrainedEmbedding:
-    """Train the backbone on the base classes; after a crash, the same call goes on from the last validation.
+    """Train the backbone on the base classes; after a crash, the same call continues from the last validation.
 
     Args:
         backbone: trained in place.
-        images: uint8 [n, h, w, 3], or whatever gives uint8 [h, w, 3] by row.
+        images: uint8 [n, h, w, 3], or any object that returns uint8 [h, w, 3] by row.
         labels: [n] class of each row.
         split: base, validation and novel classes.
-        options: how.
-        folder: where the state is kept; None keeps none.
-        device: where it runs.
+        options: how the network is trained.
+        folder: where the state is saved; None: it is not saved.
+        device: where the network runs.
         class_names: for messages.
 
     Raises:
         DataError: a class with too few images for its episodes, before any work.
-        StoreError: the folder holds another job's state.
+        StoreError: the folder contains another job's state.
         RunFailed: the loss became NaN.
     """
     options = options or TrainingOptions()
@@ -147,7 +147,7 @@ def train_embedding(
 
 
 def judge_on(backbone: Backbone, images: Any, episodes: Episodes, device: str | torch.device = "cpu") -> EpisodeScores:
-    """Return the nearest-prototype scores of the network as it stands; only the episodes' classes are embedded."""
+    """Return the network's nearest-prototype scores; only images of the episodes' classes are embedded."""
     rows = np.sort(episodes.rows)
     features = np.zeros((len(episodes.labels), backbone.feature_dim), dtype=np.float32)
     features[rows] = embed(backbone, images, rows, device)

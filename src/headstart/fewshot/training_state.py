@@ -22,7 +22,7 @@ FILE = "fewshot-training.pt"
 
 @dataclass(frozen=True)
 class Job:
-    """What a saved state belongs to.
+    """The job that a saved state belongs to.
 
     Args:
         options: of the training.
@@ -46,7 +46,7 @@ class Job:
 def save_state(
     folder: Path, job: Job, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
-    """Write all that is needed to go on from here."""
+    """Write all that is needed to continue from here."""
     buffer = io.BytesIO()
     torch.save(
         {"key": job.key, "module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": state}, buffer
@@ -55,20 +55,22 @@ def save_state(
 
 
 def load_state(folder: Path, job: Job, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Put back what `save_state` wrote and return its state, or None if there is nothing yet.
+    """Restore what `save_state` wrote and return its state, or None if there is nothing yet.
 
     Raises:
-        StoreError: the file is of another job, or cannot be read.
+        StoreError: the file belongs to another job, or cannot be read.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
+    except Exception as error:  # torch raises many kinds of errors for a damaged file
         raise StoreError(f"{path}: cannot be read ({type(error).__name__}); delete it to train again") from error
     if saved.get("key") != job.key:
-        raise StoreError(f"{path}: is of a training with other options or data; choose another folder or delete it")
+        raise StoreError(
+            f"{path}: belongs to a training with other options or data; choose another folder or delete it"
+        )
     module.load_state_dict(saved["module"])
     optimizer.load_state_dict(saved["optimizer"])
     state: dict[str, Any] = saved["state"]

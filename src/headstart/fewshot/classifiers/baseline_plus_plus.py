@@ -15,7 +15,7 @@ def baseline_plus_plus(
 ) -> Float[Tensor, "b ways q"]:
     """Score by scaled cosines with class weights that gradient descent fitted to the support set.
 
-    The weights stay combinations of the support features, so the Gram matrix is all it needs.
+    The weights stay combinations of the support features, so the Gram matrix is sufficient.
 
     Args:
         gram: the episodes.

@@ -13,12 +13,12 @@ from headstart.fewshot.gram import EpisodeGram
 def label_propagation(
     gram: EpisodeGram, neighbours: int = 10, alpha: float = 0.7, sharpness: float = 10.0
 ) -> Float[Tensor, "b ways q"]:
-    """Score by what reaches each query when support labels spread over the graph of nearest neighbours.
+    """Score by the labels that reach each query when support labels spread over the graph of nearest neighbours.
 
     Args:
         gram: the episodes.
-        neighbours: edges kept of each image.
-        alpha: share of the neighbours' labels against one's own, below 1.
+        neighbours: edges kept for each image.
+        alpha: weight of the neighbours' labels against an image's own, below 1.
         sharpness: edges weigh exp(sharpness · (cosine - 1)).
     """
     unit = gram.centred.unit

@@ -24,14 +24,14 @@ def logistic(gram: EpisodeGram, penalty: float = 1.0) -> Float[Tensor, "b ways q
 def logistic_scores(
     gram: EpisodeGram, penalty: float, tolerance: float = 1e-4, most_steps: int = 20_000
 ) -> Float[Tensor, "b ways q"]:
-    """Score by logistic regression on the features as they are, the intercept not penalised.
+    """Score by logistic regression on the features without normalisation; the intercept is not penalised.
 
     The weights are combinations of the support features, so gradient descent on the weights (Nesterov's, with
     restarts) runs on the combinations and needs the support Gram matrix only. It stops when the largest
     gradient entry of every episode is below `tolerance`.
 
     Raises:
-        RunFailed: not so within `most_steps`.
+        RunFailed: no convergence within `most_steps`.
     """
     kernel, targets = gram.support, gram.targets
     b, s, _ = kernel.shape

@@ -21,7 +21,7 @@ def ridge(gram: EpisodeGram, penalty: float = 0.5) -> Float[Tensor, "b ways q"]:
 
 
 def ridge_scores(gram: EpisodeGram, penalty: float) -> Float[Tensor, "b ways q"]:
-    """Score by ridge regression on the features as they are, the intercept not penalised."""
+    """Score by ridge regression on the features without normalisation; the intercept is not penalised."""
     centred = gram.support_centred
     kernel = centred.support.clone()
     kernel.diagonal(dim1=1, dim2=2).add_(penalty)

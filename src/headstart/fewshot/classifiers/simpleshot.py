@@ -13,6 +13,6 @@ from headstart.fewshot.gram import EpisodeGram
 def simpleshot(gram: EpisodeGram) -> Float[Tensor, "b ways q"]:
     """Score by nearest prototype after centring on the base classes' mean and scaling to length one (CL2N).
 
-    Where no base mean is known, features are scaled only (the paper's L2N).
+    Without a base mean, features are scaled only (the paper's L2N).
     """
     return euclidean_prototypes(gram.centred.unit)

@@ -19,7 +19,7 @@ def tim(
 ) -> Float[Tensor, "b ways q"]:
     """Score by a classifier that fits the support set and is confident and balanced on the queries.
 
-    Each class weight is a combination of the episode's features, so that the full Gram matrix is all it needs.
+    Each class weight is a combination of the episode's features, so that the full Gram matrix is sufficient.
 
     Args:
         gram: the episodes.
