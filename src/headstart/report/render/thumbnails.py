@@ -68,7 +68,7 @@ def rows_wanted(details: Sequence[Details], first: Iterable[int] = ()) -> Iterat
 
     Args:
         details: of the runs on one dataset, the best first.
-        first: rows that must be seen before all others (those that an audit disputes).
+        first: rows that must be seen before all others (those whose label looks wrong to an audit).
     """
     yield from first
     for layer in zip_longest(*(entry.mistakes for entry in details)):
