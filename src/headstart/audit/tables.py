@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from headstart.audit.label_errors import LabelErrors
 from headstart.audit.near_duplicates import NearPair
 from headstart.audit.pool import Pool
 from headstart.data.decoding.decode import UndecodableError, decode
+from headstart.data.decoding.thumbnail import thumbnail
 
 GROUPS = 1000  # of equal files, listed at most
 PLACES = 20  # of each group
@@ -86,11 +86,7 @@ def thumbnails(pool: Pool, audit: Mapping[str, Any]) -> dict[str, str]:
             pixels = decode(pool.datasets[source].reader.read(row))
         except UndecodableError:  # listed as unreadable
             continue
-        image = Image.fromarray(pixels)
-        image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=80)
-        found[key] = base64.b64encode(buffer.getvalue()).decode()
+        found[key] = base64.b64encode(thumbnail(Image.fromarray(pixels), _THUMBNAIL, 80)).decode()
     return found
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from headstart.errors import DataError, choose
 from headstart.fewshot.episodes import EpisodeBatch, Episodes
 from headstart.fewshot.gram import episode_gram
-from headstart.fewshot.methods import METHODS, TRANSDUCTIVE, Method
+from headstart.fewshot.methods import METHODS, Method
 from headstart.fewshot.products import GRAM_BYTES, Products, make_products
 from headstart.progress import progress
 
@@ -101,11 +101,6 @@ def first_best(scores: Float[Tensor, "b ways q"]) -> Int[Tensor, "b q"]:
         way.masked_fill_(scores[:, other] > best, other)
         best = torch.maximum(best, scores[:, other])
     return way
-
-
-def is_transductive(method: str) -> bool:
-    """Return whether the method sees all queries of an episode together."""
-    return method in TRANSDUCTIVE
 
 
 _MEANS_ONLY = frozenset({"prototypes", "cosine"})

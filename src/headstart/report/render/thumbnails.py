@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from headstart.data.decoding.thumbnail import thumbnail
 from headstart.errors import StoreError
 from headstart.report.read.errors import Details
 from headstart.report.read.study_files import DataFolder
@@ -116,14 +117,12 @@ def explanation_pictures(items: Sequence[Mapping[str, Any]], budget: int = EXPLA
     found = []
     for item in items:
         picture = _picture(Path(item["folder"]) / str(item["file"]))
-        picture.thumbnail((EXPLAINED_SIDE, EXPLAINED_SIDE))
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=78)
-        budget -= buffer.tell()
+        small = thumbnail(picture, EXPLAINED_SIDE, 78)
+        budget -= len(small)
         if budget < 0:
             break
         said = {key: value for key, value in item.items() if key not in ("folder", "file")}
-        found.append({**said, "src": f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"})
+        found.append({**said, "src": f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"})
     return found
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Split
+from headstart.data.decoding.thumbnail import thumbnail
 from headstart.models.preprocessing import Preprocessing
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
@@ -50,13 +51,7 @@ def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> N
 
 def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
     """Return JPEGs of at most 96 px of some rows: rows, offsets and data, as one npz."""
-    parts = []
-    for row in rows:
-        picture = Image.fromarray(images[int(row)])
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=72)
-        parts.append(buffer.getvalue())
+    parts = [thumbnail(Image.fromarray(images[int(row)]), THUMBNAIL, 72) for row in rows]
     offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
     return npz_bytes(rows=rows, offsets=offsets, data=np.frombuffer(b"".join(parts), dtype=np.uint8))
 

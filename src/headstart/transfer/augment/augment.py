@@ -20,7 +20,6 @@ from torchvision.transforms.v2 import functional as F
 from headstart.errors import SpecError, unknown_name
 from headstart.transfer.augment.counter_rng import Draws
 from headstart.transfer.augment.framing import enlarged, framed, resized
-from headstart.transfer.augment.mixing import MIXES
 from headstart.transfer.augment.policies import apply_operation, rand_augment, trivial_augment
 
 Pixels = npt.NDArray[np.uint8]
@@ -228,11 +227,6 @@ def check_options(names: Sequence[str], options: Mapping[str, Mapping[str, float
         for key in values:
             if key not in DEFAULTS[name]:
                 raise SpecError(f"augment_options: {unknown_name(f'option of {name}', key, DEFAULTS[name])}")
-
-
-def needs_pairs(names: Sequence[str]) -> bool:
-    """Say whether an augmentation mixes images, so that no stored view of one image can hold it."""
-    return any(name in MIXES for name in names)
 
 
 def _each(pixels: Pixels, change: Callable[[Tensor, int], Tensor]) -> Pixels:
