@@ -150,19 +150,30 @@ def evaluate_models(
             found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric)))
     largest = max(images, key=lambda view: view.crop or 0)
     write_card(folder.data_folder(dataset.fingerprint), dataset, split, images[largest], bad)
-    state = StudyState(
+    folder.write_study(_state(folder, models, data, dataset, metric, command, keys).to_dict("complete"))
+    return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
+
+
+def _state(
+    folder: StudyFolder,
+    models: Sequence[_Model],
+    data: DataSpec,
+    dataset: Dataset,
+    metric: str,
+    command: str,
+    keys: Mapping[str, Mapping[str, str]],
+) -> StudyState:
+    return StudyState(
         name=folder.root.name,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         question=f"How good {'is the model' if len(models) == 1 else 'are the models'} on {dataset.name}?",
-        spec={"data": data.model_dump(exclude_none=True), "models": [str(place) for place in places]},
+        spec={"data": data.model_dump(exclude_none=True), "models": [str(model.place) for model in models]},
         command=command,
         version=VERSION,
         expected=[Expected(run=model.name, seed=0) for model in models],
         compare={"metric": metric, "baseline": models[1].name if len(models) > 1 else None},
         keys=keys,
     )
-    folder.write_study(state.to_dict("complete"))
-    return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
 
 
 def _named(places: Sequence[str | Path]) -> dict[str, str | Path]:
@@ -203,6 +214,8 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
     seen = np.array([digest.decode() in learned for digest in whole.digests.tolist()])
     unknown = [name for name, it in zip(whole.classes, known, strict=True) if not it]
     keep, notes = _part(whole, part), []
+    if whole.skipped:
+        notes.append(f"{len(whole.skipped)} unusable files, such as {whole.skipped[0].name}: {whole.skipped[0].reason}")
     for out, what in (
         (foreign, f"of classes that the model does not know: {listed_names(unknown)}"),
         (seen, "that the model was fitted or chosen on"),
@@ -214,7 +227,7 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
         raise DataError(f"{whole.name}: no image is left to score: {'; '.join(notes) or f'none in {part!r}'}")
     found = whole.select(np.flatnonzero(keep), *(Skip(whole.name, note) for note in notes))
     own = frozenset[str]().union(*(model.own.test for model in models if model.own is not None))
-    if again := sum(digest.decode() in own for digest in found.digests.tolist()):
+    if again := sum(digest.decode() in own for digest in whole.digests[np.flatnonzero(keep)].tolist()):
         notes.append(f"not left out: {again} images on which the model was tested in its own study")
     return _with_classes(found, classifier.classes), [*notes, *_missing(found, classifier)]
 
