@@ -198,6 +198,30 @@ def evaluate(
 
 
 @app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; others than this machine's need a key.")
+    ] = "127.0.0.1",
+    api_key: Annotated[
+        str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait; beyond, clients get status 503.")] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that the network takes together.")] = 32,
+    megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
+    device: Device = "cpu",
+) -> None:
+    """Serve a model over HTTP, with a page to drop pictures on.
+
+    Example: headstart serve headstart-runs/demo --port 8000
+    """
+    from headstart.cli.serve import serve_model
+
+    serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)
+
+
+@app.command()
 def fewshot(
     data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
     ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
