@@ -83,7 +83,7 @@ def test_a_ranked_row_has_the_mean_its_interval_and_the_spread_over_seeds() -> N
         ("behind", 1.0, False, False),
     ],
 )
-def test_within_the_margin_is_what_is_unlikely_to_be_behind(state: str, behind: float, tied: bool, within: bool) -> None:
+def test_a_run_unlikely_to_be_behind_is_within_the_margin(state: str, behind: float, tied: bool, within: bool) -> None:
     runs, _ = compared()
     row = ranked(SCORES["good"][:1], runs, means_of(runs), 0, state, behind, "a")  # type: ignore[arg-type]
     assert (row["tied_with_best"], row["within_margin"], row["sd"]) == (tied, within, None)

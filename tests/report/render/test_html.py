@@ -105,7 +105,7 @@ def test_shared_work_is_counted_once_in_the_computing_time(tmp_path: Path) -> No
     summary = load_summary(study_of(tmp_path, both, seconds={"a": 10.0, "b": 20.0}))
     spent = sum(run.cost["seconds"] * 2 for run in summary.runs)  # two seeds each
     assert spent == pytest.approx(2 * (10 + 20) * 1.025)  # the fake study adds 5 % to its second seed
-    assert dict((what, value) for value, what in tiles(summary))["computing time"] == duration(spent + 95.0)
+    assert {what: value for value, what in tiles(summary)}["computing time"] == duration(spent + 95.0)
     assert ("4", "runs × seeds finished") in tiles(summary) and ("10", "test images") in tiles(summary)
 
 
