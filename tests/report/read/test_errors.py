@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_study import RUNS, make_study
 
 from headstart.report.read.errors import confusion_cells, details_of, pool, worst_mistakes
 from headstart.report.read.study_files import Outcome, read_study_folder
@@ -81,3 +82,13 @@ def test_the_figures_of_a_class_are_means_over_seeds(study: Path) -> None:
     recalls = [table[3]["recall"]["value"] for table in tables]
     assert row["recall"] == pytest.approx(np.mean(recalls), abs=1e-5) and recalls[0] != recalls[1]
     assert row["n"] == 20 and "low" not in row  # an interval over images is that of one seed
+
+
+def test_the_recall_of_a_single_seed_keeps_its_interval_over_images(tmp_path: Path) -> None:
+    files = read_study_folder(make_study(tmp_path, RUNS[3:4], classes=4, per_class=5, seeds=1, draws=10))
+    (record,) = files.records
+    recalls = [row["recall"] for row in record.result["metrics"]["test"]["per_class"]]
+    rows = details_of(files)[record.run].per_class
+    assert [row["class"] for row in rows] == [0, 1, 2, 3]
+    assert [(row["low"], row["high"]) for row in rows] == [(round(r["low"], 5), round(r["high"], 5)) for r in recalls]
+    assert len({row["low"] for row in rows}) > 1
