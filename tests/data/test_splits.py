@@ -400,7 +400,7 @@ def test_messages_about_shots_name_one_class_or_the_number() -> None:
     assert str(caught.value) == (
         "class 'c1' has 3 training images, too few for 5 shots; ask for at most 3 shots or leave the class out"
     )
-    with pytest.raises(DataError, match="^shots must be at least 1, not 0$"):
+    with pytest.raises(DataError, match=r"^shots must be at least 1, not 0$"):
         subsample(split, data, shots=0)
 
 
