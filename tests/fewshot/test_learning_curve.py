@@ -123,9 +123,9 @@ def test_a_curve_is_the_medians_and_95_percent_intervals_of_the_drawn_curves() -
     sizes = np.array(SIZES, dtype=float)
     runs = [np.array(accuracies[n]) for n in SIZES]
     grid = np.geomspace(1, 100, 40)
-    for options in ({}, {"seed": 0}, {"seed": 3}):
-        curve = learning_curve(accuracies, **options)
-        found = draw_curves(sizes, runs, np.append(grid, 50.0), draws=DRAWS, seed=options.get("seed", 0))
+    for seed in (0, 3):
+        curve = learning_curve(accuracies, seed=seed) if seed else learning_curve(accuracies)
+        found = draw_curves(sizes, runs, np.append(grid, 50.0), draws=DRAWS, seed=seed)
         assert found is not None
         drawn = np.clip(1 - found.error, 0, 1)
         low, middle, high = np.quantile(drawn[:, :40], [0.025, 0.5, 0.975], axis=0)
@@ -208,11 +208,12 @@ def test_the_next_doubling_in_words(gain: float, low: float, high: float, certai
     assert _in_words(points, 10.0, "labels", gain, low, high) == (certain, f"From 5 to 10 labels: {words}")
 
 
-def test_equal_runs_that_are_all_right_have_an_interval_below_1() -> None:
-    point = learning_curve({1: [1.0, 1.0], 2: [0.5]}).points[0]
+def test_equal_runs_that_are_all_right_or_all_wrong_have_an_interval() -> None:
+    point, none = learning_curve({1: [1.0, 1.0], 2: [0.0, 0.0]}).points
     half = float(stats.t.ppf(0.975, 1)) * 2e-3 / (0.998 * 0.002)
     assert (point.mean, point.high, point.seeds) == (1.0, 1.0, 2)
     assert point.low == pytest.approx(1 / (1 + math.exp(half - math.log(0.998 / 0.002))))
+    assert (none.low, none.high) == (0.0, pytest.approx(1 - point.low))
 
 
 Truth = Callable[[float], float]
