@@ -41,7 +41,7 @@ function drawCalibration(host, data) {
 
 function drawMeasures(host, data) {
   const names = [...new Set(data.runs.flatMap((run) => Object.keys(run.metrics)))];
-  const preferred = ["accuracy", "top5_accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc", "roc_auc", "pr_auc", "log_loss", "brier", "ece"];
+  const preferred = ["accuracy", "top5_accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc", "roc_auc", "map", "log_loss", "brier", "ece"];
   const shownNames = [...preferred.filter((name) => names.includes(name)), ...names.filter((name) => !preferred.includes(name))];
   const place = new Map(data.ranking.map((row, k) => [row.run, k]));
   const runs = [...data.runs].sort((a, b) => (place.get(a.run) ?? 1e9) - (place.get(b.run) ?? 1e9));
