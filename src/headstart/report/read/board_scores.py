@@ -26,6 +26,7 @@ class BoardScores:
         metric: the study's, or accuracy where that is not defined for what was tested.
         scores: run → one number an image (or episode) and seed, whose mean is the metric.
         images: which image each column is of, where seeds differ in it, else None.
+        fold: which fold of its repeat tested each column, with cross-validation, else None.
         notes: what a reader must know.
     """
 
@@ -33,6 +34,7 @@ class BoardScores:
     scores: Mapping[str, Scores]
     images: npt.NDArray[np.int64] | None
     notes: tuple[str, ...]
+    fold: npt.NDArray[np.int64] | None = None
 
 
 def board_scores(by_run: ByRun, kind: str, wanted: str, folds: int | None) -> BoardScores:
@@ -50,6 +52,8 @@ def board_scores(by_run: ByRun, kind: str, wanted: str, folds: int | None) -> Bo
     found = BoardScores(wanted, {}, images, tuple(notes))
     if not parts:
         return found
+    if folds is not None:
+        found = replace(found, fold=np.stack([_fold_of_columns(row) for row in next(iter(parts.values()))]))
     scores = _tables(parts, wanted)
     if scores is not None:
         return replace(found, scores=scores)
@@ -99,6 +103,11 @@ def _image_scores(outcomes: Sequence[Outcome], metric: str) -> Scores | None:
     assert len(kept) == len(outcomes), "read_study_folder keeps the predictions that the study's metric needs"
     chances, labels = (np.concatenate([each[side] for each in kept])[order] for side in (0, 1))
     return contributions(chances, labels, metric)
+
+
+def _fold_of_columns(outcomes: Sequence[Outcome]) -> npt.NDArray[np.int64]:
+    order = np.argsort(np.concatenate([outcome.rows for outcome in outcomes]), kind="stable")
+    return np.concatenate([np.full(len(outcome.rows), fold) for fold, outcome in enumerate(outcomes)])[order]
 
 
 def _episodes(by_run: ByRun) -> BoardScores:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
 from headstart.evaluate.comparison.sentences import SAME_SEEDS
@@ -17,6 +18,7 @@ from headstart.report import numbers
 from headstart.report.read.board_scores import Scores, board_scores
 from headstart.report.read.cross_validation import folds_of
 from headstart.report.read.study_files import Record, StudyFiles, metric_of
+from headstart.report.read.training_images import WiderIntervals, read_resampled
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Board:
         baseline: the run that the others are compared with, or None.
         chosen: the run that was chosen on validation, if it is on this board.
         folds: of cross-validation, or None; then `seeds` are repeats, each of which tests every image once.
+        wider: how the intervals `wider_low` to `wider_high` were made, which also count other training images, or None.
         notes: what a reader must know about the comparison.
     """
 
@@ -57,12 +60,18 @@ class Board:
     baseline: str | None
     chosen: str | None
     folds: int | None
+    wider: Mapping[str, Any] | None
     notes: tuple[str, ...]
 
     @property
     def higher_is_better(self) -> bool:
         """Say which way the metric points."""
         return METRICS[self.metric].higher_is_better
+
+    @property
+    def tested(self) -> str:
+        """What each run was trained and tested on several times: "3 seeds", or "5 folds × 1 repeat"."""
+        return numbers.repeats(self.folds, self.seeds) if self.folds else numbers.counted(self.seeds, "seed")
 
     @property
     def lettered(self) -> bool:
@@ -113,6 +122,7 @@ def _board(
     baseline = compare.get("baseline")
     baseline = str(baseline) if baseline in scores and len(scores) > 1 else None
     low, high = METRICS[metric].bounds
+    bounds = (low, high) if math.isfinite(high) else None
     margin = compare.get("margin")
     fixed = _deterministic(scores, by_run, found.images is not None)
     result = compare_runs(
@@ -121,7 +131,7 @@ def _board(
         images=found.images,
         pair_seeds=folds is not None,
         higher_is_better=METRICS[metric].higher_is_better,
-        bounds=(low, high) if math.isfinite(high) else None,
+        bounds=bounds,
         margin=MARGIN if margin is None else float(margin),
         deterministic=fixed,
         percent=numbers.is_share(metric),
@@ -129,6 +139,7 @@ def _board(
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None
     ranking, note = _ranking(result, chosen, fixed, low)
+    wider = WiderIntervals(found, _test_rows(records), read_resampled(files.root), folds, bounds)
     return Board(
         title=_title(key, records, files),
         data=data,
@@ -137,9 +148,9 @@ def _board(
         n=int(next(iter(scores.values())).shape[1]),
         seeds=max(len(values) for values in scores.values()),
         runs=tuple(row["run"] for row in result["ranking"]),
-        ranking=ranking,
-        against_best=tuple(dict(row) for row in result["against_best"]),
-        against_baseline=tuple(dict(row) for row in result["against_baseline"]),
+        ranking=tuple({**row, **_least(wider.of_run(row), low)} for row in ranking),
+        against_best=tuple({**row, **wider.of_pair(row)} for row in result["against_best"]),
+        against_baseline=tuple({**row, **wider.of_pair(row)} for row in result["against_baseline"]),
         pairwise=tuple(dict(row) for row in result["pairwise"]),
         leader=dict(result["leader"]),
         safe=tuple(result["safe"]),
@@ -147,8 +158,19 @@ def _board(
         baseline=baseline,
         chosen=chosen,
         folds=folds,
+        wider=wider.facts,
         notes=(*found.notes, *_notes(result["notes"], folds), *note),
     )
+
+
+def _test_rows(records: Sequence[Record]) -> npt.NDArray[np.int64] | None:
+    return None if records[0].outcome is None else np.sort(records[0].outcome.rows)
+
+
+def _least(interval: Mapping[str, Any], least: float) -> dict[str, Any]:
+    """Return an interval whose lower end is at least what is possible."""
+    low = interval["wider_low"]
+    return {**interval, "wider_low": None if low is None else max(least, low)}
 
 
 def _notes(notes: Sequence[str], folds: int | None) -> list[str]:
