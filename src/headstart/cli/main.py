@@ -131,6 +131,9 @@ def compare(
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
+    training_images: Annotated[
+        int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
+    ] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -149,7 +152,15 @@ def compare(
     from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
 
-    spec = compare_spec(data, label=label, backbones=backbone, seeds=seeds, budget=budget, name=name)
+    spec = compare_spec(
+        data,
+        label=label,
+        backbones=backbone,
+        seeds=seeds,
+        budget=budget,
+        name=name,
+        training_images=training_images,
+    )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
 
