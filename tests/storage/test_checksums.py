@@ -9,7 +9,18 @@ import pytest
 
 from headstart.errors import StoreError
 from headstart.storage import checksums
-from headstart.storage.checksums import described, fault, sealed, sha256_of, unsealed
+from headstart.storage.checksums import (
+    Depth,
+    certify,
+    described,
+    fault,
+    forget,
+    is_intact,
+    opened,
+    sealed,
+    sha256_of,
+    unsealed,
+)
 from headstart.storage.files import write_json
 
 
@@ -38,7 +49,7 @@ def test_every_byte_of_a_file_that_is_not_sampled_counts(tmp_path: Path, small_b
     content = os.urandom(size)
     (tmp_path / "a").write_bytes(content)
     files = described(tmp_path)
-    assert fault(tmp_path, files) is None and fault(tmp_path, files, whole=True) is None
+    assert fault(tmp_path, files) is None and fault(tmp_path, files, Depth.WHOLE) is None
     for place in {0, 1, size // 2, size - 1}:
         (tmp_path / "a").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         assert fault(tmp_path, files) == "a is not what was written"
@@ -63,7 +74,8 @@ def test_of_a_very_large_file_the_ends_and_a_few_blocks_are_checked(tmp_path: Pa
     assert all(found(place, seed) for place in (0, 9, 1990, 1999) for seed in range(5))
     caught = sum(found(1005, seed) for seed in range(400))
     assert caught == pytest.approx(400 * 14 / 198, abs=20), "each other block is as likely"  # 28; sd 5.1
-    assert fault(tmp_path, files, whole=True) == "a is not what was written"
+    for depth in (Depth.BLOCKS, Depth.WHOLE):
+        assert fault(tmp_path, files, depth) == "a is not what was written"
     (tmp_path / "a").write_bytes(content[:1000] + bytes(1000))
     assert fault(tmp_path, files, seed=0) is not None
 
@@ -95,3 +107,51 @@ def test_facts_that_were_altered_are_refused(tmp_path: Path) -> None:
     path.write_text("[1]")
     with pytest.raises(StoreError, match="holds no facts"):
         unsealed(path)
+
+
+def put(path: Path, content: bytes) -> None:
+    part = path.with_name("part")
+    part.write_bytes(content)
+    certify(part, path)
+
+
+def test_a_certified_file_is_intact_until_it_is_altered(tmp_path: Path) -> None:
+    path = tmp_path / "epoch.ckpt"
+    assert not is_intact(path)
+    put(path, b"one")
+    assert is_intact(path) and path.read_bytes() == b"one"
+    path.write_bytes(b"two")
+    assert not is_intact(path)
+    put(path, b"three")
+    assert is_intact(path)
+    forget(path)
+    assert list(tmp_path.iterdir()) == [] and not is_intact(path)
+    forget(path)
+    path.write_bytes(b"of an older version")
+    assert not is_intact(path)
+
+
+def test_a_crash_between_the_checksum_and_the_file_leaves_the_old_file_intact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "epoch.ckpt"
+    put(path, b"one")
+    move = os.replace
+
+    def die(one: Path, other: Path) -> None:
+        if other == path:
+            raise KeyboardInterrupt
+        move(one, other)
+
+    for _ in range(2):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "replace", die)
+            put(path, b"two")
+        assert path.read_bytes() == b"one" and is_intact(path)
+
+
+def test_what_was_never_sealed_is_not_opened() -> None:
+    assert opened(sealed({"a": 1})) == {"a": 1}
+    for facts in ({"a": 1}, {**sealed({"a": 1}), "a": 2}, [], "x", None):
+        with pytest.raises(ValueError):
+            opened(facts)

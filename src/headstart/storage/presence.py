@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from headstart.storage.files import writer, writer_of
+from headstart.storage.locks import release, tried
 
 FOLDER = ".at-work"
 _TRIES = 10
@@ -39,44 +40,27 @@ def since(folder: Path) -> float | None:
     return min((int(path.name.split("-")[1]) / 1000 for path in _locks(folder) if _held(path)), default=None)
 
 
-def clear(folder: Path) -> None:
-    """Delete what processes that died left below `folder`: their lock files, and all that they had half written."""
+def clear(folder: Path, depth: str = "**") -> None:
+    """Delete what processes that died left in `folder`: their lock files, and all that they had half written.
+
+    Args:
+        folder: where they said that they were at work.
+        depth: where below it temporary files are looked for.
+    """
     locks = _locks(folder)
     dead = [path for path in locks if not _held(path)]
     alive = {path.name.partition("-")[0] for path in locks} - {path.name.partition("-")[0] for path in dead}
     gone = {path.name.partition("-")[0] for path in dead} - alive
-    for path in sorted(folder.rglob(".*.tmp")):
+    for path in sorted(folder.glob(f"{depth}/.*.tmp")):
         owner = writer_of(path)
         with contextlib.suppress(OSError):
             if owner in gone or (owner not in alive | {writer()} and time.time() - path.stat().st_mtime > _FORGOTTEN):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in dead:
-        forget(path)
+        with tried(path):
+            pass  # which deletes it
     with contextlib.suppress(OSError):
         (folder / FOLDER).rmdir()
-
-
-def forget(path: Path) -> bool:
-    """Delete a lock file that nobody holds; say whether it is gone."""
-    lock = FileLock(str(path))
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        return False
-    release(lock)
-    return True
-
-
-def release(lock: FileLock) -> None:
-    """Release a lock and delete its file: while it is held where the system allows it, so that none is taken twice."""
-    path, gone = Path(lock.lock_file), False
-    with contextlib.suppress(OSError):
-        path.unlink()
-        gone = True
-    lock.release()
-    if not gone:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def _entered(place: Path) -> FileLock | None:
