@@ -26,11 +26,12 @@ from headstart.evaluate.metrics.guards import listed_names
 from headstart.evaluate.metrics.intervals import Difference, independent_difference
 from headstart.models.bundle import model_bytes
 from headstart.progress import Ticker, progress
+from headstart.storage.names import folder_name, readable
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.study.analysis.dataset_card import write_card
 from headstart.study.resources import Resources
-from headstart.study.results.folder import StudyFolder, json_bytes, slug
+from headstart.study.results.folder import StudyFolder, json_bytes
 from headstart.study.results.run_record import Fit, judged, result_files
 from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tested import Tested, tested
@@ -139,7 +140,7 @@ def evaluate_models(
     if bad:
         names = [dataset.reader.name(row) for row in sorted(bad)]
         notes.append(f"{len(bad)} images that cannot be decoded: {listed_names(names)}")
-    folder = StudyFolder(Path(out) / slug(f"evaluate {dataset.name} {dataset.fingerprint[:6]}"))
+    folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
     nothing = np.zeros(0, dtype=np.int64)
     split = Split(nothing, nothing, rows, _rule(part), 0)
     keys, found = {}, []
