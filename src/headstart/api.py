@@ -16,9 +16,10 @@ from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
+from headstart.storage.names import folder_name, readable
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
@@ -142,7 +143,7 @@ class Study:
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return the folder that the study is written to."""
-        return StudyFolder(Path(out) / slug(self.study.spec.name))
+        return StudyFolder(Path(out) / folder_name(self.study.spec.name))
 
     def run(
         self,
@@ -240,7 +241,7 @@ def compare_spec(
         source["split"] = {"folds": FOLDS, "fold": "seed"}
         say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
-        "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
+        "name": name or readable(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
         "data": source,
         "seeds": seeds * FOLDS if folded else seeds,

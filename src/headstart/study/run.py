@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+from headstart.storage.names import folder_name
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
 from headstart.study.analysis.finalize import close_study
@@ -18,7 +19,7 @@ from headstart.study.planning.ensemble_keys import ensemble_keys, expected
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import trackers
@@ -101,7 +102,7 @@ def open_session(
     """Plan a study and open its folder."""
     resources = Resources(store or default_store(), device, remote=remote)
     plan = make_plan(study, resources, strict=strict)
-    folder = StudyFolder(Path(out) / slug(study.spec.name))
+    folder = StudyFolder(Path(out) / folder_name(study.spec.name))
     session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
     session.write_state("running")

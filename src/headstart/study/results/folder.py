@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from filelock import FileLock
 
 from headstart.errors import StoreError
 from headstart.storage.files import disk_errors, read_json, write_json
+from headstart.storage.names import folder_name
 from headstart.storage.store import MANIFEST
 
 Content = bytes | Path | Callable[[Path], None]
@@ -41,7 +41,7 @@ class StudyFolder:
 
     def run_folder(self, run: str, seed: int) -> Path:
         """Return the folder of one run and seed."""
-        return self.root / "runs" / slug(run) / f"seed-{seed}"
+        return self.root / "runs" / folder_name(run) / f"seed-{seed}"
 
     def data_folder(self, fingerprint: str) -> Path:
         """Return the folder of one dataset."""
@@ -142,14 +142,6 @@ def _put(path: Path, content: Content) -> str:
         content(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def slug(name: str) -> str:
-    """Return a folder name for a run's name: readable, and different for different names."""
-    plain = re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII).strip("-.") or "run"
-    if plain == name.replace(" · ", "-").replace(" ", "-"):
-        return plain
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def json_bytes(value: Any) -> bytes:
