@@ -20,6 +20,7 @@ from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding import pixel_checks
 from headstart.data.decoding.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.decoding.digests import digest_of, examine
+from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.pixel_checks import PixelChecks, checksums
 from headstart.errors import DataError
 from headstart.progress import progress
@@ -189,11 +190,13 @@ class _Job:
                 if digest_of(data).encode() != self.digests[row]:
                     raise DataError(f"{self.name(row)} has changed since it was loaded; load it again")
                 images.append(decode(data, self.view))
+            except LacksMemoryError as error:  # it says nothing about the image: what was decoded so far is kept
+                raise DataError(f"{self.name(row)} {error}") from error
             except UndecodableError as error:
                 bad[position] = str(error)
                 images.append(_black(self.view))
             except OSError as error:
-                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror})") from error
+                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror or error})") from error
         return images, bad
 
     def name(self, row: int) -> str:
