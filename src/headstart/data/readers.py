@@ -39,10 +39,19 @@ class FileReader:
         return self.path(row).read_bytes()
 
     def identity(self, row: int) -> str:
-        """Return path, size and time of last change."""
+        """Return the path and the state of the file."""
         path = self.path(row)
-        state = path.stat()
-        return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+        return f"{path}|{file_state(path)}"
+
+
+def file_state(path: Path) -> str:
+    """Return what changes when a file's content may have changed; the last number is the time of that, in ns.
+
+    Size and time of modification are not enough: `cp -p`, rsync and archives set that time. No program sets the time of
+    the last change to the file's entry, and a file that was put in another's place has another inode.
+    """
+    state = path.stat()
+    return f"{state.st_size}|{state.st_ino}|{state.st_mtime_ns}|{max(state.st_mtime_ns, state.st_ctime_ns)}"
 
 
 def item_codes(reader: Reader) -> IntArray:

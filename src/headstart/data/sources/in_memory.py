@@ -13,6 +13,7 @@ from PIL import Image
 
 from headstart.data.decoding.decode import content_of
 from headstart.data.decoding.pictures import Picture
+from headstart.data.readers import file_state
 
 _LOADING = threading.Lock()
 
@@ -50,13 +51,12 @@ class PictureReader:
         return content_of(image)
 
     def identity(self, row: int) -> str:
-        """Return path, size and time of last change of a path; nothing for what is in memory."""
+        """Return a path and the state of its file; nothing for what is in memory."""
         image = self.images[row]
         if not isinstance(image, str | Path):
             return ""
         path = Path(image).expanduser().absolute()
-        state = path.stat()
-        return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+        return f"{path}|{file_state(path)}"
 
 
 class ItemReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def _nowhere(text: str) -> str:
 def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:
     """Return the dataset without the files that are not images, with digests and fingerprint."""
     seen = examine(dataset.reader)
-    dataset = replace(dataset, digests=seen.digests)
+    dataset = _with_depths(replace(dataset, digests=seen.digests), seen.depths)
     if seen.problems:
         skips = [Skip(dataset.reader.name(row), why) for row, why in sorted(seen.problems.items())]
         if strict:
@@ -164,6 +165,15 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         raise DataError(f"{dataset.name}: {only}{some}")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
+
+
+def _with_depths(dataset: Dataset, depths: Mapping[int, str]) -> Dataset:
+    """Return the dataset with a note on images of more than 8 bits."""
+    if not depths:
+        return dataset
+    counts = Counter(depths.values())
+    shown = ", ".join(f"{count} of {words}" for words, count in sorted(counts.items()))
+    return with_note(dataset, "depth", f"{shown}; each is scaled to 8 bits by its own range")
 
 
 def without_duplicates(dataset: Dataset) -> Dataset:

@@ -83,7 +83,7 @@ def from_manifest(path: Path, label: str | None = None, name: str | None = None)
         classes=classes,
         given_split=_given(table, columns, path),
         groups=_groups(table, columns),
-        about={"source": str(path)},
+        about=_about(path, columns),
     )
     dataset = _without_incomplete(dataset, np.flatnonzero(missing), label_codes)
     return dataset if where is None else _without_repeats(dataset, where.codes[~missing])
@@ -270,6 +270,11 @@ def _given(table: Any, columns: dict[str, str], path: Path) -> npt.NDArray[np.st
         )
     parts = np.array([*(part_of(value) or "" for value in encoded.values), ""], dtype="U10")
     return parts[encoded.codes]
+
+
+def _about(path: Path, columns: dict[str, str]) -> dict[str, str]:
+    given = {"split": f"given by column {columns['split']!r}"} if "split" in columns else {}
+    return {"source": str(path), **given}
 
 
 def _groups(table: Any, columns: dict[str, str]) -> npt.NDArray[np.str_] | None:
