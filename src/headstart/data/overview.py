@@ -15,7 +15,7 @@ _KEPT_OUT = ("left out", "not listed", "repeats", "duplicates", "near duplicates
 
 
 def overview(dataset: Dataset, split: str) -> list[str]:
-    """Return two to five lines: images and classes; the split; what was left out and why; depth; odd class names.
+    """Return two to six lines: images and classes; the split; what was left out and why; and what is unusual.
 
     Args:
         dataset: the images and labels.
@@ -23,7 +23,9 @@ def overview(dataset: Dataset, split: str) -> list[str]:
     """
     left_out = "; ".join([*_reasons(dataset.skipped), *_facts(dataset, _KEPT_OUT)])
     lines = [_classes(dataset), f"split: {split}", f"left out: {left_out}" if left_out else ""]
-    lines += [f"{key}: {fact}" for key in ("depth", "similar class names") for fact in _facts(dataset, (key,))]
+    lines += [
+        f"{key}: {fact}" for key in ("labels", "depth", "similar class names") for fact in _facts(dataset, (key,))
+    ]
     return [line for line in lines if line]
 
 
