@@ -99,6 +99,13 @@ class Results:
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
         return rows
 
+    def problems(self) -> list[str]:
+        """Return what the audit of the images found, a line each: leaks, copies, contradicting labels, few images."""
+        from headstart.report.read.summary import load_summary
+
+        found: list[str] = load_summary(self.folder).problems
+        return found
+
     def classifier(self, device: str = "cpu") -> Classifier:
         """Return the best model, ready to predict.
 
@@ -248,7 +255,6 @@ def compare_spec(
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
-        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
         "name": name or readable(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
