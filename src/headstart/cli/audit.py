@@ -21,9 +21,10 @@ def audit_and_show(
     """
     from headstart.audit.audit import Other, audit_dataset
     from headstart.storage.files import write_atomic
+    from headstart.storage.names import folder_name
     from headstart.storage.opening import default_store
     from headstart.study.resources import Resources
-    from headstart.study.results.folder import json_bytes, slug
+    from headstart.study.results.folder import json_bytes
     from headstart.study.spec.network import NetworkSpec
     from headstart.study.spec.schema import DataSpec
 
@@ -40,7 +41,7 @@ def audit_and_show(
     audit = audit_dataset(
         dataset, bad=None if images is None else images.bad, features=features, others=beside, store=resources.store
     )
-    place = out / f"audit-{slug(dataset.name)}.json"
+    place = out / f"audit-{folder_name(dataset.name)}.json"
     write_atomic(place, json_bytes(audit))
     if as_json:
         print(json.dumps({key: value for key, value in audit.items() if key != "thumbnails"}, default=str))

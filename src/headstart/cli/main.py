@@ -131,6 +131,9 @@ def compare(
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
+    training_images: Annotated[
+        int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
+    ] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -149,7 +152,15 @@ def compare(
     from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
 
-    spec = compare_spec(data, label=label, backbones=backbone, seeds=seeds, budget=budget, name=name)
+    spec = compare_spec(
+        data,
+        label=label,
+        backbones=backbone,
+        seeds=seeds,
+        budget=budget,
+        name=name,
+        training_images=training_images,
+    )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
 
@@ -168,6 +179,57 @@ def predict(
     from headstart.cli.predict import predict_and_show
 
     predict_and_show(model, images, format, top, device)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
+    metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Evaluate a saved model on new labelled images.
+
+    Images that the model has learned from, and classes that it does not know, are left out and named.
+
+    Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
+    """
+    from headstart.cli.evaluate import evaluate_and_show
+
+    evaluate_and_show(
+        model, data, against or [], label=label, part=part, metric=metric, device=device, out=out, as_json=json
+    )
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; others than this machine's need a key.")
+    ] = "127.0.0.1",
+    api_key: Annotated[
+        str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait; beyond, clients get status 503.")] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that the network takes together.")] = 32,
+    megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
+    device: Device = "cpu",
+) -> None:
+    """Serve a model over HTTP, with a page to drop pictures on.
+
+    Example: headstart serve headstart-runs/demo --port 8000
+    """
+    from headstart.cli.serve import serve_model
+
+    serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)
 
 
 @app.command()

@@ -21,7 +21,9 @@ import PIL
 
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import DECODER, UndecodableError, check, quiet_pillow
+from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.readers import item_codes
+from headstart.errors import DataError
 from headstart.progress import progress
 from headstart.storage.store import cache_root
 from headstart.threads import cores
@@ -109,13 +111,15 @@ def _identity(reader: Reader, row: int) -> tuple[str, str]:
 def _examine_one(reader: Reader, row: int) -> tuple[str, str]:
     try:
         data = reader.read(row)
+        if isinstance(data, np.ndarray):
+            return digest_of(data), "" if data.size else "has no pixels"
+        return digest_of(data), check(data) or ""
     except OSError as error:
         return "", _unreadable(error)
+    except (LacksMemoryError, MemoryError) as error:  # it says nothing about the image
+        raise DataError(f"{reader.name(row)} {LacksMemoryError()}") from error
     except UndecodableError as error:
         return "", str(error)
-    if isinstance(data, np.ndarray):
-        return digest_of(data), "" if data.size else "has no pixels"
-    return digest_of(data), check(data) or ""
 
 
 def _unreadable(error: OSError) -> str:

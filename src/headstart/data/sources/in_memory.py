@@ -13,6 +13,7 @@ from PIL import Image
 
 from headstart.data.decoding.decode import content_of
 from headstart.data.decoding.pictures import Picture
+from headstart.data.image_files import file_identity, read_file
 
 _LOADING = threading.Lock()
 
@@ -43,7 +44,7 @@ class PictureReader:
         """
         image = self.images[row]
         if isinstance(image, str | Path):
-            return Path(image).expanduser().read_bytes()
+            return read_file(Path(image).expanduser())
         if isinstance(image, Image.Image):
             with _LOADING:  # the same object may be in several rows, which threads read at once
                 return content_of(image)
@@ -54,9 +55,7 @@ class PictureReader:
         image = self.images[row]
         if not isinstance(image, str | Path):
             return ""
-        path = Path(image).expanduser().absolute()
-        state = path.stat()
-        return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+        return file_identity(Path(image).expanduser().absolute())
 
 
 class ItemReader:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from headstart.errors import ModelError
 from headstart.storage.files import read_json, write_atomic
+from headstart.storage.names import folder_name
 from headstart.study.analysis.finished import finished_key
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes, slug
+from headstart.study.results.folder import json_bytes
 from headstart.study.task import Task
 
 
@@ -86,7 +87,7 @@ def _draw(session: Session, tasks: tuple[Task, Task], methods: Sequence[str], co
     said = {"runs": [t.run.name for t in tasks], "seed": tasks[0].seed, "methods": drawn, "notes": notes}
     if not columns:
         return {**said, "images": [], "file": None}
-    file = f"explained/{slug(f'{tasks[0].run.name} against {tasks[1].run.name}')}.png"
+    file = f"explained/{folder_name(f'{tasks[0].run.name} against {tasks[1].run.name}')}.png"
     captions = [f"{label}: {name}" for label, name in zip(truth, names, strict=True)]
     write_atomic(session.folder.root / file, gallery(columns, captions=captions))
     return {**said, "images": names, "file": file}

@@ -41,13 +41,13 @@ function drawCalibration(host, data) {
 
 function drawMeasures(host, data) {
   const names = [...new Set(data.runs.flatMap((run) => Object.keys(run.metrics)))];
-  const preferred = ["accuracy", "top5_accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc", "roc_auc", "pr_auc", "log_loss", "brier", "ece"];
+  const preferred = ["accuracy", "top5_accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc", "roc_auc", "map", "log_loss", "brier", "ece"];
   const shownNames = [...preferred.filter((name) => names.includes(name)), ...names.filter((name) => !preferred.includes(name))];
   const place = new Map(data.ranking.map((row, k) => [row.run, k]));
   const runs = [...data.runs].sort((a, b) => (place.get(a.run) ?? 1e9) - (place.get(b.run) ?? 1e9));
   table(host, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
-    ...shownNames.map((name) => ({ key: name, label: format.words(name), csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} seeds` }, format.score(m.mean, name)) : "–"; } })),
+    ...shownNames.map((name) => ({ key: name, label: format.words(name), csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} ${foldsOf(r) ? "folds" : "seeds"}` }, format.score(m.mean, name)) : "–"; } })),
   ], runs, { label: "All measures", class: "compact", filter: runs.length > 7 ? "Filter runs" : null });
 }
 
