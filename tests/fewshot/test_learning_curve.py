@@ -181,7 +181,7 @@ def test_three_sizes_are_enough() -> None:
 @pytest.mark.parametrize(
     ("gain", "low", "high", "certain", "words"),
     [
-        (0.02, 0.01, 0.03, True, "2.0 points more are expected (95 % interval +1.0 to +3.0)."),
+        (0.1, 0.09, 0.11, True, "10.0 points more are expected (95 % interval +9.0 to +11.0)."),
         (0.03, 0.0, 0.0600, True, "3.0 points more are expected (95 % interval +0.0 to +6.0)."),
         (0.03, 0.0, 0.0601, False, "the data do not say; anything from +0.0 to +6.0 points fits them."),
         (0.001, 0.0, 0.02, True, "0.1 points more are expected (95 % interval +0.0 to +2.0)."),
@@ -190,9 +190,9 @@ def test_three_sizes_are_enough() -> None:
         (
             0.002,
             -0.001,
-            0.0049,
+            0.00446,
             True,
-            "0.5 points more are expected at most (95 % interval -0.1 to +0.5); labels are not the bottleneck.",
+            "0.4 points more are expected at most (95 % interval -0.1 to +0.4); labels are not the bottleneck.",
         ),
         (
             -0.004,
