@@ -66,7 +66,7 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         "settings": settings,
         "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
         "trials": run.trials if run.searches else None,
-        "metric": run.metric if run.choices or run.spec.head_kind is not None else None,
+        "metric": run.metric if run.choices or run.spec.head_kind is not None or run.metric != "accuracy" else None,
         "weights": _weights_key(run, seed, resources, upstream),
         "seed": seed if _draws(run) else None,
         "device": resources.device.split(":")[0],

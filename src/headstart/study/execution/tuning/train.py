@@ -176,6 +176,7 @@ def _job(
         stop_after=stop_after,
         loggers=_loggers(),
         on_epoch=on_epoch,
+        metric=task.run.metric,
     )
 
 
