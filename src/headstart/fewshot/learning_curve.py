@@ -113,7 +113,10 @@ def learning_curve(
     low, middle, high = np.quantile(curves[:, :-1], [0.025, 0.5, 0.975], axis=0)
     gains = [float(q) for q in np.quantile(curves[:, -2] - curves[:, -1], [0.025, 0.5, 0.975])]
     certain, words = _in_words(points, ahead, unit, gains, scale)
-    drawn = [(float(n), *_scores(*row, scale)) for n, *row in zip(grid, middle, low, high, strict=True)]
+    drawn = [
+        (float(n), *_scores(mid, bottom, top, scale))
+        for n, mid, bottom, top in zip(grid, middle, low, high, strict=True)
+    ]
     gain_low, gain, gain_high = (scale.gain(each) for each in gains)
     return LearningCurve(
         points=points,
@@ -153,8 +156,9 @@ def _checked(
     for n, run in zip(sizes, runs, strict=True):
         if not len(run) or not np.all((run >= 0) & (run <= 1)):
             named = "accuracies" if scale.metric == "accuracy" else f"values of {scale.metric}"
+            got = list(by_size[n])
             raise DataError(
-                f"the {named} at {n} labels must be one or more numbers from {low:g} to {high:g}; got {list(by_size[n])}"
+                f"the {named} at {n} labels must be one or more numbers from {low:g} to {high:g}; got {got}"
             )
     return np.array(sizes, dtype=np.float64), runs
 
