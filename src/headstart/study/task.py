@@ -40,8 +40,8 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The run's name with its seed, for people."""
-        return f"{self.run.name} (seed {self.seed})"
+        """The run's name with its seed, or its fold and repeat, for people."""
+        return f"{self.run.name} ({self.run.data.split.words(self.seed)})"
 
     @property
     def probe(self) -> bool:

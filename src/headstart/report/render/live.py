@@ -76,10 +76,11 @@ class LiveStudy:
             progress.show_in(self._progress)
 
     def plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """All tasks that are expected: rows with "run" and "seed"."""
+        """All tasks that are expected: rows with "run" and "seed", and the "name" of both where it is another."""
         with self._lock:
             for row in rows:
-                name = f"{row['run']} (seed {row['seed']})" if "seed" in row else str(row["run"])
+                plain = f"{row['run']} (seed {row['seed']})" if "seed" in row else str(row["run"])
+                name = str(row.get("name", plain))
                 self.tasks.setdefault(name, _Task(name))
         self.start()
         self._say(f"{len(self.tasks)} runs to do")
