@@ -47,12 +47,13 @@ def test_a_run_with_a_file_that_was_altered_is_not_done(
     assert folder.has("a", 0, "k")
 
 
-def test_a_run_whose_manifest_is_damaged_is_not_done(tmp_path: Path) -> None:
+def test_a_run_whose_manifest_is_damaged_is_not_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = StudyFolder(tmp_path)
     manifest = write(folder) / "manifest.json"
     for content in (manifest.read_text().replace("complete", "failed"), manifest.read_text()[:50], ""):
         manifest.write_text(content)
         assert folder.manifest("a", 0) is None and not folder.has("a", 0, "k")
+        assert capsys.readouterr().err == f"{manifest}: is not what was written; the run is written again\n"
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_kept(tmp_path: Path) -> None:
