@@ -185,6 +185,33 @@ def predict(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
+    metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Evaluate a saved model on new labelled images.
+
+    Images that the model has learned from, and classes that it does not know, are left out and named.
+
+    Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
+    """
+    from headstart.cli.evaluate import evaluate_and_show
+
+    evaluate_and_show(
+        model, data, against or [], label=label, part=part, metric=metric, device=device, out=out, as_json=json
+    )
+
+
+@app.command()
 def fewshot(
     data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
     ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,

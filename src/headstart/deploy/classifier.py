@@ -121,6 +121,21 @@ class Classifier:
         """
         return self._scores(self.bundle, self._features(self.bundle, pixels))
 
+    def averaged(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+        """Return calibrated probabilities [n, C] of images decoded for each network: one uint8 [n, s, s, 3] a network.
+
+        Networks that share their backbone and preprocessing share its pass over the images.
+        """
+        members = self.ensemble.members
+        passes: dict[tuple[int, str], list[torch.Tensor]] = {}
+        scores = []
+        for bundle, first, own in zip(members, self._backbones, pixels, strict=True):
+            if (first, bundle.tta) not in passes:
+                passes[first, bundle.tta] = self._features(bundle, own)
+            scores.append(self._scores(bundle, passes[first, bundle.tta]))
+        mean: npt.NDArray[np.float32] = np.mean(scores, axis=0)
+        return _calibrated(mean, self.ensemble.temperature)
+
     def _features(self, bundle: Bundle, pixels: npt.NDArray[np.uint8]) -> list[torch.Tensor]:
         """Return the features [n, d] of each view that the network's test-time augmentation asks for."""
         images = normalise(as_tensor(pixels).to(self.device), bundle.preprocessing)
@@ -147,24 +162,12 @@ class Classifier:
                 errors[position] = str(error)
         scores = np.zeros((0, len(self.classes)), np.float32)
         if decoded:
-            scores = self._averaged([np.stack([found[view] for found in decoded.values()]) for view in views])
+            scores = self.averaged([np.stack([found[view] for found in decoded.values()]) for view in views])
         rows = dict(zip(decoded, scores, strict=True))
         return [
             self._said(image.name, rows[position]) if position in rows else self._failed(image.name, errors[position])
             for position, image in enumerate(inputs)
         ]
-
-    def _averaged(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-        """Return the networks' mean probabilities [n, C] of images at each one's size; each pass is made once."""
-        members = self.ensemble.members
-        passes: dict[tuple[int, str], list[torch.Tensor]] = {}
-        scores = []
-        for bundle, first, own in zip(members, self._backbones, pixels, strict=True):
-            if (first, bundle.tta) not in passes:
-                passes[first, bundle.tta] = self._features(bundle, own)
-            scores.append(self._scores(bundle, passes[first, bundle.tta]))
-        mean: npt.NDArray[np.float32] = np.mean(scores, axis=0)
-        return _calibrated(mean, self.ensemble.temperature)
 
     def _said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
         best = int(scores.argmax())

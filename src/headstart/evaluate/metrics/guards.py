@@ -26,9 +26,9 @@ def check_classes(model_classes: Sequence[str], dataset_classes: Sequence[str]) 
     shared = len(dataset_classes) - len(unknown)
     raise DataError(
         f"the model cannot be scored here: {len(unknown)} of the dataset's {len(dataset_classes)} classes are"
-        f" unknown to it ({_names(unknown)}); it knows {len(model_classes)} ({_names(list(model_classes))}),"
-        f" {shared} of them shared. Learn a new head on this dataset (strategy: linear_probe, or prototypes"
-        " when there are few labels), or leave those classes out"
+        f" unknown to it ({listed_names(unknown)}); it knows {len(model_classes)}"
+        f" ({listed_names(list(model_classes))}), {shared} of them shared. Learn a new head on this dataset"
+        " (strategy: linear_probe, or prototypes when there are few labels), or leave those classes out"
     )
 
 
@@ -68,6 +68,7 @@ def _one_memory(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.size > 0 and np.shares_memory(a, b)
 
 
-def _names(names: Sequence[str]) -> str:
+def listed_names(names: Sequence[str]) -> str:
+    """Return the first names in quotes, and how many more there are."""
     more = f", … {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(repr(name) for name in names[:_SHOWN]) + more
