@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.storage.opening import default_store
@@ -19,10 +20,11 @@ from headstart.study.planning.found import found_lines
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import trackers
+from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.spec.run import ResolvedStudy
 from headstart.threads import hold
 from headstart.version import VERSION
@@ -102,10 +104,15 @@ def open_session(
     """Plan a study and open its folder."""
     resources = Resources(store or default_store(), device, remote=remote)
     plan = make_plan(study, resources, strict=strict)
-    folder = StudyFolder(Path(out) / slug(study.spec.name))
-    session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
+    listener = listener or Silent()
+    listener.overview(found_lines(plan, resources))
+    if (name := versioned_name(out, study.spec.name, plan.fingerprint)) != study.spec.name:
+        listener.note(f"the study {study.spec.name!r} in {out} is of other images; this one is {name!r}")
+        study = replace(study, spec=study.spec.model_copy(update={"name": name}))
+        plan = replace(plan, study=study)
+    folder = study_folder(out, name)
+    session = Session(plan, resources, folder, _state_of(plan, command), listener)
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
-    session.listener.overview(found_lines(plan, resources))
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
     own = [Expected(run=task.run.name, seed=task.seed) for task in plan.tasks]
@@ -127,6 +134,7 @@ def _state_of(plan: Plan, command: str) -> StudyState:
         source=study.source,
         command=command,
         version=VERSION,
+        fingerprint=plan.fingerprint,
         expected=[
             *(Expected(run=run.name, seed=seed) for run in study.runs for seed in spec.seed_list),
             *expected(spec),
