@@ -41,7 +41,7 @@ class PixelChecks:
         if self._seen[codes].all():
             return
         for code in np.unique(codes[~self._seen[codes]]).tolist():
-            if zlib.crc32(np.ascontiguousarray(pixels(code))) != self._sums[code]:
+            if zlib.crc32(np.ascontiguousarray(pixels(code)).data) != self._sums[code]:
                 with contextlib.suppress(OSError):
                     (self.folder / MANIFEST).unlink()
                 raise StoreError(
