@@ -56,7 +56,6 @@ def _check_depth(text: str, name: str) -> None:
     """Refuse what is nested so deeply that nobody wrote it, before anything follows the nesting."""
     depth = 0
     events: Any = yaml.parse(text, Loader=_Loader)
-    event: Any
     for event in events:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
