@@ -17,6 +17,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
 from headstart.storage.names import folder_name, readable
+from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
@@ -190,7 +191,8 @@ class Study:
         if report:
             from headstart.report.render.html import write_html
 
-            write_html(folder.root, folder.root / "report.html")
+            with at_work(folder.root):
+                write_html(folder.root, folder.root / "report.html")
         return Results(folder.root)
 
 

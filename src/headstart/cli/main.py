@@ -297,12 +297,15 @@ def cache(
     prune: Annotated[
         str | None, typer.Option(help="Delete the least recently used entries down to this size, such as 5GB or 0.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every byte of every entry, and delete those that are damaged.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show how large the cache is, or prune it."""
+    """Show how large the cache is, check it, or prune it."""
     from headstart.cli.cache import show_cache
 
-    show_cache(prune, as_json=json)
+    show_cache(prune, verify=verify, as_json=json)
 
 
 @app.command()
