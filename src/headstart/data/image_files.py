@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -31,7 +32,7 @@ def file_identity(path: Path) -> str:
     Raises:
         OSError: it is not there, or is a pipe or a device.
     """
-    state = path.stat()
+    state = _state(path)
     if not stat.S_ISREG(state.st_mode):
         raise OSError("it is not a regular file")
     return f"{path}|{state.st_size}|{state.st_mtime_ns}"
@@ -44,4 +45,14 @@ def too_many(size: int) -> str:
 
 def _without_waiting(path: str, flags: int) -> int:
     """Open without waiting for the other end, as a pipe would."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:  # a zero byte in the name
+        raise FileNotFoundError(errno.ENOENT, "its name holds a zero byte") from error
+
+
+def _state(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except ValueError as error:
+        raise FileNotFoundError(errno.ENOENT, "its name holds a zero byte") from error

@@ -60,9 +60,9 @@ def _check_depth(text: str, name: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise SpecError(
-                    f"{name}, line {event.start_mark.line + 1}: is nested more than {MAX_DEPTH} levels deep"
-                )
+                mark = event.start_mark
+                line = mark.line + 1 if mark else 1
+                raise SpecError(f"{name}, line {line}: is nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
