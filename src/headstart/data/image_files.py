@@ -16,6 +16,7 @@ def read_file(path: str | Path) -> bytes:
     Raises:
         OSError: it cannot be read, is a pipe or a device, or is larger.
     """
+    _check_name(path)
     with open(path, "rb", buffering=0, opener=_without_waiting) as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):
@@ -32,7 +33,8 @@ def file_identity(path: Path) -> str:
     Raises:
         OSError: it is not there, or is a pipe or a device.
     """
-    state = _state(path)
+    _check_name(path)
+    state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise OSError("it is not a regular file")
     return f"{path}|{state.st_size}|{state.st_mtime_ns}"
@@ -45,14 +47,9 @@ def too_many(size: int) -> str:
 
 def _without_waiting(path: str, flags: int) -> int:
     """Open without waiting for the other end, as a pipe would."""
-    try:
-        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    except ValueError as error:  # a zero byte in the name
-        raise FileNotFoundError(errno.ENOENT, "its name holds a zero byte") from error
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _state(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except ValueError as error:
-        raise FileNotFoundError(errno.ENOENT, "its name holds a zero byte") from error
+def _check_name(path: str | Path) -> None:
+    if "\0" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "its name holds a zero byte")

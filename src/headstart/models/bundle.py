@@ -282,10 +282,14 @@ def _made(path: Path, make: Callable[[], T]) -> T:
     except WeightsError:
         raise
     except HeadstartError as error:
-        raise WeightsError(f"{path}: cannot be used ({error})") from error
+        raise WeightsError(f"{path}: cannot be used ({_brief(error)})") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{path}: cannot be used (its description does not fit its tensors: {said:.200})") from error
+        said = f"its description does not fit its tensors: {_brief(error)}"
+        raise WeightsError(f"{path}: cannot be used ({said})") from error
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
 
 
 def _part(tensors: Mapping[str, Tensor], number: int, described: Mapping[str, Any]) -> dict[str, Tensor]:
