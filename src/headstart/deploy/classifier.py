@@ -171,7 +171,8 @@ class Classifier:
 
     def _said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
         best = int(scores.argmax())
-        labels, rule = (self.classes[best],), self.ensemble.members[0]
+        labels: tuple[str, ...] = (self.classes[best],)
+        rule = self.ensemble.members[0]
         if rule.multi_label:
             labels = tuple(c for c, score in zip(self.classes, scores, strict=True) if score > rule.threshold)
         return Prediction(name, "|".join(labels), float(scores[best]), scores, labels=labels)

@@ -20,12 +20,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.data.decoding.colour import to_srgb
 from headstart.data.decoding.depth import to_8_bits
+from headstart.data.decoding.formats import format_fault, plugin_formats
 from headstart.data.decoding.pictures import Picture, one_picture
 from headstart.errors import DataError, ImageTypeError, choose
 
 Pixels = npt.NDArray[np.uint8]
 
-_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo"
+_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo heic heif hif jxl"
 SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Only formats that Pillow decodes by itself: EPS would start Ghostscript on a file from anywhere.
 _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA ICO PCX"
@@ -156,8 +157,10 @@ def open_image(data: bytes) -> Image.Image:
     """
     if not data:
         raise UndecodableError("has zero bytes")
+    if fault := format_fault(data):
+        raise UndecodableError(fault)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=(*FORMATS, *plugin_formats(data)))
     except Exception as error:  # as above: the reason is passed on
         raise UndecodableError(_reason(error)) from error
     if image.size[0] * image.size[1] > MAX_PIXELS:

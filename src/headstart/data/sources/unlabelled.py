@@ -22,7 +22,7 @@ from headstart.data.decoding.pictures import Picture
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.folders import walk
-from headstart.data.sources.layout import NOT_NAMED_AS_AN_IMAGE, image_paths, is_debris, is_image_name
+from headstart.data.sources.layout import NOT_AN_IMAGE, image_paths, is_debris, is_image_name
 from headstart.data.sources.manifest import MISSING, images_of_table, tidy_path
 from headstart.data.sources.manifest import SUFFIXES as TABLES
 from headstart.errors import DataError
@@ -174,7 +174,7 @@ def _chosen(
     """Return the images among these files by their names, as loading would; count the others."""
     images, others = image_paths(files)
     for skip in others:
-        if skip.reason == NOT_NAMED_AS_AN_IMAGE:
+        if skip.reason == NOT_AN_IMAGE:
             found.ignored[_suffix(skip.name)] += 1
         else:
             found.images.append(_unusable(f"{place}{mark}{skip.name}", skip.reason))
