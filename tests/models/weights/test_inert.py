@@ -21,7 +21,7 @@ from torch import nn
 
 from headstart.errors import WeightsError
 from headstart.models.weights.checkpoint import read_checkpoint
-from headstart.models.weights.inert import Shell, load_inert, tensors_of
+from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
 
 
 @pytest.fixture
@@ -91,6 +91,20 @@ def test_a_fastai_export_and_a_saved_learner(tmp_path: Path, abroad: Any) -> Non
     abroad.gone()
     for name in ("export.pkl", "saved.pth"):
         assert same(read_checkpoint(tmp_path / name).state, expected)
+
+
+def test_an_object_too_tangled_for_the_reader_is_named(tmp_path: Path, abroad: Any) -> None:
+    learner = abroad("fastai.learner.Learner")()
+    learner.ring = ([],)
+    learner.ring[0].append(learner.ring)  # as the callbacks of a real Learner hold it
+    torch.save(learner, tmp_path / "export.pkl", pickle_protocol=2)
+    assert first_name(tmp_path / "export.pkl") == "fastai.learner.Learner"
+    abroad.gone()
+    with pytest.raises(WeightsError, match=r"holds a whole fastai\.learner\.Learner, .* learn\.model\.state_dict\(\)"):
+        read_checkpoint(tmp_path / "export.pkl")
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.pt")
+    (tmp_path / "b.pt").write_bytes(b"x")
+    assert first_name(tmp_path / "a.pt") is first_name(tmp_path / "b.pt") is None
 
 
 def test_dicts_of_libraries_are_dicts(tmp_path: Path, abroad: Any) -> None:

@@ -71,6 +71,15 @@ def test_the_tensors_are_those_of_timm(name: str, abroad: object) -> None:
     assert not report.missing and not report.unexpected and backbone.classifier is not None
 
 
+def test_the_names_of_transformers_5_are_known_too() -> None:
+    head = {"vit.embeddings.patch_embeddings.projection.weight": torch.ones(1)}
+    projections = {f"vit.layers.2.attention.{name}_proj.bias": torch.full((1,), n) for n, name in enumerate("vqk")}
+    others = {"vit.layers.2.attention.o_proj.weight": torch.ones(1), "vit.layers.2.mlp.fc1.bias": torch.ones(1)}
+    found = from_transformers({**head, **projections, **others})
+    assert found.pop("blocks.2.attn.qkv.bias").tolist() == [1, 2, 0]
+    assert list(found) == ["patch_embed.proj.weight", "blocks.2.attn.proj.weight", "blocks.2.mlp.fc1.bias"]
+
+
 def test_layers_of_dinov2_and_deit_have_names_too() -> None:
     theirs = {
         "dinov2.embeddings.patch_embeddings.projection.weight": torch.ones(1),

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from headstart.errors import WeightsError
-from headstart.models.weights.inert import Shell, load_inert, tensors_of
+from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")  # where timm and torchvision keep the mean of the weights
 _NESTS = (*_AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "backbone", "encoder", "teacher")
@@ -106,10 +106,15 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         content = load_inert(path)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower():
+        if "GLOBAL" in str(error) or "persistent_load" in str(error):
             reason = _refusal(str(error))
             raise WeightsError(
                 f"{path}: refused, because reading it would run code ({reason}); save its state_dict() instead"
+            ) from error
+        if name := first_name(path):
+            raise WeightsError(
+                f"{path}: holds a whole {name}, which cannot be read without running its code; save the state_dict()"
+                " of its network instead, such as learn.model.state_dict() with fastai"
             ) from error
         raise WeightsError(f"{path}: is cut short or no checkpoint ({_brief(error)})") from error
     except Exception as error:  # torch's reader raises anything on damaged files

@@ -7,8 +7,10 @@ without importing a class of theirs or calling a function. Only torch's own read
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,20 @@ def tensors_of(shell: Shell) -> dict[str, Tensor]:
     if isinstance(shell.state, Mapping):
         _collect(shell.state, "", state, depth=0)
     return state
+
+
+def first_name(path: Path) -> str | None:
+    """Return the first class that a file of `torch.save` names beside tensors and dicts, read without executing it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            content = archive.read(member)
+        found = (
+            str(value).replace(" ", ".") for code, value, _ in pickletools.genops(content) if code.name == "GLOBAL"
+        )
+        return next((name for name in found if not name.startswith(("collections.", "torch."))), None)
+    except (zipfile.BadZipFile, StopIteration, OSError, ValueError, KeyError):
+        return None
 
 
 def _collect(module: Mapping[str, Any], prefix: str, state: dict[str, Tensor], depth: int) -> None:

@@ -11,6 +11,13 @@ from torch import Tensor
 _VIT = "embeddings.patch_embeddings.projection.weight"
 _RESNET = "embedder.embedder.convolution.weight"
 _LINEAR = {"query": 0, "key": 1, "value": 2}
+_SINCE_5 = (  # what transformers 5 calls some of them in memory
+    (r"^layers\.(\d+)\.", r"encoder.layer.\1."),
+    (r"\.attention\.q_proj\.", ".attention.attention.query."),
+    (r"\.attention\.k_proj\.", ".attention.attention.key."),
+    (r"\.attention\.v_proj\.", ".attention.attention.value."),
+    (r"\.attention\.o_proj\.", ".attention.output.dense."),
+)
 # Patterns of transformers' keys, behind the name of the model, and what timm calls them.
 _VIT_NAMES = (
     (r"embeddings\.cls_token", "cls_token"),
@@ -55,7 +62,10 @@ def from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _renamed(state: Mapping[str, Tensor], names: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     joined: dict[str, dict[int, Tensor]] = {}
-    for key, value in state.items():
+    for given, value in state.items():
+        key = given
+        for pattern, older in _SINCE_5:
+            key = re.sub(pattern, older, key)
         attention = _ATTENTION.match(key)
         if attention is not None:
             target = f"blocks.{attention[1]}.attn.qkv.{attention[3]}"
