@@ -16,15 +16,14 @@ from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
-from headstart.study import evaluation
-from headstart.study.evaluation import Evaluation
+from headstart.storage.names import folder_name, readable
+from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
-from headstart.study.spec.schema import DataSpec
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -75,11 +74,12 @@ class Results:
 
     @property
     def kept(self) -> str:
-        """Which run the saved model is of, by what it was chosen, and which of its seeds it is."""
+        """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
         best = StudyFolder(self.folder).read_study().get("best")
         if not best:
             return "none"
-        seed = f"; seed {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
+        word = "fold" if _is_folded(self.folder) else "seed"
+        seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
         return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def ranking(self) -> list[dict[str, Any]]:
@@ -95,6 +95,13 @@ class Results:
 
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
         return rows
+
+    def problems(self) -> list[str]:
+        """Return what the audit of the images found, a line each: leaks, copies, contradicting labels, few images."""
+        from headstart.report.read.summary import load_summary
+
+        found: list[str] = load_summary(self.folder).problems
+        return found
 
     def classifier(self, device: str = "cpu") -> Classifier:
         """Return the best model, ready to predict.
@@ -145,7 +152,7 @@ class Study:
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return the folder that the study is written to."""
-        return StudyFolder(Path(out) / slug(self.study.spec.name))
+        return StudyFolder(Path(out) / folder_name(self.study.spec.name))
 
     def run(
         self,
@@ -192,7 +199,8 @@ class Study:
         if report:
             from headstart.report.render.html import write_html
 
-            write_html(folder.root, folder.root / "report.html")
+            with at_work(folder.root):
+                write_html(folder.root, folder.root / "report.html")
         return Results(folder.root)
 
 
@@ -206,6 +214,7 @@ def compare_spec(
     budget: str | None = None,
     name: str | None = None,
     random_features: bool = False,
+    training_images: int = 0,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -219,6 +228,8 @@ def compare_spec(
         budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
         random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
+        training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
+            intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
     chosen = list(backbones or installed_backbones())
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
@@ -241,15 +252,14 @@ def compare_spec(
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
-        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
-        "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
+        "name": name or readable(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
         "data": source,
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
-        "compare": {"baseline": "raw pixels"},
+        "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
     }
 
@@ -268,40 +278,10 @@ def compare(
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
 
 
-def evaluate_models(
-    models: str | Path | Sequence[str | Path],
-    data: Data,
-    out: str | Path = OUT,
-    *,
-    label: str | None = None,
-    part: str = "all",
-    metric: str | None = None,
-    device: str = "auto",
-    command: str = "",
-) -> Evaluation:
-    """Evaluate saved models on labelled images that they have not seen, compare them, and write the report.
-
-    Args:
-        models: a model file, a run folder or a study folder; several are compared with the first, paired over images.
-        data: what `compare` takes.
-        out: the folder that holds studies.
-        label: which label, where the data have several.
-        part: "all", or one part of a split that the data come with.
-        metric: what models are compared by; by default that of the first model's study, or accuracy.
-        device: "auto", "cpu", "cuda", "mps".
-        command: what the user typed, for the report.
-
-    Raises:
-        DataError: no image is left to score, or the labels are of another kind.
-        ModelError: the models do not have the same classes.
-    """
-    from headstart.report.render.html import write_html
-
-    places = [models] if isinstance(models, str | Path) else list(models)
-    source = DataSpec(source=source_of(data), label=label)
-    found = evaluation.evaluate_models(places, source, out, part=part, metric=metric, device=device, command=command)
-    write_html(found.folder.root, found.report)
-    return found
+def _is_folded(folder: Path) -> bool:
+    """Say whether each seed of a study is a fold of cross-validation."""
+    split = ((StudyFolder(folder).read_study().get("spec") or {}).get("data") or {}).get("split") or {}
+    return bool(split.get("fold") == "seed")
 
 
 def _fewest_images(data: str, label: str | None) -> int | None:

@@ -70,7 +70,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     split = _split_folders(name, parts)
     depth = 1 if split else 0
     rows: list[tuple[str, str, str]] = []
-    about: dict[str, str] = {}
+    about = {"split": f"given by the folders {', '.join(split)}"} if split else {}
     left_out: dict[str, int] = {}
     for path, part in zip(images, parts, strict=True):
         if split and part[0] not in split:
