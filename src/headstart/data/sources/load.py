@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
+from headstart.data.reasons import counted
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.arrays import from_mapping
@@ -20,7 +22,8 @@ from headstart.data.sources.catalogue import DATASETS
 from headstart.data.sources.folders import folder_tree
 from headstart.data.sources.groceries import groceries
 from headstart.data.sources.huggingface import from_huggingface
-from headstart.data.sources.layout import from_tree, with_note
+from headstart.data.sources.label_tables import BY_FOLDER, from_tree_or_tables
+from headstart.data.sources.layout import with_note
 from headstart.data.sources.lists import Lists, default_lists, from_lists
 from headstart.data.sources.manifest import SUFFIXES as MANIFESTS
 from headstart.data.sources.manifest import from_manifest
@@ -114,8 +117,6 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
     lowered = path.name.lower()
     if path.is_file() and lowered.endswith(MANIFESTS):
         return from_manifest(path, label, name)
-    if label is not None:
-        raise DataError(f"{path}: a label can be chosen only in a manifest, not in a tree of class folders")
     if path.is_dir():
         tree = folder_tree(path)
     elif lowered.endswith(ARCHIVES):
@@ -124,7 +125,9 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
         known = ", ".join((*MANIFESTS, *ARCHIVES))
         raise DataError(f"{path} is not a folder, manifest or archive that headstart can read ({known})")
     chosen = lists or default_lists(path)
-    found = from_lists(tree, chosen, name) if chosen else from_tree(tree, name)
+    if chosen and label not in (None, BY_FOLDER):
+        raise DataError(f"{path}: a label can be chosen only in a table, not with lists of the images")
+    found = from_lists(tree, chosen, name) if chosen else from_tree_or_tables(tree, label, name)
     return replace(found, about={"source": str(path), **found.about})
 
 
@@ -147,14 +150,13 @@ def _nowhere(text: str) -> str:
 def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:
     """Return the dataset without the files that are not images, with digests and fingerprint."""
     seen = examine(dataset.reader)
-    dataset = replace(dataset, digests=seen.digests)
+    dataset = _with_depths(replace(dataset, digests=seen.digests), seen.depths)
     if seen.problems:
         skips = [Skip(dataset.reader.name(row), why) for row, why in sorted(seen.problems.items())]
         if strict:
             raise DataError(_refusal(dataset, skips[0], len(skips)))
+        _check_parts(dataset, seen.problems)
         dataset = dataset.without(np.fromiter(seen.problems, dtype=np.int64), *skips)
-        if not len(dataset):
-            raise DataError(f"{dataset.name}: no usable image: {skips[0].name} {skips[0].reason}, and so on")
     if drop_duplicates:
         dataset = without_duplicates(dataset)
     dataset = check_lookalikes(_with_present_classes(dataset))
@@ -164,6 +166,34 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         raise DataError(f"{dataset.name}: {only}{some}")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
+
+
+def _check_parts(dataset: Dataset, problems: Mapping[int, str]) -> None:
+    """Refuse a dataset, or a given part of one, of which no image can be used.
+
+    Raises:
+        DataError: which, and why, with counts.
+    """
+    bad = np.zeros(len(dataset), dtype=bool)
+    bad[list(problems)] = True
+    parts = {"": np.ones(len(dataset), dtype=bool)}
+    if dataset.given_split is not None:
+        given = dataset.given_split
+        parts |= {f" in the part {part!r}": given == part for part in ("train", "validation", "test")}
+    for where, rows in parts.items():
+        if rows.any() and bad[rows].all():
+            why = counted(reason for row, reason in sorted(problems.items()) if rows[row])
+            first = dataset.reader.name(int(np.flatnonzero(rows)[0]))
+            raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first})")
+
+
+def _with_depths(dataset: Dataset, depths: Mapping[int, str]) -> Dataset:
+    """Return the dataset with a note on images of more than 8 bits."""
+    if not depths:
+        return dataset
+    counts = Counter(depths.values())
+    shown = ", ".join(f"{count} of {words}" for words, count in sorted(counts.items()))
+    return with_note(dataset, "depth", f"{shown}; each is scaled to 8 bits by its own range")
 
 
 def without_duplicates(dataset: Dataset) -> Dataset:
