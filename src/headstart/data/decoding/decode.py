@@ -26,6 +26,7 @@ from headstart.data.decoding.damage import check_end, without_damage
 from headstart.data.decoding.depth import to_8_bits
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.faults import UndecodableError as UndecodableError
+from headstart.data.decoding.formats import format_fault, plugin_formats
 from headstart.data.decoding.jpeg import load_jpeg
 from headstart.data.decoding.pictures import Picture, one_picture
 from headstart.data.image_files import read_file
@@ -33,7 +34,7 @@ from headstart.errors import DataError, choose
 
 Pixels = npt.NDArray[np.uint8]
 
-_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo"
+_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo heic heif hif jxl"
 SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Only formats that Pillow decodes by itself, and not when it opens them: EPS would start Ghostscript, an ICO may be
 # of any size.
@@ -227,8 +228,10 @@ def open_image(data: bytes) -> Image.Image:
     """
     check_bytes(data)
     data = without_damage(data)
+    if fault := format_fault(data):
+        raise UndecodableError(fault)
     with _reasons(len(data)):
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=(*FORMATS, *plugin_formats(data)))
         check_header(image)
     return image
 
