@@ -18,15 +18,12 @@ from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
 from headstart.storage.names import folder_name, readable
 from headstart.storage.presence import at_work
-from headstart.study import evaluation
-from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
-from headstart.study.spec.schema import DataSpec
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -279,42 +276,6 @@ def compare(
 ) -> Results:
     """Compare baselines, pretrained backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
-
-
-def evaluate_models(
-    models: str | Path | Sequence[str | Path],
-    data: Data,
-    out: str | Path = OUT,
-    *,
-    label: str | None = None,
-    part: str = "all",
-    metric: str | None = None,
-    device: str = "auto",
-    command: str = "",
-) -> Evaluation:
-    """Evaluate saved models on labelled images that they have not seen, compare them, and write the report.
-
-    Args:
-        models: a model file, a run folder or a study folder; several are compared with the first, paired over images.
-        data: what `compare` takes.
-        out: the folder that holds studies.
-        label: which label, where the data have several.
-        part: "all", or one part of a split that the data come with.
-        metric: what models are compared by; by default that of the first model's study, or accuracy.
-        device: "auto", "cpu", "cuda", "mps".
-        command: what the user typed, for the report.
-
-    Raises:
-        DataError: no image is left to score, or the labels are of another kind.
-        ModelError: the models do not have the same classes.
-    """
-    from headstart.report.render.html import write_html
-
-    places = [models] if isinstance(models, str | Path) else list(models)
-    source = DataSpec(source=source_of(data), label=label)
-    found = evaluation.evaluate_models(places, source, out, part=part, metric=metric, device=device, command=command)
-    write_html(found.folder.root, found.report)
-    return found
 
 
 def _is_folded(folder: Path) -> bool:

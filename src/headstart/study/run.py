@@ -131,8 +131,10 @@ def open_session(
     session.listener.overview(found_lines(plan, resources))
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
-    own = [Expected(run=task.run.name, seed=task.seed) for task in plan.tasks]
-    session.listener.plan([*own, *missing, *expected(study.spec)])
+    own = [Expected(run=task.run.name, seed=task.seed, name=task.name) for task in plan.tasks]
+    words = study.spec.data.split.words
+    others = [Expected(**row, name=f"{row['run']} ({words(row['seed'])})") for row in (*missing, *expected(study.spec))]
+    session.listener.plan([*own, *others])
     return session
 
 

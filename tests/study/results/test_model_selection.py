@@ -166,6 +166,7 @@ def test_the_standard_error_is_that_of_the_mean_difference_over_images(tmp_path:
     gap[:5], gap[50:60], gap[60:70] = -1, 1, 0.5
     assert _standard_error(found, "one", "many", "accuracy") == pytest.approx(gap.std(ddof=1) / 10)
     assert _standard_error(found, "many", "one", "accuracy") == pytest.approx(gap.std(ddof=1) / 10)
+    assert _standard_error(found, "one", "many", "brier") == pytest.approx(2 * gap.std(ddof=1) / 10)
 
 
 def test_two_paired_images_have_a_standard_error_and_one_has_none(tmp_path: Path) -> None:
@@ -205,9 +206,9 @@ def test_an_undefined_resample_is_left_out_of_the_error() -> None:
 
 
 def test_the_nearest_of_several_ensembles_is_the_rival(tmp_path: Path) -> None:
-    found = [judged(tmp_path, "one", range(5)), judged(tmp_path, "far", range(50, 90))]
+    found = [judged(tmp_path, "one", range(5)), judged(tmp_path, "z", range(50, 90))]
     found += [judged(tmp_path, "near", range(4, 10))]
-    assert choose(found, {"far", "near"})[0] == "near"
+    assert choose(found, {"z", "near"})[0] == "near"
 
 
 def test_where_no_seed_is_common_all_seeds_count() -> None:
