@@ -22,7 +22,7 @@ _NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "backbone
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name as they stand in a file, the file's sha256 and what a safetensors file says about itself."""
+    """The tensors of a file by name, its sha256 and the metadata of a safetensors file."""
 
     path: Path
     state: dict[str, Tensor]
