@@ -286,7 +286,7 @@ def _is_folded(folder: Path) -> bool:
 
 
 def _fewest_images(data: str, label: str | None) -> int | None:
-    """Return the number of images of the smallest class; None if the test images are given or there are too few groups."""
+    """Return the size of the smallest class; None if the test images are given or there are too few groups."""
     dataset = list_dataset(data, label=label)
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return None
