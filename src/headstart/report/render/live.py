@@ -132,7 +132,7 @@ class LiveStudy:
                 self.runs.setdefault(run, _Run(run)).seeds.setdefault(name, _Seed())
         self.start()
         seeds = max((len(run.seeds) for run in self.runs.values()), default=1)
-        things = "folds" if any("name" in row for row in rows) else "seeds"
+        things = "folds" if any("(fold " in str(row.get("name")) for row in rows) else "seeds"
         many = f", each with {seeds} {things}" if seeds > 1 else ""
         self._say(f"{len(self.runs)} runs to do{many}")
 
