@@ -221,14 +221,15 @@ def compare_spec(
 
     Args:
         data: anything `load_dataset` takes, or a dataset that it returned.
-        label: which label, where a dataset has several.
-        backbones: with ImageNet weights; by default the embedded ones that are installed.
-        heads: solvers on the stored features.
-        seeds: how many; where a class has too few images to set some aside for testing, how often five-fold
-            cross-validation is repeated.
-        budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
-        name: of the study; by default made of the dataset's.
-        random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
+        label: the label to use, if the dataset has several.
+        backbones: used with ImageNet weights; by default those whose weights are installed.
+        heads: classifier heads fitted to the cached features.
+        seeds: number of seeds; if a class has too few images for a test part, the number of repeats of five-fold
+            cross-validation.
+        budget: a time limit such as "5min"; the time left after the frozen networks goes into tuning the last stages
+            of the best one.
+        name: of the study; by default derived from the dataset's name.
+        random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
             intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
@@ -286,7 +287,7 @@ def _is_folded(folder: Path) -> bool:
 
 
 def _fewest_images(data: str, label: str | None) -> int | None:
-    """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
+    """Return the size of the smallest class; None if the test images are given or there are too few groups."""
     dataset = list_dataset(data, label=label)
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return None
@@ -297,11 +298,11 @@ def _fewest_images(data: str, label: str | None) -> int | None:
 
 
 def source_of(data: Data) -> str:
-    """Return the name or path under which a study finds these images; images from Python are written to the cache.
+    """Return the name or path of these images for a study; images from Python are written to the cache.
 
     Raises:
-        SpecError: it is nothing that holds images and labels.
-        DataError: images and labels do not fit together.
+        SpecError: it does not contain images and labels.
+        DataError: the images and the labels do not match.
     """
     if isinstance(data, str | Path):
         return str(data)
@@ -314,7 +315,7 @@ def source_of(data: Data) -> str:
 
 
 def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `data` of a study that is a mapping, with images from Python replaced by where they were written."""
+    """Return the `data` of a study that is a mapping; a path to the cache replaces images from Python."""
     data = study.get("data")
     if isinstance(data, Dataset) or (isinstance(data, Mapping) and "images" in data):
         return {"data": {"source": source_of(data)}}
@@ -324,7 +325,7 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _can_tune() -> bool:
-    """Say whether networks can be trained here; where not, tell the user once what brings it."""
+    """Say whether networks can be trained here; if not, tell the user which extra to install."""
     try:
         require("lightning", "tuned networks are left out of this comparison: training", "tune")
     except MissingExtra as error:
@@ -334,7 +335,7 @@ def _can_tune() -> bool:
 
 
 def installed_backbones() -> list[str]:
-    """Return the backbones whose ImageNet weights are on this machine without any download."""
+    """Return the backbones whose ImageNet weights are installed on this machine."""
     from headstart.models.weights.registry import EMBEDDED as KNOWN
 
     def there(name: str) -> bool:
