@@ -18,15 +18,12 @@ from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
 from headstart.storage.names import folder_name, readable
 from headstart.storage.presence import at_work
-from headstart.study import evaluation
-from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
-from headstart.study.spec.schema import DataSpec
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -98,6 +95,13 @@ class Results:
 
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
         return rows
+
+    def problems(self) -> list[str]:
+        """Return what the audit of the images found, a line each: leaks, copies, contradicting labels, few images."""
+        from headstart.report.read.summary import load_summary
+
+        found: list[str] = load_summary(self.folder).problems
+        return found
 
     def classifier(self, device: str = "cpu") -> Classifier:
         """Return the best model, ready to predict.
@@ -248,7 +252,6 @@ def compare_spec(
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
-        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
         "name": name or readable(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
@@ -273,42 +276,6 @@ def compare(
 ) -> Results:
     """Compare baselines, pretrained backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
-
-
-def evaluate_models(
-    models: str | Path | Sequence[str | Path],
-    data: Data,
-    out: str | Path = OUT,
-    *,
-    label: str | None = None,
-    part: str = "all",
-    metric: str | None = None,
-    device: str = "auto",
-    command: str = "",
-) -> Evaluation:
-    """Evaluate saved models on labelled images that they have not seen, compare them, and write the report.
-
-    Args:
-        models: a model file, a run folder or a study folder; several are compared with the first, paired over images.
-        data: what `compare` takes.
-        out: the folder that holds studies.
-        label: which label, where the data have several.
-        part: "all", or one part of a split that the data come with.
-        metric: what models are compared by; by default that of the first model's study, or accuracy.
-        device: "auto", "cpu", "cuda", "mps".
-        command: what the user typed, for the report.
-
-    Raises:
-        DataError: no image is left to score, or the labels are of another kind.
-        ModelError: the models do not have the same classes.
-    """
-    from headstart.report.render.html import write_html
-
-    places = [models] if isinstance(models, str | Path) else list(models)
-    source = DataSpec(source=source_of(data), label=label)
-    found = evaluation.evaluate_models(places, source, out, part=part, metric=metric, device=device, command=command)
-    write_html(found.folder.root, found.report)
-    return found
 
 
 def _is_folded(folder: Path) -> bool:

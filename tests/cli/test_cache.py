@@ -9,7 +9,8 @@ import pytest
 from headstart.cli.cache import show_cache
 from headstart.errors import SpecError
 from headstart.storage.opening import default_store
-from headstart.storage.store import MANIFEST
+from headstart.storage.store import MANIFEST, Store
+from tests.cli.conftest import Call
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_the_table_says_where_it_is_and_when_it_was_used(filled: Path, capsys: p
     first, *rows, last = capsys.readouterr().out.splitlines()
     assert first == f"{filled}   (set HEADSTART_CACHE to move it)"
     assert [row.split()[:2] for row in rows] == [["kind", "entries"], ["features", "2"], ["fits", "2"]]
-    assert rows[1].split()[2:] == ["8.1", "kB", "0"] and last == "least recently used: 2023-10-22"
+    assert rows[1].split()[2:] == ["8.5", "kB", "0"] and last == "least recently used: 2023-10-22"
 
 
 def test_pruning_frees_the_least_recently_used_first(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +59,7 @@ def test_pruning_frees_the_least_recently_used_first(filled: Path, capsys: pytes
     assert freed > 3900 and freed == sum(row["bytes"] for row in before.values()) - after["features"]["bytes"]
     assert [path.name for path in filled.glob("*/*/") if path.is_dir()] == ["new"]
     show_cache("0", as_json=False)
-    assert capsys.readouterr().out.splitlines()[1:] == ["empty", "freed 5.0 kB"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["empty", "freed 5.3 kB"]
 
 
 def test_what_is_not_a_size_is_refused_and_nothing_is_deleted(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,3 +67,33 @@ def test_what_is_not_a_size_is_refused_and_nothing_is_deleted(filled: Path, caps
     with pytest.raises(SpecError, match="--prune: 'much' is not a size; write 5GB, 300MB or 0"):
         show_cache("much", as_json=True)
     assert kinds(capsys) == before
+
+
+def fill(place: Path) -> Store:
+    store = Store(place)
+    for key in ("good", "bad"):
+        with store.building("fits", key) as entry:
+            assert entry is not None
+            (entry.path / "data").write_bytes(b"x" * 1000)
+    return store
+
+
+def test_verify_deletes_what_is_damaged_and_says_so(call: Call, own_store: Path) -> None:
+    store = fill(own_store)
+    assert call("cache", "--verify")[1].endswith("checked 2 entries: 0 damaged\n")
+    (store.path("fits", "bad") / "data").write_bytes(b"x" * 500 + bytes(500))
+    status, out, err = call("cache", "--verify", "--json")
+    assert status == 0 and json.loads(out)["damaged"] == ["fits/bad"] and json.loads(out)["checked"] == 2
+    assert err == f"{store.path('fits', 'bad')}: damaged (data is not what was written); it is made again\n"
+    assert [row["key"] for row in store.entries()] == ["good"]
+
+
+def test_prune_leaves_what_a_running_study_uses(call: Call, own_store: Path) -> None:
+    store = fill(own_store)
+    (own_store / "fits" / "dead.lock").touch()
+    with store.in_use():
+        assert store.has("fits", "good")
+        assert call("cache", "--prune", "0")[1].endswith("freed 0 B\n")
+    status, out, _ = call("cache", "--prune", "0", "--json")
+    assert status == 0 and json.loads(out)["freed"] > 2000 and json.loads(out)["kinds"] == {}
+    assert list((own_store / "fits").iterdir()) == []

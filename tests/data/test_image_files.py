@@ -7,14 +7,14 @@ import pytest
 
 from headstart.data import image_files
 from headstart.data.decoding.decode import UndecodableError, decode
-from headstart.data.image_files import file_identity, read_file, too_many
+from headstart.data.image_files import file_identity, file_state, read_file, too_many
 
 
 def test_a_file_is_read_and_known_by_path_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"12345")
     assert read_file(path) == b"12345"
-    assert file_identity(path) == f"{path}|5|{path.stat().st_mtime_ns}"
+    assert file_identity(path) == f"{path}|{file_state(path)}"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

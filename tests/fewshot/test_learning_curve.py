@@ -41,6 +41,23 @@ def test_exact_power_law_is_found_again() -> None:
     assert re.match(r"From 50 to 100 labels per class: 1\.[5-7] points more are expected", curve.words)
 
 
+def test_a_curve_of_another_metric_is_that_of_its_shares_in_its_own_unit() -> None:
+    shares = measured(0.04, 0.5, 0.6, 0.003)
+    plain = learning_curve(shares)
+    losses = learning_curve({n: [2 * (1 - s) for s in run] for n, run in shares.items()}, metric="brier")
+    assert losses.expected == pytest.approx(2 * (1 - plain.expected))
+    assert losses.expected_low < losses.expected < losses.expected_high
+    assert losses.gain == pytest.approx(2 * plain.gain)
+    assert losses.points[0].mean == pytest.approx(2 * (1 - plain.points[0].mean))
+    assert losses.points[0].low == pytest.approx(2 * (1 - plain.points[0].high))
+    assert (losses.floor, losses.scale) == pytest.approx((2 * plain.floor, 2 * plain.scale))
+    assert f"{losses.gain:.3f} better brier is expected" in losses.words
+    correlations = learning_curve({n: [2 * s - 1 for s in run] for n, run in shares.items()}, metric="mcc")
+    assert correlations.gain == pytest.approx(losses.gain)
+    with pytest.raises(DataError, match=r"values of mcc at 1.0 labels must be one or more numbers from -1 to 1"):
+        learning_curve({1: [1.2], 2: [0.3], 3: [0.4]}, metric="mcc")
+
+
 def test_the_curve_for_drawing_goes_through_the_measured_points() -> None:
     curve = learning_curve(measured(0.04, 0.5, 0.6, 0.002))
     labels, fitted, low, high = np.array(curve.grid).T

@@ -7,9 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.siege import corruption, kills, limits
 from tests.siege.siege import Prepare, besiege
 
-SIEGES: dict[str, Prepare] = {}
+SIEGES: dict[str, Prepare] = {
+    "corruption": corruption.prepare,
+    "kills": kills.prepare,
+    "limits": limits.prepare,
+}
 
 
 def main() -> None:

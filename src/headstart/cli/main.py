@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.model_verbs import add_model_verbs
+from headstart.cli.options import OUT, Device, Json, Out
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -22,8 +24,6 @@ app = typer.Typer(
     ),
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that studies are written to.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
 Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
 On = Annotated[
@@ -37,8 +37,6 @@ Budget = Annotated[
     typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
-OUT = Path("headstart-runs")
 
 
 def _show_version(asked: bool) -> None:
@@ -181,55 +179,7 @@ def predict(
     predict_and_show(model, images, format, top, device)
 
 
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
-    data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
-    against: Annotated[
-        list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
-    part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
-    metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
-    out: Out = OUT,
-    device: Device = "auto",
-    json: Json = False,
-) -> None:
-    """Evaluate a saved model on new labelled images.
-
-    Images that the model has learned from, and classes that it does not know, are left out and named.
-
-    Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
-    """
-    from headstart.cli.evaluate import evaluate_and_show
-
-    evaluate_and_show(
-        model, data, against or [], label=label, part=part, metric=metric, device=device, out=out, as_json=json
-    )
-
-
-@app.command()
-def serve(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
-    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; others than this machine's need a key.")
-    ] = "127.0.0.1",
-    api_key: Annotated[
-        str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
-    ] = None,
-    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait; beyond, clients get status 503.")] = 256,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures that the network takes together.")] = 32,
-    megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
-    device: Device = "cpu",
-) -> None:
-    """Serve a model over HTTP, with a page to drop pictures on.
-
-    Example: headstart serve headstart-runs/demo --port 8000
-    """
-    from headstart.cli.serve import serve_model
-
-    serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)
+add_model_verbs(app)
 
 
 @app.command()
@@ -359,12 +309,15 @@ def cache(
     prune: Annotated[
         str | None, typer.Option(help="Delete the least recently used entries down to this size, such as 5GB or 0.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every byte of every entry, and delete those that are damaged.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show how large the cache is, or prune it."""
+    """Show how large the cache is, check it, or prune it."""
     from headstart.cli.cache import show_cache
 
-    show_cache(prune, as_json=json)
+    show_cache(prune, verify=verify, as_json=json)
 
 
 @app.command()

@@ -36,19 +36,19 @@ def serve_model(
         raise SpecError(
             f"--host {host}: others can reach this address; set a key that clients must send (--api-key or ${KEY})"
         )
-    listening = listen(host, port)
-    from headstart.deploy.classifier import Classifier
-    from headstart.deploy.serve.app import make_app
-    from headstart.models.bundle import find_bundle
-
-    file = find_bundle(model)
-    classifier = Classifier.load(model, device, engine=True)
     limits = replace(Limits(), batch=batch, queue=queue, body=megabytes * MEBIBYTE)
     limits = replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
-    app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
-    shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-    say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
-    run(app, listening, limits)
+    with listen(host, port) as listening:
+        from headstart.deploy.classifier import Classifier
+        from headstart.deploy.serve.app import make_app
+        from headstart.models.bundle import find_bundle
+
+        file = find_bundle(model)
+        classifier = Classifier.load(model, device, engine=True)
+        app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
+        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+        say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
+        run(app, listening, limits)
 
 
 def _explainer(classifier: Classifier) -> Callable[[bytes, str], bytes] | None:

@@ -26,7 +26,7 @@ def read_file(path: str | Path) -> bytes:
 
 
 def file_identity(path: Path) -> str:
-    """Return path, size and time of last change of a regular file.
+    """Return the path and the state of a regular file.
 
     Raises:
         OSError: it is not there, or is a pipe or a device.
@@ -34,7 +34,20 @@ def file_identity(path: Path) -> str:
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise OSError("it is not a regular file")
-    return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+    return f"{path}|{_state(state)}"
+
+
+def file_state(path: Path) -> str:
+    """Return what changes when a file's content may have changed; the last number is the time of that, in ns.
+
+    Size and time of modification are not enough: `cp -p`, rsync and archives set that time. No program sets the time of
+    the last change to the file's entry, and a file that was put in another's place has another inode.
+    """
+    return _state(path.stat())
+
+
+def _state(state: os.stat_result) -> str:
+    return f"{state.st_size}|{state.st_ino}|{state.st_mtime_ns}|{max(state.st_mtime_ns, state.st_ctime_ns)}"
 
 
 def too_many(size: int) -> str:

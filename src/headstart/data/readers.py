@@ -40,7 +40,7 @@ class FileReader:
         return read_file(self.path(row))
 
     def identity(self, row: int) -> str:
-        """Return path, size and time of last change."""
+        """Return the path and the state of the file."""
         return file_identity(self.path(row))
 
 

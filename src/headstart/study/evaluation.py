@@ -34,7 +34,7 @@ from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder, json_bytes
 from headstart.study.results.run_record import Fit, judged, result_files
 from headstart.study.results.state import Expected, StudyState
-from headstart.study.results.tested import Tested, tested
+from headstart.study.results.tested import Tested, find_tested
 from headstart.study.spec.schema import DataSpec
 from headstart.transfer.frozen.views import view_of
 from headstart.version import VERSION
@@ -128,7 +128,8 @@ def evaluate_models(
     """
     resources = Resources(store or default_store(), device)
     models = [
-        _Model(name, place, Classifier.load(place, device), tested(place)) for name, place in _named(places).items()
+        _Model(name, place, Classifier.load(place, device), find_tested(place))
+        for name, place in _named(places).items()
     ]
     _check_same_classes(models)
     metric = metric or (models[0].own.metric if models[0].own is not None else "accuracy")

@@ -133,3 +133,12 @@ def test_the_cells_of_a_page_are_limited_and_correct_answers_stay(study: Path, m
 def test_the_page_goes_to_the_study_folder_or_where_it_is_told(tiny: Path, tmp_path: Path) -> None:
     assert write_html(tiny) == tiny / "report.html"
     assert write_html(tiny, tmp_path / "other.html").read_text() == (tiny / "report.html").read_text()
+
+
+def test_a_page_has_the_audit_pictures_and_order_of_each_dataset(large_study: Path) -> None:
+    found = page_data(load_summary(large_study))
+    (data,) = found["datasets"].values()
+    assert data["audit"]["label_errors"] and data["images"] and sorted(data["order"]) == list(range(101))
+    best = found["runs"][0]
+    assert best["metrics"]["accuracy"]["mean"] == pytest.approx(found["ranking"][0]["mean"], rel=1e-4)
+    assert {int(row) for run in found["runs"] for row, *_ in run["mistakes"]} & {int(row) for row in data["images"]}

@@ -19,17 +19,18 @@ from headstart.study.parallel.messages import (
 def test_a_listener_call_crosses_with_its_arguments() -> None:
     heard: list[Message] = []
     listener = RemoteListener(heard.append)
+    listener.overview([])
     listener.plan([])
     listener.running("a")
     listener.reused("b")
-    listener.done("c", 0.5)
+    listener.done("c", 0.5, 2.0)
     listener.failed("d", "why")
     listener.note("text")
     listener.close()
     assert heard == [
         ListenerCall("running", ("a",)),
         ListenerCall("reused", ("b",)),
-        ListenerCall("done", ("c", 0.5)),
+        ListenerCall("done", ("c", 0.5, 2.0)),
         ListenerCall("failed", ("d", "why")),
         ListenerCall("note", ("text",)),
     ]

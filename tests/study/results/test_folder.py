@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import StoreError
-from headstart.report.read.study_files import read_facts, read_record
+from headstart.report.read.study_files import read_record, read_state
 from headstart.storage.files import temporary
 from headstart.storage.presence import at_work
 from headstart.study.results.folder import StudyFolder, json_bytes
@@ -47,12 +47,13 @@ def test_a_run_with_a_file_that_was_altered_is_not_done(
     assert folder.has("a", 0, "k")
 
 
-def test_a_run_whose_manifest_is_damaged_is_not_done(tmp_path: Path) -> None:
+def test_a_run_whose_manifest_is_damaged_is_not_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = StudyFolder(tmp_path)
     manifest = write(folder) / "manifest.json"
     for content in (manifest.read_text().replace("complete", "failed"), manifest.read_text()[:50], ""):
         manifest.write_text(content)
         assert folder.manifest("a", 0) is None and not folder.has("a", 0, "k")
+        assert capsys.readouterr().err == f"{manifest}: is not what was written; the run is written again\n"
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_kept(tmp_path: Path) -> None:
@@ -90,11 +91,11 @@ def test_a_reader_never_misses_a_finished_run_while_it_is_rewritten(tmp_path: Pa
 def test_a_study_that_says_it_is_running_while_nobody_is_at_work_was_interrupted(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
     folder.write_study({"name": "x", "status": "running"})
-    assert read_facts(tmp_path)["status"] == "interrupted"
+    assert read_state(tmp_path)["status"] == "interrupted"
     with at_work(tmp_path):
-        assert read_facts(tmp_path)["status"] == "running"
+        assert read_state(tmp_path)["status"] == "running"
     folder.write_study({"name": "x", "status": "complete"})
-    assert read_facts(tmp_path)["status"] == "complete"
+    assert read_state(tmp_path)["status"] == "complete"
 
 
 def test_a_study_whose_process_was_killed_is_interrupted(tmp_path: Path) -> None:
@@ -103,9 +104,9 @@ def test_a_study_whose_process_was_killed_is_interrupted(tmp_path: Path) -> None
     StudyFolder(tmp_path).write_study({"name": "x", "status": "running"})
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"at work\n"
-        assert read_facts(tmp_path)["status"] == "running"
+        assert read_state(tmp_path)["status"] == "running"
         process.kill()
-    assert read_facts(tmp_path)["status"] == "interrupted"
+    assert read_state(tmp_path)["status"] == "interrupted"
 
 
 def test_study_facts_that_were_altered_are_refused(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_study_facts_that_were_altered_are_refused(tmp_path: Path) -> None:
     folder.write_study({"name": "x", "status": "complete", "compare": {"baseline": "a"}})
     assert folder.read_study() == {"name": "x", "status": "complete", "compare": {"baseline": "a"}}
     path.write_text(path.read_text().replace('"a"', '"b"'))
-    for read in (folder.read_study, lambda: read_facts(tmp_path)):
+    for read in (folder.read_study, lambda: read_state(tmp_path)):
         with pytest.raises(StoreError, match=r"study.json: is not what was written"):
             read()
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.image_files import MAX_BYTES, too_many
+from headstart.data.image_files import MAX_BYTES, file_state, too_many
 from headstart.data.sources.archive_bounds import (
     SmallReads,
     XzReader,
@@ -92,7 +92,7 @@ class ZipReader:
 
     def __init__(self, path: Path, members: list[zipfile.ZipInfo]) -> None:
         self.path, self.members = path, members
-        self._changed = path.stat().st_mtime_ns
+        self._state = file_state(path)
         self._open = threading.local()
 
     def __len__(self) -> int:
@@ -121,9 +121,9 @@ class ZipReader:
         return data
 
     def identity(self, row: int) -> str:
-        """Return archive, member, its checksum and size, and the archive's time of last change."""
+        """Return archive, member, its checksum and size, and the archive's state."""
         member = self.members[row]
-        return f"{self.path}!{member.filename}!{member.CRC}|{member.file_size}|{self._changed}"
+        return f"{self.path}!{member.filename}!{member.CRC}|{member.file_size}|{self._state}"
 
 
 class TarReader:
@@ -137,7 +137,7 @@ class TarReader:
 
     def __init__(self, path: Path, names: list[str], where: list[tuple[int, int]]) -> None:
         self.path, self.names, self.where = path, names, where
-        self._changed = path.stat().st_mtime_ns
+        self._state = file_state(path)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -156,9 +156,9 @@ class TarReader:
             return file.read(size)
 
     def identity(self, row: int) -> str:
-        """Return archive, place and size, and the archive's time of last change."""
+        """Return archive, place and size, and the archive's state."""
         offset, size = self.where[row]
-        return f"{self.path}!{offset}|{size}|{self._changed}"
+        return f"{self.path}!{offset}|{size}|{self._state}"
 
 
 def _decompressed(path: Path) -> Path:
@@ -169,7 +169,7 @@ def _decompressed(path: Path) -> Path:
         return path
     state = path.stat()
     store = default_store()
-    key = content_key([str(path.resolve()), state.st_size, state.st_mtime_ns])
+    key = content_key([str(path.resolve()), file_state(path)])
     with store.building("archives", key, wait_message=f"{path}: another process is decompressing it") as entry:
         if entry is not None:
             with path.open("rb") as packed, opener(packed) as source, (entry.path / "content.tar").open("wb") as target:

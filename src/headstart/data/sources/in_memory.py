@@ -51,7 +51,7 @@ class PictureReader:
         return content_of(image)
 
     def identity(self, row: int) -> str:
-        """Return path, size and time of last change of a path; nothing for what is in memory."""
+        """Return a path and the state of its file; nothing for what is in memory."""
         image = self.images[row]
         if not isinstance(image, str | Path):
             return ""

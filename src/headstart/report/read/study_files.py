@@ -21,6 +21,7 @@ from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
 from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
+from headstart.study.results.facts import read_facts
 
 _TRIES = 20
 _PATIENCE = 2.0  # seconds
@@ -166,7 +167,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     root = Path(place)
     if not (root / "study.json").is_file():
         raise StoreError(f"{root}: no study stands here (it has no study.json); give the folder of a study")
-    facts = read_facts(root)
+    facts = read_state(root)
     expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
     folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
     records, metric = [], metric_of(facts)
@@ -210,7 +211,7 @@ def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
 
 
 def _read_if_there(path: Path) -> Any:
-    return read_json(path) if path.is_file() else None
+    return read_facts(path) if path.is_file() else None
 
 
 def metric_of(facts: Mapping[str, Any]) -> str:
@@ -239,7 +240,7 @@ def read_record(folder: Path, metric: str = "accuracy") -> Record:
     raise StoreError(f"{folder}: is written anew all the time; read it when the study has ended")
 
 
-def read_facts(root: Path) -> dict[str, Any]:
+def read_state(root: Path) -> dict[str, Any]:
     """Read study.json; a study that says that it is running, and at which no process is at work, was interrupted.
 
     Raises:
@@ -361,15 +362,14 @@ def _read_explanations(folder: Path) -> tuple[Mapping[str, Any], ...]:
     path = folder / "explanations.json"
     if not path.is_file():
         return ()
-    content = read_json(path)
-    items = content.get("items", []) if isinstance(content, Mapping) else content
+    items = read_facts(path).get("items", [])
     return tuple(item for item in items if isinstance(item, Mapping) and "row" in item and "file" in item)
 
 
 def _read_datasets(root: Path) -> dict[str, DataFolder]:
     found = {}
     for path in sorted((root / "data").glob("*/dataset.json")):
-        facts, audit = read_json(path), path.with_name("audit.json")
+        facts, audit = read_facts(path), path.with_name("audit.json")
         fingerprint = str(facts.get("fingerprint", path.parent.name))
-        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, read_json(audit) if audit.is_file() else None)
+        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, _read_if_there(audit))
     return found

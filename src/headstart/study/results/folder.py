@@ -61,6 +61,8 @@ class StudyFolder:
     def has(self, run: str, seed: int, key: str) -> bool:
         """Say whether the run with this content key is complete, and each of its files is what was written."""
         manifest = self.manifest(run, seed)
+        if manifest is None and (self.run_folder(run, seed) / MANIFEST).is_file():
+            say(f"{self.run_folder(run, seed) / MANIFEST}: is not what was written; the run is written again")
         if manifest is None or manifest.get("key") != key or manifest["status"] != "complete":
             return False
         folder = self.run_folder(run, seed)

@@ -68,6 +68,12 @@ class SplitSpec(Spec):
         assert self.folds is not None
         return seed % self.folds, self.seed + seed // self.folds
 
+    def words(self, seed: int) -> str:
+        """Return what this seed of a run is, for people: "seed 3", or "fold 4 of 5, repeat 1"."""
+        if self.fold != "seed" or self.folds is None:
+            return f"seed {seed}"
+        return f"fold {seed % self.folds + 1} of {self.folds}, repeat {seed // self.folds + 1}"
+
 
 def _source(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
