@@ -11,16 +11,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.sources.load import list_dataset
+from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
-from headstart.storage.names import folder_name, readable
+from headstart.storage.names import readable
 from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
+from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
@@ -147,12 +148,12 @@ class Study:
 
         resources = Resources(default_store(), device)
         plan = make_plan(self.study, resources, strict=strict)
-        folder = self.folder(out)
+        folder = study_folder(out, versioned_name(out, self.study.spec.name, plan.fingerprint))
         return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
-        """Return the folder that the study is written to."""
-        return StudyFolder(Path(out) / folder_name(self.study.spec.name))
+        """Return the folder that the study is written to, unless a study of other images is there already."""
+        return study_folder(out, self.study.spec.name)
 
     def run(
         self,
@@ -247,14 +248,14 @@ def compare_spec(
     source: dict[str, Any] = {"source": place}
     if label is not None:
         source["label"] = label
-    stem = Path(place).stem or "data"
+    title = title_of(place)
     few = _fewest_images(place, label)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
     return {
-        "name": name or readable(f"compare {stem}{' ' + label if label else ''}"),
-        "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
+        "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
+        "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
         "data": source,
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,

@@ -56,7 +56,7 @@ def test_run_with_smoke_and_overrides(call: Call, study_file: Path, tmp_path: Pa
     study_file.write_text(study_file.read_text() + "smoke: {runs: {knn: {head: {k: 1}}}}\n")
     code, out, _ = call("run", study_file, "--smoke", "~runs.ridge", "-o", tmp_path, "--json")
     assert code == 0 and {row["run"] for row in json.loads(out)["ranking"]} == {"floor", "knn"}
-    spec = json.loads((tmp_path / "small" / "runs" / "knn" / "seed-0" / "spec.json").read_text())
+    spec = json.loads((tmp_path / "small-smoke" / "runs" / "knn" / "seed-0" / "spec.json").read_text())
     assert spec["head"] == {"k": 1}
 
 

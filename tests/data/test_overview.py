@@ -8,7 +8,7 @@ import pytest
 from headstart.data.dataset import Dataset, Skip
 from headstart.data.overview import given_by, overview, split_words
 from headstart.data.readers import FileReader
-from headstart.data.sources.layout import NOT_AN_IMAGE
+from headstart.data.sources.layout import NOT_NAMED_AS_AN_IMAGE
 from headstart.data.splits import make_split
 
 
@@ -38,14 +38,13 @@ def test_several_labels_of_an_image_are_told() -> None:
 
 
 def test_what_was_left_out_is_told_by_reason_with_counts() -> None:
-    skips = [Skip(name, NOT_AN_IMAGE) for name in ("a/1.HEIC", "a/2.heic", "notes.txt", "LICENSE")]
+    skips = [Skip(name, NOT_NAMED_AS_AN_IMAGE) for name in ("a/1.HEIC", "a/2.heic", "notes.txt", "LICENSE")]
     skips += [Skip("b/1.png", "has zero bytes"), Skip("b/2.png", "is not an image"), Skip("b/3.png", "has zero bytes")]
     skips += [Skip(f"c/{n}.png", f"reason {n}") for n in range(5)]
     about = {"source": "x", "repeats": "3 rows repeat", "depth": "2 of 16 bits"}
     assert overview(dataset([1, 1], skipped=tuple(skips), about=about), "none")[2:] == [
         "left out: files that are no images by their names (2 .heic, 1 .txt, 1 without a suffix);"
-        " 2 images (such as b/1.png: has zero bytes); 1 image (b/2.png: is not an image); 1 image (c/0.png: reason 0);"
-        " 1 image (c/1.png: reason 1); 3 for other reasons; 3 rows repeat",
+        " 2 with zero bytes, 1 not an image, 1 reason 0, 1 reason 1, 1 reason 2, 2 for other reasons; 3 rows repeat",
         "depth: 2 of 16 bits",
     ]
 

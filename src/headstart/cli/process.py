@@ -22,8 +22,8 @@ _DEFECT = 70
 def run_as_process(command: Callable[[], object]) -> None:
     """Run a command of Typer's and end the process as it says.
 
-    Every error is one line. Exit status: 0 done, 1 a run failed, 2 the input cannot be used, 70 a defect of headstart;
-    128 plus the number of the signal that stopped it.
+    Every error is one line. Exit status: 0 done, 1 a run failed or an image was not read, 2 the input cannot be used,
+    70 a defect of headstart; 128 plus the number of the signal that stopped it.
     """
     if sys.stdout is None:
         _fail("standard output is closed; redirect it to a file or to /dev/null", 2)

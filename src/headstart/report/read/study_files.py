@@ -205,7 +205,10 @@ def distinct(records: Sequence[Record]) -> list[Record]:
 
 
 def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
-    """Say whether a run is of this form of the study: the file may have been changed since."""
+    """Say whether a run is of this form of the study: the file may have been changed since, or lost the run."""
+    known = [*facts.get("expected", ()), *(facts.get("left_out") or ())]
+    if known and not any((row["run"], row["seed"]) == (record.run, record.seed) for row in known):
+        return False
     key = facts.get("keys", {}).get(record.run, {}).get(str(record.seed))
     return key is None or record.key in (None, key)
 

@@ -37,7 +37,7 @@ def load_study(
     if not isinstance(raw, dict):
         raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}")
     if smoke:
-        raw = merged(raw, raw.get("smoke") or {})
+        raw = _small_form(raw)
     settings, left_out = take_out(overrides, raw.get("runs") or {})
     for override in settings:
         raw = _override(raw, override)
@@ -61,6 +61,14 @@ def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int
         raise SpecError(f"{path}: cannot read this study file ({error})") from error
     value, lines = load_yaml(text, str(path))
     return from_folder(value, path.absolute().parent), lines, text, str(path)
+
+
+def _small_form(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the study with its smoke block applied; it has a name of its own, so that no result is overwritten."""
+    smoke = raw.get("smoke")
+    if not smoke or not isinstance(raw.get("name"), str):
+        return raw
+    return merged({**raw, "name": f"{raw['name']} smoke"}, smoke)
 
 
 def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
