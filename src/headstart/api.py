@@ -240,9 +240,9 @@ def compare_spec(
     stem = Path(place).stem or "data"
     few = _fewest_images(place, label)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
-    if folded:
+    if few is not None and folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
-        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
+        _say_folded(few, training_images)
     return {
         "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
@@ -267,6 +267,12 @@ def compare(
 ) -> Results:
     """Compare baselines, pretrained backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def _say_folded(few: int, training_images: int) -> None:
+    say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
+    if training_images:
+        say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
 
 
 def _is_folded(folder: Path) -> bool:
