@@ -252,8 +252,10 @@ def compare_spec(
     title = title_of(place)
     few = _fewest_images(place, label)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
-    if folded:
+    if few is not None and folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
+        if training_images:
+            say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
