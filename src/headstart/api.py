@@ -74,11 +74,12 @@ class Results:
 
     @property
     def kept(self) -> str:
-        """Which run the saved model is of, by what it was chosen, and which of its seeds it is."""
+        """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
         best = StudyFolder(self.folder).read_study().get("best")
         if not best:
             return "none"
-        seed = f"; seed {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
+        word = "fold" if _is_folded(self.folder) else "seed"
+        seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
         return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def ranking(self) -> list[dict[str, Any]]:
@@ -94,6 +95,13 @@ class Results:
 
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
         return rows
+
+    def problems(self) -> list[str]:
+        """Return what the audit of the images found, a line each: leaks, copies, contradicting labels, few images."""
+        from headstart.report.read.summary import load_summary
+
+        found: list[str] = load_summary(self.folder).problems
+        return found
 
     def classifier(self, device: str = "cpu") -> Classifier:
         """Return the best model, ready to predict.
@@ -206,6 +214,7 @@ def compare_spec(
     budget: str | None = None,
     name: str | None = None,
     random_features: bool = False,
+    training_images: int = 0,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -219,6 +228,8 @@ def compare_spec(
         budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
         random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
+        training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
+            intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
     chosen = list(backbones or installed_backbones())
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
@@ -241,7 +252,6 @@ def compare_spec(
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
-        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
     return {
         "name": name or readable(f"compare {stem}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
@@ -249,7 +259,7 @@ def compare_spec(
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
-        "compare": {"baseline": "raw pixels"},
+        "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
     }
 
@@ -266,6 +276,12 @@ def compare(
 ) -> Results:
     """Compare baselines, pretrained backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
+
+
+def _is_folded(folder: Path) -> bool:
+    """Say whether each seed of a study is a fold of cross-validation."""
+    split = ((StudyFolder(folder).read_study().get("spec") or {}).get("data") or {}).get("split") or {}
+    return bool(split.get("fold") == "seed")
 
 
 def _fewest_images(data: str, label: str | None) -> int | None:

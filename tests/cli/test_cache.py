@@ -1,10 +1,72 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from headstart.storage.store import Store
+import pytest
+
+from headstart.cli.cache import show_cache
+from headstart.errors import SpecError
+from headstart.storage.opening import default_store
+from headstart.storage.store import MANIFEST, Store
 from tests.cli.conftest import Call
+
+
+@pytest.fixture
+def filled() -> Path:
+    """Return a cache with two entries of features, one of fits, and one that was never finished."""
+    store = default_store()
+    for age, (kind, key, size) in enumerate([("features", "new", 5000), ("features", "old", 3000), ("fits", "a", 200)]):
+        with store.building(kind, key) as entry:
+            assert entry is not None
+            (entry.path / "data").write_bytes(b"x" * size)
+        used = 1_700_000_000 - 1_000_000 * age
+        os.utime(store.path(kind, key) / MANIFEST, (used, used))
+    (store.path("fits", "b.partial")).mkdir()
+    (store.path("fits", "b.partial") / "data").write_bytes(b"x" * 700)
+    return store.root
+
+
+def kinds(capsys: pytest.CaptureFixture[str], prune: str | None = None) -> tuple[dict[str, dict[str, int]], int]:
+    show_cache(prune, as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    return said["kinds"], said["freed"]
+
+
+def test_each_kind_is_counted_with_its_size(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found, freed = kinds(capsys)
+    assert {kind: (row["entries"], row["unfinished"]) for kind, row in found.items()} == {
+        "features": (2, 0),
+        "fits": (2, 1),
+    }
+    sizes = {kind: sum(f.stat().st_size for f in (filled / kind).rglob("*") if f.is_file()) for kind in found}
+    assert {kind: row["bytes"] for kind, row in found.items()} == sizes and freed == 0
+    assert sizes["features"] > 8000
+
+
+def test_the_table_says_where_it_is_and_when_it_was_used(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_cache(None, as_json=False)
+    first, *rows, last = capsys.readouterr().out.splitlines()
+    assert first == f"{filled}   (set HEADSTART_CACHE to move it)"
+    assert [row.split()[:2] for row in rows] == [["kind", "entries"], ["features", "2"], ["fits", "2"]]
+    assert rows[1].split()[2:] == ["8.5", "kB", "0"] and last == "least recently used: 2023-10-22"
+
+
+def test_pruning_frees_the_least_recently_used_first(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = kinds(capsys)[0]
+    after, freed = kinds(capsys, "6 kB")
+    assert freed > 3900 and freed == sum(row["bytes"] for row in before.values()) - after["features"]["bytes"]
+    assert [path.name for path in filled.glob("*/*/") if path.is_dir()] == ["new"]
+    show_cache("0", as_json=False)
+    assert capsys.readouterr().out.splitlines()[1:] == ["empty", "freed 5.3 kB"]
+
+
+def test_what_is_not_a_size_is_refused_and_nothing_is_deleted(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = kinds(capsys)
+    with pytest.raises(SpecError, match="--prune: 'much' is not a size; write 5GB, 300MB or 0"):
+        show_cache("much", as_json=True)
+    assert kinds(capsys) == before
 
 
 def fill(place: Path) -> Store:

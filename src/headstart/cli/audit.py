@@ -20,6 +20,9 @@ def audit_and_show(
         DataError: a dataset is unreadable.
     """
     from headstart.audit.audit import Other, audit_dataset
+    from headstart.audit.findings import problems
+    from headstart.data.overview import given_by, overview
+    from headstart.progress import say
     from headstart.storage.files import write_atomic
     from headstart.storage.names import folder_name
     from headstart.storage.opening import default_store
@@ -36,6 +39,9 @@ def audit_and_show(
         dataset, features = resources.dataset(spec), resources.features(spec, network, 0)
         return dataset, features, resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
 
+    first = DataSpec(source=data, label=label)
+    for line in overview(resources.dataset(first), given_by(resources.dataset(first))):
+        say(line)
     dataset, features, images = load(data, label)
     beside = [Other(other, found) for other, found, _ in map(load, others)]
     audit = audit_dataset(
@@ -44,7 +50,8 @@ def audit_and_show(
     place = out / f"audit-{folder_name(dataset.name)}.json"
     write_atomic(place, json_bytes(audit))
     if as_json:
-        print(json.dumps({key: value for key, value in audit.items() if key != "thumbnails"}, default=str))
+        said = {key: value for key, value in audit.items() if key != "thumbnails"}
+        print(json.dumps({**said, "problems": problems(audit)}, default=str))
         return
     for finding in audit["findings"]:
         print(finding["text"])

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.model_verbs import add_model_verbs
+from headstart.cli.options import OUT, Device, Json, Out
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -22,8 +24,6 @@ app = typer.Typer(
     ),
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that studies are written to.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
 Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
 On = Annotated[
@@ -37,8 +37,6 @@ Budget = Annotated[
     typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
-OUT = Path("headstart-runs")
 
 
 def _show_version(asked: bool) -> None:
@@ -131,6 +129,9 @@ def compare(
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
+    training_images: Annotated[
+        int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
+    ] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -149,7 +150,15 @@ def compare(
     from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
 
-    spec = compare_spec(data, label=label, backbones=backbone, seeds=seeds, budget=budget, name=name)
+    spec = compare_spec(
+        data,
+        label=label,
+        backbones=backbone,
+        seeds=seeds,
+        budget=budget,
+        name=name,
+        training_images=training_images,
+    )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
 
@@ -168,6 +177,9 @@ def predict(
     from headstart.cli.predict import predict_and_show
 
     predict_and_show(model, images, format, top, device)
+
+
+add_model_verbs(app)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import Any
 from headstart.errors import StoreError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
-_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM)
+_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR)  # the last two: a file is in the way
 _LIMITS = {
     errno.EFBIG: "the file would be larger than this process may write (see 'ulimit -f')",
     errno.EMFILE: "this process may not open more files (see 'ulimit -n')",

@@ -18,6 +18,7 @@ from headstart.study.execution.session import Listener, Session, Silent, network
 from headstart.study.execution.unavailable import startable, write_unavailable
 from headstart.study.parallel.dispatcher import check_workers, dispatch
 from headstart.study.planning.ensemble_keys import ensemble_keys, expected
+from headstart.study.planning.found import found_lines
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
@@ -127,10 +128,13 @@ def open_session(
     folder = StudyFolder(Path(out) / folder_name(study.spec.name))
     session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
+    session.listener.overview(found_lines(plan, resources))
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
-    own = [Expected(run=task.run.name, seed=task.seed) for task in plan.tasks]
-    session.listener.plan([*own, *missing, *expected(study.spec)])
+    own = [Expected(run=task.run.name, seed=task.seed, name=task.name) for task in plan.tasks]
+    words = study.spec.data.split.words
+    others = [Expected(**row, name=f"{row['run']} ({words(row['seed'])})") for row in (*missing, *expected(study.spec))]
+    session.listener.plan([*own, *others])
     return session
 
 

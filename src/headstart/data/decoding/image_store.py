@@ -20,6 +20,7 @@ from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding import pixel_checks
 from headstart.data.decoding.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.decoding.digests import digest_of, examine
+from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.pixel_checks import PixelChecks, checksums
 from headstart.errors import DataError
 from headstart.progress import progress
@@ -107,6 +108,7 @@ def decode_images(
     workers: int | None = None,
     on_chunk: OnChunk | None = None,
     strict: bool = False,
+    beginning: Dataset | None = None,
 ) -> ImageArray:
     """Decode every distinct image of a dataset once, in threads, into the store, unless it is there.
 
@@ -114,6 +116,8 @@ def decode_images(
         on_chunk: called as (start, stop, pixels uint8 [stop - start, crop, crop, 3]) for consecutive rows, in
             order, from this thread, while later images are being decoded; needs a view with a crop.
         strict: refuse images that would not decode.
+        beginning: a dataset whose rows are the first of this one; where its images are in the store, their pixels are
+            copied instead of decoded again.
 
     Raises:
         StoreError: the disk is full or the store cannot be written; what was decoded is kept.
@@ -130,6 +134,8 @@ def decode_images(
     busy = f"{dataset.name}: another process is decoding these images"
     with store.building(KIND, key, wait_message=busy) as entry:
         if entry is not None:
+            if beginning is not None:
+                _copy_beginning(entry.path, beginning, view, store)
             _fill(entry.path, job, workers or cores(), feed)
             entry.manifest.update(images=len(rows), view=asdict(view), bad=_bad(entry.path))
             (entry.path / _Journal.NAME).unlink()
@@ -189,11 +195,13 @@ class _Job:
                 if digest_of(data).encode() != self.digests[row]:
                     raise DataError(f"{self.name(row)} has changed since it was loaded; load it again")
                 images.append(decode(data, self.view))
+            except LacksMemoryError as error:  # it says nothing about the image: what was decoded so far is kept
+                raise DataError(f"{self.name(row)} {error}") from error
             except UndecodableError as error:
                 bad[position] = str(error)
                 images.append(_black(self.view))
             except OSError as error:
-                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror})") from error
+                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror or error})") from error
         return images, bad
 
     def name(self, row: int) -> str:
@@ -243,6 +251,20 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
         if job.view.crop is None:
             np.save(folder / "shapes.npy", np.array(journal.shapes, dtype=np.int32).reshape(-1, 2))
         np.save(folder / pixel_checks.NAME, np.array(journal.sums, dtype=np.uint32))
+
+
+def _copy_beginning(folder: Path, beginning: Dataset, view: View, store: Store) -> None:
+    """Write the stored images of another dataset as if a pass over this one had been interrupted after them."""
+    key = stored_key(beginning, view)
+    if (folder / _Journal.NAME).exists() or not store.has(KIND, key):
+        return
+    images = decode_images(beginning, view, store=store)
+    first = _distinct(beginning.digests if beginning.digests is not None else examine(beginning.reader).digests)[0]
+    with _Journal(folder, len(first)) as journal:
+        for start in range(0, len(first), CHUNK):
+            rows = first[start : start + CHUNK].tolist()
+            bad = {start + place: images.bad[row] for place, row in enumerate(rows) if row in images.bad}
+            journal.append([images[row] for row in rows], bad)
 
 
 def _in_order(

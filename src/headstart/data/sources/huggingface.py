@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import Dataset, Skip
+from headstart.data.image_files import read_file
 from headstart.data.sources.numbered_labels import UNLABELLED, class_numbers
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, MissingExtra
@@ -89,7 +89,7 @@ class HubReader:
         """Return the image's bytes."""
         part = int(np.searchsorted(self._starts, row, side="right")) - 1
         value = self.parts[part][row - int(self._starts[part])][self.column]
-        data: bytes = value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+        data: bytes = value["bytes"] if value["bytes"] is not None else read_file(value["path"])
         return data
 
     def identity(self, row: int) -> str:

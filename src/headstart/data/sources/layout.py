@@ -17,6 +17,7 @@ from headstart.errors import DataError
 
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
+NOT_AN_IMAGE = "does not have the name of an image"
 _DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "__pycache__", "headstart-runs")
 
 
@@ -66,7 +67,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
         if not _is_text(path):
             others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
         elif not is_image_name(path):
-            others.append(Skip(path, "does not have the name of an image"))
+            others.append(Skip(path, NOT_AN_IMAGE))
         else:
             images.append(path)
     if not images:
@@ -77,7 +78,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     split = _split_folders(name, parts)
     depth = 1 if split else 0
     rows: list[tuple[str, str, str]] = []
-    about: dict[str, str] = {}
+    about = {"split": f"given by the folders {', '.join(split)}"} if split else {}
     left_out: dict[str, int] = {}
     for path, part in zip(images, parts, strict=True):
         if split and part[0] not in split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from headstart.data.sources.catalogue import DATASETS
 from headstart.data.sources.folders import folder_tree
 from headstart.data.sources.groceries import groceries
 from headstart.data.sources.huggingface import from_huggingface
-from headstart.data.sources.layout import from_tree, with_note
+from headstart.data.sources.label_tables import BY_FOLDER, from_tree_or_tables
+from headstart.data.sources.layout import with_note
 from headstart.data.sources.lists import Lists, default_lists, from_lists
 from headstart.data.sources.manifest import SUFFIXES as MANIFESTS
 from headstart.data.sources.manifest import from_manifest
@@ -114,8 +116,6 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
     lowered = path.name.lower()
     if path.is_file() and lowered.endswith(MANIFESTS):
         return from_manifest(path, label, name)
-    if label is not None:
-        raise DataError(f"{path}: a label can be chosen only in a manifest, not in a tree of class folders")
     if path.is_dir():
         tree = folder_tree(path)
     elif lowered.endswith(ARCHIVES):
@@ -124,7 +124,9 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
         known = ", ".join((*MANIFESTS, *ARCHIVES))
         raise DataError(f"{path} is not a folder, manifest or archive that headstart can read ({known})")
     chosen = lists or default_lists(path)
-    found = from_lists(tree, chosen, name) if chosen else from_tree(tree, name)
+    if chosen and label not in (None, BY_FOLDER):
+        raise DataError(f"{path}: a label can be chosen only in a table, not with lists of the images")
+    found = from_lists(tree, chosen, name) if chosen else from_tree_or_tables(tree, label, name)
     return replace(found, about={"source": str(path), **found.about})
 
 
@@ -147,7 +149,7 @@ def _nowhere(text: str) -> str:
 def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:
     """Return the dataset without the files that are not images, with digests and fingerprint."""
     seen = examine(dataset.reader)
-    dataset = replace(dataset, digests=seen.digests)
+    dataset = _with_depths(replace(dataset, digests=seen.digests), seen.depths)
     if seen.problems:
         skips = [Skip(dataset.reader.name(row), why) for row, why in sorted(seen.problems.items())]
         if strict:
@@ -164,6 +166,15 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         raise DataError(f"{dataset.name}: {only}{some}")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
+
+
+def _with_depths(dataset: Dataset, depths: Mapping[int, str]) -> Dataset:
+    """Return the dataset with a note on images of more than 8 bits."""
+    if not depths:
+        return dataset
+    counts = Counter(depths.values())
+    shown = ", ".join(f"{count} of {words}" for words, count in sorted(counts.items()))
+    return with_note(dataset, "depth", f"{shown}; each is scaled to 8 bits by its own range")
 
 
 def without_duplicates(dataset: Dataset) -> Dataset:

@@ -56,6 +56,7 @@ class Outcome:
     losses: Floats
     multi_label: bool = False
     scores: Mapping[str, Floats] = field(default_factory=dict)
+    chances: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,11 +170,11 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     facts = read_state(root)
     expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
     folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
-    records = []
+    records, metric = [], metric_of(facts)
     with progress(f"reading {root.name}", len(folders), "runs") as ticker:
         for folder in folders:
             if _is_there(folder / MANIFEST):
-                record = read_record(folder)
+                record = read_record(folder, metric)
                 if _is_current(record, facts):
                     records.append(record)
             elif facts.get("status") == "complete":
@@ -213,8 +214,13 @@ def _read_if_there(path: Path) -> Any:
     return read_facts(path) if path.is_file() else None
 
 
-def read_record(folder: Path) -> Record:
-    """Read one run folder and check each of its files against the manifest.
+def metric_of(facts: Mapping[str, Any]) -> str:
+    """Return the metric that a study's runs are compared by."""
+    return str((facts.get("compare") or {}).get("metric") or "accuracy")
+
+
+def read_record(folder: Path, metric: str = "accuracy") -> Record:
+    """Read one run folder and check each of its files against the manifest; `metric` is the study's.
 
     If another process writes the run again meanwhile, the new folder is read.
 
@@ -224,7 +230,7 @@ def read_record(folder: Path) -> Record:
     for _ in range(_TRIES):
         before = _manifest(folder)
         try:
-            record = _read_record(folder)
+            record = _read_record(folder, metric)
         except (StoreError, FileNotFoundError):
             if _manifest(folder) == before:
                 raise
@@ -264,7 +270,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _read_record(folder: Path) -> Record:
+def _read_record(folder: Path, metric: str) -> Record:
     manifest = unsealed(folder / MANIFEST)
     files = manifest.get("files", {})
     for name, digest in sorted(files.items()):
@@ -280,7 +286,7 @@ def _read_record(folder: Path) -> Record:
         error=None if manifest.get("status") == "complete" else str(manifest.get("error") or "failed"),
         spec=spec,
         history=tuple(history),
-        outcome=_read_outcome(predictions) if predictions.name in files else None,
+        outcome=_read_outcome(predictions, metric) if predictions.name in files else None,
         episodes=_arrays(episodes)["accuracy"].astype(np.float64).ravel() if episodes.name in files else None,
         explanations=_read_explanations(folder),
         key=manifest.get("key"),
@@ -304,14 +310,14 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise StoreError(f"{path}: cannot be read as numpy arrays ({error}); run the study again") from error
 
 
-def _read_outcome(path: Path) -> Outcome:
+def _read_outcome(path: Path, metric: str) -> Outcome:
     arrays = _arrays(path)
     missing = {"test_rows", "test_labels", "test_probabilities"} - set(arrays)
     if missing:
         raise StoreError(f"{path}: has no {', '.join(sorted(missing))}; run the study again")
     rows, labels, chances = arrays["test_rows"], arrays["test_labels"], arrays["test_probabilities"]
     if labels.ndim == 2:
-        return _multi_label(rows, labels.astype(bool), chances)
+        return _multi_label(rows, labels.astype(bool), chances, metric)
     predicted = chances.argmax(axis=1).astype(np.int64)
     places = np.arange(len(labels))
     return Outcome(
@@ -322,7 +328,8 @@ def _read_outcome(path: Path) -> Outcome:
         own=chances[places, labels].astype(np.float64),
         correct=predicted == labels,
         losses=log_losses(labels.astype(np.int64), chances),
-        scores=_scores(labels.astype(np.int64), chances),
+        scores=(scores := _scores(labels.astype(np.int64), chances)),
+        chances=None if metric in scores else (chances, labels.astype(np.int64)),
     )
 
 
@@ -334,7 +341,7 @@ def _scores(labels: npt.NDArray[Any], chances: npt.NDArray[Any]) -> dict[str, Fl
     return {name: scores for name, scores in found.items() if scores is not None}
 
 
-def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any]) -> Outcome:
+def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any], metric: str) -> Outcome:
     least = float(np.finfo(chances.dtype).eps)
     sure = np.clip(np.where(labels, chances, 1 - chances).astype(np.float64), least, 1.0)
     return Outcome(
@@ -346,7 +353,8 @@ def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any
         correct=np.asarray(((chances > 0.5) == labels).all(axis=1)),
         losses=-np.log(sure).mean(axis=1),
         multi_label=True,
-        scores=_scores(labels, chances),
+        scores=(scores := _scores(labels, chances)),
+        chances=None if metric in scores else (chances, labels),
     )
 
 

@@ -76,6 +76,7 @@ def extract(
     device: str = "cpu",
     title: str = "features",
     source: Source | None = None,
+    beginning: str | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return the prefix's output for every image, float32 [n, *shape], memory-mapped from the store.
 
@@ -89,6 +90,7 @@ def extract(
         title: what the progress line says.
         source: hands over the pixels chunk by chunk, in order, as they are decoded; without it they
             are read from `images`.
+        beginning: the key under which the store may have the output for the first of these images; it is copied.
 
     Raises:
         StoreError: the disk is full.
@@ -98,6 +100,8 @@ def extract(
     with store.building(KIND, key, wait_message=f"{title}: another process is at it; waiting") as entry:
         if entry is not None:
             give = source or _reading(images)
+            if beginning is not None and store.has(KIND, beginning):
+                _copy_beginning(entry.path, load_features(beginning, store), len(images))
             facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give)
             entry.manifest.update(facts)
     return load_features(key, store)
@@ -150,6 +154,18 @@ def _fill(
     seconds = time.perf_counter() - began
     rate = (n - resumed) / seconds if seconds > 0 else 0.0
     return {"engine": engine.name, "seconds": seconds, "images_per_second": rate, "shape": list(matrix.shape)}
+
+
+def _copy_beginning(folder: Path, known: npt.NDArray[np.float32], n: int) -> None:
+    """Write the output for the first images as if a pass over all n had been interrupted after them."""
+    if (folder / JOURNAL).exists():
+        return
+    shape = (n, *known.shape[1:])
+    matrix = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
+    matrix[: len(known)] = known
+    matrix.flush()
+    note = {"done": len(known), "shape": list(shape), "crc32": _checksum(matrix[: len(known)])}
+    write_json(folder / JOURNAL, sealed(note))
 
 
 def _open(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap[Any, Any], int, int]:

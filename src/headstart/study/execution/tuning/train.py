@@ -177,6 +177,7 @@ def _job(
         stop_after=stop_after,
         loggers=_loggers(),
         on_epoch=on_epoch,
+        metric=task.run.metric,
     )
 
 
