@@ -407,3 +407,40 @@ def test_tensors_of_any_memory_format_are_written(tmp_path: Path) -> None:
 def test_the_format_is_written(tmp_path: Path) -> None:
     assert described(written(tmp_path / "m", bundle_bytes(bundle(), whole=False)))["format"] == FORMAT
     assert described(written(tmp_path / "e", ensemble_bytes(ensemble())))["format"] == FORMAT
+
+
+def test_a_shared_backbone_is_read_for_each_of_its_networks(tmp_path: Path) -> None:
+    members = (bundle(1, 2), bundle(0, 0), bundle(0, 1))
+    for each in members[1:]:  # trained: not what its seed gives
+        with torch.no_grad():
+            each.network.backbone.get_parameter("stages.conv1.conv.bias")[:] = torch.arange(6.0)
+    path = written(tmp_path / "m", ensemble_bytes(Ensemble(members)))
+    assert [each["body"] for each in described(path)["members"]] == [0, 1, 1]
+    for one, other in zip(members, read_ensemble(path).members, strict=True):
+        assert torch.equal(logits(one), logits(other))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"classes": ("cat", "ünïcode", "dog")},
+            "the networks of an ensemble must have the same classes in the same order, not"
+            " cat, dog, ünïcode … and cat, ünïcode, dog …",
+        ),
+        ({"threshold": 0.4}, "the networks of an ensemble must agree on how many labels an image has, and when"),
+    ],
+)
+def test_the_second_network_must_belong_to_the_first(other: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        Ensemble((bundle(), replace(bundle(), **other)))
+    assert str(caught.value) == message
+
+
+def test_names_of_classes_are_readable_in_the_file(tmp_path: Path) -> None:
+    source = written(tmp_path / "source", bundle_bytes(bundle(), whole=True))
+    copy_with_temperature(source, tmp_path / "target", 2.0)
+    for path in (source, tmp_path / "target"):
+        with safe_open(str(path), framework="pt") as file:
+            assert '"ünïcode"' in file.metadata()[ENTRY]
+        assert "ünïcode".encode() in path.read_bytes()

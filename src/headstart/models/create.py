@@ -99,7 +99,7 @@ def find_weights(
     """Return the weights asked for, downloaded if need be (and allowed); None for random ones.
 
     Raises:
-        WeightsError: they are not to be had.
+        WeightsError: they are unavailable.
         SpecError: a mapping with other keys than path and sha256.
     """
     if weights is None or weights == "none":

@@ -37,7 +37,7 @@ def load_study(
     if not isinstance(raw, dict):
         raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}")
     if smoke:
-        raw = merged(raw, _mapping(raw, "smoke", name, lines))
+        raw = _small_form(raw, name, lines)
     settings, left_out = take_out(overrides, _mapping(raw, "runs", name, lines))
     for override in settings:
         raw = _override(raw, override)
@@ -62,6 +62,14 @@ def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int
         raise SpecError(f"{path}: cannot read this study file ({error})") from error
     value, lines = load_yaml(text, str(path))
     return from_folder(value, path.absolute().parent), lines, text, str(path)
+
+
+def _small_form(raw: dict[str, Any], name: str, lines: dict[KeyPath, int]) -> dict[str, Any]:
+    """Return the study with its smoke block applied; it has a name of its own, so that no result is overwritten."""
+    smoke = _mapping(raw, "smoke", name, lines)
+    if not smoke or not isinstance(raw.get("name"), str):
+        return raw
+    return merged({**raw, "name": f"{raw['name']} smoke"}, smoke)
 
 
 def _mapping(raw: Mapping[Any, Any], key: str, name: str, lines: dict[KeyPath, int]) -> Mapping[Any, Any]:
