@@ -23,12 +23,17 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from headstart.disclosure import without_secrets
+
 T = TypeVar("T")
 LONGEST = 80  # characters of an unknown name that are shown
 
 
 class HeadstartError(Exception):
-    """Base of every error caused by the input or the machine, not by a defect."""
+    """Base of every error caused by the input or the machine, not by a defect; its text holds no credentials."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class DataError(HeadstartError):
