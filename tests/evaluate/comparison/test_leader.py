@@ -79,7 +79,7 @@ def test_the_headline_is_the_run_chosen_on_validation_with_its_own_test_score() 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_optimism_is_the_mean_error_of_the_run_that_is_picked(sign: float) -> None:
     def optimism(gap: float, size: float) -> float:
-        means, errors = np.array([gap / 2, -gap / 2]), size * np.array([[1.0, -1.0], [-1.0, 1.0]])
+        means, errors = np.array([5 + gap / 2, 5 - gap / 2]), size * np.array([[1.0, -1.0], [-1.0, 1.0]])
         return _optimism(means, errors, sign)
 
     assert optimism(2.0, 2.0) == pytest.approx(2.0)  # chance explains the whole gap: the luckier is picked in each draw
