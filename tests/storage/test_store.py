@@ -392,10 +392,12 @@ def test_what_dead_processes_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / ".at-work").mkdir()
     (tmp_path / ".at-work" / "dead-1-1.lock").touch()
     (tmp_path / "kind" / ".key.dead-1.tmp").mkdir()
+    (tmp_path / "kind" / "key" / ".manifest.json.dead-2.tmp").touch()
     with store.building("kind", "other"):
         store.clear()
         assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == ["key", "other.lock", "other.partial"]
     assert [path.name for path in tmp_path.iterdir()] == ["kind"]
+    assert sorted(path.name for path in (tmp_path / "kind" / "key").iterdir()) == ["deep", "manifest.json"]
 
 
 def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
