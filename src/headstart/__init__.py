@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.version import VERSION
 
 if TYPE_CHECKING:
-    from headstart.api import Study, compare
+    from headstart.api import Study, compare, export
     from headstart.data.dataset import Dataset
     from headstart.data.sources.load import load_dataset
     from headstart.deploy.classifier import Classifier
@@ -26,6 +26,7 @@ _WHERE = {
     "Study": "headstart.api",
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
+    "export": "headstart.api",
     "load_dataset": "headstart.data.sources.load",
 }
 
@@ -37,6 +38,7 @@ __all__ = [
     "Study",
     "compare",
     "create_backbone",
+    "export",
     "load_dataset",
 ]
 

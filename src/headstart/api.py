@@ -14,16 +14,20 @@ from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.export.export import Exported, export_model
+from headstart.deploy.export.int8 import MARGIN
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
+from headstart.study.results.export_material import material_of
 from headstart.study.results.folder import StudyFolder, slug
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
+EXPORTS = "headstart-exports"
 FOLDS = 5  # of cross-validation
 TEST_SHARE = 0.2  # of the images, where they are not cross-validated
 FEW_TEST_IMAGES = 10  # of a class, below which all images are tested, by cross-validation
@@ -265,6 +269,52 @@ def compare(
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
 
 
+def export(
+    model: str | Path | Classifier,
+    to: str | Sequence[str] = "onnx",
+    out: str | Path = EXPORTS,
+    *,
+    int8: bool = False,
+    margin: float = MARGIN,
+    images: str | Path | None = None,
+    check: int | None = None,
+    runtime: str | Path | None = None,
+) -> list[Exported]:
+    """Export a model in one or several formats, a folder each; every file is checked against the original first.
+
+    Args:
+        model: a model file, a run folder, a study folder (its kept model), or a classifier.
+        to: "onnx", "torch", "server", "huggingface", "page", or several of them.
+        out: where the folders are written.
+        int8: the ONNX graphs compute in eight bits; needs the study's images.
+        margin: points of validation accuracy that int8 may cost.
+        images: check the files on the pictures of this folder, instead of the study's test images.
+        check: check them on this many pictures, evenly spread; all by default.
+        runtime: the file of the npm package onnxruntime-web that goes into the page; downloaded by default.
+
+    Raises:
+        SpecError: an unknown format.
+        ModelError: the model cannot be exported so, or an exported file would not be the same model.
+    """
+    if check is not None and check < 1:
+        raise SpecError(f"check = {check} pictures: it must be at least 1")
+    if not margin >= 0:
+        raise SpecError(f"margin = {margin:g} points of accuracy: it must be 0 or more")
+    place = None if isinstance(model, Classifier) else Path(model)
+    ensemble = model.ensemble if isinstance(model, Classifier) else Classifier.load(model).ensemble
+    targets = [to] if isinstance(to, str) else list(to)
+    material = material_of(place, ensemble, None if images is None else Path(images), check)
+    return export_model(
+        ensemble,
+        targets,
+        Path(out).expanduser(),
+        material,
+        int8=int8,
+        margin=margin,
+        page_runtime=None if runtime is None else Path(runtime).expanduser(),
+    )
+
+
 def _fewest_images(data: str, label: str | None) -> int | None:
     """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
     dataset = list_dataset(data, label=label)
@@ -324,4 +374,4 @@ def installed_backbones() -> list[str]:
     return [name for name in EMBEDDED if there(name)]
 
 
-__all__ = ["Results", "Study", "compare", "compare_spec"]
+__all__ = ["Results", "Study", "compare", "compare_spec", "export"]

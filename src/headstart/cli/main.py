@@ -39,6 +39,7 @@ Budget = Annotated[
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 OUT = Path("headstart-runs")
+EXPORTS = Path("headstart-exports")
 
 
 def _show_version(asked: bool) -> None:
@@ -168,6 +169,33 @@ def predict(
     from headstart.cli.predict import predict_and_show
 
     predict_and_show(model, images, format, top, device)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    to: Annotated[str, typer.Option(help="onnx, torch, server, huggingface or page; several, separated by commas.")] = (
+        "onnx"
+    ),
+    int8: Annotated[bool, typer.Option("--int8", help="ONNX graphs in eight bits; needs the study's images.")] = False,
+    margin: Annotated[float, typer.Option(help="Points of validation accuracy that int8 may cost.")] = 0.5,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of pictures to check the files on (default: the study's test images).")
+    ] = None,
+    check: Annotated[int | None, typer.Option(help="Number of pictures to check on (default: all).")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="File of the npm package onnxruntime-web, for the page (default: downloaded).")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that exports are written to.")] = EXPORTS,
+    json: Json = False,
+) -> None:
+    """Export a model, and check that the files are the same model.
+
+    Example: headstart export headstart-runs/demo --to onnx,server
+    """
+    from headstart.cli.export import export_and_show
+
+    export_and_show(model, to, out, int8=int8, margin=margin, images=images, check=check, runtime=runtime, as_json=json)
 
 
 @app.command()

@@ -142,14 +142,14 @@ class Classifier:
                 errors[position] = str(error)
         scores = np.zeros((0, len(self.classes)), np.float32)
         if decoded:
-            scores = self._averaged([np.stack([found[view] for found in decoded.values()]) for view in views])
+            scores = self.probabilities_of([np.stack([found[view] for found in decoded.values()]) for view in views])
         rows = dict(zip(decoded, scores, strict=True))
         return [
             self._said(name, rows[position]) if position in rows else self._failed(name, errors[position])
             for position, (name, _) in enumerate(pictures)
         ]
 
-    def _averaged(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+    def probabilities_of(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
         """Return the networks' mean probabilities [n, C] of images at each one's size; each pass is made once."""
         members = self.ensemble.members
         passes: dict[tuple[int, str], list[torch.Tensor]] = {}

@@ -33,7 +33,7 @@ Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses an image as a decompression bomb
 _ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
-_STRIP = 16  # times as long as wide
+STRIP = 16  # times as long as wide
 _TAIL = 4096  # bytes: some cameras write more after the end
 DECODER = 2  # part of every cache key; raise it when the same bytes would give other pixels
 
@@ -195,7 +195,7 @@ def bring_to_size(image: Image.Image, view: View) -> Image.Image:
     Of an image over 16 times as long as wide only the middle is resized, so that a strip of one line of pixels
     does not take gigabytes.
     """
-    image = _middle_of_strip(image, max(_STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
+    image = _middle_of_strip(image, max(STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
     width, height = image.size
     short, long = sorted((width, height))
     if short != view.resize:
