@@ -53,9 +53,7 @@ def test_a_margin_that_cannot_be_kept_is_said_with_the_figures(
 ) -> None:
     monkeypatch.setattr(int8, "_counts", lambda layers: iter([0, 2]))
     monkeypatch.setattr(int8, "_loss", lambda *given: Loss(3.0, 1.0, 5.0, 48, *given[2:]))
-    words = (
-        r"int8 cannot keep the loss under 0.5 points: it is 3.00 \(1.00 to 5.00\) with 2 of 10 layers in float"
-    )
+    words = r"int8 cannot keep the loss under 0.5 points: it is 3.00 \(1.00 to 5.00\) with 2 of 10 layers in float"
     with pytest.raises(ModelError, match=words):
         quantise(parts.float_graph, parts.ensemble, material, margin=0.5)
 

@@ -119,6 +119,12 @@ def checks_text(checks: Sequence[Check], notes: Sequence[str]) -> str:
         f"| {each.form} | {each.n:,} | {each.labels_differ} | {each.largest_difference:.1e} | {size(each.bytes)} |"
         for each in checks
     ]
+    for each in checks:
+        if each.lost is not None and each.labels_differ:
+            points, low, high = each.lost
+            rows.append(
+                f"\n{each.form} loses {points:.2f} points of accuracy there (95 % interval {low:.2f} to {high:.2f})."
+            )
     heading = f"{checks[0].pictures} went through the original and through each file, in a process of its own:"
     return "\n".join([heading[0].upper() + heading[1:], "", *rows, *(f"\n{note}" for note in notes)])
 

@@ -18,6 +18,7 @@ import numpy as np
 from headstart.data.decoding.decode import Pixels, decode, quiet_pillow
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import runner
+from headstart.deploy.export.accuracy_lost import Lost, accuracy_lost
 from headstart.deploy.export.pictures import Pictures
 from headstart.deploy.export.program import inputs_of
 from headstart.errors import ModelError
@@ -74,6 +75,7 @@ class Check:
         milliseconds: of one picture, in the exported file.
         milliseconds_original: of one picture, in the classifier.
         accuracy, accuracy_original: share of right labels, where the labels are known.
+        lost: points of accuracy that the exported file loses, with a 95 % interval of the paired difference.
     """
 
     form: str
@@ -86,10 +88,12 @@ class Check:
     milliseconds_original: float
     accuracy: float | None = None
     accuracy_original: float | None = None
+    lost: Lost | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, with the interval of the share of labels that differ."""
-        return {**asdict(self), "share_that_differs": proportion(self.labels_differ, self.n)}
+        lost = None if self.lost is None else self.lost._asdict()
+        return {**asdict(self), "lost": lost, "share_that_differs": proportion(self.labels_differ, self.n)}
 
     def __str__(self) -> str:
         return (
@@ -161,9 +165,10 @@ def _compared(
     own: float,
 ) -> Check:
     differ = _rows(rule(expected) != rule(found))
-    right: list[float | None] = [None, None]
+    accuracy, lost = [], None
     if pictures.labels is not None:
-        right = [float(1 - _rows(rule(scores) != pictures.labels).mean()) for scores in (found, expected)]
+        right = [~_rows(rule(scores) != pictures.labels) for scores in (expected, found)]
+        accuracy, lost = [float(each.mean()) for each in right], accuracy_lost(*right)
     return Check(
         form=form.name,
         pictures=pictures.what,
@@ -173,8 +178,9 @@ def _compared(
         bytes=form.size(),
         milliseconds=1000 * seconds / len(expected),
         milliseconds_original=1000 * own / len(expected),
-        accuracy=right[0],
-        accuracy_original=right[1],
+        accuracy=accuracy[1] if accuracy else None,
+        accuracy_original=accuracy[0] if accuracy else None,
+        lost=lost,
     )
 
 

@@ -20,11 +20,11 @@ import onnx
 from onnx import ModelProto
 
 from headstart.data.decoding.decode import decode, quiet_pillow
+from headstart.deploy.export.accuracy_lost import accuracy_lost
 from headstart.deploy.export.pictures import Material, Pictures
 from headstart.deploy.export.program import Input, inputs_of
 from headstart.deploy.export.sensitivity import Session, layers_by_error, session_of
 from headstart.errors import ModelError
-from headstart.evaluate.comparison.compare import compare_runs
 from headstart.models.bundle import Ensemble
 from headstart.progress import progress, say
 
@@ -126,20 +126,8 @@ def _counts(layers: int) -> Iterator[int]:
 
 
 def _loss(before: np.ndarray, after: np.ndarray, margin: float, layers: int, kept: tuple[str, ...], seen: bool) -> Loss:
-    compared = compare_runs(
-        {"float": before[None], "int8": after[None]}, "int8", margin=margin / 100, deterministic=("float", "int8")
-    )
-    (row,) = compared["against_baseline"]  # float minus int8
-    return Loss(
-        points=100 * row["difference"],
-        low=100 * row["low"],
-        high=100 * row["high"],
-        n=len(before),
-        margin=margin,
-        layers=layers,
-        kept=kept,
-        seen=seen,
-    )
+    lost = accuracy_lost(before, after)
+    return Loss(*lost, n=len(before), margin=margin, layers=layers, kept=kept, seen=seen)
 
 
 class _Feeds:
