@@ -163,6 +163,38 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
             yield Cell(seeds, images, 5, 40, 0.2, top=0.98)
 
 
+def merged(rows: list[dict]) -> list[dict]:
+    """Return one row a situation: of rows that drew the same studies the longest, of others their mean.
+
+    Cells are seeded by their names, in which 0 and 0.0 are two.
+    """
+    longest: dict[str, dict] = {}
+    for row in sorted(rows, key=lambda row: -row["studies"]):
+        longest.setdefault(Cell(**row["cell"]).name, row)
+    found: dict[Cell, list[dict]] = {}
+    for row in longest.values():
+        found.setdefault(Cell(**row["cell"]), []).append(row)
+    return [_mean_row(group) for group in found.values()]
+
+
+def _mean_row(group: list[dict]) -> dict:
+    weights = [row["studies"] for row in group]
+    kept = {key: float(np.average([row[key] for row in group], weights=weights)) for key in KEYS}
+    return {"cell": group[0]["cell"], "studies": sum(weights), **kept}
+
+
+KEYS = (
+    "false_best",
+    "false_baseline",
+    "false_pairs",
+    "false_tie",
+    "coverage",
+    "coverage_mean",
+    "coverage_leader",
+    "told",
+    "outside",
+    "oracle",
+)
 WRONG = ("false_best", "false_baseline", "false_pairs")
 
 
@@ -176,27 +208,26 @@ def words(row: dict) -> str:
 
 
 def mean(key: str, rows: list[dict]) -> str:
-    """Return the mean over the studies of several cells, in percent."""
-    if not rows:
-        return ""
-    return f"{100 * np.average([row[key] for row in rows], weights=[row['studies'] for row in rows]):.1f}"
+    """Return the mean of several cells, in percent."""
+    return f"{100 * np.mean([row[key] for row in rows]):.1f}" if rows else ""
 
 
 def line(seeds: int, images: int, rows: list[dict]) -> str:
-    """Return a line of the summary: all cells of so many seeds and images."""
-    worst = max(row[key] for row in rows for key in WRONG)
-    false = " / ".join(mean(key, rows) for key in WRONG)
-    held = " | ".join(mean(key, rows) for key in ("coverage", "coverage_mean", "coverage_leader"))
+    """Return a line of the summary: all cells of so many seeds and images; false claims are of those with 0 points."""
+    equal = [row for row in rows if row["cell"]["points"] == 0]
+    false = " / ".join(mean(key, equal) for key in WRONG)
+    held = " / ".join(mean(key, rows) for key in ("coverage", "coverage_mean", "coverage_leader"))
     told = []
     for points in (3, 10, 40):
         group = [row for row in rows if row["cell"]["points"] == points]
         told.append(f"{mean('told', group)} ({mean('oracle', group)})" if group else "")
-    return f"| {seeds} | {images} | {len(rows)} | {false} | {100 * worst:.1f} | {held} | {' | '.join(told)} |"
+    studies = sum(row["studies"] for row in rows)
+    return f"| {seeds} | {images:,} | {len(rows)} | {studies:,} | {false} | {held} | {' | '.join(told)} |"
 
 
 def table(rows: list[dict]) -> str:
     """Return the summary, and the cells that miss a target."""
-    lines = [f"{len(rows)} cells, {sum(row['studies'] for row in rows)} studies"]
+    lines = [f"{len(rows)} cells, {sum(row['studies'] for row in rows):,} studies"]
     plain = [row for row in rows if row["cell"]["noisy"] is None]
     for seeds, images in itertools.product(SEEDS, IMAGES):
         group = [row for row in plain if (row["cell"]["seeds"], row["cell"]["images"]) == (seeds, images)]
@@ -243,7 +274,7 @@ def main() -> None:
     chosen = options.parse_args()
     done = [json.loads(line) for line in chosen.out.read_text().splitlines()] if chosen.out.exists() else []
     if chosen.table:
-        print(table(done))
+        print(table(merged(done)))
         return
     names = {Cell(**row["cell"]).name for row in done}
     began = time.monotonic()

@@ -11,23 +11,22 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.sources.load import list_dataset
+from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
-from headstart.deploy.export.export import Exported, export_model
-from headstart.deploy.export.int8 import MARGIN
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
+from headstart.storage.names import readable
+from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
-from headstart.study.results.export_material import material_of
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.folder import StudyFolder
+from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 
 OUT = "headstart-runs"
-EXPORTS = "headstart-exports"
 FOLDS = 5  # of cross-validation
 TEST_SHARE = 0.2  # of the images, where they are not cross-validated
 FEW_TEST_IMAGES = 10  # of a class, below which all images are tested, by cross-validation
@@ -76,11 +75,12 @@ class Results:
 
     @property
     def kept(self) -> str:
-        """Which run the saved model is of, by what it was chosen, and which of its seeds it is."""
+        """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
         best = StudyFolder(self.folder).read_study().get("best")
         if not best:
             return "none"
-        seed = f"; seed {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
+        word = "fold" if _is_folded(self.folder) else "seed"
+        seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
         return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def ranking(self) -> list[dict[str, Any]]:
@@ -96,6 +96,13 @@ class Results:
 
         rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
         return rows
+
+    def problems(self) -> list[str]:
+        """Return what the audit of the images found, a line each: leaks, copies, contradicting labels, few images."""
+        from headstart.report.read.summary import load_summary
+
+        found: list[str] = load_summary(self.folder).problems
+        return found
 
     def classifier(self, device: str = "cpu") -> Classifier:
         """Return the best model, ready to predict.
@@ -141,12 +148,12 @@ class Study:
 
         resources = Resources(default_store(), device)
         plan = make_plan(self.study, resources, strict=strict)
-        folder = self.folder(out)
+        folder = study_folder(out, versioned_name(out, self.study.spec.name, plan.fingerprint))
         return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
-        """Return the folder that the study is written to."""
-        return StudyFolder(Path(out) / slug(self.study.spec.name))
+        """Return the folder that the study is written to, unless a study of other images is there already."""
+        return study_folder(out, self.study.spec.name)
 
     def run(
         self,
@@ -193,7 +200,8 @@ class Study:
         if report:
             from headstart.report.render.html import write_html
 
-            write_html(folder.root, folder.root / "report.html")
+            with at_work(folder.root):
+                write_html(folder.root, folder.root / "report.html")
         return Results(folder.root)
 
 
@@ -207,19 +215,23 @@ def compare_spec(
     budget: str | None = None,
     name: str | None = None,
     random_features: bool = False,
+    training_images: int = 0,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
     Args:
         data: anything `load_dataset` takes, or a dataset that it returned.
-        label: which label, where a dataset has several.
-        backbones: with ImageNet weights; by default the embedded ones that are installed.
-        heads: solvers on the stored features.
-        seeds: how many; where a class has too few images to set some aside for testing, how often five-fold
-            cross-validation is repeated.
-        budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
-        name: of the study; by default made of the dataset's.
-        random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
+        label: the label to use, if the dataset has several.
+        backbones: used with ImageNet weights; by default those whose weights are installed.
+        heads: classifier heads fitted to the cached features.
+        seeds: number of seeds; if a class has too few images for a test part, the number of repeats of five-fold
+            cross-validation.
+        budget: a time limit such as "5min"; the time left after the frozen networks goes into tuning the last stages
+            of the best one.
+        name: of the study; by default derived from the dataset's name.
+        random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
+        training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
+            intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
     chosen = list(backbones or installed_backbones())
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
@@ -237,20 +249,21 @@ def compare_spec(
     source: dict[str, Any] = {"source": place}
     if label is not None:
         source["label"] = label
-    stem = Path(place).stem or "data"
+    title = title_of(place)
     few = _fewest_images(place, label)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
-    if folded:
+    if few is not None and folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
-        say(f"the smallest class has {few} images, so all of them are tested, by {FOLDS}-fold cross-validation")
+        if training_images:
+            say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
-        "name": name or slug(f"compare {stem}{' ' + label if label else ''}"),
-        "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
+        "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
+        "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
         "data": source,
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
-        "compare": {"baseline": "raw pixels"},
+        "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
     }
 
@@ -269,54 +282,14 @@ def compare(
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
 
 
-def export(
-    model: str | Path | Classifier,
-    to: str | Sequence[str] = "onnx",
-    out: str | Path = EXPORTS,
-    *,
-    int8: bool = False,
-    margin: float = MARGIN,
-    images: str | Path | None = None,
-    check: int | None = None,
-    runtime: str | Path | None = None,
-) -> list[Exported]:
-    """Export a model in one or several formats, a folder each; every file is checked against the original first.
-
-    Args:
-        model: a model file, a run folder, a study folder (its kept model), or a classifier.
-        to: "onnx", "torch", "server", "huggingface", "page", or several of them.
-        out: where the folders are written.
-        int8: the ONNX graphs compute in eight bits; needs the study's images.
-        margin: points of validation accuracy that int8 may cost.
-        images: check the files on the pictures of this folder, instead of the study's test images.
-        check: check them on this many pictures, evenly spread; all by default.
-        runtime: the file of the npm package onnxruntime-web that goes into the page; downloaded by default.
-
-    Raises:
-        SpecError: an unknown format.
-        ModelError: the model cannot be exported so, or an exported file would not be the same model.
-    """
-    if check is not None and check < 1:
-        raise SpecError(f"check = {check} pictures: it must be at least 1")
-    if not margin >= 0:
-        raise SpecError(f"margin = {margin:g} points of accuracy: it must be 0 or more")
-    place = None if isinstance(model, Classifier) else Path(model)
-    ensemble = model.ensemble if isinstance(model, Classifier) else Classifier.load(model).ensemble
-    targets = [to] if isinstance(to, str) else list(to)
-    material = material_of(place, ensemble, None if images is None else Path(images), check)
-    return export_model(
-        ensemble,
-        targets,
-        Path(out).expanduser(),
-        material,
-        int8=int8,
-        margin=margin,
-        page_runtime=None if runtime is None else Path(runtime).expanduser(),
-    )
+def _is_folded(folder: Path) -> bool:
+    """Say whether each seed of a study is a fold of cross-validation."""
+    split = ((StudyFolder(folder).read_study().get("spec") or {}).get("data") or {}).get("split") or {}
+    return bool(split.get("fold") == "seed")
 
 
 def _fewest_images(data: str, label: str | None) -> int | None:
-    """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
+    """Return the size of the smallest class; None if the test images are given or there are too few groups."""
     dataset = list_dataset(data, label=label)
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return None
@@ -327,11 +300,11 @@ def _fewest_images(data: str, label: str | None) -> int | None:
 
 
 def source_of(data: Data) -> str:
-    """Return the name or path under which a study finds these images; images from Python are written to the cache.
+    """Return the name or path of these images for a study; images from Python are written to the cache.
 
     Raises:
-        SpecError: it is nothing that holds images and labels.
-        DataError: images and labels do not fit together.
+        SpecError: it does not contain images and labels.
+        DataError: the images and the labels do not match.
     """
     if isinstance(data, str | Path):
         return str(data)
@@ -344,7 +317,7 @@ def source_of(data: Data) -> str:
 
 
 def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `data` of a study that is a mapping, with images from Python replaced by where they were written."""
+    """Return the `data` of a study that is a mapping; a path to the cache replaces images from Python."""
     data = study.get("data")
     if isinstance(data, Dataset) or (isinstance(data, Mapping) and "images" in data):
         return {"data": {"source": source_of(data)}}
@@ -354,7 +327,7 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _can_tune() -> bool:
-    """Say whether networks can be trained here; where not, tell the user once what brings it."""
+    """Say whether networks can be trained here; if not, tell the user which extra to install."""
     try:
         require("lightning", "tuned networks are left out of this comparison: training", "tune")
     except MissingExtra as error:
@@ -364,7 +337,7 @@ def _can_tune() -> bool:
 
 
 def installed_backbones() -> list[str]:
-    """Return the backbones whose ImageNet weights are on this machine without any download."""
+    """Return the backbones whose ImageNet weights are installed on this machine."""
     from headstart.models.weights.registry import EMBEDDED as KNOWN
 
     def there(name: str) -> bool:
@@ -374,4 +347,4 @@ def installed_backbones() -> list[str]:
     return [name for name in EMBEDDED if there(name)]
 
 
-__all__ = ["Results", "Study", "compare", "compare_spec", "export"]
+__all__ = ["Results", "Study", "compare", "compare_spec"]

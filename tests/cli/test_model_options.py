@@ -1,52 +1,14 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.api import Study
 from tests.cli.conftest import Call
 
-
-@pytest.fixture(scope="module")
-def finished(photos: Path, one_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a study of two small networks."""
-    runs = {"one": {"strategy": "ridge"}, "two": {"strategy": "prototypes"}}
-    study = {
-        "name": "small",
-        "data": str(photos),
-        "seeds": 1,
-        "audit": False,
-        "defaults": {"backbone": "lenet5", "weights": "none"},
-        "runs": runs,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_CACHE", str(one_cache))
-        return Study(study).run(tmp_path_factory.mktemp("runs"), report=False).folder
-
-
 pytestmark = pytest.mark.usefixtures("shared_cache")
-
-
-def test_predict_shows_as_many_classes_as_asked_for(call: Call, finished: Path, photos: Path) -> None:
-    image = photos / "daisy" / "00.jpg"
-    code, out, _ = call("predict", finished, image, "--top", 1, "--device", "cpu", "--format", "table")
-    assert code == 0 and "daisy" in out and "lily" not in out
-    assert "lily" in call("predict", finished, image, "--top", 2)[1]
-
-
-def test_predict_formats_agree(call: Call, finished: Path, photos: Path) -> None:
-    rows = json.loads(call("predict", finished, photos / "lily", "--format", "json")[1])
-    lines = call("predict", finished, photos / "lily", "--format", "csv")[1].splitlines()
-    assert lines[0] == "image,class,probability,daisy,lily" and len(rows) == len(lines) - 1 == 10
-    for row, line in zip(rows, lines[1:], strict=True):
-        name, label, probability, *_ = line.split(",")
-        assert (name, label) == (row["image"], row["class"]) and float(probability) == pytest.approx(
-            row["probability"], abs=1e-5
-        )
 
 
 @pytest.mark.parametrize("format", ["html", "md", "csv", "json", "png"])

@@ -80,4 +80,5 @@ def test_classes_above_the_threshold_are_the_labels(threshold: float) -> None:
     served = Classifier(one).predict(list(PIXELS))
     np.testing.assert_allclose([each.probabilities for each in served], expected, atol=2e-6)
     assert [each.label for each in served] == ["|".join(np.array(CLASSES)[row > threshold]) for row in expected]
+    assert [each.labels for each in served] == [tuple(np.array(CLASSES)[row > threshold]) for row in expected]
     assert len({each.label for each in Classifier(replace(one, threshold=0.001)).predict(list(PIXELS))}) == 1

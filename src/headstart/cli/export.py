@@ -28,7 +28,7 @@ def export_and_show(
         HeadstartError: the model cannot be exported so.
     """
     check_folder(out)
-    from headstart.api import export
+    from headstart.saved_models import export
 
     targets = [name.strip() for name in to.split(",") if name.strip()]
     done = export(model, targets, out, int8=int8, margin=margin, images=images, check=check, runtime=runtime)

@@ -45,7 +45,7 @@ def run_and_show(
     failed = results.failed()
     if as_json:
         said = {"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}
-        print(json.dumps({**said, "failed": failed}))
+        print(json.dumps({**said, "failed": failed, "problems": results.problems()}))
         sys.exit(1 if failed else 0)
     show_ranking(results.folder)
     print(f"\nreport:  {results.report}")
@@ -85,7 +85,7 @@ def show_plan(
 
 
 def show_ranking(folder: Path) -> None:
-    """Print the answer of a study, then its leaderboard."""
+    """Print the answer of a study, its leaderboard, and the problems that the audit found."""
     from rich.console import Console
     from rich.text import Text
 
@@ -96,6 +96,10 @@ def show_ranking(folder: Path) -> None:
     summary, console = load_summary(folder), Console(width=None if sys.stdout.isatty() else 140)
     console.print(Text(plain(summary.answer)))
     console.print(ranking_table(summary))
+    if summary.problems:
+        console.print(Text("\nthe audit of the images found:", style="bold"))
+    for problem in summary.problems:
+        console.print(Text(f"  {problem}"))
 
 
 def _command() -> str:

@@ -24,7 +24,7 @@ def test_the_graph_holds_views_temperature_and_label_rule(parts: Parts) -> None:
     for count in (1, 4):
         pixels = pixels_for(parts.ensemble, count)
         probabilities, labels = session.run(None, {"pixels": pixels[0]})
-        expected = Classifier(parts.ensemble).probabilities_of(pixels)
+        expected = Classifier(parts.ensemble).averaged(pixels)
         np.testing.assert_allclose(probabilities, expected, atol=1e-6)
         np.testing.assert_array_equal(labels, expected.argmax(1))
 
@@ -52,7 +52,7 @@ def test_an_ensemble_is_one_graph_that_computes_a_shared_body_once() -> None:
     assert convolutions[0] == convolutions[1] + convolutions[2] > 0
     pixels = pixels_for(ensemble, 3)
     found = onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"pixels": pixels[0]})[0]
-    np.testing.assert_allclose(found, Classifier(ensemble).probabilities_of(pixels), atol=1e-6)
+    np.testing.assert_allclose(found, Classifier(ensemble).averaged(pixels), atol=1e-6)
 
 
 def test_what_the_exporter_noted_is_gone(parts: Parts) -> None:

@@ -22,7 +22,7 @@ def test_a_program_gives_the_classifiers_probabilities_for_any_number_of_images(
         pixels = pixels_for(ensemble, count)
         given = {each.view: pixels[k] for k, each in zip((0,), inputs_of(ensemble), strict=True)}
         probabilities, labels = module(*(torch.from_numpy(each) for each in given.values()))
-        expected = classifier.probabilities_of(pixels)
+        expected = classifier.averaged(pixels)
         np.testing.assert_allclose(probabilities.detach().numpy(), expected, atol=1e-6)
         np.testing.assert_array_equal(labels, expected.argmax(1))
     assert np.ptp(expected, axis=0).max() > 0.01  # the pictures are not all the same to it

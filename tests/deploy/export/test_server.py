@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from headstart.deploy.classifier import Classifier
-from headstart.deploy.export.server import COPIED, build, standalone
+from headstart.deploy.export.server import PREDICT, build, copied_modules, standalone
 from headstart.deploy.export.target import Parts
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -64,10 +65,14 @@ def test_the_folder_needs_neither_torch_nor_headstart(folder: Path) -> None:
     )
     done = run(folder, "-c", code)
     assert done.stdout.strip() == "[] {'image': '1', 'error': 'is not an image'} 2", done.stderr
-    for name in COPIED:
-        assert "headstart" not in "".join(
-            line for line in (folder / name).read_text().splitlines() if line.startswith(("from", "import"))
-        )
+    for file in folder.rglob("*.py"):
+        lines = [line.strip() for line in file.read_text().splitlines()]
+        assert not [line for line in lines if re.match(r"(from|import) (headstart|torch)", line)], file
+
+
+def test_every_module_that_the_decoder_needs_is_copied_under_a_name_of_its_own() -> None:
+    found = copied_modules(PREDICT)
+    assert {"headstart.data.decoding.decode", "headstart.data.decoding.colour", "headstart.errors"} < set(found)
 
 
 def test_json_and_table_and_absent_files(folder: Path) -> None:

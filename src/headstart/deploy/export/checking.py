@@ -120,7 +120,7 @@ def check_forms(classifier: Classifier, forms: Sequence[Form], pictures: Picture
             whole = [decode(each) for each in batch]
             sized = [np.stack([decode(each, view) for each in whole]) for view in views]
             started = time.perf_counter()
-            original.append(classifier.probabilities_of([sized[k] for k in input_of]))
+            original.append(classifier.averaged([sized[k] for k in input_of]))
             own += time.perf_counter() - started
             for form in forms:
                 found[form.name].append(_answers(processes[form.name], form, batch, whole, sized))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -11,16 +12,9 @@ from headstart.deploy.export.onnx_graph import save_graph
 from headstart.deploy.export.target import FLOAT, Parts, Target, always
 
 MODEL = "model.onnx"
-DECODING = "headstart.data.decoding"
-COPIED = {  # modules that are copied as they are, but for the package's name in their imports
-    "decoding/__init__.py": (DECODING, "__init__.py"),
-    "decoding/decode.py": (DECODING, "decode.py"),
-    "decoding/colour.py": (DECODING, "colour.py"),
-    "decoding/depth.py": (DECODING, "depth.py"),
-    "decoding/pictures.py": (DECODING, "pictures.py"),
-    "decoding/errors.py": ("headstart", "errors.py"),
-    "predict.py": ("headstart.deploy.export.served", "predict.py"),
-}
+PREDICT = "headstart.deploy.export.served.predict"
+IMPORT = re.compile(r"^from (headstart\.[\w.]+) import", re.MULTILINE)
+DECODING = "decoding"  # the folder of the copied modules
 REQUIREMENTS = """\
 onnxruntime>=1.20
 numpy>=2.0
@@ -40,21 +34,39 @@ ENTRYPOINT ["python", "predict.py"]
 def build(parts: Parts, folder: Path) -> list[Form]:
     """Write the folder."""
     save_graph(parts.graph(), folder / MODEL)
-    (folder / "decoding").mkdir()
-    for name, (package, module) in COPIED.items():
-        source = resources.files(package).joinpath(module).read_text(encoding="utf-8")
-        (folder / name).write_text(standalone(source), encoding="utf-8")
+    (folder / DECODING).mkdir()
+    (folder / DECODING / "__init__.py").write_text('"""Pictures are decoded as headstart decodes them."""\n')
+    for name, source in copied_modules(PREDICT).items():
+        path = folder / ("predict.py" if name == PREDICT else f"{DECODING}/{short(name)}.py")
+        path.write_text(standalone(source), encoding="utf-8")
     (folder / "requirements.txt").write_text(REQUIREMENTS, encoding="utf-8")
     (folder / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
     (folder / ".dockerignore").write_text("__pycache__\nREADME.md\ncheck.json\n", encoding="utf-8")
     return [Form("predict.py", "server", folder, "file", faithful=parts.precision == FLOAT)]
 
 
+def copied_modules(first: str) -> dict[str, str]:
+    """Return the source of a module and of every module of headstart that it needs, directly or through others."""
+    found: dict[str, str] = {}
+    waiting = [first]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            package, _, module = name.rpartition(".")
+            found[name] = resources.files(package).joinpath(f"{module}.py").read_text(encoding="utf-8")
+            waiting += IMPORT.findall(found[name])
+    assert len({short(name) for name in found}) == len(found), "two copied modules have the same name"
+    return found
+
+
 def standalone(source: str) -> str:
-    """Return a module's source with its imports of headstart pointed at the folder `decoding`."""
-    return source.replace(f"from {DECODING}.", "from decoding.").replace(
-        "from headstart.errors", "from decoding.errors"
-    )
+    """Return a module's source with its imports of headstart pointed at the folder of the copied modules."""
+    return IMPORT.sub(lambda line: f"from {DECODING}.{short(line[1])} import", source)
+
+
+def short(module: str) -> str:
+    """Return the last part of a module's name."""
+    return module.rpartition(".")[2]
 
 
 def usage(parts: Parts) -> str:

@@ -51,10 +51,12 @@ def fit_head_runs(
             _fit_missing(missing, features, dataset, resources, provenance)
         for task, split in group:
             bundle_head = _stored_head(task, resources)
-            done(task, load_fit(resources.store, task.key), score(bundle_head, features, split.test))
+            done(task, load_fit(resources.store, task.key), head_probabilities(bundle_head, features, split.test))
 
 
-def score(head: nn.Module, features: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> Probabilities:
+def head_probabilities(
+    head: nn.Module, features: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+) -> Probabilities:
     """Return the head's probabilities of some rows, float32 [len(rows), C]."""
     parts = []
     with torch.inference_mode():

@@ -53,12 +53,14 @@ class Plan:
         groups: in order.
         unavailable: runs whose images or weights are missing.
         learned_on: the fingerprint of the images that each run learns from.
+        fingerprint: of the study's own images.
     """
 
     study: ResolvedStudy
     groups: tuple[TaskGroup, ...]
     unavailable: tuple[Unavailable, ...] = ()
     learned_on: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
 
     @property
     def tasks(self) -> list[Task]:

@@ -48,7 +48,9 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
     availability.check(strict=strict)
     learned_on = {task.run.name: resources.dataset(task.run.data).fingerprint for task in tasks}
     groups = ordered(list(_groups(tasks, resources)), study, resources)
-    return Plan(study, tuple(groups), tuple(availability.unavailable), learned_on)
+    own = study.spec.data if any(run.data == study.spec.data for run in study.runs) else study.runs[0].data
+    fingerprint = resources.dataset(own).fingerprint
+    return Plan(study, tuple(groups), tuple(availability.unavailable), learned_on, fingerprint)
 
 
 def _groups(tasks: list[Task], resources: Resources) -> Iterator[TaskGroup]:

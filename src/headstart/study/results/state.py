@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Expected(TypedDict):
-    """A run and seed that the study will finish."""
+    """A run and seed that the study will finish; `name` is what both are called in messages, where it is given."""
 
     run: str
     seed: int
+    name: NotRequired[str]
 
 
 class LeftOut(TypedDict):
@@ -44,6 +45,7 @@ class StudyState:
         name, question, spec, source, compare, budget: as in the study file.
         command: what the user typed.
         version: of headstart.
+        fingerprint: of the study's own images.
         created: ISO 8601, UTC.
         expected: runs and seeds, including ensembles, without those that are skipped.
         keys: content key of each run and seed (as text); results under other keys are of an older version of the study.
@@ -61,6 +63,7 @@ class StudyState:
     source: str = ""
     command: str = ""
     version: str = ""
+    fingerprint: str = ""
     expected: list[Expected] = field(default_factory=list)
     compare: Mapping[str, Any] = field(default_factory=dict)
     budget: str | float | None = None

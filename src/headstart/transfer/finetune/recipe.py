@@ -16,7 +16,7 @@ from headstart.transfer.schedules import SCHEDULES
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 STATISTICS = ("batch", "frozen")
-MONITORS = ("validation_accuracy", "validation_loss")
+MONITORS = ("validation_score", "validation_accuracy", "validation_loss")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": tuple(OPTIMIZERS),
@@ -74,7 +74,8 @@ class Recipe:
         norm_statistics: batch norms in what is learned use and follow the statistics of the batches ("batch"), or
             keep the source's, while their scales and shifts learn ("frozen").
         loss: cross_entropy, or bce for targets with several labels.
-        monitor: decides the best epoch: validation_accuracy or validation_loss.
+        monitor: decides the best epoch: validation_score (by the study's metric), validation_accuracy or
+            validation_loss.
         origin: where the values come from.
     """
 
@@ -105,7 +106,7 @@ class Recipe:
     tta: str = "none"
     norm_statistics: str = "batch"
     loss: str = "cross_entropy"
-    monitor: str = "validation_accuracy"
+    monitor: str = "validation_score"
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -149,6 +150,9 @@ def _converted(key: str, kind: str, value: Any) -> Any:
         if kind.startswith("tuple"):
             if isinstance(value, str):
                 raise TypeError("a list is needed")
+            item = str if "str" in kind else int
+            if not all(isinstance(each, item) and not isinstance(each, bool) for each in value):
+                raise TypeError(f"a list of {'names' if item is str else 'whole numbers'} is needed")
             return tuple(value)
         if kind.startswith("float"):
             return float(value)
@@ -156,8 +160,8 @@ def _converted(key: str, kind: str, value: Any) -> Any:
             raise TypeError("a whole number is needed")
         if kind == "bool" and not isinstance(value, bool):
             raise TypeError("true or false is needed")
-    except (TypeError, ValueError, AttributeError) as error:
-        raise SpecError(f"recipe: {key} cannot be {value!r} ({error})") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise SpecError(f"recipe: {key} cannot be {str(value)[:80]!r} ({str(error)[:200]})") from error
     return str(value) if kind == "str" else value
 
 
