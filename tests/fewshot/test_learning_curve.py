@@ -11,6 +11,7 @@ from scipy import stats
 from headstart.errors import DataError
 from headstart.fewshot.learning_curve import DRAWS, CurvePoint, _in_words, learning_curve
 from headstart.fewshot.power_law import draw_curves
+from headstart.fewshot.score_scale import scale_of
 
 SIZES = (1, 2, 5, 10, 20, 50)
 
@@ -122,7 +123,7 @@ def test_impossible_measurements_are_refused(bad: dict[float, list[float]]) -> N
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({}, "a learning curve needs accuracies at one number of labels at least; there are none"),
+        ({}, "a learning curve needs scores at one number of labels at least; there are none"),
         ({0: [0.5]}, "a learning curve over 0.0 labels: every number of labels must be above 0"),
         ({2: [0.5], 1: []}, "the accuracies at 1.0 labels must be one or more numbers from 0 to 1; got []"),
         ({1: [0.5, 1.5]}, "the accuracies at 1.0 labels must be one or more numbers from 0 to 1; got [0.5, 1.5]"),
@@ -222,7 +223,8 @@ def test_three_sizes_are_enough() -> None:
 )
 def test_the_next_doubling_in_words(gain: float, low: float, high: float, certain: bool, words: str) -> None:
     points = [CurvePoint(2.0, 0.5, 0.4, 0.6, 3), CurvePoint(5.0, 0.5, 0.4, 0.6, 3)]
-    assert _in_words(points, 10.0, "labels", gain, low, high) == (certain, f"From 5 to 10 labels: {words}")
+    found = _in_words(points, 10.0, "labels", [low, gain, high], scale_of("accuracy", [0.5]))
+    assert found == (certain, f"From 5 to 10 labels: {words}")
 
 
 def test_equal_runs_that_are_all_right_or_all_wrong_have_an_interval() -> None:
