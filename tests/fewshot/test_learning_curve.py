@@ -290,3 +290,16 @@ def test_intervals_of_the_gain_cover_the_truth_of_curves_that_are_no_power_law()
 def test_intervals_of_the_gain_cover_93_to_97_percent() -> None:
     found = forecasts(250, seed=11)
     assert 0.93 <= found[:, 0].mean() <= 0.97
+
+
+def test_gains_of_a_loss_are_in_its_own_unit_and_named() -> None:
+    points, scale = [CurvePoint(5.0, 0.5, 0.4, 0.6, 3)], scale_of("log_loss", [0.5, 2.0])
+    unit = scale.gain(1.0)
+    expected, unclear, flat = (
+        _in_words(points, 10.0, "labels", gains, scale)[1]
+        for gains in ([0.09, 0.1, 0.11], [0.0, 0.03, 0.07], [-0.008, -0.004, -0.001])
+    )
+    low, middle, high = (f"{share * unit:.3f}" for share in (0.09, 0.1, 0.11))
+    assert expected == f"From 5 to 10 labels: {middle} better log loss is expected (95 % interval +{low} to +{high})."
+    assert unclear.endswith(f"anything from +0.000 to +{0.07 * unit:.3f} in log loss fits them.")
+    assert "0.000 better log loss is expected at most" in flat
