@@ -71,7 +71,8 @@ def test_a_pair_is_drawn_once_with_the_first_seed_that_both_have(
 
     def draw(session: Any, tasks: Any, methods: Any, count: int) -> dict[str, Any]:
         drawn.append(([(task.run.name, task.seed) for task in tasks], list(methods), count))
-        return {"runs": ["a", "b"], "file": None}
+        (session.folder.root / "drawn.png").touch()
+        return {"runs": ["a", "b"], "file": "drawn.png"}
 
     monkeypatch.setattr(paired_explanations, "_draw", draw)
     explain_pairs(session)
@@ -82,4 +83,19 @@ def test_a_pair_is_drawn_once_with_the_first_seed_that_both_have(
     explain_pairs(session)
     explain_pairs(session)
     assert drawn == [([("a", 1), ("b", 1)], ["occlusion"], 5)]
-    assert json.loads((session.folder.root / "explained.json").read_text())["pairs"] == [{"runs": ["a", "b"], "file": None}]
+    assert json.loads((session.folder.root / "explained.json").read_text())["pairs"] == [
+        {"runs": ["a", "b"], "file": "drawn.png"}
+    ]
+
+
+def test_a_pair_that_no_method_can_explain_is_recorded_without_a_picture(
+    open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {"a": {"strategy": "ridge"}, "b": {"strategy": "knn"}}
+    session = open_study(runs, explain={"pairs": [["a", "b"]], "methods": ["attention_rollout"]})
+    for task in session.plan.tasks:
+        session.folder.write_run(task.run.name, task.seed, task.key, {})
+    nothing = {"runs": ["a", "b"], "images": [], "file": None, "notes": ["attention_rollout: no attention"]}
+    monkeypatch.setattr(paired_explanations, "_draw", lambda *_: nothing)
+    explain_pairs(session)
+    assert json.loads((session.folder.root / "explained.json").read_text())["pairs"] == [nothing]
