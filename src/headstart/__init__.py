@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError
     from headstart.estimator import ImageClassifier
     from headstart.models.create import create_backbone
+    from headstart.saved_models import evaluate_models, update_study
 
 __version__ = VERSION
 
@@ -26,7 +27,9 @@ _WHERE = {
     "Study": "headstart.api",
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
+    "evaluate_models": "headstart.saved_models",
     "load_dataset": "headstart.data.sources.load",
+    "update_study": "headstart.saved_models",
 }
 
 __all__ = [
@@ -37,7 +40,9 @@ __all__ = [
     "Study",
     "compare",
     "create_backbone",
+    "evaluate_models",
     "load_dataset",
+    "update_study",
 ]
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from headstart import progress
-from headstart.cli.fewshot import _show
-from headstart.cli.predict import _csv, _table
+from headstart.cli.predict import Wishes, _show_table
 from headstart.cli.tables import cell, show_facts, show_table
+from headstart.deploy.classifier import Prediction
 
 NAMES = ("[other]", "x[/a].jpg", "box:star:", "[bold red]y", "a\\[b]")
 
@@ -41,24 +41,13 @@ def test_a_long_name_is_folded_and_never_cut(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.count("x") == 300
 
 
-def prediction(name: str, label: str) -> Any:
-    return SimpleNamespace(name=name, label=label, probability=0.75, probabilities=np.array([0.75, 0.25]), error=None)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_show_files_and_classes_literally(capsys: pytest.CaptureFixture[str], name: str) -> None:
     classifier: Any = SimpleNamespace(classes=(name, "[/]"))
-    for show in (_table, _csv):
-        show(classifier, [prediction(f"{name}.png", name)], 2)
-        out = capsys.readouterr().out
-        assert f"{name}.png" in out and out.count(name) >= 2 and "[/]" in out and "0.75" in out
-
-
-def test_the_table_of_few_shot_results_shows_the_dataset_literally(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"method": "ridge", "transductive": False, "shots": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}
-    _show({"rows": [row], "comparisons": {1: [{"verdict": "a [b] :star:"}]}}, "[other]:star:")
+    found = Prediction(f"{name}.png", name, 0.75, np.array([0.75, 0.25], np.float32), labels=(name,))
+    _show_table(classifier, iter([found]), Wishes(top=2))
     out = capsys.readouterr().out
-    assert "[other]:star:" in out and "1 shots: a [b] :star:" in out and "40.00 to 60.00" in out
+    assert f"{name}.png" in out and out.count(name) >= 2 and "[/]" in out and "0.75" in out
 
 
 def test_progress_shows_titles_and_notes_literally(monkeypatch: pytest.MonkeyPatch) -> None:

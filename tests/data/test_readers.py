@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import ChosenRows
+from headstart.data.image_files import file_state
 from headstart.data.readers import FileReader, item_codes
 
 
@@ -40,10 +41,17 @@ def test_an_absolute_name_is_read_where_it_says(folder: Path) -> None:
     assert FileReader(folder / "a", [str(folder / "y.png")]).read(0) == b"second"
 
 
-def test_the_identity_changes_with_path_size_or_time(folder: Path) -> None:
-    reader = FileReader(folder, ["a/x.png", "y.png"])
-    os.utime(folder / "y.png", ns=(5, 12345))
-    assert reader.identity(1) == f"{folder / 'y.png'}|6|12345"
-    (folder / "y.png").write_bytes(b"longer than before")
-    os.utime(folder / "y.png", ns=(5, 12345))
-    assert reader.identity(1) == f"{folder / 'y.png'}|18|12345"
+def test_the_identity_ends_in_the_state_of_the_file(folder: Path) -> None:
+    reader, path = FileReader(folder, ["a/x.png", "y.png"]), folder / "y.png"
+    os.utime(path, ns=(5, 12345))
+    state = path.stat()
+    assert file_state(path) == f"6|{state.st_ino}|12345|{state.st_ctime_ns}"
+    assert reader.identity(1) == f"{path}|{file_state(path)}"
+    path.write_bytes(b"longer than before")
+    os.utime(path, ns=(5, 12345))
+    assert reader.identity(1).startswith(f"{path}|18|{state.st_ino}|12345|")
+
+
+def test_a_file_of_the_future_is_as_new_as_it_says(folder: Path) -> None:
+    os.utime(folder / "y.png", (5, 4e9))
+    assert file_state(folder / "y.png").endswith("|4000000000000000000|4000000000000000000")

@@ -20,10 +20,13 @@ def audit_and_show(
         DataError: a dataset is unreadable.
     """
     from headstart.audit.audit import Other, audit_dataset
+    from headstart.audit.findings import problems
+    from headstart.data.overview import given_by, overview
+    from headstart.progress import say
     from headstart.storage.files import write_atomic
     from headstart.storage.opening import default_store
     from headstart.study.resources import Resources
-    from headstart.study.results.folder import json_bytes, slug
+    from headstart.study.results.folder import json_bytes
     from headstart.study.spec.network import NetworkSpec
     from headstart.study.spec.schema import DataSpec
 
@@ -35,15 +38,19 @@ def audit_and_show(
         dataset, features = resources.dataset(spec), resources.features(spec, network, 0)
         return dataset, features, resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
 
+    first = DataSpec(source=data, label=label)
+    for line in overview(resources.dataset(first), given_by(resources.dataset(first))):
+        say(line)
     dataset, features, images = load(data, label)
     beside = [Other(other, found) for other, found, _ in map(load, others)]
     audit = audit_dataset(
         dataset, bad=None if images is None else images.bad, features=features, others=beside, store=resources.store
     )
-    place = out / f"audit-{slug(dataset.name)}.json"
+    place = _place(out, dataset)
     write_atomic(place, json_bytes(audit))
     if as_json:
-        print(json.dumps({key: value for key, value in audit.items() if key != "thumbnails"}, default=str))
+        said = {key: value for key, value in audit.items() if key != "thumbnails"}
+        print(json.dumps({**said, "problems": problems(audit)}, default=str))
         return
     for finding in audit["findings"]:
         print(finding["text"])
@@ -56,6 +63,17 @@ def audit_and_show(
         for row in rows:
             print(f"  {_line(row)}")
     print(f"\nfull audit: {place}")
+
+
+def _place(out: Path, dataset: Any) -> Path:
+    """Return the file of an audit; one of other images under the same name is kept."""
+    from headstart.storage.files import read_json
+    from headstart.storage.names import folder_name
+
+    place = out / f"audit-{folder_name(dataset.name)}.json"
+    if place.is_file() and read_json(place).get("fingerprint") != dataset.fingerprint:
+        return out / f"audit-{folder_name(f'{dataset.name}-{dataset.fingerprint[:6]}')}.json"
+    return place
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -57,6 +57,7 @@ def fewshot_and_show(
     spec, network_spec = DataSpec(source=data, label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
     dataset = resources.dataset(spec)
     draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
+    _tell(dataset)
     quick = set(chosen) != {FINETUNE}
     features = resources.features(spec, network_spec, seed) if quick else None
     network = resources.loaded(network_spec, seed).backbone
@@ -73,6 +74,14 @@ def fewshot_and_show(
         print(json.dumps(result.to_dict()))
         return
     _show(result.to_dict(), f"{dataset.name}: {ways}-way, {queries} queries, {episodes:,} episodes, seed {seed}")
+
+
+def _tell(dataset: Any) -> None:
+    from headstart.data.overview import overview
+    from headstart.progress import say
+
+    for line in overview(dataset, f"none; episodes are drawn from all {len(dataset):,} images"):
+        say(line)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import ChosenRows, IntArray, Reader
+from headstart.data.image_files import file_identity, read_file
 
 
 class FileReader:
@@ -36,13 +37,11 @@ class FileReader:
 
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
         """Return the file's bytes."""
-        return self.path(row).read_bytes()
+        return read_file(self.path(row))
 
     def identity(self, row: int) -> str:
-        """Return path, size and time of last change."""
-        path = self.path(row)
-        state = path.stat()
-        return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+        """Return the path and the state of the file."""
+        return file_identity(self.path(row))
 
 
 def item_codes(reader: Reader) -> IntArray:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.storage.opening import default_store
+from headstart.storage.presence import at_work, clear
 from headstart.storage.store import Store
 from headstart.study.analysis.finalize import close_study
+from headstart.study.execution.budget import Budget
 from headstart.study.execution.ensembles import write_ensembles
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.halving import halve
@@ -15,13 +18,15 @@ from headstart.study.execution.session import Listener, Session, Silent, network
 from headstart.study.execution.unavailable import startable, write_unavailable
 from headstart.study.parallel.dispatcher import check_workers, dispatch
 from headstart.study.planning.ensemble_keys import ensemble_keys, expected
+from headstart.study.planning.found import found_lines
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import trackers
+from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.spec.run import ResolvedStudy
 from headstart.threads import hold
 from headstart.version import VERSION
@@ -60,18 +65,39 @@ def run_study(
         check_workers(workers, on)
     budget = None
     if study.spec.budget is not None:
-        from headstart.study.execution.budgeting import budget_of, spend
+        from headstart.study.execution.budgeting import budget_of
 
         budget = budget_of(study.spec, workers, on)
-    session = open_session(
-        study, out, store=store, device=device, listener=listener, command=command, strict=strict, remote=on is not None
-    )
+    store = store or default_store()
+    with store.in_use():
+        session = open_session(
+            study,
+            out,
+            store=store,
+            device=device,
+            listener=listener,
+            command=command,
+            strict=strict,
+            remote=on is not None,
+        )
+        with at_work(session.folder.root):
+            clear(session.folder.root)
+            _work(session, budget, workers, on)
+            clear(session.folder.root)
+        store.clear()
+    return session.folder
+
+
+def _work(session: Session, budget: Budget | None, workers: int, on: str | None) -> None:
+    """Do all that the plan has, and write how the study ended."""
     try:
         write_unavailable(session)
         halve(session)
         if workers > 1 or on is not None:
             dispatch(session, workers, on)
         elif budget is not None:
+            from headstart.study.execution.budgeting import spend
+
             spend(session, budget, _run_group)
         else:
             for group in session.plan.groups:
@@ -84,7 +110,6 @@ def run_study(
         raise
     finally:
         session.listener.close()
-    return session.folder
 
 
 def open_session(
@@ -101,8 +126,14 @@ def open_session(
     """Plan a study and open its folder."""
     resources = Resources(store or default_store(), device, remote=remote)
     plan = make_plan(study, resources, strict=strict)
-    folder = StudyFolder(Path(out) / slug(study.spec.name))
-    session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
+    listener = listener or Silent()
+    listener.overview(found_lines(plan, resources))
+    if (name := versioned_name(out, study.spec.name, plan.fingerprint)) != study.spec.name:
+        listener.note(f"the study {study.spec.name!r} in {out} is of other images; this one is {name!r}")
+        study = replace(study, spec=study.spec.model_copy(update={"name": name}))
+        plan = replace(plan, study=study)
+    folder = study_folder(out, name)
+    session = Session(plan, resources, folder, _state_of(plan, command), listener)
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
@@ -127,6 +158,7 @@ def _state_of(plan: Plan, command: str) -> StudyState:
         source=study.source,
         command=command,
         version=VERSION,
+        fingerprint=plan.fingerprint,
         expected=[
             *(Expected(run=run.name, seed=seed) for run in study.runs for seed in spec.seed_list),
             *expected(spec),

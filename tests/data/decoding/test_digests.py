@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from headstart.data import readers
 from headstart.data.decoding import digests as fingerprint
 from headstart.data.decoding.digests import digest_of, examine
+from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.image_files import read_file
 from headstart.data.readers import FileReader
+from headstart.errors import DataError
 
 
 @pytest.fixture
@@ -21,13 +26,13 @@ def old(flowers: Path) -> FileReader:
     past = time.time() - 100
     for name in names:
         os.utime(flowers / name, (past, past))
+    time.sleep(1.5 * fingerprint._SETTLED)
     return FileReader(flowers, names, np.repeat(np.arange(len(names)), 2))
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path), real(path))[1])
+    monkeypatch.setattr(readers, "read_file", lambda path: (read.append(path), read_file(path))[1])
     return read
 
 
@@ -71,6 +76,32 @@ def test_a_file_written_a_moment_ago_is_not_remembered(flowers: Path, monkeypatc
     assert read == [path]
 
 
+@pytest.mark.parametrize("way", ["written over", "put in its place"])
+def test_a_picture_of_the_same_size_and_time_is_seen(old: FileReader, flowers: Path, way: str) -> None:
+    first, path = examine(old), flowers / "rose" / "0.png"
+    before, other = path.stat(), flowers.parent / "other.png"
+    (other if way == "put in its place" else path).write_bytes(bytes(before.st_size))
+    if other.exists():
+        os.replace(other, path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size and path.stat().st_mtime_ns == before.st_mtime_ns
+    assert set((examine(old).digests != first.digests).nonzero()[0]) == {
+        row for row in range(30) if old.name(row) == "rose/0.png"
+    }
+
+
+def test_images_of_more_than_eight_bits_are_told_now_and_from_memory(old: FileReader, flowers: Path) -> None:
+    deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 900
+    Image.fromarray(deep).save(flowers / "deep.png")
+    Image.fromarray(deep.astype(np.float32)).save(flowers / "floats.tif")
+    Image.fromarray(deep.astype(np.int32)).save(flowers / "long.tif")
+    Image.fromarray(deep.astype(np.uint8)).save(flowers / "grey.jpg")
+    reader = FileReader(flowers, ["deep.png", "grey.jpg", "floats.tif", "long.tif", "rose/0.png"])
+    time.sleep(1.5 * fingerprint._SETTLED)
+    for _ in range(2):
+        assert examine(reader).depths == {0: "16 bits", 2: "floats", 3: "32 bits"}
+
+
 def test_a_damaged_memory_is_thrown_away(old: FileReader, own_store: Path) -> None:
     first = examine(old)
     for path in own_store.glob("files.sqlite*"):
@@ -108,3 +139,14 @@ def test_digests_of_arrays_depend_on_shape_and_pixels() -> None:
     digests = {digest_of(pixels.reshape(shape)) for shape in ((2, 6), (3, 4), (4, 3))}
     assert len(digests | {digest_of(pixels.reshape(2, 6) + 1)}) == 4
     assert digest_of(pixels.reshape(2, 6)[:, ::-1]) == digest_of(pixels.reshape(2, 6)[:, ::-1].copy())
+
+
+def test_a_lack_of_memory_is_an_error_and_is_not_remembered(old: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: bytes) -> str | None:
+        raise LacksMemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(fingerprint, "check", fails)
+        with pytest.raises(DataError, match="too little memory is free"):
+            examine(old)
+    assert examine(old).problems == {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.data.image_files import file_state
 from headstart.data.sources.in_memory import ItemReader, PictureReader
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
@@ -25,15 +25,12 @@ def test_pictures_of_each_kind_are_named_and_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(reader.read(4), PIXELS)
 
 
-def test_a_path_is_identified_by_size_and_time_and_memory_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_is_identified_by_its_state_and_memory_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(b"encoded")
-    os.utime(path, ns=(5, 777))
     monkeypatch.chdir(tmp_path)
     reader = PictureReader(["x.png", b"bytes"])
-    assert [reader.identity(row) for row in range(2)] == [f"{path}|7|777", ""]
+    assert [reader.identity(row) for row in range(2)] == [f"{path}|{file_state(path)}", ""]
 
 
 def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,22 +25,78 @@ def shown(live: LiveStudy) -> str:
     return capture.get()
 
 
-def test_without_a_terminal_each_event_is_one_plain_line() -> None:
+def test_without_a_terminal_each_run_is_one_plain_line() -> None:
+    stream = io.StringIO()
+    live = LiveStudy(stream, clock=Clock())
+    live.overview(["photos: 36 images"])
+    live.plan(PLAN)
+    for seed, score in enumerate((0.9, 1.0)):
+        live.running(f"ridge (seed {seed})")
+        live.done(f"ridge (seed {seed})", score, 0.75)
+    live.reused("knn (seed 1)")
+    live.failed("knn (seed 0)", "the loss became NaN")
+    live.close()
+    assert stream.getvalue().splitlines() == [
+        "photos: 36 images",
+        "2 runs to do, each with 2 seeds",
+        "ridge: 95.0 % (2 seeds) in 1.5 s; 1 of 2 runs ended",
+        "knn (seed 0): failed: the loss became NaN",
+        "1 done, 1 failed in 0 ms",
+    ]
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_what_was_reused_is_counted_and_not_listed() -> None:
     stream = io.StringIO()
     live = LiveStudy(stream, clock=Clock())
     live.plan(PLAN)
-    live.running("ridge (seed 0)")
-    live.done("ridge (seed 0)", 0.912)
+    live.reused("ridge (seed 0)")
     live.reused("ridge (seed 1)")
-    live.failed("knn (seed 0)", "the loss became NaN")
+    live.reused("knn (seed 0)")
+    live.running("knn (seed 1)")
+    live.done("knn (seed 1)", 0.5, 2.0)
     live.close()
+    assert stream.getvalue().splitlines()[1:] == [
+        "knn: 50.0 % (2 seeds, 1 reused) in 2.0 s; 2 of 2 runs ended",
+        "1 done, 1 reused in 0 ms",
+    ]
+
+
+def test_the_time_of_a_run_is_its_own_though_all_of_its_group_began_together() -> None:
+    stream, clock = io.StringIO(), Clock()
+    live = LiveStudy(stream, clock=clock)
+    live.plan([{"run": run, "seed": 0} for run in ("one", "two")])
+    live.running("one (seed 0)")
+    live.running("two (seed 0)")
+    for run, now in (("one", 1.0), ("two", 2.0)):
+        clock.now = now
+        live.done(f"{run} (seed 0)", 0.5, 1.0)
+    assert [line for line in stream.getvalue().splitlines() if "in 1.0 s" in line] == [
+        "one: 50.0 % in 1.0 s; 1 of 2 runs ended",
+        "two: 50.0 % in 1.0 s; 2 of 2 runs ended",
+    ]
+
+
+def test_the_same_reason_is_told_once_for_all_seeds_of_a_run() -> None:
+    stream = io.StringIO()
+    live = LiveStudy(stream, clock=Clock())
+    live.plan(PLAN)
+    for run in ("ridge", "knn"):
+        for seed in (0, 1):
+            live.failed(f"{run} (seed {seed})", "no memory")
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "4 runs to do"
-    assert lines[1].startswith("ridge (seed 0): 91.2 %")
-    assert lines[2] == "ridge (seed 1): reused"
-    assert lines[3] == "knn (seed 0): failed: the loss became NaN"
-    assert lines[4].startswith("1 done, 1 reused, 1 queued, 1 failed")
-    assert "\x1b" not in stream.getvalue()
+    assert lines[1:] == ["ridge (seed 0): failed: no memory", "knn (seed 0): failed: no memory"]
+    assert shown(live).count("no memory") == 2
+
+
+def test_a_run_that_a_budget_cut_short_is_told_at_the_end() -> None:
+    stream = io.StringIO()
+    live = LiveStudy(stream, clock=Clock())
+    live.plan(PLAN)
+    live.done("ridge (seed 0)", 0.5, 1.0)
+    assert len(stream.getvalue().splitlines()) == 1
+    live.close()
+    assert stream.getvalue().splitlines()[1] == "ridge: 50.0 % (2 seeds, 1 queued) in 1.0 s; 0 of 2 runs ended"
 
 
 def test_the_table_counts_what_is_done_running_and_queued() -> None:
@@ -48,8 +104,10 @@ def test_the_table_counts_what_is_done_running_and_queued() -> None:
     live.plan(PLAN)
     live.running("ridge (seed 0)")
     text = shown(live)
-    assert "1 running, 3 queued" in text
-    assert "ridge (seed 0)" in text
+    assert "1 running, 1 queued" in text
+    assert "running 0/2" in text
+    live.done("ridge (seed 0)", 0.912, 1.0)
+    assert "running 1/2" in shown(live) and "91.2 %" in shown(live)
 
 
 def test_the_time_left_is_the_pace_so_far_times_what_waits() -> None:

@@ -75,6 +75,7 @@ def test_a_mistake_is_pointed_at_by_line(tmp_path: Path, text: str, line: int, s
     path.write_text(text)
     with pytest.raises(SpecError) as caught:
         load_study(path)
+    assert str(caught.value).startswith(str(path))
     assert f"line {line}" in str(caught.value) and says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -217,7 +218,7 @@ def test_a_run_keeps_its_axes_trials_metric_and_data() -> None:
 
 @pytest.mark.parametrize("trials", [0, -1, 2.5, "many"])
 def test_trials_are_a_whole_number_above_zero(trials: object) -> None:
-    with pytest.raises(SpecError, match="run 'a': trials must be a whole number of at least 1, not"):
+    with pytest.raises(SpecError, match="run 'a': trials must be between 1 and 10,000, not"):
         load_study({**BASE, "runs": {"a": {"trials": trials}}})
     assert load_study({**BASE, "runs": {"a": {"trials": 1}}}).runs[0].trials == 1
 
@@ -272,3 +273,10 @@ def test_the_smoke_block_is_not_applied_unless_asked() -> None:
     raw = {**BASE, "runs": {"a": {}}, "smoke": {"seeds": 1}}
     assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
     assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
+    assert load_study(raw, smoke=True).spec.name == f"{BASE['name']} smoke"  # its results overwrite nothing
+    assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
+
+
+def test_a_run_with_a_dot_in_its_name_can_be_excluded() -> None:
+    study = load_study({**BASE, "runs": {"a.b": {}, "c": {}}}, ["runs.a.b=null"])
+    assert [run.name for run in study.runs] == ["c"]

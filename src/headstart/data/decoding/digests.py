@@ -1,7 +1,7 @@
-"""Look at every image's bytes once: its digest, and whether its header is that of an image.
+"""Look at every image's bytes once: its digest, whether its header is that of an image, and its depth.
 
-What was seen is remembered by (path, size, time of last change) in a small database in the cache, so that
-the next look at an unchanged folder opens no file.
+What was seen is remembered by path, size, inode and times in a small database in the cache, so that the next look at
+an unchanged folder opens no file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,11 @@ import numpy.typing as npt
 import PIL
 
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import DECODER, UndecodableError, check, quiet_pillow
+from headstart.data.decoding.decode import DECODER, UndecodableError, check, open_image, quiet_pillow
+from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.decoding.formats import heif_version
 from headstart.data.readers import item_codes
+from headstart.errors import DataError
 from headstart.progress import progress
 from headstart.storage.store import cache_root
 from headstart.threads import cores
@@ -29,6 +32,8 @@ from headstart.threads import cores
 _BATCH = 64
 _QUERY = 500  # values in one SQL question
 _PATIENCE = 10.0  # seconds to wait for another process that writes
+_JPEG = b"\xff\xd8"  # always 8 bits
+_DEPTHS = {"I;16": "16 bits", "I": "32 bits", "F": "floats"}  # by the beginning of Pillow's mode
 _SETTLED = 0.1  # seconds: a file changed later than this before it was read may change again unseen
 
 
@@ -39,14 +44,25 @@ class Examined:
     Args:
         digests: bytes [n], 32 hex digits of the content of each row ("" where it cannot be read).
         problems: row -> why it is not a usable image.
+        depths: row -> "16 bits", "32 bits" or "floats", where its numbers have more than 8 bits.
     """
 
     digests: npt.NDArray[np.bytes_]
     problems: dict[int, str]
+    depths: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen of one image: digest, problem and depth, "" where there is none."""
+
+    digest: str = ""
+    problem: str = ""
+    depth: str = ""
 
 
 def examine(reader: Reader, memory: Path | None = None) -> Examined:
-    """Return digest and problem of every row, reading each distinct item once, in threads.
+    """Return digest, problem and depth of every row, reading each distinct item once, in threads.
 
     Args:
         memory: the database of what was seen before; by default `files.sqlite` in the cache.
@@ -55,13 +71,19 @@ def examine(reader: Reader, memory: Path | None = None) -> Examined:
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rows = first.tolist()
     seen = _look(reader, rows, memory or cache_root() / "files.sqlite")
-    digests = np.array([digest for digest, _ in seen], dtype="S32")[inverse]
-    faulty = [item for item, (_, problem) in enumerate(seen) if problem]
-    problems: dict[int, str] = {}
-    if faulty:
-        for row in np.flatnonzero(np.isin(inverse, faulty)).tolist():
-            problems[row] = seen[inverse[row]][1]
-    return Examined(digests, problems)
+    digests = np.array([each.digest for each in seen], dtype="S32")[inverse]
+    return Examined(
+        digests,
+        _by_row(inverse, [each.problem for each in seen]),
+        _by_row(inverse, [each.depth for each in seen]),
+    )
+
+
+def _by_row(inverse: npt.NDArray[np.int64], texts: list[str]) -> dict[int, str]:
+    """Return row -> the text of its item, where it has one."""
+    items = [item for item, text in enumerate(texts) if text]
+    rows = np.flatnonzero(np.isin(inverse, items)).tolist() if items else []
+    return {row: texts[inverse[row]] for row in rows}
 
 
 def digest_of(data: bytes | npt.NDArray[np.uint8]) -> str:
@@ -75,10 +97,10 @@ def digest_of(data: bytes | npt.NDArray[np.uint8]) -> str:
     return state.hexdigest()
 
 
-def _look(reader: Reader, rows: list[int], memory: Path) -> list[tuple[str, str]]:
-    """Return (digest, problem or "") of each of these rows."""
+def _look(reader: Reader, rows: list[int], memory: Path) -> list[_Seen]:
+    """Return what is seen of each of these rows."""
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
-    seen: list[tuple[str, str]] = []
+    seen: list[_Seen] = []
     with (
         _Memory(memory) as known,
         quiet_pillow(),
@@ -92,8 +114,8 @@ def _look(reader: Reader, rows: list[int], memory: Path) -> list[tuple[str, str]
             fresh = pool.map(lambda row: _examine_one(reader, row), [batch[k] for k in todo])
             found = dict(zip(todo, fresh, strict=True))
             for k, (name, problem) in enumerate(names):
-                seen.append(("", problem) if problem else found.get(k) or remembered[name])
-            known.remember({names[k][0]: value for k, value in found.items() if names[k][0] and value[0]})
+                seen.append(_Seen(problem=problem) if problem else found.get(k) or remembered[name])
+            known.remember({names[k][0]: value for k, value in found.items() if names[k][0] and value.digest})
             ticker.advance(len(batch))
     return seen
 
@@ -106,16 +128,27 @@ def _identity(reader: Reader, row: int) -> tuple[str, str]:
         return "", _unreadable(error)
 
 
-def _examine_one(reader: Reader, row: int) -> tuple[str, str]:
+def _examine_one(reader: Reader, row: int) -> _Seen:
     try:
         data = reader.read(row)
+        if isinstance(data, np.ndarray):
+            return _Seen(digest_of(data), "" if data.size else "has no pixels")
+        problem = check(data) or ""
+        return _Seen(digest_of(data), problem, "" if problem else _depth_of(data))
     except OSError as error:
-        return "", _unreadable(error)
+        return _Seen(problem=_unreadable(error))
+    except (LacksMemoryError, MemoryError) as error:  # it says nothing about the image
+        raise DataError(f"{reader.name(row)} {LacksMemoryError()}") from error
     except UndecodableError as error:
-        return "", str(error)
-    if isinstance(data, np.ndarray):
-        return digest_of(data), "" if data.size else "has no pixels"
-    return digest_of(data), check(data) or ""
+        return _Seen(problem=str(error))
+
+
+def _depth_of(data: bytes) -> str:
+    """Return the depth of an encoded image in words, where it has more than 8 bits; the header is read again."""
+    if data.startswith(_JPEG):
+        return ""
+    with open_image(data) as image:
+        return next((words for mode, words in _DEPTHS.items() if image.mode.startswith(mode)), "")
 
 
 def _unreadable(error: OSError) -> str:
@@ -147,32 +180,32 @@ class _Memory:
         if self.connection is not None:
             self.connection.close()
 
-    def recall(self, identities: Sequence[str]) -> dict[str, tuple[str, str]]:
+    def recall(self, identities: Sequence[str]) -> dict[str, _Seen]:
         """Return what is known of these identities."""
         if self.connection is None:
             return {}
         keys = {_key(identity): identity for identity in identities}
-        result: dict[str, tuple[str, str]] = {}
+        result: dict[str, _Seen] = {}
         for part in _parts(list(keys), _QUERY):
             marks = ",".join("?" * len(part))
-            question = f"SELECT key, digest, problem FROM files WHERE key IN ({marks})"
+            question = f"SELECT key, digest, problem, depth FROM images WHERE key IN ({marks})"
             with contextlib.suppress(sqlite3.Error):
-                for key, digest, problem in self.connection.execute(question, part):
-                    result[keys[key]] = (digest.hex(), problem)
+                for key, digest, problem, depth in self.connection.execute(question, part):
+                    result[keys[key]] = _Seen(digest.hex(), problem, depth)
         return result
 
-    def remember(self, found: dict[str, tuple[str, str]]) -> None:
+    def remember(self, found: dict[str, _Seen]) -> None:
         """Note what was found, except of files that changed a moment ago."""
         latest = (self.started - _SETTLED) * 1e9
         rows = [
-            (_key(identity), bytes.fromhex(digest), problem)
-            for identity, (digest, problem) in found.items()
+            (_key(identity), bytes.fromhex(each.digest), each.problem, each.depth)
+            for identity, each in found.items()
             if int(identity.rpartition("|")[2]) < latest
         ]
         if self.connection is None or not rows:
             return
         with contextlib.suppress(sqlite3.Error), self.connection:  # it is only a memory
-            self.connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+            self.connection.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", rows)
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,13 +213,15 @@ class _Memory:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS files (key BLOB PRIMARY KEY, digest BLOB, problem TEXT) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS images"
+            " (key BLOB PRIMARY KEY, digest BLOB, problem TEXT, depth TEXT) WITHOUT ROWID"
         )
         return connection
 
 
 def _key(identity: str) -> bytes:
-    text = f"{DECODER}|{PIL.__version__}|{identity}"  # another decoder may find other problems
+    decoder = f"{DECODER}|{PIL.__version__}|{heif_version()}".removesuffix("|")
+    text = f"{decoder}|{identity}"  # another decoder may find other problems
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 

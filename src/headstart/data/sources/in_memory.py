@@ -13,6 +13,7 @@ from PIL import Image
 
 from headstart.data.decoding.decode import content_of
 from headstart.data.decoding.pictures import Picture
+from headstart.data.image_files import file_identity, read_file
 
 _LOADING = threading.Lock()
 
@@ -43,20 +44,18 @@ class PictureReader:
         """
         image = self.images[row]
         if isinstance(image, str | Path):
-            return Path(image).expanduser().read_bytes()
+            return read_file(Path(image).expanduser())
         if isinstance(image, Image.Image):
             with _LOADING:  # the same object may be in several rows, which threads read at once
                 return content_of(image)
         return content_of(image)
 
     def identity(self, row: int) -> str:
-        """Return path, size and time of last change of a path; nothing for what is in memory."""
+        """Return a path and the state of its file; nothing for what is in memory."""
         image = self.images[row]
         if not isinstance(image, str | Path):
             return ""
-        path = Path(image).expanduser().absolute()
-        state = path.stat()
-        return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+        return file_identity(Path(image).expanduser().absolute())
 
 
 class ItemReader:

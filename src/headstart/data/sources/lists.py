@@ -15,7 +15,6 @@ from headstart.data.sources.layout import (
     is_image_name,
     read_tree,
     to_dataset,
-    with_note,
 )
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
@@ -49,8 +48,9 @@ def from_lists(tree: Tree, lists: Lists, name: str | None = None) -> Dataset:
         layout = _in_class_folders(root, read_tree(str(root), files), lines, there)
     else:
         layout = _flat(root, lines, there)
-    dataset = to_dataset(name or root.name, layout, tree.reader(layout.paths))
-    return with_note(dataset, "split", "given by " + ", ".join(sorted({line.file for line in lines})))
+    given = ", ".join(sorted({line.file for line in lines}))
+    layout = replace(layout, about={**layout.about, "split": f"given by {given}"})
+    return to_dataset(name or root.name, layout, tree.reader(layout.paths))
 
 
 def find_lists(root: Path, lists: Lists) -> list[tuple[Path, str]]:

@@ -1,10 +1,11 @@
-"""A manifest: a CSV or Parquet table of images, one a row, with path or bytes, label, perhaps split and group."""
+"""A manifest: a table of images (CSV, JSON Lines, Parquet), one a row: path or bytes, label, perhaps split, group."""
 
 from __future__ import annotations
 
+import io
 import json
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
 from headstart.data.readers import FileReader
 from headstart.data.sources.layout import with_note
+from headstart.data.sources.numbered_labels import class_numbers
 from headstart.data.sources.parquet import ParquetReader
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".pq")
 SEPARATOR = "|"  # between several labels of one image
+_HEADER = 1 << 16  # bytes within which the first line of a table ends
 MISSING = frozenset(  # what pandas reads as missing: how tables from elsewhere write it
     {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
     | {"NULL", "NaN", "None", "n/a", "nan", "null"}
@@ -49,7 +52,7 @@ class Encoded:
 
 
 def from_manifest(path: Path, label: str | None = None, name: str | None = None) -> Dataset:
-    """Return the images that a CSV or Parquet file lists, in its order; paths are relative to the file.
+    """Return the images that a CSV, JSON Lines or Parquet file lists, in its order; paths are relative to the file.
 
     Args:
         label: the column that holds the label; several labels are separated by '|' or are a list.
@@ -57,9 +60,43 @@ def from_manifest(path: Path, label: str | None = None, name: str | None = None)
     Raises:
         DataError: the table cannot be read, lacks a column, has no rows, or gives one path two labels.
     """
-    table, columns = _read(path, label)
-    total = table.num_rows
-    if not total:
+    table, columns = _read(path, label, ("label", "path"))
+
+    def files(names: list[str], codes: IntArray) -> Reader:
+        return FileReader(path.parent, names, codes)
+
+    return from_table(
+        Listing(path, table, columns, lambda text: tidy_path(text, path.parent), files), name or path.stem
+    )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table of images.
+
+    Args:
+        path: where it is from.
+        table: of Arrow.
+        columns: which column plays which part; see `COLUMNS`.
+        locate: the name of a file in `files`, from a cell.
+        files: the reader of some files, with the number of the file of each row.
+    """
+
+    path: Path
+    table: Any
+    columns: dict[str, str]
+    locate: Callable[[str], str]
+    files: Callable[[list[str], IntArray], Reader]
+
+
+def from_table(listing: Listing, name: str) -> Dataset:
+    """Return the images of a table, in its order, without the rows that have no label or no path.
+
+    Raises:
+        DataError: it has no rows, or gives one path two labels or two parts.
+    """
+    path, table, columns = listing.path, listing.table, listing.columns
+    if not table.num_rows:
         raise DataError(f"{path}: the manifest has no rows")
     labels, classes, label_codes = _labels(table, columns["label"], path)
     missing = label_codes < 0
@@ -68,28 +105,39 @@ def from_manifest(path: Path, label: str | None = None, name: str | None = None)
         reader: Reader = ParquetReader(path, columns["bytes"], names)
         where = None
     else:
-        where = encode(table[columns["path"]], lambda text: _tidy_path(text, path.parent))
+        where = encode(table[columns["path"]], listing.locate)
         missing |= where.codes < 0
         _check_one_each(path, where, label_codes, table[columns["label"]], "labels", "write both as 'a|b'")
         if "split" in columns:
             parts = encode(table[columns["split"]])
             _check_one_each(path, where, parts.codes, table[columns["split"]], "parts", "keep it in one of them")
         codes = where.codes if (where.codes >= 0).all() else np.maximum(where.codes, 0)
-        reader = FileReader(path.parent, where.values or ["?"], codes)
+        reader = listing.files(where.values or ["?"], codes)
     dataset = Dataset(
-        name=name or path.stem,
+        name=name,
         reader=reader,
         labels=labels,
         classes=classes,
         given_split=_given(table, columns, path),
         groups=_groups(table, columns),
-        about={"source": str(path)},
+        about=_about(path, columns),
     )
     dataset = _without_incomplete(dataset, np.flatnonzero(missing), label_codes)
     return dataset if where is None else _without_repeats(dataset, where.codes[~missing])
 
 
-def _tidy_path(text: str, folder: Path) -> str:
+def images_of_table(path: Path) -> list[str] | ParquetReader:
+    """Return what the rows of a table without labels name: the text of each path, "" where there is none, or bytes.
+
+    Raises:
+        DataError: the table cannot be read, or has no column of paths or bytes.
+    """
+    table, columns = _read(path, None, ("path",))
+    texts = [value or "" for value in table[columns["path"]].to_pylist()] if "path" in columns else None
+    return texts or [] if "bytes" not in columns else ParquetReader(path, columns["bytes"], texts)
+
+
+def tidy_path(text: str, folder: Path) -> str:
     """Return a path as this system writes it; what Windows wrote with backslashes is the same file."""
     text = text.strip()
     if "\\" in text and not (folder / text).exists():
@@ -113,20 +161,23 @@ def encode(column: Any, tidy: Callable[[str], str] = normal_form) -> Encoded:
     return Encoded(np.array([*place, -1], dtype=np.int64)[codes], list(order))
 
 
-def _read(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
-    """Return the columns needed (but for the bytes) and which column plays which part."""
+def _read(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
+    """Return the columns of the roles (but for the bytes) and which column has which role; `needed` must be there."""
     import pyarrow
 
     try:
         if path.suffix.lower() in (".csv", ".tsv"):
-            return _read_csv(path, label)
-        return _read_parquet(path, label)
+            return _read_csv(path, label, needed)
+        if path.suffix.lower() == ".jsonl":
+            table = read_whole(path.read_bytes(), ".jsonl")
+            return table, _roles(path, table.schema, label, needed, binary=False)
+        return _read_parquet(path, label, needed)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: the manifest cannot be read ({said})") from error
 
 
-def _read_csv(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
+def _read_csv(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
     import pyarrow
     import pyarrow.csv
 
@@ -134,11 +185,10 @@ def _read_csv(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
         header = file.readline()
     if not header.strip():
         raise DataError(f"{path}: the manifest is empty")
-    mark = max("\t;,", key=header.count)
-    parse = pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=True)
+    parse = _dialect(header)
     with pyarrow.csv.open_csv(path, parse_options=parse) as stream:
         schema = stream.schema
-    columns = _roles(path, schema, label, binary=False)
+    columns = _roles(path, schema, label, needed, binary=False)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=sorted(set(columns.values())),
         column_types=dict.fromkeys(columns.values(), pyarrow.string()),
@@ -148,16 +198,47 @@ def _read_csv(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
     return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert), columns
 
 
-def _read_parquet(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
+def _dialect(header: str) -> Any:
+    import pyarrow.csv
+
+    return pyarrow.csv.ParseOptions(delimiter=max("\t;,", key=header.count), newlines_in_values=True)
+
+
+def read_whole(data: bytes, suffix: str) -> Any:
+    """Return all columns of a small table of any kind; those of a CSV or TSV file as text.
+
+    Raises:
+        ArrowException: it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.json
+    import pyarrow.parquet
+
+    buffer = io.BytesIO(data)
+    if suffix == ".jsonl":
+        return pyarrow.json.read_json(buffer)
+    if suffix in (".parquet", ".pq"):
+        return pyarrow.parquet.read_table(buffer)
+    parse = _dialect(data[:_HEADER].split(b"\n")[0].decode("utf-8-sig", "replace"))
+    with pyarrow.csv.open_csv(io.BytesIO(data), parse_options=parse) as stream:
+        names = stream.schema.names
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pyarrow.string()), null_values=[""], strings_can_be_null=True
+    )
+    return pyarrow.csv.read_csv(buffer, parse_options=parse, convert_options=convert)
+
+
+def _read_parquet(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
     import pyarrow.parquet
 
     schema = pyarrow.parquet.read_schema(path)
-    columns = _roles(path, schema, label, binary=True)
-    needed = sorted({column for role, column in columns.items() if role != "bytes"})
-    return pyarrow.parquet.read_table(path, columns=needed), columns
+    columns = _roles(path, schema, label, needed, binary=True)
+    taken = sorted({column for role, column in columns.items() if role != "bytes"})
+    return pyarrow.parquet.read_table(path, columns=taken), columns
 
 
-def _roles(path: Path, schema: Any, label: str | None, *, binary: bool) -> dict[str, str]:
+def _roles(path: Path, schema: Any, label: str | None, needed: Sequence[str], *, binary: bool) -> dict[str, str]:
     """Return which column plays which part."""
     import pyarrow
 
@@ -178,7 +259,7 @@ def _roles(path: Path, schema: Any, label: str | None, *, binary: bool) -> dict[
             raise DataError(f"{path}: no column {label!r}; the columns are {', '.join(schema.names)}")
         columns["label"] = label
     for role, wanted in (("label", "label"), ("path", "path (or bytes)")):
-        if role not in columns and not (role == "path" and "bytes" in columns):
+        if role in needed and role not in columns and not (role == "path" and "bytes" in columns):
             raise DataError(f"{path}: no column {wanted!r}; the columns are {', '.join(schema.names)}")
     return columns
 
@@ -197,7 +278,7 @@ def _labels(
     encoded = encode(values)
     names = _names_of_numbers(table.schema, column)
     if names is not None:
-        encoded = Encoded(encoded.codes, [names[int(value)] for value in encoded.values])
+        encoded = _named(encoded, names, f"{path}, column {column!r}")
     if is_list or any(SEPARATOR in value for value in encoded.values):
         return _several(encoded)
     if not encoded.values:
@@ -205,6 +286,16 @@ def _labels(
     classes, place = np.unique(np.array(encoded.values, dtype=np.str_), return_inverse=True)
     codes = np.where(encoded.codes < 0, -1, place[encoded.codes]).astype(np.int64)
     return np.maximum(codes, 0), tuple(str(each) for each in classes), codes
+
+
+def _named(encoded: Encoded, names: list[str], where: str) -> Encoded:
+    """Return numbered labels by name."""
+    used, first = np.unique(encoded.codes, return_index=True)
+    rows = (first[used >= 0] + 1).tolist()  # every value is that of some row
+    numbers = class_numbers(encoded.values, names, where, rows)
+    order = {number: place for place, number in enumerate(dict.fromkeys(numbers[numbers >= 0].tolist()))}
+    codes = np.array([*(order.get(number, -1) for number in numbers.tolist()), -1], dtype=np.int64)
+    return Encoded(codes[encoded.codes], [names[number] for number in order])
 
 
 def _several(encoded: Encoded) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
@@ -270,6 +361,11 @@ def _given(table: Any, columns: dict[str, str], path: Path) -> npt.NDArray[np.st
         )
     parts = np.array([*(part_of(value) or "" for value in encoded.values), ""], dtype="U10")
     return parts[encoded.codes]
+
+
+def _about(path: Path, columns: dict[str, str]) -> dict[str, str]:
+    given = {"split": f"given by column {columns['split']!r}"} if "split" in columns else {}
+    return {"source": str(path), **given}
 
 
 def _groups(table: Any, columns: dict[str, str]) -> npt.NDArray[np.str_] | None:

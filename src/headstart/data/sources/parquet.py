@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.data.image_files import file_state
 from headstart.errors import DataError
 
 _KEPT = 4  # row groups kept in memory: threads that go through the rows in order share them
@@ -35,8 +36,7 @@ class ParquetReader:
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._groups: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
-        state = path.stat()
-        self._state = (state.st_size, state.st_mtime_ns)
+        self._state = file_state(path)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -56,9 +56,8 @@ class ParquetReader:
         return data or b""
 
     def identity(self, row: int) -> str:
-        """Return file and row, with the file's size and time of last change."""
-        size, changed = self._state
-        return f"{self.path}!{self.column}!{row}|{size}|{changed}"
+        """Return file and row, with the file's state."""
+        return f"{self.path}!{self.column}!{row}|{self._state}"
 
     def _group(self, index: int) -> Any:
         """Return one row group's column of bytes."""

@@ -26,9 +26,9 @@ def check_classes(model_classes: Sequence[str], dataset_classes: Sequence[str]) 
     shared = len(dataset_classes) - len(unknown)
     raise DataError(
         f"the model cannot be scored here: {len(unknown)} of the dataset's {len(dataset_classes)} classes are"
-        f" unknown to it ({_names(unknown)}); it knows {len(model_classes)} ({_names(list(model_classes))}),"
-        f" {shared} of them shared. Learn a new head on this dataset (strategy: linear_probe, or prototypes"
-        " when there are few labels), or leave those classes out"
+        f" unknown to it ({listed_names(unknown)}); it knows {len(model_classes)}"
+        f" ({listed_names(list(model_classes))}), {shared} of them shared. Learn a new head on this dataset"
+        " (strategy: linear_probe, or prototypes when there are few labels), or leave those classes out"
     )
 
 
@@ -38,10 +38,7 @@ def check_not_itself(a: object, b: object, what: str = "predictions") -> None:
     Raises:
         DataError: `a` and `b` are the same object, or arrays on the same memory.
     """
-    same = a is b
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and not same:
-        same = a.shape == b.shape and a.size > 0 and np.shares_memory(a, b)
-    if same:
+    if a is b or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and _one_memory(a, b)):
         raise DataError(
             f"these {what} are compared with themselves, which would agree perfectly and mean nothing:"
             " give the other side's own values"
@@ -49,7 +46,7 @@ def check_not_itself(a: object, b: object, what: str = "predictions") -> None:
 
 
 def check_runs_differ(correct: Mapping[str, np.ndarray]) -> None:
-    """Refuse a comparison in which one run stands twice.
+    """Refuse a comparison that contains one run twice.
 
     Args:
         correct: run → its outcomes, of any shape.
@@ -65,9 +62,10 @@ def check_runs_differ(correct: Mapping[str, np.ndarray]) -> None:
 
 
 def _one_memory(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and a.size > 0 and np.shares_memory(a, b)
+    return a.shape == b.shape and np.shares_memory(a, b)
 
 
-def _names(names: Sequence[str]) -> str:
+def listed_names(names: Sequence[str]) -> str:
+    """Return the first names in quotes, and how many more there are."""
     more = f", … {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(repr(name) for name in names[:_SHOWN]) + more

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -108,6 +109,34 @@ def mean_loss(losses: Float[np.ndarray, " n"], mistake: float, most: float, leve
     half = reach * np.sqrt(max(variance, 0.0) / n) / (2 * root)
     low, high = max(0.0, root - half) ** 2, min(most, (root + half) ** 2)
     return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)), n=n)
+
+
+class Difference(NamedTuple):
+    """The difference of two measures with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def independent_difference(first: Estimate, second: Estimate) -> Difference | None:
+    """Return first - second, of measures on different images, with a 95 % interval from those of the two.
+
+    The distances from each value to its limits are added in quadrature (Zou & Donner 2008), so that intervals that
+    are not symmetric stay so; of two Wilson intervals this is Newcombe's interval (1998, method 10). None where one
+    of them is undefined.
+    """
+    value, low, high = _figures(first)
+    other, least, most = _figures(second)
+    gap = value - other
+    if math.isnan(gap):
+        return None
+    return Difference(gap, gap - math.hypot(value - low, most - other), gap + math.hypot(high - value, other - least))
+
+
+def _figures(estimate: Estimate) -> tuple[float, float, float]:
+    value, low, high = (math.nan if x is None else x for x in (estimate["value"], estimate["low"], estimate["high"]))
+    return value, low, high
 
 
 def resamples(n: int, count: int, seed: int) -> Iterator[Int[np.ndarray, "b n"]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,14 @@ from headstart.errors import StoreError
 from headstart.evaluate.metrics.metrics import log_losses
 from headstart.evaluate.metrics.scoring import METRICS, image_scores
 from headstart.progress import progress
+from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
+from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
+from headstart.study.results.facts import read_facts
+
+_TRIES = 20
+_PATIENCE = 2.0  # seconds
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -58,7 +65,7 @@ class Record:
 
     Args:
         run, seed: which.
-        folder: where it stands.
+        folder: its path.
         error: why it failed, or None.
         spec, result, history, environment: the files of these names.
         outcome: predictions of the test images, or None.
@@ -98,7 +105,7 @@ class DataFolder:
     Args:
         fingerprint: of its content.
         facts: dataset.json.
-        folder: where it stands.
+        folder: its path.
         audit: audit.json, or None.
     """
 
@@ -155,18 +162,18 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     """Read a study folder, finished or not. What an older form of a run left there counts as missing.
 
     Raises:
-        StoreError: no study stands there, or a file is missing, altered or unreadable; the message says which.
+        StoreError: it is not a study folder, or a file is missing, altered or unreadable; the message says which.
     """
     root = Path(place)
     if not (root / "study.json").is_file():
         raise StoreError(f"{root}: no study stands here (it has no study.json); give the folder of a study")
-    facts = read_json(root / "study.json")
+    facts = read_state(root)
     expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
     folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
     records, metric = [], metric_of(facts)
     with progress(f"reading {root.name}", len(folders), "runs") as ticker:
         for folder in folders:
-            if (folder / MANIFEST).is_file():
+            if _is_there(folder / MANIFEST):
                 record = read_record(folder, metric)
                 if _is_current(record, facts):
                     records.append(record)
@@ -198,13 +205,16 @@ def distinct(records: Sequence[Record]) -> list[Record]:
 
 
 def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
-    """Say whether a run is of this form of the study: the file may have been changed since."""
+    """Say whether a run is of this form of the study: the file may have been changed since, or lost the run."""
+    known = [*facts.get("expected", ()), *(facts.get("left_out") or ())]
+    if known and not any((row["run"], row["seed"]) == (record.run, record.seed) for row in known):
+        return False
     key = facts.get("keys", {}).get(record.run, {}).get(str(record.seed))
     return key is None or record.key in (None, key)
 
 
 def _read_if_there(path: Path) -> Any:
-    return read_json(path) if path.is_file() else None
+    return read_facts(path) if path.is_file() else None
 
 
 def metric_of(facts: Mapping[str, Any]) -> str:
@@ -215,10 +225,56 @@ def metric_of(facts: Mapping[str, Any]) -> str:
 def read_record(folder: Path, metric: str = "accuracy") -> Record:
     """Read one run folder and check each of its files against the manifest; `metric` is the study's.
 
+    If another process writes the run again meanwhile, the new folder is read.
+
     Raises:
         StoreError: a file is missing or is not what was written; the message says which.
     """
-    manifest = read_json(folder / MANIFEST)
+    for _ in range(_TRIES):
+        before = _manifest(folder)
+        try:
+            record = _read_record(folder, metric)
+        except (StoreError, FileNotFoundError):
+            if _manifest(folder) == before:
+                raise
+        else:
+            if _manifest(folder) == before:  # else some files are of the old folder, some of the new one
+                return record
+    raise StoreError(f"{folder}: is written anew all the time; read it when the study has ended")
+
+
+def read_state(root: Path) -> dict[str, Any]:
+    """Read study.json; a study that says that it is running, and at which no process is at work, was interrupted.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    facts = unsealed(root / "study.json")
+    if facts.get("status") == "running" and since(root) is None:
+        facts["status"] = "interrupted"
+    return facts
+
+
+def _manifest(folder: Path) -> bytes:
+    with contextlib.suppress(FileNotFoundError):
+        if _is_there(folder / MANIFEST):
+            return (folder / MANIFEST).read_bytes()
+    return b""
+
+
+def _is_there(path: Path) -> bool:
+    """Say whether a manifest is there; where it is not, wait for a process that is just replacing its folder."""
+    until = time.monotonic() + _PATIENCE
+    while not path.is_file():
+        lock = path.parent.with_name(f".{path.parent.name}.lock")
+        if not lock.exists() or time.monotonic() > until:
+            return path.is_file()
+        time.sleep(0.01)
+    return True
+
+
+def _read_record(folder: Path, metric: str) -> Record:
+    manifest = unsealed(folder / MANIFEST)
     files = manifest.get("files", {})
     for name, digest in sorted(files.items()):
         _check_file(folder / name, digest)
@@ -245,9 +301,8 @@ def _check_file(path: Path, digest: str) -> None:
     remedy = "run the study again to have this run made anew"
     if not path.is_file():
         raise StoreError(f"{path}: is missing, though the run's {MANIFEST} lists it; {remedy}")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise StoreError(f"{path}: was altered since the run wrote it (its sha256 differs); {remedy}")
+    if sha256_of(path) != digest:
+        raise StoreError(f"{path}: was altered since the run wrote it (its sha256 differs); {remedy}")
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -310,15 +365,14 @@ def _read_explanations(folder: Path) -> tuple[Mapping[str, Any], ...]:
     path = folder / "explanations.json"
     if not path.is_file():
         return ()
-    content = read_json(path)
-    items = content.get("items", []) if isinstance(content, Mapping) else content
+    items = read_facts(path).get("items", [])
     return tuple(item for item in items if isinstance(item, Mapping) and "row" in item and "file" in item)
 
 
 def _read_datasets(root: Path) -> dict[str, DataFolder]:
     found = {}
     for path in sorted((root / "data").glob("*/dataset.json")):
-        facts, audit = read_json(path), path.with_name("audit.json")
+        facts, audit = read_facts(path), path.with_name("audit.json")
         fingerprint = str(facts.get("fingerprint", path.parent.name))
-        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, read_json(audit) if audit.is_file() else None)
+        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, _read_if_there(audit))
     return found

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.audit.findings import problems
 from headstart.evaluate.comparison.compare import over_seeds
 from headstart.report import numbers
 from headstart.report.read.conclusion import Segment, answer_of, plain
@@ -83,7 +84,7 @@ class Summary:
         missing: runs and seeds that are still expected.
         environment: versions and hardware; where runs differ, each value once.
         datasets: fingerprint → dataset.json.
-        transferability: what features foretold, or None.
+        transferability: the predictions from the features, or None.
         files: what it was computed from.
     """
 
@@ -117,6 +118,19 @@ class Summary:
         found: Mapping[str, Any] | None = self.files.facts.get("halving")
         return found
 
+    @property
+    def problems(self) -> list[str]:
+        """What the audit of the images found that a person must know, the worst first."""
+        used = list(dict.fromkeys(record.data for record in self.files.records))
+        folders = [self.files.datasets[key] for key in used if key in self.files.datasets]
+        many = len(folders) > 1
+        return [
+            f"{folder.facts.get('name')}: {text}" if many else text
+            for folder in folders
+            if folder.audit is not None
+            for text in problems(folder.audit)
+        ]
+
     def run(self, name: str) -> RunFacts:
         """Return the facts of one run."""
         return next(run for run in self.runs if run.run == name)
@@ -143,6 +157,7 @@ class Summary:
             "failed": [dataclasses.asdict(failure) for failure in self.failed],
             "missing": [{"run": run, "seed": seed} for run, seed in self.missing],
             "left_out": self.left_out,
+            "problems": self.problems,
             "halving": self.halving,
             "environment": dict(self.environment),
             "datasets": {key: dict(value) for key, value in self.datasets.items()},
@@ -161,7 +176,7 @@ def load_summary(study: str | Path) -> Summary:
     """Read a study folder and compute what the report says; nothing is trained.
 
     Raises:
-        StoreError: no study stands there, or a file is missing, altered or unreadable; the message says which.
+        StoreError: it is not a study folder, or a file is missing, altered or unreadable; the message says which.
     """
     files = read_study_folder(study)
     facts = files.facts

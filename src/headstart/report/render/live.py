@@ -6,10 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from headstart import progress, units
+from headstart import disclosure, progress, units
 from headstart.report import numbers
 
 QUEUED, RUNNING, REUSED, DONE, FAILED = "queued", "running", "reused", "done", "failed"
@@ -18,20 +18,59 @@ _SHOWN = 14  # rows of the table; the rest is counted
 
 
 @dataclass
-class _Task:
-    """One run and seed as it stands."""
+class _Seed:
+    """One seed of a run."""
 
-    name: str
     state: str = QUEUED
     started: float | None = None
     ended: float = 0.0
     score: float | None = None
+    seconds: float | None = None
     why: str = ""
+
+
+@dataclass
+class _Run:
+    """A run over its seeds, which are shown as one."""
+
+    name: str
+    seeds: dict[str, _Seed] = field(default_factory=dict)
+
+    @property
+    def states(self) -> list[str]:
+        """The state of each seed."""
+        return [seed.state for seed in self.seeds.values()]
+
+    @property
+    def state(self) -> str:
+        """The state of the run: it is running as long as some of its seeds have ended and others have not."""
+        if set(self.states) <= set(_ENDED):
+            return next(state for state in (FAILED, DONE, REUSED) if state in self.states)
+        return QUEUED if set(self.states) == {QUEUED} else RUNNING
+
+    @property
+    def ended(self) -> float:
+        """When the last of its seeds ended."""
+        return max(seed.ended for seed in self.seeds.values())
+
+    @property
+    def score(self) -> float | None:
+        """The mean score of the seeds that were done now."""
+        scores = [seed.score for seed in self.seeds.values() if seed.score is not None]
+        return sum(scores) / len(scores) if scores else None
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, or None where it was never seen to begin."""
-        return None if self.started is None else self.ended - self.started
+        """What the seeds that were done now took in all, or None where it is unknown."""
+        known = [seed.seconds for seed in self.seeds.values() if seed.seconds is not None]
+        return sum(known) if known else None
+
+    def words(self) -> str:
+        """Return how many seeds it has, and how many of them were reused or did not end well; "" for one that did."""
+        counted = [(self.states.count(state), state) for state in (REUSED, FAILED, RUNNING, QUEUED)]
+        odd = ", ".join(f"{count} {state}" for count, state in counted if count)
+        many = f"{len(self.seeds)} seeds" if len(self.seeds) > 1 else ""
+        return f" ({', '.join(part for part in (many, odd) if part)})" if many else ""
 
 
 class LiveStudy:
@@ -55,9 +94,11 @@ class LiveStudy:
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty() if terminal is None else terminal
         self.metric = metric
-        self.tasks: dict[str, _Task] = {}
+        self.runs: dict[str, _Run] = {}
         self.notes: list[str] = []
         self.job = ""
+        self._run_of: dict[str, str] = {}
+        self._told: set[tuple[str, str]] = set()
         self._clock = clock
         self._began = clock()
         self._live: Any = None
@@ -67,46 +108,60 @@ class LiveStudy:
         """Begin to show; called by `plan` where nobody has."""
         self._began = self._clock()
         if self.terminal and self._live is None and progress._verbosity >= progress.NORMAL:
-            from rich.console import Console
             from rich.live import Live
 
-            console = Console(file=self.stream, force_terminal=True)
+            console = disclosure.console(file=self.stream, force_terminal=True)
             self._live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
             self._live.start()
             progress.show_in(self._progress)
+
+    def overview(self, lines: Sequence[str]) -> None:
+        """What the images are, before any work."""
+        for line in lines:
+            self._say(line)
 
     def plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """All tasks that are expected: rows with "run" and "seed", and the "name" of both where it is another."""
         with self._lock:
             for row in rows:
-                plain = f"{row['run']} (seed {row['seed']})" if "seed" in row else str(row["run"])
+                run = str(row["run"])
+                plain = f"{run} (seed {row['seed']})" if "seed" in row else run
                 name = str(row.get("name", plain))
-                self.tasks.setdefault(name, _Task(name))
+                self._run_of[name] = run
+                self.runs.setdefault(run, _Run(run)).seeds.setdefault(name, _Seed())
         self.start()
-        self._say(f"{len(self.tasks)} runs to do")
+        seeds = max((len(run.seeds) for run in self.runs.values()), default=1)
+        things = "folds" if any("(fold " in str(row.get("name")) for row in rows) else "seeds"
+        many = f", each with {seeds} {things}" if seeds > 1 else ""
+        self._say(f"{len(self.runs)} runs to do{many}")
 
     def running(self, run: str) -> None:
         """A task began."""
         with self._lock:
-            task = self._task(run)
-            task.state, task.started = RUNNING, self._clock()
+            seed = self._seed(run)
+            seed.state, seed.started = RUNNING, self._clock()
 
     def reused(self, run: str) -> None:
         """A task was found done."""
         self._end(run, REUSED)
-        self._say(f"{run}: reused")
 
-    def done(self, run: str, score: float) -> None:
-        """A task ended with this test score."""
-        task = self._end(run, DONE)
-        task.score = score
-        took = f" in {units.duration(task.seconds)}" if task.seconds is not None else ""
-        self._say(f"{run}: {numbers.score(score, self.metric)}{took}; {self._counts()}")
+    def done(self, run: str, score: float, seconds: float | None = None) -> None:
+        """A task ended with this test score; it took these seconds, or those since it began."""
+        with self._lock:
+            seed = self._seed(run)
+            seed.score = score
+            since = None if seed.started is None else self._clock() - seed.started
+            seed.seconds = since if seconds is None else seconds
+        self._end(run, DONE)
 
     def failed(self, run: str, why: str) -> None:
-        """A task failed."""
-        self._end(run, FAILED).why = why
-        self._say(f"{run}: failed: {why}")
+        """A task failed; the same reason is told once for each run."""
+        self._seed(run).why = why
+        owner = self._run(run).name
+        if (owner, why) not in self._told:
+            self._told.add((owner, why))
+            self._say(f"{run}: failed: {why}")
+        self._end(run, FAILED)
 
     def note(self, text: str) -> None:
         """Something to tell the user."""
@@ -121,16 +176,19 @@ class LiveStudy:
             self._live.update(self.table(), refresh=True)
             self._live.stop()
             self._live = None
-        elif self.tasks:
+        elif self.runs:
+            for run in self.runs.values():
+                if run.state == RUNNING and run.score is not None:
+                    self._tell(run)
             self._say(f"{self._counts()} in {units.duration(self._clock() - self._began)}")
 
     def seconds_left(self) -> float | None:
         """Return an estimate from the mean time of what was done, or None before anything was."""
         with self._lock:
-            waiting = sum(task.state not in _ENDED for task in self.tasks.values())
-            finished = sum(task.state == DONE for task in self.tasks.values())
+            states = [state for run in self.runs.values() for state in run.states]
+        waiting, finished = sum(state not in _ENDED for state in states), states.count(DONE)
         if not finished or not waiting:
-            return 0.0 if self.tasks and not waiting else None
+            return 0.0 if states and not waiting else None
         return (self._clock() - self._began) / finished * waiting
 
     def table(self) -> Any:
@@ -147,12 +205,14 @@ class LiveStudy:
             table.add_column(self.metric.replace("_", " "), justify="right")
             table.add_column("time", justify="right")
             shown = self._shown()
-            for task in shown:
-                score = "" if task.score is None else numbers.score(task.score, self.metric)
-                table.add_row(Text(task.name), _STYLED[task.state], score, self._took(task))
-            if len(shown) < len(self.tasks):
-                table.add_row(Text(f"… {len(self.tasks) - len(shown)} more", style="dim"))
-            failed = [Text(f"{t.name}: {t.why}", style="red") for t in self.tasks.values() if t.state == FAILED]
+            for run in shown:
+                score = "" if run.score is None else numbers.score(run.score, self.metric)
+                ended = sum(state in _ENDED for state in run.states)
+                count = f" {ended}/{len(run.seeds)}" if run.state == RUNNING and len(run.seeds) > 1 else ""
+                table.add_row(Text(run.name), Text(run.state + count, style=_STYLES[run.state]), score, self._took(run))
+            if len(shown) < len(self.runs):
+                table.add_row(Text(f"… {len(self.runs) - len(shown)} more", style="dim"))
+            failed = [Text(f"{run}: {why}", style="red") for run, why in self._reasons()]
             notes = [Text(note, style="yellow") for note in self.notes[-3:]]
             return Group(Text(self._title(), style="bold"), table, *failed[-5:], *notes)
 
@@ -168,31 +228,50 @@ class LiveStudy:
             if ticker is not None and ticker.note:
                 self.job += f", {ticker.note}"
 
-    def _shown(self) -> list[_Task]:
+    def _shown(self) -> list[_Run]:
         """Return the failed and running ones, then the last that ended, then the next in the queue."""
-        tasks = list(self.tasks.values())
-        ended = sorted((t for t in tasks if t.state in (DONE, REUSED)), key=lambda t: -t.ended)
-        first = [t for t in tasks if t.state in (RUNNING, FAILED)]
-        chosen = [*first, *ended[: max(4, _SHOWN - len(first) - 4)], *(t for t in tasks if t.state == QUEUED)][:_SHOWN]
-        return [task for task in tasks if task in chosen]
+        runs = list(self.runs.values())
+        ended = sorted((run for run in runs if run.state in (DONE, REUSED)), key=lambda run: -run.ended)
+        first = [run for run in runs if run.state in (RUNNING, FAILED)]
+        chosen = [*first, *ended[: max(4, _SHOWN - len(first) - 4)], *(r for r in runs if r.state == QUEUED)][:_SHOWN]
+        return [run for run in runs if run in chosen]
 
-    def _took(self, task: _Task) -> str:
-        if task.state == RUNNING and task.started is not None:
-            return units.duration(self._clock() - task.started)
-        return units.duration(task.seconds) if task.state == DONE and task.seconds is not None else ""
+    def _took(self, run: _Run) -> str:
+        began = [seed.started for seed in run.seeds.values() if seed.state == RUNNING and seed.started is not None]
+        if began:
+            return units.duration(self._clock() - min(began))
+        return units.duration(run.seconds) if run.seconds is not None else ""
 
-    def _task(self, run: str) -> _Task:
-        return self.tasks.setdefault(run, _Task(run))
+    def _reasons(self) -> list[tuple[str, str]]:
+        """Return (run, why) of what failed, each once."""
+        pairs = [(run.name, seed.why) for run in self.runs.values() for seed in run.seeds.values()]
+        return [pair for pair in dict.fromkeys(pairs) if pair[1]]
 
-    def _end(self, run: str, state: str) -> _Task:
+    def _run(self, name: str) -> _Run:
+        run = self._run_of.setdefault(name, name)
+        return self.runs.setdefault(run, _Run(run))
+
+    def _seed(self, name: str) -> _Seed:
+        return self._run(name).seeds.setdefault(name, _Seed())
+
+    def _end(self, name: str, state: str) -> None:
+        """Note the end of one seed; tell of the run when it was the last and something of it was done now."""
         with self._lock:
-            task = self._task(run)
-            task.state, task.ended = state, self._clock()
-            return task
+            seed, run = self._seed(name), self._run(name)
+            seed.state, seed.ended = state, self._clock()
+            over = run.state in _ENDED
+        if over and run.score is not None:
+            self._tell(run)
+
+    def _tell(self, run: _Run) -> None:
+        score = numbers.score(run.score, self.metric)
+        took = f" in {units.duration(run.seconds)}" if run.seconds is not None else ""
+        ended = sum(each.state in _ENDED for each in self.runs.values())
+        self._say(f"{run.name}: {score}{run.words()}{took}; {ended} of {len(self.runs)} runs ended")
 
     def _counts(self) -> str:
         with self._lock:
-            states = [task.state for task in self.tasks.values()]
+            states = [run.state for run in self.runs.values()]
         parts = [
             f"{states.count(state)} {state}" for state in (DONE, REUSED, RUNNING, QUEUED, FAILED) if state in states
         ]
@@ -204,10 +283,4 @@ class LiveStudy:
             print(line, file=self.stream, flush=True)
 
 
-_STYLED = {
-    QUEUED: "[dim]queued[/]",
-    RUNNING: "[bold cyan]running[/]",
-    REUSED: "[green]reused[/]",
-    DONE: "[green]done[/]",
-    FAILED: "[bold red]failed[/]",
-}
+_STYLES = {QUEUED: "dim", RUNNING: "bold cyan", REUSED: "green", DONE: "green", FAILED: "bold red"}

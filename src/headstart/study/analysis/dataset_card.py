@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Split
+from headstart.data.decoding.image_store import ImageArray
 from headstart.data.decoding.thumbnail import thumbnail
 from headstart.models.preprocessing import Preprocessing
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes, npz_bytes
+from headstart.study.results.facts import known_facts, write_facts
+from headstart.study.results.folder import npz_bytes
 from headstart.study.task import class_counts
 
 THUMBNAIL = 96  # px, longest side
@@ -24,11 +28,23 @@ _SMALL = Preprocessing(size=128, resize=128)
 
 
 def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:
-    """Write a dataset's facts, its items and thumbnails of its test images."""
+    """Write the facts, items and thumbnails of a dataset of the study."""
     folder = session.folder.data_folder(dataset.fingerprint)
-    if (folder / "thumbnails.npz").is_file():
-        return
-    bad = session.resources.bad_rows(dataset)
+    if known_facts(folder / "dataset.json") is None:
+        bad = session.resources.bad_rows(dataset)
+        images = session.resources.images(data, _decoded_preprocessing(session, dataset))
+        write_card(folder, dataset, split, images, bad)
+
+
+def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray, bad: Mapping[int, str]) -> None:
+    """Write a dataset's facts, its items and thumbnails of its test images.
+
+    Args:
+        folder: where to.
+        dataset, split: the images and their parts.
+        images: as they were decoded.
+        bad: rows that cannot be decoded, and why.
+    """
     skipped = [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped]
     skipped += [{"name": dataset.reader.name(row), "reason": why} for row, why in sorted(bad.items())]
     facts = {
@@ -42,11 +58,10 @@ def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> N
         "split": split.rule,
         "counts": {side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")},
     }
-    write_atomic(folder / "dataset.json", json_bytes(facts))
     _write_items(folder / "items.parquet", dataset)
-    images = session.resources.images(data, _decoded_preprocessing(session, dataset))
     rows = np.setdiff1d(split.test, np.array(sorted(bad), dtype=np.int64))
     write_atomic(folder / "thumbnails.npz", thumbnails(images, rows))
+    write_facts(folder / "dataset.json", facts, ["items.parquet", "thumbnails.npz"])
 
 
 def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
@@ -62,7 +77,10 @@ def _write_items(path: Any, dataset: Dataset) -> None:
 
     names = [dataset.reader.name(row) for row in range(len(dataset))]
     labels = dataset.labels.argmax(1) if dataset.multi_label else dataset.labels
-    table = pa.table({"row": np.arange(len(dataset)), "name": names, "label": labels})
+    columns = {"row": np.arange(len(dataset)), "name": names, "label": labels}
+    if dataset.digests is not None:
+        columns["digest"] = [digest.decode() for digest in dataset.digests.tolist()]
+    table = pa.table(columns)
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     write_atomic(path, buffer.getvalue())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.facts import write_facts
 from headstart.study.task import Task
 
 
@@ -33,7 +32,7 @@ def learning_curves(session: Session) -> None:
         found.append({"run": run, "axis": axis, "metric": metric, **curve.to_dict()})
         session.listener.note(f"{run}: {curve.words}")
     if found:
-        write_atomic(session.folder.root / "learning.json", json_bytes({"curves": found}))
+        write_facts(session.folder.root / "learning.json", {"curves": found})
 
 
 def _labels(session: Session, task: Task, axis: str) -> float:

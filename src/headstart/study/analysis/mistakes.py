@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from headstart.errors import ModelError
+from headstart.models.bundle import read_ensemble
 from headstart.models.pixels import NAME as PIXELS
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.spec.schema import ExplainSpec
 
 
@@ -28,9 +29,9 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     from headstart.models.preprocessing import as_tensor, normalise
 
     folder = session.folder.root / best["folder"]
-    if (folder / "explanations.json").is_file():
+    if known_facts(folder / "explanations.json") is not None:
         return
-    classifier = Classifier.load(folder)
+    classifier = Classifier(read_ensemble(folder, agreed=True))
     with np.load(folder / "predictions.npz") as arrays:
         rows, labels, scores = arrays["test_rows"], arrays["test_labels"], arrays["test_probabilities"]
     if labels.ndim != 1 or classifier.bundle.network.backbone.name == PIXELS:
@@ -56,4 +57,4 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
             name = f"explanations/{int(rows[place])}-{method}.jpg"
             write_atomic(folder / name, buffer.getvalue())
             items.append({"row": int(rows[place]), "method": method, "class": classifier.classes[aim], "file": name})
-    write_atomic(folder / "explanations.json", json_bytes({"items": items}))
+    write_facts(folder / "explanations.json", {"items": items}, [str(item["file"]) for item in items])

@@ -10,10 +10,9 @@ from headstart.data.dataset import Dataset
 from headstart.errors import DataError
 from headstart.evaluate.metrics.scoring import merit
 from headstart.progress import Ticker, progress
-from headstart.storage.files import read_json, write_atomic
 from headstart.study.analysis.finished import Network, finished_key, learning_rows, networks
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.facts import known_facts, write_facts
 
 
 def score_transferability(session: Session) -> None:
@@ -22,7 +21,7 @@ def score_transferability(session: Session) -> None:
 
     metric = session.plan.study.spec.compare.metric
     path, key = session.folder.root / "transferability.json", finished_key(session, metric)
-    if path.is_file() and read_json(path).get("key") == key:
+    if known_facts(path, key) is not None:
         return
     data = session.resources.dataset(session.plan.own_tasks[0].run.data)
     found = networks(session, data)
@@ -41,9 +40,7 @@ def score_transferability(session: Session) -> None:
             tau[name] = rank_agreement(predicted, measured_by).weighted_tau
         except DataError:  # all values are equal, or a network lacks it: there is no order to compare
             tau[name] = None
-    write_atomic(
-        path, json_bytes({"key": key, "metric": metric, "rows": rows, "weighted_tau": tau, "left_out": left_out})
-    )
+    write_facts(path, {"key": key, "metric": metric, "rows": rows, "weighted_tau": tau, "left_out": left_out})
 
 
 def _predicted(session: Session, data: Dataset, network: Network, ticker: Ticker) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,9 @@ from headstart.study.task import Task
 class Listener(Protocol):
     """Receives what happens while a study runs."""
 
+    def overview(self, lines: Sequence[str]) -> None:
+        """What the images are, before any work."""
+
     def plan(self, rows: list[Expected]) -> None:
         """All tasks that the study expects: run and seed."""
 
@@ -29,8 +32,8 @@ class Listener(Protocol):
     def reused(self, run: str) -> None:
         """A task was done before."""
 
-    def done(self, run: str, score: float) -> None:
-        """A task finished with this test score."""
+    def done(self, run: str, score: float, seconds: float | None = None) -> None:
+        """A task finished with this test score, after so many seconds of its own (None: unknown)."""
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""
@@ -45,6 +48,9 @@ class Listener(Protocol):
 class Silent:
     """A listener that ignores everything."""
 
+    def overview(self, lines: Sequence[str]) -> None:
+        """Ignore."""
+
     def plan(self, rows: list[Expected]) -> None:
         """Ignore."""
 
@@ -54,7 +60,7 @@ class Silent:
     def reused(self, run: str) -> None:
         """Ignore."""
 
-    def done(self, run: str, score: float) -> None:
+    def done(self, run: str, score: float, seconds: float | None = None) -> None:
         """Ignore."""
 
     def failed(self, run: str, why: str) -> None:
@@ -90,7 +96,8 @@ class Session:
     def done(self, name: str, result: Mapping[str, Any]) -> None:
         """Tell the listener that a run finished, with its score by the study's metric."""
         metric = self.plan.study.spec.compare.metric
-        self.listener.done(name, result["metrics"]["test"].get(metric, {}).get("value", float("nan")))
+        score = result["metrics"]["test"].get(metric, {}).get("value", float("nan"))
+        self.listener.done(name, score, result["cost"]["seconds"])
 
     def finished(self, task: Task) -> bool:
         """Say whether a task's results are in the study's folder."""

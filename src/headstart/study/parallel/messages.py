@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,9 @@ class RemoteListener:
     def __init__(self, say: Say) -> None:
         self._say = say
 
+    def overview(self, lines: Sequence[str]) -> None:
+        """Ignore: the dispatcher says it."""
+
     def plan(self, rows: list[Expected]) -> None:
         """Ignore: the dispatcher knows the plan."""
 
@@ -111,9 +114,9 @@ class RemoteListener:
         """A task was done before."""
         self._say(ListenerCall("reused", (run,)))
 
-    def done(self, run: str, score: float) -> None:
-        """A task finished with this test score."""
-        self._say(ListenerCall("done", (run, score)))
+    def done(self, run: str, score: float, seconds: float | None = None) -> None:
+        """A task finished with this test score, after so many seconds of its own."""
+        self._say(ListenerCall("done", (run, score, seconds)))
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""

@@ -97,7 +97,7 @@ def write_result(
 
     Args:
         task, fit: what was fitted, and what came out.
-        folder, store: where to write, and where the model lies.
+        folder, store: where to write, and where the model is.
         dataset, split: the images and their sides.
         test: probabilities of the test rows, uncalibrated.
         weights: origin, sha256 and licence.
@@ -217,6 +217,8 @@ def described(task: Task, dataset: Dataset) -> dict[str, Any]:
 def _never_seen(dataset: Dataset, split: Split) -> list[str]:
     """Return a note on classes that are tested without a training image, which explains scores of zero."""
     rows = np.concatenate([split.train, split.validation])
+    if not len(rows):  # nothing was learned on these images
+        return []
     labels = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
     unseen = np.flatnonzero(labels[split.test].any(0) & ~labels[rows].any(0))
     if not len(unseen):

@@ -1,0 +1,132 @@
+"""What `evaluate` does and prints."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.cli.outputs import check_folder
+from headstart.cli.tables import show_table
+from headstart.errors import choose
+
+if TYPE_CHECKING:
+    from headstart.study.evaluation import Evaluated, Evaluation
+
+PARTS = {name: name for name in ("all", "train", "validation", "test")}
+SHOWN = ("accuracy", "top5_accuracy", "balanced_accuracy", "f1_macro", "mcc", "roc_auc", "log_loss", "brier", "ece")
+SHOWN_MULTI_LABEL = ("subset_accuracy", "hamming_accuracy", "f1_micro", "f1_macro", "map", "log_loss")
+
+
+def evaluate_and_show(
+    model: Path,
+    data: str,
+    against: Sequence[Path],
+    *,
+    label: str | None,
+    part: str,
+    metric: str | None,
+    device: str,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Evaluate saved models on labelled images; print the measures, what was left out and the report's place.
+
+    Raises:
+        SpecError: an option is unknown or impossible.
+        DataError, WeightsError, ModelError: as `headstart.evaluate_models` raises them.
+    """
+    from headstart.evaluate.metrics.scoring import METRICS
+    from headstart.saved_models import evaluate_models
+
+    choose("part", part, PARTS)
+    if metric is not None:
+        choose("metric", metric, METRICS)
+    check_folder(out)
+    command = " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
+    found = evaluate_models(
+        [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=command
+    )
+    if as_json:
+        print(json.dumps(plain(found), ensure_ascii=False))
+    else:
+        show_evaluation(found)
+
+
+def show_evaluation(found: Evaluation) -> None:
+    """Print the measures of each model, what was left out, how the models compare, and the report's place."""
+    from headstart.report.read.summary import load_summary
+
+    plural = "s" if len(found.dataset) != 1 else ""
+    print(f"{found.dataset.name}: {len(found.dataset):,} image{plural}, {len(found.dataset.classes)} classes")
+    for note in found.notes:
+        print(f"note: {note}")
+    show_table(("measure", *(model.name for model in found.models)), _rows(found))
+    for each in found.models:
+        print(_change(each, found.metric))
+    if len(found.models) > 1:
+        _compared(load_summary(found.folder.root).boards[0].pairwise, found)
+    print(f"report:  {found.report}")
+
+
+def _rows(found: Evaluation) -> list[tuple[str, ...]]:
+    from headstart.report import numbers
+
+    rows = []
+    for name in SHOWN_MULTI_LABEL if found.dataset.multi_label else SHOWN:
+        cells = [model.metrics.get(name) for model in found.models]
+        if any(cell is None for cell in cells):
+            continue
+        shown = [
+            f"{numbers.score(cell['value'], name)}  ({numbers.interval(cell['low'], cell['high'], name)})"
+            for cell in cells
+            if cell is not None
+        ]
+        rows.append((name.replace("_", " "), *shown))
+    return rows
+
+
+def _change(model: Evaluated, metric: str) -> str:
+    """Say how the score here differs from the model's own test score."""
+    from headstart.report import numbers
+
+    if model.own is None or model.change is None:
+        return f"{model.name}: own test score unknown; give the study's or the run's folder to compare with it"
+    own, change = model.own.metrics[metric], model.change
+    shown = numbers.difference(*change, metric)
+    return (
+        f"{model.name}: {metric.replace('_', ' ')} {shown} against {numbers.score(own['value'], metric)} on its own"
+        f" {own['n']:,} test images of {model.own.dataset}"
+    )
+
+
+def _compared(pairs: Sequence[Mapping[str, Any]], found: Evaluation) -> None:
+    """Say how the first model compares with each other one, paired over the images."""
+    from headstart.report import numbers
+
+    first = found.models[0].name
+    for pair in pairs:
+        if first not in (pair["a"], pair["b"]):
+            continue
+        sign, other = (1, pair["b"]) if pair["a"] == first else (-1, pair["a"])
+        low, high = sorted((sign * pair["low"], sign * pair["high"]))
+        shown = numbers.difference(sign * pair["difference"], low, high, found.metric)
+        print(f"{first} less {other}, on the same images: {shown}")
+
+
+def plain(found: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as JSON holds it."""
+    models = [
+        {
+            "model": each.name,
+            "metrics": {key: value for key, value in each.metrics.items() if key not in ("confusion", "reliability")},
+            "own": None if each.own is None else each.own.metrics.get(found.metric),
+            "change": each.change,
+        }
+        for each in found.models
+    ]
+    facts = {"data": found.dataset.name, "n": len(found.dataset), "metric": found.metric, "notes": list(found.notes)}
+    return {**facts, "models": models, "folder": str(found.folder.root), "report": str(found.report)}

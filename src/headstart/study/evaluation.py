@@ -1,0 +1,330 @@
+"""Evaluates saved models on labelled images that they have not seen; the result is the folder of a study.
+
+Every model answers as `predict` would: its own preprocessing, test-time augmentation, calibration and label rule.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import Dataset, Skip, Split, fingerprint_of
+from headstart.data.decoding.decode import View
+from headstart.data.decoding.image_store import ImageArray, decode_images
+from headstart.deploy.classifier import Classifier
+from headstart.errors import DataError, ModelError
+from headstart.evaluate.metrics.guards import listed_names
+from headstart.evaluate.metrics.intervals import Difference, independent_difference
+from headstart.models.bundle import model_bytes
+from headstart.progress import Ticker, progress
+from headstart.storage.names import folder_name, readable
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store, content_key
+from headstart.study.analysis.dataset_card import write_card
+from headstart.study.resources import Resources
+from headstart.study.results.folder import StudyFolder, json_bytes
+from headstart.study.results.run_record import Fit, judged, result_files
+from headstart.study.results.state import Expected, StudyState
+from headstart.study.results.tested import Tested, find_tested
+from headstart.study.spec.schema import DataSpec
+from headstart.transfer.frozen.views import view_of
+from headstart.version import VERSION
+
+BATCH = 64
+STRATEGY = "evaluate"
+SEED = re.compile(r"seed-\d+")
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model with its name here, its place, and what its own study says of it."""
+
+    name: str
+    place: str | Path
+    classifier: Classifier
+    own: Tested | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model on these images.
+
+    Args:
+        name: of the model: its file, or its study's or run's folder.
+        metrics: as `headstart.evaluate.metrics.metrics.evaluate` gives them.
+        own: what its own study says of it, or None.
+        change: the metric here less that on its own test images, with a 95 % interval; None where `own` is.
+    """
+
+    name: str
+    metrics: Mapping[str, Any]
+    own: Tested | None
+    change: Difference | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Models on the same images.
+
+    Args:
+        folder: a study's folder: its report is made as that of any study.
+        dataset: the images that were scored, with the classes of the models.
+        models: in the order given.
+        notes: what was left out, and why.
+        metric: that the change is measured by.
+    """
+
+    folder: StudyFolder
+    dataset: Dataset
+    models: tuple[Evaluated, ...]
+    notes: tuple[str, ...]
+    metric: str
+
+    @property
+    def report(self) -> Path:
+        """The HTML report, if it was written."""
+        return self.folder.root / "report.html"
+
+
+def evaluate_models(
+    places: Sequence[str | Path],
+    data: DataSpec,
+    out: str | Path = "headstart-runs",
+    *,
+    part: str = "all",
+    metric: str | None = None,
+    device: str = "auto",
+    store: Store | None = None,
+    command: str = "",
+) -> Evaluation:
+    """Evaluate saved models on labelled images and write a study's folder.
+
+    Left out, and named: images of classes that a model does not know, images that it was fitted or chosen on (where
+    its study is at hand to tell), and images that cannot be decoded.
+
+    Args:
+        places: model files, run folders or study folders; the others are compared with the first.
+        data: the images.
+        out: the folder that holds studies.
+        part: "all", or one part of a split that the data come with: "train", "validation" or "test".
+        metric: a name in METRICS; by default that of the first model's study, or accuracy.
+        device: "auto", "cpu", "cuda", …
+        store: the cache of decoded images; the default cache if None.
+        command: what the user typed, for the report.
+
+    Raises:
+        WeightsError: a model cannot be read.
+        ModelError: the models do not have the same classes.
+        DataError: nothing is left to score.
+    """
+    resources = Resources(store or default_store(), device)
+    models = [
+        _Model(name, place, Classifier.load(place, device), find_tested(place))
+        for name, place in _named(places).items()
+    ]
+    _check_same_classes(models)
+    metric = metric or (models[0].own.metric if models[0].own is not None else "accuracy")
+    dataset, notes = _scored(resources.dataset(data), models, part)
+    images, bad = _decoded(dataset, models, resources)
+    rows = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(bad), dtype=np.int64))
+    if not len(rows):
+        raise DataError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
+    if bad:
+        names = [dataset.reader.name(row) for row in sorted(bad)]
+        notes.append(f"{len(bad)} images that cannot be decoded: {listed_names(names)}")
+    folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
+    nothing = np.zeros(0, dtype=np.int64)
+    split = Split(nothing, nothing, rows, _rule(part), 0)
+    keys, found = {}, []
+    with progress("evaluate", len(rows) * len(models)) as ticker:
+        for model in models:
+            key, metrics = _write(folder, model, dataset, split, _answer(model, images, rows, ticker), resources.device)
+            keys[model.name] = {"0": key}
+            found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric)))
+    largest = max(images, key=lambda view: view.crop or 0)
+    write_card(folder.data_folder(dataset.fingerprint), dataset, split, images[largest], bad)
+    folder.write_study(_state(folder, models, data, dataset, metric, command, keys).to_dict("complete"))
+    return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
+
+
+def _state(
+    folder: StudyFolder,
+    models: Sequence[_Model],
+    data: DataSpec,
+    dataset: Dataset,
+    metric: str,
+    command: str,
+    keys: Mapping[str, Mapping[str, str]],
+) -> StudyState:
+    return StudyState(
+        name=folder.root.name,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        question=f"How good {'is the model' if len(models) == 1 else 'are the models'} on {dataset.name}?",
+        spec={"data": data.model_dump(exclude_none=True), "models": [str(model.place) for model in models]},
+        command=command,
+        version=VERSION,
+        expected=[Expected(run=model.name, seed=0) for model in models],
+        compare={"metric": metric, "baseline": models[1].name if len(models) > 1 else None},
+        keys=keys,
+    )
+
+
+def _named(places: Sequence[str | Path]) -> dict[str, str | Path]:
+    """Return a name for each model: its run's or its path's last part, or more of the path where these are equal."""
+    paths = [Path(place).expanduser().resolve() for place in places]
+    if len(set(paths)) < len(paths):
+        raise ModelError("the same model is given twice; give another one to compare with")
+    short = [path.parent.name if SEED.fullmatch(path.name) else path.name for path in paths]
+    count = 1
+    while len(set(short)) < len(short):
+        count += 1
+        short = ["/".join(path.parts[-count:]) for path in paths]
+    return dict(zip(short, places, strict=True))
+
+
+def _check_same_classes(models: Sequence[_Model]) -> None:
+    first, *others = models
+    for other in others:
+        only = sorted(set(first.classifier.classes) ^ set(other.classifier.classes))
+        if only:
+            raise ModelError(
+                f"{first.name} and {other.name} do not have the same classes (only in one of them:"
+                f" {listed_names(only)}), so their scores cannot be compared; evaluate each alone"
+            )
+
+
+def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Dataset, list[str]]:
+    """Return the images to score, labelled by the first model's classes, and what was left out."""
+    classifier = models[0].classifier
+    multi = classifier.ensemble.members[0].multi_label
+    if multi != whole.multi_label:
+        kinds = {True: "several labels", False: "one label"}
+        raise DataError(f"{whole.name}: has {kinds[whole.multi_label]} an image, the model gives {kinds[multi]}")
+    assert whole.digests is not None
+    known = np.array([name in classifier.classes for name in whole.classes])
+    foreign = ~known[whole.labels] if whole.labels.ndim == 1 else (whole.labels & ~known).any(1)
+    learned = frozenset[str]().union(*(model.own.learned for model in models if model.own is not None))
+    seen = np.array([digest.decode() in learned for digest in whole.digests.tolist()])
+    unknown = [name for name, it in zip(whole.classes, known, strict=True) if not it]
+    keep, notes = _part(whole, part), []
+    if whole.skipped:
+        notes.append(f"{len(whole.skipped)} unusable files, such as {whole.skipped[0].name}: {whole.skipped[0].reason}")
+    for out, what in (
+        (foreign, f"of classes that the model does not know: {listed_names(unknown)}"),
+        (seen, "that the model was fitted or chosen on"),
+    ):
+        if count := int((keep & out).sum()):
+            notes.append(f"{count} images {what}")
+        keep &= ~out
+    if not keep.any():
+        raise DataError(f"{whole.name}: no image is left to score: {'; '.join(notes) or f'none in {part!r}'}")
+    found = whole.select(np.flatnonzero(keep), *(Skip(whole.name, note) for note in notes))
+    own = frozenset[str]().union(*(model.own.test for model in models if model.own is not None))
+    if again := sum(digest.decode() in own for digest in whole.digests[np.flatnonzero(keep)].tolist()):
+        notes.append(f"not left out: {again} images on which the model was tested in its own study")
+    return _with_classes(found, classifier.classes), [*notes, *_missing(found, classifier)]
+
+
+def _part(dataset: Dataset, part: str) -> npt.NDArray[np.bool_]:
+    """Say which rows are in a part of the split that the data come with."""
+    if part == "all":
+        return np.ones(len(dataset), dtype=bool)
+    if dataset.given_split is None:
+        raise DataError(f"{dataset.name}: comes without a split; leave --part out to score all of its images")
+    return np.asarray(dataset.given_split == part)
+
+
+def _missing(dataset: Dataset, classifier: Classifier) -> list[str]:
+    present = {name for name, count in zip(dataset.classes, dataset.counts(), strict=True) if count}
+    absent = [name for name in classifier.classes if name not in present]
+    return [f"no image of {len(absent)} classes that the model knows: {listed_names(absent)}"] if absent else []
+
+
+def _with_classes(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """Return the dataset with its labels as indices into the model's classes."""
+    place = np.array([classes.index(name) if name in classes else -1 for name in dataset.classes], dtype=np.int64)
+    if dataset.multi_label:
+        labels: npt.NDArray[Any] = np.zeros((len(dataset), len(classes)), dtype=bool)
+        labels[:, place[place >= 0]] = dataset.labels[:, place >= 0]
+    else:
+        labels = place[dataset.labels]
+    assert dataset.digests is not None
+    fingerprint = fingerprint_of(dataset.digests, labels, classes)
+    return replace(dataset, labels=labels, classes=classes, fingerprint=fingerprint)
+
+
+def _decoded(
+    dataset: Dataset, models: Sequence[_Model], resources: Resources
+) -> tuple[dict[View, ImageArray], dict[int, str]]:
+    """Return the images in each view that a model needs, and why rows cannot be decoded."""
+    wanted = {view_of(bundle.preprocessing) for model in models for bundle in model.classifier.ensemble.members}
+    found = {view: decode_images(dataset, view, store=resources.store) for view in sorted(wanted, key=str)}
+    return found, {row: why for images in found.values() for row, why in images.bad.items()}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Probabilities [n, classes] of the scored rows, and the seconds that they took."""
+
+    probabilities: npt.NDArray[np.float32]
+    seconds: float
+
+
+def _answer(model: _Model, images: Mapping[View, ImageArray], rows: npt.NDArray[np.int64], ticker: Ticker) -> _Answer:
+    views = [images[view_of(bundle.preprocessing)] for bundle in model.classifier.ensemble.members]
+    started, parts = time.perf_counter(), []
+    for start in range(0, len(rows), BATCH):
+        chunk = rows[start : start + BATCH]
+        parts.append(model.classifier.averaged([view.batch(chunk) for view in views]))
+        ticker.advance(len(chunk))
+    return _Answer(np.concatenate(parts), time.perf_counter() - started)
+
+
+def _write(
+    folder: StudyFolder, model: _Model, dataset: Dataset, split: Split, answer: _Answer, device: str
+) -> tuple[str, Mapping[str, Any]]:
+    """Write one model's run folder, with columns in the order of the dataset's classes; return its key and metrics."""
+    members = model.classifier.ensemble.members
+    order = [model.classifier.classes.index(name) for name in dataset.classes]
+    weights = {
+        "origin": str(model.place),
+        "sha256": hashlib.sha256(model_bytes(model.classifier.ensemble)).hexdigest(),
+        "licence": None,
+    }
+    total = sum(p.numel() for bundle in members for p in bundle.network.parameters())
+    fit = Fit(total=total, whole=True, seconds=answer.seconds)
+    test = answer.probabilities[:, order]
+    result, predictions = judged(fit, dataset, split, test, weights=weights, shared={}, device=device)
+    described = {
+        "run": model.name,
+        "seed": 0,
+        "deterministic": True,
+        "axes": {},
+        "backbone": ", ".join(dict.fromkeys(bundle.origin.name for bundle in members)),
+        "strategy": STRATEGY,
+        "weights": {"path": str(model.place)},
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+    }
+    files = {"spec.json": json_bytes(described), **result_files(result, predictions, fit, split, device)}
+    key = content_key([STRATEGY, weights["sha256"], dataset.fingerprint, split.test.tolist()])
+    folder.write_run(model.name, 0, key, files)
+    metrics: Mapping[str, Any] = result["metrics"]["test"]
+    return key, metrics
+
+
+def _change(metrics: Mapping[str, Any], own: Tested | None, metric: str) -> Difference | None:
+    here, there = metrics.get(metric), None if own is None else own.metrics.get(metric)
+    return independent_difference(here, there) if here and there else None
+
+
+def _rule(part: str) -> str:
+    return "all images are tested" if part == "all" else f"the images of the part {part!r} are tested"

@@ -1,0 +1,86 @@
+"""What the study that left a model says of it: its own test result, and which images it has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import StoreError
+from headstart.storage.files import read_json
+from headstart.study.results.folder import StudyFolder
+
+DEPTH = 4  # folders from a run's file up to its study
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A saved model in its study.
+
+    Args:
+        run: its name.
+        folder: of the run.
+        dataset: the name of the images that it was tested on.
+        metric: that the study's choices follow.
+        metrics: its test measures, as `evaluate` gives them.
+        learned, test: digests of the images that it was fitted or chosen on, and tested on; empty where the study did
+            not keep them.
+    """
+
+    run: str
+    folder: Path
+    dataset: str
+    metric: str
+    metrics: Mapping[str, Any]
+    learned: frozenset[str]
+    test: frozenset[str]
+
+
+def find_tested(place: str | Path) -> Tested | None:
+    """Return what a study says of the model in its folder, in one of its runs, or in one of their files.
+
+    None for a file outside of any study: it does not carry these facts.
+    """
+    start = Path(place).expanduser().resolve()
+    folder = start if start.is_dir() else start.parent
+    root = next((each for each in (folder, *folder.parents[:DEPTH]) if (each / "study.json").is_file()), None)
+    if root is None:
+        return None
+    facts = StudyFolder(root).read_study()
+    if not (folder / "result.json").is_file():
+        best = facts.get("best")
+        if folder != root or not best:
+            return None
+        folder = root / best["folder"]
+    try:
+        spec, result = read_json(folder / "spec.json"), read_json(folder / "result.json")
+    except (OSError, StoreError):
+        return None
+    learned, test = _digests(folder, root / "data" / str(spec["data"]["fingerprint"]) / "items.parquet")
+    return Tested(
+        run=str(spec["run"]),
+        folder=folder,
+        dataset=str(spec["data"]["name"]),
+        metric=str((facts.get("compare") or {}).get("metric") or "accuracy"),
+        metrics=result["metrics"].get("test") or {},
+        learned=learned,
+        test=test,
+    )
+
+
+def _digests(run: Path, items: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the digests of the images that a run learned from or was chosen on, and of its test images."""
+    if not (run / "split.npz").is_file() or not items.is_file():
+        return frozenset(), frozenset()
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(items)
+    if "digest" not in table.column_names:
+        return frozenset(), frozenset()
+    digests = np.array(table["digest"].to_pylist())
+    with np.load(run / "split.npz") as parts:
+        rows = np.concatenate([parts["train"], parts["validation"]])
+        return frozenset(digests[rows].tolist()), frozenset(digests[parts["test"]].tolist())

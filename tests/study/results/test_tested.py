@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headstart.study.results.tested import find_tested
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Return the folder of a study with one run of four images: two learned, one chosen on, one tested."""
+    root = tmp_path / "study"
+    run, data = root / "runs" / "probe" / "seed-0", root / "data" / "f00d"
+    for folder in (run, data):
+        folder.mkdir(parents=True)
+    facts: dict[str, Any] = {"best": {"folder": "runs/probe/seed-0"}, "compare": {"metric": "f1_macro"}}
+    (root / "study.json").write_text(json.dumps(facts))
+    (run / "spec.json").write_text(json.dumps({"run": "probe", "data": {"name": "birds", "fingerprint": "f00d"}}))
+    (run / "result.json").write_text(json.dumps({"metrics": {"test": {"accuracy": {"value": 0.5}}}}))
+    np.savez(run / "split.npz", train=[0, 2], validation=[3], test=[1])
+    pq.write_table(pa.table({"digest": ["a", "b", "c", "d"]}), data / "items.parquet")
+    return root
+
+
+def test_a_study_a_run_and_their_files_say_the_same(study: Path) -> None:
+    run = study / "runs" / "probe" / "seed-0"
+    for place in (study, study / "model.safetensors", run, run / "head.safetensors"):
+        found = find_tested(place)
+        assert found is not None
+        assert (found.run, found.dataset, found.metric, found.folder) == ("probe", "birds", "f1_macro", run)
+        assert found.metrics["accuracy"]["value"] == 0.5
+        assert found.learned == {"a", "c", "d"} and found.test == {"b"}
+
+
+def test_a_file_outside_of_a_study_says_nothing(study: Path, tmp_path: Path) -> None:
+    assert find_tested(tmp_path / "model.safetensors") is None
+    assert find_tested(study / "data" / "f00d") is None
+
+
+def test_a_study_without_a_kept_model_says_nothing(study: Path) -> None:
+    (study / "study.json").write_text(json.dumps({"best": None}))
+    assert find_tested(study) is None
+    assert find_tested(study / "runs" / "probe" / "seed-0") is not None
+
+
+def test_digests_that_were_not_kept_are_empty(study: Path) -> None:
+    pq.write_table(pa.table({"row": [0, 1, 2, 3]}), study / "data" / "f00d" / "items.parquet")
+    found = find_tested(study)
+    assert found is not None and found.learned == frozenset() == found.test
