@@ -244,12 +244,7 @@ def compare_spec(
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
     tuning = budget is not None and _can_tune()
     for backbone in chosen:
-        for head in heads:
-            runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
-        tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
-        if tuning and tail is not None:
-            tuned = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail}
-            runs[f"{backbone} tuned"] = {**tuned, **_tuned_for(listed)}
+        runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     source: dict[str, Any] = {"source": place}
     if label is not None:
@@ -271,6 +266,16 @@ def compare_spec(
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
     }
+
+
+def _runs_of(backbone: str, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Return the runs of one network: each head, and its last stages tuned, where there are settings for that."""
+    base = {"backbone": backbone, "weights": "imagenet"}
+    runs: dict[str, dict[str, Any]] = {f"{backbone} {head}": {**base, "strategy": head} for head in heads}
+    tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
+    if tuned is not None and tail is not None:
+        runs[f"{backbone} tuned"] = {**base, "freeze_until": tail, **tuned}
+    return runs
 
 
 def compare(
