@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.api import Study
 from headstart.cli import main as command_line
 from tests.docs.readers_files import draw
 
@@ -70,3 +71,20 @@ def manifest(photos: Path, tmp_path: Path) -> Path:
     ]
     (tmp_path / "list.csv").write_text("path,label,half\n" + "\n".join(rows) + "\n")
     return tmp_path / "list.csv"
+
+
+@pytest.fixture(scope="module")
+def finished(photos: Path, one_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a study of two small networks."""
+    runs = {"one": {"strategy": "ridge"}, "two": {"strategy": "prototypes"}}
+    study = {
+        "name": "small",
+        "data": str(photos),
+        "seeds": 1,
+        "audit": False,
+        "defaults": {"backbone": "lenet5", "weights": "none"},
+        "runs": runs,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(one_cache))
+        return Study(study).run(tmp_path_factory.mktemp("runs"), report=False).folder

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from headstart import progress
-from headstart.cli.predict import _csv, _table
+from headstart.cli.predict import Wishes, _show_table
 from headstart.cli.tables import cell, show_facts, show_table
+from headstart.deploy.classifier import Prediction
 
 NAMES = ("[other]", "x[/a].jpg", "box:star:", "[bold red]y", "a\\[b]")
 
@@ -40,17 +41,13 @@ def test_a_long_name_is_folded_and_never_cut(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.count("x") == 300
 
 
-def prediction(name: str, label: str) -> Any:
-    return SimpleNamespace(name=name, label=label, probability=0.75, probabilities=np.array([0.75, 0.25]), error=None)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_show_files_and_classes_literally(capsys: pytest.CaptureFixture[str], name: str) -> None:
     classifier: Any = SimpleNamespace(classes=(name, "[/]"))
-    for show in (_table, _csv):
-        show(classifier, [prediction(f"{name}.png", name)], 2)
-        out = capsys.readouterr().out
-        assert f"{name}.png" in out and out.count(name) >= 2 and "[/]" in out and "0.75" in out
+    found = Prediction(f"{name}.png", name, 0.75, np.array([0.75, 0.25], np.float32), labels=(name,))
+    _show_table(classifier, iter([found]), Wishes(top=2))
+    out = capsys.readouterr().out
+    assert f"{name}.png" in out and out.count(name) >= 2 and "[/]" in out and "0.75" in out
 
 
 def test_progress_shows_titles_and_notes_literally(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import torch
 from PIL import Image
 
 from headstart.deploy import classifier as module
-from headstart.deploy.classifier import Classifier
-from headstart.errors import DataError, ImageTypeError, ModelError
+from headstart.deploy.classifier import BATCH, Classifier
+from headstart.errors import ImageTypeError, ModelError
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
@@ -89,14 +90,47 @@ def test_what_is_no_image_is_one_type_error(classifier: Classifier) -> None:
             classifier.predict(wrong)
 
 
-def test_addresses_and_places_without_images_are_named(classifier: Classifier, tmp_path: Path) -> None:
-    for place, words in (
-        ("https://example.org/a.jpg", "is an address; download"),
-        (str(tmp_path / "absent"), "no such file or folder"),
-        (tmp_path, "no image in this folder"),
+def test_a_path_that_is_no_image_is_a_prediction_with_its_error(
+    classifier: Classifier, turned: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = ["https://example.org/a.jpg", str(tmp_path / "absent"), tmp_path / "empty", turned]
+    found = classifier.predict(places)
+    assert [p.error for p in found] == [
+        "is an address; download the image and give the file's path",
+        "no such file or folder",
+        "no image in it",
+        None,
+    ]
+    assert [p.name for p in found] == list(map(str, places))
+
+
+def test_a_path_may_stand_for_many_images(classifier: Classifier, turned: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    shutil.copy(turned, tmp_path / "more" / "one.png")
+    (tmp_path / "list.csv").write_text("path\nmore/one.png\nturned.png\n")
+    one, other = str(tmp_path / "more" / "one.png"), str(turned)
+    for place, names in (
+        (tmp_path, [one, other]),
+        (str(tmp_path / "*.png"), [other]),
+        (tmp_path / "list.csv", [one, other]),
+        ([tmp_path / "more", turned, PIXELS], [one, other, "2"]),
     ):
-        with pytest.raises(DataError, match=words):
-            classifier.predict(place)
+        assert [p.name for p in classifier.predict(place)] == names
+
+
+def test_predictions_come_one_batch_at_a_time(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    batch = classifier._batch
+
+    def noted(inputs: Any) -> Any:
+        decoded.append(len(inputs))
+        return batch(inputs)
+
+    monkeypatch.setattr(classifier, "_batch", noted)
+    predictions = classifier.stream([RED] * (BATCH + 1))
+    assert next(predictions).error is None and decoded == [BATCH]
+    assert len(list(predictions)) == BATCH and decoded == [BATCH, 1]
 
 
 def network(seed: int, head: int = 0, size: int | None = None, **more: Any) -> Bundle:
@@ -178,6 +212,11 @@ def test_of_several_labels_those_above_the_threshold_are_said() -> None:
     assert Classifier(level).predict(PIXELS)[0].label == ""  # none is above its own value
     lower = replace(classifier.bundle, threshold=1e-9)
     assert Classifier(lower).predict(PIXELS)[0].label == "ant|bee|cat"
+
+
+def test_an_opened_image_has_the_name_of_its_file(classifier: Classifier, turned: Path) -> None:
+    with Image.open(turned) as opened:
+        assert [said.name for said in classifier.predict([opened, PIXELS])] == [str(turned), "1"]
 
 
 def test_the_most_probable_class_is_said(classifier: Classifier) -> None:

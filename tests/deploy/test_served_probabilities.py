@@ -60,9 +60,9 @@ def test_networks_that_share_a_backbone_and_views_share_their_passes(monkeypatch
     classifier, passes = Classifier(Ensemble(members)), list[str]()
     features = classifier._features
 
-    def counted(one: Bundle, pixels: np.ndarray) -> list[torch.Tensor]:
-        passes.append(one.tta)
-        return features(one, pixels)
+    def counted(number: int, pixels: np.ndarray) -> list[torch.Tensor]:
+        passes.append(members[number].tta)
+        return features(number, pixels)
 
     monkeypatch.setattr(classifier, "_features", counted)
     served = classifier.predict(list(PIXELS))
@@ -80,4 +80,5 @@ def test_classes_above_the_threshold_are_the_labels(threshold: float) -> None:
     served = Classifier(one).predict(list(PIXELS))
     np.testing.assert_allclose([each.probabilities for each in served], expected, atol=2e-6)
     assert [each.label for each in served] == ["|".join(np.array(CLASSES)[row > threshold]) for row in expected]
+    assert [each.labels for each in served] == [tuple(np.array(CLASSES)[row > threshold]) for row in expected]
     assert len({each.label for each in Classifier(replace(one, threshold=0.001)).predict(list(PIXELS))}) == 1

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.command_line import run_typer
 from headstart.cli.model_verbs import add_model_verbs
 from headstart.cli.options import OUT, Device, Json, Out
 from headstart.cli.process import run_as_process
@@ -165,18 +166,32 @@ def compare(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
-    images: Annotated[list[str], typer.Argument(help="Image files or folders.")],
-    format: Annotated[str, typer.Option(help="table, csv or json.")] = "table",
-    top: Annotated[int, typer.Option(min=1, help="Number of classes shown in the table.")] = 3,
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Images, folders, globs, tables with paths, archives; '-' for a list on standard input."),
+    ],
+    format: Annotated[str | None, typer.Option(help="table, csv or json.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file.")] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Number of classes shown (default: 3 in the table, all in files).")
+    ] = None,
+    sort_into: Annotated[Path | None, typer.Option(help="Copy each image into a folder of its class in here.")] = None,
+    link: Annotated[bool, typer.Option("--link", help="With --sort-into: make links instead of copies.")] = False,
+    least_sure_first: Annotated[
+        bool, typer.Option("--least-sure-first", help="Order by the probability of the class, lowest first.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Classify images with the model of a study.
 
-    Example: headstart predict headstart-runs/demo photo.jpg --format csv
-    """
-    from headstart.cli.predict import predict_and_show
+    The exit status is 0 if every image was read, 1 if some were not, 2 if none was.
 
-    predict_and_show(model, images, format, top, device)
+    Example: headstart predict headstart-runs/demo photos/ --out classes.csv
+    """
+    from headstart.cli.predict import Wishes, predict_and_show
+
+    wishes = Wishes(format, out, top, sort_into, link, least_sure_first)
+    predict_and_show(model, images, device, wishes)
 
 
 add_model_verbs(app)
@@ -330,7 +345,7 @@ def doctor(json: Json = False) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    run_as_process(lambda: app(arguments, standalone_mode=True))
+    run_as_process(lambda: run_typer(app, arguments))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from headstart.errors import SpecError
 
 
-def check_folder(out: Path) -> None:
+def check_folder(out: Path, option: str = "--out") -> None:
     """Refuse a folder to write into that is a file, or that is inside of one.
 
     Raises:
@@ -16,7 +16,7 @@ def check_folder(out: Path) -> None:
     for place in (out, *out.parents):
         if place.exists():
             if not place.is_dir():
-                raise SpecError(f"--out {out}: {place} is a file; choose a folder")
+                raise SpecError(f"{option} {out}: {place} is a file; choose a folder")
             return
 
 

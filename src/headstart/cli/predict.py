@@ -2,65 +2,163 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from headstart.cli.outputs import check_file, check_folder
+from headstart.cli.streams import write_utf8
 from headstart.cli.tables import show_table
-from headstart.errors import DataError, choose
+from headstart.errors import DataError, SpecError, choose
+from headstart.progress import say
 
 if TYPE_CHECKING:
+    from headstart.data.sources.unlabelled import Found
     from headstart.deploy.classifier import Classifier, Prediction
 
+FORMATS = ("table", "csv", "json")
+_SHOWN = 3  # classes in a table
 
-def predict_and_show(model: Path, images: Sequence[str], format: str, top: int, device: str) -> None:
-    """Classify images and print the classes.
+
+@dataclass(frozen=True)
+class Wishes:
+    """How predictions are shown and kept; each field is the option of its name."""
+
+    format: str | None = None
+    out: Path | None = None
+    top: int | None = None
+    sort_into: Path | None = None
+    link: bool = False
+    least_sure_first: bool = False
+
+    def chosen_format(self) -> str:
+        """Return "table", "csv" or "json".
+
+        Raises:
+            SpecError: it is unknown, or the file to write has another suffix.
+        """
+        if self.format is not None:
+            choose("format", self.format, dict.fromkeys(FORMATS))
+        if self.out is None:
+            return self.format or "table"
+        suffix = self.out.suffix.lower().removeprefix(".")
+        if suffix not in ("csv", "json"):
+            raise SpecError(f"--out {self.out}: the name must end in .csv or .json")
+        if self.format not in (None, suffix):
+            raise SpecError(f"--out {self.out}: is not a file of the format {self.format}; drop --format")
+        return suffix
+
+
+def predict_and_show(model: Path, images: Sequence[str], device: str, wishes: Wishes) -> None:
+    """Classify images, print or write a row of each, and say on standard error how many were read.
+
+    Ends with exit status 1 if some of the images could not be read.
 
     Raises:
-        SpecError: the format or the device is unknown.
+        SpecError: an option cannot be used as it is.
         DataError: no image could be read.
     """
-    show = choose("format", format, {"table": _table, "csv": _csv, "json": _json})
+    format = wishes.chosen_format()
+    _check_places(wishes, images)
+    from headstart.data.sources.unlabelled import STANDARD_INPUT, find_images
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
 
     classifier = Classifier.load(model, resolve_device(device))
-    found = classifier.predict(list(images))
-    show(classifier, found, top)
-    unread = [p for p in found if p.error is not None]
-    for prediction in unread:
-        print(f"headstart: {prediction.name}: {prediction.error}", file=sys.stderr)
-    if len(unread) == len(found):
-        raise DataError(f"none of the {len(found)} images could be read")
+    found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
+    unread: list[str] = []
+    predictions = _classified(classifier, found, wishes, unread)
+    if format == "table":
+        _show_table(classifier, predictions, wishes)
+    else:
+        _write(classifier, predictions, format, wishes)
+    _say_how_many(found, unread)
+    if unread:
+        raise SystemExit(1)
 
 
-def _table(classifier: Classifier, found: Sequence[Prediction], top: int) -> None:
-    rows = []
-    for p in found:
-        if p.error is None:
-            order = (-p.probabilities).argsort()[1:top]
-            others = ", ".join(f"{classifier.classes[c]} {p.probabilities[c]:.2f}" for c in order)
-            rows.append((p.name, p.label, f"{p.probability:.3f}", others))
-    show_table(("image", "class", "probability", "next"), rows)
+def _check_places(wishes: Wishes, images: Sequence[str]) -> None:
+    if wishes.out is not None:
+        check_file(wishes.out)
+        if any(os.path.realpath(image) == os.path.realpath(wishes.out) for image in images):
+            raise SpecError(f"--out {wishes.out}: images are read from this file; choose another name")
+    if wishes.sort_into is not None:
+        check_folder(wishes.sort_into, "--sort-into")
+    elif wishes.link:
+        raise SpecError("--link makes the links in the folder of --sort-into; add --sort-into DIR")
 
 
-def _csv(classifier: Classifier, found: Sequence[Prediction], top: int) -> None:
-    writer = csv.writer(sys.stdout)
-    writer.writerow(["image", "class", "probability", *classifier.classes])
-    for p in found:
-        if p.error is None:
-            writer.writerow([p.name, p.label, f"{p.probability:.6f}", *(f"{x:.6f}" for x in p.probabilities)])
+def _classified(classifier: Classifier, found: Found, wishes: Wishes, unread: list[str]) -> Iterator[Prediction]:
+    """Yield the prediction of each image once it is sorted and counted."""
+    from headstart.deploy.sorting import Sorter
+
+    sorter = None
+    if wishes.sort_into is not None:
+        sorter = Sorter(wishes.sort_into, classifier.classes, link=wishes.link)
+        sorter.check_apart(found)
+    for image, prediction in zip(found.images, classifier.stream(found.images), strict=True):
+        if sorter is not None:
+            sorter.place(image, prediction)
+        if prediction.error is not None:
+            unread.append(prediction.error)
+        yield prediction
 
 
-def _json(classifier: Classifier, found: Sequence[Prediction], top: int) -> None:
-    rows: list[dict[str, Any]] = []
-    for p in found:
+def _show_table(classifier: Classifier, predictions: Iterator[Prediction], wishes: Wishes) -> None:
+    from headstart.deploy.prediction_rows import best_classes, certainty
+
+    rows: list[tuple[float, tuple[str, ...]]] = []
+    for p in predictions:
         if p.error is not None:
-            rows.append({"image": p.name, "error": p.error})
+            rows.append((certainty(p), (p.name, "", "", "", p.error)))
             continue
-        named = dict(zip(classifier.classes, map(float, p.probabilities), strict=True))
-        rows.append({"image": p.name, "class": p.label, "probability": p.probability, "probabilities": named})
-    print(json.dumps(rows, ensure_ascii=False))
+        others = best_classes(p, classifier.classes, wishes.top or _SHOWN)[1:]
+        following = ", ".join(f"{name} {probability:.2f}" for name, probability in others)
+        rows.append((certainty(p), (p.name, p.label, f"{p.probability:.3f}", following, "")))
+    if wishes.least_sure_first:
+        rows.sort(key=lambda row: row[0])
+    columns = ("image", "class", "probability", "next", "error")
+    shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
+    show_table(columns[:shown], [cells[:shown] for _, cells in rows])
+
+
+def _write(classifier: Classifier, predictions: Iterator[Prediction], format: str, wishes: Wishes) -> None:
+    """Write the rows into the file, or to standard output; a file appears whole or not at all."""
+    from headstart.deploy.prediction_rows import FORMATS, write_rows
+    from headstart.storage.files import atomic_file
+
+    rows = FORMATS[format](classifier.classes, wishes.top)
+    if wishes.out is None:
+        if sys.stdout.isatty():  # rows would be drawn across the progress bar
+            predictions = iter(list(predictions))
+        write_rows(predictions, rows, write_utf8, least_sure_first=wishes.least_sure_first)
+        return
+    with atomic_file(wishes.out) as file:
+        write_rows(predictions, rows, file.write, least_sure_first=wishes.least_sure_first)
+    print(wishes.out)
+
+
+def _say_how_many(found: Found, unread: Sequence[str]) -> None:
+    """Say how many images were read, and how many files were left aside and why.
+
+    Raises:
+        DataError: none was read.
+    """
+    from headstart.data.reasons import counted
+
+    total = len(found.images)
+    reasons = f" ({counted(unread)})" if unread else ""
+    if len(unread) == 1 == total:
+        raise DataError(f"{found.images[0].name}: {unread[0]}")
+    if len(unread) == total:
+        raise DataError(f"none of the {total:,} images could be read{reasons}" if total else "no image was named")
+    parts = [f"{total - len(unread):,} of {total:,} images read" if total > 1 else "1 image read"]
+    if unread:
+        parts.append(f"{len(unread):,} not read{reasons}")
+    if ignored := sum(found.ignored.values()):
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.ignored.most_common(5))
+        parts.append(f"{ignored:,} other files skipped ({kinds})")
+    say(f"headstart: {'; '.join(parts)}")

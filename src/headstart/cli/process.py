@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from headstart.cli.streams import discard_output, output_fails, prepare_streams
+from headstart.disclosure import disclosable, printable, without_secrets
 from headstart.errors import HeadstartError
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -22,8 +23,8 @@ _DEFECT = 70
 def run_as_process(command: Callable[[], object]) -> None:
     """Run a command of Typer's and end the process as it says.
 
-    Every error is one line. Exit status: 0 done, 1 a run failed, 2 the input cannot be used, 70 a defect of headstart;
-    128 plus the number of the signal that stopped it.
+    Every error is one line. Exit status: 0 done, 1 a run failed or an image was not read, 2 the input cannot be used,
+    70 a defect of headstart; 128 plus the number of the signal that stopped it.
     """
     if sys.stdout is None:
         _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
@@ -74,7 +75,7 @@ def _stop_on_signals() -> None:
 
 
 def _fail(line: str, status: int) -> NoReturn:
-    print(f"headstart: {line}", file=sys.stderr)
+    print(f"headstart: {printable(without_secrets(line))}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -91,7 +92,7 @@ def _first_line(error: Exception) -> str:
 
 def _write_traceback(error: Exception) -> str:
     """Return the file that the traceback was written to, or the traceback itself where none can be written."""
-    text = "".join(traceback.format_exception(error))
+    text = disclosable("".join(traceback.format_exception(error)))
     try:
         handle, name = tempfile.mkstemp(".txt", "headstart-")
         os.close(handle)

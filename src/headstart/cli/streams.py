@@ -26,3 +26,12 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
+def write_utf8(data: bytes) -> None:
+    """Write UTF-8 to standard output, whatever the encoding of the terminal."""
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    else:  # a stream of text that takes the place of standard output in a test or a notebook
+        sys.stdout.write(data.decode())

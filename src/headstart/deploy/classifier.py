@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headstart.data.decoding.decode import SUFFIXES, UndecodableError, View, content_of, decode, quiet_pillow
+from headstart.data.decoding.decode import UndecodableError, View, content_of, decode, quiet_pillow
 from headstart.data.decoding.pictures import Picture, name_of, pictures_of
+from headstart.data.sources.unlabelled import Unlabelled, find_images
 from headstart.devices import resolve_device
-from headstart.errors import DataError
 from headstart.evaluate.metrics.calibration import apply_temperature
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
 from headstart.models.preprocessing import as_tensor, normalise
@@ -26,7 +25,6 @@ from headstart.transfer.frozen.engine import Engine
 from headstart.transfer.frozen.views import view_of
 
 BATCH = 32
-URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Prediction:
         probability: of that class.
         probabilities: float32 [C], in the order of the classifier's classes.
         error: why the image could not be read, or None.
+        labels: the classes of `label` one by one.
     """
 
     name: str
@@ -46,6 +45,7 @@ class Prediction:
     probability: float
     probabilities: npt.NDArray[np.float32]
     error: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 class Classifier:
@@ -102,21 +102,26 @@ class Classifier:
         return self.ensemble.members[0].classes
 
     def predict(self, images: Picture | Iterable[Picture]) -> list[Prediction]:
-        """Classify one image or a batch: paths, folders, bytes, open files, PIL images, arrays or tensors.
+        """Classify one image or a batch: bytes, open files, PIL images, arrays, tensors, or paths.
 
-        An image that cannot be read gives a Prediction with its error; the others are not lost.
+        A path is a file, a folder, a glob, a table with a column of paths, or an archive; see `unlabelled`. An input
+        that cannot be read gives a Prediction with its error; the others are not lost.
 
         Raises:
             ImageTypeError: something is no image; the message says what is taken.
-            DataError: a path does not exist, or a folder holds no image.
         """
-        pictures = list(_named(images))
-        found: list[Prediction] = []
-        with quiet_pillow(), progress("predict", len(pictures)) as ticker:
-            for start in range(0, len(pictures), BATCH):
-                found.extend(self._batch(pictures[start : start + BATCH]))
-                ticker.advance(min(BATCH, len(pictures) - start))
-        return found
+        return list(self.stream(images))
+
+    def stream(self, images: Picture | Iterable[Picture] | Sequence[Unlabelled]) -> Iterator[Prediction]:
+        """Yield what `predict` returns, in batches: memory does not grow with the number of images."""
+        inputs = _inputs(images)
+        with progress("predict", len(inputs)) as ticker:
+            for start in range(0, len(inputs), BATCH):
+                batch = inputs[start : start + BATCH]
+                with quiet_pillow():
+                    predictions = self._batch(batch)
+                yield from predictions
+                ticker.advance(len(batch))
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return calibrated probabilities [n, C] of images already at the network's size, uint8 [n, size, size, 3].
@@ -161,13 +166,13 @@ class Classifier:
             scores = mean_probabilities(logits, multi_label=bundle.multi_label)
         return _calibrated(scores.cpu().numpy(), bundle.temperature)
 
-    def _batch(self, pictures: Sequence[tuple[str, Any]]) -> list[Prediction]:
+    def _batch(self, inputs: Sequence[Unlabelled]) -> list[Prediction]:
         views = [view_of(bundle.preprocessing) for bundle in self.ensemble.members]
         decoded: dict[int, dict[View, npt.NDArray[np.uint8]]] = {}
         errors: dict[int, str] = {}
-        for position, (_, picture) in enumerate(pictures):
+        for position, image in enumerate(inputs):
             try:
-                content = content_of(picture)
+                content = content_of(image.read())
                 decoded[position] = {view: decode(content, view) for view in dict.fromkeys(views)}
             except UndecodableError as error:
                 errors[position] = str(error)
@@ -176,17 +181,18 @@ class Classifier:
             scores = self.averaged([np.stack([found[view] for found in decoded.values()]) for view in views])
         rows = dict(zip(decoded, scores, strict=True))
         return [
-            self.said(name, rows[position]) if position in rows else self.unread(name, errors[position])
-            for position, (name, _) in enumerate(pictures)
+            self.said(image.name, rows[position]) if position in rows else self.unread(image.name, errors[position])
+            for position, image in enumerate(inputs)
         ]
 
     def said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
         """Return what probabilities [C] of an image say."""
         best = int(scores.argmax())
-        label, rule = self.classes[best], self.ensemble.members[0]
+        rule = self.ensemble.members[0]
+        labels: tuple[str, ...] = (self.classes[best],)
         if rule.multi_label:
-            label = "|".join(c for c, score in zip(self.classes, scores, strict=True) if score > rule.threshold)
-        return Prediction(name, label, float(scores[best]), scores)
+            labels = tuple(c for c, score in zip(self.classes, scores, strict=True) if score > rule.threshold)
+        return Prediction(name, "|".join(labels), float(scores[best]), scores, labels=labels)
 
     def unread(self, name: str, error: str) -> Prediction:
         """Return the prediction of an image that cannot be read."""
@@ -198,30 +204,16 @@ def _calibrated(scores: npt.NDArray[np.float32], temperature: float) -> npt.NDAr
     return scores if temperature == 1.0 else apply_temperature(scores, temperature).astype(np.float32)
 
 
-def _named(images: Any) -> Iterator[tuple[str, Picture]]:
-    """Yield name and picture of each image; of a folder, those of its image files in order."""
+def _inputs(images: Any) -> list[Unlabelled]:
+    """Return each image of a batch with its name, paths replaced by the images that they stand for."""
     batch = images if isinstance(images, list | tuple) else [images]
+    if batch and all(isinstance(image, Unlabelled) for image in batch):
+        return list(batch)
     names = [name_of(image, number) for number, image in enumerate(batch)]
     pictures = pictures_of(images)
     if len(names) != len(pictures):  # an array, or an iterator, which can be gone through only once
         names = [name_of(picture, number) for number, picture in enumerate(pictures)]
+    inputs: list[Unlabelled] = []
     for name, picture in zip(names, pictures, strict=True):
-        if isinstance(picture, str | Path):
-            yield from _files(picture)
-        else:
-            yield name, picture
-
-
-def _files(place: str | Path) -> Iterator[tuple[str, Picture]]:
-    if URL.match(str(place)):
-        raise DataError(f"{place} is an address; download the image and give the file's path, or its bytes")
-    path = Path(place).expanduser()
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not files:
-            raise DataError(f"{path}: no image in this folder")
-        yield from ((str(file), file) for file in files)
-    elif path.exists():
-        yield str(path), path
-    else:
-        raise DataError(f"{path}: no such file or folder")
+        inputs += find_images([picture]).images if isinstance(picture, str | Path) else [Unlabelled(name, picture)]
+    return inputs

@@ -21,7 +21,7 @@ MAX_MEMORY = 3 << 29  # bytes at the height of decoding, 1.5 GiB: of one image, 
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # bytes a pixel; other modes: 4
 _RGB = 4  # bytes a pixel of the RGB copy that is made of what was decoded
 # Bytes a pixel that a format's library takes beside Pillow's image.
-_LIBRARY = {"WEBP": 16, "AVIF": 14, "JPEG2000": 16, "GIF": 4}
+_LIBRARY = {"WEBP": 16, "AVIF": 14, "HEIF": 14, "JPEG2000": 16, "GIF": 4}
 _COEFFICIENTS = 6  # of a progressive JPEG, which is kept whole until its last scan was read
 _TILE, _STRIP = (322, 323), 278  # TIFF: width and length of a tile, rows of a strip
 

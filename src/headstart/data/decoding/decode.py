@@ -26,6 +26,7 @@ from headstart.data.decoding.damage import check_end, without_damage
 from headstart.data.decoding.depth import to_8_bits
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.faults import UndecodableError as UndecodableError
+from headstart.data.decoding.formats import format_fault, plugin_formats
 from headstart.data.decoding.jpeg import load_jpeg
 from headstart.data.decoding.pictures import Picture, one_picture
 from headstart.data.image_files import read_file
@@ -33,14 +34,14 @@ from headstart.errors import DataError, choose
 
 Pixels = npt.NDArray[np.uint8]
 
-_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo"
+_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo heic heif hif jxl"
 SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Only formats that Pillow decodes by itself, and not when it opens them: EPS would start Ghostscript, an ICO may be
 # of any size.
 _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
-_STRIP = 16  # times as long as wide
+STRIP = 16  # times as long as wide
 _BAND = 1 << 22  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # in EXIF
 _TURNS = {
@@ -228,7 +229,9 @@ def open_image(data: bytes) -> Image.Image:
     check_bytes(data)
     data = without_damage(data)
     with _reasons(len(data)):
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if fault := format_fault(data):
+            raise UndecodableError(fault)
+        image = Image.open(io.BytesIO(data), formats=(*FORMATS, *plugin_formats(data)))
         check_header(image)
     return image
 
@@ -262,7 +265,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image], mode: str) -> Image.Image:
-    """Convert an image band by band, so that what lies between takes little memory."""
+    """Convert an image band by band, so that intermediate results take little memory."""
     if image.width * image.height <= _BAND:
         return convert(image)
     whole = Image.new(mode, image.size)
@@ -284,7 +287,7 @@ def bring_to_size(image: Image.Image, view: View) -> Image.Image:
     Of an image over 16 times as long as wide only the middle is resized, so that a strip of one line of pixels
     does not take gigabytes.
     """
-    image = _middle_of_strip(image, max(_STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
+    image = _middle_of_strip(image, max(STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
     width, height = image.size
     short, long = sorted((width, height))
     if short != view.resize:

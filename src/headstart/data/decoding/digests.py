@@ -22,6 +22,7 @@ import PIL
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import DECODER, UndecodableError, check, open_image, quiet_pillow
 from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.decoding.formats import heif_version
 from headstart.data.readers import item_codes
 from headstart.errors import DataError
 from headstart.progress import progress
@@ -219,7 +220,8 @@ class _Memory:
 
 
 def _key(identity: str) -> bytes:
-    text = f"{DECODER}|{PIL.__version__}|{identity}"  # another decoder may find other problems
+    decoder = f"{DECODER}|{PIL.__version__}|{heif_version()}".removesuffix("|")
+    text = f"{decoder}|{identity}"  # another decoder may find other problems
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 

@@ -20,8 +20,11 @@ def folder_tree(root: Path) -> Tree:
     return Tree(root, list(walk(root)), lambda paths: FileReader(root, paths))
 
 
-def walk(root: Path) -> Iterator[str]:
+def walk(root: Path, unread: list[DataError] | None = None) -> Iterator[str]:
     """Yield every file under a folder, as a path relative to it with '/' between the parts.
+
+    Args:
+        unread: takes the error of each folder that cannot be read, in place of raising it.
 
     Raises:
         DataError: a folder cannot be read.
@@ -40,7 +43,10 @@ def walk(root: Path) -> Iterator[str]:
                     elif not entry.is_symlink() or _first_visit(entry, seen):
                         pending.append((entry.path, f"{prefix}{entry.name}/"))
         except OSError as error:
-            raise DataError(f"{folder}: the folder cannot be read ({error.strerror})") from error
+            fault = DataError(f"{folder}: the folder cannot be read ({error.strerror})")
+            if unread is None:
+                raise fault from error
+            unread.append(fault)
 
 
 def _first_visit(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> bool:

@@ -18,6 +18,7 @@ from headstart.errors import DataError
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
 NOT_AN_IMAGE = "does not have the name of an image"
+_STUDY = "study.json"  # with a folder "runs" beside it, what headstart writes
 _DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "__pycache__", "headstart-runs")
 
 
@@ -61,15 +62,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     Raises:
         DataError: no image, or no class folder.
     """
-    images: list[str] = []
-    others: list[Skip] = []
-    for path in sorted(path for path in paths if not is_debris(path)):
-        if not _is_text(path):
-            others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
-        elif not is_image_name(path):
-            others.append(Skip(path, NOT_AN_IMAGE))
-        else:
-            images.append(path)
+    images, others = image_paths(paths)
     if not images:
         found = f"{len(others)} files, none of them an image by its name" if others else "no file"
         raise DataError(f"{name}: no image was found ({found}); expected class folders")
@@ -130,6 +123,28 @@ def with_note(dataset: Dataset, key: str, text: str) -> Dataset:
     """Return the dataset with one more fact about it; a fact already under `key` is kept before it."""
     said = dataset.about.get(key)
     return replace(dataset, about={**dataset.about, key: f"{said}; {text}" if said else text})
+
+
+def image_paths(paths: Iterable[str]) -> tuple[list[str], list[Skip]]:
+    """Return the sorted paths of images, and the other files that are not debris, each with its reason."""
+    images: list[str] = []
+    others: list[Skip] = []
+    for path in sorted(data_files(paths)):
+        if not _is_text(path):
+            others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
+        elif not is_image_name(path):
+            others.append(Skip(path, NOT_AN_IMAGE))
+        else:
+            images.append(path)
+    return images, others
+
+
+def data_files(paths: Iterable[str]) -> list[str]:
+    """Return the paths that are neither debris nor in a study folder, whatever its name, in their order."""
+    files = [path for path in paths if not is_debris(path)]
+    homes = tuple(path.removesuffix(_STUDY) for path in files if f"/{path}".endswith(f"/{_STUDY}"))
+    studies = tuple(home for home in homes if any(path.startswith(f"{home}runs/") for path in files))
+    return [path for path in files if not path.startswith(studies)] if studies else files
 
 
 def is_image_name(path: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
+from headstart.data.reasons import counted
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.arrays import from_mapping
@@ -80,6 +81,15 @@ def list_dataset(source: str | Path, *, label: str | None = None) -> Dataset:
     return _find(source, label, None, None)
 
 
+def title_of(source: str) -> str:
+    """Return what to call a source: the name of its folder, or of its file without the suffix of a table or archive."""
+    if source.startswith(HUB):
+        return source.removeprefix(HUB).rpartition("/")[2]
+    path = _absolute(Path(source).expanduser())
+    suffix = next((each for each in (*ARCHIVES, *MANIFESTS) if path.name.lower().endswith(each)), "")
+    return (path.name if path.is_dir() else path.name[: len(path.name) - len(suffix)]) or "data"
+
+
 def _find(source: str | Path | Mapping[str, Any], label: str | None, lists: Lists | None, name: str | None) -> Dataset:
     """Return the dataset as its source describes it; no image has been opened yet."""
     if isinstance(source, Mapping):
@@ -111,8 +121,7 @@ def _by_name(key: str, label: str | None, lists: Lists | None, name: str | None)
 
 def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | None) -> Dataset:
     """Return the dataset of a folder, an archive or a manifest."""
-    path = path.absolute()
-    path = path.resolve() if path.name in ("", "..") else path
+    path = _absolute(path)
     lowered = path.name.lower()
     if path.is_file() and lowered.endswith(MANIFESTS):
         return from_manifest(path, label, name)
@@ -128,6 +137,12 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
         raise DataError(f"{path}: a label can be chosen only in a table, not with lists of the images")
     found = from_lists(tree, chosen, name) if chosen else from_tree_or_tables(tree, label, name)
     return replace(found, about={"source": str(path), **found.about})
+
+
+def _absolute(path: Path) -> Path:
+    """Return a path that ends in a name."""
+    path = path.absolute()
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def _is_path(text: str) -> bool:
@@ -154,9 +169,8 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         skips = [Skip(dataset.reader.name(row), why) for row, why in sorted(seen.problems.items())]
         if strict:
             raise DataError(_refusal(dataset, skips[0], len(skips)))
+        _check_parts(dataset, seen.problems)
         dataset = dataset.without(np.fromiter(seen.problems, dtype=np.int64), *skips)
-        if not len(dataset):
-            raise DataError(f"{dataset.name}: no usable image: {skips[0].name} {skips[0].reason}, and so on")
     if drop_duplicates:
         dataset = without_duplicates(dataset)
     dataset = check_lookalikes(_with_present_classes(dataset))
@@ -166,6 +180,25 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         raise DataError(f"{dataset.name}: {only}{some}")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
+
+
+def _check_parts(dataset: Dataset, problems: Mapping[int, str]) -> None:
+    """Refuse a dataset, or a given part of one, of which no image can be used.
+
+    Raises:
+        DataError: which, and why, with counts.
+    """
+    bad = np.zeros(len(dataset), dtype=bool)
+    bad[list(problems)] = True
+    parts = {"": np.ones(len(dataset), dtype=bool)}
+    if dataset.given_split is not None:
+        given = dataset.given_split
+        parts |= {f" in the part {part!r}": given == part for part in ("train", "validation", "test")}
+    for where, rows in parts.items():
+        if rows.any() and bad[rows].all():
+            why = counted(reason for row, reason in sorted(problems.items()) if rows[row])
+            first = dataset.reader.name(int(np.flatnonzero(rows)[0]))
+            raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first})")
 
 
 def _with_depths(dataset: Dataset, depths: Mapping[int, str]) -> Dataset:

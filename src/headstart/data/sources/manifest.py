@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,13 @@ def from_manifest(path: Path, label: str | None = None, name: str | None = None)
     Raises:
         DataError: the table cannot be read, lacks a column, has no rows, or gives one path two labels.
     """
-    table, columns = _read(path, label)
+    table, columns = _read(path, label, ("label", "path"))
 
     def files(names: list[str], codes: IntArray) -> Reader:
         return FileReader(path.parent, names, codes)
 
     return from_table(
-        Listing(path, table, columns, lambda text: _tidy_path(text, path.parent), files), name or path.stem
+        Listing(path, table, columns, lambda text: tidy_path(text, path.parent), files), name or path.stem
     )
 
 
@@ -126,7 +126,18 @@ def from_table(listing: Listing, name: str) -> Dataset:
     return dataset if where is None else _without_repeats(dataset, where.codes[~missing])
 
 
-def _tidy_path(text: str, folder: Path) -> str:
+def images_of_table(path: Path) -> list[str] | ParquetReader:
+    """Return what the rows of a table without labels name: the text of each path, "" where there is none, or bytes.
+
+    Raises:
+        DataError: the table cannot be read, or has no column of paths or bytes.
+    """
+    table, columns = _read(path, None, ("path",))
+    texts = [value or "" for value in table[columns["path"]].to_pylist()] if "path" in columns else None
+    return texts or [] if "bytes" not in columns else ParquetReader(path, columns["bytes"], texts)
+
+
+def tidy_path(text: str, folder: Path) -> str:
     """Return a path as this system writes it; what Windows wrote with backslashes is the same file."""
     text = text.strip()
     if "\\" in text and not (folder / text).exists():
@@ -150,23 +161,23 @@ def encode(column: Any, tidy: Callable[[str], str] = normal_form) -> Encoded:
     return Encoded(np.array([*place, -1], dtype=np.int64)[codes], list(order))
 
 
-def _read(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
-    """Return the columns needed (but for the bytes) and which column plays which part."""
+def _read(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
+    """Return the columns of the roles (but for the bytes) and which column has which role; `needed` must be there."""
     import pyarrow
 
     try:
         if path.suffix.lower() in (".csv", ".tsv"):
-            return _read_csv(path, label)
+            return _read_csv(path, label, needed)
         if path.suffix.lower() == ".jsonl":
             table = read_whole(path.read_bytes(), ".jsonl")
-            return table, _roles(path, table.schema, label, binary=False)
-        return _read_parquet(path, label)
+            return table, _roles(path, table.schema, label, needed, binary=False)
+        return _read_parquet(path, label, needed)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: the manifest cannot be read ({said})") from error
 
 
-def _read_csv(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
+def _read_csv(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
     import pyarrow
     import pyarrow.csv
 
@@ -177,7 +188,7 @@ def _read_csv(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
     parse = _dialect(header)
     with pyarrow.csv.open_csv(path, parse_options=parse) as stream:
         schema = stream.schema
-    columns = _roles(path, schema, label, binary=False)
+    columns = _roles(path, schema, label, needed, binary=False)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=sorted(set(columns.values())),
         column_types=dict.fromkeys(columns.values(), pyarrow.string()),
@@ -218,16 +229,16 @@ def read_whole(data: bytes, suffix: str) -> Any:
     return pyarrow.csv.read_csv(buffer, parse_options=parse, convert_options=convert)
 
 
-def _read_parquet(path: Path, label: str | None) -> tuple[Any, dict[str, str]]:
+def _read_parquet(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
     import pyarrow.parquet
 
     schema = pyarrow.parquet.read_schema(path)
-    columns = _roles(path, schema, label, binary=True)
-    needed = sorted({column for role, column in columns.items() if role != "bytes"})
-    return pyarrow.parquet.read_table(path, columns=needed), columns
+    columns = _roles(path, schema, label, needed, binary=True)
+    taken = sorted({column for role, column in columns.items() if role != "bytes"})
+    return pyarrow.parquet.read_table(path, columns=taken), columns
 
 
-def _roles(path: Path, schema: Any, label: str | None, *, binary: bool) -> dict[str, str]:
+def _roles(path: Path, schema: Any, label: str | None, needed: Sequence[str], *, binary: bool) -> dict[str, str]:
     """Return which column plays which part."""
     import pyarrow
 
@@ -248,7 +259,7 @@ def _roles(path: Path, schema: Any, label: str | None, *, binary: bool) -> dict[
             raise DataError(f"{path}: no column {label!r}; the columns are {', '.join(schema.names)}")
         columns["label"] = label
     for role, wanted in (("label", "label"), ("path", "path (or bytes)")):
-        if role not in columns and not (role == "path" and "bytes" in columns):
+        if role in needed and role not in columns and not (role == "path" and "bytes" in columns):
             raise DataError(f"{path}: no column {wanted!r}; the columns are {', '.join(schema.names)}")
     return columns
 

@@ -1,0 +1,266 @@
+"""Images without labels, as they come to be classified: files, folders, globs, tables, archives and lists of paths.
+
+Nothing is decoded here. An input that cannot be used is an entry with its reason, and the others are not lost.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from headstart.data.dataset import Reader
+from headstart.data.decoding.decode import UndecodableError, open_image
+from headstart.data.decoding.pictures import Picture
+from headstart.data.image_files import MAX_BYTES
+from headstart.data.sources.archives import SUFFIXES as ARCHIVES
+from headstart.data.sources.archives import archive_tree
+from headstart.data.sources.folders import walk
+from headstart.data.sources.layout import NOT_AN_IMAGE, image_paths, is_debris, is_image_name
+from headstart.data.sources.manifest import MISSING, images_of_table, tidy_path
+from headstart.data.sources.manifest import SUFFIXES as TABLES
+from headstart.errors import DataError
+
+STANDARD_INPUT = "-"
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_MAGIC = re.compile(r"[*?\[]")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as PowerShell writes lists
+_BINARY = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")  # what no list of paths contains
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image inside an archive or a Parquet file."""
+
+    reader: Reader
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """One image to classify, or an input that is none.
+
+    Args:
+        name: the path as it was given or found, ARCHIVE!MEMBER, or "-" for an image on standard input.
+        source: a picture of any kind (a text is a path) or a member of an archive; None with an error.
+        error: why there is no image, or None.
+    """
+
+    name: str
+    source: Picture | Member
+    error: str | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The image's own file, if it has one."""
+        return Path(self.source).expanduser() if isinstance(self.source, str | Path) else None
+
+    def read(self) -> Picture:
+        """Return the picture, not decoded yet.
+
+        Raises:
+            UndecodableError: there is none, or its archive cannot be read.
+        """
+        if self.error is not None:
+            raise UndecodableError(self.error)
+        if not isinstance(self.source, Member):
+            return self.source
+        try:
+            return self.source.reader.read(self.source.row)
+        except OSError as error:
+            raise UndecodableError(f"cannot be read ({error.strerror or error})") from error
+        except DataError as error:
+            raise UndecodableError(str(error)) from error
+
+
+@dataclass
+class Found:
+    """What the inputs hold.
+
+    Args:
+        images: in the order of the inputs; in a folder, a glob or an archive, in the order of their names.
+        folders: those that were searched.
+        ignored: how many files in them do not have the name of an image, by suffix.
+    """
+
+    images: list[Unlabelled] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+def find_images(places: Iterable[str | Path], standard_input: Any = None) -> Found:
+    """Return every image of these inputs; see `Found`.
+
+    Args:
+        places: files, folders, globs, tables with a column of paths or bytes, zip and tar archives.
+        standard_input: an open binary file that "-" stands for: one encoded image, or a list of paths, one a line or
+            separated by NUL.
+    """
+    found, is_read = Found(), False
+    for place in map(str, places):
+        if place != STANDARD_INPUT or standard_input is None:
+            _add(found, place, may_match=True)
+        elif not is_read:
+            _add_listed(found, standard_input.read(MAX_BYTES + 1))
+            is_read = True
+    return found
+
+
+def _add(found: Found, place: str, *, may_match: bool = False) -> None:
+    """Add what one path stands for; `may_match`: it may be a glob."""
+    if URL.match(place):
+        found.images.append(_unusable(place, "is an address; download the image and give the file's path"))
+        return
+    path = Path(place).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
+        if absent and may_match and _MAGIC.search(place):
+            _add_matches(found, place)
+        else:
+            reason = "no such file or folder" if absent else f"cannot be read ({getattr(error, 'strerror', error)})"
+            found.images.append(_unusable(place, reason))
+        return
+    if stat.S_ISDIR(mode):
+        _add_folder(found, place)
+    elif stat.S_ISFIFO(mode):  # such as <(curl …) of a shell; it can be read only once
+        with path.open("rb") as file:
+            found.images.append(Unlabelled(place, file.read(MAX_BYTES + 1)))
+    elif not stat.S_ISREG(mode):
+        found.images.append(_unusable(place, "is a device or a socket, not a file"))
+    else:
+        _add_file(found, place)
+
+
+def _add_file(found: Found, place: str) -> None:
+    """Add an image file, the images that a table names, or those in an archive."""
+    lowered = place.lower()
+    try:
+        if lowered.endswith(TABLES):
+            _add_table(found, place)
+        elif lowered.endswith(ARCHIVES):
+            tree = archive_tree(Path(place).expanduser())
+            chosen = _chosen(found, place, tree.files, mark="!")
+            reader = tree.reader(chosen)
+            found.images += [Unlabelled(f"{place}!{name}", Member(reader, row)) for row, name in enumerate(chosen)]
+        else:
+            found.images.append(Unlabelled(place, place))
+    except DataError as error:
+        found.images.append(_unusable(place, _without_name(str(error), place)))
+
+
+def _add_folder(found: Found, place: str) -> None:
+    root = Path(place).expanduser()
+    found.folders.append(root)
+    unread: list[DataError] = []
+    chosen = _chosen(found, place, walk(root, unread), mark=os.sep, silent=unread)
+    prefix = place if place.endswith(("/", os.sep)) else f"{place}{os.sep}"
+    names = [f"{prefix}{name.replace('/', os.sep)}" for name in chosen]
+    found.images += [Unlabelled(name, name) for name in names]
+    for error in unread:
+        folder, _, reason = str(error).rpartition(": ")
+        found.images.append(_unusable(folder, reason))
+
+
+def _chosen(
+    found: Found, place: str, files: Iterable[str], mark: str, silent: list[DataError] | None = None
+) -> list[str]:
+    """Return the images among these files by their names, as loading would; count the others."""
+    images, others = image_paths(files)
+    for skip in others:
+        if skip.reason == NOT_AN_IMAGE:
+            found.ignored[_suffix(skip.name)] += 1
+        else:
+            found.images.append(_unusable(f"{place}{mark}{skip.name}", skip.reason))
+    if not images and not silent:
+        more = f" ({len(others)} other files)" if others else ""
+        found.images.append(_unusable(place, f"no image in it{more}"))
+    return images
+
+
+def _add_matches(found: Found, pattern: str) -> None:
+    """Add what a glob matches: images, folders unless it searches them itself, tables and archives if it names them."""
+    start = next(index for index, part in enumerate(Path(pattern).parts) if _MAGIC.search(part))
+    matches = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207 (of any root)
+    start += len(Path(pattern).expanduser().parts) - len(Path(pattern).parts)
+    before = len(found.images)
+    for match in matches:
+        if is_debris("/".join(Path(match).parts[start:])):
+            continue
+        if Path(match).is_dir():
+            if "**" not in pattern:
+                _add_folder(found, match)
+        elif is_image_name(match) or (pattern.lower().endswith((*TABLES, *ARCHIVES))):
+            _add(found, match)
+        else:
+            found.ignored[_suffix(match)] += 1
+    if len(found.images) == before:
+        more = f" ({len(matches)} other files)" if matches else ""
+        found.images.append(_unusable(pattern, f"matches no image{more}"))
+
+
+def _add_table(found: Found, place: str) -> None:
+    """Add the rows of a table: paths relative to it, or the bytes in it."""
+    path = Path(place).expanduser()
+    rows = images_of_table(path)
+    if not isinstance(rows, list):
+        found.images += [Unlabelled(f"{place}!{rows.name(row)}", Member(rows, row)) for row in range(len(rows))]
+        return
+    if not rows:
+        found.images.append(_unusable(place, "the table has no rows"))
+    for number, text in enumerate(rows, 1):
+        if text.strip() in MISSING:
+            found.images.append(_unusable(f"{place}!row {number}", "has no path"))
+        elif URL.match(text.strip()):
+            _add(found, text.strip())
+        else:
+            image = str(Path(place).parent / tidy_path(text, path.parent))
+            found.images.append(Unlabelled(image, image))
+
+
+def _add_listed(found: Found, content: bytes) -> None:
+    """Add the image that was sent, or what a list of paths names."""
+    if not content.strip():
+        found.images.append(_unusable(STANDARD_INPUT, "standard input is empty"))
+    elif _is_image(content):
+        found.images.append(Unlabelled(STANDARD_INPUT, content))
+    else:
+        for line in _lines(content):
+            _add(found, line)
+
+
+def _is_image(content: bytes) -> bool:
+    """Say whether this is an image, perhaps a damaged one, and not a list of paths."""
+    try:
+        open_image(content).close()
+    except UndecodableError:
+        return not content.startswith(_UTF_16) and _BINARY.search(content[:4096]) is not None
+    return True
+
+
+def _lines(content: bytes) -> list[str]:
+    if content.startswith(_UTF_16):
+        content = content.decode("utf-16", "replace").encode()
+    content = content.removeprefix(codecs.BOM_UTF8)
+    parts = content.split(b"\0") if b"\0" in content else content.splitlines()
+    return [os.fsdecode(part) for part in parts if part.strip()]
+
+
+def _unusable(name: str, reason: str) -> Unlabelled:
+    return Unlabelled(name, None, reason)
+
+
+def _without_name(message: str, place: str) -> str:
+    return message.removeprefix(f"{Path(place).expanduser()}: ")
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower() or "no suffix"

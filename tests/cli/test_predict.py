@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.cli.predict import Wishes
+from headstart.errors import SpecError
+from tests.cli.conftest import Call
+
+pytestmark = pytest.mark.usefixtures("shared_cache")
+
+
+@pytest.fixture
+def inputs(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return two photographs, one of them twice, and five inputs that cannot be read, in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photos / "daisy" / "00.jpg", "[bold]1.jpg")
+    shutil.copy(photos / "lily" / "00.jpg", "2.jpg")
+    Path("torn.jpg").write_bytes(Path("2.jpg").read_bytes()[:300])
+    Path("text.jpg").write_text("hello")
+    return ["[bold]1.jpg", "torn.jpg", "2.jpg", "text.jpg", "absent.jpg", "https://a.org/x.jpg", "q*.png", "2.jpg"]
+
+
+def rows_of(text: str, format: str) -> list[dict[str, Any]]:
+    return json.loads(text) if format == "json" else list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
+    call: Call, finished: Path, inputs: list[str], format: str
+) -> None:
+    code, out, err = call("predict", finished, *inputs, "--format", format)
+    rows = rows_of(out, format)
+    assert code == 1 and [row["image"] for row in rows] == inputs
+    assert [bool(row.get("error")) for row in rows] == [False, True, False, True, True, True, True, False]
+    assert [row.get("class") or "" for row in rows] == ["daisy", "", "lily", "", "", "", "", "lily"]
+    (line,) = err.splitlines()
+    assert line.startswith("headstart: 3 of 8 images read; 5 not read (1 an address; download the image")
+    assert "1 no such file or folder" in line and "1 cut short" in line and "1 not an image" in line
+
+
+def test_a_table_has_a_row_for_each_input_too(call: Call, finished: Path, inputs: list[str]) -> None:
+    code, out, _ = call("predict", finished, *inputs)
+    assert code == 1 and all(name in out for name in inputs)
+    assert out.splitlines()[0].split() == ["image", "class", "probability", "next", "error"]
+    assert "no such file or folder" in out and "matches no image" in out
+    code, out, err = call("predict", finished, "2.jpg")
+    assert code == 0 and "error" not in out and err == "headstart: 1 image read\n"
+
+
+def test_formats_agree_and_the_table_shows_as_many_classes_as_asked_for(
+    call: Call, finished: Path, photos: Path
+) -> None:
+    folder = photos / "lily"
+    found = {format: call("predict", finished, folder, "--format", format)[1] for format in ("csv", "json")}
+    assert found["csv"].splitlines()[0] == "image,class,probability,error,daisy,lily"
+    for row, other in zip(rows_of(found["csv"], "csv"), rows_of(found["json"], "json"), strict=True):
+        assert (row["image"], row["class"]) == (other["image"], other["class"])
+        assert float(row["probability"]) == pytest.approx(other["probability"], abs=1e-6)
+        assert float(row["lily"]) == pytest.approx(other["probabilities"]["lily"], abs=1e-6)
+    one = folder / "00.jpg"
+    code, out, _ = call("predict", finished, one, "--top", 1, "--device", "cpu", "--format", "table")
+    assert code == 0 and "daisy" not in out
+    assert "daisy" in call("predict", finished, one, "--top", 2)[1]
+    top = rows_of(call("predict", finished, one, "--top", 1, "--format", "csv")[1], "csv")
+    assert list(top[0])[4:] == ["class_1", "probability_1"] and top[0]["class_1"] == top[0]["class"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_a_file_is_written_whole_and_named(
+    call: Call, finished: Path, inputs: list[str], photos: Path, suffix: str
+) -> None:
+    place = Path("new") / f"found.{suffix}"
+    code, out, err = call("predict", finished, photos, "--out", place, "--least-sure-first", "--top", 2)
+    assert (code, out.strip()) == (0, str(place)) and err == "headstart: 20 of 20 images read\n"
+    values = [float(row["probability"]) for row in rows_of(place.read_text(), suffix)]
+    assert len(values) == 20 and values == sorted(values)
+    assert [path.name for path in Path("new").iterdir()] == [place.name]
+    call("predict", finished, *inputs, "-o", place)
+    assert len(rows_of(place.read_text(), suffix)) == 8
+
+
+def test_the_least_sure_are_the_first_of_a_table(call: Call, finished: Path, inputs: list[str]) -> None:
+    lines = call("predict", finished, *inputs, "--least-sure-first")[1].splitlines()[1:]
+    read = [float(line.split()[2]) for line in lines[:3]]
+    assert read == sorted(read) and all("." not in line.split()[1] for line in lines[3:])
+
+
+def test_images_are_sorted_into_folders_of_their_class(
+    call: Call, finished: Path, inputs: list[str], photos: Path
+) -> None:
+    code, _, _ = call("predict", finished, photos, *inputs, "--sort-into", "sorted", "--format", "csv")
+    found = [path.relative_to("sorted").as_posix() for path in Path("sorted").rglob("*.jpg")]
+    assert code == 1 and len(found) == 20 + 2 and "daisy/[bold]1.jpg" in found and "lily/2.jpg" in found
+    call("predict", finished, photos, "--sort-into", "linked", "--link")
+    assert all(path.is_symlink() for path in Path("linked").rglob("*.jpg"))
+    assert photos.joinpath("lily", "00.jpg") in {path.readlink() for path in Path("linked").rglob("*.jpg")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--out", "found.xlsx"], "the name must end in .csv or .json"),
+        (["--out", "found.csv", "--format", "json"], "is not a file of the format json"),
+        (["--out", "list.csv"], "images are read from this file"),
+        (["--link"], "add --sort-into DIR"),
+        (["--sort-into", "2.jpg"], "--sort-into 2.jpg: 2.jpg is a file"),
+        (["--sort-into", "."], "images are read from"),
+        (["--format", "xml"], "unknown format 'xml'"),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_one_line(
+    call: Call, finished: Path, inputs: list[str], arguments: list[str], says: str
+) -> None:
+    Path("list.csv").write_text("path\n2.jpg\n")
+    code, out, err = call("predict", finished, "list.csv", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1) and says in err
+
+
+def test_none_read_is_status_2_and_still_a_row_each(call: Call, finished: Path, inputs: list[str]) -> None:
+    code, out, err = call("predict", finished, "absent.jpg", "text.jpg", "--format", "csv")
+    assert code == 2 and [row["image"] for row in rows_of(out, "csv")] == ["absent.jpg", "text.jpg"]
+    assert err == "headstart: none of the 2 images could be read (1 no such file or folder, 1 not an image)\n"
+    assert call("predict", finished, "absent.jpg")[2] == "headstart: absent.jpg: no such file or folder\n"
+
+
+def test_lists_images_and_archives_come_in(
+    call: Call, finished: Path, inputs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write("2.jpg", "in/2.jpg")
+        archive.writestr("notes.txt", "hello")
+    code, out, err = call("predict", finished, "photos.zip", "--format", "csv")
+    assert code == 0 and out.splitlines()[1].startswith("photos.zip!in/2.jpg,lily,")
+    assert err == "headstart: 1 image read; 1 other files skipped (1 .txt)\n"
+    for sent, name in ((Path("2.jpg").read_bytes(), "-"), (b"2.jpg\n", "2.jpg")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(sent)))
+        assert call("predict", finished, "-", "--format", "csv")[1].splitlines()[1].startswith(f"{name},lily,")
+
+
+def test_the_format_follows_the_name_of_the_file() -> None:
+    assert Wishes().chosen_format() == "table" and Wishes("json").chosen_format() == "json"
+    assert Wishes(out=Path("A.CSV")).chosen_format() == "csv"
+    with pytest.raises(SpecError, match="drop --format"):
+        Wishes("table", Path("a.csv")).chosen_format()
