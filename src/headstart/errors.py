@@ -3,6 +3,7 @@
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
 │   ├── DataAbsent        images that are not here and could not be fetched
+│   ├── Unsuitable        images or weights that a run of a study cannot use; its other runs can
 │   ├── ImageTypeError    something that is not an image; a TypeError too
 │   └── ArgumentError     images or labels given from Python that cannot be used; a ValueError too
 ├── SpecError             study files, options, unknown names
@@ -41,6 +42,10 @@ class DataError(HeadstartError):
 
 class DataAbsent(DataError):
     """Images that are not here and could not be fetched: the request itself is valid."""
+
+
+class Unsuitable(DataError):
+    """Images or weights that one run cannot use as it is set: too few for a batch, several labels, weights of NaN."""
 
 
 class ImageTypeError(DataError, TypeError):
