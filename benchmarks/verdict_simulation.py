@@ -163,6 +163,38 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
             yield Cell(seeds, images, 5, 40, 0.2, top=0.98)
 
 
+def merged(rows: list[dict]) -> list[dict]:
+    """Return one row a situation: of rows that drew the same studies the longest, of others their mean.
+
+    Cells are seeded by their names, in which 0 and 0.0 are two.
+    """
+    longest: dict[str, dict] = {}
+    for row in sorted(rows, key=lambda row: -row["studies"]):
+        longest.setdefault(Cell(**row["cell"]).name, row)
+    found: dict[Cell, list[dict]] = {}
+    for row in longest.values():
+        found.setdefault(Cell(**row["cell"]), []).append(row)
+    return [_mean_row(group) for group in found.values()]
+
+
+def _mean_row(group: list[dict]) -> dict:
+    weights = [row["studies"] for row in group]
+    kept = {key: float(np.average([row[key] for row in group], weights=weights)) for key in KEYS}
+    return {"cell": group[0]["cell"], "studies": sum(weights), **kept}
+
+
+KEYS = (
+    "false_best",
+    "false_baseline",
+    "false_pairs",
+    "false_tie",
+    "coverage",
+    "coverage_mean",
+    "coverage_leader",
+    "told",
+    "outside",
+    "oracle",
+)
 WRONG = ("false_best", "false_baseline", "false_pairs")
 
 
@@ -196,7 +228,7 @@ def line(seeds: int, images: int, rows: list[dict]) -> str:
 
 def table(rows: list[dict]) -> str:
     """Return the summary, and the cells that miss a target."""
-    lines = [f"{len(rows)} cells, {sum(row['studies'] for row in rows)} studies"]
+    lines = [f"{len(rows)} cells, {sum(row['studies'] for row in rows):,} studies"]
     plain = [row for row in rows if row["cell"]["noisy"] is None]
     for seeds, images in itertools.product(SEEDS, IMAGES):
         group = [row for row in plain if (row["cell"]["seeds"], row["cell"]["images"]) == (seeds, images)]
@@ -243,7 +275,7 @@ def main() -> None:
     chosen = options.parse_args()
     done = [json.loads(line) for line in chosen.out.read_text().splitlines()] if chosen.out.exists() else []
     if chosen.table:
-        print(table(done))
+        print(table(merged(done)))
         return
     names = {Cell(**row["cell"]).name for row in done}
     began = time.monotonic()

@@ -9,6 +9,7 @@ import pytest
 import headstart
 from headstart.api import Results, compare_spec, source_of
 from headstart.errors import SpecError, StoreError
+from headstart.storage.names import folder_name
 from tests.docs.readers_files import draw, draw_one
 
 
@@ -25,7 +26,7 @@ def test_compare_takes_images_from_python(tmp_path: Path) -> None:
     results = headstart.compare(data, tmp_path, backbones=["efficientnet_lite0"], heads=["ridge"], seeds=1, name="x y")
     assert (
         isinstance(results, Results)
-        and results.folder == tmp_path / "x-y"
+        and results.folder == tmp_path / folder_name("x y")
         and results.report.is_file()
         and results.model.is_file()
     )

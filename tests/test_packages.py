@@ -28,6 +28,7 @@ OPTIONAL = (
     "lightning",
     "mlflow",
     "optuna",
+    "pillow_heif",
     "pytorch_lightning",
     "ray",
     "sqlalchemy",

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from headstart.version import VERSION
 
 if TYPE_CHECKING:
-    from headstart.api import Study, compare, evaluate_models
+    from headstart.api import Study, compare
     from headstart.data.dataset import Dataset
     from headstart.data.sources.load import load_dataset
     from headstart.deploy.classifier import Classifier
     from headstart.errors import HeadstartError
     from headstart.estimator import ImageClassifier
     from headstart.models.create import create_backbone
+    from headstart.saved_models import evaluate_models, update_study
 
 __version__ = VERSION
 
@@ -26,8 +27,9 @@ _WHERE = {
     "Study": "headstart.api",
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
-    "evaluate_models": "headstart.api",
+    "evaluate_models": "headstart.saved_models",
     "load_dataset": "headstart.data.sources.load",
+    "update_study": "headstart.saved_models",
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "create_backbone",
     "evaluate_models",
     "load_dataset",
+    "update_study",
 ]
 
 

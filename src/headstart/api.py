@@ -16,16 +16,15 @@ from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
-from headstart.study import evaluation
-from headstart.study.evaluation import Evaluation
+from headstart.storage.names import readable
+from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.study.results.folder import StudyFolder
 from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
-from headstart.study.spec.schema import DataSpec
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.heads.catalogue import HEADS as KINDS
 
@@ -78,11 +77,12 @@ class Results:
 
     @property
     def kept(self) -> str:
-        """Which run the saved model is of, by what it was chosen, and which of its seeds it is."""
+        """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
         best = StudyFolder(self.folder).read_study().get("best")
         if not best:
             return "none"
-        seed = f"; seed {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
+        word = "fold" if _is_folded(self.folder) else "seed"
+        seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
         return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def ranking(self) -> list[dict[str, Any]]:
@@ -202,7 +202,8 @@ class Study:
         if report:
             from headstart.report.render.html import write_html
 
-            write_html(folder.root, folder.root / "report.html")
+            with at_work(folder.root):
+                write_html(folder.root, folder.root / "report.html")
         return Results(folder.root)
 
 
@@ -216,6 +217,7 @@ def compare_spec(
     budget: str | None = None,
     name: str | None = None,
     random_features: bool = False,
+    training_images: int = 0,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -229,6 +231,8 @@ def compare_spec(
         budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
         name: of the study; by default made of the dataset's.
         random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
+        training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
+            intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
     chosen, place = list(backbones or installed_backbones()), source_of(data)
     listed = list_dataset(place, label=label)
@@ -254,13 +258,13 @@ def compare_spec(
     if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
     return {
-        "name": name or slug(f"compare {title}{' ' + label if label else ''}"),
+        "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
         "data": source,
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
-        "compare": {"baseline": "raw pixels"},
+        "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
     }
 
@@ -279,40 +283,10 @@ def compare(
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
 
 
-def evaluate_models(
-    models: str | Path | Sequence[str | Path],
-    data: Data,
-    out: str | Path = OUT,
-    *,
-    label: str | None = None,
-    part: str = "all",
-    metric: str | None = None,
-    device: str = "auto",
-    command: str = "",
-) -> Evaluation:
-    """Evaluate saved models on labelled images that they have not seen, compare them, and write the report.
-
-    Args:
-        models: a model file, a run folder or a study folder; several are compared with the first, paired over images.
-        data: what `compare` takes.
-        out: the folder that holds studies.
-        label: which label, where the data have several.
-        part: "all", or one part of a split that the data come with.
-        metric: what models are compared by; by default that of the first model's study, or accuracy.
-        device: "auto", "cpu", "cuda", "mps".
-        command: what the user typed, for the report.
-
-    Raises:
-        DataError: no image is left to score, or the labels are of another kind.
-        ModelError: the models do not have the same classes.
-    """
-    from headstart.report.render.html import write_html
-
-    places = [models] if isinstance(models, str | Path) else list(models)
-    source = DataSpec(source=source_of(data), label=label)
-    found = evaluation.evaluate_models(places, source, out, part=part, metric=metric, device=device, command=command)
-    write_html(found.folder.root, found.report)
-    return found
+def _is_folded(folder: Path) -> bool:
+    """Say whether each seed of a study is a fold of cross-validation."""
+    split = ((StudyFolder(folder).read_study().get("spec") or {}).get("data") or {}).get("split") or {}
+    return bool(split.get("fold") == "seed")
 
 
 def _tuned_for(dataset: Dataset) -> dict[str, Any]:

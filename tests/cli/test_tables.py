@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from headstart import progress
-from headstart.cli.fewshot import _show
 from headstart.cli.predict import Wishes, _show_table
 from headstart.cli.tables import cell, show_facts, show_table
 from headstart.deploy.classifier import Prediction
@@ -49,13 +48,6 @@ def test_predictions_show_files_and_classes_literally(capsys: pytest.CaptureFixt
     _show_table(classifier, iter([found]), Wishes(top=2))
     out = capsys.readouterr().out
     assert f"{name}.png" in out and out.count(name) >= 2 and "[/]" in out and "0.75" in out
-
-
-def test_the_table_of_few_shot_results_shows_the_dataset_literally(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"method": "ridge", "transductive": False, "shots": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}
-    _show({"rows": [row], "comparisons": {1: [{"verdict": "a [b] :star:"}]}}, "[other]:star:")
-    out = capsys.readouterr().out
-    assert "[other]:star:" in out and "1 shots: a [b] :star:" in out and "40.00 to 60.00" in out
 
 
 def test_progress_shows_titles_and_notes_literally(monkeypatch: pytest.MonkeyPatch) -> None:

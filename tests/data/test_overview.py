@@ -8,7 +8,7 @@ import pytest
 from headstart.data.dataset import Dataset, Skip
 from headstart.data.overview import given_by, overview, split_words
 from headstart.data.readers import FileReader
-from headstart.data.sources.layout import NOT_NAMED_AS_AN_IMAGE
+from headstart.data.sources.layout import NOT_AN_IMAGE
 from headstart.data.splits import make_split
 
 
@@ -38,7 +38,7 @@ def test_several_labels_of_an_image_are_told() -> None:
 
 
 def test_what_was_left_out_is_told_by_reason_with_counts() -> None:
-    skips = [Skip(name, NOT_NAMED_AS_AN_IMAGE) for name in ("a/1.HEIC", "a/2.heic", "notes.txt", "LICENSE")]
+    skips = [Skip(name, NOT_AN_IMAGE) for name in ("a/1.HEIC", "a/2.heic", "notes.txt", "LICENSE")]
     skips += [Skip("b/1.png", "has zero bytes"), Skip("b/2.png", "is not an image"), Skip("b/3.png", "has zero bytes")]
     skips += [Skip(f"c/{n}.png", f"reason {n}") for n in range(5)]
     about = {"source": "x", "repeats": "3 rows repeat", "depth": "2 of 16 bits"}

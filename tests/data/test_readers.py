@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import ChosenRows
-from headstart.data.readers import FileReader, file_state, item_codes
+from headstart.data.image_files import file_state
+from headstart.data.readers import FileReader, item_codes
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from headstart.data.reasons import counted, reason_counts
 
 def test_reasons_are_counted_by_kind_without_their_details() -> None:
     heic = "is HEIC: pip install 'headstart[heic]'"
-    reasons = [*["is cut short (3 bytes)", "is cut short (4 bytes)"], *[heic] * 12, "has zero bytes", "no such file"]
+    reasons = [*["is cut short (3 bytes)", "is cut short (4 bytes)"], *[heic] * 12, "has zero bytes", "does not exist"]
     assert reason_counts(reasons) == [
         ("HEIC: pip install 'headstart[heic]'", 12),
         ("cut short", 2),
-        ("no such file", 1),
+        ("that do not exist", 1),
         ("with zero bytes", 1),
     ]
-    said = "12 HEIC: pip install 'headstart[heic]', 2 cut short, 1 no such file, 1 with zero bytes"
+    said = "12 HEIC: pip install 'headstart[heic]', 2 cut short, 1 that do not exist, 1 with zero bytes"
     assert counted(reasons) == said
 
 

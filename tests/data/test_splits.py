@@ -316,6 +316,7 @@ def test_a_group_belongs_to_its_most_common_class_and_of_equals_to_the_first() -
         ([0, 0, 0, 0], [1, 1, 4, 2], [4, 4]),  # largest first: 4 against 2 + 1 + 1
         ([0, 0, 1], [5, 1, 3], [5, 4]),  # the second class goes where there are fewer rows
         ([0, 1, 1], [9, 1, 1], [10, 1]),  # but each class is balanced first
+        ([0, 0, 0, 1], [3, 2, 1, 1], [4, 3]),  # all rows of a fold count, not those of its last group
     ],
 )
 def test_groups_are_dealt_to_balance_their_class_then_all(
@@ -354,3 +355,58 @@ def test_five_classes_without_images_are_named_and_more_are_cut() -> None:
 def test_a_split_with_every_group_in_test_has_no_training_image() -> None:
     with pytest.raises(DataError, match="no image is left for training"):
         make_split(dataset([0, 1], ["test", "test"], ["a", "b"]))
+
+
+def test_a_seed_draws_the_same_rows_in_every_version() -> None:
+    # stored results are keyed by the seed: other rows under the same seed would mix two splits
+    split = make_split(dataset(LABELS))
+    assert split.test[:6].tolist() == [1, 22, 27, 34, 38, 46]
+    assert split.validation[:6].tolist() == [14, 15, 24, 28, 29, 30]
+    assert subsample(split, LABELS, shots=2).train.tolist() == [6, 68, 101, 136, 156, 158]
+    assert kfold(LABELS, 4)[:10].tolist() == [0, 3, 0, 2, 0, 2, 0, 1, 1, 1]
+    groups = np.arange(160) // 4
+    test = make_split(dataset(LABELS, groups=groups)).test
+    assert sorted(set(groups[test].tolist())) == [1, 3, 8, 13, 22, 28, 29, 30]
+    assert kfold(LABELS, 4, groups=groups)[::4][:12].tolist() == [2, 3, 0, 0, 1, 0, 2, 0, 1, 3, 2, 3]
+
+
+def test_given_validation_rows_are_kept_where_the_fold_is_the_test_part() -> None:
+    given = np.where(np.arange(160) % 4 == 0, "validation", "train")
+    split = make_split(dataset(LABELS, given), folds=3, fold=1)
+    np.testing.assert_array_equal(split.validation, np.flatnonzero(given == "validation"))
+    assert (len(split.train), len(split.test)) == (80, 40)
+    assert split.rule == "given; stratified; test is fold 1 of 3 (seed 0)"
+
+
+def test_the_rule_of_a_fold_of_validation_says_so() -> None:
+    given = np.where(np.arange(160) % 4 == 0, "test", "train")
+    assert make_split(dataset(LABELS, given), folds=3, fold=0).rule == (
+        "given; stratified; validation is fold 0 of 3 (seed 0)"
+    )
+
+
+def test_a_class_of_two_images_gives_one() -> None:
+    data = dataset([0, 0, 1, 1])
+    assert data.counts(make_split(data, test=0.5, validation=0).test).tolist() == [1, 1]
+    data = dataset([0, 0, 1, 1, 1])  # shares 0.8 and 1.2 of two
+    assert data.counts(make_split(data, test=0.4, validation=0).test).tolist() == [1, 1]
+
+
+def test_messages_about_shots_name_one_class_or_the_number() -> None:
+    data = dataset([0] * 9 + [1] * 3)
+    split = make_split(data, test=0, validation=0)
+    with pytest.raises(DataError) as caught:
+        subsample(split, data, shots=5)
+    assert str(caught.value) == (
+        "class 'c1' has 3 training images, too few for 5 shots; ask for at most 3 shots or leave the class out"
+    )
+    with pytest.raises(DataError, match=r"^shots must be at least 1, not 0$"):
+        subsample(split, data, shots=0)
+
+
+def test_notes_name_the_part_that_lacks_a_class() -> None:
+    split = make_split(dataset([0, 1, 0, 1], ["train", "train", "validation", "test"]))
+    assert split.notes == (
+        "1 of 2 classes have no validation image: 'c1'",
+        "1 of 2 classes have no test image: 'c0'",
+    )

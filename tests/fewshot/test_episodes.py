@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,83 @@ def test_small_integers_as_labels_are_widened() -> None:
     narrow, wide = (sample_episodes(given, 3, 2, 4, 5, seed=0) for given in (labels, labels.astype(np.int64)))
     assert narrow.labels.dtype == narrow.classes.dtype == np.int64
     np.testing.assert_array_equal(narrow.query, wide.query)
+
+
+def test_a_seed_draws_the_same_episodes_in_every_version() -> None:
+    # results are stored under the seed: other episodes under the same seed would mix two experiments
+    episodes = sample_episodes(LABELS, 2, 1, 2, 3, seed=1)
+    assert episodes.classes.tolist() == [[3, 4], [6, 0], [1, 3]]
+    assert episodes.support.tolist() == [[134, 255], [362, 152], [43, 102]]
+    assert episodes.query.tolist() == [[125, 82, 120, 186], [31, 7, 245, 15], [62, 117, 58, 258]]
+    assert episodes.query_ways.tolist() == [[0, 0, 1, 1]] * 3
+    many = sample_episodes(np.repeat([0, 1], (90, 100)), 2, 50, 20, 1, seed=1)  # drawn by sorting keys
+    assert many.support[0, :4].tolist() == [149, 127, 176, 111] and many.query[0, -4:].tolist() == [31, 40, 63, 29]
+    uneven = sample_episodes(np.repeat(np.arange(3), 20), 2, 1, 3, 2, seed=1, dirichlet=0.5)
+    assert uneven.query.tolist() == [[27, 23, 37, 38, 28, 30], [41, 51, 40, 14, 7, 11]]
+    assert uneven.query_ways.tolist() == [[0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1]]
+
+
+def test_one_generator_draws_4096_episodes_or_about_a_million_images() -> None:
+    labels = np.repeat(np.arange(20), 350)
+    assert sample_episodes(labels, 5, 5, 15, 1, seed=0).per_draw == 4096
+    assert sample_episodes(labels, 20, 50, 250, 1, seed=0).per_draw == 2**20 // (20 * 300)
+    assert sample_episodes(labels, 20, 5, 15, 1, seed=0, dirichlet=2.0).per_draw == 2**20 // (20 * 305)
+
+
+def test_a_part_of_a_batch_knows_its_first_episode() -> None:
+    episodes = sample_episodes(LABELS, 2, 1, 2, 10, seed=1)
+    (whole,) = episodes.batches(10)
+    part = whole[4:7]
+    assert (part.first, len(part), len(episodes), len(whole)) == (4, 3, 10, 10)
+    for name in ("classes", "support", "query", "query_ways"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(episodes, name)[4:7])
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "message"),
+    [
+        ((8, 1, 5, 10), {}, "8 ways were asked for, but there are 7 classes; ask for 7 or fewer"),
+        ((0, 1, 5, 10), {}, "ways: 0 was asked for; it must be at least 1"),
+        ((5, 0, 5, 10), {}, "shots: 0 was asked for; it must be at least 1"),
+        (
+            (1, 1, 5, 10),
+            {},
+            "ways: 1 was asked for; with one class there is nothing to classify; ask for at least 2",
+        ),
+        (
+            (5, 20, 12, 10),
+            {"class_names": NAMES},
+            "class 'ant' has 31 images, but 20 shots + 12 queries = 32 are needed;"
+            " ask for fewer shots or queries, or leave such classes out",
+        ),
+        (
+            (5, 20, 15, 10),
+            {},
+            "class 0 has 31 images, but 20 shots + 15 queries = 35 are needed (2 classes have too few);"
+            " ask for fewer shots or queries, or leave such classes out",
+        ),
+        (
+            (5, 5, 15, 10),
+            {"dirichlet": 0.0},
+            "dirichlet: 0.0 was asked for; the concentration must be above 0 (2 is usual)",
+        ),
+        (
+            (2, 30, 10, 10),
+            {"classes": [3, 0, 6, 5]},
+            "class 0 has 31 images, but 30 shots + 10 queries = 40 are needed (3 classes have too few);"
+            " ask for fewer shots or queries, or leave such classes out",
+        ),
+    ],
+)
+def test_refusals_say_the_numbers_and_what_to_do(
+    asked: tuple[int, int, int, int], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((SpecError, DataError)) as caught:
+        sample_episodes(LABELS, *asked, seed=0, **options)
+    assert str(caught.value) == message
+
+
+def test_a_pool_with_just_enough_classes_and_images_is_used() -> None:
+    episodes = sample_episodes(LABELS, 2, 30, 1, 4, seed=0, classes=[0, 5])
+    assert {tuple(sorted(row)) for row in episodes.classes.tolist()} == {(0, 5)}
+    assert classes_with(LABELS, 31) == list(range(7))

@@ -12,7 +12,6 @@ from headstart.fewshot.episodes import sample_episodes
 from headstart.fewshot.intervals import (
     class_difference_interval,
     class_interval,
-    compare_pairs,
     difference_interval,
     episode_interval,
 )
@@ -203,60 +202,3 @@ def test_intervals_cover_the_truth_of_real_prototype_episodes() -> None:
 def test_no_interval_over_classes_that_are_always_there() -> None:
     accuracy = GENERATOR.random(50).astype(np.float32)
     assert class_interval(accuracy, np.tile(np.arange(5), (50, 1))) is None
-
-
-def test_paired_comparison_finds_a_small_difference_and_no_false_one() -> None:
-    base, chosen = class_experiment(np.random.default_rng(3), 40, 4000)
-    noise = np.random.default_rng(4).integers(-2, 3, (2, 4000)) / 75
-    pairs = compare_pairs(
-        {
-            "a": base,
-            "b": (base + 0.003 + noise[0]).astype(np.float32),
-            "c": (base + noise[1] - noise[1].mean()).astype(np.float32),
-        },
-        chosen,
-    )
-    assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert pairs[0].p < 0.01
-    assert pairs[0].verdict.startswith("b is better than a by 0.3")
-    assert pairs[0].difference.low < -0.003 < pairs[0].difference.high
-    assert pairs[1].verdict.startswith("no evidence of a difference between a and c (a minus c: ")
-    assert pairs[1].verdict.endswith(" points)")
-    assert pairs[1].p == pytest.approx(1.0, abs=1e-3)
-
-
-def test_a_method_does_not_differ_from_itself() -> None:
-    accuracy, chosen = class_experiment(np.random.default_rng(3), 20, 100)
-    (pair,) = compare_pairs({"a": accuracy, "b": accuracy.copy()}, chosen)
-    assert (pair.p, pair.difference.low, pair.difference.high) == (1.0, 0.0, 0.0)
-
-
-@pytest.mark.parametrize(("episodes", "p"), [(2, 0.5), (5, 2 / 32), (8, 2 / 256)])
-def test_equal_differences_in_every_episode_are_judged_by_the_sign_test(episodes: int, p: float) -> None:
-    chosen = np.tile(np.arange(3), (episodes, 1))
-    (pair,) = compare_pairs({"a": np.full(episodes, 0.9), "b": np.full(episodes, 0.5)}, chosen)
-    assert pair.p == pytest.approx(p)
-    assert pair.verdict.startswith("a is better than b by 40.00 points" if p < 0.05 else "no evidence")
-
-
-def test_the_verdict_says_whether_a_difference_holds_for_new_classes() -> None:
-    generator = np.random.default_rng(5)
-    chosen = np.argsort(generator.random((4000, 12)), axis=1)[:, :5]
-    base = generator.binomial(75, 0.8, 4000) / 75
-    one_class = base - 0.05 * (chosen == 3).any(axis=1)  # the second is worse on a single class
-    pairs = compare_pairs({"a": base, "b": base - 0.02 - 0.004 * generator.random(4000), "c": one_class}, chosen)
-    assert pairs[0].verdict.endswith("on these classes, and the difference holds for new classes")
-    assert pairs[1].verdict.endswith("on these classes; for new classes it is uncertain")
-
-
-def test_holm_correction_by_hand() -> None:
-    generator = np.random.default_rng(8)
-    base = generator.random(500)
-    shifted = {str(k): (base + shift + generator.normal(0, 0.05, 500)) for k, shift in enumerate((0, 0.004, 0.006))}
-    chosen = np.argsort(generator.random((500, 9)), axis=1)[:, :3]
-    pairs = compare_pairs(shifted, chosen)
-    raw = [stats.ttest_rel(shifted[pair.first], shifted[pair.second]).pvalue for pair in pairs]
-    smallest, middle, largest = np.argsort(raw)
-    assert pairs[smallest].p == pytest.approx(min(1, 3 * raw[smallest]))
-    assert pairs[middle].p == pytest.approx(min(1, max(3 * raw[smallest], 2 * raw[middle])))
-    assert pairs[largest].p == pytest.approx(min(1, max(pairs[middle].p, raw[largest])))

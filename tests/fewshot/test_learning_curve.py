@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from headstart.errors import DataError
-from headstart.fewshot.learning_curve import learning_curve
+from headstart.fewshot.learning_curve import DRAWS, CurvePoint, _in_words, learning_curve
+from headstart.fewshot.power_law import draw_curves
 
 SIZES = (1, 2, 5, 10, 20, 50)
 
@@ -37,6 +39,23 @@ def test_exact_power_law_is_found_again() -> None:
     assert curve.gain_high - curve.gain_low < 0.015
     assert curve.certain
     assert re.match(r"From 50 to 100 labels per class: 1\.[5-7] points more are expected", curve.words)
+
+
+def test_a_curve_of_another_metric_is_that_of_its_shares_in_its_own_unit() -> None:
+    shares = measured(0.04, 0.5, 0.6, 0.003)
+    plain = learning_curve(shares)
+    losses = learning_curve({n: [2 * (1 - s) for s in run] for n, run in shares.items()}, metric="brier")
+    assert losses.expected == pytest.approx(2 * (1 - plain.expected))
+    assert losses.expected_low < losses.expected < losses.expected_high
+    assert losses.gain == pytest.approx(2 * plain.gain)
+    assert losses.points[0].mean == pytest.approx(2 * (1 - plain.points[0].mean))
+    assert losses.points[0].low == pytest.approx(2 * (1 - plain.points[0].high))
+    assert (losses.floor, losses.scale) == pytest.approx((2 * plain.floor, 2 * plain.scale))
+    assert f"{losses.gain:.3f} better brier is expected" in losses.words
+    correlations = learning_curve({n: [2 * s - 1 for s in run] for n, run in shares.items()}, metric="mcc")
+    assert correlations.gain == pytest.approx(losses.gain)
+    with pytest.raises(DataError, match=r"values of mcc at 1.0 labels must be one or more numbers from -1 to 1"):
+        learning_curve({1: [1.2], 2: [0.3], 3: [0.4]}, metric="mcc")
 
 
 def test_the_curve_for_drawing_goes_through_the_measured_points() -> None:
@@ -98,6 +117,120 @@ def test_no_interval_leaves_0_to_1() -> None:
 def test_impossible_measurements_are_refused(bad: dict[float, list[float]]) -> None:
     with pytest.raises(DataError):
         learning_curve(bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({}, "a learning curve needs accuracies at one number of labels at least; there are none"),
+        ({0: [0.5]}, "a learning curve over 0.0 labels: every number of labels must be above 0"),
+        ({2: [0.5], 1: []}, "the accuracies at 1.0 labels must be one or more numbers from 0 to 1; got []"),
+        ({1: [0.5, 1.5]}, "the accuracies at 1.0 labels must be one or more numbers from 0 to 1; got [0.5, 1.5]"),
+        ({1: [-0.5]}, "the accuracies at 1.0 labels must be one or more numbers from 0 to 1; got [-0.5]"),
+    ],
+)
+def test_refusals_name_the_number_of_labels(bad: dict[float, list[float]], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        learning_curve(bad)
+    assert str(caught.value) == message
+
+
+def test_a_curve_is_the_medians_and_95_percent_intervals_of_the_drawn_curves() -> None:
+    accuracies = measured(0.04, 0.5, 0.6, 0.01, sizes=(50, 1, 2, 5, 10, 20))
+    sizes = np.array(SIZES, dtype=float)
+    runs = [np.array(accuracies[n]) for n in SIZES]
+    grid = np.geomspace(1, 100, 40)
+    for seed in (0, 3):
+        curve = learning_curve(accuracies, seed=seed) if seed else learning_curve(accuracies)
+        found = draw_curves(sizes, runs, np.append(grid, 50.0), draws=DRAWS, seed=seed)
+        assert found is not None
+        drawn = np.clip(1 - found.error, 0, 1)
+        low, middle, high = np.quantile(drawn[:, :40], [0.025, 0.5, 0.975], axis=0)
+        np.testing.assert_allclose(np.array(curve.grid), np.stack([grid, middle, low, high], axis=1))
+        assert (curve.expected_low, curve.expected, curve.expected_high) == (low[-1], middle[-1], high[-1])
+        gain = np.quantile(drawn[:, 39] - drawn[:, 40], [0.025, 0.5, 0.975])
+        assert [curve.gain_low, curve.gain, curve.gain_high] == pytest.approx(gain.tolist())
+        assert (curve.floor, curve.scale, curve.exponent) == (found.floor, found.scale, found.exponent)
+
+
+def test_a_fit_worse_than_one_in_a_thousand_predicts_nothing() -> None:
+    # three exact points and one that is off: the misfit grows with it until the power law is given up
+    given_up = []
+    for off in (0.0, 0.02, 0.05, 0.1, 0.2):
+        accuracies = measured(0.04, 0.5, 0.6, 0.0)
+        accuracies[10] = [each - off for each in accuracies[10]]
+        sizes, runs = np.array(SIZES, dtype=float), [np.array(accuracies[n]) for n in SIZES]
+        found = draw_curves(sizes, runs, np.array([1.0, 50.0]), draws=DRAWS, seed=0)
+        likely = 0.0 if found is None else float(stats.chi2.sf(float((found.misfit**2).sum()), len(SIZES)))
+        given_up.append(math.isnan(learning_curve(accuracies).gain))
+        assert given_up[-1] == (likely < 1e-3)
+    assert given_up[0] is False and given_up[-1] is True
+
+
+def test_without_a_fit_everything_but_the_points_is_unknown() -> None:
+    curve = learning_curve({1: [0.5, 0.6]}, unit="labels")
+    assert curve.words == ("From 1 to 2 labels: the data do not say; 1 size measured, at least 3 are needed.")
+    figures = curve.to_dict()
+    rest = {key: figures.pop(key) for key in ("points", "next_labels", "grid", "certain", "words")}
+    assert (rest["next_labels"], rest["grid"], rest["certain"], len(rest["points"])) == (2.0, [], False, 1)
+    assert set(figures) == {
+        "floor",
+        "scale",
+        "exponent",
+        "expected",
+        "expected_low",
+        "expected_high",
+        "gain",
+        "gain_low",
+        "gain_high",
+    }
+    assert all(math.isnan(each) for each in figures.values())
+    falling = {1: [0.9, 0.91], 2: [0.7, 0.71], 5: [0.8, 0.81], 10: [0.6, 0.61]}
+    assert learning_curve(falling).words == (
+        "From 10 to 20 labels per class: the data do not say; the measured points do not follow a power law."
+    )
+
+
+def test_three_sizes_are_enough() -> None:
+    assert not math.isnan(learning_curve(measured(0.04, 0.5, 0.6, 0.0, sizes=(1, 5, 20))).gain)
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "certain", "words"),
+    [
+        (0.1, 0.09, 0.11, True, "10.0 points more are expected (95 % interval +9.0 to +11.0)."),
+        (0.03, 0.0, 0.0600, True, "3.0 points more are expected (95 % interval +0.0 to +6.0)."),
+        (0.03, 0.0, 0.0601, False, "the data do not say; anything from +0.0 to +6.0 points fits them."),
+        (0.001, 0.0, 0.02, True, "0.1 points more are expected (95 % interval +0.0 to +2.0)."),
+        (0.001, 0.0, 0.0201, False, "the data do not say; anything from +0.0 to +2.0 points fits them."),
+        (0.004, 0.003, 0.005, True, "0.4 points more are expected (95 % interval +0.3 to +0.5)."),
+        (
+            0.002,
+            -0.001,
+            0.00446,
+            True,
+            "0.4 points more are expected at most (95 % interval -0.1 to +0.4); labels are not the bottleneck.",
+        ),
+        (
+            -0.004,
+            -0.008,
+            -0.001,
+            True,
+            "0.0 points more are expected at most (95 % interval -0.8 to -0.1); labels are not the bottleneck.",
+        ),
+    ],
+)
+def test_the_next_doubling_in_words(gain: float, low: float, high: float, certain: bool, words: str) -> None:
+    points = [CurvePoint(2.0, 0.5, 0.4, 0.6, 3), CurvePoint(5.0, 0.5, 0.4, 0.6, 3)]
+    assert _in_words(points, 10.0, "labels", gain, low, high) == (certain, f"From 5 to 10 labels: {words}")
+
+
+def test_equal_runs_that_are_all_right_or_all_wrong_have_an_interval() -> None:
+    point, none = learning_curve({1: [1.0, 1.0], 2: [0.0, 0.0]}).points
+    half = float(stats.t.ppf(0.975, 1)) * 2e-3 / (0.998 * 0.002)
+    assert (point.mean, point.high, point.seeds) == (1.0, 1.0, 2)
+    assert point.low == pytest.approx(1 / (1 + math.exp(half - math.log(0.998 / 0.002))))
+    assert (none.low, none.high) == (0.0, pytest.approx(1 - point.low))
 
 
 Truth = Callable[[float], float]

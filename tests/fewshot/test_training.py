@@ -14,6 +14,7 @@ from headstart.fewshot.class_split import ClassSplit, random_class_split
 from headstart.fewshot.episodes import sample_episodes
 from headstart.fewshot.scores import EpisodeScores
 from headstart.fewshot.training import TrainedEmbedding, TrainingOptions, train_embedding
+from headstart.fewshot.training_state import FILE
 from headstart.models.backbone import Backbone
 from headstart.models.preprocessing import Preprocessing
 
@@ -115,9 +116,12 @@ def test_state_of_another_training_is_refused(tmp_path: Path) -> None:
     train(OPTIONS, tmp_path)
     with pytest.raises(StoreError, match="other options or data"):
         train(replace(OPTIONS, lr=1e-4), tmp_path)
-    next(tmp_path.iterdir()).write_bytes(b"not a checkpoint")
-    with pytest.raises(StoreError, match="cannot be read"):
-        train(OPTIONS, tmp_path)
+
+
+def test_a_damaged_state_is_trained_anew(tmp_path: Path) -> None:
+    whole = train(OPTIONS, tmp_path)
+    (tmp_path / FILE).write_bytes(b"not a checkpoint")
+    assert timeless(train(OPTIONS, tmp_path).history) == timeless(whole.history)
 
 
 def test_finished_training_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

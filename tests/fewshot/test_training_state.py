@@ -11,6 +11,7 @@ from torch import nn
 from headstart.errors import StoreError
 from headstart.fewshot.class_split import ClassSplit
 from headstart.fewshot.training_state import FILE, Job, load_state, save_state
+from headstart.storage.checksums import certify
 
 JOB = Job({"lr": 0.1}, "conv4", np.array([0, 1, 2, 2]), ClassSplit((0,), (1,), (2,)))
 
@@ -36,7 +37,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert torch.equal(other.weight, module.weight)
     for one, two in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
         assert torch.equal(one["exp_avg"], two["exp_avg"])
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [FILE, f"{FILE}.sha256"]
 
 
 def test_nothing_saved_is_nothing_to_continue(tmp_path: Path) -> None:
@@ -66,13 +67,21 @@ def test_the_key_is_that_of_equal_jobs() -> None:
     assert len(JOB.key) == 32
 
 
-def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b"no checkpoint")
-    with pytest.raises(StoreError, match=r"cannot be read .*delete it to train again"):
-        load_state(tmp_path, JOB, *parts(0))
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_a_damaged_file_is_named_and_the_training_begins_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    save_state(tmp_path, JOB, *parts(0), {})
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[:-100] + bytes(100) if content is None else content)
+    assert load_state(tmp_path, JOB, *parts(0)) is None
+    assert capsys.readouterr().err == f"{tmp_path / FILE}: damaged; the training begins anew\n"
+    save_state(tmp_path, JOB, *parts(0), {"step": 3})
+    assert load_state(tmp_path, JOB, *parts(0)) == {"step": 3}
 
 
 def test_no_code_is_run_from_a_file(tmp_path: Path) -> None:
-    torch.save({"key": JOB.key, "state": Path("x")}, tmp_path / FILE)
-    with pytest.raises(StoreError, match="cannot be read"):
+    torch.save({"key": JOB.key, "state": Path("x")}, tmp_path / "part")
+    certify(tmp_path / "part", tmp_path / FILE)
+    with pytest.raises(StoreError, match=r"cannot be read .*delete it to train again"):
         load_state(tmp_path, JOB, *parts(0))

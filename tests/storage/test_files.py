@@ -56,6 +56,13 @@ def test_a_full_disk_is_one_line_with_the_place(monkeypatch: pytest.MonkeyPatch,
     assert names(tmp_path) == []
 
 
+def test_a_file_in_the_way_of_a_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "x", tmp_path / "file" / "deeper" / "x"):
+        with pytest.raises(StoreError, match=r"x: cannot be written \(.*\); choose another place"):
+            write_atomic(place, "text")
+
+
 def test_json_that_is_damaged_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": [1.5, None]})
     assert read_json(tmp_path / "a.json") == {"é": [1.5, None]}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -160,3 +162,74 @@ def test_a_quota_bounds_the_cores(tmp_path: Path) -> None:
     assert _quota(tmp_path / "cpu.max") == 2
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert _quota(tmp_path / "cpu.max") > 10**6 < _quota(tmp_path / "none")
+
+
+def rewrite(remote: str, content: bytes) -> None:
+    system, root = fsspec.core.url_to_fs(remote)
+    system.pipe_file(f"{root}/kind/{KEY}/manifest.json", content)
+
+
+def listed(remote: str) -> dict[str, Any]:
+    system, root = fsspec.core.url_to_fs(remote)
+    found: dict[str, Any] = json.loads(system.cat_file(f"{root}/kind/{KEY}/manifest.json"))
+    return found
+
+
+OUTSIDE = ["../../escaped", "deep/../../../escaped", "/absolute", "C:escaped", "C:\\escaped", "..\\..\\escaped", "a//b"]
+OUTSIDE += ["./a", "a/", "", "..", "a\x00b", "a\nb", "con./x", "data ", "x" * 2000]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_shared_manifest_cannot_name_a_file_outside_the_entry(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remote, content = f"file://{tmp_path / 'bucket'}", b"the attacker's choice"
+    name = str(tmp_path / "escaped") if name == "/absolute" else name
+    build(RemoteStore(tmp_path / "a", remote))
+    manifest = listed(remote)
+    planted = Path(os.path.normpath(f"{tmp_path}/bucket/kind/{KEY}/{manifest['at']}/{name[:200]}".replace("\0", "")))
+    if planted.parent.is_dir() and not planted.exists():
+        planted.write_bytes(content)  # what a reader would fetch
+    manifest["files"][name] = [len(content), hashlib.sha256(content).hexdigest()]
+    rewrite(remote, json.dumps(manifest).encode())
+    before = set(tmp_path.rglob("*escaped*"))
+    reader = RemoteStore(tmp_path / "reader" / "cache", remote)
+    assert not reader.has("kind", KEY), "refused as a whole"
+    assert set(tmp_path.rglob("*escaped*")) == before
+    assert "is damaged; it is made again" in capsys.readouterr().err
+    assert build(reader, "anew"), "it is not a dead end"
+    assert RemoteStore(tmp_path / "c", remote).has("kind", KEY)
+
+
+PLACES = [{"at": at, "files": {"manifest.json": [1, "a"]}} for at in ("../b", "/b", "", "b/c", "B" * 32)]
+FILES = [{"at": "0" * 32, "files": files} for files in ([], {"a": 1}, {"a": [1]}, {"a": ["x", 2]}, {})]
+DAMAGED = [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"at": 1}', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("content", DAMAGED + [json.dumps(each).encode() for each in PLACES + FILES])
+def test_a_damaged_shared_manifest_is_made_again(remote: str, tmp_path: Path, content: bytes) -> None:
+    build(RemoteStore(tmp_path / "a", remote))
+    rewrite(remote, content)
+    assert build(RemoteStore(tmp_path / "b", remote), "anew")
+    third = RemoteStore(tmp_path / "c", remote)
+    assert not build(third) and (third.path("kind", KEY) / "deep" / "data").read_text() == "anew"
+
+
+def test_a_damaged_local_entry_is_fetched_again(remote: str, tmp_path: Path) -> None:
+    build(RemoteStore(tmp_path / "a", remote))
+    local = tmp_path / "a" / "kind" / KEY / "deep" / "data"
+    local.write_text("y" * 1000)
+    assert not build(RemoteStore(tmp_path / "a", remote), "anew") and local.read_text() == "x" * 1000
+
+
+def test_a_fetch_that_breaks_off_leaves_nothing(remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(RemoteStore(tmp_path / "a", remote))
+    system, _ = fsspec.core.url_to_fs(remote)
+
+    def breaks_off(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError("connection reset by peer")
+
+    monkeypatch.setattr(type(system), "get_file", breaks_off)
+    with pytest.raises(StoreError, match="connection reset"):
+        RemoteStore(tmp_path / "b", remote).has("kind", KEY)
+    assert list((tmp_path / "b" / "kind").iterdir()) == []

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 from filelock import FileLock
 
 from headstart.errors import StoreError
+from headstart.storage.checksums import fault
 from headstart.storage.files import disk_errors, write_atomic
-from headstart.storage.store import Store, array_digest, cache_root, content_key
+from headstart.storage.store import Store, array_digest, cache_root, content_key, drop_file
 
 
 def test_a_key_depends_on_every_value_and_not_on_the_order_of_keys() -> None:
@@ -148,7 +150,7 @@ def test_a_complete_entry_needs_no_lock_and_no_folder_that_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(Store(tmp_path), "kind", "key")
-    monkeypatch.setattr("headstart.storage.store.FileLock", None)
+    monkeypatch.setattr("headstart.storage.locks.FileLock", None)
     with Store(tmp_path).building("kind", "key") as entry:
         assert entry is None
 
@@ -160,11 +162,11 @@ def test_a_folder_without_its_manifest_is_built_again(tmp_path: Path) -> None:
     assert (fill(store, "kind", "key", 7) / "deep" / "data").read_bytes() == b"x" * 7
 
 
-def test_a_failed_build_frees_the_lock_and_keeps_its_file(tmp_path: Path) -> None:
+def test_a_failed_build_frees_the_lock(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(StoreError, match="key: the disk is full"), store.building("kind", "key"):
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert (tmp_path / "kind" / "key.lock").exists()  # others may wait for it
+    assert not (tmp_path / "kind" / "key.lock").exists()
     with FileLock(str(tmp_path / "kind" / "key.lock"), timeout=0.5):
         pass
 
@@ -226,3 +228,170 @@ def test_pruning_begins_with_what_is_incomplete_and_stops_at_the_size(tmp_path: 
     assert store.prune(keep) == sizes["old"]  # exactly as many bytes may remain
     assert sorted(row["key"] for row in store.entries()) == ["middle", "new"]
     assert store.prune(keep) == 0 and store.prune(keep - 1) == sizes["middle"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda data, manifest: data.write_bytes(b"x" * 500 + bytes(500)), "deep/data is not what was written"),
+        (lambda data, manifest: data.write_bytes(b"x" * 999), "deep/data has 999 of 1,000 bytes"),
+        (lambda data, manifest: data.write_bytes(b""), "deep/data has 0 of 1,000 bytes"),
+        (lambda data, manifest: data.unlink(), "deep/data is missing"),
+        (lambda data, manifest: manifest.write_text(manifest.read_text()[:-9]), "manifest.json is damaged"),
+        (lambda data, manifest: manifest.write_text(""), "manifest.json is damaged"),
+        (lambda data, manifest: manifest.write_bytes(bytes(100)), "manifest.json is damaged"),
+        (
+            lambda data, manifest: manifest.write_text(manifest.read_text().replace('"fact": 1', '"fact": 7')),
+            "manifest.json is damaged",
+        ),
+        (lambda data, manifest: manifest.write_text('{"fact": 1, "created": 5}'), "or of an older version"),
+    ],
+)
+def test_a_damaged_entry_is_built_again_with_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path, Path], None],
+    why: str,
+) -> None:
+    store, folder = Store(tmp_path), tmp_path / "kind" / "key"
+    for _ in range(2):  # the second time nothing is left to build
+        with store.building("kind", "key") as entry:
+            if entry is not None:
+                (entry.path / "deep").mkdir()
+                (entry.path / "deep" / "data").write_bytes(b"x" * 1000)
+                entry.manifest["fact"] = 1
+    assert entry is None and capsys.readouterr().err == ""
+    harm(folder / "deep" / "data", folder / "manifest.json")
+    monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
+    assert not store.has("kind", "key")
+    said = capsys.readouterr().err
+    assert said.startswith(f"{folder}: damaged (") and why in said and said.count("\n") == 1
+    with pytest.raises(StoreError, match="is not in the cache any more"):
+        store.manifest("kind", "key")
+    fill(store, "kind", "key", 1000)
+    assert store.has("kind", "key") and [path.name for path in (tmp_path / "kind").iterdir()] == ["key"]
+
+
+def test_an_entry_in_the_place_of_another_is_not_taken_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    fill(store, "kind", "one", 5)
+    fill(store, "kind", "two", 5).rename(tmp_path / "kind" / "three")
+    assert not store.has("kind", "three") and "it is kind/two" in capsys.readouterr().err
+    assert store.has("kind", "one")
+
+
+def test_files_are_checked_once_and_again_when_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, looked = Store(tmp_path), []
+    folder = fill(store, "kind", "key", 5)
+    check = fault
+    monkeypatch.setattr(
+        "headstart.storage.store.fault", lambda *given, **how: looked.append(given[0]) or check(*given, **how)
+    )
+    for _ in range(3):
+        assert store.has("kind", "key") and store.manifest("kind", "key")
+    assert looked == [folder]
+    (folder / "deep" / "data").write_bytes(b"y" * 5)
+    assert not store.has("kind", "key") and len(looked) == 3  # once more under the lock
+
+
+def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    manifest = fill(store, "kind", "key") / "manifest.json"
+    assert store.has("kind", "key")
+    manifest.write_text(manifest.read_text().replace('"created": 1', '"created": 2'))
+    with pytest.raises(StoreError, match="is not what was written"):
+        store.manifest("kind", "key")
+    assert not store.has("kind", "key")
+
+
+def test_an_entry_without_one_of_its_files_remains_complete(tmp_path: Path) -> None:
+    folder = fill(Store(tmp_path), "kind", "key", 5)
+    for _ in range(2):
+        drop_file(folder, "deep/data")
+        assert not (folder / "deep" / "data").exists() and Store(tmp_path).has("kind", "key")
+
+
+def test_what_an_attempt_that_died_had_half_written_is_deleted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "kind" / "key.partial" / "deep").mkdir(parents=True)
+    (tmp_path / "kind" / "key.partial" / "deep" / ".x.123-4.tmp").touch()
+    with store.building("kind", "key") as entry:
+        assert entry is not None and list((entry.path / "deep").iterdir()) == []
+        (entry.path / ".y.123-4.tmp").touch()
+    assert [path.name for path in (tmp_path / "kind" / "key").rglob("*")] == ["manifest.json", "deep"]
+
+
+def test_the_files_are_on_the_disk_before_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    real, move = os.fsync, os.replace
+
+    def name_of(descriptor: int) -> str:
+        return Path(f"/proc/self/fd/{descriptor}").resolve().name
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (done.append(name_of(descriptor)), real(descriptor)))
+    monkeypatch.setattr(os, "replace", lambda one, other: (done.append(f"-> {Path(other).name}"), move(one, other)))
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("no /proc here")
+    fill(Store(tmp_path), "kind", "key", 5)
+    manifest = next(name for name in done if name.startswith(".manifest"))
+    assert done == ["data", manifest, "-> manifest.json", "deep", "key.partial", "-> key", "kind"]
+
+
+def test_pruning_leaves_what_is_being_built_and_what_is_in_use(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in ("used", "unused"):
+        fill(store, "kind", key, 10, used=1000)
+    with store.in_use(), store.building("kind", "half") as entry:
+        assert entry is not None
+        os.utime(entry.path, (1000, 1000))
+        assert store.has("kind", "used")
+        store.prune(0)
+        assert sorted(row["key"] for row in store.entries()) == ["half.partial", "used"]
+        (entry.path / "data").touch()
+    store.prune(0)
+    assert store.entries() == []
+
+
+def test_an_entry_that_is_used_while_it_is_being_pruned_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    folder = fill(store, "kind", "key", 10, used=1000)
+    move = os.replace
+
+    def used_just_before(one: Path, other: Path) -> None:
+        if one == folder / "manifest.json":
+            assert store.has("kind", "key")
+        move(one, other)
+
+    monkeypatch.setattr(os, "replace", used_just_before)
+    assert store.prune(0) == 0 and store.has("kind", "key")
+
+
+def test_every_byte_is_checked_when_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path)
+    for key in ("good", "bad"):
+        fill(store, "kind", key, 10)
+    (tmp_path / "kind" / "half.partial").mkdir()
+    assert store.has("kind", "bad")
+    state = (tmp_path / "kind" / "bad" / "deep" / "data").stat()
+    (tmp_path / "kind" / "bad" / "deep" / "data").write_bytes(b"y" * 10)
+    os.utime(tmp_path / "kind" / "bad" / "deep" / "data", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert list(store.verify()) == [("kind", "bad", "deep/data is not what was written"), ("kind", "good", None)]
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "kind" / "bad").exists()
+
+
+def test_what_dead_processes_left_is_cleared(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    fill(store, "kind", "key")
+    (tmp_path / "kind" / "dead.lock").touch()
+    (tmp_path / ".at-work").mkdir()
+    (tmp_path / ".at-work" / "dead-1-1.lock").touch()
+    (tmp_path / "kind" / ".key.dead-1.tmp").mkdir()
+    with store.building("kind", "other"):
+        store.clear()
+        assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == ["key", "other.lock", "other.partial"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kind"]

@@ -1,12 +1,21 @@
-"""Small pictures that a small network can tell apart."""
+"""Small pictures that a small network can tell apart, and studies of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from told import Told
+
+from headstart.study.execution.session import Session
+from headstart.study.run import open_session
+from headstart.study.spec.load import load_study
+
+OpenStudy = Callable[..., Session]
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (210, 50, 40)}
 
@@ -41,3 +50,15 @@ def small_study(pictures: Path) -> dict[str, object]:
             "tuned": {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05]}}},
         },
     }
+
+
+@pytest.fixture
+def open_study(pictures: Path, tmp_path: Path) -> OpenStudy:
+    """Return a function that plans a study of small pictures and opens its folder, and runs nothing."""
+
+    def opened(runs: dict[str, Any], **more: Any) -> Session:
+        known = {"name": "small", "data": str(pictures), "seeds": 1, "audit": False}
+        spec = {**known, "defaults": {"backbone": "lenet5", "weights": "none"}, "runs": runs, **more}
+        return open_session(load_study(spec), tmp_path / "out", device="cpu", listener=Told())
+
+    return opened

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.api import evaluate_models
 from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError, ModelError
 from headstart.report.read.summary import load_summary
+from headstart.saved_models import evaluate_models
 from headstart.study.evaluation import Evaluation
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study

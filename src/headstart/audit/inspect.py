@@ -14,8 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, IntArray
-from headstart.data.decoding.decode import UndecodableError, open_image, quiet_pillow, to_rgb
+from headstart.data.decoding.bounds import ROOM, memory_of
+from headstart.data.decoding.decode import UndecodableError, load_whole, open_image, quiet_pillow, to_rgb
 from headstart.data.decoding.digests import examine
+from headstart.data.decoding.faults import LacksMemoryError
+from headstart.errors import DataError
 from headstart.progress import progress
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
@@ -40,7 +43,7 @@ class Inspection:
         width, height: int32 [n], as stored, before EXIF orientation; 0 if unknown.
         mode: str [n], Pillow's mode ("RGB", "L", "P", …).
         format: str [n], "JPEG", "PNG", … ("" for arrays).
-        frames: int32 [n], more than 1 for animations.
+        frames: int32 [n], 1, or 2 for animations.
         problem: str [n], why it does not decode, or "".
         grey: uint8 [n, 32, 32], the whole image resized to a square.
         colour: uint8 [n, 16, 16, 3], the same in RGB.
@@ -108,10 +111,15 @@ def _upright(data: bytes | npt.NDArray[np.uint8], least: int) -> Image.Image:
             return to_rgb(Image.fromarray(pixels))
         image = open_image(data)
         image.draft("RGB", (least, least))
-        image.load()
-        return to_rgb(image)
+        with ROOM.of(memory_of(image)):
+            load_whole(image, data)
+            return to_rgb(image)
+    except LacksMemoryError as error:
+        raise DataError(f"an image {error}") from error
     except UndecodableError:
         raise
+    except MemoryError as error:
+        raise DataError(f"an image {LacksMemoryError()}") from error
     except Exception as error:  # Pillow's decoders raise anything on damaged files; the reason is passed on
         raise UndecodableError(_reason(error)) from error
 
@@ -153,7 +161,16 @@ def _header(data: bytes | npt.NDArray[np.uint8]) -> tuple[int, int, str, str, in
         channels = data.shape[2] if data.ndim == 3 else 1
         return data.shape[1], data.shape[0], {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, "?"), "", 1
     with open_image(data) as image:
-        return *image.size, image.mode, str(image.format), int(getattr(image, "n_frames", 1))
+        return *image.size, image.mode, str(image.format), _frames(image)
+
+
+def _frames(image: Image.Image) -> int:
+    """Return 1, or 2 for two frames and more: to count those of a GIF is to read all of it."""
+    try:
+        image.seek(1)
+    except Exception:  # no second frame, or a damaged one: the first is the picture
+        return 1
+    return 2
 
 
 def _reason(error: Exception) -> str:

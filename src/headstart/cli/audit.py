@@ -68,11 +68,11 @@ def audit_and_show(
 def _place(out: Path, dataset: Any) -> Path:
     """Return the file of an audit; one of other images under the same name is kept."""
     from headstart.storage.files import read_json
-    from headstart.study.results.folder import slug
+    from headstart.storage.names import folder_name
 
-    place = out / f"audit-{slug(dataset.name)}.json"
+    place = out / f"audit-{folder_name(dataset.name)}.json"
     if place.is_file() and read_json(place).get("fingerprint") != dataset.fingerprint:
-        return out / f"audit-{slug(f'{dataset.name} {dataset.fingerprint[:6]}')}.json"
+        return out / f"audit-{folder_name(f'{dataset.name}-{dataset.fingerprint[:6]}')}.json"
     return place
 
 

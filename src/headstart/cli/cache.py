@@ -10,14 +10,17 @@ from headstart.errors import SpecError
 from headstart.units import parse_size, size
 
 
-def show_cache(prune: str | None, *, as_json: bool) -> None:
-    """Prune the cache if asked, and print its content."""
+def show_cache(prune: str | None, *, verify: bool = False, as_json: bool) -> None:
+    """Check or prune the cache if asked, and print its content."""
     from headstart.storage.opening import default_store
 
     store = default_store()
     freed = 0
+    checked = list(store.verify()) if verify else []
+    damaged = [f"{kind}/{key}" for kind, key, why in checked if why is not None]
     if prune is not None:
         freed = store.prune(_bytes(prune))
+        store.clear()
     rows = store.entries()
     kinds: dict[str, dict[str, int]] = {}
     for row in rows:
@@ -26,7 +29,8 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
         kind["bytes"] += row["bytes"]
         kind["unfinished"] += not row["complete"]
     if as_json:
-        print(json.dumps({"place": str(store.root), "kinds": kinds, "freed": freed}))
+        said = {"place": str(store.root), "kinds": kinds, "freed": freed}
+        print(json.dumps(said | ({"checked": len(checked), "damaged": damaged} if verify else {})))
         return
     print(f"{store.root}   (set HEADSTART_CACHE to move it)")
     table = [[kind, str(v["entries"]), size(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())]
@@ -36,6 +40,8 @@ def show_cache(prune: str | None, *, as_json: bool) -> None:
         print(f"least recently used: {time.strftime('%Y-%m-%d', time.localtime(oldest))}")
     else:
         print("empty")
+    if verify:
+        print(f"checked {len(checked):,} entries: {len(damaged):,} damaged{' and deleted' if damaged else ''}")
     if prune is not None:
         print(f"freed {size(freed)}")
 

@@ -39,8 +39,8 @@ def evaluate_and_show(
         SpecError: an option is unknown or impossible.
         DataError, WeightsError, ModelError: as `headstart.evaluate_models` raises them.
     """
-    from headstart.api import evaluate_models
     from headstart.evaluate.metrics.scoring import METRICS
+    from headstart.saved_models import evaluate_models
 
     choose("part", part, PARTS)
     if metric is not None:
@@ -51,8 +51,13 @@ def evaluate_and_show(
         [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=command
     )
     if as_json:
-        print(json.dumps(_plain(found), ensure_ascii=False))
-        return
+        print(json.dumps(plain(found), ensure_ascii=False))
+    else:
+        show_evaluation(found)
+
+
+def show_evaluation(found: Evaluation) -> None:
+    """Print the measures of each model, what was left out, how the models compare, and the report's place."""
     from headstart.report.read.summary import load_summary
 
     plural = "s" if len(found.dataset) != 1 else ""
@@ -112,7 +117,8 @@ def _compared(pairs: Sequence[Mapping[str, Any]], found: Evaluation) -> None:
         print(f"{first} less {other}, on the same images: {shown}")
 
 
-def _plain(found: Evaluation) -> dict[str, Any]:
+def plain(found: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as JSON holds it."""
     models = [
         {
             "model": each.name,

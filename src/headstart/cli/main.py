@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from headstart.cli.command_line import run_typer
+from headstart.cli.model_verbs import add_model_verbs
+from headstart.cli.options import OUT, Device, Json, Out
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -23,8 +25,6 @@ app = typer.Typer(
     ),
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that studies are written to.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
 Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
 On = Annotated[
@@ -38,8 +38,6 @@ Budget = Annotated[
     typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
-OUT = Path("headstart-runs")
 
 
 def _show_version(asked: bool) -> None:
@@ -132,6 +130,9 @@ def compare(
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
+    training_images: Annotated[
+        int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
+    ] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -150,7 +151,15 @@ def compare(
     from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
 
-    spec = compare_spec(data, label=label, backbones=backbone, seeds=seeds, budget=budget, name=name)
+    spec = compare_spec(
+        data,
+        label=label,
+        backbones=backbone,
+        seeds=seeds,
+        budget=budget,
+        name=name,
+        training_images=training_images,
+    )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
 
@@ -185,31 +194,7 @@ def predict(
     predict_and_show(model, images, device, wishes)
 
 
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
-    data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
-    against: Annotated[
-        list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
-    part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
-    metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
-    out: Out = OUT,
-    device: Device = "auto",
-    json: Json = False,
-) -> None:
-    """Evaluate a saved model on new labelled images.
-
-    Images that the model has learned from, and classes that it does not know, are left out and named.
-
-    Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
-    """
-    from headstart.cli.evaluate import evaluate_and_show
-
-    evaluate_and_show(
-        model, data, against or [], label=label, part=part, metric=metric, device=device, out=out, as_json=json
-    )
+add_model_verbs(app)
 
 
 @app.command()
@@ -339,12 +324,15 @@ def cache(
     prune: Annotated[
         str | None, typer.Option(help="Delete the least recently used entries down to this size, such as 5GB or 0.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every byte of every entry, and delete those that are damaged.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show how large the cache is, or prune it."""
+    """Show how large the cache is, check it, or prune it."""
     from headstart.cli.cache import show_cache
 
-    show_cache(prune, as_json=json)
+    show_cache(prune, verify=verify, as_json=json)
 
 
 @app.command()

@@ -42,6 +42,10 @@ class ChosenRows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def at(self, row: int) -> tuple[Reader, int]:
+        """Return the underlying reader and the row's number there."""
+        return self.base, int(self.rows[row])
+
     def name(self, row: int) -> str:
         """Return the row's name in the underlying reader."""
         return self.base.name(int(self.rows[row]))
@@ -53,6 +57,36 @@ class ChosenRows:
     def identity(self, row: int) -> str:
         """Return the row's identity in the underlying reader."""
         return self.base.identity(int(self.rows[row]))
+
+
+class JoinedRows:
+    """The rows of one reader, then those of another."""
+
+    def __init__(self, first: Reader, second: Reader) -> None:
+        self.first, self.second = first, second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def at(self, row: int) -> tuple[Reader, int]:
+        """Return the reader that has the row, and the row's number there."""
+        before = len(self.first)
+        return (self.first, row) if row < before else (self.second, row - before)
+
+    def name(self, row: int) -> str:
+        """Return the row's name in its reader."""
+        reader, place = self.at(row)
+        return reader.name(place)
+
+    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return the row's image."""
+        reader, place = self.at(row)
+        return reader.read(place)
+
+    def identity(self, row: int) -> str:
+        """Return the row's identity in its reader."""
+        reader, place = self.at(row)
+        return reader.identity(place)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.reasons import counted
-from headstart.data.sources.layout import NOT_NAMED_AS_AN_IMAGE
+from headstart.data.sources.layout import NOT_AN_IMAGE
 
 _NAMED = 5  # classes
 _KEPT_OUT = ("left out", "not listed", "repeats", "duplicates", "near duplicates", "classes", "limit")
@@ -61,12 +61,10 @@ def _classes(dataset: Dataset) -> str:
 
 def _reasons(skipped: Sequence[Skip]) -> list[str]:
     """Return files that are no images by their suffix, then the other reasons with their counts."""
-    foreign = Counter(
-        PurePosixPath(skip.name).suffix.lower() for skip in skipped if skip.reason == NOT_NAMED_AS_AN_IMAGE
-    )
+    foreign = Counter(PurePosixPath(skip.name).suffix.lower() for skip in skipped if skip.reason == NOT_AN_IMAGE)
     kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in foreign.most_common())
     found = [f"files that are no images by their names ({kinds})"] if foreign else []
-    others = [skip.reason for skip in skipped if skip.reason != NOT_NAMED_AS_AN_IMAGE]
+    others = [skip.reason for skip in skipped if skip.reason != NOT_AN_IMAGE]
     return [*found, counted(others)] if others else found
 
 

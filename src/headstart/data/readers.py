@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import ChosenRows, IntArray, Reader
+from headstart.data.image_files import file_identity, read_file
 
 
 class FileReader:
@@ -36,22 +37,11 @@ class FileReader:
 
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
         """Return the file's bytes."""
-        return self.path(row).read_bytes()
+        return read_file(self.path(row))
 
     def identity(self, row: int) -> str:
         """Return the path and the state of the file."""
-        path = self.path(row)
-        return f"{path}|{file_state(path)}"
-
-
-def file_state(path: Path) -> str:
-    """Return what changes when a file's content may have changed; the last number is the time of that, in ns.
-
-    Size and time of modification are not enough: `cp -p`, rsync and archives set that time. No program sets the time of
-    the last change to the file's entry, and a file that was put in another's place has another inode.
-    """
-    state = path.stat()
-    return f"{state.st_size}|{state.st_ino}|{state.st_mtime_ns}|{max(state.st_mtime_ns, state.st_ctime_ns)}"
+        return file_identity(self.path(row))
 
 
 def item_codes(reader: Reader) -> IntArray:

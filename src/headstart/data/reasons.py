@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 _MOST = 5  # kinds that are named
+_WORDS = {"is ": "", "has ": "with ", "does not ": "that do not "}  # how a reason begins of one image, and of several
 
 
 def reason_counts(reasons: Iterable[str]) -> list[tuple[str, int]]:
@@ -25,4 +26,5 @@ def counted(reasons: Iterable[str]) -> str:
 
 def _kind(reason: str) -> str:
     kind = reason.partition(" (")[0]
-    return kind.removeprefix("is ").replace("has ", "with ", 1) if kind.startswith(("is ", "has ")) else kind
+    begun = next((words for words in _WORDS if kind.startswith(words)), "")
+    return _WORDS.get(begun, "") + kind.removeprefix(begun)

@@ -1,4 +1,4 @@
-"""Intervals for mean accuracies over episodes, and paired comparisons.
+"""Intervals for mean accuracies over episodes, and for their differences.
 
 Two questions, two intervals. *These classes*: with the same images and classes, what would infinitely many episodes
 give? Episodes are then independent draws. *New classes*: what would episodes from other classes of the same kind
@@ -8,9 +8,7 @@ with the number of episodes; the second stays as wide as the number of classes d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -171,73 +169,3 @@ def _jackknife(values: Float[np.ndarray, " e"], classes: Int[np.ndarray, "e ways
     own = max(variance - noise * (c - 1) * ways / (c - ways) + noise, noise, 0.25 * variance)
     freedom = (c - 1) * (min(1.0, own / variance) if variance > 0 else 1.0)
     return _Jackknife(float(values.mean()), float(np.sqrt(own)), freedom, c)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two methods on the same episodes.
-
-    Args:
-        first, second: names.
-        difference: first minus second, over episodes: the same classes and images.
-        new_classes: the same difference for new classes, or None where the data do not say.
-        p: of no difference, corrected for the number of comparisons (Holm).
-        verdict: one sentence.
-    """
-
-    first: str
-    second: str
-    difference: Interval
-    new_classes: Interval | None
-    p: float
-    verdict: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
-
-
-def compare_pairs(
-    accuracies: Mapping[str, Float[np.ndarray, " e"]], classes: Int[np.ndarray, "e ways"], *, level: float = 0.95
-) -> list[Comparison]:
-    """Compare every two methods on the same episodes, corrected for how many pairs there are (Holm 1979)."""
-    pairs = list(combinations(accuracies, 2))
-    gaps = [accuracies[a].astype(np.float64) - accuracies[b] for a, b in pairs]
-    corrected = _holm([_p_value(gap) for gap in gaps])
-    out = []
-    for (a, b), gap, p in zip(pairs, gaps, corrected, strict=True):
-        difference = difference_interval(gap, level=level)
-        elsewhere = class_difference_interval(gap, classes, level=level)
-        out.append(Comparison(a, b, difference, elsewhere, p, _verdict(a, b, difference, elsewhere, p, 1 - level)))
-    return out
-
-
-def _p_value(gap: Float[np.ndarray, " e"]) -> float:
-    """Two-sided paired t test, which at thousands of episodes needs no normality.
-
-    Where all episodes have the same difference there is no spread to test against: then the sign test.
-    """
-    mean, spread = float(gap.mean()), float(gap.std(ddof=1))
-    if np.ptp(gap) == 0:
-        return 1.0 if mean == 0 else 2 * 0.5 ** len(gap)
-    return float(2 * stats.t.sf(abs(mean) / (spread / np.sqrt(len(gap))), len(gap) - 1))
-
-
-def _holm(values: list[float]) -> list[float]:
-    corrected, least = [0.0] * len(values), 0.0
-    for rank, place in enumerate(np.argsort(values, kind="stable")):
-        least = max(least, min(1.0, values[place] * (len(values) - rank)))
-        corrected[place] = least
-    return corrected
-
-
-def _verdict(a: str, b: str, here: Interval, elsewhere: Interval | None, p: float, risk: float) -> str:
-    if p >= risk:
-        spread = f"({a} minus {b}: {100 * here.low:+.2f} to {100 * here.high:+.2f} points)"
-        return f"no evidence of a difference between {a} and {b} {spread}"
-    better, worse = (a, b) if here.mean > 0 else (b, a)
-    points = f"{better} is better than {worse} by {100 * abs(here.mean):.2f} points on these classes"
-    if elsewhere is None:
-        return points
-    sure = elsewhere.low > 0 or elsewhere.high < 0
-    return points + (", and the difference holds for new classes" if sure else "; for new classes it is uncertain")

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 
 from headstart.errors import SpecError, choose
+from headstart.fewshot.comparisons import Comparison, compare_pairs
 from headstart.fewshot.episodes import Episodes, sample_episodes
-from headstart.fewshot.intervals import Comparison, Interval, class_interval, compare_pairs, episode_interval
+from headstart.fewshot.intervals import Interval, class_interval, episode_interval
 from headstart.fewshot.methods import METHODS, TRANSDUCTIVE
 from headstart.fewshot.scores import EpisodeScores, evaluate_episodes
 

@@ -14,7 +14,9 @@ from torch import nn
 
 from headstart.errors import StoreError
 from headstart.fewshot.class_split import ClassSplit
-from headstart.storage.files import write_atomic
+from headstart.progress import say
+from headstart.storage.checksums import certify, is_intact
+from headstart.storage.files import disk_errors, temporary
 from headstart.storage.store import content_key
 
 FILE = "fewshot-training.pt"
@@ -51,21 +53,28 @@ def save_state(
     torch.save(
         {"key": job.key, "module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": state}, buffer
     )
-    write_atomic(folder / FILE, buffer.getvalue())
+    part = temporary(folder / FILE)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(buffer.getvalue())
+        certify(part, folder / FILE)
 
 
 def load_state(folder: Path, job: Job, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Restore what `save_state` wrote and return its state, or None if there is nothing yet.
+    """Restore what `save_state` wrote and return its state, or None if there is nothing yet, or it is damaged.
 
     Raises:
-        StoreError: the file belongs to another job, or cannot be read.
+        StoreError: the file belongs to another job, or cannot be read though it is what was written.
     """
     path = folder / FILE
     if not path.exists():
         return None
+    if not is_intact(path):
+        say(f"{path}: damaged; the training begins anew")
+        return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds of errors for a damaged file
+    except Exception as error:  # torch raises many kinds of errors for what it will not read
         raise StoreError(f"{path}: cannot be read ({type(error).__name__}); delete it to train again") from error
     if saved.get("key") != job.key:
         raise StoreError(

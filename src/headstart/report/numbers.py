@@ -31,9 +31,23 @@ def interval(low: float | None, high: float | None, metric: str) -> str:
 
 def difference(value: float, low: float, high: float, metric: str) -> str:
     """Return "+1.2 points (0.3 to 2.1)"."""
-    if is_share(metric):
-        return f"{100 * value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+    points = " points" if is_share(metric) else ""
+    return f"{change(value, metric)}{points} ({change(low, metric)} to {change(high, metric)})"
+
+
+def change(value: float, metric: str) -> str:
+    """Return a difference with its sign: "+1.2" points, or three digits for what is no share."""
+    return f"{100 * value:+.1f}" if is_share(metric) else f"{value:+.3f}"
+
+
+def repeats(folds: int, count: int) -> str:
+    """Return "5 folds × 1 repeat"."""
+    return f"{folds} folds × {counted(count, 'repeat')}"
+
+
+def counted(count: int, word: str) -> str:
+    """Return "1 seed" or "3 seeds"."""
+    return f"{count} {word}{'s' if count != 1 else ''}"
 
 
 def is_share(metric: str) -> bool:

@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from headstart.errors import StoreError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
+_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR)  # the last two: a file is in the way
+_LIMITS = {
+    errno.EFBIG: "the file would be larger than this process may write (see 'ulimit -f')",
+    errno.EMFILE: "this process may not open more files (see 'ulimit -n')",
+    errno.ENFILE: "this machine has no room for more open files",
+    errno.EIO: "the disk reports an error; check it",
+    errno.ENAMETOOLONG: "the path is too long for this disk; choose a shorter place",
+}
+_writer = uuid.uuid4().hex[:12]
+
+
+def _renew() -> None:
+    global _writer
+    _writer = uuid.uuid4().hex[:12]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
+def writer() -> str:
+    """Return what this process's temporary files are marked with; no other process has it, on any machine."""
+    return _writer
+
+
+def temporary(path: Path) -> Path:
+    """Return a new path beside `path` to write to before a rename: hidden, of this process, used once."""
+    return path.with_name(f".{path.name[:80]}.{_writer}-{uuid.uuid4().hex[:8]}.tmp")
+
+
+def writer_of(path: Path) -> str | None:
+    """Return the mark of the process that a temporary file is of, or None if it is none of `temporary`."""
+    parts = path.name.split(".")
+    return parts[-2].partition("-")[0] if path.name[0] == "." and len(parts) > 3 and parts[-1] == "tmp" else None
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -30,17 +68,17 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StoreError: the disk is full or the place cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    part = temporary(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            with part.open("wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(part, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -51,16 +89,30 @@ def link_or_copy(source: Path, target: Path) -> None:
     Raises:
         StoreError: the disk is full or the place cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    part = temporary(target)
     with disk_errors(target):
         try:
             try:
-                os.link(source, temporary)
+                os.link(source, part)
             except OSError:
-                shutil.copyfile(source, temporary)
-            os.replace(temporary, target)
+                shutil.copyfile(source, part)
+            os.replace(part, target)
         finally:
-            temporary.unlink(missing_ok=True)  # it is still there where both names were the same file already
+            part.unlink(missing_ok=True)  # it is still there where both names were the same file already
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk itself: after this a power cut does not lose it."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open a folder
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that have nothing to bring
+            raise
+    finally:
+        os.close(number)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -76,7 +128,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to create it again") from error
 
 
@@ -86,11 +138,13 @@ def disk_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        if error.errno in _FULL:
             raise StoreError(
                 f"{place}: the disk is full; free some space (see 'headstart cache') or set HEADSTART_CACHE"
                 " to a larger disk; what was finished is kept"
             ) from error
-        if error.errno in (13, 30):  # EACCES, EROFS
+        if error.errno in _REFUSED:
             raise StoreError(f"{place}: cannot be written ({error.strerror}); choose another place") from error
+        if error.errno in _LIMITS:
+            raise StoreError(f"{place}: {_LIMITS[error.errno]}; what was finished is kept") from error
         raise

@@ -8,23 +8,24 @@ hash. A push that was interrupted leaves files that no manifest names; an entry 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from headstart.errors import StoreError
-from headstart.storage.files import disk_errors
+from headstart.progress import say
+from headstart.storage.checksums import sha256_of
+from headstart.storage.files import disk_errors, sync, temporary
+from headstart.storage.locks import locked
 from headstart.storage.store import MANIFEST, Entry, Store
 
-_BLOCK = 1 << 22  # bytes
+_FILE = re.compile(r"[^\\:\x00-\x1f]{1,1000}")  # no drive, no stream, no separator but "/"
 
 
 @dataclass(frozen=True)
@@ -97,25 +98,57 @@ class RemoteStore(Store):
             place = f"{root}/{kind}/{key}"
             if not system.exists(f"{place}/{MANIFEST}"):
                 return False
-            listed = json.loads(system.cat_file(f"{place}/{MANIFEST}"))
+            listed = _listed(system.cat_file(f"{place}/{MANIFEST}"))
         final = self.path(kind, key)
-        with disk_errors(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(str(final) + ".fetch"):  # as in `building`: a second process waits and finds it done
-                if not self.here(kind, key):
-                    arriving = final.with_name(final.name + ".arriving")
+        arrived = False
+        with locked(final.with_name(final.name + ".fetch")):  # a second process waits and finds it done
+            if self.here(kind, key):
+                return True
+            arriving = temporary(final)
+            with disk_errors(final):
+                try:
+                    if listed is not None:
+                        with _answers(self.remote):
+                            arrived = _pull(system, f"{place}/{listed.at}", listed.files, arriving)
+                    if arrived:
+                        shutil.rmtree(final, ignore_errors=True)
+                        os.replace(arriving, final)
+                finally:
                     shutil.rmtree(arriving, ignore_errors=True)
-                    with _answers(self.remote):
-                        whole = _pull(system, f"{place}/{listed['at']}", listed["files"], arriving)
-                    if not whole:
-                        shutil.rmtree(arriving, ignore_errors=True)
-                        system.rm_file(f"{place}/{MANIFEST}")
-                        return False
-                    shutil.rmtree(final, ignore_errors=True)
-                    os.replace(arriving, final)
-            Path(str(final) + ".fetch").unlink(missing_ok=True)
+        if not (arrived and self.here(kind, key)):
+            say(f"{self.remote}: the shared {kind}/{key} is damaged; it is made again")
+            with _answers(self.remote), contextlib.suppress(FileNotFoundError):  # another machine was faster
+                system.rm_file(f"{place}/{MANIFEST}")
+            return False
         self._same.add((kind, key))
         return True
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What a remote manifest says: the folder of the files, and the size and sha256 of each by its name."""
+
+    at: str
+    files: dict[str, tuple[int, str]]
+
+
+def _listed(content: bytes) -> _Listed | None:
+    """Read a remote manifest, which another may have written; return None unless it is one and stays in its place."""
+    try:
+        given = json.loads(content)
+        files = {str(name): (int(size), str(digest)) for name, (size, digest) in given["files"].items()}
+        at = str(given["at"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    inside = re.fullmatch(r"[0-9a-f]{32}", at) is not None and all(map(_stays_inside, files))
+    return _Listed(at, files) if inside and MANIFEST in files else None
+
+
+def _stays_inside(name: str) -> bool:
+    """Say whether a name of a file, on any system, is of one inside the entry's folder."""
+    return _FILE.fullmatch(name) is not None and not any(
+        part in ("", ".", "..") or part.endswith((".", " ")) for part in name.split("/")
+    )
 
 
 def _push(system: Any, place: str, folder: Path) -> None:
@@ -126,32 +159,27 @@ def _push(system: Any, place: str, folder: Path) -> None:
         name = path.relative_to(folder).as_posix()
         system.makedirs(f"{place}/{at}/{name}".rpartition("/")[0], exist_ok=True)
         system.put_file(str(path), f"{place}/{at}/{name}")
-        files[name] = [path.stat().st_size, _sha256(path)]
+        files[name] = [path.stat().st_size, sha256_of(path)]
     manifest = json.dumps({"at": at, "files": files}, sort_keys=True).encode()
     system.pipe_file(f"{place}/{at}.manifest", manifest)  # then into place by one move: never half a manifest
     system.mv(f"{place}/{at}.manifest", f"{place}/{MANIFEST}")
 
 
-def _pull(system: Any, place: str, files: dict[str, list[Any]], folder: Path) -> bool:
+def _pull(system: Any, place: str, files: Mapping[str, tuple[int, str]], folder: Path) -> bool:
     """Fetch the files into a folder, the manifest last; say whether all are what they were when they were sent."""
     for name, (size, digest) in sorted(files.items(), key=lambda item: item[0] == MANIFEST):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if system.size(f"{place}/{name}") != size:
+                return False
             system.get_file(f"{place}/{name}", str(path))
         except FileNotFoundError:
             return False
-        if path.stat().st_size != size or _sha256(path) != digest:
+        if path.is_symlink() or not path.is_file() or sha256_of(path) != digest:
             return False
+        sync(path)
     return True
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """The content-addressed store: a result is found by the hash of everything it depends on.
 
-An entry is a folder `KIND/KEY` whose `manifest.json`, written last, says that it is complete.
-Work in progress is in `KIND/KEY.partial` under a lock, so that an interrupted job can
-resume there and a second process waits and then reuses instead of doing the same work twice.
+An entry is a folder `KIND/KEY` whose `manifest.json`, written last, says that it is complete, and lists its files with
+their checksums. Work in progress is in `KIND/KEY.partial` under a lock, so that an interrupted job can
+resume there and a second process waits and then reuses instead of doing the same work twice. An entry whose files are
+not what was written is deleted when it is looked for, and so is built again.
 """
 
 from __future__ import annotations
@@ -13,18 +14,25 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
-from headstart.storage.files import disk_errors, read_json, write_json
+from headstart.errors import StoreError
+from headstart.storage.checksums import MANIFEST, Depth, described, fault, sealed, unsealed
+from headstart.storage.files import disk_errors, sync, temporary, write_json
+from headstart.storage.locks import locked, tried
+from headstart.storage.presence import at_work, clear, since
 
-MANIFEST = "manifest.json"
+__all__ = ["MANIFEST", "Entry", "Store", "array_digest", "cache_root", "content_key", "drop_file"]
+
+_CLOCKS = 60.0  # seconds by which the clocks of machines that share a store may differ
+Stamps = list[tuple[int, int, int]]
+_checked: dict[Path, tuple[tuple[str, ...], Stamps, Depth]] = {}
 
 
 def cache_root() -> Path:
@@ -70,28 +78,77 @@ class Store:
         return self.root / kind / key
 
     def here(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete in this folder."""
-        return (self.path(kind, key) / MANIFEST).is_file()
+        """Say whether the entry is complete in this folder and its files are what was written.
+
+        They are checked once in a process, and again when they change. An entry that is damaged is deleted, with a
+        line that says so. Of files over 256 MiB only some blocks are read.
+        """
+        return self._sound(kind, key, Depth.SAMPLE)
+
+    def check(self, kind: str, key: str) -> None:
+        """Check every block of an entry that is about to be read as a whole; delete it if it is damaged."""
+        self._sound(kind, key, Depth.BLOCKS)
+
+    def _sound(self, kind: str, key: str, depth: Depth) -> bool:
+        folder = self.path(kind, key)
+        try:
+            os.utime(folder / MANIFEST)  # before all else: `prune` leaves alone what has just been used
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # a read-only shared store cannot record the use, but can be read
+            pass
+        if _is_known(folder, depth):
+            return True
+        why = self.damage(kind, key, depth)
+        if why is None:
+            return True
+        return self._discard(kind, key, why, depth)
+
+    def damage(self, kind: str, key: str, depth: Depth = Depth.SAMPLE) -> str | None:
+        """Say what is wrong with a complete entry, or None."""
+        folder = self.path(kind, key)
+        try:
+            facts = unsealed(folder / MANIFEST, strict=True)
+        except StoreError:
+            return f"{MANIFEST} is damaged, or of an older version"
+        if facts.get("entry") != f"{kind}/{key}":
+            return f"it is {facts.get('entry')}"
+        before = _stamps(folder, facts["files"])
+        why = fault(folder, facts["files"], depth)
+        if why is None and before is not None:
+            _checked[folder] = (tuple(facts["files"]), before, depth)
+        return why
 
     def has(self, kind: str, key: str) -> bool:
         """Say whether the entry is complete; after True it is at `path`."""
         return self.here(kind, key)
 
     def manifest(self, kind: str, key: str) -> dict[str, Any]:
-        """Return the facts written with a complete entry, and record that it was used just now."""
-        path = self.path(kind, key) / MANIFEST
-        with contextlib.suppress(OSError):  # a read-only shared store cannot record the use, but can be read
-            os.utime(path)
-        value: dict[str, Any] = read_json(path)
-        return value
+        """Return the facts written with a complete entry, and record that it was used just now.
+
+        Raises:
+            StoreError: there is none, or it is damaged.
+        """
+        folder = self.path(kind, key)
+        try:
+            if not self.here(kind, key):
+                with locked(self._lock(kind, key)):  # `prune` may have it in its hands, and put it back
+                    found = self.here(kind, key)
+                if not found:
+                    raise StoreError(f"{folder}: is not in the cache any more; give the same command again")
+            facts = unsealed(folder / MANIFEST, strict=True)
+        except StoreError:
+            _checked.pop(folder, None)
+            raise
+        return {name: value for name, value in facts.items() if name not in ("entry", "files")}
 
     @contextlib.contextmanager
     def building(self, kind: str, key: str, *, wait_message: str | None = None) -> Iterator[Entry | None]:
         """Build an entry, alone: yields the Entry to fill, or None if it is complete (perhaps since just now).
 
         The folder yielded keeps what an interrupted attempt left in it; the builder decides which of that
-        is complete. On success the manifest is written last and the folder renamed into place; after an
-        error the partial folder remains for the next attempt.
+        is complete. On success the files are brought to the disk, the manifest is written last and the folder renamed
+        into place; after an error the partial folder remains for the next attempt.
 
         Raises:
             StoreError: the disk is full or the place cannot be written.
@@ -100,70 +157,159 @@ class Store:
         if self.has(kind, key):
             yield None
             return
-        with disk_errors(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(str(final) + ".lock")
-            _acquire(lock, wait_message)
-            try:
-                if self.has(kind, key):
-                    yield None
-                    return
-                partial = final.with_name(final.name + ".partial")
-                partial.mkdir(exist_ok=True)
-                entry = Entry(partial, {})
-                yield entry
-                write_json(partial / MANIFEST, {**entry.manifest, "created": time.time()})
-                if final.exists():  # a folder without its manifest is damaged, not an entry
-                    shutil.rmtree(final)
-                os.replace(partial, final)
-            finally:
-                lock.release()
-                if self.here(kind, key):
-                    Path(lock.lock_file).unlink(missing_ok=True)
+        with disk_errors(final), locked(self._lock(kind, key), wait_message):
+            if self.has(kind, key):
+                yield None
+                return
+            partial = final.with_name(final.name + ".partial")
+            partial.mkdir(exist_ok=True)
+            _sweep(partial)
+            entry = Entry(partial, {})
+            yield entry
+            _finish(partial, f"{kind}/{key}", entry.manifest)
+            if final.exists():  # a folder without its manifest is damaged, not an entry
+                shutil.rmtree(final)
+            os.replace(partial, final)
+            sync(final.parent)
+
+    def in_use(self) -> contextlib.AbstractContextManager[None]:
+        """Keep `prune`, in any process, from deleting what is used from now on, for as long as the block runs."""
+        return at_work(self.root)
 
     def entries(self) -> list[dict[str, Any]]:
         """List every entry: kind, key, bytes, last use (seconds since the epoch), complete or not."""
         rows = []
-        for kind in sorted(path for path in self.root.glob("*") if path.is_dir()):
-            for folder in sorted(path for path in kind.iterdir() if path.is_dir()):
+        for kind in sorted(path for path in self.root.glob("[!.]*") if path.is_dir()):
+            for folder in sorted(path for path in kind.glob("[!.]*") if path.is_dir()):
                 manifest = folder / MANIFEST
-                size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                stamp = (manifest if manifest.exists() else folder).stat().st_mtime
-                rows.append(
-                    {
-                        "kind": kind.name,
-                        "key": folder.name,
-                        "bytes": size,
-                        "used": stamp,
-                        "complete": manifest.exists(),
-                    }
-                )
+                with contextlib.suppress(FileNotFoundError):  # another process has just deleted or finished it
+                    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+                    stamp = (manifest if manifest.exists() else folder).stat().st_mtime
+                    rows.append(
+                        {
+                            "kind": kind.name,
+                            "key": folder.name,
+                            "bytes": size,
+                            "used": stamp,
+                            "complete": manifest.exists(),
+                        }
+                    )
         return rows
 
     def remove(self, kind: str, key: str) -> None:
         """Delete one entry, its manifest first, so that a crash leaves no entry that looks complete."""
         folder = self.path(kind, key)
+        _checked.pop(folder, None)
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self, keep_bytes: int) -> int:
-        """Delete the least recently used entries until at most `keep_bytes` remain; return the bytes freed."""
+        """Delete the least recently used entries until at most `keep_bytes` remain; return the bytes freed.
+
+        What is being built, and what a process that is at work has used since it began, is left alone.
+        """
+        began = since(self.root)
         rows = sorted(self.entries(), key=lambda row: (row["complete"], row["used"]))
         total, freed = sum(row["bytes"] for row in rows), 0
         for row in rows:
             if total - freed <= keep_bytes:
                 break
-            self.remove(row["kind"], row["key"])
-            freed += row["bytes"]
+            limit = float("inf") if began is None else began - _CLOCKS
+            if row["used"] < limit and self._remove_unused(row["kind"], row["key"], row["used"]):
+                freed += row["bytes"]
         return freed
 
+    def verify(self) -> Iterator[tuple[str, str, str | None]]:
+        """Check every byte of every complete entry; delete those that are damaged; yield kind, key and why, or None."""
+        for kind, key in [(row["kind"], row["key"]) for row in self.entries() if row["complete"]]:
+            why = self.damage(kind, key, Depth.WHOLE)
+            if why is not None:
+                self._discard(kind, key, why, Depth.WHOLE)
+            yield kind, key, why
 
-def _acquire(lock: FileLock, wait_message: str | None) -> None:
+    def clear(self) -> None:
+        """Delete the lock files, and the remains of deleted entries, that processes which died have left."""
+        clear(self.root, "*")
+        for lock in sorted(self.root.glob("[!.]*/*.lock")):
+            with tried(lock):
+                pass  # which deletes it
+
+    def _lock(self, kind: str, key: str) -> Path:
+        return self.root / kind / f"{key}.lock"
+
+    def _discard(self, kind: str, key: str, why: str, depth: Depth) -> bool:
+        """Delete a damaged entry; return True if another process has built it again by now."""
+        from headstart.progress import say
+
+        folder = self.path(kind, key)
+        with tried(self._lock(kind, key)) as mine:
+            if mine and (folder / MANIFEST).exists():
+                if self.damage(kind, key, depth) is None:
+                    return True
+                say(f"{folder}: damaged ({why}); it is made again")
+                with disk_errors(folder):
+                    rest = temporary(folder)
+                    os.replace(folder, rest)
+                shutil.rmtree(rest, ignore_errors=True)
+        return False
+
+    def _remove_unused(self, kind: str, key: str, used: float) -> bool:
+        """Delete an entry, complete or partial, unless it is being built or has been used since; say if it is gone.
+
+        The manifest is taken away first, and put back if the entry was used meanwhile; who misses it waits here.
+        """
+        folder = self.path(kind, key)
+        with tried(self._lock(kind, key.removesuffix(".partial"))) as mine:
+            if not mine:
+                return False
+            held = folder / (MANIFEST + ".pruned")
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(folder / MANIFEST, held)
+                if held.stat().st_mtime > used:
+                    os.replace(held, folder / MANIFEST)
+                    return False
+            self.remove(kind, key)
+        return not folder.exists()
+
+
+def drop_file(folder: Path, name: str) -> None:
+    """Delete one file of a complete entry, which remains complete without it."""
+    if not (folder / name).exists():
+        return
+    with disk_errors(folder):
+        facts = unsealed(folder / MANIFEST, strict=True)
+        if facts["files"].pop(name, None) is not None:
+            write_json(folder / MANIFEST, sealed(facts))
+        (folder / name).unlink(missing_ok=True)
+
+
+def _finish(partial: Path, name: str, facts: dict[str, Any]) -> None:
+    """Write the manifest of a folder whose files are all there."""
+    _sweep(partial)
+    (partial / MANIFEST).unlink(missing_ok=True)
+    files = described(partial)
+    write_json(partial / MANIFEST, sealed({**facts, "created": time.time(), "entry": name, "files": files}))
+    for folder in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
+        sync(folder)
+
+
+def _sweep(partial: Path) -> None:
+    """Delete the temporary files of an attempt that died: the lock of this folder is held, so none is in use."""
+    for path in partial.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _stamps(folder: Path, names: Iterable[str]) -> Stamps | None:
+    """Return what changes when the manifest or one of the files is replaced or written to; None if one is missing."""
     try:
-        lock.acquire(timeout=1.0)
-    except Timeout:
-        if wait_message:
-            from headstart.progress import say
+        states = [(folder / name).stat() for name in names]
+        own = (folder / MANIFEST).stat()
+    except OSError:
+        return None
+    return [(own.st_size, 0, own.st_ino), *((s.st_size, s.st_mtime_ns, s.st_ino) for s in states)]
 
-            say(wait_message)
-        lock.acquire()
+
+def _is_known(folder: Path, depth: Depth) -> bool:
+    """Say whether the files of an entry are those that were checked, as deep as this."""
+    names, stamps, done = _checked.get(folder, ((), None, depth))
+    return stamps is not None and done >= depth and _stamps(folder, names) == stamps

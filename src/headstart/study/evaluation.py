@@ -26,14 +26,15 @@ from headstart.evaluate.metrics.guards import listed_names
 from headstart.evaluate.metrics.intervals import Difference, independent_difference
 from headstart.models.bundle import model_bytes
 from headstart.progress import Ticker, progress
+from headstart.storage.names import folder_name, readable
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.study.analysis.dataset_card import write_card
 from headstart.study.resources import Resources
-from headstart.study.results.folder import StudyFolder, json_bytes, slug
+from headstart.study.results.folder import StudyFolder, json_bytes
 from headstart.study.results.run_record import Fit, judged, result_files
 from headstart.study.results.state import Expected, StudyState
-from headstart.study.results.tested import Tested, tested
+from headstart.study.results.tested import Tested, find_tested
 from headstart.study.spec.schema import DataSpec
 from headstart.transfer.frozen.views import view_of
 from headstart.version import VERSION
@@ -127,7 +128,8 @@ def evaluate_models(
     """
     resources = Resources(store or default_store(), device)
     models = [
-        _Model(name, place, Classifier.load(place, device), tested(place)) for name, place in _named(places).items()
+        _Model(name, place, Classifier.load(place, device), find_tested(place))
+        for name, place in _named(places).items()
     ]
     _check_same_classes(models)
     metric = metric or (models[0].own.metric if models[0].own is not None else "accuracy")
@@ -139,7 +141,7 @@ def evaluate_models(
     if bad:
         names = [dataset.reader.name(row) for row in sorted(bad)]
         notes.append(f"{len(bad)} images that cannot be decoded: {listed_names(names)}")
-    folder = StudyFolder(Path(out) / slug(f"evaluate {dataset.name} {dataset.fingerprint[:6]}"))
+    folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
     nothing = np.zeros(0, dtype=np.int64)
     split = Split(nothing, nothing, rows, _rule(part), 0)
     keys, found = {}, []

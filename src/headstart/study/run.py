@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from headstart.storage.opening import default_store
+from headstart.storage.presence import at_work, clear
 from headstart.storage.store import Store
 from headstart.study.analysis.finalize import close_study
+from headstart.study.execution.budget import Budget
 from headstart.study.execution.ensembles import write_ensembles
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.halving import halve
@@ -63,18 +65,39 @@ def run_study(
         check_workers(workers, on)
     budget = None
     if study.spec.budget is not None:
-        from headstart.study.execution.budgeting import budget_of, spend
+        from headstart.study.execution.budgeting import budget_of
 
         budget = budget_of(study.spec, workers, on)
-    session = open_session(
-        study, out, store=store, device=device, listener=listener, command=command, strict=strict, remote=on is not None
-    )
+    store = store or default_store()
+    with store.in_use():
+        session = open_session(
+            study,
+            out,
+            store=store,
+            device=device,
+            listener=listener,
+            command=command,
+            strict=strict,
+            remote=on is not None,
+        )
+        with at_work(session.folder.root):
+            clear(session.folder.root)
+            _work(session, budget, workers, on)
+            clear(session.folder.root)
+        store.clear()
+    return session.folder
+
+
+def _work(session: Session, budget: Budget | None, workers: int, on: str | None) -> None:
+    """Do all that the plan has, and write how the study ended."""
     try:
         write_unavailable(session)
         halve(session)
         if workers > 1 or on is not None:
             dispatch(session, workers, on)
         elif budget is not None:
+            from headstart.study.execution.budgeting import spend
+
             spend(session, budget, _run_group)
         else:
             for group in session.plan.groups:
@@ -87,7 +110,6 @@ def run_study(
         raise
     finally:
         session.listener.close()
-    return session.folder
 
 
 def open_session(
@@ -115,8 +137,10 @@ def open_session(
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
-    own = [Expected(run=task.run.name, seed=task.seed) for task in plan.tasks]
-    session.listener.plan([*own, *missing, *expected(study.spec)])
+    own = [Expected(run=task.run.name, seed=task.seed, name=task.name) for task in plan.tasks]
+    words = study.spec.data.split.words
+    others = [Expected(**row, name=f"{row['run']} ({words(row['seed'])})") for row in (*missing, *expected(study.spec))]
+    session.listener.plan([*own, *others])
     return session
 
 

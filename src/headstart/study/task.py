@@ -40,8 +40,8 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The run's name with its seed, for people."""
-        return f"{self.run.name} (seed {self.seed})"
+        """The run's name with its seed, or its fold and repeat, for people."""
+        return f"{self.run.name} ({self.run.data.split.words(self.seed)})"
 
     @property
     def probe(self) -> bool:
@@ -66,7 +66,7 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         "settings": settings,
         "choices": [[choice.path, choice.values, choice.search] for choice in run.choices],
         "trials": run.trials if run.searches else None,
-        "metric": run.metric if run.choices or run.spec.head_kind is not None else None,
+        "metric": run.metric if run.choices or run.spec.head_kind is not None or run.metric != "accuracy" else None,
         "weights": _weights_key(run, seed, resources, upstream),
         "seed": seed if _draws(run) else None,
         "device": resources.device.split(":")[0],

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.data import readers
 from headstart.data.decoding import digests as fingerprint
 from headstart.data.decoding.digests import digest_of, examine
+from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.image_files import read_file
 from headstart.data.readers import FileReader
+from headstart.errors import DataError
 
 
 @pytest.fixture
@@ -28,8 +32,7 @@ def old(flowers: Path) -> FileReader:
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path), real(path))[1])
+    monkeypatch.setattr(readers, "read_file", lambda path: (read.append(path), read_file(path))[1])
     return read
 
 
@@ -136,3 +139,14 @@ def test_digests_of_arrays_depend_on_shape_and_pixels() -> None:
     digests = {digest_of(pixels.reshape(shape)) for shape in ((2, 6), (3, 4), (4, 3))}
     assert len(digests | {digest_of(pixels.reshape(2, 6) + 1)}) == 4
     assert digest_of(pixels.reshape(2, 6)[:, ::-1]) == digest_of(pixels.reshape(2, 6)[:, ::-1].copy())
+
+
+def test_a_lack_of_memory_is_an_error_and_is_not_remembered(old: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: bytes) -> str | None:
+        raise LacksMemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(fingerprint, "check", fails)
+        with pytest.raises(DataError, match="too little memory is free"):
+            examine(old)
+    assert examine(old).problems == {}

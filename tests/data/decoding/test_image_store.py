@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import headstart.data.decoding.image_store as images_module
 from headstart.data.decoding.decode import View, decode_file
@@ -115,8 +116,10 @@ def test_the_key_depends_on_content_order_and_view(many: Path) -> None:
 
 def test_a_damaged_image_is_bad_and_black_and_the_others_are_whole(many: Path) -> None:
     victim = many / "c1" / "151.png"
+    with Image.open(victim) as image:
+        image.convert("RGB").save(victim, "JPEG")
     data = bytearray(victim.read_bytes())
-    data[60:160] = bytes(100)  # its end is whole, so that only decoding shows it
+    data[-80:-40] = bytes(40)  # its end is whole, so that only decoding shows it
     victim.write_bytes(data)
     dataset = load_dataset(many)
     array = decode_images(dataset, VIEW)
@@ -285,3 +288,27 @@ def test_a_store_of_ones_own_is_used(many: Path, tmp_path: Path) -> None:
     decode_images(load_dataset(many), VIEW, store=Store(tmp_path / "own"))
     assert list((tmp_path / "own").glob("images/*/pixels.u8"))
     assert not list(default_store().root.glob("images/*"))
+
+
+@pytest.mark.parametrize("view", [VIEW, View(10, None, "bilinear")])
+@pytest.mark.parametrize("how", ["read", "handed over"])
+def test_one_altered_bit_of_a_stored_image_is_found_when_that_is_read(
+    many: Path, view: View, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(many)
+    images = decode_images(dataset, view)
+    wanted = [np.array(images[row]) for row in (0, 299)]
+    monkeypatch.setattr("headstart.storage.store.fault", lambda *_, **__: None)  # as if that part was not sampled
+    with (images.folder / "pixels.u8").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 4]))
+    again = decode_images(dataset, view)
+    np.testing.assert_array_equal(again[0], wanted[0])
+    with pytest.raises(StoreError, match=r"image 29[89] is not what was written"):
+        if how == "read" or view.crop is None:
+            again[299] if view.crop is None else again.batch([0, 299])
+        else:
+            decode_images(dataset, view, on_chunk=lambda *_: None)
+    np.testing.assert_array_equal(decode_images(dataset, view)[299], wanted[1])

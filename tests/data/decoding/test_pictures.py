@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,39 @@ def test_what_is_no_image_is_one_type_error_that_says_what_is_taken(images: Any,
         pictures_of(images)
     assert isinstance(caught.value, DataError) and "\n" not in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+
+
+def signed_tiff(values: np.ndarray) -> bytes:
+    """Return a TIFF of int16, which Pillow reads but does not write."""
+    (height, width), data = values.shape, values.astype("<i2").tobytes()
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(data), 339: 2}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    return head + data + struct.pack("<H", len(tags)) + directory + bytes(4)
+
+
+DEEP = np.random.default_rng(1).integers(0, 4096, (12, 9)).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("PNG", DEEP),  # twelve bits in sixteen
+        ("TIFF", DEEP),
+        ("TIFF", DEEP << 4),
+        ("int16", DEEP.astype(np.int16) - 2000),
+        ("TIFF", DEEP.astype(np.int32) - 2000),
+        ("TIFF", DEEP.astype(np.float32) / 4095),
+        ("TIFF", DEEP.astype(np.float32)),
+    ],
+)
+def test_deep_numbers_give_the_same_pixels_from_a_file_and_from_memory(kind: str, values: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    if kind == "int16":
+        buffer.write(signed_tiff(values))
+    else:
+        Image.fromarray(values).save(buffer, kind)
+    expected = decode(buffer.getvalue())
+    assert len(np.unique(expected)) > 50
+    for picture in (values, torch.from_numpy(values.copy()), Image.open(buffer)):
+        np.testing.assert_array_equal(decode(picture), expected)

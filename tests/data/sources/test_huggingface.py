@@ -101,3 +101,28 @@ def test_without_the_package_the_message_says_how_to_get_it(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtra, match=r"pip install 'headstart\[huggingface\]'"):
         load_dataset("hf:food101")
+
+
+def test_an_image_without_a_label_is_left_out_and_is_not_of_the_last_class(hub: dict[str, Any], encoded: Any) -> None:
+    hub["parts"]["train"].rows[1]["fine"] = -1
+    data = load_dataset("hf:fruit")
+    assert data.classes == ("apple", "pear") and data.labels.tolist() == [1, 0, 0]
+    assert [data.reader.read(row) for row in range(3)] == [encoded(0), encoded(9), encoded(2)]
+    assert [(skip.name, skip.reason) for skip in data.skipped] == [("#1", "has no label")]
+
+
+def test_a_part_without_labels_is_named(hub: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    load_dataset("hf:fruit")
+    assert capsys.readouterr().err == "hf:fruit: test has no labels, and is left out\n"
+    for part in hub["parts"].values():
+        for row in part.rows:
+            row["fine"] = -1
+    with pytest.raises(DataError, match="hf:fruit: no image has a label in column 'fine'"):
+        load_dataset("hf:fruit")
+
+
+@pytest.mark.parametrize("label", [99, -2, "apple"])
+def test_a_label_that_is_no_class_is_refused_by_row(hub: dict[str, Any], label: Any) -> None:
+    hub["parts"]["train"].rows[1]["fine"] = label
+    with pytest.raises(DataError, match=rf"hf:fruit, train, row 2: the label '{label}' is not the number of a class"):
+        load_dataset("hf:fruit")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data.readers import file_state
+from headstart.data.image_files import file_state
 from headstart.data.sources.in_memory import ItemReader, PictureReader
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.data import readers
 from headstart.data.dataset import Skip
+from headstart.data.image_files import read_file
 from headstart.data.sources import load as sources
 from headstart.data.sources.catalogue import DATASETS
 from headstart.data.sources.load import load_dataset
@@ -155,7 +157,7 @@ def test_images_without_class_folders_are_refused_with_a_remedy(tmp_path: Path, 
 def test_all_images_unusable_is_refused_with_the_first(flowers: Path) -> None:
     for path in flowers.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"no usable image: aster/0.png has zero bytes"):
+    with pytest.raises(DataError, match=r"no usable image: 15 with zero bytes \(the first: aster/0.png\)"):
         load_dataset(flowers)
 
 
@@ -186,14 +188,12 @@ def test_an_unreadable_folder_is_named(flowers: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_unreadable_file_is_skipped(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Path.read_bytes
-
     def read(path: Path) -> bytes:
         if path.name == "3.png" and path.parent.name == "rose":
             raise PermissionError(13, "Permission denied")
-        return real(path)
+        return read_file(path)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(readers, "read_file", read)
     assert load_dataset(flowers).skipped == (Skip("rose/3.png", "cannot be read (Permission denied)"),)
 
 

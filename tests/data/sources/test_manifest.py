@@ -87,17 +87,36 @@ def test_parquet_with_bytes(tmp_path: Path, encoded: Any) -> None:
     assert load_dataset(tmp_path / "m.parquet").fingerprint == data.fingerprint
 
 
-def test_parquet_as_hugging_face_writes_it(tmp_path: Path, encoded: Any) -> None:
+def numbered(tmp_path: Path, encoded: Any, labels: list[Any]) -> Path:
     image = pyarrow.array(
         [{"bytes": encoded(seed), "path": f"{seed}.png"} for seed in range(4)],
         type=pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]),
     )
     features = '{"info": {"features": {"label": {"names": ["pear", "apple"], "_type": "ClassLabel"}}}}'
-    table = pyarrow.table({"image": image, "label": [0, 1, 1, 0]})
+    table = pyarrow.table({"image": image, "label": labels})
     pyarrow.parquet.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / "m.parquet")
-    data = load_dataset(tmp_path / "m.parquet")
+    return tmp_path / "m.parquet"
+
+
+def test_parquet_as_hugging_face_writes_it(tmp_path: Path, encoded: Any) -> None:
+    data = load_dataset(numbered(tmp_path, encoded, [0, 1, 1, 0]))
     assert data.classes == ("apple", "pear") and data.labels.tolist() == [1, 0, 0, 1]
     assert data.reader.read(2) == encoded(2)
+
+
+def test_a_numbered_label_of_minus_one_is_none(tmp_path: Path, encoded: Any) -> None:
+    data = load_dataset(numbered(tmp_path, encoded, [0, -1, 1, None]))
+    assert data.classes == ("apple", "pear") and data.labels.tolist() == [1, 0]
+    assert [(skip.name, skip.reason) for skip in data.skipped] == [
+        ("row 2: row 1", "has no label in the manifest"),
+        ("row 4: row 3", "has no label in the manifest"),
+    ]
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 99, 1], [0, 1, -2, 1], ["0", "1", "pear", "1"], [0.0, 1.0, 0.5, 1.0]])
+def test_a_numbered_label_that_is_no_class_is_refused_by_row(tmp_path: Path, encoded: Any, labels: list[Any]) -> None:
+    with pytest.raises(DataError, match=r"m.parquet, column 'label', row 3: the label '.*' is not the number of a cl"):
+        load_dataset(numbered(tmp_path, encoded, labels))
 
 
 def test_rows_without_a_label_or_a_path_are_skipped_and_listed(place: Path) -> None:
@@ -141,7 +160,7 @@ def test_rows_that_name_one_file_are_one_image(place: Path) -> None:
         ("path,label\nimg/0.png,\n", "no row has a label"),
         ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,foo\n", "split 'foo' .* not one of train, validation, test"),
         ("path,label\nimg/0.png,a\nimg/1.png,a\n", "there is only one class"),
-        ("path,label\nx.png,a\ny.png,b\n", "no usable image: x.png does not exist"),
+        ("path,label\nx.png,a\ny.png,b\n", r"no usable image: 2 that do not exist \(the first: x\.png\)"),
     ],
 )
 def test_what_is_wrong_with_a_manifest_is_said_in_one_line(place: Path, text: str, words: str) -> None:

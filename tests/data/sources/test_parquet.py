@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headstart.data.readers import file_state
+from headstart.data.image_files import file_state
 from headstart.data.sources.parquet import _KEPT, ParquetReader
 from headstart.errors import DataError
 

@@ -32,6 +32,14 @@ def test_other_training_images_widen_the_interval_and_it_covers() -> None:
     assert 0.92 <= held / 200 <= 0.99
 
 
+def test_the_correction_multiplies_the_variance_over_samples() -> None:
+    table = np.array([[0.0] * 50, [1.0] * 50, [2.0] * 50, [3.0] * 50])  # images add nothing
+    plain, twice = (with_training_images(1.5, table, bounds=None, correction=factor) for factor in (1.0, 4.0))
+    reach = stats.t.ppf(0.975, 3) * np.std([0, 1, 2, 3], ddof=1)
+    assert [plain["low"], plain["high"]] == pytest.approx([1.5 - reach, 1.5 + reach])
+    assert [twice["low"], twice["high"]] == pytest.approx([1.5 - 2 * reach, 1.5 + 2 * reach])
+
+
 def test_too_few_samples_are_refused() -> None:
     with pytest.raises(DataError, match="too few"):
         with_training_images(0.8, np.ones((2, 9), dtype=bool))

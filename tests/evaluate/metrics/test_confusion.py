@@ -146,3 +146,19 @@ def test_a_class_with_a_single_image_and_prediction_counts_in_full() -> None:
     assert {name: value.tolist() for name, value in averages(counts).items()} == {
         name: [1.0] for name in averages(counts)
     }
+
+
+def test_a_class_of_one_image_counts_as_any_other() -> None:
+    labels, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
+    counts = count(labels, predicted, 3)
+    found = averages(counts)
+    assert set(found) == {
+        *(f"{name}_{kind}" for name in ("precision", "recall", "f1") for kind in ("macro", "weighted")),
+        "balanced_accuracy",
+        "mcc",
+    }
+    assert found["balanced_accuracy"][0] == pytest.approx((0.5 + 1) / 2)
+    assert found["f1_macro"][0] == pytest.approx(2 / 3)  # of both 2 · 1 / (2 + 1) and 2 · 1 / (1 + 2)
+    assert found["mcc"][0] == pytest.approx(0.5)  # (2 · 3 - 4) / √((9 - 5) (9 - 5))
+    assert effective_images(counts) == pytest.approx(4 / (1 / 2 + 1))
+    assert averages(count(np.array([0, 0]), np.array([0, 1]), 2))["mcc"][0] == 0.0  # all labels are equal

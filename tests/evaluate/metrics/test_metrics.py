@@ -45,7 +45,7 @@ SINGLE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "log_loss": lambda y, p: sk.log_loss(y, p, labels=np.arange(p.shape[1])),
     "brier": lambda y, p: float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean()),
     "roc_auc": lambda y, p: sk.roc_auc_score(y, p, multi_class="ovr", average="macro"),
-    "pr_auc": lambda y, p: sk.average_precision_score(np.eye(p.shape[1])[y], p, average="macro"),
+    "map": lambda y, p: sk.average_precision_score(np.eye(p.shape[1])[y], p, average="macro"),
 }
 
 
@@ -85,7 +85,7 @@ def test_tied_scores_are_handled_as_scikit_learn_does() -> None:
     probabilities = generator.multinomial(4, [1 / 3] * 3, 200) / 4
     found = evaluate(labels, probabilities, names(3), draws=20)
     assert found["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(labels, probabilities, multi_class="ovr"))
-    assert found["pr_auc"]["value"] == pytest.approx(
+    assert found["map"]["value"] == pytest.approx(
         sk.average_precision_score(np.eye(3)[labels], probabilities, average="macro")
     )
 
@@ -196,10 +196,10 @@ def test_averages_agree_with_torchmetrics_where_every_class_has_images(average: 
         ("recall", tm.multiclass_recall),
         ("f1", tm.multiclass_f1_score),
         ("roc_auc", tm.multiclass_auroc),
-        ("pr_auc", tm.multiclass_average_precision),
+        ("map", tm.multiclass_average_precision),
     ):
         if average == "macro" or name in ("precision", "recall", "f1"):
-            key = name if name.endswith("auc") else f"{name}_{average}"
+            key = name if name in ("roc_auc", "map") else f"{name}_{average}"
             assert found[key]["value"] == pytest.approx(float(measure(**given, average=average)), abs=1e-6)
     assert found["mcc"]["value"] == pytest.approx(float(tm.multiclass_matthews_corrcoef(**given)), abs=1e-6)
     binned = float(tm.multiclass_calibration_error(**given, n_bins=15))

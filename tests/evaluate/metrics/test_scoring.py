@@ -102,9 +102,9 @@ def test_what_cannot_be_scored_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match=r"metric.*did you mean 'log_loss'"):
         image_scores(probabilities, labels, "logloss")
     with pytest.raises(
-        DataError, match=r"map has no meaning for images with one label: choose one of accuracy, .*brier$"
+        DataError, match=r"f1_micro has no meaning for images with one label: choose one of accuracy, .*brier$"
     ):
-        score_of(probabilities, labels, "map")
+        score_of(probabilities, labels, "f1_micro")
     with pytest.raises(
         DataError, match=r"^brier has no meaning for images with several labels: .*accuracy, f1_macro, .*, log_loss$"
     ):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,57 @@ def test_a_pickle_that_would_run_code_is_refused_with_the_reason(tmp_path: Path)
     assert not Path("/tmp/headstart-was-here").exists()
 
 
-def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "network.pt"
-    torch.save(nn.Linear(2, 2), path)
-    with pytest.raises(WeightsError, match=r"would run code \(.*Linear.*state_dict"):
-        read_checkpoint(path)
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("keras.h5", b"\x89HDF\r\n\x1a\n" + bytes(50), "is an HDF5 file, as Keras writes"),
+        ("lfs.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "run 'git lfs pull'"),
+        ("page.pth", b"\n<!DOCTYPE html><html>404", "is a web page, not a checkpoint"),
+        ("a.npy", b"\x93NUMPY\x01\0", "is a NumPy array"),
+    ],
+)
+def test_files_of_other_programs_are_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=words):
+        read_checkpoint(tmp_path / name)
+
+
+def test_a_torchscript_program_is_named(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript is old
+        torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "a.pt")  # type: ignore[no-untyped-call]
+        with pytest.raises(WeightsError, match=r"is a TorchScript program; save the state_dict\(\)"):
+            read_checkpoint(tmp_path / "a.pt")
+
+
+def test_tensors_beside_a_state_dict_are_no_weights(tmp_path: Path) -> None:
+    state = nn.Linear(2, 3).state_dict()
+    best = torch.tensor(76.1)
+    torch.save({"epoch": 9, "arch": "resnet18", "state_dict": state, "best_acc1": best}, tmp_path / "a.pth")
+    found = read_checkpoint(tmp_path / "a.pth")
+    assert list(found.state) == ["weight", "bias"] and found.part == ""
+
+
+@pytest.mark.parametrize("name", ["state_dict_ema", "model_ema"])
+def test_the_average_of_the_weights_is_preferred_and_named(tmp_path: Path, name: str) -> None:
+    plain, average = nn.Linear(2, 3).state_dict(), nn.Linear(2, 3).state_dict()
+    torch.save({"state_dict": plain, "model": plain, name: average}, tmp_path / "a.pth")
+    found = read_checkpoint(tmp_path / "a.pth")
+    assert found.part == name and torch.equal(found.state["weight"], average["weight"])
+    torch.save({"state_dict": plain, name: None}, tmp_path / "b.pth")
+    assert torch.equal(read_checkpoint(tmp_path / "b.pth").state["weight"], plain["weight"])
+
+
+def test_a_folder_of_the_hub_is_read_and_one_of_many_files_refused(tmp_path: Path) -> None:
+    state = nn.Linear(2, 3).state_dict()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    assert torch.equal(read_checkpoint(tmp_path).state["weight"], state["weight"])
+    save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
+    assert list(read_checkpoint(tmp_path).state) == ["a"]
+    (tmp_path / "model.safetensors").rename(tmp_path / "model-00001-of-00002.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"divided among several files; save them as one model\.safetensors"):
+        read_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])

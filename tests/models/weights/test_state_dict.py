@@ -170,3 +170,67 @@ def test_a_checkpoint_of_a_wrapped_torchvision_network_loads_from_disk(tmp_path:
     backbone, weights = create_backbone("shufflenet_v2_x0_5", tmp_path / "mine.pth")
     assert weights.origin.endswith("mine.pth") and weights.licence is None
     assert backbone.source_classes == () and backbone.classifier is not None
+
+
+def filled(state: dict[str, Tensor]) -> Backbone:
+    backbone = build(RESNET18)
+    load_state(backbone, state)
+    return backbone
+
+
+def is_body_of(backbone: Backbone, state: dict[str, Tensor]) -> bool:
+    """Say whether every tensor of the network but its classifier's is in the backbone, and nothing else."""
+    own = backbone.state_dict()
+    names = {ours: theirs for theirs, ours in backbone.original_keys.items()}
+    body = [key for key in own if not key.startswith("classifier.")]
+    return len(body) == 120 and all(torch.equal(own[key], state[names[key]]) for key in body)
+
+
+@pytest.mark.parametrize("slow", ["encoder_k.", "momentum_encoder."])
+@pytest.mark.parametrize("slow_first", [False, True])
+def test_moco_gives_the_network_itself_and_not_its_slow_average(slow: str, slow_first: bool) -> None:
+    network, average = published("resnet18", num_classes=128), published("resnet18", seed=2, num_classes=128)
+    query = "encoder_q." if slow == "encoder_k." else "base_encoder."
+    parts = [{f"module.{query}{key}": value for key, value in network.items()}]
+    parts.append({f"module.{slow}{key}": value for key, value in average.items()})
+    parts = parts[::-1] if slow_first else parts
+    backbone = filled({**parts[0], **parts[1], "module.queue": torch.zeros(128, 8)})
+    assert is_body_of(backbone, network) and backbone.classifier is None
+
+
+def test_a_projection_of_several_layers_is_another_head() -> None:
+    network = published("resnet18")
+    mlp = {"fc.0.weight": torch.zeros(512, 512), "fc.2.weight": torch.zeros(128, 512), "fc.2.bias": torch.zeros(128)}
+    body = {key: value for key, value in network.items() if not key.startswith("fc.")}
+    state = {f"module.encoder_q.{key}": value for key, value in {**body, **mlp}.items()}
+    backbone = build(RESNET18)
+    report = load_state(backbone, state)
+    assert is_body_of(backbone, network) and set(report.unexpected) == set(mlp)
+
+
+@pytest.mark.parametrize("name", ["model.", "net.feature_extractor.", "_orig_mod.module.my_network."])
+def test_a_lightning_module_may_call_its_network_anything(name: str) -> None:
+    network = published("resnet18", num_classes=4)
+    others = {"criterion.weight": torch.ones(4), "projection.0.weight": torch.ones(4, 4), "accuracy.n": torch.ones(1)}
+    backbone = filled({**others, **{f"{name}{key}": value for key, value in network.items()}})
+    assert is_body_of(backbone, network)
+
+
+def test_a_block_is_not_taken_for_a_network() -> None:
+    block = {key: value for key, value in published("resnet18").items() if key.startswith("layer1.0.")}
+    with pytest.raises(WeightsError, match=r"belongs to another architecture|lacks"):
+        load_state(build(RESNET18), {f"model.{key.removeprefix('layer1.0.')}": v for key, v in block.items()})
+
+
+@pytest.mark.parametrize("counters", [True, False])
+def test_a_network_of_fastai_is_matched_by_the_order_of_its_body(counters: bool) -> None:
+    torch.manual_seed(1)
+    network = torchvision.models.resnet18(weights=None)
+    body = nn.Sequential(*list(network.children())[:-2])
+    head = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1024), nn.Linear(1024, 512), nn.BatchNorm1d(512))
+    state = nn.Sequential(body, head).state_dict()
+    if not counters:
+        state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    backbone = build(RESNET18)
+    report = load_state(backbone, state)
+    assert is_body_of(backbone, {**network.state_dict()}) and not [k for k in report.missing if "stages" in k]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_study import study_of
+from sklearn import metrics as sk
 
 from headstart.report.read.leaderboard import Board, make_boards
 from headstart.report.read.study_files import read_study_folder
@@ -75,11 +76,38 @@ def test_only_a_leader_that_was_not_chosen_has_the_interval_of_the_best_of_sever
     assert not any("allows" in note for note in chosen.notes)
 
 
-def test_a_metric_that_is_no_mean_over_images_gives_way_to_accuracy_and_says_so(tmp_path: Path) -> None:
-    right = {"a": share(2, 100, 90), "b": share(2, 100, 60)}
-    found = board(tmp_path / "mcc", right, metric="mcc")
+def wrong(*places: int) -> np.ndarray:
+    """Return two seeds that get 200 images right but for these: even ones are of class "no", odd ones of "yes"."""
+    right = np.ones((2, 200), dtype=bool)
+    right[:, list(places)] = False
+    return right
+
+
+def test_a_metric_that_is_no_mean_over_images_decides_order_verdict_and_intervals(tmp_path: Path) -> None:
+    right = {"lopsided": wrong(*range(0, 48, 2)), "even": wrong(*range(23)), "poor": wrong(*range(80))}
+    by_accuracy = board(tmp_path / "accuracy", right, deterministic=tuple(right))
+    assert by_accuracy.runs == ("even", "lopsided", "poor")
+    found = board(tmp_path / "mcc", right, metric="mcc", deterministic=tuple(right), margin=0.02)
+    assert found.metric == "mcc"
+    assert found.runs == ("lopsided", "even", "poor")
+    labels = np.arange(200) % 2
+    for row in found.ranking:
+        truth = sk.matthews_corrcoef(labels, np.where(right[row["run"]][0], labels, 1 - labels))
+        assert row["mean"] == pytest.approx(truth)
+        assert -1 <= row["low"] < truth < row["high"] <= 1
+    assert [row["state"] for row in found.ranking] == ["best", "cannot tell", "behind"]
+    assert "points" not in found.against_best[0]["verdict"]
+
+
+def test_a_metric_that_is_not_defined_for_the_images_gives_way_to_accuracy_and_says_so(tmp_path: Path) -> None:
+    right = {"a": share(2, 1, 1), "b": share(2, 1, 0)}  # one image of one class has no ROC area
+    found = board(tmp_path, right, metric="roc_auc")
     assert found.metric == "accuracy"
-    assert any(note.startswith("mcc is not a mean over images") for note in found.notes)
+    assert any(note.startswith("roc auc is not defined for these test images") for note in found.notes)
+
+
+def test_losses_and_other_means_over_images_decide_as_well(tmp_path: Path) -> None:
+    right = {"a": share(2, 100, 90), "b": share(2, 100, 60)}
     brier = board(tmp_path / "brier", right, metric="brier")
     assert (brier.metric, brier.runs[0]) == ("brier", "a")
     assert brier.row("a")["mean"] == pytest.approx(0.9 * 0.02 + 0.1 * 1.62)  # (1 - 0.9)² and (1 - 0.1)², both classes

@@ -6,20 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_study import FINGERPRINT, RUNS, make_study, npz, write_run_folder
+from fake_study import RUNS, make_study, npz, write_run_folder
 
-from headstart.report.read.errors import confusion_cells, details_of, worst_mistakes
-from headstart.report.read.study_files import Outcome, read_study_folder
 from headstart.report.read.summary import load_summary
-from headstart.report.render.class_order import together
-
-
-def outcome(labels: list[int], predicted: list[int], confidence: list[float]) -> Outcome:
-    sure = np.array(confidence)
-    right = np.array(labels) == np.array(predicted)
-    own = np.where(right, sure, (1 - sure) / 2)
-    rows = np.arange(len(labels)) * 10
-    return Outcome(rows, np.array(labels), np.array(predicted), sure, own, right, -np.log(own))
 
 
 def test_the_ranking_agrees_with_the_predictions(study: Path) -> None:
@@ -127,59 +116,6 @@ def test_seeds_with_their_own_test_images_are_compared_in_pairs(tiny: Path) -> N
     board = load_summary(tiny).boards[0]
     assert "each seed has its own test images" in board.notes
     assert len(board.ranking) == 2
-
-
-def test_a_cell_counts_its_images_and_names_the_surest_images_first() -> None:
-    cells = confusion_cells([outcome([0, 0, 1, 1], [1, 1, 1, 0], [0.6, 0.9, 0.8, 0.7])], 2)
-    assert [(c.truth, c.guess, c.count, c.images) for c in cells] == [
-        (0, 1, 2, (10, 0)),
-        (1, 0, 1, (30,)),
-        (1, 1, 1, (20,)),
-    ]
-
-
-def test_an_image_of_two_seeds_counts_once_and_is_listed_once() -> None:
-    one = outcome([0, 1], [1, 1], [0.6, 0.9])
-    cells = confusion_cells([one, one], 2)
-    assert [(c.count, c.images) for c in cells] == [(1, (0,)), (1, (10,))]
-
-
-def test_an_image_that_three_seeds_predict_differently_is_divided_among_its_cells() -> None:
-    first, second = outcome([0, 0], [1, 1], [0.6, 0.9]), outcome([0, 0], [2, 1], [0.6, 0.9])
-    cells = confusion_cells([first, first, second], 3)
-    assert [(c.truth, c.guess, c.count) for c in cells] == [
-        (0, 1, pytest.approx(5 / 3)),
-        (0, 2, pytest.approx(1 / 3)),
-    ]
-    assert sum(cell.count for cell in cells) == pytest.approx(2)
-
-
-def test_the_worst_mistake_is_wrong_in_most_seeds_with_least_chance_for_the_truth() -> None:
-    first = outcome([0, 0, 1], [1, 1, 1], [0.6, 0.9, 0.8])
-    second = outcome([0, 0, 1], [1, 0, 1], [0.7, 0.9, 0.8])
-    found = worst_mistakes([first, second])
-    assert [(m.row, m.truth, m.guess, m.seeds) for m in found] == [(0, 0, 1, 2), (10, 0, 1, 1)]
-    assert found[0].confidence == pytest.approx(0.65)
-
-
-def test_confused_classes_stand_together() -> None:
-    labels = [0] * 6 + [2] * 6 + [1, 3, 4]
-    predicted = [4] * 6 + [3] * 6 + [1, 3, 4]
-    order = together(confusion_cells([outcome(labels, predicted, [0.9] * 15)], 5), 5)
-    assert sorted(order) == [0, 1, 2, 3, 4]
-    assert abs(order.index(0) - order.index(4)) == 1
-    assert abs(order.index(2) - order.index(3)) == 1
-
-
-def test_a_confusion_matrix_counts_every_test_image_once(study: Path) -> None:
-    details = details_of(read_study_folder(study))["ridge"]
-    assert details.seeds == 2
-    assert sum(cell.count for cell in details.cells) == pytest.approx(200)
-    images = {row["class"]: row["n"] for row in details.per_class}
-    for cell in details.cells:
-        assert cell.count <= images[cell.truth] + 1e-6
-    assert {row["class"] for row in details.per_class} == set(range(10))
-    assert FINGERPRINT in load_summary(study).datasets
 
 
 def test_partial_runs_that_share_no_seed_are_still_ranked(tiny: Path) -> None:

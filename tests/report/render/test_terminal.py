@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,13 @@ def test_no_interval_leaves_0_to_100_percent(tmp_path: Path) -> None:
         assert all(m["low"] >= 0 and m["high"] <= 1 for name, m in measures.items() if name == "accuracy")
     assert "-" not in "".join(line for line in shown(place).splitlines() if " % " in line)
     assert draw_ranking(summary).height > 100
+
+
+def test_the_terminal_shows_the_ranking(study: Path) -> None:
+    summary = load_summary(study)
+    console = Console(width=140, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(ranking_table(summary))
+    shown = capture.get()
+    assert all(run in shown for run in summary.boards[0].runs)
+    assert f"{100 * summary.ranking()[0]['mean']:.1f} %" in shown

@@ -1,4 +1,4 @@
-"""Source and target measured inside a study, and two runs explained on the same images."""
+"""Source and target measured inside a study."""
 
 from __future__ import annotations
 
@@ -8,49 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from told import Told
 
 from headstart.errors import SpecError
 from headstart.evaluate.similarity import frechet_distance
-from headstart.report.render.formats import write_report
 from headstart.storage.opening import default_store
-from headstart.study.analysis.paired_explanations import in_turn
 from headstart.study.resources import Resources
-from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
-
-TRAIN = {"epochs": 1, "batch_size": 8}
-
-
-@pytest.fixture
-def study(pictures: Path, tmp_path: Path) -> dict[str, Any]:
-    dark = tmp_path / "dark"
-    for file in pictures.rglob("*.png"):
-        place = dark / file.relative_to(pictures)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.asarray(Image.open(file)) // 3).save(place)
-    return {
-        "name": "alike",
-        "data": str(pictures),
-        "seeds": 1,
-        "audit": False,
-        "defaults": {"backbone": "lenet5", "weights": "none"},
-        "runs": {
-            "source": {"data": str(dark), "strategy": "scratch", "recipe": TRAIN},
-            "carried": {"weights": {"run": "source"}, "strategy": "ridge"},
-            "random": {"strategy": "ridge"},
-            "scratch": {"strategy": "scratch", "recipe": TRAIN},
-            "pixels": {"backbone": "pixels", "strategy": "ridge"},
-        },
-        "similarity": {"sources": ["source"], "stages": [["source", "scratch"], ["source", "source"]], "images": 14},
-        "explain": {"methods": ["occlusion"], "pairs": [["carried", "scratch"]], "images": 4},
-    }
-
-
-def run(study: dict[str, Any], out: Path, *overrides: str) -> Path:
-    return run_study(load_study(study, overrides), out, device="cpu").root
+from tests.study.analysis.conftest import run
 
 
 def test_distances_are_those_of_the_features_and_larger_than_within_the_target(
@@ -102,49 +67,6 @@ def test_what_features_foretold_is_told_anew_when_a_run_is_added(study: dict[str
     root = run(study, tmp_path / "out", "similarity=null", "explain=0")
     after = json.loads((root / "transferability.json").read_text())
     assert (len(before["rows"]), len(after["rows"])) == (2, 3)
-
-
-def test_pairs_are_drawn_on_the_same_test_images_and_reported(study: dict[str, Any], tmp_path: Path) -> None:
-    root = run(study, tmp_path / "out")
-    (pair,) = json.loads((root / "explained.json").read_text())["pairs"]
-    assert pair["runs"] == ["carried", "scratch"] and pair["methods"] == ["occlusion"]
-    assert len(pair["images"]) == 4 and len({name.split("/")[0] for name in pair["images"]}) == 3
-    with Image.open(root / pair["file"]) as picture:
-        assert picture.width > 3 * 224 and picture.height > 4 * 224  # the image, and each network's map
-    page = write_report(root).read_text()
-    assert 'id="explained"' in page and 'id="similarity"' in page and "CKA by stage" in page
-    text = write_report(root, "md").read_text()
-    assert "How similar are source and target?" in text and "explained side by side: explained/" in text
-
-
-def test_a_method_that_a_network_cannot_serve_is_said_and_left_out(study: dict[str, Any], tmp_path: Path) -> None:
-    study["explain"]["methods"] = ["attention_rollout", "occlusion"]
-    (pair,) = json.loads((run(study, tmp_path / "out") / "explained.json").read_text())["pairs"]
-    assert pair["methods"] == ["occlusion"] and pair["notes"][0].startswith("attention_rollout: ")
-
-
-def test_a_pair_of_which_one_is_left_out_or_fails_is_not_drawn(study: dict[str, Any], tmp_path: Path) -> None:
-    told = Told()
-    root = run(study, tmp_path / "out", "~runs.scratch", "similarity=null")
-    assert json.loads((root / "explained.json").read_text())["pairs"] == []
-    study["runs"]["scratch"]["recipe"] = {
-        "batch_size": 4,
-        "lr": 1000.0,
-        "schedule": "none",
-        "weight_decay": 10.0,
-        "epochs": 5,
-    }
-    study["similarity"] = None
-    run_study(load_study(study), tmp_path / "again", device="cpu", listener=told)
-    assert "skipped the explanation of carried and scratch: one of them is not finished" in told.notes
-
-
-def test_the_classes_take_turns() -> None:
-    labels = np.array([0] * 50 + [1] * 3 + [2])
-    chosen = in_turn(labels, 6)
-    assert sorted(labels[chosen][:3]) == [0, 1, 2] and sorted(labels[chosen][3:5]) == [0, 1]
-    assert len(set(chosen)) == 6 and len(in_turn(labels, 100)) == 54
-    assert np.array_equal(chosen, in_turn(labels, 6))
 
 
 def test_a_number_under_explain_asks_for_mistakes(study: dict[str, Any]) -> None:

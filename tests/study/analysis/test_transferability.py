@@ -20,7 +20,10 @@ def features(dimensions: int, signal: float) -> np.ndarray:
 
 
 def result(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, networks: dict[str, tuple[np.ndarray, float]]
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    networks: dict[str, tuple[np.ndarray, float]],
+    metric: str = "accuracy",
 ) -> dict[str, Any]:
     """Score networks, each given as features and measured accuracy, in a session that has nothing else."""
 
@@ -28,8 +31,13 @@ def result(
         return SimpleNamespace(run=SimpleNamespace(name=label, data=None, network=label), seed=0)
 
     session: Any = SimpleNamespace(
-        folder=SimpleNamespace(root=folder, score=lambda name, seed, part: networks[name][1]),
-        plan=SimpleNamespace(own_tasks=[SimpleNamespace(run=SimpleNamespace(data=None))]),
+        folder=SimpleNamespace(
+            root=folder, score=lambda name, seed, part, by: networks[name][1] if by == metric else None
+        ),
+        plan=SimpleNamespace(
+            own_tasks=[SimpleNamespace(run=SimpleNamespace(data=None))],
+            study=SimpleNamespace(spec=SimpleNamespace(compare=SimpleNamespace(metric=metric))),
+        ),
         resources=SimpleNamespace(
             dataset=lambda data: SimpleNamespace(labels=LABELS, multi_label=False),
             features=lambda data, network, seed: networks[network][0],
@@ -37,7 +45,7 @@ def result(
     )
     found = [(label, member(label), [member(label)]) for label in networks]
     monkeypatch.setattr(transferability, "networks", lambda session, data: found)
-    monkeypatch.setattr(transferability, "finished_key", lambda session: "key")
+    monkeypatch.setattr(transferability, "finished_key", lambda session, *more: f"key of {more}")
     monkeypatch.setattr(transferability, "learning_rows", lambda session, task: np.arange(48))
     transferability.score_transferability(session)
     written: dict[str, Any] = json.loads((folder / "transferability.json").read_text())
@@ -52,7 +60,17 @@ def test_scores_are_compared_with_what_was_measured(monkeypatch: pytest.MonkeyPa
     assert {row["network"]: row["measured"] for row in found["rows"]} == {"far": 0.5, "near": 0.8, "nearer": 0.9}
     expected = rank_agreement(scores, {"far": 0.5, "near": 0.8, "nearer": 0.9}).weighted_tau
     assert found["weighted_tau"]["logme"] == pytest.approx(expected) == pytest.approx(1.0)
-    assert (found["key"], found["left_out"]) == ("key", {})
+    assert (found["key"], found["metric"], found["left_out"]) == ("key of ('accuracy',)", "accuracy", {})
+
+
+def test_the_order_that_was_measured_is_that_of_the_studys_metric(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    losses = {"far": (features(8, 0.2), 2.0), "near": (features(9, 2.0), 0.7), "nearer": (features(10, 4.0), 0.2)}
+    found = result(monkeypatch, tmp_path, losses, "log_loss")
+    assert found["metric"] == "log_loss"
+    assert [row["measured"] for row in found["rows"]] == [2.0, 0.7, 0.2]
+    assert found["weighted_tau"]["logme"] == pytest.approx(1.0)  # a lower loss is better
 
 
 def test_a_score_that_one_network_lacks_has_no_agreement_and_a_reason(

@@ -239,15 +239,3 @@ def test_estimates_are_within_a_generous_factor(small_study: dict[str, Any], tmp
     assert took / 8 < sum(row["seconds"] for row in rows) < 8 * took
     after = [forecast.describe(group, set()) for group in session.plan.groups]
     assert [row["seconds"] for row in after] == [0.0, 0.0]  # all of it is there
-
-
-def test_the_plan_fits_its_terminal(small_study: dict[str, Any], tmp_path: Path) -> None:
-    from headstart.api import Study
-    from headstart.cli.plan_table import plan_lines
-
-    rows = Study(small_study).plan(tmp_path / "out", "cpu")
-    for width in (80, 120):
-        lines = plan_lines(rows, width)
-        assert max(map(len, lines)) <= width
-        assert any("probe · ridge, probe · prototypes" in line for line in lines)
-    json.dumps(rows)

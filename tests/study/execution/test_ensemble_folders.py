@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,7 +61,7 @@ def test_probabilities_are_averaged_and_validation_only_if_all_members_have_the_
 
 def test_members_tested_on_other_rows_are_a_defect() -> None:
     wrong = {**arrays([[1, 0], [0, 1]]), "test_rows": np.array([4, 3])}
-    with pytest.raises(AssertionError, match="members tested on other rows"):
+    with pytest.raises(AssertionError, match=r"^members tested on other rows"):
         ensembles._means([arrays([[1, 0], [0, 1]]), wrong], SPLIT)
 
 
@@ -71,7 +72,14 @@ def session(tmp_path: Path) -> Any:
     study = load_study(spec)
     tasks = tuple(Task(run, 0, f"key {run.name}") for run in study.runs)
     dataset = Dataset("d", PictureReader(np.zeros((6, 2, 2, 3), np.uint8)), np.array([0, 1, 0, 1, 0, 1]), ("x", "y"))
-    resources = SimpleNamespace(dataset=lambda data: dataset, split=lambda data, seed, subset: SPLIT, device="cpu")
+    asked: list[Any] = []
+    whole = Split(np.array([0, 1, 6]), np.array([2, 3, 7]), np.array([4, 5, 8]), "by hand", 0)  # 6 to 8 do not decode
+    resources = SimpleNamespace(
+        dataset=lambda data: asked.append(data) or dataset,  # type: ignore[func-returns-value]
+        split=lambda data, seed, subset: asked.append((data, seed, subset)) or whole,  # type: ignore[func-returns-value]
+        device="cpu",
+        asked=asked,
+    )
     told: dict[str, list[Any]] = {"running": [], "reused": [], "note": [], "done": [], "track": []}
     folder = StudyFolder(tmp_path)
     session = SimpleNamespace(
@@ -90,14 +98,15 @@ def session(tmp_path: Path) -> Any:
     return session
 
 
-def member(folder: StudyFolder, name: str, test: Any, seconds: float) -> None:
+def member(folder: StudyFolder, name: str, test: Any, seconds: float, body: Any = BODY) -> None:
     validation = arrays(test, [[0.8, 0.2], [0.3, 0.7]])
     files = {
         "predictions.npz": npz_bytes(**validation),
         "split.npz": npz_bytes(train=SPLIT.train, validation=SPLIT.validation, test=SPLIT.test),
         "result.json": json_bytes(result(10, 110, seconds, 5.0)),
-        "spec.json": json_bytes({**BODY, "run": name, "strategy": "ridge", "head": {"x": 1}, "data": {"name": "d"}}),
+        "spec.json": json_bytes({**body, "run": name, "strategy": "ridge", "head": {"x": 1}, "data": {"name": "d"}}),
     }
+    shutil.rmtree(folder.run_folder(name, 0), ignore_errors=True)
     folder.write_run(name, 0, f"key {name}", files)
 
 
@@ -121,6 +130,45 @@ def test_an_ensemble_is_a_run_of_its_own_with_the_mean_of_its_members(session: A
     assert session.folder.has("ab", 0, key)
     assert session.told["running"] == ["ab (seed 0)"] and session.told["done"] == [("ab (seed 0)", 1.0)]
     assert session.told["track"] == [("ab", 0, key)]
+
+
+def test_the_record_of_an_ensemble_names_its_members_and_their_common_settings(session: Any) -> None:
+    member(session.folder, "b", [[0.7, 0.3], [0.2, 0.8]], 2.0, {**OTHER, "deterministic": True})
+    write_ensembles(session)
+    place = session.folder.run_folder("ab", 0)
+    assert json.loads((place / "spec.json").read_text()) == {
+        **BODY,
+        "run": "ab",
+        "strategy": "ensemble",
+        "backbone": "lenet5 + conv4",
+        "weights": {"name": "of its members"},
+        "members": ["a", "b"],
+        "head": {},
+        "recipe": {},
+        "axes": {},
+        "deterministic": False,
+        "data": {"name": "d"},
+    }
+    found = json.loads((place / "result.json").read_text())
+    assert found["weights"] == {"origin": "those of its members", "sha256": None, "licence": None}
+    environment = json.loads((place / "environment.json").read_text())
+    assert (found["cost"]["device"], environment["device"]) == ("cpu", "cpu")
+
+
+def test_an_ensemble_is_deterministic_if_all_members_are(session: Any) -> None:
+    for name in ("a", "b"):
+        member(session.folder, name, [[0.7, 0.3], [0.2, 0.8]], 2.0, {**BODY, "deterministic": True})
+    write_ensembles(session)
+    assert json.loads((session.folder.run_folder("ab", 0) / "spec.json").read_text())["deterministic"] is True
+
+
+def test_the_images_of_an_ensemble_are_those_of_its_first_member(session: Any) -> None:
+    write_ensembles(session)
+    run = session.plan.study.run("a")
+    assert session.resources.asked == [run.data, (run.data, 0, run.subset)]
+    with np.load(session.folder.run_folder("ab", 0) / "split.npz") as split:
+        for part, rows in (("train", [0, 1]), ("validation", [2, 3]), ("test", [4, 5])):
+            assert split[part].tolist() == rows
 
 
 def test_an_ensemble_without_all_of_its_members_is_skipped_with_the_reason(session: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.cli.fewshot import fewshot_and_show
 from headstart.errors import ModelError, SpecError
 from headstart.fewshot.episodes import sample_episodes
 from headstart.fewshot.finetune_episode import FinetuneOptions, finetune_episodes
@@ -72,13 +71,3 @@ def test_a_task_that_cannot_be_is_refused_at_once(
     study["runs"]["tuned"]["episodes"].update(change)
     with pytest.raises(error, match=says):
         run_study(load_study(study), tmp_path / "out", device="cpu")
-
-
-def test_the_verb_tunes_in_each_episode_too(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked: dict[str, Any] = {"ways": 3, "shots": "2", "queries": 4, "episodes": None, "seed": 0}
-    place = (str(pictures), "lenet5", "none")
-    both = ["finetune", "prototypes"]
-    fewshot_and_show(*place, **asked, label=None, methods=both, device="cpu", as_json=True)
-    table = json.loads(capsys.readouterr().out)
-    assert [(row["method"], row["episodes"]) for row in table["rows"]] == [("finetune", 5), ("prototypes", 5)]
-    assert len(table["comparisons"]["2"]) == 1

@@ -1,137 +1,116 @@
-"""One run's trouble is that run's: it fails with its reason, and the study, its ranking and its report continue."""
-
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import torchvision
 
-import headstart
-from headstart.api import Results
-from headstart.errors import DataError
-from headstart.study.execution import head_runs
-from headstart.transfer.heads.fit import fit_heads
-from tests.study.conftest import draw
+from headstart.errors import RunFailed
+from headstart.study.execution import executors
+from headstart.study.execution.executors import WORK, _split
+from headstart.study.execution.session import Session
+from headstart.study.task import Task
+from headstart.version import VERSION
+from tests.study.conftest import OpenStudy
 
-BROKEN = "layer3.0.conv1.weight"
-RESNET = {"backbone": "resnet18", "input_size": 32}
+TRAINED = {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8}}
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return draw(tmp_path / "pictures", 10)
+def read(session: Session, run: str, file: str) -> Any:
+    return json.loads((session.folder.run_folder(run, 0) / file).read_text())
 
 
-@pytest.fixture
-def manifest(pictures: Path, tmp_path: Path) -> Path:
-    """Return a table in which each picture has two labels."""
-    files = sorted(pictures.rglob("*.png"))
-    rows = [f"{path},{path.parent.name}|{'odd' if number % 2 else 'even'}" for number, path in enumerate(files)]
-    (tmp_path / "many.csv").write_text("\n".join(["path,label", *rows]))
-    return tmp_path / "many.csv"
+def test_heads_that_share_features_leave_a_run_folder_each(open_study: OpenStudy) -> None:
+    session = open_study({"ridge": {"strategy": "ridge"}, "knn": {"strategy": "knn"}})
+    WORK["heads"](list(session.plan.groups[0].tasks), session)
+    told: Any = session.listener
+    assert sorted(told.began) == sorted(told.ran) == ["knn (seed 0)", "ridge (seed 0)"]
+    assert all(session.finished(task) for task in session.plan.tasks)
+    result = read(session, "ridge", "result.json")
+    assert result["weights"]["origin"] == "random (seed 0)"
+    (first,) = {read(session, run, "result.json")["cost"]["shared_seconds"] for run in ("ridge", "knn")}
+    task = session.plan.tasks[0]
+    assert first == session.resources.features_facts(task.run.data, task.run.network, 0)["seconds"]
+    with np.load(session.folder.run_folder("ridge", 0) / "predictions.npz") as found:
+        accuracy = (found["test_probabilities"].argmax(1) == found["test_labels"]).mean()
+    assert result["metrics"]["test"]["accuracy"]["value"] == pytest.approx(accuracy)
 
 
-def run(data: Path, out: Path, **runs: Any) -> Results:
-    always = {"pixels": {"backbone": "pixels", "strategy": "ridge"}}
-    study = {"name": "s", "data": str(data), "seeds": 2, "audit": False, "runs": {**always, **runs}}
-    study["defaults"] = {"backbone": "lenet5", "weights": "none"}
-    return headstart.Study(study).run(out, device="cpu")
-
-
-def outcome(results: Results) -> tuple[set[str], dict[str, str]]:
-    """Return the runs that are ranked, and why the others failed."""
-    assert results.report.is_file() and results.model.is_file()
-    return {row["run"] for row in results.ranking()}, {row["run"]: row["why"] for row in results.failed()}
-
-
-def checkpoint(place: Path, value: float) -> str:
-    state = torchvision.models.resnet18(weights=None).state_dict()
-    state[BROKEN][0, 0, 0, 0] = value
-    torch.save(state, place)
-    return str(place)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_checkpoint_of_values_that_are_no_numbers(pictures: Path, tmp_path: Path, value: float) -> None:
-    path = checkpoint(tmp_path / "broken.pt", value)
-    strategies = {"each": ["ridge", "logistic", "knn", "prototypes", "fine_tune"]}
-    ranked, failed = outcome(
-        run(pictures, tmp_path / "out", broken={**RESNET, "weights": {"path": path}, "strategy": strategies})
-    )
-    assert ranked == {"pixels"} and set(failed) == {f"broken · {name}" for name in strategies["each"]}
-    assert all(
-        why.startswith(f"the weights {path} cannot be used: ") and "0.conv1.weight holds NaN" in why
-        for why in failed.values()
-    )
-
-
-def test_features_that_overflow(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = head_runs.Resources.features
-
-    def overflow(self: Any, data: Any, network: Any, seed: int) -> np.ndarray:
-        found = real(self, data, network, seed)
-        return found if network.backbone == "pixels" else np.where(np.arange(len(found))[:, None] < 2, np.inf, found)
-
-    monkeypatch.setattr(head_runs.Resources, "features", overflow)
-    ranked, failed = outcome(run(pictures, tmp_path / "out", probe={"strategy": {"each": ["ridge", "knn"]}}))
-    assert ranked == {"pixels"}
-    assert (
-        set(failed) == {"probe · ridge", "probe · knn"}
-        and "features of 2 of 30 images by lenet5" in failed["probe · knn"]
-    )
-
-
-def test_a_head_that_diverges_to_probabilities_of_nan(pictures: Path, tmp_path: Path) -> None:
-    ranked, failed = outcome(
-        run(pictures, tmp_path / "out", good={"strategy": "ridge"}, wild={"strategy": "sgd", "recipe": {"lr": 1e30}})
-    )
-    assert ranked == {"pixels", "good"} and "diverged" in failed["wild"]
-
-
-def test_one_seed_that_cannot_be_fitted_leaves_the_others(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fit(features: Any, labels: Any, jobs: Any, device: Any = "cpu") -> Any:
-        if any(job.kind == "knn" and job.seed == 1 for job in jobs):
-            raise DataError("this seed has no neighbours")
-        return fit_heads(features, labels, jobs, device)
-
-    monkeypatch.setattr(head_runs, "fit_heads", fit)
-    results = run(pictures, tmp_path / "out", knn={"strategy": "knn"})
-    assert [(row["run"], row["seed"], row["why"]) for row in results.failed()] == [
-        ("knn", 1, "this seed has no neighbours")
-    ]
-    assert {row["run"]: row["seeds"] for row in results.ranking()} == {"pixels": 2, "knn": 1}
-
-
-def test_more_images_in_a_batch_than_there_are(pictures: Path, tmp_path: Path) -> None:
-    tuned = {"strategy": "scratch", "recipe": {"batch_size": 64, "epochs": 1}}
-    ranked, failed = outcome(run(pictures, tmp_path / "out", tuned=tuned))
-    assert ranked == {"pixels"}
-    assert failed == {"tuned": "19 training images are fewer than one batch of 64; set batch_size: 19 or less"}
-
-
-def test_labels_that_a_head_or_a_loss_cannot_take(manifest: Path, pictures: Path, tmp_path: Path) -> None:
-    short = {"batch_size": 8, "epochs": 1}
-    ranked, failed = outcome(
-        run(
-            manifest,
-            tmp_path / "out",
-            probe={"strategy": {"each": ["ridge", "prototypes"]}},
-            one={"strategy": "scratch", "recipe": short},
-            many={"strategy": "scratch", "recipe": {**short, "loss": "bce"}},
-        )
-    )
-    assert ranked == {"pixels", "probe · ridge", "many"}
-    assert failed == {
-        "probe · prototypes": "prototypes takes one label per image, and these images have several;"
-        " use logistic or ridge",
-        "one": "images with several labels need recipe loss: bce",
+def test_raw_pixels_have_no_weights(open_study: OpenStudy) -> None:
+    session = open_study({"floor": {"backbone": "pixels", "strategy": "majority"}})
+    WORK["heads"](session.plan.tasks, session)
+    assert read(session, "floor", "result.json")["weights"] == {
+        "origin": "none: raw pixels",
+        "sha256": None,
+        "licence": None,
     }
-    wrong = {"strategy": "scratch", "recipe": {**short, "loss": "bce"}}
-    _, failed = outcome(run(pictures, tmp_path / "other", many=wrong))
-    assert failed == {"many": "recipe loss bce needs images with several labels; use cross_entropy"}
+
+
+@pytest.fixture
+def tuned(open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> tuple[Session, list[Any]]:
+    """Return a session of two trainings and an evaluation, which are only noted; the first training fails."""
+    runs = {"wild": TRAINED, "tame": TRAINED, "direct": {"strategy": "as_is", "weights": {"run": "tame"}}}
+    session, asked = open_study(runs), list[Any]()
+
+    def answer(how: str) -> Any:
+        def work(task: Task, split: Any, resources: Any, provenance: Any, note: Any) -> tuple[str, str]:
+            asked.append((how, task.run.name, split, dict(provenance)))
+            if task.run.name == "wild":
+                error = RunFailed("the loss is not finite")
+                error.history = [{"epoch": 0}]  # type: ignore[attr-defined]
+                raise error
+            return f"fit of {task.run.name}", "probabilities"
+
+        return work
+
+    monkeypatch.setattr(executors, "_train", answer("trained"))
+    monkeypatch.setattr(executors, "evaluate_only", answer("evaluated"))
+    monkeypatch.setattr(executors, "_split", lambda task, session: f"split of {task.run.name}")
+    monkeypatch.setattr(executors, "_finish", lambda *given: asked.append(given[:5]))
+    return session, asked
+
+
+def test_a_training_that_fails_is_recorded_and_the_others_continue(tuned: tuple[Session, list[Any]]) -> None:
+    session, asked = tuned
+    tasks = {task.run.name: task for task in session.plan.tasks}
+    WORK["tune"](list(tasks.values()), session)
+    facts = {"study": "small", "headstart": VERSION, "created": session.state.created}
+    assert asked == [
+        ("trained", "wild", "split of wild", facts),
+        ("trained", "tame", "split of tame", facts),
+        (tasks["tame"], "fit of tame", "split of tame", "probabilities", {}),
+        ("evaluated", "direct", "split of direct", facts),
+        (tasks["direct"], "fit of direct", "split of direct", "probabilities", {}),
+    ]
+    told: Any = session.listener
+    assert told.broken == {"wild (seed 0)": "the loss is not finite"} and len(told.began) == 3
+    assert read(session, "wild", "manifest.json")["error"] == "the loss is not finite"
+    assert read(session, "wild", "history.json") == [{"epoch": 0}]
+
+
+def test_unreadable_images_are_not_in_the_split(open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_study({"ridge": {"strategy": "ridge"}})
+    (task,) = session.plan.tasks
+    whole = session.resources.split(task.run.data, 0)
+    bad = [int(whole.train[0]), int(whole.test[1])]
+    monkeypatch.setattr(type(session.resources), "bad_rows", lambda self, dataset: dict.fromkeys(bad, "broken"))
+    found = _split(task, session)
+    assert set(whole.train) - set(found.train) == {bad[0]} and set(whole.test) - set(found.test) == {bad[1]}
+    assert np.array_equal(whole.validation, found.validation)
+    assert session.resources.decoded  # images are decoded first: only then is it known which are unreadable
+
+
+def test_episodes_report_their_score(open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    episodes = {"ways": 3, "shots": 2, "queries": 4, "episodes": 5}
+    session = open_study({"few": {"episodes": episodes}})
+    asked: list[Any] = []
+
+    def run(task: Task, resources: Any, folder: Any, learned_on: Any) -> float:
+        asked.append((task.run.name, folder, learned_on))
+        return 0.75
+
+    monkeypatch.setattr("headstart.study.execution.episode_runs.run_episodes", run)
+    WORK["episodes"](session.plan.tasks, session)
+    assert asked == [("few", session.folder, session.plan.learned_on)]
+    assert session.listener.ran == ["few (seed 0)"]  # type: ignore[attr-defined]

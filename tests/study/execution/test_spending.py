@@ -14,6 +14,7 @@ from headstart.study.execution import budget as budget_module
 from headstart.study.execution import budgeting
 from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.budgeting import Spending, budget_of, pieces, spend
+from headstart.study.planning.microbenchmarks import Meter
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.results.state import StudyState
 from headstart.study.spec.load import load_study
@@ -33,6 +34,7 @@ class Forecast:
         return self.costs[group.first.run.name]
 
     def closing(self, groups: Any, audit: bool) -> float:
+        self.closed = (groups, audit)
         return 2.0
 
 
@@ -118,6 +120,21 @@ def test_nothing_is_measured_when_no_time_is_left(clock: Any) -> None:
     assert order(spending, session, clock, {"a": 18.0}) == ["a"]
     assert spending.why == {("b", 0): "over budget: no time was left"}
     assert forecast.asked == ["a", "a"]  # by the check of the least, and before it runs
+    assert forecast.closed == (session.plan.groups, session.plan.study.spec.audit)
+
+
+def test_no_time_is_left_when_what_remains_is_the_reserve(clock: Any) -> None:
+    session = session_of({"a": FINE, "b": FINE})
+    spending = Spending(Budget(10.0), Forecast({"a": 8, "b": 8}))  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": 8.0}) == ["a"]
+    assert spending.why == {("b", 0): "over budget: no time was left"}
+
+
+def test_a_result_of_other_settings_counts_as_skipped(clock: Any) -> None:
+    session = session_of({"a": FINE})
+    session.folder.manifest = lambda run, seed: {"key": "of older settings"}
+    left_out = Spending(Budget(10.0), Forecast({})).left_out(session)  # type: ignore[arg-type]
+    assert left_out == [{"run": "a", "seed": 0, "why": "over budget"}]
 
 
 def test_a_run_whose_source_was_skipped_is_skipped(clock: Any) -> None:
@@ -177,6 +194,9 @@ def test_the_cheapest_of_the_first_runs_decides_whether_a_budget_is_too_small(cl
     with pytest.raises(SpecError, match=r"set at least 10s \(for 'b'\)"):
         spending._check_least(groups)  # 1.2 x 8 s
     Spending(Budget(8.0), Forecast({"a": 9, "b": 8}))._check_least(groups)  # type: ignore[arg-type]
+    clock.time = 4.0
+    with pytest.raises(SpecError, match=r"set at least 15s \(for 'b'\)"):
+        spending._check_least(groups)  # 1.2 x (8 + 4 s)
 
 
 def test_heads_of_the_best_value_come_first() -> None:
@@ -214,9 +234,14 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
     clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = session_of({"a": FINE, "b": FINE, "c": FINE})
-    session.resources = SimpleNamespace(store=None, device="cpu", watch=None)
+    session.resources = SimpleNamespace(store=object(), device="cpu", watch=None)
     session.state.expected = [{"run": name, "seed": 0} for name in "abc"]
-    monkeypatch.setattr(budgeting, "CostModel", lambda *parts: Forecast({"a": 5, "b": 5, "c": 5}))
+
+    def cost_model(*parts: Any) -> Forecast:
+        assert parts == (session.resources, session.folder, Meter(session.resources.store, "cpu"))
+        return Forecast({"a": 5, "b": 5, "c": 5})
+
+    monkeypatch.setattr(budgeting, "CostModel", cost_model)
 
     def run_group(group: TaskGroup, where: Any) -> None:
         assert session.resources.watch.__name__ == "check"

@@ -13,18 +13,18 @@ import pytest
 from told import Told
 
 from headstart import progress
-from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, StoreError
+from headstart.errors import ClusterError, MissingExtra, SpecError
 from headstart.storage.opening import default_store
 from headstart.study.execution.tuning import train as tuning
 from headstart.study.parallel import dispatcher as spreading
 from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.jobs import FEATURES, FIT, Job, jobs_of
-from headstart.study.parallel.local import LocalPool, devices
-from headstart.study.parallel.messages import JobError, Message, ProgressRelay, ProgressUpdate, WorkerDied, broken
+from headstart.study.parallel.local import LocalPool
+from headstart.study.parallel.messages import Message, WorkerDied, broken
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
-from headstart.study.run import open_session, run_study
+from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
 
@@ -192,35 +192,6 @@ def test_an_error_of_the_input_is_the_same_in_a_worker(
     assert inline.made[0].closed
 
 
-def test_errors_cross_from_one_process_to_another_as_what_they_are() -> None:
-    for error in (SpecError("a"), StoreError("b"), RunFailed("c"), MissingExtra("this", "ray"), ClusterError("d")):
-        message = broken(error)
-        assert isinstance(message, JobError)
-        assert type(message.error) is type(error) and str(message.error) == str(error)
-    defect = broken(KeyError("x"))
-    assert isinstance(defect, JobError) and isinstance(defect.error, RuntimeError) and "KeyError" in str(defect.error)
-    assert broken(MemoryError()) == WorkerDied("ran out of memory")
-
-
-def test_progress_is_passed_on_at_a_bearable_pace() -> None:
-    said: list[Message] = []
-    now = iter([0.0, 0.1, 0.2, 0.6, 5.0])
-    pace, ticker = ProgressRelay(said.append, lambda: next(now)), progress.Ticker("work", 10, "images")
-    for ticker.done in range(1, 5):
-        pace(ticker)
-    pace(None)
-    pace(None)
-    assert said == [ProgressUpdate("work", 1, 10, "images", ""), ProgressUpdate("work", 4, 10, "images", ""), None]
-
-
-def test_several_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
-    assert devices("cuda:1", 2) == ["cuda:1", "cuda:1"] and devices("cpu", 2) == ["cpu", "cpu"]
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert devices("cuda", 2) == ["cuda", "cuda"]
-
-
 @pytest.mark.parametrize(
     ("how", "error", "says"),
     [
@@ -341,12 +312,3 @@ def test_ctrl_c_ends_all_workers_and_the_next_run_goes_on(
     assert not list((tmp_path / "out").rglob("*.tmp"))
     _, told = execute(chain, tmp_path / "out", 2)
     assert "first (seed 0)" in told.found and "third (seed 0)" in told.ran and told.broken == {}
-
-
-def test_a_session_knows_its_tasks(chain: dict[str, Any], tmp_path: Path) -> None:
-    from headstart.study.parallel.setup import setup_of
-
-    session = open_session(load_study(chain), tmp_path / "out", device="cpu")
-    setup = setup_of(session)
-    assert [run for run, _, _ in setup.keys] == [task.run.name for task in session.plan.tasks]
-    assert setup.folder == (tmp_path / "out" / "small").resolve() and setup.device == "cpu"

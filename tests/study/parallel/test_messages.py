@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from headstart import progress
-from headstart.errors import MissingExtra, SpecError
+from headstart.errors import ClusterError, MissingExtra, RunFailed, SpecError, StoreError
 from headstart.study.parallel.messages import (
     JobError,
     ListenerCall,
@@ -36,7 +36,10 @@ def test_a_listener_call_crosses_with_its_arguments() -> None:
     ]
 
 
-@pytest.mark.parametrize("error", [SpecError("one line"), MissingExtra("search", "search")])
+@pytest.mark.parametrize(
+    "error",
+    [SpecError("one line"), StoreError("b"), RunFailed("c"), ClusterError("d"), MissingExtra("search", "search")],
+)
 def test_an_error_of_the_input_is_raised_again_as_itself(error: Exception) -> None:
     message = broken(error)
     assert isinstance(message, JobError)

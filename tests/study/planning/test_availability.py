@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from told import Told
 
-from headstart.api import Study
-from headstart.cli.study import run_and_show, show_plan
 from headstart.errors import DataAbsent, WeightsAbsent
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -143,29 +141,3 @@ def test_a_chain_may_start_from_a_head_on_weights_that_were_not_changed(
     assert told.broken == {}
     one, two = (json.loads((root / "runs" / name / "seed-0" / "result.json").read_text()) for name in study["runs"])
     assert one["metrics"]["test"]["accuracy"] == two["metrics"]["test"]["accuracy"]
-
-
-def test_the_exit_status_says_that_a_run_failed(
-    study: dict[str, Any], tmp_path: Path, offline: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run_and_show(study, tmp_path / "out", "cpu")
-    assert ended.value.code == 1
-    assert "3 of the runs × seeds failed; first 'far · ridge', seed 0: the weights" in capsys.readouterr().err
-    run_and_show({**study, "name": "whole", "runs": {"pixels": study["runs"]["pixels"]}}, tmp_path / "out", "cpu")
-
-
-def test_the_plan_says_what_cannot_be_had(
-    study: dict[str, Any], tmp_path: Path, offline: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = Study(study).plan(tmp_path, "cpu")
-    assert [(row["runs"][0], row["why"]) for row in rows if row["kind"] == "unavailable"][:2] == [
-        ("far · ridge", WHY),
-        ("far · fine_tune", WHY),
-    ]
-    file = tmp_path / "study.yaml"
-    file.write_text(json.dumps(study))
-    show_plan(file, tmp_path, "cpu", [], smoke=False, as_json=False)
-    assert f"unavailable: far · ridge: {WHY}" in capsys.readouterr().out
-    with pytest.raises(WeightsAbsent):
-        show_plan(file, tmp_path, "cpu", [], smoke=False, as_json=False, strict=True)

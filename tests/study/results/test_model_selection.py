@@ -5,8 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
-from headstart.study.results.model_selection import Candidate, best_single, choose, named, representative
+from headstart.study.results.model_selection import (
+    Candidate,
+    _resampled_error,
+    _standard_error,
+    best_single,
+    choose,
+    named,
+    representative,
+)
 
 LABELS = np.arange(100) % 4
 VALIDATION = named("accuracy")
@@ -147,3 +156,70 @@ def test_a_metric_that_is_no_mean_over_images_has_a_resampled_error(tmp_path: Pa
     close = [judged(tmp_path / "a", "one", range(10, 20)), judged(tmp_path / "a", "many", range(20, 32))]
     clear = [judged(tmp_path / "b", "one", range(5)), judged(tmp_path / "b", "many", range(40))]
     assert choose(close, {"many"}, "mcc")[0] == "many" and choose(clear, {"many"}, "mcc")[0] == "one"
+
+
+def test_the_standard_error_is_that_of_the_mean_difference_over_images(tmp_path: Path) -> None:
+    # images 0-4 go to "many", 50-69 to "one", in seed 0; in seed 1 only 50-59: rows count once, by their mean
+    found = [judged(tmp_path, "one", range(5), 0), judged(tmp_path, "many", range(50, 70), 0)]
+    found += [judged(tmp_path, "one", range(5), 1), judged(tmp_path, "many", range(50, 60), 1)]
+    gap = np.zeros(100)
+    gap[:5], gap[50:60], gap[60:70] = -1, 1, 0.5
+    assert _standard_error(found, "one", "many", "accuracy") == pytest.approx(gap.std(ddof=1) / 10)
+    assert _standard_error(found, "many", "one", "accuracy") == pytest.approx(gap.std(ddof=1) / 10)
+    assert _standard_error(found, "one", "many", "brier") == pytest.approx(2 * gap.std(ddof=1) / 10)
+
+
+def test_two_paired_images_have_a_standard_error_and_one_has_none(tmp_path: Path) -> None:
+    def few(run: str, rows: list[int], right: list[bool]) -> Candidate:
+        folder = tmp_path / run / "seed-0"
+        folder.mkdir(parents=True)
+        arrays = {
+            "rows": np.array(rows),
+            "labels": np.zeros(len(rows), dtype=np.int64),
+            "probabilities": np.eye(2)[[0 if each else 1 for each in right]],
+        }
+        np.savez(folder / "predictions.npz", **{f"validation_{name}": value for name, value in arrays.items()})
+        return Candidate(run, 0.0, folder)
+
+    found = [few("one", [1, 2, 3], [True, True, False]), few("two", [2, 3, 4], [True, True, True])]
+    found += [few("three", [3, 9], [True, True])]
+    assert _standard_error(found, "one", "two", "accuracy") == pytest.approx(np.std([0, -1], ddof=1) / 2**0.5)
+    assert _standard_error(found, "one", "three", "accuracy") == 0.0
+
+
+def test_the_resampled_error_is_the_spread_over_200_resamples_of_the_images(tmp_path: Path) -> None:
+    found = [judged(tmp_path, "one", range(10, 20)), judged(tmp_path, "many", range(20, 35))]
+    wrong = [np.isin(np.arange(100), range(10, 20)), np.isin(np.arange(100), range(20, 35))]
+    draws = np.random.default_rng(0).integers(0, 100, (200, 100))
+
+    def f1(rows: np.ndarray, missed: np.ndarray) -> float:
+        said = np.where(missed, (LABELS + 1) % 4, LABELS)
+        return float(f1_score(LABELS[rows], said[rows], average="macro"))
+
+    gaps = [f1(rows, wrong[0]) - f1(rows, wrong[1]) for rows in draws]
+    assert _standard_error(found, "one", "many", "f1_macro") == pytest.approx(np.std(gaps, ddof=1))
+
+
+def test_an_undefined_resample_is_left_out_of_the_error() -> None:
+    judged = {"labels": np.zeros(4, dtype=np.int64), "probabilities": np.tile([0.7, 0.3], (4, 1))}
+    assert _resampled_error(judged, judged, "roc_auc") == 0.0  # no resample has both classes
+
+
+def test_the_nearest_of_several_ensembles_is_the_rival(tmp_path: Path) -> None:
+    found = [judged(tmp_path, "one", range(5)), judged(tmp_path, "z", range(50, 90))]
+    found += [judged(tmp_path, "near", range(4, 10))]
+    assert choose(found, {"z", "near"})[0] == "near"
+
+
+def test_where_no_seed_is_common_all_seeds_count() -> None:
+    found = [Candidate("a", 0.5, Path("a/seed-0")), Candidate("b", 0.4, Path("b/seed-1"))]
+    found += [Candidate("b", 0.8, Path("b/seed-2"))]
+    assert best_single(found, set()) == "b"  # 0.6 on average
+    assert choose(found, set()) == ("b", "validation accuracy")
+    assert choose(found, set(), "balanced_accuracy") == ("b", "validation balanced accuracy")
+
+
+def test_of_an_even_number_of_seeds_the_upper_median_is_saved() -> None:
+    found = [Candidate("r", score, Path(f"r/seed-{k}"), seed=k) for k, score in enumerate((0.9, 0.7, 0.8, 0.6))]
+    found.append(Candidate("other", 0.75, Path("other/seed-0"), seed=9))
+    assert representative(found, "r").seed == 2

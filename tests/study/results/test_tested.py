@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headstart.study.results.tested import tested
+from headstart.study.results.tested import find_tested
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def study(tmp_path: Path) -> Path:
 def test_a_study_a_run_and_their_files_say_the_same(study: Path) -> None:
     run = study / "runs" / "probe" / "seed-0"
     for place in (study, study / "model.safetensors", run, run / "head.safetensors"):
-        found = tested(place)
+        found = find_tested(place)
         assert found is not None
         assert (found.run, found.dataset, found.metric, found.folder) == ("probe", "birds", "f1_macro", run)
         assert found.metrics["accuracy"]["value"] == 0.5
@@ -39,17 +39,17 @@ def test_a_study_a_run_and_their_files_say_the_same(study: Path) -> None:
 
 
 def test_a_file_outside_of_a_study_says_nothing(study: Path, tmp_path: Path) -> None:
-    assert tested(tmp_path / "model.safetensors") is None
-    assert tested(study / "data" / "f00d") is None
+    assert find_tested(tmp_path / "model.safetensors") is None
+    assert find_tested(study / "data" / "f00d") is None
 
 
 def test_a_study_without_a_kept_model_says_nothing(study: Path) -> None:
     (study / "study.json").write_text(json.dumps({"best": None}))
-    assert tested(study) is None
-    assert tested(study / "runs" / "probe" / "seed-0") is not None
+    assert find_tested(study) is None
+    assert find_tested(study / "runs" / "probe" / "seed-0") is not None
 
 
 def test_digests_that_were_not_kept_are_empty(study: Path) -> None:
     pq.write_table(pa.table({"row": [0, 1, 2, 3]}), study / "data" / "f00d" / "items.parquet")
-    found = tested(study)
+    found = find_tested(study)
     assert found is not None and found.learned == frozenset() == found.test

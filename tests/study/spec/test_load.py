@@ -75,6 +75,7 @@ def test_a_mistake_is_pointed_at_by_line(tmp_path: Path, text: str, line: int, s
     path.write_text(text)
     with pytest.raises(SpecError) as caught:
         load_study(path)
+    assert str(caught.value).startswith(str(path))
     assert f"line {line}" in str(caught.value) and says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -274,3 +275,8 @@ def test_the_smoke_block_is_not_applied_unless_asked() -> None:
     assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
     assert load_study(raw, smoke=True).spec.name == f"{BASE['name']} smoke"  # its results overwrite nothing
     assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
+
+
+def test_a_run_with_a_dot_in_its_name_can_be_excluded() -> None:
+    study = load_study({**BASE, "runs": {"a.b": {}, "c": {}}}, ["runs.a.b=null"])
+    assert [run.name for run in study.runs] == ["c"]

@@ -342,6 +342,24 @@ def test_several_labels_an_image(tmp_path: Path) -> None:
     assert losses(result)[-1] < losses(result)[0]
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_the_best_epoch_follows_the_studys_metric(several: bool, tmp_path: Path) -> None:
+    labels = np.eye(CLASSES, dtype=bool)[Pictures().labels] if several else Pictures().labels
+    given = {"labels": labels, "recipe": recipe(loss="bce" if several else "cross_entropy", epochs=6, lr=0.3)}
+    by_loss = finetune(job(tmp_path / "loss", metric="log_loss", **given))
+    scores = [row["validation_score"] for row in by_loss.history]
+    expected = [row["validation_loss"] for row in by_loss.history]
+    assert scores == pytest.approx(expected, abs=1e-6)
+    assert by_loss.start is not None
+    candidates = [float(by_loss.start["validation_loss"] or 0.0), *(row["validation_loss"] for row in by_loss.history)]
+    assert by_loss.best_epoch == int(np.argmin(candidates))  # type: ignore[arg-type]
+    area = finetune(job(tmp_path / "area", metric="roc_auc", **given))
+    areas = [float(row["validation_score"] or 0.0) for row in area.history]
+    assert area.best_epoch == 0 or areas[area.best_epoch - 1] == max(areas)
+    plain = finetune(job(tmp_path / "plain", **given))
+    assert "validation_score" not in plain.history[0]
+
+
 def test_a_head_that_comes_in_is_where_learning_starts(tmp_path: Path) -> None:
     head = LinearHead(16, CLASSES)
     with torch.no_grad():
@@ -445,6 +463,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         ({"strategy": Strategy("fine_tune", freeze_until="layer4")}, ModelError, "its stages: input, stem"),
         ({"strategy": Strategy("fine_tune", truncate_at="layer4")}, ModelError, "its stages: input, stem"),
         ({"strategy": Strategy("gradual"), "devices": 2}, SpecError, "needs devices: 1"),
+        ({"metric": "mcc", "devices": 2}, SpecError, "set devices: 1"),
         ({"loggers": ("wandb",)}, SpecError, "unknown logger"),
     ],
 )

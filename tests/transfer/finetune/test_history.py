@@ -40,6 +40,20 @@ def test_monitoring_the_loss_prefers_the_lower_loss() -> None:
     assert history.best is not None and history.best[1] == 1
 
 
+def test_the_score_that_is_monitored_is_the_merit_and_without_one_the_accuracy() -> None:
+    history = History("validation_score", None)
+    history.begin(0.7, 0.9, merit=0.1)
+    history.add(row(1, 0.5, 0.6), merit=0.3)
+    assert history.best == ((0.3, -0.6), 1)
+    history.add(row(2, 0.8, 0.5), merit=0.2)
+    assert history.best[1] == 1
+    for monitor in ("validation_score", "validation_accuracy"):
+        plain = History(monitor, None)
+        plain.begin(0.7, 0.9, merit=None if monitor == "validation_score" else 0.1)
+        plain.add(row(1, 0.5, 0.6), merit=None if monitor == "validation_score" else 0.3)
+        assert plain.best is not None and plain.best[1] == 0
+
+
 def test_a_loss_that_is_not_finite_or_missing_is_no_candidate() -> None:
     history = History("validation_accuracy", None)
     history.begin(float("nan"), 0.9)

@@ -97,3 +97,60 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(change: str) -> Non
     else:
         needs = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.41))
     assert features_key(images, module, needs, "cpu") != before
+
+
+@pytest.mark.parametrize("part", ["features.npy", "journal.json", "cut", "another"])
+def test_rows_of_an_interrupted_pass_that_are_not_what_was_written_are_computed_again(
+    tmp_path: Path, part: str
+) -> None:
+    module, pictures, store = network(), Pictures(96), Store(tmp_path)
+    wanted = extract(pictures, module, NEEDS, key="other", store=store)
+
+    def stopping(take: Any) -> None:
+        take(0, 64, pictures.batch(np.arange(64)))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(pictures, module, NEEDS, key="k", store=store, source=stopping)
+    matrix, journal = (tmp_path / "features" / "k.partial" / name for name in ("features.npy", "journal.json"))
+    if part == "features.npy":
+        with matrix.open("r+b") as file:
+            file.seek(500)
+            file.write(bytes(64))
+    elif part == "journal.json":
+        journal.write_text(journal.read_text().replace("64", "96"))
+    elif part == "cut":
+        matrix.write_bytes(matrix.read_bytes()[:100])
+    else:
+        matrix.write_bytes(b"no array")
+    pictures.asked.clear()
+    assert np.array_equal(extract(pictures, module, NEEDS, key="k", store=store), wanted)
+    assert len(pictures.asked) == 96
+
+
+def test_stored_features_that_are_half_zero_are_computed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, pictures, store = network(), Pictures(70), Store(tmp_path)
+    wanted = np.array(extract(pictures, module, NEEDS, key="k", store=store))
+    path = tmp_path / "features" / "k" / "features.npy"
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[: size // 2] + bytes(size - size // 2))
+    assert np.array_equal(extract(pictures, module, NEEDS, key="k", store=store), wanted)
+    said = capsys.readouterr().err
+    assert "features.npy is not what was written); it is made again" in said and said.count("\n") == 1
+
+
+def test_every_block_of_large_features_is_checked_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in (("BLOCK", 16), ("SMALL", 32), ("SAMPLED", 64)):
+        monkeypatch.setattr(f"headstart.storage.checksums.{name}", size)
+    module, pictures, store = network(), Pictures(70), Store(tmp_path)
+    wanted = np.array(extract(pictures, module, NEEDS, key="k", store=store))
+    path = tmp_path / "features" / "k" / "features.npy"
+    for place in range(200, 1400, 300):
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(content)
+        assert np.array_equal(extract(pictures, module, NEEDS, key="k", store=store), wanted)

@@ -7,35 +7,55 @@ bytes, as an open file, as a PIL image and as an array.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
+from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
+from headstart.data.decoding.bounds import ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.colour import to_srgb
+from headstart.data.decoding.damage import check_end, without_damage
 from headstart.data.decoding.depth import to_8_bits
+from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.decoding.faults import UndecodableError as UndecodableError
+from headstart.data.decoding.formats import format_fault, plugin_formats
+from headstart.data.decoding.jpeg import load_jpeg
 from headstart.data.decoding.pictures import Picture, one_picture
-from headstart.errors import DataError, ImageTypeError, choose
+from headstart.data.image_files import read_file
+from headstart.errors import DataError, choose
 
 Pixels = npt.NDArray[np.uint8]
 
-_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo"
+_SUFFIXES = "jpg jpeg jpe jfif png bmp gif webp tif tiff ppm pgm pbm pnm jp2 avif tga mpo heic heif hif jxl"
 SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
-# Only formats that Pillow decodes by itself: EPS would start Ghostscript on a file from anywhere.
-_FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA ICO PCX"
+# Only formats that Pillow decodes by itself, and not when it opens them: EPS would start Ghostscript, an ICO may be
+# of any size.
+_FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
-MAX_PIXELS = 178_956_970  # where Pillow, too, refuses an image as a decompression bomb
-_ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 _STRIP = 16  # times as long as wide
-_TAIL = 4096  # bytes: some cameras write more after the end
-DECODER = 2  # part of every cache key; raise it when the same bytes would give other pixels
+_BAND = 1 << 22  # pixels that are converted at a time
+_ORIENTATION = 0x0112  # in EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+DECODER = 3  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
+with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -43,10 +63,6 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-
-class UndecodableError(Exception):
-    """These bytes are not a usable image; the message says why, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +90,70 @@ def decode(picture: Picture, view: View | None = None) -> Pixels:
     """Return uint8 [h, w, 3] of a path, encoded bytes, an open file, a PIL image, an array or a tensor.
 
     Raises:
-        UndecodableError: with the reason.
+        UndecodableError: with the reason; LacksMemoryError where it is only that too little memory is free.
         ImageTypeError: it is none of these.
     """
+    content = content_of(picture)
+    if isinstance(content, np.ndarray):
+        with _reasons(content.nbytes):
+            if 0 in content.shape:
+                raise UndecodableError("has no pixels")
+            return _pixels(to_rgb(Image.fromarray(content)), view)
+    image = open_image(content)
+    size = memory_of(image)
+    with ROOM.of(size), _reasons(size):
+        load_whole(image, content)
+        image = upright(image)
+        return _pixels(to_rgb(image), view)
+
+
+def load_whole(image: Image.Image, data: bytes) -> None:
+    """Decode the pixels of an opened image, which may have been told to decode a fraction of them.
+
+    Raises:
+        UndecodableError: a part of them is missing or damaged.
+    """
+    if image.format in ("JPEG", "MPO"):
+        load_jpeg(image, data)
+    else:
+        image.load()
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return the image as its EXIF orientation says; where that is damaged, as it is."""
     try:
-        image = _upright_rgb(content_of(picture))
-        return np.asarray(image if view is None else bring_to_size(image, view), dtype=np.uint8)
-    except (UndecodableError, ImageTypeError):
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:  # whatever is wrong with these facts about the picture, the picture is sound
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+@contextlib.contextmanager
+def _reasons(size: int) -> Iterator[None]:
+    """Turn all that is raised into the reason why an image of this size in memory cannot be decoded."""
+    try:
+        yield
+    except UndecodableError:
         raise
     except MemoryError as error:
-        raise UndecodableError("needs more memory than there is") from error
+        raise LacksMemoryError from error
     except Exception as error:  # Pillow's decoders raise anything on damaged files; the reason is passed on
+        if "out of memory" in str(error).lower() or memory_is_short(size):
+            raise LacksMemoryError from error
         raise UndecodableError(_reason(error)) from error
+
+
+def _pixels(image: Image.Image, view: View | None) -> Pixels:
+    """Return an RGB image at its size as an array, with no second copy of a large one."""
+    image = image if view is None else bring_to_size(image, view)
+    if image.width * image.height <= _BAND:
+        return np.asarray(image, dtype=np.uint8)
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top, bottom in _bands(image):
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
 
 
 def content_of(picture: Picture) -> bytes | Pixels:
@@ -98,16 +166,15 @@ def content_of(picture: Picture) -> bytes | Pixels:
     found: Any = one_picture(picture)
     if isinstance(found, str | Path):
         try:
-            return Path(found).expanduser().read_bytes()
+            return read_file(Path(found).expanduser())
         except OSError as error:
-            raise UndecodableError(f"cannot be read ({error.strerror})") from error
+            raise UndecodableError(f"cannot be read ({error.strerror or error})") from error
     if not isinstance(found, Image.Image):
         content: bytes | Pixels = found
         return content
-    try:
-        return np.asarray(to_rgb(ImageOps.exif_transpose(found)), dtype=np.uint8)
-    except Exception as error:  # as above: the reason is passed on
-        raise UndecodableError(_reason(error)) from error
+    with _reasons(found.size[0] * found.size[1] * 8):
+        found.load()
+        return _pixels(to_rgb(upright(found)), None)
 
 
 def decode_file(path: str | Path, view: View | None = None) -> Pixels:
@@ -118,9 +185,9 @@ def decode_file(path: str | Path, view: View | None = None) -> Pixels:
     """
     try:
         with quiet_pillow():
-            return decode(Path(path).read_bytes(), view)
+            return decode(read_file(path), view)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UndecodableError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -136,13 +203,18 @@ def quiet_pillow() -> Iterator[None]:
 def check(data: bytes) -> str | None:
     """Return why these bytes cannot be an image, or None.
 
-    Only the header is read; but an image without its end is decoded, to see whether something is missing.
+    Only the structure of the file is read; but an image whose end is unclear is decoded.
+
+    Raises:
+        LacksMemoryError: that could not be done now.
     """
     try:
         with open_image(data) as image:
             kind = image.format or ""
-        if not _has_its_end(data, kind):
+        if not check_end(data, kind):
             decode(data)
+    except LacksMemoryError:
+        raise
     except UndecodableError as error:
         return str(error)
     return None
@@ -152,16 +224,15 @@ def open_image(data: bytes) -> Image.Image:
     """Open an image without decoding it.
 
     Raises:
-        UndecodableError: zero bytes, not an image, or a decompression bomb.
+        UndecodableError: zero bytes, not an image, out of bounds (see `bounds`), or a checksum is wrong.
     """
-    if not data:
-        raise UndecodableError("has zero bytes")
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception as error:  # as above: the reason is passed on
-        raise UndecodableError(_reason(error)) from error
-    if image.size[0] * image.size[1] > MAX_PIXELS:
-        raise UndecodableError(_bomb(*image.size))
+    check_bytes(data)
+    data = without_damage(data)
+    if fault := format_fault(data):
+        raise UndecodableError(fault)
+    with _reasons(len(data)):
+        image = Image.open(io.BytesIO(data), formats=(*FORMATS, *plugin_formats(data)))
+        check_header(image)
     return image
 
 
@@ -181,12 +252,33 @@ def _without_alpha(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(to_8_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        if image.mode == "La":
-            image = image.convert("LA")
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
+        return _by_bands(image, _on_white, "RGB")
     return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image], mode: str) -> Image.Image:
+    """Convert an image band by band, so that what lies between takes little memory."""
+    if image.width * image.height <= _BAND:
+        return convert(image)
+    whole = Image.new(mode, image.size)
+    for top, bottom in _bands(image):
+        band = image.crop((0, top, image.width, bottom))
+        whole.paste(convert(band), (0, top))
+    return whole
+
+
+def _bands(image: Image.Image) -> list[tuple[int, int]]:
+    """Return (top, bottom) of bands of at most `_BAND` pixels, or of one line."""
+    rows = max(1, _BAND // max(1, image.width))
+    return [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
 
 
 def bring_to_size(image: Image.Image, view: View) -> Image.Image:
@@ -215,16 +307,6 @@ def _middle_of_strip(image: Image.Image, ratio: int) -> Image.Image:
     return image.crop((left, top, left + across, top + down))
 
 
-def _has_its_end(data: bytes, kind: str) -> bool:
-    """Say whether the mark that ends a file of this format is in its last bytes."""
-    if kind == "WEBP":
-        return len(data) >= int.from_bytes(data[4:8], "little") + 8
-    if kind == "GIF":
-        return data.rstrip(b"\0").endswith(b";")
-    mark = _ENDS.get(kind)
-    return mark is None or mark in data[-_TAIL:]
-
-
 def _centre(image: Image.Image, crop: int) -> Image.Image:
     width, height = image.size
     if width < crop or height < crop:
@@ -235,20 +317,6 @@ def _centre(image: Image.Image, crop: int) -> Image.Image:
         width, height = image.size
     left, top = round((width - crop) / 2.0), round((height - crop) / 2.0)
     return image.crop((left, top, left + crop, top + crop))
-
-
-def _upright_rgb(content: bytes | Pixels) -> Image.Image:
-    if isinstance(content, np.ndarray):
-        if 0 in content.shape:
-            raise UndecodableError("has no pixels")
-        return to_rgb(Image.fromarray(content))
-    image = open_image(content)
-    ImageOps.exif_transpose(image, in_place=True)
-    return to_rgb(image)
-
-
-def _bomb(width: int, height: int) -> str:
-    return f"is a decompression bomb: {width} × {height} pixels, more than {MAX_PIXELS:,}"
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_BLOCK = 1 << 20  # numbers that are converted at a time
 DEPTHS = (8, 10, 12, 14, 16, 24, 32, 64)  # bits that cameras, scanners and file formats use
 
 
@@ -43,10 +44,20 @@ def to_8_bits(values: npt.NDArray[Any], ends: tuple[float, float] | None = None)
     if values.dtype == np.uint8 and ends is None:
         return values
     low, high = range_of(values) if ends is None else ends
-    numbers = values.astype(np.float64)
-    if values.dtype.kind in "ui" and ends is None:
-        shifted: npt.NDArray[np.uint8] = np.floor((numbers - low) * (256.0 / (high - low + 1.0))).astype(np.uint8)
-        return shifted
+    whole = values.dtype.kind in "ui" and ends is None
+    flat, eight = values.reshape(-1), np.empty(values.size, dtype=np.uint8)
+    for start in range(0, values.size, _BLOCK):
+        numbers = flat[start : start + _BLOCK].astype(np.float64)
+        eight[start : start + _BLOCK] = _upper_bits(numbers, low, high) if whole else _rounded(numbers, low, high)
+    return eight.reshape(values.shape)
+
+
+def _upper_bits(numbers: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.uint8]:
+    upper: npt.NDArray[np.uint8] = np.floor((numbers - low) * (256.0 / (high - low + 1.0))).astype(np.uint8)
+    return upper
+
+
+def _rounded(numbers: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.uint8]:
     numbers = np.nan_to_num(numbers, nan=low, posinf=high, neginf=low)
     spread = high - low
     scaled = np.rint((numbers - low) * (255.0 / spread)) if spread > 0 else np.zeros_like(numbers)

@@ -21,7 +21,10 @@ import PIL
 
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import DECODER, UndecodableError, check, open_image, quiet_pillow
+from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.decoding.formats import heif_version
 from headstart.data.readers import item_codes
+from headstart.errors import DataError
 from headstart.progress import progress
 from headstart.storage.store import cache_root
 from headstart.threads import cores
@@ -128,14 +131,16 @@ def _identity(reader: Reader, row: int) -> tuple[str, str]:
 def _examine_one(reader: Reader, row: int) -> _Seen:
     try:
         data = reader.read(row)
+        if isinstance(data, np.ndarray):
+            return _Seen(digest_of(data), "" if data.size else "has no pixels")
+        problem = check(data) or ""
+        return _Seen(digest_of(data), problem, "" if problem else _depth_of(data))
     except OSError as error:
         return _Seen(problem=_unreadable(error))
+    except (LacksMemoryError, MemoryError) as error:  # it says nothing about the image
+        raise DataError(f"{reader.name(row)} {LacksMemoryError()}") from error
     except UndecodableError as error:
         return _Seen(problem=str(error))
-    if isinstance(data, np.ndarray):
-        return _Seen(digest_of(data), "" if data.size else "has no pixels")
-    problem = check(data) or ""
-    return _Seen(digest_of(data), problem, "" if problem else _depth_of(data))
 
 
 def _depth_of(data: bytes) -> str:
@@ -215,7 +220,8 @@ class _Memory:
 
 
 def _key(identity: str) -> bytes:
-    text = f"{DECODER}|{PIL.__version__}|{identity}"  # another decoder may find other problems
+    decoder = f"{DECODER}|{PIL.__version__}|{heif_version()}".removesuffix("|")
+    text = f"{decoder}|{identity}"  # another decoder may find other problems
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 

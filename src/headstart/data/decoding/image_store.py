@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,10 +17,14 @@ import numpy.typing as npt
 import PIL
 
 from headstart.data.dataset import Dataset, IntArray
+from headstart.data.decoding import pixel_checks
 from headstart.data.decoding.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.decoding.digests import digest_of, examine
+from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.decoding.pixel_checks import PixelChecks, checksums
 from headstart.errors import DataError
 from headstart.progress import progress
+from headstart.storage.checksums import opened, sealed
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.threads import cores
@@ -50,6 +53,7 @@ class ImageArray:
         self._shapes = np.load(folder / "shapes.npy") if view.crop is None else None
         self._starts = None if self._shapes is None else _starts(self._shapes)
         self._pixels: Pixels | None = None
+        self._checks = PixelChecks(folder)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -58,8 +62,13 @@ class ImageArray:
         return {**self.__dict__, "_pixels": None}  # another process maps the file itself
 
     def __getitem__(self, row: int) -> Pixels:
-        """Return one image, uint8 [h, w, 3]."""
-        return _image(self._mapped(), int(self.codes[row]), self.view.crop, self._shapes, self._starts)
+        """Return one image, uint8 [h, w, 3].
+
+        Raises:
+            StoreError: it is not what was written.
+        """
+        self._checks.compare(self.codes[[row]], self._stored)
+        return self._stored(int(self.codes[row]))
 
     def shape(self, row: int) -> tuple[int, int]:
         """Return (height, width) of one image."""
@@ -74,10 +83,16 @@ class ImageArray:
 
         Raises:
             DataError: the view keeps whole images, of several sizes.
+            StoreError: an image is not what was written.
         """
         if self.view.crop is None:
             raise DataError("whole images make no batch; take them one by one, or give the view a crop")
-        return _grid(self._mapped(), self.view.crop)[self.codes[np.asarray(rows, dtype=np.int64)]]
+        codes = self.codes[np.asarray(rows, dtype=np.int64)]
+        self._checks.compare(codes, self._stored)
+        return _grid(self._mapped(), self.view.crop)[codes]
+
+    def _stored(self, code: int) -> Pixels:
+        return _image(self._mapped(), code, self.view.crop, self._shapes, self._starts)
 
     def _mapped(self) -> Pixels:
         if self._pixels is None:
@@ -93,6 +108,7 @@ def decode_images(
     workers: int | None = None,
     on_chunk: OnChunk | None = None,
     strict: bool = False,
+    beginning: Dataset | None = None,
 ) -> ImageArray:
     """Decode every distinct image of a dataset once, in threads, into the store, unless it is there.
 
@@ -100,6 +116,8 @@ def decode_images(
         on_chunk: called as (start, stop, pixels uint8 [stop - start, crop, crop, 3]) for consecutive rows, in
             order, from this thread, while later images are being decoded; needs a view with a crop.
         strict: refuse images that would not decode.
+        beginning: a dataset whose rows are the first of this one; where its images are in the store, their pixels are
+            copied instead of decoded again.
 
     Raises:
         StoreError: the disk is full or the store cannot be written; what was decoded is kept.
@@ -113,14 +131,13 @@ def decode_images(
     key = _stored_key(digests[rows], view)
     feed = _Feed(codes, on_chunk)
     job = _Job(dataset, view, rows, digests)
-    if store.has(KIND, key) and not _is_whole(store, key):
-        store.remove(KIND, key)
     busy = f"{dataset.name}: another process is decoding these images"
     with store.building(KIND, key, wait_message=busy) as entry:
         if entry is not None:
+            if beginning is not None:
+                _copy_beginning(entry.path, beginning, view, store)
             _fill(entry.path, job, workers or cores(), feed)
-            size = (entry.path / "pixels.u8").stat().st_size
-            entry.manifest.update(images=len(rows), bytes=size, view=asdict(view), bad=_bad(entry.path))
+            entry.manifest.update(images=len(rows), view=asdict(view), bad=_bad(entry.path))
             (entry.path / _Journal.NAME).unlink()
     folder = store.path(KIND, key)
     faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
@@ -132,7 +149,7 @@ def decode_images(
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         raise DataError(f"{job.name(row)} {bad[row]}{more}; remove it, or drop strict to leave it out")
     if on_chunk is not None and feed.next_row < len(codes):
-        feed.up_to(len(rows), images._mapped(), view)
+        feed.up_to(len(rows), images._mapped(), view, images._checks)
     return images
 
 
@@ -178,11 +195,13 @@ class _Job:
                 if digest_of(data).encode() != self.digests[row]:
                     raise DataError(f"{self.name(row)} has changed since it was loaded; load it again")
                 images.append(decode(data, self.view))
+            except LacksMemoryError as error:  # it says nothing about the image: what was decoded so far is kept
+                raise DataError(f"{self.name(row)} {error}") from error
             except UndecodableError as error:
                 bad[position] = str(error)
                 images.append(_black(self.view))
             except OSError as error:
-                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror})") from error
+                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror or error})") from error
         return images, bad
 
     def name(self, row: int) -> str:
@@ -197,7 +216,7 @@ class _Feed:
         self.codes, self.on_chunk, self.next_row = codes, on_chunk, 0
         self.reach = np.maximum.accumulate(codes) if len(codes) else codes
 
-    def up_to(self, done: int, pixels: Pixels, view: View) -> None:
+    def up_to(self, done: int, pixels: Pixels, view: View, checks: PixelChecks | None = None) -> None:
         """Hand over every row whose image is among the first `done` in `pixels` (uint8, flat)."""
         if self.on_chunk is None:
             return
@@ -207,6 +226,8 @@ class _Feed:
         while self.next_row < ready:
             start, stop = self.next_row, min(self.next_row + CHUNK, ready)
             self.next_row = stop
+            if checks is not None:
+                checks.compare(self.codes[start:stop], grid.__getitem__)
             self.on_chunk(start, stop, grid[self.codes[start:stop]])
 
 
@@ -229,6 +250,21 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
             ticker.advance(len(images))
         if job.view.crop is None:
             np.save(folder / "shapes.npy", np.array(journal.shapes, dtype=np.int32).reshape(-1, 2))
+        np.save(folder / pixel_checks.NAME, np.array(journal.sums, dtype=np.uint32))
+
+
+def _copy_beginning(folder: Path, beginning: Dataset, view: View, store: Store) -> None:
+    """Write the stored images of another dataset as if a pass over this one had been interrupted after them."""
+    key = stored_key(beginning, view)
+    if (folder / _Journal.NAME).exists() or not store.has(KIND, key):
+        return
+    images = decode_images(beginning, view, store=store)
+    first = _distinct(beginning.digests if beginning.digests is not None else examine(beginning.reader).digests)[0]
+    with _Journal(folder, len(first)) as journal:
+        for start in range(0, len(first), CHUNK):
+            rows = first[start : start + CHUNK].tolist()
+            bad = {start + place: images.bad[row] for place, row in enumerate(rows) if row in images.bad}
+            journal.append([images[row] for row in rows], bad)
 
 
 def _in_order(
@@ -254,6 +290,7 @@ class _Journal:
         self.folder, self.total = folder, total
         self.images, self.bytes = 0, 0
         self.shapes: list[tuple[int, int]] = []
+        self.sums: list[int] = []
         self._pixels: BinaryIO | None = None
         self._lines: BinaryIO | None = None
 
@@ -281,11 +318,11 @@ class _Journal:
         self._pixels.write(data)
         self._pixels.flush()
         shapes = [image.shape[:2] for image in images]
-        line: dict[str, Any] = {"images": len(images), "bytes": len(data), "crc": zlib.crc32(data)}
-        line |= {"bad": bad, "shapes": shapes}
+        sums = checksums(data, [image.size for image in images])
+        line = sealed({"bytes": len(data), "sums": sums, "bad": bad, "shapes": shapes})
         self._lines.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self._lines.flush()
-        self._count(len(images), len(data), shapes)
+        self._count(len(data), sums, shapes)
 
     def mapped(self) -> Pixels:
         """Return the pixels written so far."""
@@ -300,28 +337,25 @@ class _Journal:
     def _accept(self, line: bytes) -> int:
         """Count a chunk in if its pixels are what the line says; return the line's length, or 0."""
         assert self._pixels is not None
-        if self._damaged:
-            return 0
-        entry = json.loads(line)
-        data = self._pixels.read(entry["bytes"])
-        if zlib.crc32(data) != entry["crc"]:
+        try:
+            entry = {} if self._damaged else opened(json.loads(line))
+        except ValueError:
+            entry = {}
+        shapes = [(h, w) for h, w in entry.get("shapes", [])]
+        data = self._pixels.read(entry.get("bytes", 0))
+        if not shapes or checksums(data, [3 * h * w for h, w in shapes]) != entry["sums"]:
             self._damaged = True
             return 0
-        self._count(entry["images"], entry["bytes"], [(h, w) for h, w in entry["shapes"]])
+        self._count(entry["bytes"], entry["sums"], shapes)
         return len(line)
 
     _damaged = False
 
-    def _count(self, images: int, size: int, shapes: Sequence[tuple[int, ...]]) -> None:
-        self.images += images
+    def _count(self, size: int, sums: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> None:
+        self.images += len(shapes)
         self.bytes += size
+        self.sums.extend(sums)
         self.shapes.extend((shape[0], shape[1]) for shape in shapes)
-
-
-def _is_whole(store: Store, key: str) -> bool:
-    """Say whether the pixels are all there; someone may have cut or deleted the file."""
-    pixels = store.path(KIND, key) / "pixels.u8"
-    return pixels.is_file() and pixels.stat().st_size == store.manifest(KIND, key)["bytes"]
 
 
 def _bad(folder: Path) -> dict[str, str]:

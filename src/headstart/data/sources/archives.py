@@ -6,19 +6,26 @@ import bz2
 import gzip
 import lzma
 import os
-import shutil
 import tarfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.readers import file_state
+from headstart.data.image_files import MAX_BYTES, file_state, too_many
+from headstart.data.sources.archive_bounds import (
+    SmallReads,
+    XzReader,
+    check_count,
+    check_directory,
+    check_member,
+    copy_bounded,
+)
 from headstart.data.sources.layout import Tree
 from headstart.errors import DataError
 from headstart.storage.opening import default_store
@@ -27,12 +34,11 @@ from headstart.storage.store import content_key
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES
-MAX_MEMBER = 1 << 30  # bytes: a larger member is not a photograph
 
-_OPENERS: dict[bytes, Callable[[Path], Any]] = {
+_OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZ": bz2.open,
-    b"\xfd7": lzma.open,
+    b"\xfd7": XzReader,
 }
 
 
@@ -50,6 +56,7 @@ def archive_tree(path: Path) -> Tree:
 
 def zip_tree(path: Path) -> Tree:
     """Return the members of a zip archive."""
+    check_directory(path)
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     locked = next((name for name, info in members.items() if info.flag_bits & 1), None)
@@ -61,10 +68,18 @@ def zip_tree(path: Path) -> Tree:
 def tar_tree(path: Path) -> Tree:
     """Return the members of a tar archive; a compressed one is first decompressed into the store, once."""
     plain = _decompressed(path)
-    with tarfile.open(plain, "r:") as archive:
-        members = {info.name.removeprefix("./"): info for info in archive if info.isreg() and not info.sparse}
-    where = {name: (info.offset_data, info.size) for name, info in members.items()}
+    where: dict[str, tuple[int, int]] = {}
+    with plain.open("rb") as file, _opened_tar(SmallReads(file)) as archive:
+        for count, info in enumerate(archive):
+            check_count(path, count)
+            archive.members = []  # or it keeps all of them
+            if info.isreg() and not info.sparse:
+                where[info.name.removeprefix("./")] = (info.offset_data, info.size)
     return Tree(path, sorted(where), lambda names: TarReader(plain, names, [where[name] for name in names]))
+
+
+def _opened_tar(file: Any) -> Any:
+    return tarfile.open(fileobj=file, mode="r:")
 
 
 class ZipReader:
@@ -98,8 +113,7 @@ class ZipReader:
         if not hasattr(self._open, "archive"):  # one handle a thread: they would wait for each other on one
             self._open.archive = zipfile.ZipFile(self.path)
         member = self.members[row]
-        if member.file_size > MAX_MEMBER:
-            raise OSError(f"{member.file_size} bytes are too many for an image")
+        check_member(member)
         try:
             data: bytes = self._open.archive.read(member)
         except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as error:
@@ -135,8 +149,8 @@ class TarReader:
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
         """Return the member's bytes."""
         offset, size = self.where[row]
-        if size > MAX_MEMBER:
-            raise OSError(f"{size} bytes are too many for an image")
+        if size > MAX_BYTES:
+            raise OSError(too_many(size))
         with self.path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
@@ -158,8 +172,8 @@ def _decompressed(path: Path) -> Path:
     key = content_key([str(path.resolve()), file_state(path)])
     with store.building("archives", key, wait_message=f"{path}: another process is decompressing it") as entry:
         if entry is not None:
-            with opener(path) as source, (entry.path / "content.tar").open("wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+            with path.open("rb") as packed, opener(packed) as source, (entry.path / "content.tar").open("wb") as target:
+                copy_bounded(source, target, path, state.st_size)
             os.utime(entry.path / "content.tar", ns=(state.st_mtime_ns, state.st_mtime_ns))
             entry.manifest.update(source=str(path))
     return store.path("archives", key) / "content.tar"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import Dataset, Skip
+from headstart.data.image_files import read_file
+from headstart.data.sources.numbered_labels import UNLABELLED, class_numbers
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, MissingExtra
+from headstart.progress import say
 
 
 def from_huggingface(address: str, label: str | None = None, name: str | None = None) -> Dataset:
@@ -46,20 +48,27 @@ def from_huggingface(address: str, label: str | None = None, name: str | None = 
     place[order] = np.arange(len(titles))
     numbers, splits, kept = [], [], []
     for part, rows in chosen.items():
-        values = np.asarray(rows[target], dtype=np.int64)
-        if len(values) and values.min() < 0:  # a part without labels, as many test parts are
+        given = rows[target]
+        values = class_numbers(given, titles, f"hf:{address}, {part}", range(1, len(given) + 1))
+        if len(values) and (values < 0).all():  # a part without labels, as many test parts are
+            say(f"hf:{address}: {part} has no labels, and is left out")
             continue
-        numbers.append(place[values])
+        numbers.append(np.where(values < 0, UNLABELLED, place[values]))
         splits.append(np.full(len(values), part_of(part), dtype="U10"))
         kept.append(rows.cast_column(image, datasets.Image(decode=False)))
-    return Dataset(
+    if not numbers:
+        raise DataError(f"hf:{address}: no image has a label in column {target!r}")
+    labels = np.concatenate(numbers)
+    dataset = Dataset(
         name=name or hub_name,
         reader=HubReader(kept, image),
-        labels=np.concatenate(numbers),
+        labels=np.maximum(labels, 0),
         classes=tuple(titles[index] for index in order),
         given_split=np.concatenate(splits),
         about={"source": f"Hugging Face {address}"},
     )
+    without = np.flatnonzero(labels == UNLABELLED)
+    return dataset.without(without, *(Skip(f"#{row}", "has no label") for row in without.tolist()))
 
 
 class HubReader:
@@ -80,7 +89,7 @@ class HubReader:
         """Return the image's bytes."""
         part = int(np.searchsorted(self._starts, row, side="right")) - 1
         value = self.parts[part][row - int(self._starts[part])][self.column]
-        data: bytes = value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+        data: bytes = value["bytes"] if value["bytes"] is not None else read_file(value["path"])
         return data
 
     def identity(self, row: int) -> str:

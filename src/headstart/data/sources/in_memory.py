@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.data.decoding.decode import content_of
 from headstart.data.decoding.pictures import Picture
-from headstart.data.readers import file_state
+from headstart.data.image_files import file_identity, read_file
 
 _LOADING = threading.Lock()
 
@@ -44,7 +44,7 @@ class PictureReader:
         """
         image = self.images[row]
         if isinstance(image, str | Path):
-            return Path(image).expanduser().read_bytes()
+            return read_file(Path(image).expanduser())
         if isinstance(image, Image.Image):
             with _LOADING:  # the same object may be in several rows, which threads read at once
                 return content_of(image)
@@ -55,8 +55,7 @@ class PictureReader:
         image = self.images[row]
         if not isinstance(image, str | Path):
             return ""
-        path = Path(image).expanduser().absolute()
-        return f"{path}|{file_state(path)}"
+        return file_identity(Path(image).expanduser().absolute())
 
 
 class ItemReader:

@@ -17,7 +17,7 @@ from headstart.errors import DataError
 
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
-NOT_NAMED_AS_AN_IMAGE = "does not have the name of an image"
+NOT_AN_IMAGE = "does not have the name of an image"
 _STUDY = "study.json"  # with a folder "runs" beside it, what headstart writes
 _DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "__pycache__", "headstart-runs")
 
@@ -133,7 +133,7 @@ def image_paths(paths: Iterable[str]) -> tuple[list[str], list[Skip]]:
         if not _is_text(path):
             others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
         elif not is_image_name(path):
-            others.append(Skip(path, NOT_NAMED_AS_AN_IMAGE))
+            others.append(Skip(path, NOT_AN_IMAGE))
         else:
             images.append(path)
     return images, others

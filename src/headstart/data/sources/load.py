@@ -14,6 +14,7 @@ import numpy as np
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
+from headstart.data.reasons import counted
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.arrays import from_mapping
@@ -168,9 +169,8 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         skips = [Skip(dataset.reader.name(row), why) for row, why in sorted(seen.problems.items())]
         if strict:
             raise DataError(_refusal(dataset, skips[0], len(skips)))
+        _check_parts(dataset, seen.problems)
         dataset = dataset.without(np.fromiter(seen.problems, dtype=np.int64), *skips)
-        if not len(dataset):
-            raise DataError(f"{dataset.name}: no usable image: {skips[0].name} {skips[0].reason}, and so on")
     if drop_duplicates:
         dataset = without_duplicates(dataset)
     dataset = check_lookalikes(_with_present_classes(dataset))
@@ -180,6 +180,25 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
         raise DataError(f"{dataset.name}: {only}{some}")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))
+
+
+def _check_parts(dataset: Dataset, problems: Mapping[int, str]) -> None:
+    """Refuse a dataset, or a given part of one, of which no image can be used.
+
+    Raises:
+        DataError: which, and why, with counts.
+    """
+    bad = np.zeros(len(dataset), dtype=bool)
+    bad[list(problems)] = True
+    parts = {"": np.ones(len(dataset), dtype=bool)}
+    if dataset.given_split is not None:
+        given = dataset.given_split
+        parts |= {f" in the part {part!r}": given == part for part in ("train", "validation", "test")}
+    for where, rows in parts.items():
+        if rows.any() and bad[rows].all():
+            why = counted(reason for row, reason in sorted(problems.items()) if rows[row])
+            first = dataset.reader.name(int(np.flatnonzero(rows)[0]))
+            raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first})")
 
 
 def _with_depths(dataset: Dataset, depths: Mapping[int, str]) -> Dataset:

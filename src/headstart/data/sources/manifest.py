@@ -17,6 +17,7 @@ from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
 from headstart.data.readers import FileReader
 from headstart.data.sources.layout import with_note
+from headstart.data.sources.numbered_labels import class_numbers
 from headstart.data.sources.parquet import ParquetReader
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
@@ -277,7 +278,7 @@ def _labels(
     encoded = encode(values)
     names = _names_of_numbers(table.schema, column)
     if names is not None:
-        encoded = Encoded(encoded.codes, [names[int(value)] for value in encoded.values])
+        encoded = _named(encoded, names, f"{path}, column {column!r}")
     if is_list or any(SEPARATOR in value for value in encoded.values):
         return _several(encoded)
     if not encoded.values:
@@ -285,6 +286,16 @@ def _labels(
     classes, place = np.unique(np.array(encoded.values, dtype=np.str_), return_inverse=True)
     codes = np.where(encoded.codes < 0, -1, place[encoded.codes]).astype(np.int64)
     return np.maximum(codes, 0), tuple(str(each) for each in classes), codes
+
+
+def _named(encoded: Encoded, names: list[str], where: str) -> Encoded:
+    """Return numbered labels by name."""
+    used, first = np.unique(encoded.codes, return_index=True)
+    rows = (first[used >= 0] + 1).tolist()  # every value is that of some row
+    numbers = class_numbers(encoded.values, names, where, rows)
+    order = {number: place for place, number in enumerate(dict.fromkeys(numbers[numbers >= 0].tolist()))}
+    codes = np.array([*(order.get(number, -1) for number in numbers.tolist()), -1], dtype=np.int64)
+    return Encoded(codes[encoded.codes], [names[number] for number in order])
 
 
 def _several(encoded: Encoded) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], IntArray]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.readers import file_state
+from headstart.data.image_files import file_state
 from headstart.errors import DataError
 
 _KEPT = 4  # row groups kept in memory: threads that go through the rows in order share them

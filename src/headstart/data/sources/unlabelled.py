@@ -19,10 +19,11 @@ from typing import Any
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import UndecodableError, open_image
 from headstart.data.decoding.pictures import Picture
+from headstart.data.image_files import MAX_BYTES
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.folders import walk
-from headstart.data.sources.layout import NOT_NAMED_AS_AN_IMAGE, image_paths, is_debris, is_image_name
+from headstart.data.sources.layout import NOT_AN_IMAGE, image_paths, is_debris, is_image_name
 from headstart.data.sources.manifest import MISSING, images_of_table, tidy_path
 from headstart.data.sources.manifest import SUFFIXES as TABLES
 from headstart.errors import DataError
@@ -107,7 +108,7 @@ def find_images(places: Iterable[str | Path], standard_input: Any = None) -> Fou
         if place != STANDARD_INPUT or standard_input is None:
             _add(found, place, may_match=True)
         elif not is_read:
-            _add_listed(found, standard_input.read())
+            _add_listed(found, standard_input.read(MAX_BYTES + 1))
             is_read = True
     return found
 
@@ -131,7 +132,8 @@ def _add(found: Found, place: str, *, may_match: bool = False) -> None:
     if stat.S_ISDIR(mode):
         _add_folder(found, place)
     elif stat.S_ISFIFO(mode):  # such as <(curl …) of a shell; it can be read only once
-        found.images.append(Unlabelled(place, path.read_bytes()))
+        with path.open("rb") as file:
+            found.images.append(Unlabelled(place, file.read(MAX_BYTES + 1)))
     elif not stat.S_ISREG(mode):
         found.images.append(_unusable(place, "is a device or a socket, not a file"))
     else:
@@ -174,7 +176,7 @@ def _chosen(
     """Return the images among these files by their names, as loading would; count the others."""
     images, others = image_paths(files)
     for skip in others:
-        if skip.reason == NOT_NAMED_AS_AN_IMAGE:
+        if skip.reason == NOT_AN_IMAGE:
             found.ignored[_suffix(skip.name)] += 1
         else:
             found.images.append(_unusable(f"{place}{mark}{skip.name}", skip.reason))

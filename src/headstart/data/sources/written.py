@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.data.dataset import ChosenRows, Dataset
+from headstart.data.dataset import ChosenRows, Dataset, JoinedRows
 from headstart.data.decoding.decode import UndecodableError
 from headstart.data.readers import FileReader
 from headstart.data.sources.arrays import from_mapping
@@ -72,9 +72,8 @@ def _labels(dataset: Dataset) -> list[Any]:
 def _path(dataset: Dataset, row: int) -> Path | None:
     """Return the file of a row, or None where it has none."""
     reader, place = dataset.reader, row
-    while isinstance(reader, ChosenRows):
-        place = int(reader.rows[place])
-        reader = reader.base
+    while isinstance(reader, ChosenRows | JoinedRows):
+        reader, place = reader.at(place)
     if isinstance(reader, FileReader):
         return reader.path(place).absolute()
     image = reader.images[place] if isinstance(reader, PictureReader) else None

@@ -105,6 +105,7 @@ def compare_runs(
     margin: float = MARGIN,
     deterministic: Collection[str] = (),
     bounds: Bounds | None = None,
+    percent: bool | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
@@ -123,6 +124,7 @@ def compare_runs(
         deterministic: runs in which nothing is random, so that another seed changes nothing. All others may vary
             from seed to seed, also those that have one seed, or whose seeds all gave the same answers.
         bounds: least and greatest possible mean of scores that are not right or wrong (balanced accuracy: 0, 1).
+        percent: write scores as percentages; by default those that are right or wrong.
         draws: of seeds and images, by which families are corrected.
         seed: of the draws.
 
@@ -142,7 +144,7 @@ def compare_runs(
         chance = paired_chance(runs, pairs, rows, draws, seed)
     else:
         chance = chance_of(runs, pairs, draws, seed)
-    return _compared(correct, runs, pairs, chance, baseline, sign, margin, pairing)
+    return _compared(correct, runs, pairs, chance, baseline, sign, margin, pairing, percent)
 
 
 def _compared(
@@ -154,6 +156,7 @@ def _compared(
     sign: float,
     margin: float,
     pairing: bool,
+    percent: bool | None,
 ) -> Comparison:
     names, count = runs.names, len(runs.names)
     nothing = Family(np.zeros(0, dtype=np.int64), np.zeros(0), 1.0)
@@ -162,7 +165,7 @@ def _compared(
     facing = nothing
     if baseline is not None:
         facing = stepped_down(chance, pairs, np.array(of_run(pairs, names.index(baseline)), dtype=np.int64))
-    share = all(scores.dtype == np.bool_ for scores in correct.values())
+    share = all(scores.dtype == np.bool_ for scores in correct.values()) if percent is None else percent
     rows = PairRows(runs, pairs, sign, margin, share)
     against_best = [rows.row(lead, int(k)) for k in np.argsort(lead.pairs)]
     behind = {names[int(pairs.b[k])]: float(rows.beliefs.ahead[k]) for k in lead.pairs}

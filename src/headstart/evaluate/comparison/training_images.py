@@ -17,11 +17,16 @@ from headstart.evaluate.comparison.leader import interval_of
 from headstart.evaluate.comparison.sources import Bounds, Scores
 from headstart.evaluate.metrics.intervals import LEVEL, Estimate
 
-_FEWEST = 3
+FEWEST_SAMPLES = 3
 
 
 def with_training_images(
-    mean: float, resampled: Scores, bounds: Bounds | None = (0.0, 1.0), level: float = LEVEL
+    mean: float,
+    resampled: Scores,
+    bounds: Bounds | None = (0.0, 1.0),
+    level: float = LEVEL,
+    *,
+    correction: float = 1.0,
 ) -> Estimate:
     """Return the interval of a mean score for other seeds, other test images and other training images.
 
@@ -31,23 +36,25 @@ def with_training_images(
             seed, one row a sample, all on the same test images; or differences of two such models.
         bounds: of a mean score; (-1, 1) for differences of shares, None for losses.
         level: of confidence.
+        correction: by which the variance over samples is multiplied. Samples of k images from k vary less than other
+            k images would, by (k - 1) / k: give k / (k - 1) where they are drawn within classes of k images.
 
     Raises:
         DataError: fewer than three samples.
     """
     table = resampled.astype(np.float64)
     samples, n = table.shape
-    if samples < _FEWEST:
+    if samples < FEWEST_SAMPLES:
         raise DataError(
             f"{samples} bootstrap samples of the training images are too few: give 3 or more, 20 if you can"
         )
     means = table.mean(axis=1)
     rest = table - table.mean(axis=0) - means[:, None] + table.mean()
     noise = float((rest**2).sum()) / ((samples - 1) * max(1, n - 1)) / n
-    trained = max(0.0, float(means.var(ddof=1)) - noise)
+    trained = correction * max(0.0, float(means.var(ddof=1)) - noise)
     images = float(table.var(axis=1, ddof=1).mean()) / n if n > 1 else 0.0
     error = float(np.sqrt(trained + images))
-    doubt = float(means.var(ddof=1)) ** 2 / (samples - 1) + images**2 / max(1, n - 1)
+    doubt = (correction * float(means.var(ddof=1))) ** 2 / (samples - 1) + images**2 / max(1, n - 1)
     freedom = max(float(samples - 1), error**4 / doubt) if doubt > 0 else float(samples - 1)
     return _estimate(mean, error, float(special.stdtrit(freedom, 0.5 + level / 2)), n, bounds)
 
@@ -71,7 +78,7 @@ def over_splits(
         DataError: fewer than three splits.
     """
     values = np.asarray(figures, dtype=np.float64)
-    if len(values) < _FEWEST:
+    if len(values) < FEWEST_SAMPLES:
         raise DataError(f"{len(values)} splits are too few for an interval: repeat the split three times or more")
     error = float(np.sqrt(values.var(ddof=1) * (1 / len(values) + test_share)))
     reach = float(special.stdtrit(len(values) - 1, 0.5 + level / 2))

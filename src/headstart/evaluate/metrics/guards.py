@@ -38,10 +38,7 @@ def check_not_itself(a: object, b: object, what: str = "predictions") -> None:
     Raises:
         DataError: `a` and `b` are the same object, or arrays on the same memory.
     """
-    same = a is b
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and not same:
-        same = a.shape == b.shape and a.size > 0 and np.shares_memory(a, b)
-    if same:
+    if a is b or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and _one_memory(a, b)):
         raise DataError(
             f"these {what} are compared with themselves, which would agree perfectly and mean nothing:"
             " give the other side's own values"
@@ -65,7 +62,7 @@ def check_runs_differ(correct: Mapping[str, np.ndarray]) -> None:
 
 
 def _one_memory(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and a.size > 0 and np.shares_memory(a, b)
+    return a.shape == b.shape and np.shares_memory(a, b)
 
 
 def listed_names(names: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def evaluate(
     Returns:
         A dict that JSON can hold; figures with an interval are {"value", "low", "high", "n"}:
         n; accuracy, top5_accuracy (only with more than 5 classes), balanced_accuracy, precision_macro,
-        precision_weighted, recall_…, f1_…, roc_auc and pr_auc (one class against the rest, averaged),
+        precision_weighted, recall_…, f1_…, roc_auc and map (one class against the rest, averaged),
         mcc, log_loss, brier, ece (less its bias); binned_ece (a plain number, biased upwards); per_class rows;
         confusion (rows true, columns predicted); reliability rows; classes (of the columns). For multi-label
         targets see `evaluate_multi_label`.
@@ -138,7 +138,7 @@ def _evaluate(
         result["top5_accuracy"] = proportion(int(within_top(labels, probabilities, 5).sum()), n)
     result.update(_from_counts(labels, predicted, names, curves, draws, seed))
     result["roc_auc"] = bounded(*auc.macro_area([roc for roc, _ in curves]), n)
-    result["pr_auc"] = bounded(*auc.macro_area([pr for _, pr in curves]), n)
+    result["map"] = bounded(*auc.macro_area([pr for _, pr in curves]), n)
     result.update(mean_losses(labels, probabilities))
     result["ece"] = calibration_error(confidence, correct, BINS, draws, seed)
     result["binned_ece"] = binned_calibration_error(confidence, correct, BINS)

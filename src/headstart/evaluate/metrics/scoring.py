@@ -162,7 +162,12 @@ METRICS: dict[str, Metric] = {
             single_label=partial(_area, auc.roc_area),
             multi_label=partial(_area, auc.roc_area),
         ),
-        Metric("map", "average precision averaged over classes", multi_label=partial(_area, auc.average_precision)),
+        Metric(
+            "map",
+            "average precision of each class against the rest, averaged over classes",
+            single_label=partial(_area, auc.average_precision),
+            multi_label=partial(_area, auc.average_precision),
+        ),
         Metric(
             "f1_micro",
             "F1 of all decisions together",

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from headstart.errors import WeightsError
+from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
 
-_NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "backbone", "encoder", "teacher")
+_AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")  # where timm and torchvision keep the mean of the weights
+_NESTS = (*_AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "backbone", "encoder", "teacher")
+_DEEPEST = 8  # containers around a state dict
+_FILES = ("model.safetensors", "pytorch_model.bin")  # of a run folder, and of a Hugging Face folder
+_OTHERS = {  # first bytes of files that are weights elsewhere
+    b"\x89HDF\r\n\x1a\n": "is an HDF5 file, as Keras writes; only PyTorch and safetensors files can be read",
+    b"\x93NUMPY": "is a NumPy array, not a checkpoint",
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; run 'git lfs pull'",
+    b"<!DOCTYPE": "is a web page, not a checkpoint; the download failed",
+    b"<html": "is a web page, not a checkpoint; the download failed",
+}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name as they stand in a file, the file's sha256 and what a safetensors file says about itself."""
+    """Tensors by name as they are in a file, the file's sha256 and what a safetensors file says about itself.
+
+    `part` is the name in the file under which an average of the weights was found, which is preferred, or "".
+    """
 
     path: Path
     state: dict[str, Tensor]
     sha256: str
     metadata: dict[str, str]
+    part: str = ""
 
 
 def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
-    """Read a safetensors file, a state dict (.pt, .pth), or the model of a run folder.
+    """Read a safetensors file, a file of `torch.save` (.pt, .pth, .bin, .ckpt, .pkl), or the model of a folder.
+
+    Nothing in a file is executed: see `inert`.
 
     Args:
-        place: the file, or a folder that holds `model.safetensors`.
+        place: the file, or a folder that holds `model.safetensors` or `pytorch_model.bin`.
         sha256: what the file must hash to.
 
     Raises:
@@ -42,7 +56,7 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     """
     path = Path(place).expanduser()
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = _file_of(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
     try:
@@ -52,11 +66,28 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
     if sha256 is not None and found != sha256.lower():
         raise WeightsError(f"{path}: sha256 is {found}, expected {sha256.lower()}; the file is altered or another one")
-    safe = path.suffix == ".safetensors"
-    state, metadata = _read_safetensors(path) if safe else (_read_state_dict(path), {})
+    part, metadata = "", dict[str, str]()
+    if path.suffix == ".safetensors":
+        state, metadata = _read_safetensors(path)
+    else:
+        state, part = _read_pickle(path)
     if not state:
-        raise WeightsError(f"{path}: holds no tensors")
-    return Checkpoint(path, state, found, metadata)
+        raise WeightsError(f"{path}: holds no tensors of a network")
+    return Checkpoint(path, state, found, metadata, part)
+
+
+def _file_of(folder: Path) -> Path:
+    """Return the weights file of a folder.
+
+    Raises:
+        WeightsError: the weights are divided among several files.
+    """
+    for name in _FILES:
+        if (folder / name).is_file():
+            return folder / name
+        if (folder / f"{name}.index.json").is_file():
+            raise WeightsError(f"{folder}: the weights are divided among several files; save them as one {name}")
+    return folder / _FILES[0]
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -67,28 +98,39 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(f"{path}: is cut short or no safetensors file ({error})") from error
 
 
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
+def _read_pickle(path: Path) -> tuple[dict[str, Tensor], str]:
+    with path.open("rb") as file:
+        first = file.read(64)
+    if reason := next((reason for start, reason in _OTHERS.items() if first.lstrip().startswith(start)), None):
+        raise WeightsError(f"{path}: {reason}")
     try:
-        with warnings.catch_warnings():  # of old pickles; what cannot be read raises all the same
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_inert(path)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower():
+        if "GLOBAL" in str(error) or "persistent_load" in str(error):
             reason = _refusal(str(error))
             raise WeightsError(
                 f"{path}: refused, because reading it would run code ({reason}); save its state_dict() instead"
             ) from error
+        if name := first_name(path):
+            raise WeightsError(
+                f"{path}: holds a whole {name}, which cannot be read without running its code; save the state_dict()"
+                " of its network instead, such as learn.model.state_dict() with fastai"
+            ) from error
         raise WeightsError(f"{path}: is cut short or no checkpoint ({_brief(error)})") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # torch's reader raises anything on damaged files
+        if "torchscript" in str(error).lower():
+            raise WeightsError(f"{path}: is a TorchScript program; save the state_dict() of its network") from error
         raise WeightsError(f"{path}: is cut short or no checkpoint ({_brief(error)})") from error
     return _tensors(content)
 
 
 def _refusal(text: str) -> str:
     """Return the part of torch's long message that names what the pickle wanted."""
+    if "persistent_load" in text:
+        return "it is a network saved whole in the format before PyTorch 1.6"
     for line in text.splitlines():
-        if "Unsupported" in line or "GLOBAL" in line or "global" in line:
-            return line.replace("WeightsUnpickler error:", "").strip().split(" was not ")[0].rstrip(".")
+        if "WeightsUnpickler error:" in line or "GLOBAL" in line:
+            return line.rpartition("WeightsUnpickler error:")[2].strip().split(" was not ")[0].rstrip(".")
     return text.splitlines()[0]
 
 
@@ -96,14 +138,22 @@ def _brief(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _tensors(content: Any) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint, found under the usual names of its state dict."""
-    while isinstance(content, Mapping):
-        tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-        if tensors:
-            return tensors
-        nest = next((name for name in _NESTS if isinstance(content.get(name), Mapping)), None)
-        if nest is None:
+def _tensors(content: Any) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a network, found under the usual names of its state dict, and the average's name if any.
+
+    Beside a state dict, tensors such as `best_acc1` are no weights.
+    """
+    part = ""
+    for _ in range(_DEEPEST):
+        if isinstance(content, Shell):
+            if state := tensors_of(content):
+                return state, part
+            content = content.state  # of a fastai Learner: the network is its `model`
+        if not isinstance(content, Mapping):
             break
+        nest = next((name for name in _NESTS if isinstance(content.get(name), Mapping | Shell)), None)
+        if nest is None:
+            return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}, part
+        part = nest if nest in _AVERAGED else part
         content = content[nest]
-    return {}
+    return {}, part

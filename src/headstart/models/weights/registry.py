@@ -14,6 +14,7 @@ from headstart.models.architectures.build import timm_preprocessing, torchvision
 from headstart.models.architectures.catalogue import Architecture, torchvision_names
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import Checkpoint
+from headstart.models.weights.huggingface_folder import folder_facts
 from headstart.models.weights.state_dict import LoadReport
 
 TORCHVISION_LICENCE = "BSD-3-Clause"
@@ -147,7 +148,7 @@ def timm_weights(name: str) -> dict[str, dict[str, Any]]:
 
 
 def facts_of(checkpoint: Checkpoint) -> Facts:
-    """Return what is known about a local file: by its hash, else by what a headstart bundle says in it.
+    """Return what is known about a local file: by its hash, by what is written in it, else by the files beside it.
 
     Raises:
         WeightsError: a bundle whose description is damaged.
@@ -160,7 +161,9 @@ def facts_of(checkpoint: Checkpoint) -> Facts:
         return torchvision_facts(*named)
     if "headstart" in checkpoint.metadata:
         return _bundle_facts(checkpoint)
-    return Facts(str(checkpoint.path), checkpoint.metadata.get("license"))
+    preprocessing, classes = folder_facts(checkpoint.path)
+    origin = f"{checkpoint.path} ({checkpoint.part})" if checkpoint.part else str(checkpoint.path)
+    return Facts(origin, checkpoint.metadata.get("license"), preprocessing, classes)
 
 
 def _torchvision_file(checkpoint: Checkpoint) -> tuple[str, str] | None:

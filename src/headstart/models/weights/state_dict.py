@@ -11,9 +11,12 @@ from torch import Tensor
 
 from headstart.errors import WeightsError
 from headstart.models.backbone import Backbone
+from headstart.models.weights.transformers_names import from_transformers
 
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.", "net.", "network.", "teacher.")
 _HEADS = ("fc.", "classifier.", "head.", "heads.", "head_dist.", "last_linear.", "aux_classifier.")
+_SLOW = ("encoder_k", "momentum", "target")  # what methods of self-supervision call their slow average
+_LEAST = 0.2  # of a network's tensors, so that one block is not taken for the whole
 _COMPUTED = ("relative_position_index", "relative_coords_table", "attn_mask")  # older files store these too
 
 
@@ -54,7 +57,7 @@ def load_state(backbone: Backbone, state: Mapping[str, Tensor], name: str = "the
         WeightsError: nothing matches, or the tensors are those of another architecture.
     """
     own = backbone.state_dict()
-    found, unexpected = _translate(backbone, _strip(backbone, state), own)
+    found, unexpected = _translate(backbone, _strip(backbone, from_transformers(state)), own)
     matched: dict[str, Tensor] = {}
     resized: list[str] = []
     for key, value in found.items():
@@ -89,16 +92,41 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _strip(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the prefixes that wrappers put before every key of a network."""
+    """Return the tensors of the network without what wrappers put before their names, and the others as they are."""
+    prefix = _prefix_of(state, {*backbone.original_keys, *backbone.state_dict()})
+    if prefix is not None:
+        inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        return {**{key: value for key, value in state.items() if not key.startswith(prefix)}, **inside}
     tops = {key.split(".")[0] + "." for key in backbone.original_keys} | {"stages."}
     current = dict(state)
-    while True:
-        if any(key.split(".")[0] + "." in tops for key in current):
-            return current
-        prefix = next((p for p in _PREFIXES if any(key.startswith(p) for key in current)), None)
-        if prefix is None:
-            return current
-        current = {key.removeprefix(prefix): value for key, value in current.items()}
+    while not any(key.split(".")[0] + "." in tops for key in current):
+        known = next((p for p in _PREFIXES if any(key.startswith(p) for key in current)), None)
+        if known is None:
+            break
+        current = {key.removeprefix(known): value for key, value in current.items()}
+    return current
+
+
+def _prefix_of(state: Mapping[str, Tensor], known: set[str]) -> str | None:
+    """Return what is before the names of the network, if most tensors under it are known; of two networks, the first.
+
+    A trainer's own name for the network, `module.encoder_q.` of MoCo or `model.` of a Lightning module, is found so.
+    The slow average of a network (`encoder_k`, `momentum_encoder`) comes after the network itself.
+    """
+    counts: dict[str, int] = {}
+    for key in state:
+        parts = key.split(".")
+        for place in range(len(parts)):
+            if ".".join(parts[place:]) in known:
+                prefix = ".".join([*parts[:place], ""])
+                counts[prefix] = counts.get(prefix, 0) + 1
+    usable = [
+        prefix
+        for prefix, count in counts.items()
+        if 2 * count > sum(key.startswith(prefix) for key in state) and count >= _LEAST * len(known) / 2
+    ]
+    slow = {prefix: any(word in prefix for word in _SLOW) for prefix in usable}
+    return max(usable, key=lambda prefix: (counts[prefix], not slow[prefix]), default=None)
 
 
 def _translate(
@@ -117,7 +145,19 @@ def _translate(
 
 def _by_order(names: Mapping[str, str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
     """Match a checkpoint with foreign names whose tensors have exactly our shapes in exactly our order."""
-    ours, theirs = list(names.values()), list(state)
+    return _matched(names, list(state), state, own) or _matched(names, _first_part(state), state, own)
+
+
+def _first_part(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the keys of the body where a network is a sequence of body and head, as fastai makes it."""
+    return [key for key in state if key.startswith("0.")] if {key[:2] for key in state} == {"0.", "1."} else []
+
+
+def _matched(
+    names: Mapping[str, str], theirs: list[str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Return our name of each of these keys if their shapes are ours in order, else nothing."""
+    ours = list(names.values())
     if len(theirs) not in (len(ours), len(ours) - 2):  # old checkpoints lack these counters
         ours = [key for key in ours if not key.endswith("num_batches_tracked")]
         theirs = [key for key in theirs if not key.endswith("num_batches_tracked")]

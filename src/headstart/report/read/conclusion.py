@@ -87,7 +87,11 @@ def _score(board: Board, row: Mapping[str, Any], basis: str) -> list[Segment]:
     name = board.metric.replace("_", " ")
     value = f"{numbers.score(row['mean'], board.metric)} {name}"
     reach = numbers.interval(row["low"], row["high"], board.metric)
-    return [(value, True), (f" (95 % interval {reach}; {basis}). ", False)]
+    found = [(value, True), (f" (95 % interval {reach}; {basis}). ", False)]
+    if row["wider_low"] is not None:
+        wider = numbers.interval(row["wider_low"], row["wider_high"], board.metric)
+        found.append((f"Trained on other images of the same kind, it would most likely reach {wider}. ", False))
+    return found
 
 
 def _basis(board: Board, run: str) -> str:
@@ -95,10 +99,10 @@ def _basis(board: Board, run: str) -> str:
     row = board.row(run)
     seeds = int(row["seeds"])
     if board.folds is not None:
-        return f"{board.n:,} images, {board.folds}-fold cross-validation, {seeds} repeat{'s' if seeds > 1 else ''}"
+        return f"{board.n:,} images, cross-validation, {numbers.repeats(board.folds, seeds)}"
     if row["deterministic"] and seeds == 1:
         return f"{board.n:,} {things}; nothing in its training is random"
-    return f"{board.n:,} {things}, {seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{board.n:,} {things}, {numbers.counted(seeds, 'seed')}"
 
 
 def _others(board: Board) -> list[Segment]:

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
 from headstart.evaluate.comparison.sentences import SAME_SEEDS
 from headstart.evaluate.metrics.scoring import METRICS
-from headstart.report.read.cross_validation import complete_repeats, folds_of
-from headstart.report.read.study_files import Outcome, Record, StudyFiles, distinct
-
-Scores = npt.NDArray[Any]  # bool or float64 [seeds, n]
+from headstart.report import numbers
+from headstart.report.read.board_scores import Scores, board_scores
+from headstart.report.read.cross_validation import folds_of
+from headstart.report.read.study_files import Record, StudyFiles, metric_of
+from headstart.report.read.training_images import WiderIntervals, read_resampled
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Board:
         title: the dataset, and the task where there are several.
         data: the dataset's fingerprint.
         kind: "images" or "episodes".
-        metric: what they are compared by; accuracy where the study's own metric is no mean over images.
+        metric: what they are compared by; accuracy where the study's own metric is not defined for these images.
         n: test images, or episodes, of each seed.
         seeds: the most that a run has.
         runs: names, best first.
@@ -38,6 +39,7 @@ class Board:
         baseline: the run that the others are compared with, or None.
         chosen: the run that was chosen on validation, if it is on this board.
         folds: of cross-validation, or None; then `seeds` are repeats, each of which tests every image once.
+        wider: how the intervals `wider_low` to `wider_high` were made, which also count other training images, or None.
         notes: what a reader must know about the comparison.
     """
 
@@ -58,12 +60,18 @@ class Board:
     baseline: str | None
     chosen: str | None
     folds: int | None
+    wider: Mapping[str, Any] | None
     notes: tuple[str, ...]
 
     @property
     def higher_is_better(self) -> bool:
         """Say which way the metric points."""
         return METRICS[self.metric].higher_is_better
+
+    @property
+    def tested(self) -> str:
+        """What each run was trained and tested on several times: "3 seeds", or "5 folds × 1 repeat"."""
+        return numbers.repeats(self.folds, self.seeds) if self.folds else numbers.counted(self.seeds, "seed")
 
     @property
     def lettered(self) -> bool:
@@ -103,42 +111,35 @@ def _board(
     key: tuple[str, ...], records: Sequence[Record], files: StudyFiles, compare: Mapping[str, Any]
 ) -> Board | None:
     kind, data = key[0], key[1]
-    wanted = str(compare.get("metric") or "accuracy")
-    metric = wanted if kind == "images" and _is_mean_over_images(wanted, records) else "accuracy"
     by_run: dict[str, dict[int, Record]] = {}
     for record in records:
         by_run.setdefault(record.run, {})[record.seed] = record
     folds = folds_of(records[0]) if kind == "images" else None
-    if folds is None:
-        scores, images, notes = _scores(_with_a_common_seed(by_run), metric, kind)
-    else:
-        scores, notes = _cross_validated(by_run, metric, folds)
-        images = None
+    found = board_scores(by_run, kind, metric_of(files.facts), folds)
+    scores, metric = found.scores, found.metric
     if not scores:
         return None
-    if metric != wanted and kind == "images":
-        name = wanted.replace("_", " ")
-        notes.append(
-            f"{name} is not a mean over images, so the ranking and the tests use accuracy; choices followed it"
-        )
     baseline = compare.get("baseline")
     baseline = str(baseline) if baseline in scores and len(scores) > 1 else None
     low, high = METRICS[metric].bounds
+    bounds = (low, high) if math.isfinite(high) else None
     margin = compare.get("margin")
-    fixed = _deterministic(scores, by_run, images is not None)
+    fixed = _deterministic(scores, by_run, found.images is not None)
     result = compare_runs(
         scores,
         baseline,
-        images=images,
+        images=found.images,
         pair_seeds=folds is not None,
         higher_is_better=METRICS[metric].higher_is_better,
-        bounds=(low, high) if math.isfinite(high) else None,
+        bounds=bounds,
         margin=MARGIN if margin is None else float(margin),
         deterministic=fixed,
+        percent=numbers.is_share(metric),
     )
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None
     ranking, note = _ranking(result, chosen, fixed, low)
+    wider = WiderIntervals(found, _test_rows(records), read_resampled(files.root), folds, bounds)
     return Board(
         title=_title(key, records, files),
         data=data,
@@ -147,9 +148,9 @@ def _board(
         n=int(next(iter(scores.values())).shape[1]),
         seeds=max(len(values) for values in scores.values()),
         runs=tuple(row["run"] for row in result["ranking"]),
-        ranking=ranking,
-        against_best=tuple(dict(row) for row in result["against_best"]),
-        against_baseline=tuple(dict(row) for row in result["against_baseline"]),
+        ranking=tuple({**row, **_least(wider.of_run(row), low)} for row in ranking),
+        against_best=tuple({**row, **wider.of_pair(row)} for row in result["against_best"]),
+        against_baseline=tuple({**row, **wider.of_pair(row)} for row in result["against_baseline"]),
         pairwise=tuple(dict(row) for row in result["pairwise"]),
         leader=dict(result["leader"]),
         safe=tuple(result["safe"]),
@@ -157,8 +158,19 @@ def _board(
         baseline=baseline,
         chosen=chosen,
         folds=folds,
-        notes=(*notes, *_notes(result["notes"], folds), *note),
+        wider=wider.facts,
+        notes=(*found.notes, *_notes(result["notes"], folds), *note),
     )
+
+
+def _test_rows(records: Sequence[Record]) -> npt.NDArray[np.int64] | None:
+    return None if records[0].outcome is None else np.sort(records[0].outcome.rows)
+
+
+def _least(interval: Mapping[str, Any], least: float) -> dict[str, Any]:
+    """Return an interval whose lower end is at least what is possible."""
+    low = interval["wider_low"]
+    return {**interval, "wider_low": None if low is None else max(least, low)}
 
 
 def _notes(notes: Sequence[str], folds: int | None) -> list[str]:
@@ -171,10 +183,6 @@ def _title(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles) -
     dataset = files.datasets.get(data)
     name = str(dataset.facts.get("name", data)) if dataset else str(records[0].spec["data"].get("name", data))
     return f"{name}, {key[2]}" if kind == "episodes" else name
-
-
-def _is_mean_over_images(metric: str, records: Sequence[Record]) -> bool:
-    return all(record.outcome is not None and metric in record.outcome.scores for record in records)
 
 
 def _deterministic(
@@ -212,91 +220,3 @@ def _ranking(
     rows[0] |= {"low": max(least, leader["low"]), "high": leader["high"]}
     note = f"the interval of {leader['run']} allows for its having been picked as the best of {leader['of']} on test"
     return tuple(rows), (note,)
-
-
-def _scores(
-    by_run: Mapping[str, Mapping[int, Record]], metric: str, kind: str
-) -> tuple[dict[str, Scores], npt.NDArray[np.int64] | None, list[str]]:
-    """Return run → scores [seeds, n]; which image each column is of, where seeds differ in it; and notes."""
-    if kind == "episodes":
-        common = _common_seeds(by_run)
-        table = {run: np.stack([_episodes(seeds[s]) for s in common]) for run, seeds in by_run.items()}
-        n = next(iter(table.values())).shape[1]
-        images = np.arange(len(common) * n, dtype=np.int64).reshape(len(common), n)
-        return table, images if len(common) > 1 else None, _left_out(by_run, common)
-    if _one_set_of_images(by_run):
-        table = {
-            run: np.stack([_image_scores(_outcome(r), metric) for r in distinct([seeds[s] for s in sorted(seeds)])])
-            for run, seeds in by_run.items()
-        }
-        return table, None, []
-    common = _common_seeds(by_run)
-    table = {
-        run: np.stack([_image_scores(_outcome(seeds[s]), metric) for s in common]) for run, seeds in by_run.items()
-    }
-    images = np.stack([np.sort(_outcome(next(iter(by_run.values()))[s]).rows) for s in common])
-    return table, images, ["each seed has its own test images", *_left_out(by_run, common)]
-
-
-def _one_set_of_images(by_run: Mapping[str, Mapping[int, Record]]) -> bool:
-    records = [record for seeds in by_run.values() for record in seeds.values()]
-    if any(record.outcome is None for record in records):
-        return False
-    every = [np.sort(_outcome(record).rows) for record in records]
-    return all(np.array_equal(rows, every[0]) for rows in every[1:])
-
-
-def _common_seeds(by_run: Mapping[str, Mapping[int, Record]]) -> list[int]:
-    """Return the seeds that every run has; `_board` leaves out the runs that would make it none."""
-    common = set.intersection(*(set(seeds) for seeds in by_run.values()))
-    return sorted(common)
-
-
-def _with_a_common_seed(by_run: Mapping[str, dict[int, Record]]) -> dict[str, dict[int, Record]]:
-    """Leave out the runs of a partial study that lack the seed which most runs have, if no seed is in all."""
-    every = [seed for seeds in by_run.values() for seed in seeds]
-    most = max(sorted(set(every)), key=every.count)
-    if _common_seeds(by_run) or _one_set_of_images(by_run):
-        return dict(by_run)
-    return {run: seeds for run, seeds in by_run.items() if most in seeds}
-
-
-def _left_out(by_run: Mapping[str, Mapping[int, Record]], common: Sequence[int]) -> list[str]:
-    more = sum(len(seeds) - len(common) for seeds in by_run.values())
-    return (
-        [f"compared on the {len(common)} seeds that every run has; {more} other results are left out"] if more else []
-    )
-
-
-def _outcome(record: Record) -> Outcome:
-    assert record.outcome is not None
-    return record.outcome
-
-
-def _episodes(record: Record) -> Scores:
-    assert record.episodes is not None
-    return record.episodes
-
-
-def _cross_validated(
-    by_run: Mapping[str, Mapping[int, Record]], metric: str, folds: int
-) -> tuple[dict[str, Scores], list[str]]:
-    """Return run → scores [repeats, n], every image once in each repeat, and notes."""
-    repeats, notes = complete_repeats(by_run, folds)
-    return {run: np.stack([_pooled(part, metric) for part in parts]) for run, parts in repeats.items()}, notes
-
-
-def _pooled(records: Sequence[Record], metric: str) -> Scores:
-    """Return the scores of all images of one repeat of cross-validation, in order of the rows."""
-    outcomes = [_outcome(record) for record in records]
-    order = np.argsort(np.concatenate([outcome.rows for outcome in outcomes]), kind="stable")
-    parts = [outcome.correct if metric == "accuracy" else outcome.scores[metric] for outcome in outcomes]
-    pooled: Scores = np.concatenate(parts)[order]
-    return pooled
-
-
-def _image_scores(outcome: Outcome, metric: str) -> Scores:
-    """Return one score an image, in order of the rows, whose mean is the metric."""
-    order = np.argsort(outcome.rows, kind="stable")
-    scores: Scores = outcome.correct if metric == "accuracy" else outcome.scores[metric]
-    return scores[order]

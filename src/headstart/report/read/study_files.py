@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,14 @@ from headstart.errors import StoreError
 from headstart.evaluate.metrics.metrics import log_losses
 from headstart.evaluate.metrics.scoring import METRICS, image_scores
 from headstart.progress import progress
+from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
+from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
+from headstart.study.results.facts import read_facts
+
+_TRIES = 20
+_PATIENCE = 2.0  # seconds
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -49,6 +56,7 @@ class Outcome:
     losses: Floats
     multi_label: bool = False
     scores: Mapping[str, Floats] = field(default_factory=dict)
+    chances: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,14 +167,14 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     root = Path(place)
     if not (root / "study.json").is_file():
         raise StoreError(f"{root}: no study stands here (it has no study.json); give the folder of a study")
-    facts = read_json(root / "study.json")
+    facts = read_state(root)
     expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
     folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
-    records = []
+    records, metric = [], metric_of(facts)
     with progress(f"reading {root.name}", len(folders), "runs") as ticker:
         for folder in folders:
-            if (folder / MANIFEST).is_file():
-                record = read_record(folder)
+            if _is_there(folder / MANIFEST):
+                record = read_record(folder, metric)
                 if _is_current(record, facts):
                     records.append(record)
             elif facts.get("status") == "complete":
@@ -206,16 +214,67 @@ def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
 
 
 def _read_if_there(path: Path) -> Any:
-    return read_json(path) if path.is_file() else None
+    return read_facts(path) if path.is_file() else None
 
 
-def read_record(folder: Path) -> Record:
-    """Read one run folder and check each of its files against the manifest.
+def metric_of(facts: Mapping[str, Any]) -> str:
+    """Return the metric that a study's runs are compared by."""
+    return str((facts.get("compare") or {}).get("metric") or "accuracy")
+
+
+def read_record(folder: Path, metric: str = "accuracy") -> Record:
+    """Read one run folder and check each of its files against the manifest; `metric` is the study's.
+
+    If another process writes the run again meanwhile, the new folder is read.
 
     Raises:
         StoreError: a file is missing or is not what was written; the message says which.
     """
-    manifest = read_json(folder / MANIFEST)
+    for _ in range(_TRIES):
+        before = _manifest(folder)
+        try:
+            record = _read_record(folder, metric)
+        except (StoreError, FileNotFoundError):
+            if _manifest(folder) == before:
+                raise
+        else:
+            if _manifest(folder) == before:  # else some files are of the old folder, some of the new one
+                return record
+    raise StoreError(f"{folder}: is written anew all the time; read it when the study has ended")
+
+
+def read_state(root: Path) -> dict[str, Any]:
+    """Read study.json; a study that says that it is running, and at which no process is at work, was interrupted.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    facts = unsealed(root / "study.json")
+    if facts.get("status") == "running" and since(root) is None:
+        facts["status"] = "interrupted"
+    return facts
+
+
+def _manifest(folder: Path) -> bytes:
+    with contextlib.suppress(FileNotFoundError):
+        if _is_there(folder / MANIFEST):
+            return (folder / MANIFEST).read_bytes()
+    return b""
+
+
+def _is_there(path: Path) -> bool:
+    """Say whether a manifest is there; where it is not, wait for a process that is just replacing its folder."""
+    until = time.monotonic() + _PATIENCE
+    while not path.is_file():
+        lock = path.parent.with_name(f".{path.parent.name}.lock")
+        if not lock.exists() or time.monotonic() > until:
+            return path.is_file()
+        time.sleep(0.01)
+    return True
+
+
+def _read_record(folder: Path, metric: str) -> Record:
+    manifest = unsealed(folder / MANIFEST)
     files = manifest.get("files", {})
     for name, digest in sorted(files.items()):
         _check_file(folder / name, digest)
@@ -230,7 +289,7 @@ def read_record(folder: Path) -> Record:
         error=None if manifest.get("status") == "complete" else str(manifest.get("error") or "failed"),
         spec=spec,
         history=tuple(history),
-        outcome=_read_outcome(predictions) if predictions.name in files else None,
+        outcome=_read_outcome(predictions, metric) if predictions.name in files else None,
         episodes=_arrays(episodes)["accuracy"].astype(np.float64).ravel() if episodes.name in files else None,
         explanations=_read_explanations(folder),
         key=manifest.get("key"),
@@ -242,9 +301,8 @@ def _check_file(path: Path, digest: str) -> None:
     remedy = "run the study again to have this run made anew"
     if not path.is_file():
         raise StoreError(f"{path}: is missing, though the run's {MANIFEST} lists it; {remedy}")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise StoreError(f"{path}: was altered since the run wrote it (its sha256 differs); {remedy}")
+    if sha256_of(path) != digest:
+        raise StoreError(f"{path}: was altered since the run wrote it (its sha256 differs); {remedy}")
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -255,14 +313,14 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise StoreError(f"{path}: cannot be read as numpy arrays ({error}); run the study again") from error
 
 
-def _read_outcome(path: Path) -> Outcome:
+def _read_outcome(path: Path, metric: str) -> Outcome:
     arrays = _arrays(path)
     missing = {"test_rows", "test_labels", "test_probabilities"} - set(arrays)
     if missing:
         raise StoreError(f"{path}: has no {', '.join(sorted(missing))}; run the study again")
     rows, labels, chances = arrays["test_rows"], arrays["test_labels"], arrays["test_probabilities"]
     if labels.ndim == 2:
-        return _multi_label(rows, labels.astype(bool), chances)
+        return _multi_label(rows, labels.astype(bool), chances, metric)
     predicted = chances.argmax(axis=1).astype(np.int64)
     places = np.arange(len(labels))
     return Outcome(
@@ -273,7 +331,8 @@ def _read_outcome(path: Path) -> Outcome:
         own=chances[places, labels].astype(np.float64),
         correct=predicted == labels,
         losses=log_losses(labels.astype(np.int64), chances),
-        scores=_scores(labels.astype(np.int64), chances),
+        scores=(scores := _scores(labels.astype(np.int64), chances)),
+        chances=None if metric in scores else (chances, labels.astype(np.int64)),
     )
 
 
@@ -285,7 +344,7 @@ def _scores(labels: npt.NDArray[Any], chances: npt.NDArray[Any]) -> dict[str, Fl
     return {name: scores for name, scores in found.items() if scores is not None}
 
 
-def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any]) -> Outcome:
+def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any], metric: str) -> Outcome:
     least = float(np.finfo(chances.dtype).eps)
     sure = np.clip(np.where(labels, chances, 1 - chances).astype(np.float64), least, 1.0)
     return Outcome(
@@ -297,7 +356,8 @@ def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any
         correct=np.asarray(((chances > 0.5) == labels).all(axis=1)),
         losses=-np.log(sure).mean(axis=1),
         multi_label=True,
-        scores=_scores(labels, chances),
+        scores=(scores := _scores(labels, chances)),
+        chances=None if metric in scores else (chances, labels),
     )
 
 
@@ -305,15 +365,14 @@ def _read_explanations(folder: Path) -> tuple[Mapping[str, Any], ...]:
     path = folder / "explanations.json"
     if not path.is_file():
         return ()
-    content = read_json(path)
-    items = content.get("items", []) if isinstance(content, Mapping) else content
+    items = read_facts(path).get("items", [])
     return tuple(item for item in items if isinstance(item, Mapping) and "row" in item and "file" in item)
 
 
 def _read_datasets(root: Path) -> dict[str, DataFolder]:
     found = {}
     for path in sorted((root / "data").glob("*/dataset.json")):
-        facts, audit = read_json(path), path.with_name("audit.json")
+        facts, audit = read_facts(path), path.with_name("audit.json")
         fingerprint = str(facts.get("fingerprint", path.parent.name))
-        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, read_json(audit) if audit.is_file() else None)
+        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, _read_if_there(audit))
     return found

@@ -300,6 +300,7 @@ def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], r
         **row,
         "metric": board.metric,
         "board": number,
+        "folds": board.folds,
         "dataset": board.title,
         "best": rank == 1,
         "baseline": run.run == board.baseline,

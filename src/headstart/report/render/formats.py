@@ -18,7 +18,7 @@ from headstart.report.read.summary import Summary, load_summary
 from headstart.report.render.halving_text import halving_lines
 from headstart.report.render.html import write_html
 from headstart.report.render.png import write_png
-from headstart.report.render.words import INTERVALS, state_words
+from headstart.report.render.words import interval_words, state_words, times, times_head
 from headstart.storage.files import write_atomic
 
 COLUMNS = (
@@ -29,9 +29,12 @@ COLUMNS = (
     "mean",
     "low",
     "high",
+    "wider_low",
+    "wider_high",
     "sd",
     "n",
     "seeds",
+    "folds",
     "state",
     "chosen",
     "deterministic",
@@ -149,32 +152,48 @@ def _ranking(summary: Summary, board: Board) -> list[str]:
                 f"{mark}{_cell(row['run'])}{mark}",
                 numbers.score(row["mean"], board.metric),
                 numbers.interval(row["low"], row["high"], board.metric),
+                *([_wider(row, board)] if board.wider else []),
                 str(row["state"]),
                 *([str(row["letters"])] if board.lettered else []),
-                str(row["seeds"]),
+                times({**row, "folds": board.folds}),
                 units.duration(run.cost.get("seconds")),
                 units.count(run.parameters.get("learned")),
             ]
         )
     group = ["group"] if board.lettered else []
-    heads = ["#", "run", metric, "95 % interval", "on test", *group, "seeds", "own time", "learned"]
+    wider = ["(wider)"] if board.wider else []
+    heads = ["#", "run", metric, "95 % interval", *wider, "on test", *group, times_head([board]), "own time", "learned"]
     letters = "Runs that share a letter under *group* do not differ significantly when every pair is tested. "
     bold = "The bold run was chosen on validation. " if board.chosen else ""
     return [
-        *_table(heads, rows, f"rlrrl{'l' if board.lettered else ''}rrr"),
+        *_table(heads, rows, f"rlrr{'r' if wider else ''}l{'l' if board.lettered else ''}rrr"),
         "",
-        f"n = {board.n:,} {'episodes' if board.kind == 'episodes' else 'test images'}. {bold}{INTERVALS}",
+        f"n = {board.n:,} {'episodes' if board.kind == 'episodes' else 'test images'}. {bold}{interval_words([board])}",
         "",
         f"*On test*: {state_words([board])} {letters if board.lettered else ''}".rstrip(),
     ]
 
 
+def _wider(row: Mapping[str, Any], board: Board) -> str:
+    return (
+        "" if row["wider_low"] is None else f"({numbers.interval(row['wider_low'], row['wider_high'], board.metric)})"
+    )
+
+
 def _comparisons(board: Board) -> list[str]:
-    lines = ["### The best on test against each", "", *(f"- {_cell(pair['verdict'])}" for pair in board.against_best)]
+    lines = ["### The best on test against each", "", *(_verdict(pair, board) for pair in board.against_best)]
     if board.against_baseline:
         title = f"### Each against the baseline {_cell(board.baseline)}"
-        lines += ["", title, "", *(f"- {_cell(pair['verdict'])}" for pair in board.against_baseline)]
+        lines += ["", title, "", *(_verdict(pair, board) for pair in board.against_baseline)]
     return lines
+
+
+def _verdict(pair: Mapping[str, Any], board: Board) -> str:
+    line = f"- {_cell(pair['verdict'])}"
+    if pair["wider_low"] is None:
+        return line
+    ends = (numbers.change(pair[side], board.metric) for side in ("wider_low", "wider_high"))
+    return f"{line} (with other training images too: {' to '.join(ends)})"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:

@@ -25,7 +25,7 @@ from headstart.report.render.thumbnails import (
     rows_wanted,
     short_audit,
 )
-from headstart.report.render.words import INTERVALS, STATES, state_meaning, state_words
+from headstart.report.render.words import STATES, interval_words, state_meaning, state_words, times_head
 from headstart.storage.files import write_atomic
 
 SCRIPTS = (
@@ -109,7 +109,7 @@ def render(summary: Summary) -> str:
         interval=numbers.interval,
         halving_lines=halving_lines(summary.halving) if summary.halving else [],
         leads=LEADS,
-        intervals=INTERVALS,
+        intervals=interval_words(summary.boards),
         states=state_words(summary.boards),
         weights=weights_used(summary),
         style=text("report.css"),
@@ -154,7 +154,12 @@ def tiles(summary: Summary) -> list[tuple[str, str]]:
         shared[key] = max(shared.get(key, 0.0), run.cost.get("shared_seconds") or 0.0)
     finished = sum(len(run.seeds) for run in summary.runs)
     expected = finished + len(summary.missing) + len(summary.failed)
-    found = [(f"{finished}" if finished == expected else f"{finished} of {expected}", "runs × seeds finished")]
+    found = [
+        (
+            f"{finished}" if finished == expected else f"{finished} of {expected}",
+            f"runs × {times_head(summary.boards)} finished",
+        )
+    ]
     if summary.boards:
         board = summary.boards[0]
         found.append((f"{board.n:,}", "episodes" if board.kind == "episodes" else "test images"))

@@ -69,7 +69,8 @@ class _Run:
         """Return how many seeds it has, and how many of them were reused or did not end well; "" for one that did."""
         counted = [(self.states.count(state), state) for state in (REUSED, FAILED, RUNNING, QUEUED)]
         odd = ", ".join(f"{count} {state}" for count, state in counted if count)
-        many = f"{len(self.seeds)} seeds" if len(self.seeds) > 1 else ""
+        things = "folds" if any("(fold " in name for name in self.seeds) else "seeds"
+        many = f"{len(self.seeds)} {things}" if len(self.seeds) > 1 else ""
         return f" ({', '.join(part for part in (many, odd) if part)})" if many else ""
 
 
@@ -122,16 +123,18 @@ class LiveStudy:
             self._say(line)
 
     def plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """All tasks that are expected: rows with "run" and "seed"."""
+        """All tasks that are expected: rows with "run" and "seed", and the "name" of both where it is another."""
         with self._lock:
             for row in rows:
                 run = str(row["run"])
-                name = f"{run} (seed {row['seed']})" if "seed" in row else run
+                plain = f"{run} (seed {row['seed']})" if "seed" in row else run
+                name = str(row.get("name", plain))
                 self._run_of[name] = run
                 self.runs.setdefault(run, _Run(run)).seeds.setdefault(name, _Seed())
         self.start()
         seeds = max((len(run.seeds) for run in self.runs.values()), default=1)
-        many = f", each with {seeds} seeds" if seeds > 1 else ""
+        things = "folds" if any("(fold " in str(row.get("name")) for row in rows) else "seeds"
+        many = f", each with {seeds} {things}" if seeds > 1 else ""
         self._say(f"{len(self.runs)} runs to do{many}")
 
     def running(self, run: str) -> None:

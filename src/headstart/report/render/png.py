@@ -140,9 +140,8 @@ class _Part:
 
     def _what(self) -> str:
         things = "episodes" if self.board.kind == "episodes" else "test images"
-        seeds = f"{self.board.seeds} seed{'s' if self.board.seeds > 1 else ''}"
         metric = self.board.metric.replace("_", " ")
-        return f"{self.board.title}: {metric}, {self.board.n:,} {things}, {seeds}, 95 % intervals"
+        return f"{self.board.title}: {metric}, {self.board.n:,} {things}, {self.board.tested}, 95 % intervals"
 
     def _domain(self, rows: Sequence[Any]) -> tuple[float, float]:
         low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -9,7 +12,7 @@ from rich.text import Text
 from headstart import units
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
-from headstart.report.render.words import INTERVALS, state_words
+from headstart.report.render.words import interval_words, state_words, times, times_head
 
 
 def ranking_table(summary: Summary) -> Table:
@@ -32,7 +35,7 @@ def ranking_table(summary: Summary) -> Table:
     table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right", no_wrap=True)
     table.add_column("95 %\ninterval", justify="right", min_width=12)
     table.add_column("on test", no_wrap=True)
-    table.add_column("seeds", justify="right")
+    table.add_column(times_head(summary.boards).replace("× ", "×\n"), justify="right")
     table.add_column("own\ntime", justify="right", no_wrap=True)
     previous = None
     for row in summary.ranking():
@@ -44,19 +47,27 @@ def ranking_table(summary: Summary) -> Table:
             *([Text(row["dataset"])] if many else []),
             Text(row["run"] + (" *" if row["chosen"] else ""), style="bold" if row["chosen"] or row["best"] else ""),
             numbers.score(row["mean"], row["metric"]),
-            numbers.interval(row["low"], row["high"], row["metric"]),
+            _intervals(row),
             row["state"],
-            str(row["seeds"]),
+            times(row),
             units.duration(row["seconds"]),
         )
     return table
+
+
+def _intervals(row: Mapping[str, Any]) -> str:
+    """Return the interval, and below it in brackets the wider one, where there is one."""
+    narrow = numbers.interval(row["low"], row["high"], row["metric"])
+    if row["wider_low"] is None:
+        return narrow
+    return f"{narrow}\n({numbers.interval(row['wider_low'], row['wider_high'], row['metric'])})"
 
 
 def _caption(summary: Summary) -> str:
     lines = []
     if any(board.chosen for board in summary.boards):
         lines.append("* the model that was chosen on validation and saved")
-    lines += [state_words(summary.boards), INTERVALS]
+    lines += [state_words(summary.boards), interval_words(summary.boards)]
     lines += [note[0].upper() + note[1:] + "." for board in summary.boards for note in board.notes]
     if summary.partial:
         failed = f", {len(summary.failed)} failed" if summary.failed else ""

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from headstart.evaluate.comparison.sentences import margin_words
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 
-INTERVALS = "Intervals hold for other seeds and other test images of the same kind, not for other training images."
+NARROW = "Intervals hold for other seeds and other test images of the same kind, not for other training images."
+OFFER = " To count those too, set compare: {training_images: 20} in the study file."
 STATES = ("best", "tied", "cannot tell", "behind")
+
+
+def times_head(boards: Sequence[Board]) -> str:
+    """Return the head of the column that says how often a run was trained and tested."""
+    kinds = {"folds × repeats" if board.folds else "seeds" for board in boards}
+    return " or ".join(sorted(kinds, reverse=True)) or "seeds"
+
+
+def times(row: Mapping[str, Any]) -> str:
+    """Return the cell of that column: the seeds, or folds × repeats."""
+    return f"{row['folds']} × {row['seeds']}" if row["folds"] else str(row["seeds"])
 
 
 def state_meaning(state: str, board: Board) -> str:
@@ -21,6 +34,19 @@ def state_meaning(state: str, board: Board) -> str:
         "cannot tell": "it may be as good as the best, or clearly worse: more seeds or test images would tell",
         "behind": "worse than the best by more than chance",
     }[state]
+
+
+def interval_words(boards: Sequence[Board]) -> str:
+    """Return what the intervals of these leaderboards hold for, and how the wider ones were made, if there are any."""
+    made = [board.wider for board in boards if board.wider is not None]
+    if not made:
+        return NARROW + (OFFER if any(board.kind == "images" for board in boards) else "")
+    samples = made[0]["samples"]
+    if made[0]["by"] == "folds":
+        how = f"it comes from the spread over {samples} folds, which share most of their training images"
+    else:
+        how = f"each head was fitted again on {samples} bootstrap samples of the training images"
+    return f"{NARROW} The wider interval in brackets holds for those too: {how}."
 
 
 def state_words(boards: Sequence[Board]) -> str:

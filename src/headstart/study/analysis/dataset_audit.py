@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from headstart.data.dataset import Dataset, Split
 from headstart.models.pixels import NAME as PIXELS
-from headstart.storage.files import write_atomic
 from headstart.study.analysis.finished import uses_images
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.task import Task
 
 
@@ -16,7 +15,7 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
     from headstart.audit.audit import audit_dataset
 
     path = session.folder.data_folder(dataset.fingerprint) / "audit.json"
-    if path.is_file() or not session.plan.study.spec.audit:
+    if known_facts(path) is not None or not session.plan.study.spec.audit:
         return
     tasks = [task for task in with_trained_features(session) if uses_images(task, dataset, session)]
     features = None
@@ -25,7 +24,7 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
         features = session.resources.features(task.run.data, task.run.network, task.seed)
     bad = session.resources.bad_rows(dataset)
     found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.resources.store)
-    write_atomic(path, json_bytes(found))
+    write_facts(path, found)
 
 
 def with_trained_features(session: Session) -> list[Task]:

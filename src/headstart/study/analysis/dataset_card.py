@@ -17,7 +17,8 @@ from headstart.data.decoding.thumbnail import thumbnail
 from headstart.models.preprocessing import Preprocessing
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes, npz_bytes
+from headstart.study.results.facts import known_facts, write_facts
+from headstart.study.results.folder import npz_bytes
 from headstart.study.task import class_counts
 
 THUMBNAIL = 96  # px, longest side
@@ -29,7 +30,7 @@ _SMALL = Preprocessing(size=128, resize=128)
 def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:
     """Write the facts, items and thumbnails of a dataset of the study."""
     folder = session.folder.data_folder(dataset.fingerprint)
-    if not (folder / "thumbnails.npz").is_file():
+    if known_facts(folder / "dataset.json") is None:
         bad = session.resources.bad_rows(dataset)
         images = session.resources.images(data, _decoded_preprocessing(session, dataset))
         write_card(folder, dataset, split, images, bad)
@@ -57,10 +58,10 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
         "split": split.rule,
         "counts": {side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")},
     }
-    write_atomic(folder / "dataset.json", json_bytes(facts))
     _write_items(folder / "items.parquet", dataset)
     rows = np.setdiff1d(split.test, np.array(sorted(bad), dtype=np.int64))
     write_atomic(folder / "thumbnails.npz", thumbnails(images, rows))
+    write_facts(folder / "dataset.json", facts, ["items.parquet", "thumbnails.npz"])
 
 
 def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:

@@ -9,12 +9,13 @@ from headstart.study.analysis.learning_curves import learning_curves
 from headstart.study.analysis.mistakes import explain_mistakes
 from headstart.study.analysis.paired_explanations import explain_pairs
 from headstart.study.analysis.similarity import measure_similarity
+from headstart.study.analysis.training_images import resample_training_images
 from headstart.study.analysis.transferability import score_transferability
 from headstart.study.execution.session import Session
 
 
 def close_study(session: Session) -> None:
-    """Write the results of the study as a whole: its data and audit, its best model, and explained mistakes."""
+    """Write the results of the study as a whole: data and audit, best model, wider intervals, explained mistakes."""
     seen: set[str] = set()
     for task in session.plan.tasks:
         dataset = session.resources.dataset(task.run.data)
@@ -26,6 +27,7 @@ def close_study(session: Session) -> None:
     score_transferability(session)
     learning_curves(session)
     save_best(session)
+    resample_training_images(session)
     explain_mistakes(session, session.plan.study.spec.explain)
     explain_pairs(session)
     measure_similarity(session)

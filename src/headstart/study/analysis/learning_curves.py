@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.facts import write_facts
 from headstart.study.task import Task
 
 
@@ -15,23 +14,25 @@ def learning_curves(session: Session) -> None:
     from headstart.fewshot.learning_curve import learning_curve
 
     found: list[dict[str, Any]] = []
-    groups: dict[tuple[str, str], dict[float, list[float]]] = {}
+    wanted = session.plan.study.spec.compare.metric
+    groups: dict[tuple[str, str, str], dict[float, list[float]]] = {}
     for task in session.plan.tasks:
         axis = (
             "shots" if task.run.spec.shots is not None else "fraction" if task.run.spec.fraction is not None else None
         )
-        score = session.folder.score(task.run.name, task.seed, "test")
+        metric = wanted if task.run.spec.episodes is None else "accuracy"
+        score = session.folder.score(task.run.name, task.seed, "test", metric)
         if axis is None or score is None:
             continue
         base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))
-        groups.setdefault((base, axis), {}).setdefault(_labels(session, task, axis), []).append(score)
-    for (run, axis), scores in groups.items():
+        groups.setdefault((base, axis, metric), {}).setdefault(_labels(session, task, axis), []).append(score)
+    for (run, axis, metric), scores in groups.items():
         unit = "labels per class" if axis == "shots" else "labels"
-        curve = learning_curve(dict(sorted(scores.items())), unit=unit)
-        found.append({"run": run, "axis": axis, **curve.to_dict()})
+        curve = learning_curve(dict(sorted(scores.items())), metric=metric, unit=unit)
+        found.append({"run": run, "axis": axis, "metric": metric, **curve.to_dict()})
         session.listener.note(f"{run}: {curve.words}")
     if found:
-        write_atomic(session.folder.root / "learning.json", json_bytes({"curves": found}))
+        write_facts(session.folder.root / "learning.json", {"curves": found})
 
 
 def _labels(session: Session, task: Task, axis: str) -> float:

@@ -11,7 +11,7 @@ from headstart.errors import ModelError
 from headstart.models.pixels import NAME as PIXELS
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.spec.schema import ExplainSpec
 
 
@@ -28,7 +28,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     from headstart.models.preprocessing import as_tensor, normalise
 
     folder = session.folder.root / best["folder"]
-    if (folder / "explanations.json").is_file():
+    if known_facts(folder / "explanations.json") is not None:
         return
     classifier = Classifier.load(folder)
     with np.load(folder / "predictions.npz") as arrays:
@@ -56,4 +56,4 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
             name = f"explanations/{int(rows[place])}-{method}.jpg"
             write_atomic(folder / name, buffer.getvalue())
             items.append({"row": int(rows[place]), "method": method, "class": classifier.classes[aim], "file": name})
-    write_atomic(folder / "explanations.json", json_bytes({"items": items}))
+    write_facts(folder / "explanations.json", {"items": items}, [str(item["file"]) for item in items])

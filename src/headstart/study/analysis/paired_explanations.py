@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import ModelError
-from headstart.storage.files import read_json, write_atomic
+from headstart.storage.files import write_atomic
+from headstart.storage.names import folder_name
 from headstart.study.analysis.finished import finished_key
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes, slug
+from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.task import Task
 
 
@@ -20,7 +21,7 @@ def explain_pairs(session: Session) -> None:
     """Draw each pair of finished runs that the study names, and write explained.json."""
     asked = session.plan.study.spec.explain
     path, key = session.folder.root / "explained.json", finished_key(session, asked.model_dump())
-    if not asked.pairs or (path.is_file() and read_json(path).get("key") == key):
+    if not asked.pairs or known_facts(path, key) is not None:
         return
     known = {run.name for run in session.plan.study.runs}
     drawn = []
@@ -32,7 +33,7 @@ def explain_pairs(session: Session) -> None:
             session.listener.note(f"skipped the explanation of {first} and {second}: one of them is not finished")
             continue
         drawn.append(_draw(session, tasks, asked.methods, asked.images))
-    write_atomic(path, json_bytes({"key": key, "pairs": drawn}))
+    write_facts(path, {"key": key, "pairs": drawn}, [pair["file"] for pair in drawn])
 
 
 def in_turn(labels: npt.NDArray[np.int64], count: int, seed: int = 0) -> npt.NDArray[np.int64]:
@@ -86,7 +87,7 @@ def _draw(session: Session, tasks: tuple[Task, Task], methods: Sequence[str], co
     said = {"runs": [t.run.name for t in tasks], "seed": tasks[0].seed, "methods": drawn, "notes": notes}
     if not columns:
         return {**said, "images": [], "file": None}
-    file = f"explained/{slug(f'{tasks[0].run.name} against {tasks[1].run.name}')}.png"
+    file = f"explained/{folder_name(f'{tasks[0].run.name} against {tasks[1].run.name}')}.png"
     captions = [f"{label}: {name}" for label, name in zip(truth, names, strict=True)]
     write_atomic(session.folder.root / file, gallery(columns, captions=captions))
     return {**said, "images": names, "file": file}

@@ -14,10 +14,9 @@ from headstart.evaluate.similarity import compare_stages, frechet_distance
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import read_bundle
 from headstart.models.preprocessing import as_tensor, normalise
-from headstart.storage.files import read_json, write_atomic
 from headstart.study.analysis.finished import finished_key, learning_rows, networks
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.spec.run import Run
 from headstart.study.task import Task
 
@@ -34,7 +33,7 @@ def measure_similarity(session: Session) -> None:
     if asked is None:
         return
     path, key = session.folder.root / "similarity.json", finished_key(session, asked.model_dump())
-    if path.is_file() and read_json(path).get("key") == key:
+    if known_facts(path, key) is not None:
         return
     runs = {run.name: run for run in session.plan.study.runs}
     sources = [runs[name] for name in asked.sources if name in runs]  # others are excluded on the command line
@@ -43,7 +42,7 @@ def measure_similarity(session: Session) -> None:
     for first, second in asked.stages:
         if first in runs and second in runs and (found := _stages(session, first, second, asked.images)):
             stages.append(found)
-    write_atomic(path, json_bytes({"key": key, "frechet": distances, "stages": stages}))
+    write_facts(path, {"key": key, "frechet": distances, "stages": stages})
 
 
 def _distances(session: Session, source: Run, most: int) -> Iterator[dict[str, Any]]:

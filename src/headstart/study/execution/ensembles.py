@@ -36,7 +36,7 @@ def write_ensembles(session: Session) -> None:
         tasks = {task.run.name: task for task in session.plan.tasks if task.seed == seed}
         gone = [m for m in spec.ensembles[name] if m not in tasks or not session.finished(tasks[m])]
         if gone:
-            left_out.append({**row, "why": f"averages {gone[0]!r}, which was skipped or failed"})
+            left_out.append(LeftOut(run=name, seed=seed, why=f"averages {gone[0]!r}, which was skipped or failed"))
             continue
         _write(session, name, [tasks[member] for member in spec.ensembles[name]])
     if left_out:
@@ -47,7 +47,7 @@ def write_ensembles(session: Session) -> None:
 def _write(session: Session, name: str, members: Sequence[Task]) -> None:
     first, seed = members[0], members[0].seed
     key = ensemble_key(members)
-    shown = f"{name} (seed {seed})"
+    shown = f"{name} ({first.run.data.split.words(seed)})"
     if session.folder.has(name, seed, key):
         session.listener.reused(shown)
         return

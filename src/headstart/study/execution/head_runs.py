@@ -64,7 +64,7 @@ def fit_head_runs(
                 if task.key in faults:
                     raise faults[task.key]
                 fit = load_fit(resources.store, task.key)
-                test = score(_stored_head(task, resources), features, split.test)
+                test = head_probabilities(_stored_head(task, resources), features, split.test)
                 check_probabilities(test, fit.validation)
             except FAULTS as error:
                 failed(task, error)
@@ -92,7 +92,9 @@ def _fit_apart(
     return found
 
 
-def score(head: nn.Module, features: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> Probabilities:
+def head_probabilities(
+    head: nn.Module, features: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+) -> Probabilities:
     """Return the head's probabilities of some rows, float32 [len(rows), C]."""
     parts = []
     with torch.inference_mode():

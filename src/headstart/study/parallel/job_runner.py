@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headstart import progress, threads
 from headstart.storage.opening import open_store
+from headstart.storage.presence import at_work
 from headstart.storage.store import MANIFEST
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.session import Session
@@ -51,8 +52,13 @@ class JobRunner:
         Raises:
             HeadstartError: the input is invalid.
         """
+        with self.resources.store.in_use():
+            return self._do_in_place(job)
+
+    def _do_in_place(self, job: Job) -> Finished:
         if self.setup.folder is not None:
-            return self._do(job, StudyFolder(self.setup.folder))
+            with at_work(self.setup.folder):
+                return self._do(job, StudyFolder(self.setup.folder))
         with tempfile.TemporaryDirectory(prefix="headstart-") as place:
             folder = StudyFolder(Path(place))
             return replace(self._do(job, folder), folders=packed(folder, job))

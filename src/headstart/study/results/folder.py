@@ -7,11 +7,8 @@ STUDY/runs/RUN/seed-K/manifest.json, …      one finished (or failed) run each
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -20,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from headstart.errors import StoreError
-from headstart.storage.files import disk_errors, read_json, write_json
+from headstart.progress import say
+from headstart.storage.checksums import sealed, sha256_of, unsealed
+from headstart.storage.files import disk_errors, read_json, temporary, write_json
+from headstart.storage.locks import locked
+from headstart.storage.names import folder_name
 from headstart.storage.store import MANIFEST
+from headstart.storage.swap import replace_folder
 
 Content = bytes | Path | Callable[[Path], None]
 
@@ -41,25 +42,34 @@ class StudyFolder:
 
     def run_folder(self, run: str, seed: int) -> Path:
         """Return the folder of one run and seed."""
-        return self.root / "runs" / slug(run) / f"seed-{seed}"
+        return self.root / "runs" / folder_name(run) / f"seed-{seed}"
 
     def data_folder(self, fingerprint: str) -> Path:
         """Return the folder of one dataset."""
         return self.root / "data" / fingerprint
 
     def manifest(self, run: str, seed: int) -> dict[str, Any] | None:
-        """Return the manifest of a run that has ended, or None."""
+        """Return the manifest of a run that has ended, or None, also where it is damaged."""
         path = self.run_folder(run, seed) / MANIFEST
-        value: dict[str, Any] | None = read_json(path) if path.is_file() else None
-        return value
+        if not path.is_file():
+            return None
+        try:
+            return unsealed(path)
+        except StoreError:
+            return None
 
     def has(self, run: str, seed: int, key: str) -> bool:
-        """Say whether the run with this content key is complete, with every file present."""
+        """Say whether the run with this content key is complete, and each of its files is what was written."""
         manifest = self.manifest(run, seed)
+        if manifest is None and (self.run_folder(run, seed) / MANIFEST).is_file():
+            say(f"{self.run_folder(run, seed) / MANIFEST}: is not what was written; the run is written again")
         if manifest is None or manifest.get("key") != key or manifest["status"] != "complete":
             return False
         folder = self.run_folder(run, seed)
-        return all((folder / name).is_file() for name in manifest["files"])
+        altered = next((name for name, digest in manifest["files"].items() if not _is(folder / name, digest)), None)
+        if altered is not None:
+            say(f"{folder / altered}: is not what was written; the run is written again")
+        return altered is None
 
     def score(self, run: str, seed: int, part: str, metric: str = "accuracy") -> float | None:
         """Return the score of a run that has ended on "test" or "validation"; None where it has none there."""
@@ -71,18 +81,17 @@ class StudyFolder:
 
     def write_study(self, facts: Mapping[str, Any]) -> None:
         """Write study.json."""
-        write_json(self.root / "study.json", facts)
+        write_json(self.root / "study.json", sealed(facts))
 
     def read_study(self) -> dict[str, Any]:
         """Read study.json.
 
         Raises:
-            StoreError: there is none.
+            StoreError: there is none, or it is damaged.
         """
         if not (self.root / "study.json").is_file():
             raise StoreError(f"{self.root}: is not a study folder (it has no study.json)")
-        value: dict[str, Any] = read_json(self.root / "study.json")
-        return value
+        return unsealed(self.root / "study.json")
 
     def write_run(
         self,
@@ -95,6 +104,9 @@ class StudyFolder:
     ) -> Path:
         """Write a run's folder atomically: files first, the manifest last, then one rename.
 
+        Who reads the folder meanwhile finds the old one or the new one. If another process has finished the same run
+        in the meantime, its folder is kept.
+
         Args:
             run, seed: which run.
             key: the content key of everything that its result depends on.
@@ -102,9 +114,8 @@ class StudyFolder:
             error: why the run failed, or None.
         """
         final = self.run_folder(run, seed)
-        building = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        building = temporary(final)
         with disk_errors(final):
-            shutil.rmtree(building, ignore_errors=True)
             building.mkdir(parents=True)
             try:
                 digests = {name: _put(building / name, content) for name, content in files.items()}
@@ -116,11 +127,10 @@ class StudyFolder:
                     "files": digests,
                     "written": time.time(),
                 }
-                write_json(building / MANIFEST, manifest)
-                with FileLock(str(final.with_name(f".{final.name}.lock"))):  # another process may write the same run
-                    if final.exists():
-                        shutil.rmtree(final)
-                    os.replace(building, final)
+                write_json(building / MANIFEST, sealed(manifest))
+                with locked(final.with_name(f".{final.name}.lock")):  # another process may write the same run
+                    if error is not None or not self.has(run, seed, key):
+                        replace_folder(building, final)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
         return final
@@ -132,6 +142,10 @@ class StudyFolder:
         self.write_run(run, seed, manifest["key"], rest, error=manifest["error"])
 
 
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_of(path) == digest
+
+
 def _put(path: Path, content: Content) -> str:
     """Write one file; return its sha256."""
     if isinstance(content, bytes):
@@ -140,16 +154,7 @@ def _put(path: Path, content: Content) -> str:
         shutil.copyfile(content, path)
     else:
         content(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def slug(name: str) -> str:
-    """Return a folder name for a run's name: readable, and different for different names."""
-    plain = re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII).strip("-.") or "run"
-    if plain == name.replace(" · ", "-").replace(" ", "-"):
-        return plain
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return sha256_of(path)
 
 
 def json_bytes(value: Any) -> bytes:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Expected(TypedDict):
-    """A run and seed that the study will finish."""
+    """A run and seed that the study will finish; `name` is what both are called in messages, where it is given."""
 
     run: str
     seed: int
+    name: NotRequired[str]
 
 
 class LeftOut(TypedDict):

@@ -39,7 +39,7 @@ class Tested:
     test: frozenset[str]
 
 
-def tested(place: str | Path) -> Tested | None:
+def find_tested(place: str | Path) -> Tested | None:
     """Return what a study says of the model in its folder, in one of its runs, or in one of their files.
 
     None for a file that lies in no study: it does not carry these facts.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError, require
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.storage.names import folder_name
+from headstart.study.results.folder import StudyFolder
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
 Tracker = Callable[["Logged"], None]
@@ -67,7 +68,7 @@ def _tensorboard(folder: StudyFolder) -> Tracker:
     def log(done: Logged) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        place: Path = folder.root / "tensorboard" / slug(done.spec["run"]) / f"seed-{done.spec['seed']}"
+        place: Path = folder.root / "tensorboard" / folder_name(done.spec["run"]) / f"seed-{done.spec['seed']}"
         with SummaryWriter(str(place)) as writer:
             for row in done.history:
                 for name in CURVES:

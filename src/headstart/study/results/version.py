@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart.study.results.folder import StudyFolder, slug
+from headstart.storage.names import folder_name
+from headstart.study.results.folder import StudyFolder
 
 _DIGITS = 6  # of the fingerprint, in the name
 
 
 def study_folder(out: str | Path, name: str) -> StudyFolder:
     """Return the folder of the study of this name."""
-    return StudyFolder(Path(out) / slug(name))
+    return StudyFolder(Path(out) / folder_name(name))
 
 
 def versioned_name(out: str | Path, name: str, fingerprint: str) -> str:
@@ -23,4 +24,4 @@ def versioned_name(out: str | Path, name: str, fingerprint: str) -> str:
     if not (folder.root / "study.json").is_file():
         return name
     before = folder.read_study().get("fingerprint")
-    return name if before in (None, fingerprint) else f"{name} {fingerprint[:_DIGITS]}"
+    return name if before in (None, fingerprint) else f"{name}-{fingerprint[:_DIGITS]}"

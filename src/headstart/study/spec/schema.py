@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from headstart.errors import SpecError, unknown_name
+from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import line_of
@@ -66,6 +67,12 @@ class SplitSpec(Spec):
             return self.fold, self.seed
         assert self.folds is not None
         return seed % self.folds, self.seed + seed // self.folds
+
+    def words(self, seed: int) -> str:
+        """Return what this seed of a run is, for people: "seed 3", or "fold 4 of 5, repeat 1"."""
+        if self.fold != "seed" or self.folds is None:
+            return f"seed {seed}"
+        return f"fold {seed % self.folds + 1} of {self.folds}, repeat {seed // self.folds + 1}"
 
 
 def _source(value: Any) -> Any:
@@ -211,11 +218,21 @@ class CompareSpec(Spec):
     """What the runs are compared by, and what every choice on validation follows.
 
     Differences up to `margin`, in the unit of the metric, do not matter: 0.01 is one point of accuracy.
+    `training_images` is a number of bootstrap samples of the training images (20 is enough): heads on frozen features
+    are fitted again on each, for a wider interval that also counts other training images; 0 leaves it out.
     """
 
     baseline: str | None = None
     metric: str = "accuracy"
     margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    training_images: Annotated[int, Field(ge=0, le=1000)] = 0
+
+    @field_validator("training_images")
+    @classmethod
+    def _enough_samples(cls, value: int) -> int:
+        if 0 < value < FEWEST_SAMPLES:
+            raise ValueError(f"{value} bootstrap samples are too few: give {FEWEST_SAMPLES} or more, 20 if you can")
+        return value
 
     @field_validator("metric")
     @classmethod

@@ -49,7 +49,7 @@ def make_learner(job: TuneJob, device: str) -> tuple[Learner, list[Route]]:
     weights = class_weights(job.recipe.class_weights, job.labels[job.train], job.classes)
     objective = Objective(job.recipe, job.classes, weights, preprocessing, job.seed)
     options: dict[str, Any] = {"seed": job.seed, "batches": train, "checked": validation, "on_epoch": job.on_epoch}
-    learner = Learner(network, objective, job.recipe, **options)
+    learner = Learner(network, objective, job.recipe, metric=job.metric, **options)
     return learner, routes
 
 

@@ -8,7 +8,6 @@ complete or absent.
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from headstart.progress import Ticker
-from headstart.storage.files import disk_errors, read_json, write_json
+from headstart.errors import StoreError
+from headstart.progress import Ticker, say
+from headstart.storage.checksums import certify, forget, is_intact
+from headstart.storage.files import disk_errors, read_json, temporary, write_json
 from headstart.transfer.finetune.learner import Learner
 
 EPOCH, MID, BEST, JOB = "epoch.ckpt", "mid.ckpt", "best.safetensors", "job.json"
@@ -64,15 +65,15 @@ class Keeper(Checkpoint):  # type: ignore[misc]
             save_best(self.folder, pl_module)
         self._write(trainer, EPOCH)
         if trainer.is_global_zero:
-            (self.folder / MID).unlink(missing_ok=True)
+            forget(self.folder / MID)
         pl_module.tell(pl_module.history.rows[-1])
 
     def _write(self, trainer: pl.Trainer, name: str) -> None:
-        temporary = self.folder / f".{name}.tmp"
+        part = temporary(self.folder / name)
         with disk_errors(self.folder):
-            trainer.save_checkpoint(temporary)
+            trainer.save_checkpoint(part)
             if trainer.is_global_zero:
-                os.replace(temporary, self.folder / name)
+                certify(part, self.folder / name)
         self._last = time.monotonic()
 
 
@@ -101,28 +102,39 @@ class Progress(pl.Callback):  # type: ignore[misc]
 def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
     """Reserve `folder` for this job; return the checkpoint to resume from, or None to start.
 
-    Checkpoints of another job (other data, seed, recipe …) are deleted.
+    Checkpoints of another job (other data, seed, recipe …), and those that are not what was written, are deleted.
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     note = folder / JOB
-    if not note.exists() or read_json(note) != job:
-        for name in (JOB, EPOCH, MID, BEST):
-            (folder / name).unlink(missing_ok=True)
+    if not _is_of(note, job):
+        for name in (EPOCH, MID, BEST):
+            forget(folder / name)
         write_json(note, job)
         return None
-    for name in (MID, EPOCH):
-        if (folder / name).exists():
-            return folder / name
-    return None
+    for name in (EPOCH, MID, BEST):
+        if (folder / name).exists() and not is_intact(folder / name):
+            say(f"{folder / name}: damaged; the training continues from what was kept before it")
+            forget(folder / name)
+    if not (folder / BEST).exists():  # nothing else can be continued without it
+        return None
+    return next((folder / name for name in (MID, EPOCH) if (folder / name).exists()), None)
+
+
+def _is_of(note: Path, job: dict[str, Any]) -> bool:
+    """Say whether the checkpoints are of this job; a note that is damaged is of none."""
+    try:
+        return note.exists() and bool(read_json(note) == job)
+    except StoreError:
+        return False
 
 
 def save_best(folder: Path, learner: Learner) -> None:
     """Write the learned part's weights (its moving average, where there is one)."""
-    temporary = folder / f".{BEST}.tmp"
+    part = temporary(folder / BEST)
     with disk_errors(folder):
-        save_file({name: value.contiguous() for name, value in final_state(learner).items()}, temporary)
-        os.replace(temporary, folder / BEST)
+        save_file({name: value.contiguous() for name, value in final_state(learner).items()}, part)
+        certify(part, folder / BEST)
 
 
 def load_best(folder: Path, learner: Learner) -> None:

@@ -55,7 +55,8 @@ class History:
     returns a network that is worse on validation than the one it started from.
 
     Args:
-        monitor: "validation_accuracy" or "validation_loss"; a tie is decided by the other.
+        monitor: "validation_score", "validation_accuracy" or "validation_loss"; a tie is decided by the loss, or by the
+            accuracy where the loss is monitored. The score is the accuracy where no other merit is given.
         patience: epochs without improvement before the training stops; None never stops.
     """
 
@@ -67,25 +68,26 @@ class History:
         self.improved = False  # by the latest epoch
         self.stopped = False
 
-    def begin(self, loss: float | None, accuracy: float | None) -> None:
-        """Take in what the starting network scores on validation."""
+    def begin(self, loss: float | None, accuracy: float | None, merit: float | None = None) -> None:
+        """Take in what the starting network scores on validation, `merit` by the study's metric."""
         self.start = {"validation_loss": loss, "validation_accuracy": accuracy}
-        self._judge(0, loss, accuracy)
+        self._judge(0, loss, accuracy, merit)
 
-    def add(self, row: Row) -> None:
-        """Append the row of an epoch and judge it."""
+    def add(self, row: Row, merit: float | None = None) -> None:
+        """Append the row of an epoch and judge it, by its merit where the score is monitored."""
         self.rows.append(row)
         epoch = int(row["epoch"] or 0)
-        self._judge(epoch, row["validation_loss"], row["validation_accuracy"])
+        self._judge(epoch, row["validation_loss"], row["validation_accuracy"], merit)
         if self.patience is not None and self.best is not None and epoch - self.best[1] >= self.patience:
             self.stopped = True
 
-    def _judge(self, epoch: int, loss: float | None, accuracy: float | None) -> None:
+    def _judge(self, epoch: int, loss: float | None, accuracy: float | None, merit: float | None) -> None:
         self.improved = False
         if loss is None or accuracy is None or not math.isfinite(loss):
             return
-        pair = (float(accuracy), -float(loss))
-        score = pair if self.monitor == "validation_accuracy" else pair[::-1]
+        own = accuracy if merit is None or self.monitor != "validation_score" else merit
+        pair = (float(own), -float(loss))
+        score = pair[::-1] if self.monitor == "validation_loss" else pair
         if self.best is None or score > self.best[0]:
             self.best, self.improved = (score, epoch), True
 

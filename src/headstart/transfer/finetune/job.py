@@ -53,6 +53,7 @@ class TuneJob:
         store_activations: False runs frozen prefixes in every epoch (for comparison).
         on_epoch: called with each row of the history once the training can be resumed after its epoch (the rows of a
             resumed training come first); an exception that it raises ends the training.
+        metric: decides the best epoch on validation where the recipe monitors the score; a name in METRICS.
     """
 
     backbone: Backbone
@@ -76,6 +77,7 @@ class TuneJob:
     workers: int | None = None
     store_activations: bool = True
     on_epoch: Callable[[Row], None] | None = None
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class TuneResult:
     Args:
         network: on the CPU, in evaluation mode.
         history: a row an epoch: epoch (from 1), train_loss, train_accuracy, validation_loss,
-            validation_accuracy (None without validation), lr (at the epoch's last step), seconds.
+            validation_accuracy (None without validation), validation_score (of a metric other than accuracy), lr (at
+            the epoch's last step), seconds.
         best_epoch: the epoch that `network` comes from, counted from 1; 0 is the network that training started from.
         notes: what the reader of the run must know.
         seconds: of training, over all attempts.
@@ -146,6 +149,11 @@ def _check_settings(job: TuneJob) -> None:
     recipe = job.recipe
     if recipe.precision == "16-mixed" and not device_of(job).startswith("cuda"):
         raise SpecError("recipe: precision 16-mixed needs a CUDA device; use bf16-mixed or 32")
+    if job.devices > 1 and job.metric != "accuracy" and recipe.monitor == "validation_score":
+        raise SpecError(
+            f"the best epoch by {job.metric} needs all outputs in one place: set devices: 1, or the recipe's monitor to"
+            " validation_accuracy or validation_loss"
+        )
     if job.devices > 1 and job.strategy.kind in ("gradual", "lp_ft"):
         raise SpecError(f"strategy {job.strategy.kind!r} changes what is learned during training and needs devices: 1")
     for name in job.loggers:
@@ -168,5 +176,6 @@ def identity(job: TuneJob) -> dict[str, Any]:
         "seed": job.seed,
         "stop_after": job.stop_after,
         "devices": job.devices,
+        **({} if job.metric == "accuracy" else {"metric": job.metric}),
     }
     return {"key": content_key(values)}

@@ -23,6 +23,7 @@ from headstart.transfer.finetune.optimizers import Settings, build_optimizer
 from headstart.transfer.finetune.pieces import Pieces, out_of_memory
 from headstart.transfer.finetune.rates import Rates
 from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.finetune.validation_score import ValidationScore
 from headstart.transfer.strategy import HEAD
 
 
@@ -42,6 +43,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         checked: of validation.
         on_epoch: called with each row of the history once the training can be resumed after its epoch; an exception
             that it raises ends the training.
+        metric: of the study, which decides the best epoch where the recipe monitors the score.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         batches: Batches,
         checked: Batches | None = None,
         on_epoch: Callable[[Row], None] | None = None,
+        metric: str = "accuracy",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -62,6 +65,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         self.rates = Rates(recipe, network.resolved, len(batches))
         self.average = MovingAverage(network, recipe.ema) if recipe.ema else None
         self.history = History(recipe.monitor, recipe.early_stopping)
+        self.judge = ValidationScore(metric if recipe.monitor == "validation_score" else "accuracy")
         self.pieces = Pieces(recipe)
         self._train, self._validation, self._watch = Tally(), Tally(), Stopwatch()
 
@@ -170,21 +174,27 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     def on_validation_epoch_start(self) -> None:
         """Validate the moving average, if there is one."""
         self._validation = Tally()
+        self.judge.restart()
         if self.average is not None:
             self.average.swap()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch."""
-        loss, right = self._while_it_fits(lambda: self._measure(batch))
+        outputs: list[Tensor] = []
+        loss, right = self._while_it_fits(lambda: self._measure(batch, outputs))
         self._validation.add(loss, right, len(batch.inputs))
+        self.judge.add(outputs, batch.labels)
 
-    def _measure(self, batch: Batch) -> tuple[float, float]:
+    def _measure(self, batch: Batch, outputs: list[Tensor]) -> tuple[float, float]:
+        """Return summed loss and right answers; fill `outputs` with the logits of each piece."""
+        outputs.clear()  # an attempt before may have run out of memory
         count = self.pieces.count(len(batch.inputs))
         loss, right = 0.0, 0.0
         for x, label in zip(batch.inputs.chunk(count), batch.labels.chunk(count), strict=True):
             logits = self.network.logits(x, training=False).float()
             loss += float(self.objective.validation_sum(logits, label))
             right += float(correct(logits, label))
+            outputs.append(logits)
         return loss, right
 
     def on_validation_epoch_end(self) -> None:
@@ -192,13 +202,13 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         if self.average is not None:
             self.average.swap()
         if self.trainer.sanity_checking:
-            self.history.begin(*self._summed(self._validation).means())
+            self.history.begin(*self._summed(self._validation).means(), self.judge.merit())
 
     def on_train_epoch_end(self) -> None:
         """Write the epoch's row, judge it, and stop early if it is time."""
         row = self._row()
         self._check_finite(row)
-        self.history.add(row)
+        self.history.add(row, self.judge.merit())
         if self.history.stopped:
             self.trainer.should_stop = True
         self.rates.plateau.observe(float(row["validation_loss"] or row["train_loss"] or 0.0))  # type: ignore[arg-type]
@@ -222,12 +232,14 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         (train_loss, train_accuracy), (loss, accuracy) = (
             self._summed(tally).means() for tally in (self._train, self._validation)
         )
+        score = {"validation_score": self.judge.value()} if self.judge.counts else {}
         return {
             "epoch": self.current_epoch + 1,
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
             "validation_loss": loss,
             "validation_accuracy": accuracy,
+            **score,
             "lr": self.rates.at_end_of(self.current_epoch),
             "seconds": self._watch.seconds,
         }

@@ -16,7 +16,7 @@ from headstart.transfer.schedules import SCHEDULES
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 STATISTICS = ("batch", "frozen")
-MONITORS = ("validation_accuracy", "validation_loss")
+MONITORS = ("validation_score", "validation_accuracy", "validation_loss")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": tuple(OPTIMIZERS),
@@ -74,7 +74,8 @@ class Recipe:
         norm_statistics: batch norms in what is learned use and follow the statistics of the batches ("batch"), or
             keep the source's, while their scales and shifts learn ("frozen").
         loss: cross_entropy, or bce for targets with several labels.
-        monitor: decides the best epoch: validation_accuracy or validation_loss.
+        monitor: decides the best epoch: validation_score (by the study's metric), validation_accuracy or
+            validation_loss.
         origin: where the values come from.
     """
 
@@ -105,7 +106,7 @@ class Recipe:
     tta: str = "none"
     norm_statistics: str = "batch"
     loss: str = "cross_entropy"
-    monitor: str = "validation_accuracy"
+    monitor: str = "validation_score"
     origin: str = ""
 
     def __post_init__(self) -> None:

@@ -52,7 +52,11 @@ def features_of(
     network = content_key([bare, asdict(view_of(needs)), DECODER, PIL.__version__])
     digests = [digest.decode() for digest in dataset.digests.tolist()]
     with _Index(cache_root() / "features.sqlite") as index:
-        places = {d: place for d, place in index.find(network, set(digests)).items() if store.here(KIND, place[0])}
+        noted = index.find(network, set(digests))
+        for entry in {place[0] for place in noted.values()}:
+            store.check(KIND, entry)
+        there = {entry for entry in {place[0] for place in noted.values()} if store.here(KIND, entry)}
+        places = {digest: place for digest, place in noted.items() if place[0] in there}
         first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
         missing = sorted(row for digest, row in first.items() if digest not in places)
         if missing:
@@ -93,7 +97,10 @@ def _gathered(places: list[tuple[str, int]], store: Store) -> npt.NDArray[np.flo
 
 @dataclass
 class _Index:
-    """Where the features of an image are; without a place to write to, nothing is found and nothing is noted."""
+    """Where the features of an image are; without a place to write to, nothing is found and nothing is noted.
+
+    Each note has a checksum: one that was damaged is not found, and never names another image's features.
+    """
 
     path: Path
     connection: sqlite3.Connection | None = None
@@ -103,7 +110,7 @@ class _Index:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(self.path, timeout=_PATIENCE)
             self.connection.execute(
-                "CREATE TABLE IF NOT EXISTS rows (network TEXT, image TEXT, entry TEXT, row INTEGER,"
+                "CREATE TABLE IF NOT EXISTS places (network TEXT, image TEXT, entry TEXT, row INTEGER, sum TEXT,"
                 " PRIMARY KEY (network, image)) WITHOUT ROWID"
             )
         return self
@@ -117,20 +124,24 @@ class _Index:
         found: Places = {}
         for part in _parts(sorted(images)):
             marks = ",".join("?" * len(part))
-            question = f"SELECT image, entry, row FROM rows WHERE network = ? AND image IN ({marks})"
+            question = f"SELECT image, entry, row, sum FROM places WHERE network = ? AND image IN ({marks})"
             with contextlib.suppress(sqlite3.Error):
                 if self.connection is not None:
-                    answer = self.connection.execute(question, [network, *part])
-                    found |= {image: (entry, row) for image, entry, row in answer}
+                    answer = self.connection.execute(question, [network, *part]).fetchall()
+                    whole = (row for row in answer if row[3] == content_key([network, *row[:3]]))
+                    found |= {image: (entry, place) for image, entry, place, _ in whole}
         return found
 
     def add(self, network: str, places: Places) -> None:
         """Note where these images are."""
-        values = [(network, image, entry, row) for image, (entry, row) in places.items()]
+        values = [
+            (network, image, entry, row, content_key([network, image, entry, row]))
+            for image, (entry, row) in places.items()
+        ]
         with contextlib.suppress(sqlite3.Error):
             if self.connection is not None:
                 with self.connection:
-                    self.connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", values)
+                    self.connection.executemany("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?)", values)
 
 
 def _parts(values: list[str]) -> Iterator[list[str]]:

@@ -7,9 +7,10 @@ piece with a journal, so that an interrupted pass goes on where it stopped.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -18,15 +19,18 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from headstart.errors import StoreError
 from headstart.models.freeze import fingerprint
 from headstart.models.preprocessing import Preprocessing
 from headstart.progress import progress
+from headstart.storage.checksums import sealed, unsealed
 from headstart.storage.files import write_json
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.transfer.frozen.engine import Engine, Pixels
 
 KIND = "features"
+JOURNAL = "journal.json"
 BATCH = 32
 _VERSION = 1  # raise it when the numbers of an unchanged input change
 
@@ -72,6 +76,7 @@ def extract(
     device: str = "cpu",
     title: str = "features",
     source: Source | None = None,
+    beginning: str | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return the prefix's output for every image, float32 [n, *shape], memory-mapped from the store.
 
@@ -85,14 +90,18 @@ def extract(
         title: what the progress line says.
         source: hands over the pixels chunk by chunk, in order, as they are decoded; without it they
             are read from `images`.
+        beginning: the key under which the store may have the output for the first of these images; it is copied.
 
     Raises:
         StoreError: the disk is full.
     """
     store = store or default_store()
+    store.check(KIND, key)
     with store.building(KIND, key, wait_message=f"{title}: another process is at it; waiting") as entry:
         if entry is not None:
             give = source or _reading(images)
+            if beginning is not None and store.has(KIND, beginning):
+                _copy_beginning(entry.path, load_features(beginning, store), len(images))
             facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give)
             entry.manifest.update(facts)
     return load_features(key, store)
@@ -125,21 +134,21 @@ def _fill(
     source: Source,
 ) -> dict[str, Any]:
     engine = Engine(prefix, preprocessing, device)
-    matrix, done = _open(folder, (n, *engine.output_shape))
+    matrix, done, checksum = _open(folder, (n, *engine.output_shape))
     began, resumed = time.perf_counter(), done
     with progress(title, n) as ticker:
         ticker.advance(done)
 
         def take(start: int, stop: int, pixels: Pixels) -> None:
-            nonlocal done
+            nonlocal done, checksum
             for low in range(max(start, done), stop, BATCH):
                 high = min(low + BATCH, stop)
                 matrix[low:high] = engine(pixels[low - start : high - start])
                 ticker.advance(high - low)
             if stop > done:
-                done = stop
+                checksum, done = zlib.crc32(matrix[done:stop].tobytes(), checksum), stop
                 matrix.flush()
-                write_json(folder / "journal.json", {"done": done, "shape": list(matrix.shape)})
+                write_json(folder / JOURNAL, sealed({"done": done, "shape": list(matrix.shape), "crc32": checksum}))
 
         source(take)
     seconds = time.perf_counter() - began
@@ -147,15 +156,39 @@ def _fill(
     return {"engine": engine.name, "seconds": seconds, "images_per_second": rate, "shape": list(matrix.shape)}
 
 
-def _open(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap[Any, Any], int]:
-    """Return the matrix to fill and how many rows of it an earlier attempt finished."""
-    path, journal = folder / "features.npy", folder / "journal.json"
-    if path.exists() and journal.exists():
-        note = json.loads(journal.read_text())
-        if tuple(note["shape"]) == shape:
-            return np.lib.format.open_memmap(path, mode="r+"), int(note["done"])
+def _copy_beginning(folder: Path, known: npt.NDArray[np.float32], n: int) -> None:
+    """Write the output for the first images as if a pass over all n had been interrupted after them."""
+    if (folder / JOURNAL).exists():
+        return
+    shape = (n, *known.shape[1:])
+    matrix = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
+    matrix[: len(known)] = known
+    matrix.flush()
+    note = {"done": len(known), "shape": list(shape), "crc32": _checksum(matrix[: len(known)])}
+    write_json(folder / JOURNAL, sealed(note))
+
+
+def _open(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap[Any, Any], int, int]:
+    """Return the matrix to fill, how many rows of it an earlier attempt finished, and their CRC-32."""
+    path = folder / "features.npy"
+    with contextlib.suppress(StoreError, OSError, ValueError):  # what is absent or damaged is computed again
+        note = unsealed(folder / JOURNAL, strict=True)
+        matrix = np.lib.format.open_memmap(path, mode="r+")
+        if (
+            matrix.dtype == np.float32
+            and matrix.shape == shape == tuple(note["shape"])
+            and _checksum(matrix[: note["done"]]) == note["crc32"]
+        ):
+            return matrix, note["done"], note["crc32"]
     matrix = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a crash of the process later
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return matrix, 0
+    return matrix, 0, 0
+
+
+def _checksum(rows: npt.NDArray[Any]) -> int:
+    found = 0
+    for start in range(0, len(rows), 8 * BATCH):
+        found = zlib.crc32(rows[start : start + 8 * BATCH].tobytes(), found)
+    return found

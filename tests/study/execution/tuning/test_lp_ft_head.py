@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headstart.storage.names import folder_name
 from headstart.study.execution.tuning import lp_ft_head as starting
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -37,7 +38,7 @@ def test_at_rate_zero_it_is_the_logistic_probe(pictures: Path, tmp_path: Path, r
     root = run_study(load_study(spec), tmp_path / "out", device="cpu").root
     folders = {path.name: path for path in (root / "runs").iterdir()}
     assert len(folders) == 3
-    probe, tuned, epochs = (probabilities(root, name) for name in ("probe", "tuned", "by-epochs"))
+    probe, tuned, epochs = (probabilities(root, folder_name(name)) for name in ("probe", "tuned", "by epochs"))
     np.testing.assert_allclose(tuned, probe, atol=1e-3)  # the penalties that chose were solved less exactly
     assert np.abs(epochs - probe).max() > 0.01
 

@@ -53,7 +53,7 @@ function showCell(data, run, cell) {
   const there = rows.filter((row) => set.images[row]);
   const right = truth === guess;
   const title = right ? `${format.words(set.classes[truth])}, classified correctly` : `${format.words(set.classes[truth])} classified as ${format.words(set.classes[guess])}`;
-  const share = run.seeds.length > 1 ? ` on average over ${run.seeds.length} seeds` : "";
+  const share = timesTested(run).count > 1 ? ` on average over ${timesTested(run).words}` : "";
   const note = `${run.run}: ${format.images(count)} test image${count === 1 ? "" : "s"}${share}.${there.length ? "" : " Its pictures are not embedded in this page."}`;
   const pictures = there.map((row) => picture(set, row, [h("span", { class: "sure" }, set.images[row].name.split("/").pop())]));
   if (!right) {

@@ -69,6 +69,24 @@ const format = {
 const COLOURS = 8;
 const SHAPES = ["circle", "square", "triangle", "diamond"];
 
+/** The folds of the cross-validation that a run is part of, or null. */
+function foldsOf(run) {
+  const board = data.boards[run.board];
+  return board ? board.folds : null;
+}
+
+/** How often each test image was tested: once a seed, or once a repeat of cross-validation. */
+function timesTested(run) {
+  const folds = foldsOf(run);
+  const count = folds ? Math.floor(run.seeds.length / folds) : run.seeds.length;
+  return { count, words: `${count} ${folds ? "repeat" : "seed"}${count === 1 ? "" : "s"}` };
+}
+
+/** The trainings of a run: its seeds, or folds × repeats. */
+function timesTrained(run) {
+  return foldsOf(run) ? `${foldsOf(run)} folds × ${timesTested(run).words}` : `seeds ${run.seeds.join(", ")}`;
+}
+
 /** The colour that a run has in every figure. */
 function colourOf(run) {
   return `var(--c${(run.number % COLOURS) + 1})`;

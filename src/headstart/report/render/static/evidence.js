@@ -41,13 +41,13 @@ function drawCalibration(host, data) {
 
 function drawMeasures(host, data) {
   const names = [...new Set(data.runs.flatMap((run) => Object.keys(run.metrics)))];
-  const preferred = ["accuracy", "top5_accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc", "roc_auc", "pr_auc", "log_loss", "brier", "ece"];
+  const preferred = ["accuracy", "top5_accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc", "roc_auc", "map", "log_loss", "brier", "ece"];
   const shownNames = [...preferred.filter((name) => names.includes(name)), ...names.filter((name) => !preferred.includes(name))];
   const place = new Map(data.ranking.map((row, k) => [row.run, k]));
   const runs = [...data.runs].sort((a, b) => (place.get(a.run) ?? 1e9) - (place.get(b.run) ?? 1e9));
   table(host, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
-    ...shownNames.map((name) => ({ key: name, label: format.words(name), csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} seeds` }, format.score(m.mean, name)) : "–"; } })),
+    ...shownNames.map((name) => ({ key: name, label: format.words(name), csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} ${foldsOf(r) ? "folds" : "seeds"}` }, format.score(m.mean, name)) : "–"; } })),
   ], runs, { label: "All measures", class: "compact", filter: runs.length > 7 ? "Filter runs" : null });
 }
 
@@ -99,6 +99,7 @@ function drawTransfer(host, data) {
   const given = data.transferability;
   const rows = Array.isArray(given) ? given : given.rows || [];
   if (!rows.length) return;
+  const metric = given.metric || "accuracy";
   const tau = (Array.isArray(given) ? null : given.weighted_tau || given.tau) || {};
   const numbers = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => typeof row[key] === "number")))];
   const known = ["logme", "h_score_shrunk", "h_score", "knn", "leep"];
@@ -113,14 +114,14 @@ function drawTransfer(host, data) {
       plot(figure, {
         label: "Predicted against measured", height: 320,
         x: { label: `${format.words(score)}, before any training`, domain: [Math.min(...found.map((r) => r[score])), Math.max(...found.map((r) => r[score]))] },
-        y: { label: "measured accuracy", domain: [Math.min(...found.map((r) => r.measured)), Math.max(...found.map((r) => r.measured))], format: accuracyAxis },
+        y: { label: `measured ${format.words(metric)}`, domain: [Math.min(...found.map((r) => r.measured)), Math.max(...found.map((r) => r.measured))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis },
         draw: (layer, sx, sy, hits, { inner }) => {
           const placed = found.map((row) => [sx(row[score]) - 5, sy(row.measured) - 5, sx(row[score]) + 5, sy(row.measured) + 5]);
           found.forEach((row, k) => {
             const [x, y] = [sx(row[score]), sy(row.measured)];
             layer.append(marker("circle", x, y, 5, { fill: `var(--c${(k % COLOURS) + 1})`, class: "mark" }));
             label(layer, String(row[text[0]]), x, y, placed, inner);
-            hits.push({ x, y, tip: () => tip(String(row[text[0]]), [[format.words(score), row[score].toPrecision(4)], ["measured", format.percent(row.measured)]]) });
+            hits.push({ x, y, tip: () => tip(String(row[text[0]]), [[format.words(score), row[score].toPrecision(4)], ["measured", format.score(row.measured, metric)]]) });
           });
         },
       });
@@ -129,7 +130,7 @@ function drawTransfer(host, data) {
   }
   const place = h("div");
   host.append(place);
-  table(place, [...text.map((key, k) => ({ key, label: format.words(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: format.words(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" || key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
+  table(place, [...text.map((key, k) => ({ key, label: format.words(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: format.words(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" ? format.score(r[key], metric) : key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
   const agreed = Object.entries(tau).filter(([, value]) => typeof value === "number");
   const missing = Object.entries((Array.isArray(given) ? null : given.left_out) || {});
   if (missing.length) host.append(h("p", { class: "hint" }, missing.map(([key, why]) => `No ${format.words(key)}: ${why}.`).join(" ")));

@@ -117,7 +117,7 @@ function drawLearning(host, number, data) {
           for (const point of points) {
             const y = sy(point.row.mean);
             layer.append(marker(shapeOf(run), point.x, y, 4.4, { fill: colourOf(run), class: `mark ${faint}` }));
-            hits.push({ x: point.x, y, tip: () => tip(name, [[axis, point.member.axes[axis]], [format.words(metric), format.score(point.row.mean, metric)], ["95 % interval", format.interval(point.row.low, point.row.high, metric)], ["seeds", point.row.seeds]]) });
+            hits.push({ x: point.x, y, tip: () => tip(name, [[axis, point.member.axes[axis]], [format.words(metric), format.score(point.row.mean, metric)], ["95 % interval", format.interval(point.row.low, point.row.high, metric)], [point.row.folds ? "repeats" : "seeds", point.row.seeds]]) });
           }
         }
       },

@@ -47,7 +47,7 @@ function drawMistakes(host, data) {
     gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: hasExplanation(run, row) ? "mistake explained" : "mistake" }, picture(set, row, [
       h("span", { class: "truth" }, format.words(set.classes[truth])),
       h("span", { class: "guess" }, `classified as ${format.words(set.classes[guess])}`),
-      h("span", { class: "sure" }, `${format.percent(confidence, 0)} confident · true class ${format.percent(own)}${run.seeds.length > 1 ? ` · ${seeds}/${run.seeds.length} seeds` : ""}`),
+      h("span", { class: "sure" }, `${format.percent(confidence, 0)} confident · true class ${format.percent(own)}${timesTested(run).count > 1 ? ` · ${seeds}/${timesTested(run).words}` : ""}`),
     ]), explanationsOf(run, row))));
   }
   draw();

@@ -70,13 +70,15 @@ function drawRanking(host, board, data) {
   const columns = [
     { key: "rank", label: "#", value: (r) => r.rank, numeric: true, class: "rank" },
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => runLabel(runs.get(r.run), r), class: "name" },
-    { key: "mean", label: format.words(metric), csv: metric, numeric: true, value: (r) => r.mean, class: "score", cell: (r) => h("span", {}, h("b", {}, format.score(r.mean, metric)), h("small", {}, format.interval(r.low, r.high, metric))) },
+    { key: "mean", label: format.words(metric), csv: metric, numeric: true, value: (r) => r.mean, class: "score", cell: (r) => h("span", {}, h("b", {}, format.score(r.mean, metric)), h("small", {}, format.interval(r.low, r.high, metric)), r.wider_low === null ? null : h("small", { title: "Also for other training images" }, `(${format.interval(r.wider_low, r.wider_high, metric)})`)) },
     { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain, runs.get(r.run)) },
     { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
     { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
+    { key: "wider_low", label: "wider low", value: (r) => r.wider_low, numeric: true, class: "gone" },
+    { key: "wider_high", label: "wider high", value: (r) => r.wider_high, numeric: true, class: "gone" },
     { key: "letters", label: "Group", title: "Runs that share a letter do not differ significantly when every pair is tested", value: (r) => r.letters, hide: "phone", class: data.boards[board].lettered ? "letters" : "gone" },
-    { key: "sd", label: "sd over seeds", numeric: true, value: (r) => r.sd, class: "gone" },
-    { key: "seeds", label: "Seeds", numeric: true, value: (r) => r.seeds, hide: "phone" },
+    { key: "sd", label: rows[0].folds ? "sd over repeats" : "sd over seeds", numeric: true, value: (r) => r.sd, class: "gone" },
+    { key: "seeds", label: rows[0].folds ? "Folds × repeats" : "Seeds", csv: rows[0].folds ? "repeats" : "seeds", numeric: true, value: (r) => r.seeds, cell: (r) => (r.folds ? `${r.folds} × ${r.seeds}` : String(r.seeds)), hide: "phone" },
     { key: "seconds", label: "Own time", csv: "seconds", title: "Seconds of one seed, without what runs share", numeric: true, value: (r) => r.seconds, cell: (r) => h("span", {}, format.seconds(r.seconds), r.shared_seconds ? h("small", {}, `+ ${format.seconds(r.shared_seconds)} shared`) : null), class: "cost" },
     { key: "learned", label: "Learned", title: "Parameters that are learned", numeric: true, value: (r) => r.learned, cell: (r) => format.count(r.learned), hide: "phone" },
   ];
@@ -95,7 +97,8 @@ function hoverRow(line, row) {
   const against = row.against_baseline;
   cell.addEventListener("pointermove", (event) => tooltip.show(event, tip(row.run, [
     [format.words(row.metric), format.score(row.mean, row.metric)], ["95 % interval", format.interval(row.low, row.high, row.metric)],
-    ["sd over seeds", row.sd === null ? null : format.points(row.sd, row.metric).slice(1)], ["seeds × images", `${row.seeds} × ${row.n}`],
+    ["other training images too", row.wider_low === null ? null : format.interval(row.wider_low, row.wider_high, row.metric)],
+    [`sd over ${row.folds ? "repeats" : "seeds"}`, row.sd === null ? null : format.points(row.sd, row.metric).slice(1)], row.folds ? ["folds × repeats, images", `${row.folds} × ${row.seeds}, ${row.n}`] : ["seeds × images", `${row.seeds} × ${row.n}`],
     ["on test", row.state], ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],
   ])));
   cell.addEventListener("pointerleave", () => tooltip.hide());
@@ -111,6 +114,7 @@ function drawComparisons(host, number, data) {
     host.append(h("h3", {}, title), place);
     table(place, [
       { key: "verdict", label: "Verdict", head: true, value: (p) => p.verdict, class: "verdict" },
+      { key: "wider", label: "Other training images too", title: "The 95 % interval of the difference that also holds for other training images", value: (p) => p.wider_low, cell: (p) => (p.wider_low === null ? "–" : `${format.points(p.wider_low, board.metric)} to ${format.points(p.wider_high, board.metric)}`), class: board.wider ? "wider" : "gone" },
       { key: "probability", label: "Probability", title: "The probability that the first is better than the second when both are trained with a new seed and judged on new images", numeric: true, value: (p) => p.probability, cell: (p) => (p.probability > 0.99 ? "> 99 %" : p.probability < 0.01 ? "< 1 %" : format.percent(p.probability, 0)) },
     ], pairs, { label: title, class: "verdicts", limit: 8 });
   };

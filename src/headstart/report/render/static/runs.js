@@ -23,7 +23,7 @@ function drawRuns(host, data) {
   host.append(h("h3", {}, "All settings, run by run"));
   for (const run of data.runs) {
     const tried = Object.entries(run.tried).flatMap(([seed, rows]) => rows.map((row) => [seed, row]));
-    const detail = h("details", { class: "spec" }, h("summary", {}, swatch(run), run.run, h("span", { class: "count" }, ` seeds ${run.seeds.join(", ")}`)));
+    const detail = h("details", { class: "spec" }, h("summary", {}, swatch(run), run.run, h("span", { class: "count" }, ` ${timesTrained(run)}`)));
     const list = h("dl", {}, ...[...settings.get(run.run)].flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]),
       ...flat(run.weights, "weights").flatMap(([key, value]) => [h("dt", {}, key), h("dd", { class: "break" }, value)]),
       ...flat(run.images).flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));

@@ -20,6 +20,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import RunFailed, StoreError
+from headstart.evaluate.metrics.scoring import merit
 from headstart.study.execution.tuning.trial import Trial, TrialContext, TrialPruned, Values
 from headstart.study.spec.run import Choice
 from headstart.study.spec.settings import is_whole
@@ -74,11 +75,11 @@ def _attempt(
     values = {choice.path: _suggest(trial, choice) for choice in run.choices}
     seen: dict[int, float] = {}
     try:
-        found = try_one(context, values, f"trial {number + 1}/{run.trials}", _watcher(trial, seen))
+        found = try_one(context, values, f"trial {number + 1}/{run.trials}", _watcher(trial, seen, run.metric))
     except (TrialPruned, RunFailed):
         record.add(number, trial, TrialState.PRUNED, None, seen)
         return None
-    record.add(number, trial, TrialState.COMPLETE, _value(found), _accuracies(found.history))
+    record.add(number, trial, TrialState.COMPLETE, _value(found), _merits(found.history, run.metric))
     return found
 
 
@@ -92,10 +93,19 @@ def _turn() -> int:
     return os.getpid()
 
 
-def _accuracies(history: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """Return the validation accuracy of each epoch."""
-    found = ((int(row["epoch"]), row.get("validation_accuracy")) for row in history)
-    return {epoch: float(accuracy) for epoch, accuracy in found if accuracy is not None}
+def _merits(history: Sequence[Mapping[str, Any]], metric: str) -> dict[int, float]:
+    """Return how good each epoch is on validation, by the study's metric."""
+    found = ((int(row["epoch"]), _merit(row, metric)) for row in history)
+    return {epoch: value for epoch, value in found if value is not None}
+
+
+def _merit(row: Mapping[str, Any], metric: str) -> float | None:
+    """Return what is larger the better an epoch is on validation; None where it was not validated."""
+    score = row.get("validation_score")
+    if score is not None and np.isfinite(merit(score, metric)):
+        return merit(score, metric)
+    accuracy = row.get("validation_accuracy")
+    return None if accuracy is None or metric != "accuracy" else float(accuracy)
 
 
 def _seed(seed: int, number: int) -> int:
@@ -197,13 +207,13 @@ def _values(params: Mapping[str, Any], choices: tuple[Choice, ...]) -> Values:
     return {choice.path: params[".".join(choice.path)] for choice in choices}
 
 
-def _watcher(trial: optuna.Trial, seen: dict[int, float]) -> Callable[[Mapping[str, Any]], None]:
+def _watcher(trial: optuna.Trial, seen: dict[int, float], metric: str) -> Callable[[Mapping[str, Any]], None]:
     def watch(row: Mapping[str, Any]) -> None:
-        accuracy = row.get("validation_accuracy")
-        if accuracy is None:
+        value = _merit(row, metric)
+        if value is None:
             return
-        seen[int(row["epoch"])] = float(accuracy)
-        trial.report(float(accuracy), int(row["epoch"]))
+        seen[int(row["epoch"])] = value
+        trial.report(value, int(row["epoch"]))
         if trial.should_prune():
             raise TrialPruned
 

@@ -15,8 +15,9 @@ from headstart.data.decoding.image_store import ImageArray
 from headstart.errors import RunFailed
 from headstart.models.bundle import MODEL, Bundle, bundle_bytes
 from headstart.models.network import Network
+from headstart.storage.checksums import forget
 from headstart.storage.files import read_json, write_atomic
-from headstart.storage.store import content_key
+from headstart.storage.store import content_key, drop_file
 from headstart.study.execution.tuning.auto_lr import with_rate
 from headstart.study.execution.tuning.lp_ft_head import fitted_head
 from headstart.study.execution.tuning.trial import OnEpoch, Trial, TrialContext, TrialPruned, Values
@@ -68,7 +69,7 @@ class BestTrial:
 
 def forget_model(trial: Trial) -> None:
     """Delete the network of a trial; its scores remain."""
-    (trial.folder / MODEL).unlink(missing_ok=True)
+    drop_file(trial.folder, MODEL)
 
 
 def try_one(context: TrialContext, values: Values, place: str = "", on_epoch: OnEpoch | None = None) -> Trial:
@@ -176,6 +177,7 @@ def _job(
         stop_after=stop_after,
         loggers=_loggers(),
         on_epoch=on_epoch,
+        metric=task.run.metric,
     )
 
 
@@ -205,7 +207,7 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
 def _forget_checkpoints(folder: Path) -> None:
     """Delete the checkpoints that a training would continue from: several times the size of its network."""
     for checkpoint in [*folder.glob("*.ckpt"), *folder.glob("*.safetensors")]:
-        checkpoint.unlink()
+        forget(checkpoint)
 
 
 def _tried(trial: Trial) -> dict[str, Any]:

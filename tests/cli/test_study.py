@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from fake_study import study_of
 
-from headstart import progress
+from headstart import api, progress
 from headstart.cli import study as study_verbs
 from headstart.errors import WeightsAbsent
 from headstart.models import create
@@ -111,7 +115,110 @@ def test_how_much_is_said(call: Call, option: str, level: int, monkeypatch: pyte
     assert call(option, "cache", "--json")[0] == 0 and progress._verbosity == level
 
 
-def test_the_version_is_printed(call: Call) -> None:
-    from headstart.version import VERSION
+@dataclass
+class Ended:
+    """Results of a study that another test says."""
 
-    assert call("--version")[1] == f"headstart {VERSION}\n"
+    folder: Path
+    lost: list[dict[str, Any]] = field(default_factory=list)
+    kept: str = "net, chosen by validation accuracy"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    def ranking(self) -> list[dict[str, Any]]:
+        return [{"run": "net", "mean": 0.5}]
+
+    def failed(self) -> list[dict[str, Any]]:
+        return self.lost
+
+    def problems(self) -> list[str]:
+        return ["a leak"]
+
+
+@pytest.fixture
+def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """Return the results that every study has, without running it."""
+    results = Ended(tmp_path / "my study")
+    results.folder.mkdir()
+    monkeypatch.setattr(api.Study, "run", lambda self, out, **how: results)
+    monkeypatch.setattr(study_verbs, "show_ranking", lambda folder: print(f"ranking of {folder.name}"))
+    return results
+
+
+SPEC: dict[str, Any] = {"name": "s", "data": "d", "runs": {"net": {"strategy": "ridge"}}}
+LOST = [{"run": "net", "seed": seed, "why": "no route"} for seed in (3, 4)]
+
+
+def test_a_study_ends_with_its_ranking_report_model_and_next_command(
+    ended: Ended, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study_verbs.run_and_show(SPEC, tmp_path, "cpu")
+    assert capsys.readouterr().out.splitlines() == ["ranking of my study", "", f"report:  {ended.report}"]
+    ended.model.touch()
+    study_verbs.run_and_show(SPEC, tmp_path, "cpu", demo=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3:6] == [
+        f"model:   {ended.model}",
+        "         net, chosen by validation accuracy",
+        f"use it:  headstart predict '{ended.folder}' YOUR-PHOTO.jpg",
+    ]
+    assert lines[6].startswith("next:    headstart compare path/to/your/folder")
+
+
+def test_a_failed_run_is_named_and_the_status_is_1(
+    ended: Ended, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended.lost = LOST
+    with pytest.raises(SystemExit) as end:
+        study_verbs.run_and_show(SPEC, tmp_path, "cpu")
+    said = capsys.readouterr()
+    assert end.value.code == 1 and said.out.startswith("ranking of my study")
+    assert said.err == "headstart: 2 of the runs × seeds failed; first 'net', seed 3: no route\n"
+
+
+@pytest.mark.parametrize(("lost", "code"), [([], 0), (LOST, 1)])
+def test_json_has_the_ranking_the_failures_and_the_problems(
+    ended: Ended, tmp_path: Path, capsys: pytest.CaptureFixture[str], lost: list[dict[str, Any]], code: int
+) -> None:
+    ended.lost = lost
+    with pytest.raises(SystemExit) as end:
+        study_verbs.run_and_show(SPEC, tmp_path, "cpu", as_json=True)
+    assert end.value.code == code
+    assert json.loads(capsys.readouterr().out) == {
+        "folder": str(ended.folder),
+        "report": str(ended.report),
+        "ranking": [{"run": "net", "mean": 0.5}],
+        "failed": lost,
+        "problems": ["a leak"],
+    }
+
+
+def test_the_command_is_recorded_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/headstart", "run", "my study.yaml", "~runs.a", "seeds=5"])
+    assert study_verbs._command() == "headstart run 'my study.yaml' '~runs.a' seeds=5"
+
+
+def test_a_plan_is_printed_with_what_is_unavailable(
+    study_file: Path, tmp_path: Path, offline: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = ["runs.knn={backbone: resnet18, weights: imagenet}"]
+    study_verbs.show_plan(study_file, tmp_path, "cpu", published, smoke=False, as_json=False)
+    out = capsys.readouterr().out
+    assert "unavailable: knn: the weights cannot be downloaded" in out and "1  heads: " in out
+    with pytest.raises(WeightsAbsent, match="run 'knn': the weights"):
+        study_verbs.show_plan(study_file, tmp_path, "cpu", published, smoke=False, as_json=True, strict=True)
+
+
+def test_the_ranking_of_a_study_is_its_answer_and_its_leaderboard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = {"[net]": np.ones((2, 60), bool), "floor": np.tile(np.arange(60) < 20, (2, 1))}
+    study_verbs.show_ranking(study_of(tmp_path, right, best="[net]", baseline="floor"))
+    out = capsys.readouterr().out
+    assert out.count("[net]") >= 2 and "100.0 %" in out and "behind" in out  # names are no markup

@@ -1,0 +1,84 @@
+"""The verbs that use a saved model, but for `predict` and `explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import OUT, Device, Json, Out
+
+
+def add_model_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command line."""
+    for verb in (evaluate, update, serve):
+        app.command()(verb)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
+    metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Evaluate a saved model on new labelled images.
+
+    Images that the model has learned from, and classes that it does not know, are left out and named.
+
+    Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
+    """
+    from headstart.cli.evaluate import evaluate_and_show
+
+    evaluate_and_show(
+        model, data, against or [], label=label, part=part, metric=metric, device=device, out=out, as_json=json
+    )
+
+
+def update(
+    study: Annotated[Path, typer.Argument(help="The folder of a finished study.")],
+    data: Annotated[str, typer.Argument(help="Labelled images: the new ones, or all of them.")],
+    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    out: Out = OUT,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Learn a study's model again with more images, and compare the two on the same test images.
+
+    The former study is left as it is. Only new images are computed.
+
+    Example: headstart update headstart-runs/demo more-photos/
+    """
+    from headstart.cli.update import update_and_show
+
+    update_and_show(study, data, label=label, device=device, out=out, as_json=json)
+
+
+def serve(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; others than this machine's need a key.")
+    ] = "127.0.0.1",
+    api_key: Annotated[
+        str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait; beyond, clients get status 503.")] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that the network takes together.")] = 32,
+    megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
+    device: Device = "cpu",
+) -> None:
+    """Serve a model over HTTP, with a page to drop pictures on.
+
+    Example: headstart serve headstart-runs/demo --port 8000
+    """
+    from headstart.cli.serve import serve_model
+
+    serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)

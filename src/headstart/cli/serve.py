@@ -1,0 +1,72 @@
+"""What `serve` does and prints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.deploy.serve.limits import MEBIBYTE, Limits
+from headstart.deploy.serve.run import check_packages, is_local, listen, run
+from headstart.errors import SpecError
+from headstart.progress import say
+
+if TYPE_CHECKING:
+    from headstart.deploy.classifier import Classifier
+
+KEY = "HEADSTART_API_KEY"
+
+
+def serve_model(
+    model: Path, host: str, port: int, *, device: str, key: str | None, queue: int, batch: int, megabytes: int
+) -> None:
+    """Serve a model until the process is told to stop.
+
+    Raises:
+        SpecError: a port in use, an open address without a key, limits that contradict each other.
+        WeightsError: there is no model, or it is damaged.
+    """
+    check_packages()
+    if batch > queue:
+        raise SpecError(f"--batch {batch}: is more than --queue {queue}, so that no batch would ever be full")
+    key = key or os.environ.get(KEY)
+    if not is_local(host) and not key:
+        raise SpecError(
+            f"--host {host}: others can reach this address; set a key that clients must send (--api-key or ${KEY})"
+        )
+    limits = replace(Limits(), batch=batch, queue=queue, body=megabytes * MEBIBYTE)
+    limits = replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
+    with listen(host, port) as listening:
+        from headstart.deploy.classifier import Classifier
+        from headstart.deploy.serve.app import make_app
+        from headstart.models.bundle import find_bundle
+
+        file = find_bundle(model)
+        classifier = Classifier.load(model, device, engine=True)
+        app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
+        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+        say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
+        run(app, listening, limits)
+
+
+def _explainer(classifier: Classifier) -> Callable[[bytes, str], bytes] | None:
+    """Return what draws an explanation; None for models of several networks."""
+    if len(classifier.ensemble.members) > 1:
+        return None
+
+    def explain(content: bytes, method: str) -> bytes:
+        from headstart.data.decoding.decode import UndecodableError, decode
+        from headstart.errors import DataError
+        from headstart.explain.compare import Subject, columns_of, explain_pictures
+        from headstart.explain.picture import gallery
+
+        try:
+            picture = decode(content)
+        except UndecodableError as error:
+            raise DataError(str(error)) from None
+        subject = Subject("model", classifier.bundle.network, classifier.bundle.classes)
+        return gallery(columns_of(explain_pictures([subject], [picture], [method])))
+
+    return explain

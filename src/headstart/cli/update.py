@@ -1,0 +1,37 @@
+"""What `update` does and prints."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from headstart.cli.evaluate import plain, show_evaluation
+from headstart.cli.outputs import check_folder
+
+
+def update_and_show(study: Path, data: str, *, label: str | None, device: str, out: Path, as_json: bool) -> None:
+    """Learn a study's kept model again with more images; print what was new and how the two models compare.
+
+    Raises:
+        DataError, StoreError: as `headstart.update_study` raises them.
+    """
+    from headstart.report.render.live import LiveStudy
+    from headstart.saved_models import update_study
+
+    check_folder(out)
+    command = " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
+    done = update_study(study, data, out, label=label, device=device, listener=LiveStudy(), command=command)
+    if as_json:
+        compared = None if done.evaluation is None else plain(done.evaluation)
+        facts = {"folder": str(done.results.folder), "model": str(done.results.model), "new": dict(done.new)}
+        print(json.dumps({**facts, "notes": list(done.notes), "evaluation": compared}, ensure_ascii=False))
+        return
+    print(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
+    for note in done.notes:
+        print(f"note: {note}")
+    if done.evaluation is not None:
+        show_evaluation(done.evaluation)
+    print(f"model:   {done.results.model}")
+    print(f"former:  {study} (unchanged)")

@@ -1,0 +1,190 @@
+"""The server: pictures in, class names and calibrated probabilities out; built for one model.
+
+POST /predict   the picture's bytes, or a form with several files; ?top=K
+POST /explain   one picture; answers with a PNG that shows what speaks for the class; ?method=grad_cam
+GET  /model     classes, preprocessing, provenance         GET /health     GET /metrics
+GET  /          a page to drop pictures on                 GET /docs       this interface, described
+
+It never fetches an address, and stores nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from headstart.deploy.classifier import Classifier, Prediction
+from headstart.deploy.serve.batcher import Batcher, Overloaded
+from headstart.deploy.serve.bodies import Bodies, busy
+from headstart.deploy.serve.limits import Limits
+from headstart.deploy.serve.metrics import Metrics
+from headstart.errors import HeadstartError
+from headstart.version import VERSION
+
+OPEN = ("/health", "/")  # what needs no key
+Explain = Callable[[bytes, str], bytes]  # a picture and a method to a PNG
+
+
+def make_app(
+    classifier: Classifier,
+    *,
+    file: Path | None = None,
+    limits: Limits | None = None,
+    key: str | None = None,
+    explain: Explain | None = None,
+) -> FastAPI:
+    """Return the application, for uvicorn or any other ASGI server.
+
+    Args:
+        classifier: the model.
+        file: where it was read from; /health and /model say if that file changed since.
+        limits: of requests and queue.
+        key: that a client sends as `Authorization: Bearer KEY` or `X-API-Key: KEY`; None asks for none.
+        explain: draws an explanation; None answers 501.
+    """
+    limits = limits or Limits()
+    server = _Server(classifier, file, limits, explain)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(server.batcher.close)
+
+    app = FastAPI(title="headstart", version=VERSION, lifespan=lifespan, description=__doc__)
+
+    @app.middleware("http")
+    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        started = time.perf_counter()
+        if key is not None and request.url.path not in OPEN and not _has_key(request, key):
+            answer: Response = JSONResponse({"detail": "the key is missing or wrong"}, 401)
+        else:
+            answer = await proceed(request)
+        route = request.scope.get("route")
+        path = route.path if route is not None else "other"
+        server.metrics.requests.labels(path, str(answer.status_code)).inc()
+        server.metrics.seconds.observe(time.perf_counter() - started)
+        return answer
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": "the server could not answer; its log says why"}, 500)
+
+    app.get("/", include_in_schema=False)(server.page)
+    app.get("/health")(server.health)
+    app.get("/model")(server.model)
+    app.get("/metrics", include_in_schema=False)(server.figures)
+    body: dict[str, Any] = {
+        "requestBody": {"content": {"application/octet-stream": {}, "image/*": {}, "multipart/form-data": {}}}
+    }
+    app.post("/predict", openapi_extra=body)(server.predict)
+    app.post("/explain", openapi_extra=body)(server.explanation)
+    return app
+
+
+class _Server:
+    """The answers of one server."""
+
+    def __init__(self, classifier: Classifier, file: Path | None, limits: Limits, explain: Explain | None) -> None:
+        self.classifier, self.file, self.limits, self.explain = classifier, file, limits, explain
+        self.batcher, self.bodies = Batcher(classifier, limits), Bodies(limits)
+        self.metrics = Metrics(lambda: self.batcher.waiting)
+        self._stamp = _stamp(file)
+        self._explaining = asyncio.Semaphore(1)
+
+    async def page(self) -> HTMLResponse:
+        """Return the page to drop pictures on."""
+        text = (package_files("headstart.deploy.serve") / "page.html").read_text(encoding="utf-8")
+        return HTMLResponse(text)
+
+    async def health(self) -> dict[str, Any]:
+        """Say that the server answers, and whether the model's file changed since it was read."""
+        return {"status": "ok", "model_file_changed": _stamp(self.file) != self._stamp}
+
+    async def model(self) -> dict[str, Any]:
+        """Describe the model that answers."""
+        first = self.classifier.ensemble.members[0]
+        return {
+            "classes": list(self.classifier.classes),
+            "multi_label": first.multi_label,
+            "threshold": first.threshold if first.multi_label else None,
+            "networks": [bundle.origin.name for bundle in self.classifier.ensemble.members],
+            "input_size": [bundle.preprocessing.size for bundle in self.classifier.ensemble.members],
+            "provenance": dict(first.provenance),
+            "model_file_changed": _stamp(self.file) != self._stamp,
+            "limits": {"body_bytes": self.limits.body, "pictures": self.limits.pictures},
+            "headstart": VERSION,
+        }
+
+    async def figures(self) -> Response:
+        """Return counters for Prometheus."""
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def predict(self, request: Request, top: Annotated[int | None, Query(ge=1)] = None) -> JSONResponse:
+        """Classify one picture, or each file of a form. With pictures that cannot be read the status is 422."""
+        async with self.bodies.pictures(request) as pictures:
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    found = await self.batcher.predict(pictures)
+            except Overloaded:
+                raise busy(f"{self.batcher.waiting} pictures wait already") from None
+            except TimeoutError:
+                raise busy(f"no answer within {self.limits.seconds:g} s") from None
+        rows = [self._row(prediction, top) for prediction in found]
+        unread = [f"{row['image']}: {row['error']}" for row in rows if "error" in row]
+        if unread:
+            return JSONResponse({"detail": "; ".join(unread), "predictions": rows}, 422)
+        return JSONResponse({"predictions": rows})
+
+    def _row(self, prediction: Prediction, top: int | None) -> dict[str, Any]:
+        if prediction.error is not None:
+            self.metrics.pictures.labels("unreadable").inc()
+            return {"image": prediction.name, "error": prediction.error}
+        self.metrics.pictures.labels("predicted").inc()
+        self.metrics.classes.labels(prediction.label).inc()
+        order = (-prediction.probabilities).argsort(kind="stable")[:top]
+        return {
+            "image": prediction.name,
+            "class": prediction.label,
+            "probability": round(prediction.probability, 6),
+            "probabilities": {self.classifier.classes[c]: round(float(prediction.probabilities[c]), 6) for c in order},
+        }
+
+    async def explanation(self, request: Request, method: str = "grad_cam") -> Response:
+        """Draw which parts of the picture speak for its class: a PNG."""
+        if self.explain is None:
+            raise HTTPException(501, "this server explains nothing")
+        if self._explaining.locked():
+            raise busy("another picture is being explained")
+        async with self._explaining, self.bodies.pictures(request) as pictures:
+            if len(pictures) > 1:
+                raise HTTPException(413, "one picture is explained at a time")
+            try:
+                png = await asyncio.to_thread(self.explain, pictures[0][1], method)
+            except HeadstartError as error:
+                raise HTTPException(422, f"{pictures[0][0]}: {error}") from None
+        return Response(png, media_type="image/png")
+
+
+def _has_key(request: Request, key: str) -> bool:
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.get("x-api-key") or (bearer if scheme.lower() == "bearer" else "")
+    return hmac.compare_digest(given.encode(), key.encode())
+
+
+def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+    if file is None:
+        return None
+    try:
+        status = file.stat()
+    except OSError:
+        return (0, 0, 0)
+    return status.st_mtime_ns, status.st_size, status.st_ino

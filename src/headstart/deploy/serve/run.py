@@ -1,0 +1,71 @@
+"""Runs the server in this process until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from headstart.deploy.serve.limits import Limits
+from headstart.errors import SpecError, require
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
+
+
+def check_packages() -> None:
+    """Refuse where the packages of the extra `serve` are missing.
+
+    Raises:
+        MissingExtra: one is.
+    """
+    for package in PACKAGES:
+        require(package, "headstart serve", "serve")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, so that a port in use is known before the model is read.
+
+    Raises:
+        SpecError: the address is unknown, or in use.
+    """
+    if not 0 <= port <= 65535:
+        raise SpecError(f"--port {port}: must be between 0 and 65535 (0 takes a free one)")
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.listen(1024)  # clients that come before the server is ready wait
+    except OSError as error:
+        found.close()
+        raise SpecError(f"--port {port}: {host}:{port} cannot be used ({error.strerror or error})") from error
+    return found
+
+
+def is_local(host: str) -> bool:
+    """Say whether an address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+    """Serve an application on a socket until SIGINT or SIGTERM; what was begun is answered first."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=int(2 * limits.seconds),
+        limit_concurrency=8 * limits.queue,  # connections; beyond, uvicorn answers 503 by itself
+        h11_max_incomplete_event_size=1 << 16,
+    )
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn raises the signal again when it is done
+        uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,106 @@
+"""The Python API of saved models: evaluate them on new images, and learn them again with more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.api import OUT, Data, Results, Study, source_of
+from headstart.deploy.classifier import Classifier
+from headstart.study import evaluation
+from headstart.study.evaluation import Evaluation
+from headstart.study.execution.session import Listener
+from headstart.study.spec.schema import DataSpec
+from headstart.study.update import prepare_update
+
+
+def evaluate_models(
+    models: str | Path | Sequence[str | Path],
+    data: Data,
+    out: str | Path = OUT,
+    *,
+    label: str | None = None,
+    part: str = "all",
+    metric: str | None = None,
+    device: str = "auto",
+    command: str = "",
+) -> Evaluation:
+    """Evaluate saved models on labelled images that they have not seen, compare them, and write the report.
+
+    Args:
+        models: a model file, a run folder or a study folder; several are compared with the first, paired over images.
+        data: what `compare` takes.
+        out: the folder that holds studies.
+        label: which label, where the data have several.
+        part: "all", or one part of a split that the data come with.
+        metric: what models are compared by; by default that of the first model's study, or accuracy.
+        device: "auto", "cpu", "cuda", "mps".
+        command: what the user typed, for the report.
+
+    Raises:
+        DataError: no image is left to score, or the labels are of another kind.
+        ModelError: the models do not have the same classes.
+    """
+    from headstart.report.render.html import write_html
+
+    places = [models] if isinstance(models, str | Path) else list(models)
+    source = DataSpec(source=source_of(data), label=label)
+    found = evaluation.evaluate_models(places, source, out, part=part, metric=metric, device=device, command=command)
+    write_html(found.folder.root, found.report)
+    return found
+
+
+@dataclass(frozen=True)
+class Updated:
+    """A model that was learned again with more images.
+
+    Args:
+        results: the study that learned it.
+        evaluation: the new and the former model on the same test images, in this order; None if the former model does
+            not know all classes.
+        new: number of new images by part: "train" and "test".
+        notes: what changed besides.
+    """
+
+    results: Results
+    evaluation: Evaluation | None
+    new: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+def update_study(
+    study: str | Path,
+    data: Data,
+    out: str | Path = OUT,
+    *,
+    label: str | None = None,
+    device: str = "auto",
+    listener: Listener | None = None,
+    command: str = "",
+) -> Updated:
+    """Learn a finished study's kept model again with images that arrived since, and compare the two.
+
+    The images that the study was tested on stay test images; each new image gets a part by its content. The former
+    study is left as it is.
+
+    Args:
+        study: its folder.
+        data: what `compare` takes: the new images, or all.
+        out: the folder that holds studies.
+        label: which label, where the data have several.
+        device: "auto", "cpu", "cuda", "mps".
+        listener: is told what happens.
+        command: what the user typed, for the report.
+
+    Raises:
+        DataError: no image is new, or the study's own images are gone.
+    """
+    update = prepare_update(study, source_of(data), label=label, device=device)
+    results = Study(update.study).run(out, device=device, listener=listener, command=command)
+    if set(results.classifier().classes) != set(Classifier.load(study).classes):
+        return Updated(results, None, update.new, update.notes)
+    images = update.study["data"]["source"]
+    models = [results.folder, Path(study)]
+    found = evaluate_models(models, images, out, part="test", metric=update.former.metric, device=device)
+    return Updated(results, found, update.new, update.notes)

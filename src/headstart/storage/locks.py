@@ -1,0 +1,85 @@
+"""Locks between processes whose files are gone when nobody holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from headstart.storage.files import disk_errors
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait_message: str | None = None) -> Iterator[None]:
+    """Hold the lock `path` for the block; wait for it, and say so after a second.
+
+    Raises:
+        StoreError: its place cannot be written.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(path))
+        if not _taken(lock, 1.0):
+            if wait_message:
+                from headstart.progress import say
+
+                say(wait_message)
+            _taken(lock, -1)
+    try:
+        yield
+    finally:
+        release(lock)
+
+
+@contextlib.contextmanager
+def tried(path: Path) -> Iterator[bool]:
+    """Take a lock for the block unless another holds it, or its place cannot be written; yield whether it was taken."""
+    lock = FileLock(str(path))
+    try:
+        taken = _taken(lock, 0)
+    except OSError:
+        taken = False
+    try:
+        yield taken
+    finally:
+        if taken:
+            release(lock)
+
+
+def release(lock: FileLock) -> None:
+    """Release a lock and delete its file: while it is held where the system allows it, so that none is taken twice."""
+    path, gone = Path(lock.lock_file), False
+    with contextlib.suppress(OSError):
+        path.unlink()
+        gone = True
+    lock.release()
+    if not gone:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _taken(lock: FileLock, timeout: float) -> bool:
+    """Acquire a lock (wait for ever if `timeout` is below 0); return False if another holds it."""
+    while True:
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            return False
+        if _is_linked(lock):
+            return True
+        lock.release()  # its last holder deleted the file while this process waited for it
+
+
+def _is_linked(lock: FileLock) -> bool:
+    """Say whether the file that is locked is still the one at its path."""
+    descriptor = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
+    if descriptor is None or os.name == "nt":
+        return True
+    try:
+        here, held = Path(lock.lock_file).stat(), os.fstat(descriptor)
+    except FileNotFoundError:
+        return False
+    return (here.st_dev, here.st_ino) == (held.st_dev, held.st_ino)

@@ -1,0 +1,87 @@
+"""Who is at work in a folder: each process holds a lock file there, which its death releases, however it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from headstart.storage.files import writer, writer_of
+from headstart.storage.locks import release, tried
+
+FOLDER = ".at-work"
+_TRIES = 10
+_FORGOTTEN = 3600.0  # seconds after which a temporary file of an unknown process is stale
+
+
+@contextlib.contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Say that this process works in `folder`, for as long as the block runs; nothing where that cannot be written."""
+    lock = _entered(folder / FOLDER)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            release(lock)
+            with contextlib.suppress(OSError):
+                (folder / FOLDER).rmdir()  # only the last one can
+
+
+def since(folder: Path) -> float | None:
+    """Return when the first of the processes that work in `folder` began (seconds since the epoch); None if none does.
+
+    A lock that cannot be tried, because the folder can only be read, counts as held.
+    """
+    return min((int(path.name.split("-")[1]) / 1000 for path in _locks(folder) if _held(path)), default=None)
+
+
+def clear(folder: Path, depth: str = "**") -> None:
+    """Delete what processes that died left in `folder`: their lock files, and all that they had half written.
+
+    Args:
+        folder: where they said that they were at work.
+        depth: where below it temporary files are looked for.
+    """
+    locks = _locks(folder)
+    dead = [path for path in locks if not _held(path)]
+    alive = {path.name.partition("-")[0] for path in locks} - {path.name.partition("-")[0] for path in dead}
+    gone = {path.name.partition("-")[0] for path in dead} - alive
+    for path in sorted(folder.glob(f"{depth}/.*.tmp")):
+        owner = writer_of(path)
+        with contextlib.suppress(OSError):
+            if owner in gone or (owner not in alive | {writer()} and time.time() - path.stat().st_mtime > _FORGOTTEN):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in dead:
+        with tried(path):
+            pass  # which deletes it
+    with contextlib.suppress(OSError):
+        (folder / FOLDER).rmdir()
+
+
+def _entered(place: Path) -> FileLock | None:
+    lock = FileLock(str(place / f"{writer()}-{time.time_ns() // 1_000_000}-{uuid.uuid4().hex[:8]}.lock"))
+    for _ in range(_TRIES):  # the last process that leaves removes the folder
+        with contextlib.suppress(OSError):
+            place.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            return lock
+    return None
+
+
+def _locks(folder: Path) -> list[Path]:
+    return sorted((folder / FOLDER).glob("*-*-*.lock"))
+
+
+def _held(path: Path) -> bool:
+    lock = FileLock(str(path))
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headstart.audit import audit as auditing
+from headstart.cli.audit import audit_and_show
+from tests.cli.conftest import Call
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_audit_does_what_its_options_ask_for(call: Call, manifest: Path, photos: Path, tmp_path: Path) -> None:
+    options = ("--backbone", "efficientnet_lite0", "--device", "cpu", "--out", tmp_path / "out")
+    code, out, said = call("audit", manifest, photos, "--label", "half", *options, "--json")
+    assert code == 0, said
+    found = json.loads(out)
+    (written,) = (tmp_path / "out").glob("audit-*.json")
+    assert json.loads(written.read_text())["findings"] == found["findings"]
+    assert any("20" in finding["text"] for finding in found["findings"])  # each image is in the other set too
+
+
+FOUND: dict[str, Any] = {
+    "findings": [{"text": "no bad files"}, {"text": "7 near duplicates"}],
+    "notes": ["one image was skipped"],
+    "near": [{"a": {"name": f"a{k}.jpg"}, "b": {"name": f"b{k}.jpg"}} for k in range(7)],
+    "label_errors": [{"name": "c.jpg", "label": "daisy", "suggested": "lily"}],
+    "thumbnails": {"0:1": "jpeg"},
+}
+
+
+@pytest.fixture
+def audited(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Answer every audit with the same findings, and keep what was asked."""
+    asked = SimpleNamespace()
+
+    def audit(dataset: Any, **options: Any) -> dict[str, Any]:
+        asked.dataset, asked.options = dataset, options
+        return FOUND
+
+    monkeypatch.setattr(auditing, "audit_dataset", audit)
+    return asked
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_findings_notes_and_the_first_suspects_are_printed(
+    photos: Path, tmp_path: Path, audited: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit_and_show(str(photos), [str(photos)], "pixels", label=None, device="cpu", out=tmp_path, as_json=False)
+    place = tmp_path / "audit-flowers.json"
+    assert capsys.readouterr().out.splitlines() == [
+        "no bad files",
+        "7 near duplicates",
+        "note: one image was skipped",
+        "",
+        "near duplicates (first 5 of 7):",
+        *(f"  a{k}.jpg ~ b{k}.jpg" for k in range(5)),
+        "",
+        "labels that look wrong (first 1 of 1):",
+        "  c.jpg: labelled daisy, looks like lily",
+        "",
+        f"full audit: {place}",
+    ]
+    assert json.loads(place.read_text()) == FOUND
+    assert len(audited.dataset) == len(audited.options["features"]) == 20 and audited.options["bad"] == {}
+    assert [len(other.dataset) for other in audited.options["others"]] == [20]
+
+
+@pytest.mark.usefixtures("shared_cache", "audited")
+def test_json_on_the_terminal_has_no_pictures(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    audit_and_show(str(photos), [], "pixels", label=None, device="cpu", out=tmp_path, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {key: value for key, value in FOUND.items() if key != "thumbnails"}

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headstart import progress
+from headstart.cli.explain import _checks, _one_network, _reference, _title
+from headstart.explain import faithfulness, sanity
+
+
+def test_an_ensemble_gives_way_to_the_best_single_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_verbosity", progress.NORMAL)
+    assert _one_network(tmp_path) == tmp_path
+    best = {"run": "net", "folder": "runs/net/seed-1"}
+    (tmp_path / "study.json").write_text(json.dumps({"best": {"run": "mean"}, "best_network": best}))
+    assert _one_network(tmp_path) == tmp_path / "runs" / "net" / "seed-1"
+    assert "explaining the best single network instead, 'net'" in capsys.readouterr().err
+    (tmp_path / "study.json").write_text(json.dumps({"best": {"run": "net"}}))
+    assert _one_network(tmp_path) == tmp_path
+
+
+def test_a_file_is_titled_by_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "seed-0" / "model.safetensors"
+    file.parent.mkdir()
+    file.touch()
+    assert _title(file) == _title(file.parent) == "seed-0"
+
+
+def test_the_checks_name_faithfulness_and_the_last_randomisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("deletion", "random_deletion", "insertion", "random_insertion")
+    mean = dict(zip(names, (0.1, 0.2, 0.8, 0.6), strict=True))
+    check = {"correlation": [1.0, 0.5, -0.03], "different_images": 0.91}
+    monkeypatch.setattr(faithfulness, "faithfulness", lambda *_, **__: {"mean": mean})
+    monkeypatch.setattr(sanity, "randomisation_check", lambda *_, **__: check)
+    result: Any = SimpleNamespace(subject=SimpleNamespace(network=None), maps={"lime": None}, images=None, targets=None)
+    assert _checks(result, "lime", 0) == (
+        "deletion 0.100 (random map 0.200), insertion 0.800 (random map 0.600);"
+        " rank correlation after the weights are shuffled -0.03 (maps of two different images: 0.91)"
+    )
+    assert _reference({"different_images": None}) == ""

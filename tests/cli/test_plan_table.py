@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.api import Study
+from headstart.cli.plan_table import plan_lines, print_plan
+
+
+def stage(kind: str, seconds: float, *, done: bool = False, shared: bool = False, disk: int = 0) -> dict[str, Any]:
+    what = {"kind": kind, "what": f"the {kind}", "done": done, "shared": shared}
+    return {**what, "seconds": seconds, "disk": disk, "memory": 0}
+
+
+def group(kind: str, runs: list[str], seconds: float, **more: Any) -> dict[str, Any]:
+    known = {"backbone": "resnet18", "dataset": "photos", "images": 1200, "tasks": 2, "configurations": 2, "done": 0}
+    return {"kind": kind, "runs": runs, **known, "seconds": seconds, "disk_bytes": 0, "memory_bytes": 0} | more
+
+
+ROWS = [
+    group(
+        "heads", ["knn", "ridge"], 65.0, disk_bytes=5_000_000, memory_bytes=2_000_000_000,
+        stages=[stage("decode", 9, done=True), stage("features", 62.5, disk=5_000_000), stage("heads", 2, shared=True)],
+    ),
+    group("tune", ["tuned"], 600.0, configurations=6, done=1, memory_bytes=3_000_000_000),
+    group("tune", ["finished"], 0.0, done=2, memory_bytes=9_000_000_000),
+    group("unavailable", ["far"], 0.0, why="no weights"),
+]  # fmt: skip
+
+
+def test_a_plan_lists_groups_stages_the_total_and_what_is_unavailable() -> None:
+    assert plan_lines(ROWS, 76) == [
+        "in this order                                         time     disk   memory",
+        "",
+        "1  heads: resnet18 on photos (1,200 images)      1 min 5 s   5.0 MB   2.0 GB",
+        "   knn, ridge: 2 runs × seeds",
+        "     decode the decode                              cached",
+        "     pass the features                           1 min 2 s   5.0 MB",
+        "     heads the heads                                shared",
+        "",
+        "2  tune: resnet18 on photos (1,200 images)          10 min            3.0 GB",
+        "   tuned: 2 runs × seeds, 6 configurations, 1 done",
+        "",
+        "3  tune: resnet18 on photos (1,200 images)         nothing            9.0 GB",
+        "   finished: 2 runs × seeds, 2 done",
+        "",
+        "total                                               11 min   5.0 MB   3.0 GB",
+        "unavailable: far: no weights",
+    ]
+
+
+def test_long_names_are_shortened_in_figures_and_wrapped_in_lists() -> None:
+    names = [f"a-long-name-of-a-run-{k}" for k in range(12)]
+    lines = plan_lines([group("heads", names, 1.0, backbone="b" * 100)], 72)
+    assert max(map(len, lines)) <= 72
+    assert lines[2].startswith("1  heads: bbb") and "b… " in lines[2] and lines[2].endswith("1.0 s")
+    listed = " ".join(line.strip() for line in lines[3:] if line.startswith("   "))
+    assert listed == f"{', '.join(names)}: 2 runs × seeds"
+
+
+@pytest.mark.parametrize(("width", "columns"), [(40, 72), (100, 100), (300, 120)])
+def test_the_width_is_at_least_72_and_at_most_120(width: int, columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(ROWS, width)
+    assert capsys.readouterr().out.splitlines() == plan_lines(ROWS, columns)
+
+
+def test_a_plan_of_a_study_fits_the_terminal(study_file: Path, tmp_path: Path) -> None:
+    rows = Study(study_file).plan(tmp_path / "out", "cpu")
+    for width in (80, 120):
+        lines = plan_lines(rows, width)
+        assert max(map(len, lines)) <= width
+        assert any("floor: 1 runs × seeds" in line for line in lines)
+    json.dumps(rows)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from headstart.deploy.classifier import Classifier
+from tests.cli.conftest import Call
+from tests.deploy.serve.conftest import picture, untrained
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained().save(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process instead of telling it to stop")
+def test_serve_answers_until_it_is_told_to_stop(model: Path) -> None:
+    command = [sys.executable, "-m", "headstart", "serve", str(model), "--port", "0", "--queue", "64", "--batch", "8"]
+    command += ["--megabytes", "1", "--device", "cpu"]
+    (expected,) = Classifier.load(model).predict(picture(4))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            place = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())
+            assert place is not None
+            with urllib.request.urlopen(f"{place[0]}/predict", picture(4), timeout=60) as answer:
+                row = json.load(answer)["predictions"][0]
+            assert row["class"] == expected.label
+            assert row["probability"] == pytest.approx(expected.probability, abs=1e-3)
+            request = urllib.request.Request(f"{place[0]}/explain?method=occlusion", picture(4))
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert answer.read(8) == b"\x89PNG\r\n\x1a\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
+def test_what_cannot_be_served_is_one_line(call: Call, model: Path, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        cases = {
+            ("serve", model, "--port", port): f"--port {port}: 127.0.0.1:{port} cannot be used",
+            ("serve", model, "--host", "0.0.0.0"): "set a key that clients must send (--api-key or $HEADSTART_API_KEY)",
+            ("serve", model, "--host", "300.1.1.1", "--api-key", "a"): "cannot be used",
+            ("serve", model, "--batch", 9, "--queue", 4): "--batch 9: is more than --queue 4",
+            ("serve", tmp_path / "nothing", "--port", 0): "nothing: no such file or folder",
+        }
+        for command, message in cases.items():
+            code, out, err = call(*command)
+            assert code == 2 and out == "" and message in err and err.count("\n") == 1

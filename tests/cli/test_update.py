@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headstart.api import Study
+from tests.cli.conftest import Call
+from tests.docs.readers_files import draw
+
+
+@pytest.fixture(scope="module")
+def finished(photos: Path, one_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a study with one run."""
+    runs = {"ridge": {"backbone": "pixels", "strategy": "ridge", "input_size": 8}}
+    study = {"name": "small", "data": str(photos), "seeds": 1, "audit": False, "runs": runs}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(one_cache))
+        return Study(study).run(tmp_path_factory.mktemp("runs"), report=False).folder
+
+
+pytestmark = pytest.mark.usefixtures("shared_cache")
+
+
+def test_update_tells_what_is_new_and_compares_the_models(call: Call, finished: Path, tmp_path: Path) -> None:
+    more = draw(tmp_path / "more", classes=2, per_class=8, seed=50, size=40)
+    arguments = ("update", finished, more, "--out", tmp_path, "--device", "cpu")
+    code, out, _ = call(*arguments)
+    assert code == 0 and "to learn from" in out and "small-update-" in out and "on the same images" in out
+    found = json.loads(call(*arguments, "--json")[1])
+    assert sum(found["new"].values()) == 16 and Path(found["model"]).is_file()
+    assert len(found["evaluation"]["models"]) == 2 and found["evaluation"]["n"] == 4 + found["new"]["test"]
+
+
+def test_what_cannot_be_updated_is_one_line(call: Call, finished: Path, photos: Path, tmp_path: Path) -> None:
+    for study, data, message in (
+        (finished, photos, "has no image that the study does not know already"),
+        (tmp_path, photos, "is not a study folder"),
+        (finished, tmp_path / "nothing", "nothing"),
+    ):
+        code, out, err = call("update", study, data)
+        assert code == 2 and out == "" and message in err and err.count("\n") == 1
+
+
+def test_a_label_that_a_folder_does_not_have_is_refused(call: Call, finished: Path, photos: Path) -> None:
+    code, _, err = call("update", finished, photos, "--label", "age")
+    assert code == 2 and "label" in err and err.count("\n") == 1

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart.deploy.classifier import Classifier
+from headstart.deploy.serve.limits import Limits
+from headstart.errors import ModelError
+from tests.deploy.serve.conftest import form, picture, served
+
+
+def test_the_server_answers_as_predict_does(classifier: Classifier) -> None:
+    files = [(f"{n}.png", picture(n)) for n in range(5)]
+    expected = classifier.predict([content for _, content in files])
+    with served(classifier) as ask:
+        status, answer, _ = ask("POST", "/predict", *form(files))
+        alone = ask("POST", "/predict?top=1", files[3][1])
+    assert status == 200 and [row["image"] for row in answer["predictions"]] == [name for name, _ in files]
+    for row, prediction in zip(answer["predictions"], expected, strict=True):
+        assert row["class"] == prediction.label
+        assert np.allclose(
+            [row["probabilities"][name] for name in classifier.classes], prediction.probabilities, atol=2e-6
+        )
+    assert alone[0] == 200
+    assert alone[1]["predictions"][0]["probabilities"] == {
+        expected[3].label: pytest.approx(expected[3].probability, abs=2e-6)
+    }
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(classifier: Classifier) -> None:
+    with served(classifier) as ask:
+        status, answer, _ = ask("POST", "/predict", *form([("good.png", picture(1)), ("bad.png", b"no picture")]))
+        assert status == 422 and answer["detail"].startswith("bad.png: ")
+        assert answer["predictions"][0]["class"] in classifier.classes and "error" in answer["predictions"][1]
+        for body, headers in ((None, {}), (b"", {}), form([]), (b"--edge", {"Content-Type": "multipart/form-data"})):
+            status, answer, _ = ask("POST", "/predict", body, headers)
+            assert status == 422 and isinstance(answer["detail"], str)
+        figures = ask("GET", "/metrics")[1].decode()
+    assert 'headstart_pictures_total{outcome="predicted"} 1.0' in figures
+    assert 'headstart_requests_total{path="/predict",status="422"} 5.0' in figures
+
+
+def test_what_is_beyond_the_limits_is_refused_at_once(classifier: Classifier) -> None:
+    limits = Limits(body=20_000, pictures=2, queue=3)
+    with served(classifier, limits=limits) as ask:
+        assert ask("POST", "/predict", b"x" * 20_001)[0] == 413
+        assert ask("POST", "/predict", *form([(str(n), picture(n)) for n in range(3)]))[0] == 413
+        assert ask("POST", "/predict", picture(1))[0] == 200
+
+
+def test_an_overloaded_server_says_when_to_come_back_and_goes_on(classifier: Classifier) -> None:
+    with served(classifier, limits=Limits(queue=2, pictures=8)) as ask:
+        status, answer, headers = ask("POST", "/predict", *form([(str(n), picture(n)) for n in range(3)]))
+        assert status == 503 and headers["retry-after"] == "1" and "wait" in answer["detail"]
+        assert ask("POST", "/predict", picture(1))[0] == 200
+
+
+def test_many_clients_at_once_each_get_their_own_answer(classifier: Classifier) -> None:
+    contents = [picture(n) for n in range(40)]
+    expected = [p.label for p in classifier.predict(contents)]
+    got: dict[int, Any] = {}
+    with served(classifier) as ask:
+
+        def one(n: int) -> None:
+            got[n] = ask("POST", "/predict", contents[n])
+
+        threads = [threading.Thread(target=one, args=(n,)) for n in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [got[n][1]["predictions"][0]["class"] for n in range(40)] == expected
+
+
+def test_a_client_that_is_slow_is_sent_away(classifier: Classifier) -> None:
+    with served(classifier, limits=Limits(seconds=0.3)) as ask:
+        with socket.create_connection(("127.0.0.1", ask.port)) as slow:  # type: ignore[attr-defined]
+            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+            slow.settimeout(20)
+            assert b" 408 " in slow.recv(200)
+        with socket.create_connection(("127.0.0.1", ask.port)) as gone:  # type: ignore[attr-defined]
+            gone.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        time.sleep(0.1)
+        assert ask("POST", "/predict", picture(1))[0] == 200
+
+
+def test_a_key_is_asked_for(classifier: Classifier) -> None:
+    with served(classifier, key="sesame") as ask:
+        assert ask("POST", "/predict", picture(1))[0] == 401
+        assert ask("POST", "/predict", picture(1), {"X-API-Key": "sesam"})[0] == 401
+        assert ask("POST", "/predict", picture(1), {"X-API-Key": "sesame"})[0] == 200
+        assert ask("GET", "/model", headers={"Authorization": "Bearer sesame"})[0] == 200
+        assert ask("GET", "/health")[0] == 200 and ask("GET", "/metrics")[0] == 401
+
+
+def test_the_model_is_described_and_its_file_watched(classifier: Classifier, model_file: Path) -> None:
+    with served(classifier, file=model_file) as ask:
+        found = ask("GET", "/model")[1]
+        assert found["classes"] == ["ant", "bee", "cat"] and found["networks"] == ["lenet5"]
+        assert ask("GET", "/health")[1] == {"status": "ok", "model_file_changed": False}
+        model_file.write_bytes(b"another model")
+        assert ask("GET", "/health")[1]["model_file_changed"] is True
+        assert ask("POST", "/predict", picture(1))[0] == 200
+        assert ask("GET", "/openapi.json")[1]["paths"].keys() >= {"/predict", "/explain", "/model", "/health"}
+        assert b"Choose pictures" in ask("GET", "/")[1]
+
+
+def test_an_explanation_is_a_picture(classifier: Classifier) -> None:
+    def explain(content: bytes, method: str) -> bytes:
+        if method == "tea_leaves":
+            raise ModelError("unknown explainer")
+        return b"png of " + content[:4]
+
+    with served(classifier) as ask:
+        assert ask("POST", "/explain", picture(1))[0] == 501
+    with served(classifier, explain=explain) as ask:
+        status, content, headers = ask("POST", "/explain?method=lime", picture(1))
+        assert (status, content, headers["content-type"]) == (200, b"png of \x89PNG", "image/png")
+        assert ask("POST", "/explain?method=tea_leaves", picture(1))[0] == 422
+
+
+def test_a_defect_is_no_traceback_for_the_client(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(pixels: Any) -> Any:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(classifier, "averaged", broken)
+    with served(classifier) as ask:
+        status, answer, _ = ask("POST", "/predict", picture(1))
+        assert status == 500 and "secret" not in str(answer)
+        monkeypatch.undo()
+        assert ask("POST", "/predict", picture(1))[0] == 200

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_study import study_of
+
+from headstart.report.read.summary import load_summary
+from headstart.report.render import html
+from headstart.report.render.formats import write_report
+from headstart.report.render.html import page_data, script_json, sections, tiles, weights_used, write_html
+from headstart.units import duration
+
+
+def test_the_page_is_under_ten_megabytes_and_asks_for_nothing(large_study: Path, tmp_path: Path) -> None:
+    page = write_report(large_study, "html", tmp_path / "r.html")
+    text = page.read_text()
+    assert page.stat().st_size < 10_000_000
+    outside = re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#|")([^"'$]+)""", text)
+    assert outside == []
+    assert not re.search(r"@import|url\((?!#)(?!['\"]?data:)", text.split("</style>")[0])
+    assert "default-src 'none'" in text
+
+
+def test_the_page_keeps_pictures_within_their_budget(large_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.report.render.html.BUDGET", 20_000)
+    images = next(iter(page_data(load_summary(large_study))["datasets"].values()))["images"]
+    assert images
+    assert sum(len(image["src"]) * 3 / 4 for image in images.values()) <= 20_000 + 3 * len(images)
+
+
+def test_data_cannot_close_the_script_it_stands_in() -> None:
+    text = script_json({"class": "</script><b>", "score": float("nan")})
+    assert "<" not in text
+    assert json.loads(text) == {"class": "</script><b>", "score": None}
+
+
+def test_names_are_escaped_in_the_page(tiny: Path) -> None:
+    facts = json.loads((tiny / "study.json").read_text())
+    (tiny / "study.json").write_text(json.dumps(facts | {"question": "<img src=x onerror=alert(1)>"}))
+    text = write_report(tiny, "html").read_text()
+    assert "<img src=x" not in text
+    assert (tiny / "report.html").is_file()
+
+
+def test_the_page_of_a_running_study_says_so(tiny: Path) -> None:
+    facts = json.loads((tiny / "study.json").read_text())
+    (tiny / "study.json").write_text(json.dumps(facts | {"status": "running"}))
+    assert "Still running" in write_report(tiny, "html").read_text()
+
+
+def test_numbers_that_are_not_finite_become_null_at_any_depth() -> None:
+    value = {"a": [1.5, float("inf")], "b": {"c": (float("nan"), np.float32(0.5), np.int64(3))}, 4: None}
+    assert json.loads(script_json(value)) == {"a": [1.5, None], "b": {"c": [None, 0.5, 3]}, "4": None}
+
+
+def test_line_separators_cannot_end_a_line_of_the_script() -> None:
+    text = script_json("a\u2028b\u2029c")
+    assert "\u2028" not in text and "\u2029" not in text and json.loads(text) == "a\u2028b\u2029c"
+
+
+def payload(**more: Any) -> dict[str, Any]:
+    nothing = {"axes": {}, "history": {}, "per_class": [], "mistakes": [], "reliability": [], "total_seconds": None}
+    known = {"boards": [], "explained": [], "datasets": {}, "transferability": None, "similarity": None, "failed": []}
+    return {**known, "runs": [{**nothing, **more}]}
+
+
+@pytest.mark.parametrize(
+    ("more", "added"),
+    [
+        ({}, []),
+        ({"total_seconds": 3.0}, ["cost"]),
+        ({"axes": {"fraction": 0.1}}, ["learning"]),
+        ({"axes": {"backbone": "resnet18"}}, []),
+        ({"history": {0: [{"epoch": 0}]}}, ["training"]),
+        ({"per_class": [[0]], "mistakes": [[1]], "reliability": [{}]}, ["classes", "mistakes", "calibration"]),
+    ],
+)
+def test_a_section_is_shown_where_it_has_content(more: dict[str, Any], added: list[str]) -> None:
+    assert [key for key, _ in sections(payload(**more))] == ["ranking", *added, "runs", "reproduce"]
+
+
+def test_sections_of_the_study_as_a_whole_are_shown_where_they_have_content() -> None:
+    whole = payload() | {
+        "boards": [{"ranking": [1, 2]}],
+        "explained": [{}],
+        "datasets": {"f": {}},
+        "transferability": {"rows": []},
+        "similarity": {"frechet": [1], "stages": []},
+    }
+    shown = [key for key, _ in sections(whole)]
+    assert shown == ["ranking", "pairs", "explained", "data", "transfer", "similarity", "runs", "reproduce"]
+    empty = {"similarity": {"frechet": [], "stages": []}, "boards": [{"ranking": [1]}]}
+    assert not {"similarity", "pairs"} & {key for key, _ in sections(whole | empty)}
+    assert "runs" not in dict(sections(whole | {"runs": []}))
+
+
+def test_shared_work_is_counted_once_in_the_computing_time(tmp_path: Path) -> None:
+    both = {name: np.ones((2, 10), dtype=bool) for name in ("a", "b")}
+    summary = load_summary(study_of(tmp_path, both, seconds={"a": 10.0, "b": 20.0}))
+    spent = sum(run.cost["seconds"] * 2 for run in summary.runs)  # two seeds each
+    assert spent == pytest.approx(2 * (10 + 20) * 1.025)  # the fake study adds 5 % to its second seed
+    assert {what: value for value, what in tiles(summary)}["computing time"] == duration(spent + 95.0)
+    assert ("4", "runs × seeds finished") in tiles(summary) and ("10", "test images") in tiles(summary)
+
+
+def test_missing_and_failed_runs_are_part_of_the_expected_number(tiny: Path) -> None:
+    shutil.rmtree(tiny / "runs" / "ridge" / "seed-1")
+    assert ("3 of 4", "runs × seeds finished") in tiles(load_summary(tiny))
+
+
+def test_weights_are_listed_once_with_their_origin(study: Path) -> None:
+    found = weights_used(load_summary(study))
+    assert len(found) == len(set(found)) and ("timm:efficientnet_lite0", "ab" * 32, "apache-2.0") in found
+
+
+def test_the_cells_of_a_page_are_limited_and_correct_answers_stay(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "CELLS", 14 * 12)  # fourteen runs: twelve cells each
+    runs = page_data(load_summary(study))["runs"]
+    for run in runs:
+        right = [cell for cell in run["cells"] if cell[0] == cell[1]]
+        assert len(run["cells"]) == max(12, len(right)) and run["cells_left_out"] > 0
+    whole = next(r for r in runs if r["run"] == "ridge")["cells"]
+    wrong = [cell[2] for cell in whole if cell[0] != cell[1]]
+    assert wrong == sorted(wrong, reverse=True)
+
+
+def test_the_page_goes_to_the_study_folder_or_where_it_is_told(tiny: Path, tmp_path: Path) -> None:
+    assert write_html(tiny) == tiny / "report.html"
+    assert write_html(tiny, tmp_path / "other.html").read_text() == (tiny / "report.html").read_text()
+
+
+def test_a_page_has_the_audit_pictures_and_order_of_each_dataset(large_study: Path) -> None:
+    found = page_data(load_summary(large_study))
+    (data,) = found["datasets"].values()
+    assert data["audit"]["label_errors"] and data["images"] and sorted(data["order"]) == list(range(101))
+    best = found["runs"][0]
+    assert best["metrics"]["accuracy"]["mean"] == pytest.approx(found["ranking"][0]["mean"], rel=1e-4)
+    assert {int(row) for run in found["runs"] for row, *_ in run["mistakes"]} & {int(row) for row in data["images"]}

@@ -1,0 +1,46 @@
+"""The long form: `python -m tests.siege NAME --count 1000 --seed 0 --minutes 30`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.siege import corruption, kills, limits
+from tests.siege.siege import Prepare, besiege
+
+SIEGES: dict[str, Prepare] = {
+    "corruption": corruption.prepare,
+    "kills": kills.prepare,
+    "limits": limits.prepare,
+}
+
+
+def main() -> None:
+    """Run one siege, print how its attempts ended, and exit with 1 if any failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.siege", description=__doc__)
+    parser.add_argument("name", choices=sorted(SIEGES))
+    parser.add_argument("--count", type=int, default=200, help="attempts (default 200)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first attempt; each next one adds 1 (default 0)")
+    parser.add_argument("--minutes", type=float, help="begin no attempt after this many minutes")
+    parser.add_argument("--scratch", type=Path, help="an empty folder to work in (default: a temporary one)")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix=f"siege-{asked.name}-") as temporary:
+        outcome = besiege(
+            SIEGES[asked.name],
+            asked.scratch or Path(temporary),
+            range(asked.seed, asked.seed + asked.count),
+            limit=None if asked.minutes is None else asked.minutes * 60,
+            told=lambda seed, why: print(f"seed {seed}: {why}", flush=True),
+        )
+    ended = ", ".join(f"{count} {how}" for how, count in sorted(outcome.ended.items()))
+    print(
+        f"{asked.name}: {outcome.attempts} attempts in {outcome.seconds:.0f} s: {ended or 'none ended well'};"
+        f" {len(outcome.failures)} failed"
+    )
+    sys.exit(1 if outcome.failures else 0)
+
+
+if __name__ == "__main__":
+    main()

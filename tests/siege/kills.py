@@ -1,0 +1,85 @@
+"""Kills: SIGKILL at random moments of a study; continued, it gives the same bits, and redoes nothing that was done."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from functools import partial
+from pathlib import Path
+
+from headstart.report.read.study_files import read_state
+from tests.siege import scene
+from tests.siege.forked import run_forked
+from tests.siege.siege import Attack, Broken
+
+_EDGE = 0.1  # of the whole: a quarter of the kills falls into the first and the last tenth
+
+
+def prepare(scratch: Path) -> Attack:
+    """Run the study once without a kill, and see how long it takes."""
+    pictures = scene.draw(scratch / "pictures")
+    whole = run_forked(partial(scene.run, pictures, scratch / "whole"), scratch / "log")
+    if whole.status:
+        raise Broken(f"the study itself failed: {whole.said}")
+    wanted = scene.results(scratch / "whole")
+
+    def attack(seed: int) -> str:
+        draw = random.Random(seed)
+        place, count = scratch / f"attempt-{seed}", draw.randrange(1, 4)
+        place.mkdir()
+        study = partial(scene.run, pictures, place)
+        kills = 0
+        try:
+            for _ in range(count):
+                ended = run_forked(study, place / "log", kill_after=_moment(draw) * whole.seconds)
+                kills += ended.status == -9
+                if ended.status not in (-9, 0):
+                    raise Broken(f"ended with {ended.status} before it was killed: {ended.said}")
+                _is_seen_as_ended(place, killed=ended.status == -9)
+            done = finished(place)
+            last = run_forked(study, place / "log")
+            if last.status:
+                raise Broken(f"after {kills} kills it ends with {last.status}: {last.said}")
+            _is_as_it_should_be(place, wanted, done)
+            return f"continued after {kills} kills"
+        finally:
+            shutil.rmtree(place)
+
+    return attack
+
+
+def finished(place: Path) -> dict[str, float]:
+    """Return when each entry of the cache that is complete was made."""
+    found = {}
+    for manifest in sorted((place / "cache").glob("[!.]*/[!.]*/manifest.json")):
+        if not manifest.parent.name.endswith(".partial"):
+            found["/".join(manifest.parts[-3:-1])] = json.loads(manifest.read_text())["created"]
+    return found
+
+
+def _moment(draw: random.Random) -> float:
+    """Return a share of the whole time, in a quarter of all cases near one of its ends."""
+    if draw.random() < 0.25:
+        near = _EDGE * draw.random()
+        return near if draw.random() < 0.5 else 1 - near
+    return draw.random()
+
+
+def _is_seen_as_ended(place: Path, *, killed: bool) -> None:
+    root = place / "out" / scene.NAME
+    if not (root / "study.json").is_file():
+        return
+    status = read_state(root)["status"]
+    if status == "running" or (not killed and status != "complete"):
+        raise Broken(f"the study is shown as {status} though its process {'was killed' if killed else 'has ended'}")
+
+
+def _is_as_it_should_be(place: Path, wanted: dict[str, object], done: dict[str, float]) -> None:
+    if changed := scene.differences(wanted, scene.results(place)):
+        raise Broken(f"another result: {changed[:3]}")
+    now = finished(place)
+    if redone := [entry for entry, made in done.items() if now.get(entry) != made]:
+        raise Broken(f"what was finished was made again: {redone}")
+    if left := scene.stale(place):
+        raise Broken(f"left {left[:5]}")

@@ -1,0 +1,70 @@
+"""A siege: one attack repeated with many seeds; each attempt ends in a way that is allowed, or is a failure."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Attack = Callable[[int], str]
+"""From a seed to how the attempt ended, such as "rebuilt" or "refused"; raises Broken where headstart failed."""
+
+Prepare = Callable[[Path], Attack]
+"""From an empty folder, in which everything is done, to the attack."""
+
+
+class Broken(AssertionError):
+    """headstart did what it must not: the message says what was attacked and what happened."""
+
+
+@dataclass
+class Outcome:
+    """What came of the attempts.
+
+    Args:
+        ended: how many ended in which way.
+        failures: by seed, what went wrong.
+        seconds: that the attempts took, without the preparation.
+    """
+
+    ended: Counter[str] = field(default_factory=Counter)
+    failures: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def attempts(self) -> int:
+        return sum(self.ended.values()) + len(self.failures)
+
+
+def besiege(
+    prepare: Prepare,
+    scratch: Path,
+    seeds: Iterable[int],
+    *,
+    limit: float | None = None,
+    told: Callable[[int, str], None] | None = None,
+) -> Outcome:
+    """Run one attempt for each seed, and count how they end.
+
+    Args:
+        prepare: sets the scene once in `scratch`, and returns the attack.
+        scratch: an empty folder.
+        seeds: of the attempts; one alone shows its failure again.
+        limit: seconds after which no further attempt begins.
+        told: is called with each failure as it happens.
+    """
+    attack = prepare(scratch)
+    outcome, began = Outcome(), time.monotonic()
+    for seed in seeds:
+        if limit is not None and time.monotonic() - began > limit:
+            break
+        try:
+            outcome.ended[attack(seed)] += 1
+        except Exception as error:  # whatever gets through is what a siege looks for
+            outcome.failures[seed] = f"{type(error).__name__}: {error}"
+            if told is not None:
+                told(seed, outcome.failures[seed])
+    outcome.seconds = time.monotonic() - began
+    return outcome

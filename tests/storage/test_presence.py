@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from headstart.storage.files import temporary, writer, writer_of
+from headstart.storage.presence import FOLDER, at_work, clear, since
+
+WORKS_UNTIL_KILLED = """
+import sys, time
+from pathlib import Path
+from headstart.storage.files import temporary
+from headstart.storage.presence import at_work
+folder = Path(sys.argv[1])
+with at_work(folder):
+    temporary(folder / "half.json").write_text("{")
+    temporary(folder / "run").mkdir()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    process = subprocess.Popen([sys.executable, "-c", WORKS_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    began = since(tmp_path)
+    assert began is not None and time.time() - 60 < began <= time.time()
+    clear(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3, "what a living process writes is left alone"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    return tmp_path
+
+
+def test_a_process_that_was_killed_is_not_at_work_and_what_it_left_is_cleared(killed: Path) -> None:
+    assert since(killed) is None
+    clear(killed)
+    assert list(killed.iterdir()) == []
+
+
+def test_a_folder_is_at_work_while_the_block_runs(tmp_path: Path) -> None:
+    assert since(tmp_path) is None
+    with at_work(tmp_path):
+        first = since(tmp_path)
+        with at_work(tmp_path):
+            assert since(tmp_path) == first, "the one that began first counts"
+        assert since(tmp_path) == first
+    assert since(tmp_path) is None and list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_by_an_unknown_process_is_left_for_an_hour(tmp_path: Path) -> None:
+    fresh, old, mine, other = (tmp_path / f".x.{name}.tmp" for name in ("a-1", "b-1", f"{writer()}-1", "c"))
+    for path in (fresh, old, mine, other):
+        path.touch()
+    for path in (old, mine):
+        os.utime(path, (time.time() - 4000,) * 2)
+    clear(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([fresh, mine, other])
+
+
+def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).write_text("a file where the folder should be")
+    with at_work(tmp_path):
+        assert since(tmp_path) is None
+
+
+def test_temporary_files_say_whose_they_are(tmp_path: Path) -> None:
+    one, other = temporary(tmp_path / "a.b.json"), temporary(tmp_path / "a.b.json")
+    assert one != other and writer_of(one) == writer_of(other) == writer()
+    assert len(temporary(tmp_path / ("x" * 255)).name) < 150
+    assert writer_of(tmp_path / "a.b.c.tmp") is None and writer_of(tmp_path / ".tmp") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_a_mark_of_its_own() -> None:
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, writer().encode())
+        os._exit(0)
+    os.wait()
+    assert os.read(read, 100).decode() != writer()
+    os.close(read), os.close(write)
