@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -223,14 +223,16 @@ def compare_spec(
 
     Args:
         data: anything `load_dataset` takes, or a dataset that it returned.
-        label: which label, where a dataset has several.
-        backbones: with ImageNet weights; by default the embedded ones that are installed.
-        heads: solvers on the stored features; those that take one label per image are left out where it has several.
-        seeds: how many; where a class has too few images to set some aside for testing, how often five-fold
-            cross-validation is repeated.
-        budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
-        name: of the study; by default made of the dataset's.
-        random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
+        label: the label to use, if the dataset has several.
+        backbones: used with ImageNet weights; by default those whose weights are installed.
+        heads: classifier heads fitted to the cached features; heads that take one label per image are left out if the
+            images have several.
+        seeds: number of seeds; if a class has too few images for a test part, the number of repeats of five-fold
+            cross-validation.
+        budget: a time limit such as "5min"; the time left after the frozen networks goes into tuning the last stages
+            of the best one.
+        name: of the study; by default derived from the dataset's name.
+        random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
             intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
@@ -241,13 +243,7 @@ def compare_spec(
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
     tuning = budget is not None and _can_tune()
-    for backbone in chosen:
-        for head in heads:
-            runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
-        tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
-        if tuning and tail is not None:
-            tuned = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail}
-            runs[f"{backbone} tuned"] = {**tuned, **_tuned_for(listed)}
+    runs |= {name: run for each in chosen for name, run in _network_runs(each, heads, listed if tuning else None)}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     source: dict[str, Any] = {"source": place}
     if label is not None:
@@ -255,8 +251,10 @@ def compare_spec(
     title = title_of(place)
     few = _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
-    if folded:
+    if few is not None and folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
+        if training_images:
+            say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
@@ -289,6 +287,16 @@ def _is_folded(folder: Path) -> bool:
     return bool(split.get("fold") == "seed")
 
 
+def _network_runs(backbone: str, heads: Sequence[str], tuned: Dataset | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the runs of a backbone by name: a head each, and its last stages tuned for these images, if there are any."""
+    for head in heads:
+        yield f"{backbone} {head}", {"backbone": backbone, "weights": "imagenet", "strategy": head}
+    tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
+    if tuned is not None and tail is not None:
+        frozen = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail}
+        yield f"{backbone} tuned", {**frozen, **_tuned_for(tuned)}
+
+
 def _tuned_for(dataset: Dataset) -> dict[str, Any]:
     """Return the settings of a tuned run: a loss for several labels, and batches that few training images fill."""
     learned = len(dataset) if dataset.given_split is None else int((dataset.given_split == "train").sum())
@@ -308,11 +316,11 @@ def _fewest_images(dataset: Dataset) -> int | None:
 
 
 def source_of(data: Data) -> str:
-    """Return the name or path under which a study finds these images; images from Python are written to the cache.
+    """Return the name or path of these images for a study; images from Python are written to the cache.
 
     Raises:
-        SpecError: it is nothing that holds images and labels.
-        DataError: images and labels do not fit together.
+        SpecError: it does not contain images and labels.
+        DataError: the images and the labels do not match.
     """
     if isinstance(data, str | Path):
         return str(data)
@@ -325,7 +333,7 @@ def source_of(data: Data) -> str:
 
 
 def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `data` of a study that is a mapping, with images from Python replaced by where they were written."""
+    """Return the `data` of a study that is a mapping; a path to the cache replaces images from Python."""
     data = study.get("data")
     if isinstance(data, Dataset) or (isinstance(data, Mapping) and "images" in data):
         return {"data": {"source": source_of(data)}}
@@ -335,7 +343,7 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _can_tune() -> bool:
-    """Say whether networks can be trained here; where not, tell the user once what brings it."""
+    """Say whether networks can be trained here; if not, tell the user which extra to install."""
     try:
         require("lightning", "tuned networks are left out of this comparison: training", "tune")
     except MissingExtra as error:
@@ -345,7 +353,7 @@ def _can_tune() -> bool:
 
 
 def installed_backbones() -> list[str]:
-    """Return the backbones whose ImageNet weights are on this machine without any download."""
+    """Return the backbones whose ImageNet weights are installed on this machine."""
     from headstart.models.weights.registry import EMBEDDED as KNOWN
 
     def there(name: str) -> bool:

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+LONGEST = 80  # characters of an unknown name that are shown
 
 
 class HeadstartError(Exception):
@@ -103,10 +104,10 @@ def require(package: str, what: str, extra: str) -> None:
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:
     """Return the line that says `name` is not a known `kind`, with the nearest and the known names."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:LONGEST], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "")
-    return f"unknown {kind} {str(name)!r}{hint} (known: {shown})"
+    return f"unknown {kind} {str(name)[:LONGEST]!r}{hint} (known: {shown})"
 
 
 def choose(kind: str, name: str, table: Mapping[str, T]) -> T:

@@ -98,6 +98,19 @@ def test_compare_makes_the_study_that_its_options_ask_for(call: Call, manifest: 
     assert backbones == {"pixels", "efficientnet_lite0", "resnet18"}
 
 
+def test_compare_asks_for_samples_of_the_training_images_unless_folds_vary_them(
+    call: Call, manifest: Path, passed: Passed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("compare", manifest, "--label", "half", "--backbone", "efficientnet_lite0", "--training-images", 20)
+    code, _, said = call(*asked)
+    assert code == 0 and "training_images" not in passed["study"]["compare"]
+    assert "the wider interval comes from them, without bootstrap samples" in said
+    passed.clear()
+    monkeypatch.setattr("headstart.api._fewest_images", lambda data, label: None)
+    call(*asked)
+    assert passed["study"]["compare"] == {"baseline": "raw pixels", "training_images": 20}
+
+
 def test_compare_and_demo_pass_on_where_and_how(call: Call, photos: Path, passed: Passed) -> None:
     where = ("--out", "there", "--device", "cpu", "--json")
     call("compare", photos, *where, "--workers", 2, "--on", "HEAD:6379", "--store", "s3://bucket/prefix")

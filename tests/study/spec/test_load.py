@@ -218,7 +218,7 @@ def test_a_run_keeps_its_axes_trials_metric_and_data() -> None:
 
 @pytest.mark.parametrize("trials", [0, -1, 2.5, "many"])
 def test_trials_are_a_whole_number_above_zero(trials: object) -> None:
-    with pytest.raises(SpecError, match="run 'a': trials must be a whole number of at least 1, not"):
+    with pytest.raises(SpecError, match="run 'a': trials must be between 1 and 10,000, not"):
         load_study({**BASE, "runs": {"a": {"trials": trials}}})
     assert load_study({**BASE, "runs": {"a": {"trials": 1}}}).runs[0].trials == 1
 

@@ -265,7 +265,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image], mode: str) -> Image.Image:
-    """Convert an image band by band, so that what lies between takes little memory."""
+    """Convert an image band by band, so that intermediate results take little memory."""
     if image.width * image.height <= _BAND:
         return convert(image)
     whole = Image.new(mode, image.size)

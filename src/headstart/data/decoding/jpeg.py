@@ -3,7 +3,7 @@
 libjpeg replaces what is missing by grey and skips what is left over, and Pillow does not pass its warnings on. But
 its decoder takes data piece by piece and says how much it used. After the end of a scan it skips all that is not a
 marker, and before that it stops at the first block that needs more data than there is. Stuffed ones (FF 00) after a
-scan's data are therefore used up completely if the scan was complete, and are no valid code if it was not.
+scan's data are therefore used up completely if the scan was complete, and are not a valid code if it was not.
 """
 
 from __future__ import annotations

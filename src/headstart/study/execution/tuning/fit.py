@@ -45,7 +45,7 @@ def tune(
         trials = [] if entry is None else _fit(context, entry.path)
     for trial in trials:
         forget_model(trial)  # the fit has its own copy of the best network
-    bundle = read_bundle(resources.store.path(FITS, task.key))
+    bundle = read_bundle(resources.store.path(FITS, task.key), agreed=True)
     return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, bundle.tta, context)
 
 
@@ -107,7 +107,8 @@ def _try_all(context: TrialContext, configurations: Sequence[Values]) -> tuple[l
     last: RunFailed | None = None
     for number, values in enumerate(configurations, 1):
         try:
-            trials.append(contest.try_one(context, values, f"{number}/{len(configurations)}"))
+            place = f"{number}/{len(configurations)}" if len(configurations) > 1 else ""
+            trials.append(contest.try_one(context, values, place))
         except RunFailed as error:
             last = error
             named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
