@@ -114,6 +114,17 @@ def test_compare_tells_that_it_tests_by_cross_validation(call: Call, photos: Pat
 
 
 @pytest.mark.usefixtures("shared_cache")
+def test_what_the_audit_advises_leaves_the_copies_out(call: Call, parts: Path, tmp_path: Path) -> None:
+    options = ("-o", tmp_path / "out", "--seeds", 1, "--backbone", "efficientnet_lite0", "--json")
+    for kind, images in (("exact", 20), ("near", 20)):
+        code, out, said = call("compare", parts, "--drop-duplicates", kind, *options)
+        assert code == 0 and f"flowers: {images} images" in said
+        assert not [problem for problem in json.loads(out)["problems"] if "copy" in problem or "copies" in problem]
+    code, _, said = call("compare", parts, "--drop-duplicates", "all", *options)
+    assert (code, said) == (2, "headstart: unknown kind of duplicates 'all' (known: exact, near)\n")
+
+
+@pytest.mark.usefixtures("shared_cache")
 def test_the_audits_of_two_folders_of_one_name_are_both_kept(call: Call, tmp_path: Path) -> None:
     for seed, side in enumerate("ab"):
         place = draw(tmp_path / side / "photos", classes=2, per_class=5, size=24, seed=seed)
