@@ -14,7 +14,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
-from headstart.errors import MissingExtra, SpecError, StoreError, require
+from headstart.errors import MissingExtra, SpecError, StoreError, choose, require
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.storage.presence import at_work
@@ -51,6 +51,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
 }
 TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
+COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -215,6 +216,7 @@ def compare_spec(
     heads: Sequence[str] = HEADS,
     seeds: int = 3,
     budget: str | None = None,
+    drop_duplicates: str | None = None,
     name: str | None = None,
     random_features: bool = False,
     training_images: int = 0,
@@ -231,6 +233,7 @@ def compare_spec(
             cross-validation.
         budget: a time limit such as "5min"; the time left after the frozen networks goes into tuning the last stages
             of the best one.
+        drop_duplicates: "exact" leaves out copies of images, "near" also those that were saved again or resized.
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
@@ -246,9 +249,9 @@ def compare_spec(
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    source: dict[str, Any] = {"source": place}
-    if label is not None:
-        source["label"] = label
+    source: dict[str, Any] = {"source": place, **({} if label is None else {"label": label})}
+    if drop_duplicates is not None:
+        source["drop_duplicates"] = choose("kind of duplicates", drop_duplicates, COPIES)
     title = title_of(place)
     few = _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
