@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
@@ -21,6 +24,11 @@ def cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def printable(name: str) -> str:
+    """Return a name with its control characters escaped, so that it cannot break a line or colour a terminal."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], name)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
