@@ -208,22 +208,21 @@ def words(row: dict) -> str:
 
 
 def mean(key: str, rows: list[dict]) -> str:
-    """Return the mean over the studies of several cells, in percent."""
-    if not rows:
-        return ""
-    return f"{100 * np.average([row[key] for row in rows], weights=[row['studies'] for row in rows]):.1f}"
+    """Return the mean of several cells, in percent."""
+    return f"{100 * np.mean([row[key] for row in rows]):.1f}" if rows else ""
 
 
 def line(seeds: int, images: int, rows: list[dict]) -> str:
-    """Return a line of the summary: all cells of so many seeds and images."""
-    worst = max(row[key] for row in rows for key in WRONG)
-    false = " / ".join(mean(key, rows) for key in WRONG)
-    held = " | ".join(mean(key, rows) for key in ("coverage", "coverage_mean", "coverage_leader"))
+    """Return a line of the summary: all cells of so many seeds and images; false claims are of those with 0 points."""
+    equal = [row for row in rows if row["cell"]["points"] == 0]
+    false = " / ".join(mean(key, equal) for key in WRONG)
+    held = " / ".join(mean(key, rows) for key in ("coverage", "coverage_mean", "coverage_leader"))
     told = []
     for points in (3, 10, 40):
         group = [row for row in rows if row["cell"]["points"] == points]
         told.append(f"{mean('told', group)} ({mean('oracle', group)})" if group else "")
-    return f"| {seeds} | {images} | {len(rows)} | {false} | {100 * worst:.1f} | {held} | {' | '.join(told)} |"
+    studies = sum(row["studies"] for row in rows)
+    return f"| {seeds} | {images:,} | {len(rows)} | {studies:,} | {false} | {held} | {' | '.join(told)} |"
 
 
 def table(rows: list[dict]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import headstart
 from headstart.api import Results, compare_spec, source_of
 from headstart.errors import SpecError, StoreError
 from headstart.storage.names import folder_name
+from tests.docs.readers_files import draw, draw_one
 
 
 def colours(count: int = 10) -> tuple[np.ndarray, list[str]]:
@@ -39,6 +41,61 @@ def test_two_sets_of_images_are_two_studies() -> None:
     other = compare_spec({"images": 255 - images, "labels": labels}, backbones=["lenet5"])
     assert one["name"] != other["name"] and one["name"].startswith("compare-images-")
     assert one == compare_spec({"images": list(images), "labels": labels}, backbones=["lenet5"])
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("a/photos", "compare-photos"),
+        ("a/photos/", "compare-photos"),
+        ("v1.0", "compare-v1.0"),
+        ("v1.1", "compare-v1.1"),
+        ("my pets", "compare-my-pets"),
+        (".", "compare-here.2"),
+    ],
+)
+def test_a_comparison_is_named_after_the_whole_name_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, name: str
+) -> None:
+    (tmp_path / "here.2").mkdir()
+    monkeypatch.chdir(tmp_path / "here.2")
+    draw(place, classes=2, per_class=2, size=16)
+    assert compare_spec(place, backbones=["lenet5"])["name"] == name
+    assert compare_spec(Path(place), backbones=["lenet5"], name="mine")["name"] == "mine"
+
+
+def test_two_folders_of_one_name_and_a_changed_one_keep_their_studies(tmp_path: Path) -> None:
+    """Also: the same images again are the same study, wherever they are."""
+    places = [
+        draw(tmp_path / side / "photos", classes=2, per_class=4, size=16, seed=seed) for seed, side in enumerate("ab")
+    ]
+    shutil.copytree(places[0], tmp_path / "c" / "photos")
+    runs = {"floor": {"backbone": "pixels", "strategy": "majority"}}
+
+    def folder(place: Path) -> str:
+        study = {"name": "photos", "data": str(place), "seeds": 1, "audit": False, "runs": runs}
+        return headstart.Study(study).run(tmp_path / "out", report=False).folder.name
+
+    first, second, copied = (folder(place) for place in (*places, tmp_path / "c" / "photos"))
+    assert first == copied == "photos" and second.startswith("photos-") and len(second) == len("photos-") + 6
+    draw_one(places[0] / "daisy" / "more.png")
+    third = folder(places[0])
+    assert len({first, second, third}) == 3 and folder(places[0]) == third and folder(places[1]) == second
+
+
+def test_a_run_that_the_file_no_longer_has_is_not_ranked(tmp_path: Path) -> None:
+    place = draw(tmp_path / "photos", classes=2, per_class=4, size=16)
+    floor, pixels = {"backbone": "pixels", "strategy": "majority"}, {"backbone": "pixels", "strategy": "ridge"}
+
+    def ranked(seeds: int, **runs: object) -> set[tuple[str, int]]:
+        study = headstart.Study({"name": "s", "data": str(place), "seeds": seeds, "audit": False, "runs": runs})
+        return {(row["run"], row["seeds"]) for row in study.run(tmp_path / "out").ranking()}
+
+    assert ranked(2, floor=floor, pixels=pixels) == {("floor", 2), ("pixels", 2)}
+    assert ranked(2, floor=floor, other=pixels) == {("floor", 2), ("other", 2)}
+    assert ranked(2, floor=floor) == {("floor", 2)}
+    assert ranked(1, floor=floor) == {("floor", 1)}
+    assert ranked(2, floor=floor, pixels=pixels) == {("floor", 2), ("pixels", 2)}
 
 
 def test_a_study_from_a_mapping_takes_images_from_python(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError
     from headstart.estimator import ImageClassifier
     from headstart.models.create import create_backbone
-    from headstart.saved_models import evaluate_models, update_study
+    from headstart.saved_models import evaluate_models, export, update_study
 
 __version__ = VERSION
 
@@ -28,6 +28,7 @@ _WHERE = {
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
     "evaluate_models": "headstart.saved_models",
+    "export": "headstart.saved_models",
     "load_dataset": "headstart.data.sources.load",
     "update_study": "headstart.saved_models",
 }
@@ -41,6 +42,7 @@ __all__ = [
     "compare",
     "create_backbone",
     "evaluate_models",
+    "export",
     "load_dataset",
     "update_study",
 ]

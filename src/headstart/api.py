@@ -11,19 +11,22 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.sources.load import list_dataset
+from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, require
 from headstart.progress import say
-from headstart.storage.names import folder_name, readable
+from headstart.storage.names import readable
 from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
+from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
+from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.heads.catalogue import HEADS as KINDS
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -147,12 +150,12 @@ class Study:
 
         resources = Resources(default_store(), device)
         plan = make_plan(self.study, resources, strict=strict)
-        folder = self.folder(out)
+        folder = study_folder(out, versioned_name(out, self.study.spec.name, plan.fingerprint))
         return with_costs(describe(plan, resources, folder), plan, resources, folder)
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
-        """Return the folder that the study is written to."""
-        return StudyFolder(Path(out) / folder_name(self.study.spec.name))
+        """Return the folder that the study is written to, unless a study of other images is there already."""
+        return study_folder(out, self.study.spec.name)
 
     def run(
         self,
@@ -220,18 +223,22 @@ def compare_spec(
 
     Args:
         data: anything `load_dataset` takes, or a dataset that it returned.
-        label: which label, where a dataset has several.
-        backbones: with ImageNet weights; by default the embedded ones that are installed.
-        heads: solvers on the stored features.
-        seeds: how many; where a class has too few images to set some aside for testing, how often five-fold
-            cross-validation is repeated.
-        budget: such as "5min": what is left of it after the frozen networks tunes the end of the best of them.
-        name: of the study; by default made of the dataset's.
-        random_features: adds a third baseline, the first backbone with random weights; it costs a pass over the images.
+        label: the label to use, if the dataset has several.
+        backbones: used with ImageNet weights; by default those whose weights are installed.
+        heads: classifier heads fitted to the cached features; those that take one label per image are left out if the
+            images have several.
+        seeds: number of seeds; if a class has too few images for a test part, the number of repeats of five-fold
+            cross-validation.
+        budget: a time limit such as "5min"; the time left after the frozen networks goes into tuning the last stages
+            of the best one.
+        name: of the study; by default derived from the dataset's name.
+        random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
             intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
-    chosen = list(backbones or installed_backbones())
+    chosen, place = list(backbones or installed_backbones()), source_of(data)
+    listed = list_dataset(place, label=label)
+    heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
@@ -241,20 +248,22 @@ def compare_spec(
             runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
         tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
         if tuning and tail is not None:
-            runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
+            tuned = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail}
+            runs[f"{backbone} tuned"] = {**tuned, **_tuned_for(listed)}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    place = source_of(data)
     source: dict[str, Any] = {"source": place}
     if label is not None:
         source["label"] = label
-    stem = Path(place).stem or "data"
-    few = _fewest_images(place, label)
+    title = title_of(place)
+    few = _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
-    if folded:
+    if few is not None and folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
+        if training_images:
+            say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
-        "name": name or readable(f"compare {stem}{' ' + label if label else ''}"),
-        "question": f"Which frozen network and head classify {stem} best, and how much better than no network?",
+        "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
+        "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
         "data": source,
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
@@ -284,9 +293,16 @@ def _is_folded(folder: Path) -> bool:
     return bool(split.get("fold") == "seed")
 
 
-def _fewest_images(data: str, label: str | None) -> int | None:
-    """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
-    dataset = list_dataset(data, label=label)
+def _tuned_for(dataset: Dataset) -> dict[str, Any]:
+    """Return the settings of a tuned run: a loss for several labels, and batches that few training images fill."""
+    learned = len(dataset) if dataset.given_split is None else int((dataset.given_split == "train").sum())
+    batch = 2 ** max(1, int(learned * (1 - TEST_SHARE) ** 2 / 2).bit_length() - 1)  # at least two batches an epoch
+    recipe = {**TUNED["recipe"], **({"loss": "bce"} if dataset.multi_label else {})}
+    return {**TUNED, "recipe": recipe if batch >= Recipe.batch_size else {**recipe, "batch_size": batch}}
+
+
+def _fewest_images(dataset: Dataset) -> int | None:
+    """Return the size of the smallest class; None if the test images are given or there are too few groups."""
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return None
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
@@ -296,11 +312,11 @@ def _fewest_images(data: str, label: str | None) -> int | None:
 
 
 def source_of(data: Data) -> str:
-    """Return the name or path under which a study finds these images; images from Python are written to the cache.
+    """Return the name or path of these images for a study; images from Python are written to the cache.
 
     Raises:
-        SpecError: it is nothing that holds images and labels.
-        DataError: images and labels do not fit together.
+        SpecError: it does not contain images and labels.
+        DataError: the images and the labels do not match.
     """
     if isinstance(data, str | Path):
         return str(data)
@@ -313,7 +329,7 @@ def source_of(data: Data) -> str:
 
 
 def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `data` of a study that is a mapping, with images from Python replaced by where they were written."""
+    """Return the `data` of a study that is a mapping; a path to the cache replaces images from Python."""
     data = study.get("data")
     if isinstance(data, Dataset) or (isinstance(data, Mapping) and "images" in data):
         return {"data": {"source": source_of(data)}}
@@ -323,7 +339,7 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _can_tune() -> bool:
-    """Say whether networks can be trained here; where not, tell the user once what brings it."""
+    """Say whether networks can be trained here; if not, tell the user which extra to install."""
     try:
         require("lightning", "tuned networks are left out of this comparison: training", "tune")
     except MissingExtra as error:
@@ -333,7 +349,7 @@ def _can_tune() -> bool:
 
 
 def installed_backbones() -> list[str]:
-    """Return the backbones whose ImageNet weights are on this machine without any download."""
+    """Return the backbones whose ImageNet weights are installed on this machine."""
     from headstart.models.weights.registry import EMBEDDED as KNOWN
 
     def there(name: str) -> bool:

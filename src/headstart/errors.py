@@ -3,6 +3,7 @@
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
 │   ├── DataAbsent        images that are not here and could not be fetched
+│   ├── Unsuitable        images or weights that a run of a study cannot use; its other runs can
 │   ├── ImageTypeError    something that is not an image; a TypeError too
 │   └── ArgumentError     images or labels given from Python that cannot be used; a ValueError too
 ├── SpecError             study files, options, unknown names
@@ -22,11 +23,17 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from headstart.disclosure import without_secrets
+
 T = TypeVar("T")
+LONGEST = 80  # characters of an unknown name that are shown
 
 
 class HeadstartError(Exception):
-    """Base of every error caused by the input or the machine, not by a defect."""
+    """Base of every error caused by the input or the machine, not by a defect; its text holds no credentials."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class DataError(HeadstartError):
@@ -35,6 +42,10 @@ class DataError(HeadstartError):
 
 class DataAbsent(DataError):
     """Images that are not here and could not be fetched: the request itself is valid."""
+
+
+class Unsuitable(DataError):
+    """Images or weights that one run cannot use as it is set: too few for a batch, several labels, weights of NaN."""
 
 
 class ImageTypeError(DataError, TypeError):
@@ -98,10 +109,10 @@ def require(package: str, what: str, extra: str) -> None:
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:
     """Return the line that says `name` is not a known `kind`, with the nearest and the known names."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:LONGEST], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "")
-    return f"unknown {kind} {str(name)!r}{hint} (known: {shown})"
+    return f"unknown {kind} {str(name)[:LONGEST]!r}{hint} (known: {shown})"
 
 
 def choose(kind: str, name: str, table: Mapping[str, T]) -> T:

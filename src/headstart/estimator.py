@@ -109,7 +109,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: n labels, text or whole numbers.
 
         Raises:
-            ImageTypeError: something in X is no image.
+            ImageTypeError: an element of X is not an image.
             DataError: an image cannot be decoded, or the labels cannot be used.
             SpecError: a setting that the head does not have.
         """
@@ -146,7 +146,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             NotFittedError: call `fit` first.
-            ImageTypeError: something in X is no image.
+            ImageTypeError: an element of X is not an image.
             DataError: an image cannot be decoded.
         """
         check_is_fitted(self, "head_")
@@ -244,7 +244,7 @@ def _dataset(pictures: Sequence[Any], codes: npt.NDArray[np.int64], classes: tup
     """Return the images as a data set whose images have all been looked at.
 
     Raises:
-        DataError: one of them is no image that can be used.
+        DataError: one of them cannot be used as an image.
     """
     if not pictures:
         raise ArgumentError("there are no images")

@@ -59,7 +59,9 @@ def test_more_pairs_than_one_chunk_keep_their_order() -> None:
     a = np.arange(1200) % 10
     found = likeness(images, a, np.where(np.arange(1200) % 7 == 0, a, (a + 1) % 10), np.zeros(1200, dtype=bool))
     assert found.pairs[found.score > 0.95].tolist() == list(range(0, 1200, 7))
-    assert len(likeness(images, a[:0], a[:0], np.zeros(0, dtype=bool)).pairs) == 0
+    none = likeness(images, a[:0], a[:0], np.zeros(0, dtype=bool))
+    assert (none.pairs.shape, none.score.shape, none.warp.shape) == ((0,), (0,), (0, 4))
+    assert (none.score.dtype, none.warp.dtype) == (np.float32, np.float32)
 
 
 def test_details_are_between_the_two_widths_of_the_band() -> None:

@@ -92,3 +92,20 @@ def test_resizing_averages_downwards_and_interpolates_upwards() -> None:
     assert resized(np.array([[0, 2, 4, 6], [8, 10, 12, 14]]), 1, 2).tolist() == [[5, 9]]
     assert resized(np.array([[0, 3, 6]]), 1, 2)[0] == pytest.approx([1, 5])  # 1.5 pixels each: (0 + 3/2) / 1.5
     assert resized(np.array([[0, 8]]), 1, 4)[0] == pytest.approx([0, 2, 6, 8])
+
+
+def test_a_cut_out_of_a_tenth_is_looked_for_and_a_smaller_one_is_not() -> None:
+    whole = picture(5, (216, 216))
+    part = whole[60 : 60 + 68, 90 : 90 + 68]  # 10.07 of 32: 23 of 72 pixels, of which the rim leaves 11
+    assert fine_match(small(whole, SHORT), small(part, SHORT), 10, 10) > 0.5
+    assert fine_match(small(whole, SHORT), small(part, SHORT), 10, 8) == -1  # 18 pixels: 6 are left
+    assert fine_match(small(whole, SHORT), small(part, SHORT), 8, 10) == -1
+
+
+@pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
+def test_the_rim_of_an_image_tells_nothing(side: str) -> None:
+    whole = small(picture(6, (216, 216)), SHORT)
+    framed = np.rot90(whole, ["top", "right", "bottom", "left"].index(side)).copy()
+    framed[0] = 255 - framed[0]  # one row; the blur carries a little of it inwards
+    framed = np.rot90(framed, -["top", "right", "bottom", "left"].index(side))
+    assert fine_match(whole, framed, SIDE, SIDE) > 0.97

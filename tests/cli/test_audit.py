@@ -24,7 +24,10 @@ def test_audit_does_what_its_options_ask_for(call: Call, manifest: Path, photos:
 
 
 FOUND: dict[str, Any] = {
-    "findings": [{"text": "no bad files"}, {"text": "7 near duplicates"}],
+    "findings": [
+        {"text": "no bad files", "level": "good", "kind": "unreadable"},
+        {"text": "7 near duplicates", "level": "notice", "kind": "copies"},
+    ],
     "notes": ["one image was skipped"],
     "near": [{"a": {"name": f"a{k}.jpg"}, "b": {"name": f"b{k}.jpg"}} for k in range(7)],
     "label_errors": [{"name": "c.jpg", "label": "daisy", "suggested": "lily"}],
@@ -72,4 +75,7 @@ def test_findings_notes_and_the_first_suspects_are_printed(
 @pytest.mark.usefixtures("shared_cache", "audited")
 def test_json_on_the_terminal_has_no_pictures(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audit_and_show(str(photos), [], "pixels", label=None, device="cpu", out=tmp_path, as_json=True)
-    assert json.loads(capsys.readouterr().out) == {key: value for key, value in FOUND.items() if key != "thumbnails"}
+    assert json.loads(capsys.readouterr().out) == {
+        **{key: value for key, value in FOUND.items() if key != "thumbnails"},
+        "problems": ["7 near duplicates"],
+    }

@@ -56,7 +56,7 @@ def test_run_with_smoke_and_overrides(call: Call, study_file: Path, tmp_path: Pa
     study_file.write_text(study_file.read_text() + "smoke: {runs: {knn: {head: {k: 1}}}}\n")
     code, out, _ = call("run", study_file, "--smoke", "~runs.ridge", "-o", tmp_path, "--json")
     assert code == 0 and {row["run"] for row in json.loads(out)["ranking"]} == {"floor", "knn"}
-    spec = json.loads((tmp_path / "small" / "runs" / "knn" / "seed-0" / "spec.json").read_text())
+    spec = json.loads((tmp_path / "small-smoke" / "runs" / "knn" / "seed-0" / "spec.json").read_text())
     assert spec["head"] == {"k": 1}
 
 
@@ -96,6 +96,19 @@ def test_compare_makes_the_study_that_its_options_ask_for(call: Call, manifest: 
     assert (study["data"]["source"], study["data"]["label"]) == (str(manifest), "half")
     backbones = {settings["backbone"] for settings in study["runs"].values()}
     assert backbones == {"pixels", "efficientnet_lite0", "resnet18"}
+
+
+def test_compare_asks_for_samples_of_the_training_images_unless_folds_vary_them(
+    call: Call, manifest: Path, passed: Passed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("compare", manifest, "--label", "half", "--backbone", "efficientnet_lite0", "--training-images", 20)
+    code, _, said = call(*asked)
+    assert code == 0 and "training_images" not in passed["study"]["compare"]
+    assert "the wider interval comes from them, without bootstrap samples" in said
+    passed.clear()
+    monkeypatch.setattr("headstart.api._fewest_images", lambda data, label: None)
+    call(*asked)
+    assert passed["study"]["compare"] == {"baseline": "raw pixels", "training_images": 20}
 
 
 def test_compare_and_demo_pass_on_where_and_how(call: Call, photos: Path, passed: Passed) -> None:

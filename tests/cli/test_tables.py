@@ -9,7 +9,7 @@ import pytest
 
 from headstart import progress
 from headstart.cli.predict import Wishes, _show_table
-from headstart.cli.tables import cell, printable, show_facts, show_table
+from headstart.cli.tables import cell, show_facts, show_table
 from headstart.deploy.classifier import Prediction
 
 NAMES = ("[other]", "x[/a].jpg", "box:star:", "[bold red]y", "a\\[b]")
@@ -62,11 +62,3 @@ def test_progress_shows_titles_and_notes_literally(monkeypatch: pytest.MonkeyPat
     ticker.advance(note="x[/a].jpg")
     ticker.close()
     assert "[other]:star:" in stream.getvalue() and "x[/a].jpg" in stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [("a\nb\tc", "a\\nb\\tc"), ("\x1b[31mred", "\\x1b[31mred"), ("käfer 字.jpg", "käfer 字.jpg"), ("\x9b", "\\x9b")],
-)
-def test_control_characters_in_names_are_escaped(name: str, shown: str) -> None:
-    assert printable(name) == shown

@@ -22,7 +22,7 @@ runs:
 """
 FOUND = [
     "flowers: 21 images, 2 classes: daisy, lily; the smallest is lily with 10, the largest has 11",
-    "left out: files that are no images by their names (2 .heic, 1 .txt); 1 image (train/lily/cut.jpg: has zero bytes)",
+    "left out: files that are no images by their names (2 .heic, 1 .txt); 1 with zero bytes",
 ]
 LEAK = "1 of 9 test images (11.1 %) has a copy in the training or validation part: 1 exact, 0 near"
 
@@ -111,3 +111,13 @@ def test_compare_tells_that_it_tests_by_cross_validation(call: Call, photos: Pat
         "split: 5-fold cross-validation, so that every image is tested once: 13 train, 3 validation, 4 test in the"
         " first fold",
     ]
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_the_audits_of_two_folders_of_one_name_are_both_kept(call: Call, tmp_path: Path) -> None:
+    for seed, side in enumerate("ab"):
+        place = draw(tmp_path / side / "photos", classes=2, per_class=5, size=24, seed=seed)
+        for _ in range(2):
+            assert call("audit", place, "-o", tmp_path / "out")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(names) == 2 and "audit-photos.json" in names and names[0].startswith("audit-photos-")

@@ -39,3 +39,9 @@ def test_a_file_of_too_many_bytes_is_refused_unread(tmp_path: Path, monkeypatch:
     with pytest.raises(OSError, match="11 bytes are too many for an image, more than 10"):
         read_file(path)
     assert too_many(11) == "11 bytes are too many for an image, more than 10"
+
+
+def test_a_name_with_a_zero_byte_is_absent() -> None:
+    for use in (read_file, file_identity):
+        with pytest.raises(FileNotFoundError, match="zero byte"):
+            use(Path("a\0b.jpg"))

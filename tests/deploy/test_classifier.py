@@ -214,6 +214,11 @@ def test_of_several_labels_those_above_the_threshold_are_said() -> None:
     assert Classifier(lower).predict(PIXELS)[0].label == "ant|bee|cat"
 
 
+def test_an_opened_image_has_the_name_of_its_file(classifier: Classifier, turned: Path) -> None:
+    with Image.open(turned) as opened:
+        assert [said.name for said in classifier.predict([opened, PIXELS])] == [str(turned), "1"]
+
+
 def test_the_most_probable_class_is_said(classifier: Classifier) -> None:
     (said,) = classifier.predict([PIXELS])
     assert (said.name, said.error) == ("0", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from headstart.errors import ModelError, WeightsError
-from headstart.models import bundle as module
 from headstart.models.bundle import (
-    ENTRY,
     HEAD,
     MEMBERS,
     MODEL,
+    TRUST,
     Bundle,
     Ensemble,
     Origin,
     bundle_bytes,
-    copy_with_temperature,
     ensemble_bytes,
     find_bundle,
     model_bytes,
@@ -33,6 +32,7 @@ from headstart.models.bundle import (
     read_head,
     shared_backbones,
 )
+from headstart.models.bundle_file import ENTRY, FORMAT, copy_with_temperature, file_content
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead, select_classes
 from headstart.models.network import Network
@@ -41,13 +41,13 @@ from headstart.models.pixels import pixels_backbone
 CLASSES = ("cat", "dog", "ünïcode")
 
 
-def bundle(seed: int = 0, head: int = 0, **changes: Any) -> Bundle:
+def bundle(seed: int = 0, head: int = 0, origin: Origin | None = None, **changes: Any) -> Bundle:
     """Return a small network: its backbone is drawn from `seed`, its head from `head`."""
     backbone, _ = create_backbone("lenet5", None, seed=seed)
     linear = LinearHead(84, 3, multi_label=bool(changes.get("multi_label")))
     torch.nn.init.normal_(linear.weight, generator=torch.Generator().manual_seed(head))
     given: dict[str, Any] = {"temperature": 1.5, "provenance": {"run": "r"}, "tta": "flip", **changes}
-    return Bundle(Network(backbone, linear).eval(), Origin("lenet5", seed=seed), CLASSES, **given)
+    return Bundle(Network(backbone, linear).eval(), origin or Origin("lenet5", seed=seed), CLASSES, **given)
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -68,7 +68,7 @@ def rewritten(path: Path, change: Any) -> Path:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         found = json.loads(file.metadata()[ENTRY])
     change(found)
-    save_file(tensors, path, {ENTRY: json.dumps(found)})
+    path.write_bytes(file_content(tensors, found))
     return path
 
 
@@ -130,19 +130,10 @@ def test_raw_pixels_have_no_weights_to_hold(tmp_path: Path) -> None:
     assert read_bundle(written(tmp_path / "d", bundle_bytes(default, whole=True))).network.backbone.feature_dim == 3072
 
 
-def test_bundles_of_the_first_format_have_no_views_and_a_threshold_of_one_half(tmp_path: Path) -> None:
-    def as_before(found: dict[str, Any]) -> None:
-        found["format"] = 1
-        del found["tta"], found["threshold"]
-
-    again = read_bundle(rewritten(written(tmp_path / "m", bundle_bytes(bundle(), whole=True)), as_before))
-    assert (again.tta, again.threshold, again.temperature) == ("none", 0.5, 1.5)
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 3}, "has format 3; this headstart reads formats up to 2: update headstart"),
+        ({"format": 2}, "has format 2; this headstart reads format 3: update headstart, or save the model again"),
         ({"tta": "rotate"}, "cannot be used .*'rotate'"),
         ({"temperature": 0.0}, "cannot be used .*temperature = 0.0 must be a finite number above 0"),
         ({"classes": ["a", "b"]}, "cannot be used .*2 classes has a head of 3 outputs"),
@@ -181,13 +172,15 @@ def test_another_temperature_changes_nothing_else(temperature: float, tmp_path: 
     source = written(tmp_path / "source", bundle_bytes(bundle(), whole=True))
     target = tmp_path / "target"
     copy_with_temperature(source, target, temperature)
-    assert described(target) == {**described(source), "temperature": temperature}
+    before, after = described(source), described(target)
+    assert (after.pop("seal") != before.pop("seal")) == (temperature != 1.5)
+    assert after == {**before, "temperature": temperature}
     one, other = read_bundle(source), read_bundle(target)
     assert other.temperature == temperature and torch.equal(logits(one), logits(other))
     length = int.from_bytes(target.read_bytes()[:8], "little")
     assert length % 8 == 0  # tensors are aligned, as in every file that safetensors writes
-    before = source.read_bytes()
-    assert target.read_bytes()[8 + length :] == before[8 + int.from_bytes(before[:8], "little") :]
+    data = source.read_bytes()
+    assert target.read_bytes()[8 + length :] == data[8 + int.from_bytes(data[:8], "little") :]
 
 
 @pytest.mark.parametrize("place", ["file", MODEL, HEAD])
@@ -235,9 +228,9 @@ def test_a_file_that_is_no_bundle_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_whole_bundle_without_some_of_its_tensors_is_refused(gone: str, says: str, tmp_path: Path) -> None:
     path = written(tmp_path / "m", bundle_bytes(bundle(), whole=True))
     with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata()
+        found = json.loads(file.metadata()[ENTRY])
         tensors = {key: file.get_tensor(key) for key in file.keys() if gone not in key}  # noqa: SIM118
-    save_file(tensors, path, metadata)
+    path.write_bytes(file_content(tensors, found))
     with pytest.raises(WeightsError, match=re.escape(says)):
         read_bundle(path)
 
@@ -250,11 +243,36 @@ def test_a_head_on_weights_that_have_changed_is_refused(tmp_path: Path, monkeypa
         path = written(tmp_path / "head", bundle_bytes(one, whole=False))
         if fits:
             expected = bundle(seed=5).network.backbone.state_dict()
-            found = read_bundle(path).network.backbone.state_dict()
+            found = read_bundle(path, agreed=True).network.backbone.state_dict()
             assert all(torch.equal(found[key], value) for key, value in expected.items())
         else:
             with pytest.raises(WeightsError, match=f"fitted on weights with sha256 {sha256}"):
-                read_bundle(path)
+                read_bundle(path, agreed=True)
+
+
+def test_a_file_is_not_opened_because_a_bundle_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = written(tmp_path / "below.safetensors", bundle_bytes(bundle(seed=5), whole=True))
+    one = replace(bundle(), origin=replace(bundle().origin, weights=str(below)))
+    path = written(tmp_path / "head", bundle_bytes(one, whole=False))
+    with pytest.raises(WeightsError, match=r"a model may name any file, so this one is not opened.*TRUST_MODELS=1"):
+        read_bundle(path)
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))  # headstart wrote what is in there
+    assert read_bundle(path).origin.weights == str(below)
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(TRUST, "1")
+    assert read_bundle(path).origin.weights == str(below)
+
+
+def test_weights_are_not_downloaded_because_a_bundle_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("downloaded"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("downloaded"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name, weights in (("torchvision/alexnet", "torchvision:IMAGENET1K_V1"), ("resnet18", "timm:a1_in1k")):
+        one = bundle(origin=Origin(name, weights=weights))
+        with pytest.raises(WeightsError, match="a model file alone is no reason to download them"):
+            read_bundle(written(tmp_path / "head", bundle_bytes(one, whole=False)))
 
 
 def test_a_head_that_headstart_does_not_know_cannot_be_saved() -> None:
@@ -317,6 +335,25 @@ def test_a_run_folder_names_the_folders_of_its_members(tmp_path: Path) -> None:
     assert found.temperature == 2.0 and [each.origin.seed for each in found.members] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"members": ["../../../x"], "temperature": 1.0}, "outside of the study's folder"),
+        ({"members": ["/etc"], "temperature": 1.0}, "outside of the study's folder"),
+        ({"members": ["."], "temperature": 1.0}, "holds no model.safetensors"),
+        ({"members": 3, "temperature": 1.0}, "is damaged"),
+        ({"members": [], "temperature": 1.0}, "cannot be used .*at least one network"),
+        ({"members": ["../0"], "temperature": "hot"}, "is damaged"),
+        ([], "is damaged"),
+    ],
+)
+def test_members_that_cannot_be_are_refused(facts: Any, says: str, tmp_path: Path) -> None:
+    written(tmp_path / "s" / "0" / MODEL, bundle_bytes(bundle(), whole=True))
+    written(tmp_path / "s" / "both" / MEMBERS, json.dumps(facts).encode())
+    with pytest.raises(WeightsError, match=says):
+        read_ensemble(tmp_path / "s" / "both")
+
+
 def test_one_network_is_written_as_a_plain_bundle() -> None:
     assert model_bytes(Ensemble((bundle(),))) == bundle_bytes(bundle(), whole=True)
     assert model_bytes(ensemble()) == ensemble_bytes(ensemble())
@@ -367,7 +404,43 @@ def test_tensors_of_any_memory_format_are_written(tmp_path: Path) -> None:
     assert torch.equal(logits(again), logits(bundle()))
 
 
-def test_the_format_is_written_and_older_ones_are_read(tmp_path: Path) -> None:
-    assert described(written(tmp_path / "m", bundle_bytes(bundle(), whole=False)))["format"] == module.FORMAT
-    assert described(written(tmp_path / "e", ensemble_bytes(ensemble())))["format"] == module.FORMAT
-    assert module.FORMAT in module.READABLE
+def test_the_format_is_written(tmp_path: Path) -> None:
+    assert described(written(tmp_path / "m", bundle_bytes(bundle(), whole=False)))["format"] == FORMAT
+    assert described(written(tmp_path / "e", ensemble_bytes(ensemble())))["format"] == FORMAT
+
+
+def test_a_shared_backbone_is_read_for_each_of_its_networks(tmp_path: Path) -> None:
+    members = (bundle(1, 2), bundle(0, 0), bundle(0, 1))
+    for each in members[1:]:  # trained: not what its seed gives
+        with torch.no_grad():
+            each.network.backbone.get_parameter("stages.conv1.conv.bias")[:] = torch.arange(6.0)
+    path = written(tmp_path / "m", ensemble_bytes(Ensemble(members)))
+    assert [each["body"] for each in described(path)["members"]] == [0, 1, 1]
+    for one, other in zip(members, read_ensemble(path).members, strict=True):
+        assert torch.equal(logits(one), logits(other))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"classes": ("cat", "ünïcode", "dog")},
+            "the networks of an ensemble must have the same classes in the same order, not"
+            " cat, dog, ünïcode … and cat, ünïcode, dog …",
+        ),
+        ({"threshold": 0.4}, "the networks of an ensemble must agree on how many labels an image has, and when"),
+    ],
+)
+def test_the_second_network_must_belong_to_the_first(other: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        Ensemble((bundle(), replace(bundle(), **other)))
+    assert str(caught.value) == message
+
+
+def test_names_of_classes_are_readable_in_the_file(tmp_path: Path) -> None:
+    source = written(tmp_path / "source", bundle_bytes(bundle(), whole=True))
+    copy_with_temperature(source, tmp_path / "target", 2.0)
+    for path in (source, tmp_path / "target"):
+        with safe_open(str(path), framework="pt") as file:
+            assert '"ünïcode"' in file.metadata()[ENTRY]
+        assert "ünïcode".encode() in path.read_bytes()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 
 from headstart.errors import ModelError, SpecError, WeightsError
 from headstart.models import create
+from headstart.models.bundle_file import file_content
 from headstart.models.create import create_backbone
 from headstart.models.freeze import fingerprint
 from headstart.models.weights.registry import EMBEDDED
@@ -103,7 +103,7 @@ def test_dinov2_weights_are_resized_to_the_224_px_of_the_short_name(
 ) -> None:
     path = tmp_path / "model.safetensors"
     save_file(timm.create_model("vit_small_patch14_dinov2").state_dict(), path)
-    monkeypatch.setattr(create, "fetch_timm", lambda cfg: path)
+    monkeypatch.setattr(create, "fetch_timm", lambda cfg, download: path)
     backbone, weights = create_backbone("dinov2_small", "imagenet")
     assert weights.origin == "timm vit_small_patch14_dinov2.lvd142m" and weights.licence == "apache-2.0"
     assert weights.preprocessing.size == backbone.preprocessing.size == 224
@@ -111,14 +111,15 @@ def test_dinov2_weights_are_resized_to_the_224_px_of_the_short_name(
     assert backbone.source_classes == ()
 
 
+NEEDS = {"size": 32, "resize": 36, "interpolation": "bilinear", "mean": [0.1] * 3, "std": [0.2] * 3}
+
+
 def bundle_of(backbone: Any, path: Path, origin: dict[str, Any], *, whole: bool = True) -> Path:
     tensors = {"head.weight": torch.zeros(2, 3)}
     if whole:
         tensors |= {f"backbone.{key}": value for key, value in backbone.bare().state_dict().items()}
-    preprocessing = {"size": 32, "resize": 36, "interpolation": "bilinear", "mean": [0.1] * 3, "std": [0.2] * 3}
-    described = json.dumps({"origin": origin, "preprocessing": preprocessing})
     path.parent.mkdir(exist_ok=True)
-    save_file(tensors, path, metadata={"headstart": described})
+    path.write_bytes(file_content(tensors, {"origin": origin, "preprocessing": NEEDS}))
     return path.parent
 
 
@@ -154,6 +155,22 @@ def test_a_run_that_holds_only_a_head_leads_to_the_weights_under_it(tmp_path: Pa
     nothing = bundle_of(None, tmp_path / "none" / "model.safetensors", {"name": "small_cnn"}, whole=False)
     with pytest.raises(WeightsError, match="head on random weights"):
         create_backbone("small_cnn", nothing)
+    elsewhere = bundle_of(None, tmp_path / "e" / "model.safetensors", {**origin, "weights": "/etc/passwd"}, whole=False)
+    with pytest.raises(WeightsError, match="holds only a head, for weights in '/etc/passwd'; give these weights"):
+        create_backbone("efficientnet_lite0", elsewhere)
+
+
+def test_an_altered_bundle_is_no_source(tmp_path: Path) -> None:
+    source, _ = create_backbone("small_cnn", seed=4)
+    path = bundle_of(source, tmp_path / "run" / "model.safetensors", {"name": "small_cnn"}) / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(WeightsError, match="was altered or damaged after it was saved"):
+        create_backbone("small_cnn", path)
+    for described in ({"origin": 3}, {"origin": {"name": 3}}, {}):
+        path.write_bytes(file_content({"head.weight": torch.zeros(1)}, {**described, "preprocessing": NEEDS}))
+        with pytest.raises(WeightsError, match="its description is damaged"):
+            create_backbone("small_cnn", path)
 
 
 @pytest.mark.realdata

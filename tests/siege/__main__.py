@@ -7,13 +7,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.siege import corruption, kills, limits
+from tests.siege import archives, bundles, corruption, images, kills, limits, manifests, specs, weights
 from tests.siege.siege import Prepare, besiege
 
 SIEGES: dict[str, Prepare] = {
+    "archives": archives.prepare,
+    "bundles": bundles.prepare,
     "corruption": corruption.prepare,
+    "images": images.prepare,
     "kills": kills.prepare,
     "limits": limits.prepare,
+    "manifests": manifests.prepare,
+    "specs": specs.prepare,
+    "weights": weights.prepare,
 }
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import signal
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headstart.cli.process import run_as_process
@@ -30,38 +35,50 @@ class Ended:
     seconds: float
 
 
-def run_forked(work: Callable[[], object], log: Path, *, kill_after: float | None = None) -> Ended:
+def run_forked(work: Callable[[], object], *, kill_after: float | None = None) -> Ended:
     """Do the work in a process of its own as a command of headstart does it, and wait for its end.
 
     Args:
         work: what is done.
-        log: where its output goes.
         kill_after: seconds after which it gets SIGKILL.
     """
     began = time.monotonic()
+    read, write = os.pipe()  # not a file, whose size a limit may bound
     process = os.fork()
     if process == 0:
-        _child(work, log)
-    limit = _PATIENCE if kill_after is None else kill_after
-    while True:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            break
-        if time.monotonic() - began > limit:
-            os.kill(process, signal.SIGKILL)
-            _, status = os.waitpid(process, 0)
-            break
-        time.sleep(0.001)
-    said = log.read_text(errors="replace") if log.exists() else ""
-    if kill_after is None and time.monotonic() - began > _PATIENCE:
-        said += "\n(hung)"
-    return Ended(os.waitstatus_to_exitcode(status), said, time.monotonic() - began)
+        os.close(read)
+        _child(work, write)
+    os.close(write)
+    said: list[bytes] = []
+    reader = threading.Thread(target=lambda: said.extend(iter(partial(os.read, read, 1 << 16), b"")))
+    reader.start()
+    killer = threading.Timer(_PATIENCE if kill_after is None else kill_after, os.kill, (process, signal.SIGKILL))
+    killer.start()
+    _, status = os.waitpid(process, 0)
+    killer.cancel()
+    reader.join()
+    os.close(read)
+    return Ended(os.waitstatus_to_exitcode(status), b"".join(said).decode(errors="replace"), time.monotonic() - began)
 
 
-def _child(work: Callable[[], object], log: Path) -> None:
+def learn_imports(work: Callable[[], object], names: Path) -> Ended:
+    """Do the work in a process of its own, then import here all that it imported: later processes start with it."""
+
+    def noted() -> None:
+        work()
+        names.write_text("\n".join(name for name, module in sys.modules.items() if getattr(module, "__spec__", None)))
+
+    ended = run_forked(noted)
+    for name in names.read_text().splitlines() if names.exists() else []:
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(name)
+    return ended
+
+
+def _child(work: Callable[[], object], descriptor: int) -> None:
     status = 1
     try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
             os.dup2(descriptor, stream)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headstart.report.read.study_files import read_state
 from tests.siege import scene
-from tests.siege.forked import run_forked
+from tests.siege.forked import learn_imports, run_forked
 from tests.siege.siege import Attack, Broken
 
 _EDGE = 0.1  # of the whole: a quarter of the kills falls into the first and the last tenth
@@ -19,10 +19,11 @@ _EDGE = 0.1  # of the whole: a quarter of the kills falls into the first and the
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a kill, and see how long it takes."""
     pictures = scene.draw(scratch / "pictures")
-    whole = run_forked(partial(scene.run, pictures, scratch / "whole"), scratch / "log")
-    if whole.status:
-        raise Broken(f"the study itself failed: {whole.said}")
-    wanted = scene.results(scratch / "whole")
+    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
+    if first.status:
+        raise Broken(f"the study itself failed: {first.said[-2000:]}")
+    whole = run_forked(partial(scene.run, pictures, scratch / "whole")).seconds
+    wanted = scene.results(scratch / "first")
 
     def attack(seed: int) -> str:
         draw = random.Random(seed)
@@ -32,15 +33,15 @@ def prepare(scratch: Path) -> Attack:
         kills = 0
         try:
             for _ in range(count):
-                ended = run_forked(study, place / "log", kill_after=_moment(draw) * whole.seconds)
+                ended = run_forked(study, kill_after=_moment(draw) * whole)
                 kills += ended.status == -9
                 if ended.status not in (-9, 0):
-                    raise Broken(f"ended with {ended.status} before it was killed: {ended.said}")
+                    raise Broken(f"ended with {ended.status} before it was killed: {ended.said[-2000:]}")
                 _is_seen_as_ended(place, killed=ended.status == -9)
             done = finished(place)
-            last = run_forked(study, place / "log")
+            last = run_forked(study)
             if last.status:
-                raise Broken(f"after {kills} kills it ends with {last.status}: {last.said}")
+                raise Broken(f"after {kills} kills it ends with {last.status}: {last.said[-2000:]}")
             _is_as_it_should_be(place, wanted, done)
             return f"continued after {kills} kills"
         finally:

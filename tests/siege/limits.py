@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.siege import scene
-from tests.siege.forked import Ended, run_forked
+from tests.siege.forked import Ended, learn_imports, run_forked
 from tests.siege.siege import Attack, Broken
 
 _CALLS = ("fsync", "replace", "mkdir", "posix_fallocate", "link")  # of `os`: where a study writes
@@ -48,14 +48,16 @@ def _limited(kind: int, value: int) -> None:
 
 def _memory(draw: random.Random) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    _limited(resource.RLIMIT_AS, used + draw.randrange(1 << 20, 200 << 20))
+    _limited(resource.RLIMIT_AS, used + draw.randrange(1 << 20, 60 << 20))
 
 
 LIMITS: dict[str, Callable[[random.Random], None]] = {
     "disk full": lambda draw: _failing(errno.ENOSPC, draw),
     "read-only": lambda draw: _failing(errno.EROFS, draw),
     "ulimit -f": lambda draw: _limited(resource.RLIMIT_FSIZE, int(2 ** draw.uniform(0, 19))),
-    "ulimit -n": lambda draw: _limited(resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) + draw.randrange(12)),
+    "ulimit -n": lambda draw: _limited(
+        resource.RLIMIT_NOFILE, len(list(Path("/proc/self/fd").iterdir())) + draw.randrange(12)
+    ),
     "ulimit -v": _memory,
 }
 
@@ -63,10 +65,10 @@ LIMITS: dict[str, Callable[[random.Random], None]] = {
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a limit."""
     pictures = scene.draw(scratch / "pictures")
-    whole = run_forked(partial(scene.run, pictures, scratch / "whole"), scratch / "log")
-    if whole.status:
-        raise Broken(f"the study itself failed: {whole.said}")
-    wanted = scene.results(scratch / "whole")
+    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
+    if first.status:
+        raise Broken(f"the study itself failed: {first.said[-2000:]}")
+    wanted = scene.results(scratch / "first")
 
     def attack(seed: int) -> str:
         draw = random.Random(seed)
@@ -78,9 +80,9 @@ def prepare(scratch: Path) -> Attack:
             scene.run(pictures, place)
 
         try:
-            ended = run_forked(limited, scratch / f"log-{seed}")
+            ended = run_forked(limited)
             how = _ended_well(ended, limit)
-            last = run_forked(partial(scene.run, pictures, place), scratch / "log")
+            last = run_forked(partial(scene.run, pictures, place))
             if last.status:
                 raise Broken(f"{limit}: afterwards it ends with {last.status}: {last.said[-2000:]}")
             if changed := scene.differences(wanted, scene.results(place)):

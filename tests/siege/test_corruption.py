@@ -7,7 +7,7 @@ import pytest
 from tests.siege import corruption
 from tests.siege.siege import besiege
 
-FEW = 12
+FEW = 6
 
 
 @pytest.mark.filterwarnings("ignore")

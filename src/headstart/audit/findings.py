@@ -7,7 +7,7 @@ from typing import Any
 
 _UNEVEN = 10.0  # times as many images in the largest class as in the smallest
 _FEW = 5  # images of a class
-_WEAK = 0.5  # accuracy below which the classifier is no judge of labels
+_WEAK = 0.5  # accuracy below which the classifier cannot judge labels
 _NAMED = 3
 _LEVELS = ("problem", "notice", "good")
 _TERMINAL = ("unreadable", "copies", "leaks", "conflicts", "classes")

@@ -91,7 +91,7 @@ def small(data: bytes | npt.NDArray[np.uint8], short: int) -> Grey:
     """Return the whole image as grey uint8 [h, w], upright, its shorter side `short` pixels.
 
     Raises:
-        UndecodableError: it is no image, or cut short.
+        UndecodableError: it is not an image, or is cut short.
     """
     image = _upright(data, 2 * short)
     width, height = image.size

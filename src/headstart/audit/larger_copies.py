@@ -90,7 +90,7 @@ def _copies(read: Read, pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[Grey
     def copy(row: int) -> Grey | None:
         try:
             return small(read(row), SHORT)
-        except (UndecodableError, OSError):  # reported elsewhere in the audit: such an image is no duplicate
+        except (UndecodableError, OSError):  # reported elsewhere in the audit; such an image is not a duplicate
             return None
 
     with quiet_pillow(), ThreadPoolExecutor(cores(), "read") as pool:

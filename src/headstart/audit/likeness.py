@@ -74,7 +74,7 @@ def align_details(
 def agreement(first: Floats, second: Floats, warp: Floats, band: tuple[float, float]) -> Floats:
     """Return how well details agree, all over and block by block, once the second images are warped."""
     warped, inside = warp_images(second, warp)
-    inside = ndimage.minimum_filter(inside, (0, 3, 3), mode="nearest")  # the border of a warped image is no detail
+    inside = ndimage.minimum_filter(inside, (0, 3, 3), mode="nearest")  # the border of a warped image is not a detail
     u, v = (_centred(details(images, band), inside) for images in (first, warped))
     whole = correlation(u, v, inside)
     gain = np.sqrt(np.einsum("mij,mij->m", u, u) / np.maximum(np.einsum("mij,mij->m", v, v), 1e-3))

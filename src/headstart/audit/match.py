@@ -41,7 +41,7 @@ _HOPELESS = 0.4  # not worth a closer look
 
 @dataclass(frozen=True)
 class Rough:
-    """For each pair: the score, the size (h, w of 32) at which b lies in a, or a in b where `inward` is False."""
+    """For each pair: the score, the size (h, w of 32) at which b is found in a, or a in b where `inward` is False."""
 
     score: Floats
     height: IntArray
@@ -80,7 +80,7 @@ def texture(grey: Grey) -> Floats:
 def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
     """Return how well the details of b lie on those of a part of a that is height × width 32nds of it.
 
-    Where details stand in less than half of the picture (a rim, one edge in front of a plain sky), the
+    Where details cover less than half of the picture (a rim, one edge in front of a plain sky), the
     grey levels must agree as well, or the result is 0.
 
     Args:
@@ -101,7 +101,7 @@ def fine_match(a: Grey, b: Grey, height: float, width: float) -> float:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where one image lies in another, at which size, and how well."""
+    """The place and size of one image inside another, and how well it fits there."""
 
     score: float
     shape: tuple[float, float]

@@ -45,7 +45,7 @@ _LIMITS = {"hash": 60_000, "align": 500_000, "read": 12_000, "cut-out": 3_000}  
 
 @dataclass(frozen=True)
 class Copies:
-    """Small copies of images that are no exact duplicates of one another.
+    """Small copies of images, one for each group of exact duplicates.
 
     Args:
         grey: uint8 [n, 32, 32].

@@ -24,7 +24,6 @@ def audit_and_show(
     from headstart.data.overview import given_by, overview
     from headstart.progress import say
     from headstart.storage.files import write_atomic
-    from headstart.storage.names import folder_name
     from headstart.storage.opening import default_store
     from headstart.study.resources import Resources
     from headstart.study.results.folder import json_bytes
@@ -47,7 +46,7 @@ def audit_and_show(
     audit = audit_dataset(
         dataset, bad=None if images is None else images.bad, features=features, others=beside, store=resources.store
     )
-    place = out / f"audit-{folder_name(dataset.name)}.json"
+    place = _place(out, dataset)
     write_atomic(place, json_bytes(audit))
     if as_json:
         said = {key: value for key, value in audit.items() if key != "thumbnails"}
@@ -64,6 +63,17 @@ def audit_and_show(
         for row in rows:
             print(f"  {_line(row)}")
     print(f"\nfull audit: {place}")
+
+
+def _place(out: Path, dataset: Any) -> Path:
+    """Return the file of an audit; one of other images under the same name is kept."""
+    from headstart.storage.files import read_json
+    from headstart.storage.names import folder_name
+
+    place = out / f"audit-{folder_name(dataset.name)}.json"
+    if place.is_file() and read_json(place).get("fingerprint") != dataset.fingerprint:
+        return out / f"audit-{folder_name(f'{dataset.name}-{dataset.fingerprint[:6]}')}.json"
+    return place
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -9,10 +9,12 @@ import typer
 
 from headstart.cli.options import OUT, Device, Json, Out
 
+EXPORTS = Path("headstart-exports")
+
 
 def add_model_verbs(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
-    for verb in (evaluate, update, serve):
+    for verb in (evaluate, update, serve, export):
         app.command()(verb)
 
 
@@ -82,3 +84,29 @@ def serve(
     from headstart.cli.serve import serve_model
 
     serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    to: Annotated[str, typer.Option(help="onnx, torch, server, huggingface or page; several, separated by commas.")] = (
+        "onnx"
+    ),
+    int8: Annotated[bool, typer.Option("--int8", help="ONNX graphs in eight bits; needs the study's images.")] = False,
+    margin: Annotated[float, typer.Option(help="Points of validation accuracy that int8 may cost.")] = 0.5,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of pictures to check the files on (default: the study's test images).")
+    ] = None,
+    check: Annotated[int | None, typer.Option(help="Number of pictures to check on (default: all).")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="File of the npm package onnxruntime-web, for the page (default: downloaded).")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that exports are written to.")] = EXPORTS,
+    json: Json = False,
+) -> None:
+    """Export a model, and check that the files are the same model.
+
+    Example: headstart export headstart-runs/demo --to onnx,server
+    """
+    from headstart.cli.export import export_and_show
+
+    export_and_show(model, to, out, int8=int8, margin=margin, images=images, check=check, runtime=runtime, as_json=json)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from headstart.cli.streams import discard_output, output_fails, prepare_streams
+from headstart.disclosure import disclosable, printable, without_secrets
 from headstart.errors import HeadstartError
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -45,9 +46,9 @@ def run_as_process(command: Callable[[], object]) -> None:
     except OSError as error:
         place = error.filename or ("standard output" if output_fails() else "the disk")
         _fail(f"{place}: {error.strerror or error}", 2)
-    except MemoryError:
-        _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
     except Exception as error:
+        if _is_memory(error):
+            _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
         place = _write_traceback(error)
         _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
 
@@ -74,8 +75,15 @@ def _stop_on_signals() -> None:
 
 
 def _fail(line: str, status: int) -> NoReturn:
-    print(f"headstart: {line}", file=sys.stderr)
+    print(f"headstart: {printable(without_secrets(line))}", file=sys.stderr)
     sys.exit(status)
+
+
+def _is_memory(error: Exception) -> bool:
+    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN or the C++ library."""
+    signs = ("allocate memory", "out of memory", "enough memory", "bad_alloc", "could not create a primitive")
+    text = str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in signs))
 
 
 def _first_line(error: Exception) -> str:
@@ -84,7 +92,7 @@ def _first_line(error: Exception) -> str:
 
 def _write_traceback(error: Exception) -> str:
     """Return the file that the traceback was written to, or the traceback itself where none can be written."""
-    text = "".join(traceback.format_exception(error))
+    text = disclosable("".join(traceback.format_exception(error)))
     try:
         handle, name = tempfile.mkstemp(".txt", "headstart-")
         os.close(handle)

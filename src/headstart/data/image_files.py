@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,7 @@ def read_file(path: str | Path) -> bytes:
     Raises:
         OSError: it cannot be read, is a pipe or a device, or is larger.
     """
+    _check_name(path)
     with open(path, "rb", buffering=0, opener=_without_waiting) as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):
@@ -31,6 +33,7 @@ def file_identity(path: Path) -> str:
     Raises:
         OSError: it is not there, or is a pipe or a device.
     """
+    _check_name(path)
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise OSError("it is not a regular file")
@@ -58,3 +61,8 @@ def too_many(size: int) -> str:
 def _without_waiting(path: str, flags: int) -> int:
     """Open without waiting for the other end, as a pipe would."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_name(path: str | Path) -> None:
+    if "\0" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "its name holds a zero byte")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from headstart.data.dataset import Dataset, Skip, Split
+from headstart.data.reasons import counted
 from headstart.data.sources.layout import NOT_AN_IMAGE
 
 _NAMED = 5  # classes
-_REASONS = 4
 _KEPT_OUT = ("left out", "not listed", "repeats", "duplicates", "near duplicates", "classes", "limit")
 
 
@@ -60,22 +60,12 @@ def _classes(dataset: Dataset) -> str:
 
 
 def _reasons(skipped: Sequence[Skip]) -> list[str]:
-    """Return files that are no images by their suffix, then "3 images (rose/1.png does not exist)", most first."""
+    """Return files that are no images by their suffix, then the other reasons with their counts."""
     foreign = Counter(PurePosixPath(skip.name).suffix.lower() for skip in skipped if skip.reason == NOT_AN_IMAGE)
     kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in foreign.most_common())
-    first: dict[str, Skip] = {}
-    counts: Counter[str] = Counter()
-    for skip in skipped:
-        if skip.reason != NOT_AN_IMAGE:
-            first.setdefault(skip.reason, skip)
-            counts[skip.reason] += 1
-    told = counts.most_common(_REASONS)
     found = [f"files that are no images by their names ({kinds})"] if foreign else []
-    for reason, count in told:
-        such = "such as " if count > 1 else ""
-        found.append(f"{count:,} {'images' if count > 1 else 'image'} ({such}{first[reason].name}: {reason})")
-    others = counts.total() - sum(count for _, count in told)
-    return [*found, f"{others:,} for other reasons"] if others else found
+    others = [skip.reason for skip in skipped if skip.reason != NOT_AN_IMAGE]
+    return [*found, counted(others)] if others else found
 
 
 def _facts(dataset: Dataset, keys: Sequence[str]) -> list[str]:

@@ -188,8 +188,8 @@ class Classifier:
     def said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
         """Return what probabilities [C] of an image say."""
         best = int(scores.argmax())
-        labels: tuple[str, ...] = (self.classes[best],)
         rule = self.ensemble.members[0]
+        labels: tuple[str, ...] = (self.classes[best],)
         if rule.multi_label:
             labels = tuple(c for c, score in zip(self.classes, scores, strict=True) if score > rule.threshold)
         return Prediction(name, "|".join(labels), float(scores[best]), scores, labels=labels)

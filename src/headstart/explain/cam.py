@@ -1,4 +1,4 @@
-"""Grad-CAM: where the features that speak for a class are (Selvaraju et al. 2017), in any stage of any backbone."""
+"""Grad-CAM: where the features that support a class are (Selvaraju et al. 2017), in any stage of any backbone."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _channels_last(backbone: Backbone) -> bool:
 
 
 def token_grid(backbone: Backbone, tokens: int, size: tuple[int, int]) -> tuple[int, int, int] | None:
-    """Return (tokens before the patches, rows, columns) of a sequence over an image, or None if it is no grid.
+    """Return (tokens before the patches, rows, columns) of a sequence over an image, or None if it is not a grid.
 
     Where the backbone does not say how many class and register tokens it has, it is the smallest number
     that leaves whole square patches.

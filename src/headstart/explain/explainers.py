@@ -79,7 +79,7 @@ def explain(
     seed: int = 0,
     **options: Any,
 ) -> Float[np.ndarray, "n h w"]:
-    """Return, for each image, how much each pixel speaks for the target class.
+    """Return, for each image, how much each pixel supports the target class.
 
     The network is left as it was, even after an error: its mode, its gradients, its hooks.
 

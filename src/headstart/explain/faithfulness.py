@@ -1,4 +1,4 @@
-"""Is a map right? Deletion and insertion (Petsiuk et al. 2018), compared with random maps."""
+"""Measures how faithful a map is: deletion and insertion (Petsiuk et al. 2018), compared with random maps."""
 
 from __future__ import annotations
 

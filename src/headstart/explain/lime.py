@@ -1,4 +1,4 @@
-"""LIME on superpixels: which pieces of the image does the prediction rest on (Ribeiro et al. 2016)?"""
+"""LIME on superpixels: which parts of the image the prediction is based on (Ribeiro et al. 2016)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LimeExplanation:
         return np.asarray(self.weights[self.segments])
 
     def top(self, count: int) -> list[int]:
-        """Return the pieces that speak most for the target, the first most."""
+        """Return the pieces that support the target most, in descending order."""
         return [int(piece) for piece in np.argsort(-self.weights, kind="stable")[:count]]
 
 
@@ -198,7 +198,7 @@ def expected_agreement(
     width: float = 0.25,
     ridge: float = 1.0,
 ) -> float:
-    """Return the rank correlation to expect between the weights of two runs of as many samples, 0 … 1.
+    """Return the expected rank correlation of the weights of two runs with this many samples, 0 to 1.
 
     The samples are split into halves, the weights of both are compared, and the correlation is stepped up to twice
     the samples (Spearman 1910, Brown 1910); the mean of several splits. The first sample, the whole image, is in both.

@@ -1,4 +1,4 @@
-"""Occlusion: what the prediction loses by a covered window (Zeiler & Fergus 2014), and gains by an uncovered one."""
+"""Occlusion: the loss when a window is covered (Zeiler & Fergus 2014), and the gain when only it is visible."""
 
 from __future__ import annotations
 

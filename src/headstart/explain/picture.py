@@ -1,4 +1,4 @@
-"""Maps as pictures: one laid over its image, and many side by side with titles."""
+"""Draws maps: one over its image, or several side by side with titles."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def overlay(
 
     Args:
         heat: the map; its 99th percentile has the strongest colour.
-        signed: orange speaks for the class and blue against it; else only what is above zero is shown, from
+        signed: orange supports the class and blue opposes it; otherwise only values above zero are shown, from
             violet to yellow. Default: whether the map has values below zero.
         outlined: draw the borders between pieces of one value, as of superpixels.
     """
@@ -132,7 +132,7 @@ def _note(column: Column, row: int) -> str:
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Return the text, its end cut off where it is wider than `width` pixels."""
+    """Return the text, truncated to `width` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

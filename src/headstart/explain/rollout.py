@@ -1,4 +1,4 @@
-"""Attention rollout: which patches the output of a vision transformer draws on (Abnar & Zuidema 2020)."""
+"""Attention rollout: how much each patch contributes to the output of a vision transformer (Abnar & Zuidema 2020)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def attention_rollout(
     seed: int = 0,
     batch: int = 16,
 ) -> Float[np.ndarray, "n h w"]:
-    """Return how far each patch flows into what the head reads, by the product of all layers' attention.
+    """Return how much each patch contributes to the input of the head: the product of the attention of all layers.
 
     Each layer counts as half attention (the mean over heads) and half identity (the residual path). What
     the head reads is the class token where there is one, else the mean of all tokens. The map is the same
@@ -46,7 +46,7 @@ def attention_rollout(
         flow = rollout(_checked(backbone, found, len(layers), min(batch, len(images) - start)))
         grid = token_grid(backbone, flow.shape[1], size)
         if grid is None:
-            raise _refusal(backbone, f"its {flow.shape[1]} tokens are no grid over the image")
+            raise _refusal(backbone, f"its {flow.shape[1]} tokens do not form a grid over the image")
         before, rows, columns = grid
         shares = flow[:, 0] if before else flow.mean(1)
         heat = shares[:, before:].reshape(-1, 1, rows, columns)
@@ -55,7 +55,7 @@ def attention_rollout(
 
 
 def rollout(attention: list[Float[Tensor, "n heads t t"]]) -> Float[Tensor, "n t t"]:
-    """Return how far each token of the input (columns) flows into each of the output (rows); rows sum to 1."""
+    """Return how much each input token (columns) contributes to each output token (rows); rows sum to 1."""
     first = attention[0]
     identity = torch.eye(first.shape[-1], device=first.device)
     flow = identity.expand(len(first), -1, -1)
@@ -65,7 +65,7 @@ def rollout(attention: list[Float[Tensor, "n heads t t"]]) -> Float[Tensor, "n t
 
 
 def _attention_layers(backbone: Backbone) -> list[Any]:
-    """Return timm's attention layers in order: those that can show their weights."""
+    """Return timm's attention layers in order: those whose attention weights can be recorded."""
     layers = [
         module
         for module in backbone.stages.modules()
@@ -78,7 +78,7 @@ def _attention_layers(backbone: Backbone) -> list[Any]:
 
 @contextlib.contextmanager
 def _recorded(layers: list[Any]) -> Iterator[list[Tensor]]:
-    """Record the attention weights of each layer, in the order of the calls; afterwards everything is restored.
+    """Record the attention weights of each layer in the order of the calls; restore the network afterwards.
 
     A fused kernel never forms the weights, so it is switched off; unfused, they pass through the
     layer's dropout, which does nothing in evaluation mode.

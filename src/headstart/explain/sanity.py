@@ -1,4 +1,4 @@
-"""Does a map depend on what was learned? The model randomisation check of Adebayo et al. 2018."""
+"""Checks that a map depends on the learned weights: model randomisation (Adebayo et al. 2018)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def shuffle_weights(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def _levels(network: nn.Module, mode: str) -> Iterator[tuple[str, list[nn.Module]]]:
-    """Yield (name, modules to shuffle next): from the head down, stages without weights passed over."""
+    """Yield (name, modules to shuffle next): from the head down; stages without weights are skipped."""
     if mode == "whole" or not isinstance(network, Network):
         yield "whole", [network]
         return

@@ -1,4 +1,4 @@
-"""What all explainers share: a network that is left as it was, and checked input."""
+"""Shared by all explainers: checks of the input, and a context that restores the network afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] to probabili
 
 @contextlib.contextmanager
 def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode without gradients for its parameters; afterwards its state is restored."""
+    """Put a network in evaluation mode without gradients for its parameters; restore its state afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
@@ -79,7 +79,7 @@ def log_odds(network: nn.Module, logits: Float[Tensor, "n c"], targets: Int[Tens
 
 
 def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Tensor, " m"]) -> None:
-    """Refuse images that the network cannot take and targets that it does not have.
+    """Refuse images that do not fit the network and targets that are not among its classes.
 
     Raises:
         DataError: no images, numbers that differ, values that are not finite, classes out of range.
@@ -106,7 +106,7 @@ def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Ten
 def as_pixels(
     network: nn.Module, images: Float[Tensor, "n 3 h w"], work: int, engine: bool | None
 ) -> tuple[Shaped[np.ndarray, "n h w 3"], Predict]:
-    """Return images as arrays whose parts can be exchanged, and what gives their probabilities.
+    """Return the images as arrays that can be edited, and a function from such arrays to probabilities.
 
     Args:
         network: in evaluation mode. Of a Network the arrays are uint8 pixels; of another module floats.
@@ -123,7 +123,7 @@ def as_pixels(
 
 
 def engine_predict(network: Network) -> Predict:
-    """Return uint8 pixels to probabilities through the fastest engine of this machine, with equal numbers.
+    """Return a function from uint8 pixels to probabilities that uses the fastest engine of this machine.
 
     Creating it takes seconds (a graph is exported); it pays off from about two thousand images.
     """

@@ -46,7 +46,7 @@ def slic(
 
 
 def squares(height: int, width: int, side: int) -> Int[np.ndarray, "h w"]:
-    """Return square pieces of `side` pixels, numbered 0, 1, … from the top left: superpixels of no image."""
+    """Return square pieces of `side` pixels, numbered 0, 1, … from the top left, whatever the image shows."""
     row, column = np.arange(height) // side, np.arange(width) // side
     return np.asarray(row[:, None] * (column[-1] + 1) + column[None, :])
 

@@ -98,7 +98,7 @@ class EpisodeGram:
     def centred(self) -> EpisodeGram:
         """The same after subtracting the base classes' mean; unchanged where there is none.
 
-        The mean of five support images is no substitute: at one shot it costs SimpleShot several points.
+        The mean of five support images cannot replace it: at one shot it costs SimpleShot several points.
         """
         if self._base is None:
             return self

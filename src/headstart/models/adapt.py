@@ -66,7 +66,7 @@ class LowRank(nn.Module):
 def add_lora(module: nn.Module, rank: int, alpha: float, generator: torch.Generator) -> list[nn.Parameter]:
     """Freeze `module` and give each linear layer and ungrouped convolution inside it a low-rank update, in place.
 
-    The input projection of torch's own nn.MultiheadAttention is no layer and stays as it is; grouped and
+    The input projection of torch's own nn.MultiheadAttention is not a layer and stays as it is; grouped and
     depthwise convolutions are small already and stay as well.
 
     Args:

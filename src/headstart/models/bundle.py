@@ -1,9 +1,9 @@
 """The bundle: a classifier in one safetensors file, tensors and a description, no code.
 
-The metadata entry "headstart" holds JSON: backbone, head, classes, preprocessing, test-time augmentation,
-temperature, threshold, provenance: all that decides which probabilities and labels an image gets. Keys of tensors
-begin with `backbone.` or `head.`; a bundle without backbone tensors names the weights it was fitted on, by hash,
-and is completed from them.
+Its description holds backbone, head, classes, preprocessing, test-time augmentation, temperature, threshold and
+provenance: all that decides which probabilities and labels an image gets. Names of tensors begin with `backbone.` or
+`head.`; a bundle without backbone tensors names the weights it was fitted on, by hash, and is completed from them.
+What a file says is checked before anything is made of it, and a seal shows whether it was altered (`bundle_file`).
 
 An ensemble, whose networks' probabilities are averaged, is a file with all of them ("members" in its description,
 their keys numbered), or a run folder whose `members.json` names their run folders.
@@ -11,21 +11,22 @@ their keys numbered), or a run folder whose `members.json` names their run folde
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from headstart.errors import ModelError, WeightsError, unknown_name
+from headstart.disclosure import disclosable
+from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
 from headstart.models.backbone import Backbone
+from headstart.models.bundle_checks import check_description, check_features, check_finite, check_head
+from headstart.models.bundle_file import copy_with_temperature as copy_with_temperature
+from headstart.models.bundle_file import file_content, read_file
 from headstart.models.create import create_backbone
 from headstart.models.heads import Head, build_head, head_config
 from headstart.models.network import Network
@@ -35,10 +36,12 @@ from headstart.models.preprocessing import Preprocessing
 from headstart.models.test_time_augmentation import TTA
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.files import read_json
+from headstart.storage.opening import found_again
+from headstart.storage.store import cache_root
 
-FORMAT = 2
-READABLE = (1, 2)  # format 1 knew neither test-time augmentation nor a threshold: none, and one half
-ENTRY = "headstart"
+T = TypeVar("T")
+
+TRUST = "HEADSTART_TRUST_MODELS"
 MODEL, HEAD, MEMBERS = "model.safetensors", "head.safetensors", "members.json"
 
 
@@ -173,7 +176,7 @@ def _same_backbone(first: Bundle, second: Bundle) -> bool:
 
 def bundle_bytes(bundle: Bundle, *, whole: bool) -> bytes:
     """Return the bundle as the content of one file; with `whole`, the backbone's tensors are in it."""
-    return _content(_tensors(bundle, whole=whole), {"format": FORMAT, **_described(bundle)})
+    return file_content(_tensors(bundle, whole=whole), _described(bundle))
 
 
 def ensemble_bytes(ensemble: Ensemble) -> bytes:
@@ -183,7 +186,7 @@ def ensemble_bytes(ensemble: Ensemble) -> bytes:
     for number, (bundle, body) in enumerate(zip(ensemble.members, shared_backbones(ensemble.members), strict=True)):
         tensors |= {f"{number}.{key}": value for key, value in _tensors(bundle, whole=body == number).items()}
         members.append({**_described(bundle), "body": body})
-    return _content(tensors, {"format": FORMAT, "temperature": ensemble.temperature, "members": members})
+    return file_content(tensors, {"temperature": ensemble.temperature, "members": members})
 
 
 def model_bytes(ensemble: Ensemble) -> bytes:
@@ -191,12 +194,6 @@ def model_bytes(ensemble: Ensemble) -> bytes:
     if len(ensemble.members) == 1:
         return bundle_bytes(ensemble.members[0], whole=True)
     return ensemble_bytes(ensemble)
-
-
-def _content(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> bytes:
-    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    content: bytes = save(plain, metadata={ENTRY: json.dumps(described, ensure_ascii=False)})
-    return content
 
 
 def _tensors(bundle: Bundle, *, whole: bool) -> dict[str, Tensor]:
@@ -207,8 +204,9 @@ def _tensors(bundle: Bundle, *, whole: bool) -> dict[str, Tensor]:
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:
+    origin = asdict(bundle.origin)
     return {
-        "origin": asdict(bundle.origin),
+        "origin": {key: disclosable(each) if isinstance(each, str) else each for key, each in origin.items()},
         "head": head_config(bundle.network.head),
         "preprocessing": asdict(bundle.preprocessing),
         "classes": list(bundle.classes),
@@ -216,37 +214,84 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         "tta": bundle.tta,
         "temperature": bundle.temperature,
         "threshold": bundle.threshold,
-        "provenance": dict(bundle.provenance),
+        "provenance": {k: disclosable(v) if isinstance(v, str) else v for k, v in bundle.provenance.items()},
     }
 
 
-def read_bundle(place: str | Path) -> Bundle:
-    """Read a bundle: a file, a run folder or a study folder (its best model).
+def read_bundle(place: str | Path, *, agreed: bool = False) -> Bundle:
+    """Read a bundle: a file, a run folder or a study folder (its best model); `agreed` as of `read_ensemble`.
 
     Raises:
-        WeightsError: absent, cut short, not a bundle, or the weights it needs are unavailable.
+        WeightsError: absent, cut short, altered, not a bundle, or the weights it needs are unavailable.
         ModelError: it is an ensemble of several.
     """
-    return read_ensemble(place).single(f"{place}:")
+    return read_ensemble(place, agreed=agreed).single(f"{place}:")
 
 
-def read_ensemble(place: str | Path) -> Ensemble:
+def read_ensemble(place: str | Path, *, agreed: bool = False) -> Ensemble:
     """Read a model, whether it is one network or several: a file, a run folder or a study folder.
 
+    Args:
+        place: where it is.
+        agreed: weights that it needs and only names may be downloaded, or opened wherever they are. Otherwise
+            they are used if they are at hand under a published name; $HEADSTART_TRUST_MODELS=1 agrees, too.
+
     Raises:
-        WeightsError: absent, cut short, not a bundle, or the weights it needs are unavailable.
+        WeightsError: absent, cut short, altered, not a bundle, or the weights it needs are unavailable.
     """
+    agreed = agreed or os.environ.get(TRUST) == "1"
     listed = Path(place).expanduser() / MEMBERS
-    if listed.is_file():
-        facts = read_json(listed)
-        members = tuple(read_bundle(listed.parent / folder) for folder in facts["members"])
-        return Ensemble(members, facts["temperature"])
-    path = find_bundle(place)
-    described, tensors = _read(path)
+    if not listed.is_file():
+        return _read_one(find_bundle(place), agreed)
+    folders, temperature = _members(listed)
+    members = tuple(_read_one(find_bundle(folder), agreed).single(f"{folder}:") for folder in folders)
+    return _made(listed, lambda: Ensemble(members, temperature))
+
+
+def _members(listed: Path) -> tuple[list[Path], float]:
+    """Return the folders of an ensemble's networks, which are beside its own, and its temperature."""
+    facts = read_json(listed)
+    try:
+        names, temperature = list(facts["members"]), float(facts["temperature"])
+        folders = [(listed.parent / str(name)).resolve() for name in names]
+    except (TypeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{listed}: is damaged ({error})") from error
+    root = listed.parent.resolve().parents[min(1, len(listed.parent.resolve().parents) - 1)]
+    for folder in folders:
+        if not folder.is_relative_to(root):
+            raise WeightsError(f"{listed}: names {folder}, which is outside of the study's folder")
+    return folders, temperature
+
+
+def _read_one(path: Path, agreed: bool) -> Ensemble:
+    """Read a model's file."""
+    described, tensors = read_file(path)
     if "members" not in described:
-        return Ensemble((_assemble(path, described, tensors),))
-    members = tuple(_assemble(path, each, _part(tensors, n, each)) for n, each in enumerate(described["members"]))
-    return Ensemble(members, described["temperature"])
+        return _made(path, lambda: Ensemble((_assemble(path, described, tensors, agreed),)))
+
+    def several() -> Ensemble:
+        check_finite({"temperature": torch.tensor(float(described["temperature"]))})
+        parts = [(each, _part(tensors, number, each)) for number, each in enumerate(described["members"])]
+        return Ensemble(tuple(_assemble(path, *each, agreed) for each in parts), described["temperature"])
+
+    return _made(path, several)
+
+
+def _made(path: Path, make: Callable[[], T]) -> T:
+    """Return what is made of a file that may say anything, or the reason why it cannot be made, in one line."""
+    try:
+        return make()
+    except WeightsError:
+        raise
+    except HeadstartError as error:
+        raise WeightsError(f"{path}: cannot be used ({_brief(error)})") from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        said = f"its description does not fit its tensors: {_brief(error)}"
+        raise WeightsError(f"{path}: cannot be used ({said})") from error
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
 
 
 def _part(tensors: Mapping[str, Tensor], number: int, described: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -257,44 +302,15 @@ def _part(tensors: Mapping[str, Tensor], number: int, described: Mapping[str, An
 
 def read_head(path: Path) -> Head:
     """Read only the head of a bundle; the backbone is not built."""
-    return _head(*_read(path)).eval()
-
-
-def copy_with_temperature(source: Path, target: Path, temperature: float) -> None:
-    """Copy a bundle's file with another temperature in its description; the tensors' bytes are copied as they are.
-
-    A safetensors file is the header's length (8 bytes, little-endian), the header (JSON) and the tensors' bytes.
-    """
-    with source.open("rb") as reader, target.open("wb") as writer:
-        header = json.loads(reader.read(int.from_bytes(reader.read(8), "little")))
-        described = {**json.loads(header["__metadata__"][ENTRY]), "temperature": temperature}
-        header["__metadata__"][ENTRY] = json.dumps(described, ensure_ascii=False)
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
-        writer.write(len(text).to_bytes(8, "little") + text)
-        shutil.copyfileobj(reader, writer, 1 << 20)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            text = (file.metadata() or {}).get(ENTRY)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as a model ({error}); it is damaged or no model file") from error
-    if text is None:
-        raise WeightsError(f"{path}: holds weights, but was not saved by headstart: no classes, no preprocessing in it")
-    described: dict[str, Any] = json.loads(text)
-    if described["format"] not in READABLE:
-        raise WeightsError(
-            f"{path}: has format {described['format']}; this headstart reads formats up to {FORMAT}: update headstart"
-        )
-    return described, tensors
+    described, tensors = read_file(path)
+    return _made(path, lambda: _head(described, tensors).eval())
 
 
 def _head(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Head:
+    own = {key.removeprefix("head."): value for key, value in tensors.items() if key.startswith("head.")}
+    check_head(described["head"], own, multi_label=described["multi_label"])
     head = build_head(described["head"])
-    head.load_state_dict({key.removeprefix("head."): v for key, v in tensors.items() if key.startswith("head.")})
+    head.load_state_dict(own)
     return head
 
 
@@ -312,32 +328,37 @@ def find_bundle(place: str | Path) -> Path:
     raise WeightsError(f"{path}: {reason}; give a model file, a run folder or a study folder")
 
 
-def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:
+def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor], agreed: bool) -> Bundle:
+    check_description(described)
     origin = Origin(**described["origin"])
+    head = _head(described, tensors)
     own = {key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")}
-    backbone = _backbone(path, origin, own)
-    raw = dict(described["preprocessing"])
+    check_finite(own)
+    backbone = _backbone(path, origin, own, agreed)
+    raw = described["preprocessing"]
     backbone.preprocessing = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
-    try:
-        return Bundle(
-            Network(backbone, _head(described, tensors)).eval(),
-            origin,
-            tuple(described["classes"]),
-            described["multi_label"],
-            described["temperature"],
-            described["provenance"],
-            described.get("tta", "none"),
-            described.get("threshold", 0.5),
-        )
-    except ModelError as error:
-        raise WeightsError(f"{path}: cannot be used ({error})") from error
+    check_features(backbone.feature_dim, described["head"])
+    return Bundle(
+        Network(backbone, head).eval(),
+        origin,
+        tuple(described["classes"]),
+        described["multi_label"],
+        described["temperature"],
+        described["provenance"],
+        described["tta"],
+        described["threshold"],
+    )
 
 
-def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor]) -> Backbone:
+def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: bool) -> Backbone:
     if origin.name == PIXELS:
         return pixels_backbone(origin.input_size or 32)
     source = None if own else origin.weights
-    backbone, weights = create_backbone(origin.name, source, seed=origin.seed, input_size=origin.input_size)
+    if source is not None and not agreed:
+        _check_at_hand(path, source)
+    backbone, weights = create_backbone(
+        origin.name, source, seed=origin.seed, input_size=origin.input_size, download=agreed
+    )
     if not own and origin.sha256 is not None and weights.sha256 != origin.sha256:
         raise WeightsError(
             f"{path}: its head was fitted on weights with sha256 {origin.sha256}, but {origin.weights!r} now gives"
@@ -352,3 +373,15 @@ def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor]) -> Backbone
             raise WeightsError(f"{path}: lacks tensors of {origin.name}: {', '.join(report.missing[:3])}")
     with torch.no_grad():
         return backbone.eval()
+
+
+def _check_at_hand(path: Path, source: str) -> None:
+    """Refuse to open a file only because a bundle names it, unless it is in headstart's own cache."""
+    library, colon, _ = source.partition(":")
+    if source in ("imagenet", "none") or (colon and library in ("timm", "torchvision")):
+        return
+    if not found_again(Path(source).expanduser()).resolve().is_relative_to(cache_root().resolve()):
+        raise WeightsError(
+            f"{path}: holds only a head, for weights in {source!r}; a model may name any file, so this one is not"
+            f" opened: give the study's {MODEL}, or set {TRUST}=1 if you trust the model"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import ALIASES as ALIASES
 from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.backbone import Backbone, output_shape
+from headstart.models.bundle_file import ENTRY, check_tensors, description_of
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
 from headstart.models.weights.download import fetch_timm, fetch_url
 from headstart.models.weights.registry import (
@@ -45,6 +45,7 @@ def create_backbone(
     *,
     seed: int = 0,
     input_size: int | None = None,
+    download: bool = True,
 ) -> tuple[Backbone, Weights]:
     """Build a backbone and fill it.
 
@@ -55,6 +56,7 @@ def create_backbone(
             {"path": …, "sha256": …} of which the hash must agree.
         seed: of the random initialisation.
         input_size: side of the square images in pixels; None: what the weights were trained on.
+        download: fetch published weights that are not here.
 
     Returns:
         the backbone in training mode, and what is known about its weights.
@@ -64,7 +66,7 @@ def create_backbone(
         WeightsError: weights absent, altered, cut short, of another architecture, or unsafe to read.
     """
     architecture = find_architecture(name)
-    source = find_weights(architecture, weights)
+    source = find_weights(architecture, weights, download=download)
     input_size = input_size or architecture.size
     native = source.facts.preprocessing if source else None
     backbone = build(architecture, seed, input_size or (native.size if native else None))
@@ -91,11 +93,13 @@ def _fill(backbone: Backbone, source: Source, input_size: int | None) -> Weights
     return Weights(facts.origin, checkpoint.sha256, facts.licence, backbone.preprocessing, report)
 
 
-def find_weights(architecture: Architecture, weights: str | Path | Mapping[str, Any] | None) -> Source | None:
-    """Return the weights asked for, downloaded if need be; None for random ones.
+def find_weights(
+    architecture: Architecture, weights: str | Path | Mapping[str, Any] | None, *, download: bool = True
+) -> Source | None:
+    """Return the weights asked for, downloaded if need be (and allowed); None for random ones.
 
     Raises:
-        WeightsError: they are not to be had.
+        WeightsError: they are unavailable.
         SpecError: a mapping with other keys than path and sha256.
     """
     if weights is None or weights == "none":
@@ -105,21 +109,26 @@ def find_weights(architecture: Architecture, weights: str | Path | Mapping[str, 
             raise SpecError(f"weights take 'path' and perhaps 'sha256', not {', '.join(map(str, weights))}")
         return _local(architecture, Path(str(weights["path"])), weights.get("sha256"))
     if weights == "imagenet":
-        return _imagenet(architecture)
+        return _imagenet(architecture, download)
     library, colon, tag = str(weights).partition(":")
     if colon and library in ("timm", "torchvision"):
-        return _timm(architecture, tag) if library == "timm" else _torchvision(architecture, tag)
-    return _local(architecture, found_again(Path(weights)), None)
+        return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
+    return _local(architecture, found_again(Path(weights).expanduser()), None)
 
 
-def _imagenet(architecture: Architecture) -> Source:
+def _is_published(weights: object) -> bool:
+    text = str(weights)
+    return text in ("none", "imagenet") or text.startswith(("timm:", "torchvision:"))
+
+
+def _imagenet(architecture: Architecture, download: bool) -> Source:
     choice = preferred(architecture)
     if choice is None:
         raise WeightsError(f"nobody publishes ImageNet weights of {architecture.name}; start from weights: none")
     if choice == "embedded":
         return _embedded(EMBEDDED[architecture.name])
     library, _, tag = choice.partition(":")
-    return _timm(architecture, tag) if library == "timm" else _torchvision(architecture, tag)
+    return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
 
 
 def _embedded(embedded: Embedded) -> Source:
@@ -129,31 +138,37 @@ def _embedded(embedded: Embedded) -> Source:
     return Source(read_checkpoint(path, embedded.sha256), embedded.facts())
 
 
-def _timm(architecture: Architecture, tag: str) -> Source:
+def _timm(architecture: Architecture, tag: str, download: bool) -> Source:
     cfgs = timm_weights(architecture.name) if architecture.library == "timm" else {}
     tags = list(cfgs)
     if tag not in tags:
         known = f" (known: {', '.join(tags)})" if tags else ""
         raise WeightsError(f"timm has no weights {tag!r} for {architecture.name}{known}")
     cfg = cfgs[tag]
-    return Source(read_checkpoint(fetch_timm(cfg)), timm_facts(cfg))
+    return Source(read_checkpoint(fetch_timm(cfg, download=download)), timm_facts(cfg))
 
 
-def _torchvision(architecture: Architecture, tag: str) -> Source:
+def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source:
     known = torchvision_weights(architecture.name) if architecture.name in torchvision_names() else {}
     if tag not in known:
         names = f" (known: {', '.join(known)})" if known else ""
         raise WeightsError(f"torchvision has no weights {tag!r} for {architecture.name}{names}")
-    return Source(read_checkpoint(fetch_url(known[tag].url)), torchvision_facts(architecture.name, tag))
+    return Source(
+        read_checkpoint(fetch_url(known[tag].url, download=download)), torchvision_facts(architecture.name, tag)
+    )
 
 
 def _local(architecture: Architecture, path: Path, sha256: str | None) -> Source:
     checkpoint = read_checkpoint(path, sha256)
     facts = facts_of(checkpoint)
-    if "headstart" not in checkpoint.metadata:
+    if ENTRY not in checkpoint.metadata:
         return Source(checkpoint, facts)
-    origin = json.loads(checkpoint.metadata["headstart"]).get("origin", {})
-    theirs = origin.get("name", architecture.name)
+    described = description_of(checkpoint.path, checkpoint.metadata[ENTRY])
+    origin = described.get("origin")
+    if not isinstance(origin, Mapping) or not isinstance(origin.get("name"), str):
+        raise WeightsError(f"{checkpoint.path}: its description is damaged (no origin)")
+    check_tensors(checkpoint.path, described, checkpoint.state)
+    theirs = origin["name"]
     named = find_architecture(theirs)
     if (named.library, named.name) != (architecture.library, architecture.name):
         raise WeightsError(f"{checkpoint.path}: holds a {theirs}, not a {architecture.name}")
@@ -164,7 +179,13 @@ def _local(architecture: Architecture, path: Path, sha256: str | None) -> Source
 
 def _behind_head(architecture: Architecture, bundle: Checkpoint, origin: Mapping[str, Any]) -> Source:
     """Return the weights under a bundle that holds only a head, because its backbone was never changed."""
-    source = find_weights(architecture, origin.get("weights"))
+    named = origin.get("weights")
+    if named is not None and not _is_published(named):
+        raise WeightsError(
+            f"{bundle.path}: holds only a head, for weights in {named!r}; give these weights themselves, or a whole"
+            " model"
+        )
+    source = find_weights(architecture, named, download=False)
     if source is None:
         raise WeightsError(f"{bundle.path}: holds a head on random weights; there is nothing in it to start from")
     if origin.get("sha256") not in (None, source.checkpoint.sha256):

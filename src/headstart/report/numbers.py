@@ -16,7 +16,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def score(value: float | None, metric: str) -> str:
-    """Return a score: a percentage, or three digits for what is none (log loss, Brier)."""
+    """Return a score: a percentage, or three digits for a score that is not a share (log loss, Brier)."""
     if value is None or math.isnan(value):
         return "–"
     return percent(value) if is_share(metric) else f"{value:.3f}"
@@ -36,7 +36,7 @@ def difference(value: float, low: float, high: float, metric: str) -> str:
 
 
 def change(value: float, metric: str) -> str:
-    """Return a difference with its sign: "+1.2" points, or three digits for what is no share."""
+    """Return a difference with its sign: "+1.2" points, or three digits for a score that is not a share."""
     return f"{100 * value:+.1f}" if is_share(metric) else f"{value:+.3f}"
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
-from headstart.storage.names import folder_name
 from headstart.storage.opening import default_store
 from headstart.storage.presence import at_work, clear
 from headstart.storage.store import Store
@@ -26,6 +26,7 @@ from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import trackers
+from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.spec.run import ResolvedStudy
 from headstart.threads import hold
 from headstart.version import VERSION
@@ -125,10 +126,15 @@ def open_session(
     """Plan a study and open its folder."""
     resources = Resources(store or default_store(), device, remote=remote)
     plan = make_plan(study, resources, strict=strict)
-    folder = StudyFolder(Path(out) / folder_name(study.spec.name))
-    session = Session(plan, resources, folder, _state_of(plan, command), listener or Silent())
+    listener = listener or Silent()
+    listener.overview(found_lines(plan, resources))
+    if (name := versioned_name(out, study.spec.name, plan.fingerprint)) != study.spec.name:
+        listener.note(f"the study {study.spec.name!r} in {out} is of other images; this one is {name!r}")
+        study = replace(study, spec=study.spec.model_copy(update={"name": name}))
+        plan = replace(plan, study=study)
+    folder = study_folder(out, name)
+    session = Session(plan, resources, folder, _state_of(plan, command), listener)
     session.trackers = trackers(folder, study.spec.track, study.spec.name)
-    session.listener.overview(found_lines(plan, resources))
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
     own = [Expected(run=task.run.name, seed=task.seed, name=task.name) for task in plan.tasks]
@@ -152,6 +158,7 @@ def _state_of(plan: Plan, command: str) -> StudyState:
         source=study.source,
         command=command,
         version=VERSION,
+        fingerprint=plan.fingerprint,
         expected=[
             *(Expected(run=run.name, seed=seed) for run in study.runs for seed in spec.seed_list),
             *expected(spec),

@@ -228,7 +228,7 @@ def _trainable(strategy: Strategy, backbone: Backbone, units: tuple[Unit, ...]) 
         wanted = {name for name in strategy.train_only if name != HEAD}
         for name in wanted:
             if backbone.index(name) < 0:
-                raise ModelError(f"train_only: 'input' is no stage of {backbone.name} that can be learned")
+                raise ModelError(f"train_only: 'input' is not a stage of {backbone.name} that can be learned")
         return tuple(name for name in names if name in wanted)
     whole, inside = backbone.position(strategy.freeze_until or INPUT)
     rest = units[whole + (inside > 0) :]
@@ -253,7 +253,7 @@ def _cut_before(units: tuple[Unit, ...], trainable: tuple[str, ...]) -> str:
 
 
 def _groups(strategy: Strategy, trainable: tuple[str, ...], units: tuple[Unit, ...]) -> tuple[Group, ...]:
-    """Return what is learned in the stages; the multiplier falls with each stage that lies between it and the head."""
+    """Return what is learned in the stages; the multiplier falls with each stage between it and the head."""
     weighty = [unit for unit in units if unit.parameters]
     return tuple(
         Group(unit.name, unit.parameters, strategy.layer_decay ** (len(weighty) - position))

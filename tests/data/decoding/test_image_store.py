@@ -125,10 +125,10 @@ def test_a_damaged_image_is_bad_and_black_and_the_others_are_whole(many: Path) -
     array = decode_images(dataset, VIEW)
     (row,) = array.bad
     assert dataset.reader.name(row) == "c1/151.png"
-    assert "cannot be decoded" in array.bad[row]
+    assert "is damaged" in array.bad[row]
     assert not array[row].any() and array[row - 1].any()
     assert decode_images(dataset, View(10, None)).bad.keys() == {row}
-    with pytest.raises(DataError, match=r"many: c1/151.png cannot be decoded .* drop strict to leave it out"):
+    with pytest.raises(DataError, match=r"many: c1/151.png is damaged.* drop strict to leave it out"):
         decode_images(dataset, VIEW, strict=True)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from headstart.errors import WeightsError
 from headstart.models.architectures.catalogue import Architecture, find_architecture
+from headstart.models.bundle_file import file_content
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
 from headstart.models.weights.registry import (
@@ -84,7 +83,7 @@ def test_a_bundle_says_what_it_needs_and_a_plain_file_says_nothing(tmp_path: Pat
     fields = {"size": 32, "resize": 36, "interpolation": "bilinear", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
 
     def written(described: Any) -> Checkpoint:
-        save_file({"w": torch.zeros(1)}, tmp_path / "b.safetensors", {"headstart": json.dumps(described)})
+        (tmp_path / "b.safetensors").write_bytes(file_content({"w": torch.zeros(1)}, described))
         return read_checkpoint(tmp_path / "b.safetensors")
 
     facts = facts_of(written({"preprocessing": fields}))

@@ -14,6 +14,7 @@ from headstart.report.read.summary import load_summary
 from headstart.report.render import html
 from headstart.report.render.formats import write_report
 from headstart.report.render.html import page_data, script_json, sections, tiles, weights_used, write_html
+from headstart.storage.presence import at_work
 from headstart.units import duration
 
 
@@ -48,10 +49,12 @@ def test_names_are_escaped_in_the_page(tiny: Path) -> None:
     assert (tiny / "report.html").is_file()
 
 
-def test_the_page_of_a_running_study_says_so(tiny: Path) -> None:
+def test_the_page_of_a_running_study_says_so_and_one_of_a_study_that_died_that_it_was_interrupted(tiny: Path) -> None:
     facts = json.loads((tiny / "study.json").read_text())
     (tiny / "study.json").write_text(json.dumps(facts | {"status": "running"}))
-    assert "Still running" in write_report(tiny, "html").read_text()
+    with at_work(tiny):
+        assert "<b>Still running.</b>" in write_report(tiny, "html").read_text()
+    assert "<b>Interrupted.</b>" in write_report(tiny, "html").read_text()
 
 
 def test_numbers_that_are_not_finite_become_null_at_any_depth() -> None:
@@ -139,6 +142,6 @@ def test_a_page_has_the_audit_pictures_and_order_of_each_dataset(large_study: Pa
     found = page_data(load_summary(large_study))
     (data,) = found["datasets"].values()
     assert data["audit"]["label_errors"] and data["images"] and sorted(data["order"]) == list(range(101))
-    best = found["runs"][0]
+    best = next(run for run in found["runs"] if run["run"] == found["ranking"][0]["run"])
     assert best["metrics"]["accuracy"]["mean"] == pytest.approx(found["ranking"][0]["mean"], rel=1e-4)
     assert {int(row) for run in found["runs"] for row, *_ in run["mistakes"]} & {int(row) for row in data["images"]}

@@ -28,7 +28,7 @@ def summary(*boards: Any) -> Any:
 
 
 def board(*rows: dict[str, Any], metric: str = "accuracy", chosen: str | None = None) -> Any:
-    known = {"title": "photos", "kind": "images", "n": 100, "seeds": 2}
+    known = {"title": "photos", "kind": "images", "n": 100, "tested": "2 seeds"}
     return SimpleNamespace(ranking=rows, metric=metric, chosen=chosen, **known)
 
 

@@ -26,12 +26,13 @@ def test_facts_and_their_files_come_back_as_they_were(tmp_path: Path) -> None:
             read_facts(tmp_path / "facts.json")
 
 
-def test_facts_that_were_altered_are_not_known(tmp_path: Path) -> None:
+def test_facts_that_were_altered_are_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "facts.json"
-    assert known_facts(path) is None
+    assert known_facts(path) is None and capsys.readouterr().err == ""
     write_facts(path, FACTS)
     path.write_text(path.read_text().replace("0.5", "0.7"))
     assert known_facts(path) is None
+    assert capsys.readouterr().err.endswith("is not what was written; it is made again\n")
     with pytest.raises(StoreError, match=r"facts.json: is not what was written"):
         read_facts(path)
     write_json(path, {"key": "of an older version"})

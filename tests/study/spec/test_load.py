@@ -218,7 +218,7 @@ def test_a_run_keeps_its_axes_trials_metric_and_data() -> None:
 
 @pytest.mark.parametrize("trials", [0, -1, 2.5, "many"])
 def test_trials_are_a_whole_number_above_zero(trials: object) -> None:
-    with pytest.raises(SpecError, match="run 'a': trials must be a whole number of at least 1, not"):
+    with pytest.raises(SpecError, match="run 'a': trials must be between 1 and 10,000, not"):
         load_study({**BASE, "runs": {"a": {"trials": trials}}})
     assert load_study({**BASE, "runs": {"a": {"trials": 1}}}).runs[0].trials == 1
 
@@ -273,6 +273,8 @@ def test_the_smoke_block_is_not_applied_unless_asked() -> None:
     raw = {**BASE, "runs": {"a": {}}, "smoke": {"seeds": 1}}
     assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
     assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
+    assert load_study(raw, smoke=True).spec.name == f"{BASE['name']} smoke"  # its results overwrite nothing
+    assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
 
 
 def test_a_run_with_a_dot_in_its_name_can_be_excluded() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from headstart.errors import SpecError
-from headstart.study.spec.yaml_lines import line_of, load_yaml
+from headstart.study.spec.yaml_lines import MAX_DEPTH, line_of, load_yaml, place_of
 
 TEXT = "a: 1\nb:\n  c: [x, y]\n  d:\n    - e: 2\n"
 
@@ -49,3 +51,48 @@ def test_a_mistake_is_named_with_its_line(text: str, says: str) -> None:
     with pytest.raises(SpecError) as caught:
         load_yaml(text, "f.yaml")
     assert str(caught.value).startswith(says.partition("did not")[0]) and "\n" not in str(caught.value)
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {k: 1}\n" + "".join(
+    f"{new}: &{new} {{<<: [{', '.join([f'*{old}'] * 9)}]}}\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS, r"line \d+: the file has more than 50,000 values, an alias counted as often as it is used"),
+        (MERGES, r"line \d+: .*(50,000 values|repeated)"),
+        ("a: 1\nb: " + "[" * 100_000, r"line 2: .*nest(ed|ing)"),
+        ("a: 1\nb: " + "{x: " * 100_000, "line 2: is nested more than 40 levels deep"),
+        ("".join(" " * n + "a:\n" for n in range(900)), "line 41: is nested more than 40 levels deep"),
+        ("a: &a [*a]\n", "line 1: .*(deep by its aliases|recursive)"),
+        ("x: " + "y" * (1 << 20), "has 1,048,579 characters, more than 1,048,576"),
+        ("a: 1\nb: 2020-99-99\n", r"line 2: 2020-99-99 cannot be read \(month must be in 1..12\)"),
+        ("a: 1\nb: " + "9" * 5000, "line 2: 9{40} cannot be read"),
+        ("a: 1\n? [x]\n: 2\n", "line 2: a key is a word, not a list or a mapping"),
+        ("a: 1\nb: !!python/object/apply:os.system [x]\n", "line 2: this is not YAML"),
+        ("a: \0", "not YAML"),
+        ("a: *b", "line 1: this is not YAML"),
+    ],
+)
+def test_a_hostile_text_is_refused_by_line_within_a_second(text: str, says: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(SpecError, match=rf"^f\.yaml.*{says}") as told:
+        load_yaml(text, "f.yaml")
+    assert time.perf_counter() - began < 1
+    assert "\n" not in str(told.value) and len(str(told.value)) < 400
+
+
+def test_aliases_and_merges_within_the_bounds_are_read() -> None:
+    value, lines = load_yaml("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\n", "f.yaml")
+    assert value == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
+    assert lines["b", "x"] == 1 and lines["c", "y"] == 3
+    assert place_of("f.yaml", ("b", "z"), lines) == "f.yaml, line 2" and place_of("f", ("z",), {}) == "f"
+
+
+def test_a_text_of_40_levels_is_read() -> None:
+    load_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f.yaml")

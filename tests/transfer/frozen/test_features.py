@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from headstart.models.preprocessing import Preprocessing
+from headstart.storage.checksums import sealed
+from headstart.storage.files import write_json
 from headstart.storage.store import Store
 from headstart.transfer.frozen.engine import Engine
 from headstart.transfer.frozen.features import extract, features_key, load_features
@@ -99,7 +101,7 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(change: str) -> Non
     assert features_key(images, module, needs, "cpu") != before
 
 
-@pytest.mark.parametrize("part", ["features.npy", "journal.json", "cut", "another"])
+@pytest.mark.parametrize("part", ["features.npy", "journal.json", "of another", "cut", "another"])
 def test_rows_of_an_interrupted_pass_that_are_not_what_was_written_are_computed_again(
     tmp_path: Path, part: str
 ) -> None:
@@ -119,6 +121,8 @@ def test_rows_of_an_interrupted_pass_that_are_not_what_was_written_are_computed_
             file.write(bytes(64))
     elif part == "journal.json":
         journal.write_text(journal.read_text().replace("64", "96"))
+    elif part == "of another":
+        write_json(journal, sealed({"done": 64}))
     elif part == "cut":
         matrix.write_bytes(matrix.read_bytes()[:100])
     else:

@@ -3,7 +3,7 @@
 libjpeg replaces what is missing by grey and skips what is left over, and Pillow does not pass its warnings on. But
 its decoder takes data piece by piece and says how much it used. After the end of a scan it skips all that is not a
 marker, and before that it stops at the first block that needs more data than there is. Stuffed ones (FF 00) after a
-scan's data are therefore used up completely if the scan was complete, and are no valid code if it was not.
+scan's data are therefore used up completely if the scan was complete, and are not a valid code if it was not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_WORK = 10**9  # pixels times scans, where there are more than 12 scans: each
 _USUAL = 12  # scans of a progressive JPEG
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # what ends a scan's data: not a stuffed byte, not a restart
 _ONES = b"\xff\x00" * 8
-_HELD = 12  # bytes before the end of a scan: some encoders pad it
+_HELD = 4  # bytes before the end of a scan: some encoders pad it
 _SCAN, _END = 0xDA, 0xD9
 _PREMATURE = "is damaged: its image data end too early"
 _SURPLUS = "is damaged: image data are left over at its end"

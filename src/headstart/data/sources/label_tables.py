@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
-from headstart.data.sources.layout import Tree, from_tree, is_debris, is_image_name, with_note
+from headstart.data.sources.layout import Tree, data_files, from_tree, is_image_name, with_note
 from headstart.data.sources.manifest import COLUMNS, MISSING, SEPARATOR, SUFFIXES, Listing, from_table, read_whole
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
@@ -98,11 +98,12 @@ def from_tree_or_tables(tree: Tree, label: str | None, name: str | None = None) 
 
 def find_tables(tree: Tree) -> list[LabelTable]:
     """Return the tables whose rows name images of the tree and that have a column which may be the label."""
-    where = _places(tree.files)
+    files = data_files(tree.files)
+    where = _places(files)
     found = []
-    for file in sorted(tree.files):
+    for file in sorted(files):
         path = PurePosixPath(file)
-        if path.suffix.lower() in SUFFIXES and not is_debris(file) and len(path.parts) <= _DEEPEST:
+        if path.suffix.lower() in SUFFIXES and len(path.parts) <= _DEEPEST:
             table = None if _NO_LABELS.search(path.stem) else _read(tree, file, where)
             found += [table] if table is not None else []
     return found
@@ -145,7 +146,7 @@ def _places(files: Sequence[str]) -> dict[str, list[str]]:
     """Return the images by their names with and without the suffix."""
     found: dict[str, list[str]] = {}
     for file in files:
-        if is_image_name(file) and not is_debris(file):
+        if is_image_name(file):
             path = PurePosixPath(file)
             for key in {path.name, path.stem}:
                 found.setdefault(key, []).append(file)
@@ -240,7 +241,7 @@ def _from_tables(tree: Tree, tables: Sequence[LabelTable], name: str | None) -> 
     if any(splits):
         about["split"] = f"given by {files_used if by_table else 'folders'}"
     found = replace(found, about={**found.about, **about}, skipped=(*found.skipped, *skips))
-    unnamed = len({file for file in tree.files if is_image_name(file) and not is_debris(file)} - set(paths))
+    unnamed = len(set(filter(is_image_name, data_files(tree.files))) - set(paths))
     note = f"{unnamed} images that no table names were left out"
     return with_note(found, "not listed", note) if unnamed else found
 

@@ -18,6 +18,7 @@ from headstart.errors import DataError
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
 NOT_AN_IMAGE = "does not have the name of an image"
+_STUDY = "study.json"  # with a folder "runs" beside it, what headstart writes
 _DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "__pycache__", "headstart-runs")
 
 
@@ -131,7 +132,7 @@ def image_paths(paths: Iterable[str], *, any_name: bool = False) -> tuple[list[s
     """
     images: list[str] = []
     others: list[Skip] = []
-    for path in sorted(path for path in paths if not is_debris(path)):
+    for path in sorted(data_files(paths)):
         if not (any_name or _is_text(path)):
             others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
         elif not is_image_name(path):
@@ -139,6 +140,14 @@ def image_paths(paths: Iterable[str], *, any_name: bool = False) -> tuple[list[s
         else:
             images.append(path)
     return images, others
+
+
+def data_files(paths: Iterable[str]) -> list[str]:
+    """Return the paths that are neither debris nor in a study folder, whatever its name, in their order."""
+    files = [path for path in paths if not is_debris(path)]
+    homes = tuple(path.removesuffix(_STUDY) for path in files if f"/{path}".endswith(f"/{_STUDY}"))
+    studies = tuple(home for home in homes if any(path.startswith(f"{home}runs/") for path in files))
+    return [path for path in files if not path.startswith(studies)] if studies else files
 
 
 def is_image_name(path: str) -> bool:

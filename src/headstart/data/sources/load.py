@@ -81,6 +81,15 @@ def list_dataset(source: str | Path, *, label: str | None = None) -> Dataset:
     return _find(source, label, None, None)
 
 
+def title_of(source: str) -> str:
+    """Return what to call a source: the name of its folder, or of its file without the suffix of a table or archive."""
+    if source.startswith(HUB):
+        return source.removeprefix(HUB).rpartition("/")[2]
+    path = _absolute(Path(source).expanduser())
+    suffix = next((each for each in (*ARCHIVES, *MANIFESTS) if path.name.lower().endswith(each)), "")
+    return (path.name if path.is_dir() else path.name[: len(path.name) - len(suffix)]) or "data"
+
+
 def _find(source: str | Path | Mapping[str, Any], label: str | None, lists: Lists | None, name: str | None) -> Dataset:
     """Return the dataset as its source describes it; no image has been opened yet."""
     if isinstance(source, Mapping):
@@ -112,8 +121,7 @@ def _by_name(key: str, label: str | None, lists: Lists | None, name: str | None)
 
 def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | None) -> Dataset:
     """Return the dataset of a folder, an archive or a manifest."""
-    path = path.absolute()
-    path = path.resolve() if path.name in ("", "..") else path
+    path = _absolute(path)
     lowered = path.name.lower()
     if path.is_file() and lowered.endswith(MANIFESTS):
         return from_manifest(path, label, name)
@@ -129,6 +137,12 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
         raise DataError(f"{path}: a label can be chosen only in a table, not with lists of the images")
     found = from_lists(tree, chosen, name) if chosen else from_tree_or_tables(tree, label, name)
     return replace(found, about={"source": str(path), **found.about})
+
+
+def _absolute(path: Path) -> Path:
+    """Return a path that ends in a name."""
+    path = path.absolute()
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def _is_path(text: str) -> bool:

@@ -106,7 +106,7 @@ def _average_precision(labels: Labels, probabilities: Probabilities) -> Float[np
     return _area(auc.average_precision, labels, probabilities)
 
 
-_INFLUENCES: dict[str, Influence] = {  # of the metrics that are no mean over images
+_INFLUENCES: dict[str, Influence] = {  # of the metrics that are not a mean over images
     "f1_macro": _f1_macro,
     "f1_micro": _f1_micro,
     "mcc": _matthews,

@@ -46,7 +46,7 @@ def check_not_itself(a: object, b: object, what: str = "predictions") -> None:
 
 
 def check_runs_differ(correct: Mapping[str, np.ndarray]) -> None:
-    """Refuse a comparison in which one run stands twice.
+    """Refuse a comparison that contains one run twice.
 
     Args:
         correct: run → its outcomes, of any shape.

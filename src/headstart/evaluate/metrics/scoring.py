@@ -68,7 +68,7 @@ def score_of(probabilities: Probabilities, labels: Labels, metric: str = "accura
 def image_scores(
     probabilities: Probabilities, labels: Labels, metric: str = "accuracy"
 ) -> Float[np.ndarray, " n"] | None:
-    """Return one score an image, whose mean is `score_of`; None if the metric is no mean over images."""
+    """Return one score an image, whose mean is `score_of`; None if the metric is not a mean over images."""
     found = choose("metric", metric, METRICS)
     _check(probabilities, labels)
     scorer = found.per_image_multi_label if labels.ndim == 2 else found.per_image

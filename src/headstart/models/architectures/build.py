@@ -19,7 +19,7 @@ from headstart.models.architectures.torchvision_stages import stage_torchvision
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.preprocessing import Preprocessing
 
-NO_PLACE = ""  # in original_keys: the tensor has no place in the backbone (a classifier that is no linear layer)
+NO_PLACE = ""  # in original_keys: the tensor has no place in the backbone (a classifier that is not a linear layer)
 
 
 def build(architecture: Architecture, seed: int = 0, input_size: int | None = None) -> Backbone:

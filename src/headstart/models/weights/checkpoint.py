@@ -30,7 +30,7 @@ _OTHERS = {  # first bytes of files that are weights elsewhere
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name as they are in a file, the file's sha256 and what a safetensors file says about itself.
+    """The tensors of a file by name, its sha256 and the metadata of a safetensors file.
 
     `part` is the name in the file under which an average of the weights was found, which is preferred, or "".
     """

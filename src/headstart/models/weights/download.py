@@ -12,8 +12,8 @@ from headstart.errors import WeightsAbsent, WeightsError
 from headstart.progress import say
 
 
-def fetch_timm(cfg: dict[str, Any]) -> Path:
-    """Return the local file of one of timm's pretrained configurations, downloaded if it is not cached.
+def fetch_timm(cfg: dict[str, Any], *, download: bool = True) -> Path:
+    """Return the local file of one of timm's pretrained configurations, downloaded if it is not cached (and allowed).
 
     Raises:
         WeightsAbsent: it cannot be downloaded; the message names the file and how to give it by hand.
@@ -21,7 +21,7 @@ def fetch_timm(cfg: dict[str, Any]) -> Path:
     if not cfg.get("hf_hub_id"):
         if not cfg.get("url"):
             raise WeightsError(f"timm has no weights for {cfg['architecture']}; give a local file")
-        return fetch_url(str(cfg["url"]))
+        return fetch_url(str(cfg["url"]), download=download)
     from huggingface_hub import hf_hub_download, hf_hub_url
 
     repo, file = str(cfg["hf_hub_id"]), str(cfg.get("hf_hub_filename") or "model.safetensors")
@@ -29,6 +29,8 @@ def fetch_timm(cfg: dict[str, Any]) -> Path:
         return Path(hf_hub_download(repo, file, local_files_only=True))
     except OSError:  # not in the cache yet
         url = str(hf_hub_url(repo, file))
+    if not download:
+        raise _not_here(url)
     say(f"downloading {url}")
     try:
         ask = urllib.request.Request(url, method="HEAD")  # the hub's client would go on trying for half a minute
@@ -38,8 +40,8 @@ def fetch_timm(cfg: dict[str, Any]) -> Path:
         raise _absent(url, error) from error
 
 
-def fetch_url(url: str) -> Path:
-    """Return the local copy of a file, downloaded into torch's hub folder if it is not there.
+def fetch_url(url: str, *, download: bool = True) -> Path:
+    """Return the local copy of a file, downloaded into torch's hub folder if it is not there (and allowed).
 
     Raises:
         WeightsAbsent: it cannot be downloaded, or arrives altered.
@@ -50,6 +52,8 @@ def fetch_url(url: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if path.is_file():
         return path
+    if not download:
+        raise _not_here(url)
     say(f"downloading {url}")
     found = re.search(r"-([0-9a-f]{8,})\.", name)
     try:
@@ -65,4 +69,11 @@ def _absent(url: str, error: Exception) -> WeightsAbsent:
     return WeightsAbsent(
         f"the weights cannot be downloaded ({reason.rstrip('.')}); fetch {url} on another machine and give"
         " the file's path as the weights"
+    )
+
+
+def _not_here(url: str) -> WeightsAbsent:
+    return WeightsAbsent(
+        f"the weights {url} are not here, and a model file alone is no reason to download them; fetch them as the"
+        " weights of a study, or set HEADSTART_TRUST_MODELS=1 if you trust the model"
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import WeightsError
+from headstart.errors import ModelError, WeightsError
 from headstart.models.architectures.build import timm_preprocessing, torchvision_preprocessing
 from headstart.models.architectures.catalogue import Architecture, torchvision_names
+from headstart.models.bundle_checks import check_preprocessing
+from headstart.models.bundle_file import ENTRY, description_of
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import Checkpoint
 from headstart.models.weights.huggingface_folder import folder_facts
@@ -179,13 +180,12 @@ def _torchvision_file(checkpoint: Checkpoint) -> tuple[str, str] | None:
 
 
 def _bundle_facts(checkpoint: Checkpoint) -> Facts:
+    fields: Any = description_of(checkpoint.path, checkpoint.metadata[ENTRY]).get("preprocessing")
     try:
-        described = json.loads(checkpoint.metadata["headstart"])
-        fields = described["preprocessing"]
-        triples = {key: tuple(fields[key]) for key in ("mean", "std")}
-        preprocessing = Preprocessing(**{**fields, **triples})
-    except (ValueError, KeyError, TypeError) as error:
+        check_preprocessing(fields)
+    except ModelError as error:
         raise WeightsError(f"{checkpoint.path}: its description is damaged ({error})") from error
+    preprocessing = Preprocessing(**{**fields, **{key: tuple(fields[key]) for key in ("mean", "std")}})
     return Facts(str(checkpoint.path), None, preprocessing)
 
 

@@ -65,7 +65,7 @@ class Record:
 
     Args:
         run, seed: which.
-        folder: where it stands.
+        folder: its path.
         error: why it failed, or None.
         spec, result, history, environment: the files of these names.
         outcome: predictions of the test images, or None.
@@ -105,7 +105,7 @@ class DataFolder:
     Args:
         fingerprint: of its content.
         facts: dataset.json.
-        folder: where it stands.
+        folder: its path.
         audit: audit.json, or None.
     """
 
@@ -162,7 +162,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     """Read a study folder, finished or not. What an older form of a run left there counts as missing.
 
     Raises:
-        StoreError: no study stands there, or a file is missing, altered or unreadable; the message says which.
+        StoreError: it is not a study folder, or a file is missing, altered or unreadable; the message says which.
     """
     root = Path(place)
     if not (root / "study.json").is_file():
@@ -205,7 +205,10 @@ def distinct(records: Sequence[Record]) -> list[Record]:
 
 
 def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
-    """Say whether a run is of this form of the study: the file may have been changed since."""
+    """Say whether a run is of this form of the study: the file may have been changed since, or lost the run."""
+    known = [*facts.get("expected", ()), *(facts.get("left_out") or ())]
+    if known and not any((row["run"], row["seed"]) == (record.run, record.seed) for row in known):
+        return False
     key = facts.get("keys", {}).get(record.run, {}).get(str(record.seed))
     return key is None or record.key in (None, key)
 

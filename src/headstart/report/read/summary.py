@@ -84,7 +84,7 @@ class Summary:
         missing: runs and seeds that are still expected.
         environment: versions and hardware; where runs differ, each value once.
         datasets: fingerprint → dataset.json.
-        transferability: what features foretold, or None.
+        transferability: the predictions from the features, or None.
         files: what it was computed from.
     """
 
@@ -176,7 +176,7 @@ def load_summary(study: str | Path) -> Summary:
     """Read a study folder and compute what the report says; nothing is trained.
 
     Raises:
-        StoreError: no study stands there, or a file is missing, altered or unreadable; the message says which.
+        StoreError: it is not a study folder, or a file is missing, altered or unreadable; the message says which.
     """
     files = read_study_folder(study)
     facts = files.facts

@@ -1,4 +1,4 @@
-"""An order of classes in which those that are confused stand together."""
+"""An order of classes that puts classes confused with each other next to each other."""
 
 from __future__ import annotations
 

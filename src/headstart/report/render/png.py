@@ -92,7 +92,7 @@ class _Pen:
 
 
 class _Part:
-    """One board's ranking: where it stands, and how it is drawn."""
+    """One board's ranking: its place and its drawing."""
 
     def __init__(self, board: Board, title: str) -> None:
         self.board, self.title = board, title

@@ -108,11 +108,11 @@ def explanation_pictures(items: Sequence[Mapping[str, Any]], budget: int = EXPLA
     """Return explanations with their pictures as data addresses, small, until the budget is spent.
 
     Args:
-        items: each with "row", "method", "file" and the "folder" that the file stands in.
+        items: each with "row", "method", "file" and the "folder" that contains it.
         budget: bytes.
 
     Raises:
-        StoreError: a file is missing or no picture.
+        StoreError: a file is missing or not a picture.
     """
     found = []
     for item in items:
@@ -130,7 +130,7 @@ def paired_pictures(root: Path, pairs: Sequence[Mapping[str, Any]]) -> list[dict
     """Return the pictures that set two runs side by side, as data addresses, with what is said of them.
 
     Raises:
-        StoreError: a file is missing or no picture.
+        StoreError: a file is missing or not a picture.
     """
     found = []
     for pair in pairs:

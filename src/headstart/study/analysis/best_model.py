@@ -62,4 +62,4 @@ def _write_whole(run: Path, target: Path) -> None:
     if (run / MODEL).is_file():
         link_or_copy(run / MODEL, target)
     else:
-        write_atomic(target, model_bytes(read_ensemble(run)))
+        write_atomic(target, model_bytes(read_ensemble(run, agreed=True)))

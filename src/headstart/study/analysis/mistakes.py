@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from headstart.errors import ModelError
+from headstart.models.bundle import read_ensemble
 from headstart.models.pixels import NAME as PIXELS
 from headstart.storage.files import write_atomic
 from headstart.study.execution.session import Session
@@ -30,7 +31,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     folder = session.folder.root / best["folder"]
     if known_facts(folder / "explanations.json") is not None:
         return
-    classifier = Classifier.load(folder)
+    classifier = Classifier(read_ensemble(folder, agreed=True))
     with np.load(folder / "predictions.npz") as arrays:
         rows, labels, scores = arrays["test_rows"], arrays["test_labels"], arrays["test_probabilities"]
     if labels.ndim != 1 or classifier.bundle.network.backbone.name == PIXELS:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import ModelError
+from headstart.models.bundle import read_bundle
 from headstart.storage.files import write_atomic
 from headstart.storage.names import folder_name
 from headstart.study.analysis.finished import finished_key
@@ -59,7 +60,6 @@ def _same_seed(session: Session, first: str, second: str) -> tuple[Task, Task] |
 
 
 def _draw(session: Session, tasks: tuple[Task, Task], methods: Sequence[str], count: int) -> dict[str, Any]:
-    from headstart.deploy.classifier import Classifier
     from headstart.explain.compare import Subject, columns_of, explain_pictures
     from headstart.explain.picture import Column, gallery
 
@@ -70,7 +70,7 @@ def _draw(session: Session, tasks: tuple[Task, Task], methods: Sequence[str], co
     pictures = [_coloured(dataset.reader.read(int(row))) for row in rows[chosen]]
     subjects = []
     for task, folder in zip(tasks, folders, strict=True):
-        bundle = Classifier.load(folder).bundle
+        bundle = read_bundle(folder, agreed=True)
         subjects.append(Subject(task.run.name, bundle.network, bundle.classes))
     columns: list[Column] = []
     notes, drawn = [], []

@@ -96,7 +96,9 @@ def _stages(session: Session, first: str, second: str, most: int) -> dict[str, A
     if None in places:
         session.listener.note(f"skipped the stages of {first} and {second}: one of them is not finished")
         return None
-    backbones = [read_bundle(place).network.backbone.to(session.resources.device) for place in places if place]
+    backbones = [
+        read_bundle(place, agreed=True).network.backbone.to(session.resources.device) for place in places if place
+    ]
     own = session.plan.own_tasks
     task = next((each for each in own if each.run.spec.shots is None and each.run.spec.fraction is None), own[0])
     rows = np.sort(np.random.default_rng(0).permutation(learning_rows(session, task))[:most])

@@ -27,7 +27,7 @@ def evaluate_only(
     own test-time augmentation is used.
     """
     dataset = resources.dataset(task.run.data)
-    bundle = read_bundle(resources.source(task.run.spec.weights, task.seed) or "")
+    bundle = read_bundle(resources.source(task.run.spec.weights, task.seed) or "", agreed=True)
     columns = check_classes(bundle.classes, dataset.classes)
     network = Network(bundle.network.backbone, select_classes(bundle.network.head, columns.tolist())).eval()
     needs = bundle.preprocessing

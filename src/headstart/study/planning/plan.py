@@ -11,7 +11,7 @@ from headstart.study.task import Task
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A run that cannot be done because its images or weights are missing and cannot be fetched."""
+    """A run that cannot be done: its images or weights are missing, or do not suit it."""
 
     run: Run
     why: str
@@ -53,12 +53,14 @@ class Plan:
         groups: in order.
         unavailable: runs whose images or weights are missing.
         learned_on: the fingerprint of the images that each run learns from.
+        fingerprint: of the study's own images.
     """
 
     study: ResolvedStudy
     groups: tuple[TaskGroup, ...]
     unavailable: tuple[Unavailable, ...] = ()
     learned_on: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
 
     @property
     def tasks(self) -> list[Task]:

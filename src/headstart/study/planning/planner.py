@@ -7,7 +7,14 @@ from typing import Any
 
 from headstart.storage.store import content_key
 from headstart.study.planning.availability import Availability
-from headstart.study.planning.checks import check_batches, check_choosing, check_evaluate_only, check_run
+from headstart.study.planning.checks import (
+    check_batches,
+    check_choosing,
+    check_evaluate_only,
+    check_labels,
+    check_run,
+    check_weights,
+)
 from headstart.study.planning.extras import check_extras
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.priority import ordered
@@ -19,7 +26,8 @@ from headstart.study.task import Task, make_task
 def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = False) -> Plan:
     """Read the data, draw the splits, and order the tasks, the most promising first.
 
-    A run whose published weights or own images are unavailable is set aside, with the runs that start from it.
+    A run whose published weights or own images are unavailable, whose weights are not numbers or which cannot learn
+    from its images is set aside, with the runs that start from it.
 
     Args:
         study: the study to plan.
@@ -36,6 +44,8 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
 
     def make(run: Run) -> list[Task]:
         check_run(run, resources)
+        check_weights(run, resources, study.spec.seed_list[0])
+        check_labels(run, resources)
         check_batches(run, resources, study.spec.seed_list[0])
         check_choosing(run, resources, study.spec.seed_list[0])
         check_evaluate_only(run, study, resources)
@@ -48,7 +58,9 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
     availability.check(strict=strict)
     learned_on = {task.run.name: resources.dataset(task.run.data).fingerprint for task in tasks}
     groups = ordered(list(_groups(tasks, resources)), study, resources)
-    return Plan(study, tuple(groups), tuple(availability.unavailable), learned_on)
+    own = study.spec.data if any(run.data == study.spec.data for run in study.runs) else study.runs[0].data
+    fingerprint = resources.dataset(own).fingerprint
+    return Plan(study, tuple(groups), tuple(availability.unavailable), learned_on, fingerprint)
 
 
 def _groups(tasks: list[Task], resources: Resources) -> Iterator[TaskGroup]:

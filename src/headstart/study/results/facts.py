@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError
+from headstart.progress import say
 from headstart.storage.checksums import sealed, sha256_of, unsealed
 from headstart.storage.files import write_atomic
 from headstart.study.results.folder import json_bytes
@@ -37,9 +38,15 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def known_facts(path: Path, key: str | None = None) -> dict[str, Any] | None:
-    """Return the facts that are there, are what was written, and have this key (any if None); else None."""
+    """Return the facts that are there, are what was written, and have this key (any if None); else None.
+
+    A line says so where they are damaged: whoever asks makes them again.
+    """
+    if not path.is_file():
+        return None
     try:
         facts = read_facts(path)
     except StoreError:
+        say(f"{path}: it, or a file that it lists, is not what was written; it is made again")
         return None
     return facts if key is None or facts.get("key") == key else None

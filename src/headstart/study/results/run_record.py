@@ -97,7 +97,7 @@ def write_result(
 
     Args:
         task, fit: what was fitted, and what came out.
-        folder, store: where to write, and where the model lies.
+        folder, store: where to write, and where the model is.
         dataset, split: the images and their sides.
         test: probabilities of the test rows, uncalibrated.
         weights: origin, sha256 and licence.

@@ -45,6 +45,7 @@ class StudyState:
         name, question, spec, source, compare, budget: as in the study file.
         command: what the user typed.
         version: of headstart.
+        fingerprint: of the study's own images.
         created: ISO 8601, UTC.
         expected: runs and seeds, including ensembles, without those that are skipped.
         keys: content key of each run and seed (as text); results under other keys are of an older version of the study.
@@ -62,6 +63,7 @@ class StudyState:
     source: str = ""
     command: str = ""
     version: str = ""
+    fingerprint: str = ""
     expected: list[Expected] = field(default_factory=list)
     compare: Mapping[str, Any] = field(default_factory=dict)
     budget: str | float | None = None

@@ -42,7 +42,7 @@ class Tested:
 def find_tested(place: str | Path) -> Tested | None:
     """Return what a study says of the model in its folder, in one of its runs, or in one of their files.
 
-    None for a file that lies in no study: it does not carry these facts.
+    None for a file outside of any study: it does not carry these facts.
     """
     start = Path(place).expanduser().resolve()
     folder = start if start.is_dir() else start.parent

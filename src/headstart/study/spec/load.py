@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from headstart.errors import SpecError, unknown_name
+from headstart.study.spec.counts import AXES, MAX_TRIALS, check_counts, check_product
 from headstart.study.spec.markers import choices_of, find_markers, merged
 from headstart.study.spec.overrides import take_out, without
 from headstart.study.spec.references import check_references
@@ -18,9 +20,7 @@ from headstart.study.spec.relative_paths import from_folder
 from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec, validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
-from headstart.study.spec.yaml_lines import load_yaml
-
-AXES = ("shots", "fraction")  # a list under one of these keys is an axis, as `each` is
+from headstart.study.spec.yaml_lines import load_yaml, place_of
 
 
 def load_study(
@@ -37,14 +37,15 @@ def load_study(
     if not isinstance(raw, dict):
         raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}")
     if smoke:
-        raw = merged(raw, raw.get("smoke") or {})
-    settings, left_out = take_out(overrides, raw.get("runs") or {})
+        raw = _small_form(raw, name, lines)
+    settings, left_out = take_out(overrides, _mapping(raw, "runs", name, lines))
     for override in settings:
         raw = _override(raw, override)
     spec = validate(StudySpec, raw, name=name, at=(), lines=lines)
+    check_counts(spec, name, lines)
     runs = [run for key, value in spec.runs.items() for run in _expand(key, value, spec, name, lines)]
-    _check_names(runs, spec, name)
-    check_references(spec, runs, name)
+    _check_names(runs, spec, name, lines)
+    check_references(spec, runs, name, lines)
     runs = without(runs, left_out, spec.compare.baseline)
     return ResolvedStudy(spec, tuple(_ordered(runs, name)), text, name)
 
@@ -63,6 +64,22 @@ def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int
     return from_folder(value, path.absolute().parent), lines, text, str(path)
 
 
+def _small_form(raw: dict[str, Any], name: str, lines: dict[KeyPath, int]) -> dict[str, Any]:
+    """Return the study with its smoke block applied; it has a name of its own, so that no result is overwritten."""
+    smoke = _mapping(raw, "smoke", name, lines)
+    if not smoke or not isinstance(raw.get("name"), str):
+        return raw
+    return merged({**raw, "name": f"{raw['name']} smoke"}, smoke)
+
+
+def _mapping(raw: Mapping[Any, Any], key: str, name: str, lines: dict[KeyPath, int]) -> Mapping[Any, Any]:
+    """Return the mapping under a key that is used before the file is validated; {} where there is none."""
+    value = raw.get(key)
+    if value is not None and not isinstance(value, Mapping):
+        raise SpecError(f"{place_of(name, (key,), lines)}: {key} is a mapping, not {value!r:.40}")
+    return value or {}
+
+
 def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
     key, sign, text = override.partition("=")
     if not sign or not key:
@@ -72,30 +89,45 @@ def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
     if parts[0] == "data" and isinstance(changed.get("data"), str) and len(parts) > 1:
         changed["data"] = {"source": changed["data"]}
     try:
-        set_at(changed, parts, yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise SpecError(f"{override!r}: the value is not YAML") from error
+        value, _ = load_yaml(text, "the value")
+    except SpecError as error:
+        raise SpecError(f"{override!r:.200}: the value is not YAML ({error})") from error
+    set_at(changed, parts, value)
     return changed
 
 
 def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, lines: dict[KeyPath, int]) -> Iterator[Run]:
     raw = merged(spec.defaults, value or {})
     trials = raw.pop("trials", 20)
-    if not isinstance(trials, int) or trials < 1:
-        raise SpecError(f"{name}: run {key!r}: trials must be a whole number of at least 1, not {trials!r}")
+    if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= MAX_TRIALS:
+        place = place_of(name, ("runs", key, "trials"), lines)
+        raise SpecError(f"{place}: run {key!r}: trials must be between 1 and {MAX_TRIALS:,}, not {trials!r:.40}")
     for axis in AXES:
         if isinstance(raw.get(axis), list):
             raw[axis] = {"each": raw[axis]}
-    axes = list(find_markers(raw, "each", key, name))
+    where = place_of(name, ("runs", key), lines)
+    axes = list(find_markers(raw, "each", key, where))
+    check_product(key, axes, "runs", name, lines)
     for values in itertools.product(*(candidates for _, candidates in axes)):
         single = copy.deepcopy(raw)
         for (path, _), chosen in zip(axes, values, strict=True):
             set_at(single, path, chosen)
-        choices = choices_of(single, key, name)
+        choices = choices_of(single, key, where)
+        grids = [(choice.path, choice.values) for choice in choices]
+        check_product(key, grids, "configurations", name, lines)
         named = {".".join(path): chosen for (path, _), chosen in zip(axes, values, strict=True)}
         label = " · ".join([key, *(_shown(path, chosen) for path, chosen in named.items())])
         checked = _check_run(single, choices, key, name, lines)
-        yield Run(label, checked, checked.data or spec.data, choices, named, trials, spec.compare.metric)
+        yield Run(
+            label,
+            checked,
+            checked.data or spec.data,
+            choices,
+            named,
+            trials,
+            spec.compare.metric,
+            where if lines else "",
+        )
 
 
 def _shown(path: str, value: Any) -> str:
@@ -124,25 +156,30 @@ def _check_run(
     return checked
 
 
-def _check_names(runs: Sequence[Run], spec: StudySpec, name: str) -> None:
-    names = [run.name for run in runs]
-    for double in {n for n in names if names.count(n) > 1}:
-        raise SpecError(f"{name}: two runs are named {double!r}")
+def _check_names(runs: Sequence[Run], spec: StudySpec, name: str, lines: dict[KeyPath, int]) -> None:
+    names = Counter(run.name for run in runs)
+    for double in (each for each, count in names.items() if count > 1):
+        raise SpecError(f"{name}: two runs are named {double!r:.100}")
     for run in runs:
         if run.needs is not None and run.needs not in names:
-            raise SpecError(f"{name}: run {run.name!r} starts from {unknown_name('run', run.needs, names)}")
+            where = place_of(name, ("runs", run.name, "weights"), lines)
+            raise SpecError(f"{where}: run {run.name!r} starts from {unknown_name('run', run.needs, names)}")
     if spec.compare.baseline is not None and spec.compare.baseline not in names:
-        raise SpecError(f"{name}: compare.baseline: {unknown_name('run', spec.compare.baseline, names)}")
+        where = place_of(name, ("compare", "baseline"), lines)
+        raise SpecError(f"{where}: compare.baseline: {unknown_name('run', spec.compare.baseline, names)}")
 
 
 def _ordered(runs: Sequence[Run], name: str) -> list[Run]:
     """Return the runs, each after the one that it starts from."""
     done: list[Run] = []
+    names: set[str] = set()
     waiting = list(runs)
     while waiting:
-        ready = [run for run in waiting if run.needs is None or run.needs in {r.name for r in done}]
+        ready = [run for run in waiting if run.needs is None or run.needs in names]
         if not ready:
-            raise SpecError(f"{name}: runs start from one another in a circle: {', '.join(r.name for r in waiting)}")
+            circle = ", ".join(run.name for run in waiting[:10])
+            raise SpecError(f"{name}: runs start from one another in a circle: {circle}")
+        names.update(run.name for run in ready)
+        waiting = [run for run in waiting if run.needs is not None and run.name not in names]
         done.extend(ready)
-        waiting = [run for run in waiting if run not in ready]
     return done

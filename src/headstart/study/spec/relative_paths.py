@@ -54,10 +54,18 @@ def _placed(text: str, folder: Path) -> str:
     if not text or text.startswith(("~", "$", "hf:")) or Path(text).is_absolute():
         return text
     place = folder / text
-    if place.exists():
+    if _exists(place):
         return str(place)
     if "/" not in text and "\\" not in text:
         return text
-    if Path(text).exists():
+    if _exists(Path(text)):
         raise SpecError(f"no {place}: relative paths start from the study file's folder; write {Path(text).absolute()}")
     return str(place)
+
+
+def _exists(place: Path) -> bool:
+    """Say whether a path exists; one that cannot be, as it is too long or holds a zero byte, does not."""
+    try:
+        return place.exists()
+    except (OSError, ValueError):
+        return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.study.spec.network import NetworkSpec, Subset
-from headstart.study.spec.schema import DataSpec, RunSpec, StudySpec
+from headstart.study.spec.schema import DataSpec, RunSpec, StudySpec, validate
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Run:
         axes: the values that `each`, `shots` or `fraction` gave it, by path.
         trials: number of configurations that a `search` may try.
         metric: what the choices on validation follow.
+        place: file and line, for messages; "" where the study is no file.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Run:
     axes: Mapping[str, Any] = field(default_factory=dict)
     trials: int = 20
     metric: str = "accuracy"
+    place: str = field(default="", compare=False, repr=False)
 
     @property
     def needs(self) -> str | None:
@@ -88,11 +90,15 @@ class Run:
         return [dict(zip((choice.path for choice in grids), values, strict=True)) for values in products]
 
     def with_values(self, values: Mapping[tuple[str, ...], Any]) -> RunSpec:
-        """Return the settings with these values for the choices."""
+        """Return the settings with these values for the choices.
+
+        Raises:
+            SpecError: a value cannot be.
+        """
         raw = self.spec.model_dump()
         for path, value in values.items():
             set_at(raw, path, value)
-        return RunSpec.model_validate(raw)
+        return validate(RunSpec, raw, name="one of its choices", at=(), lines={})
 
 
 @dataclass(frozen=True)

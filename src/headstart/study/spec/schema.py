@@ -28,6 +28,8 @@ from headstart.units import parse_duration
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
 AS_IS = "as_is"  # evaluates another run's network without learning
+MAX_SEEDS = 1_000
+MAX_SIDE = 8192  # px
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
 EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
 
@@ -51,9 +53,9 @@ class SplitSpec(Spec):
     given: bool | list[str] = True
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
     test: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    folds: Annotated[int, Field(ge=2)] | None = None
+    folds: Annotated[int, Field(ge=2, le=10_000)] | None = None
     fold: Annotated[int, Field(ge=0)] | Literal["seed"] | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
     def _folds_by_seed(self) -> SplitSpec:
@@ -132,7 +134,7 @@ class EpisodesSpec(Spec):
     ways: Annotated[int, Field(ge=2)] = 5
     shots: Annotated[int, Field(ge=1)] = 5
     queries: Annotated[int, Field(ge=1)] = 15
-    episodes: Annotated[int, Field(ge=1)] = 1000
+    episodes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     method: str = "prototypes"
     options: dict[str, Any] = {}
     classes: list[str] | None = None
@@ -159,8 +161,8 @@ class RunSpec(Spec):
     thaw_every: Annotated[int, Field(ge=1)] | None = None
     views: Annotated[int, Field(ge=0)] | None = None
     probe_epochs: Annotated[int, Field(ge=0)] | None = None
-    input_size: Annotated[int, Field(ge=8)] | None = None
-    resize: Annotated[int, Field(ge=8)] | None = None
+    input_size: Annotated[int, Field(ge=8, le=MAX_SIDE)] | None = None
+    resize: Annotated[int, Field(ge=8, le=MAX_SIDE)] | None = None
     recipe: dict[str, Any] = {}
     refit: Literal["train+validation", "none"] | None = None
     shots: Shots | None = None
@@ -242,6 +244,7 @@ class CompareSpec(Spec):
         return value
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
@@ -293,7 +296,7 @@ class StudySpec(Spec):
     name: Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=80)]
     question: str | None = None
     data: Annotated[DataSpec, BeforeValidator(_source)]
-    seeds: Annotated[int, Field(ge=1)] | list[int] = 3
+    seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] | Annotated[list[Seed], Field(max_length=MAX_SEEDS)] = 3
     defaults: dict[str, Any] = {}
     runs: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     compare: CompareSpec = CompareSpec()

@@ -14,6 +14,7 @@ from headstart.models.backbone import Backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.study.spec.run import Choice, Run
 from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
+from headstart.study.spec.typed import typed
 from headstart.transfer.finetune.recipe import Recipe, recipe_from
 from headstart.transfer.finetune.recipe_defaults import default_layer_decay, default_recipe
 from headstart.transfer.heads.catalogue import check_options
@@ -111,7 +112,8 @@ def training_options(spec: RunSpec, seed: int) -> TrainingOptions:
         "test_queries": episodes.queries,
         "test_episodes": episodes.episodes,
     }
-    return TrainingOptions(objective=EPISODIC[spec.strategy], seed=seed, **{**given, **spec.recipe})
+    recipe = typed(TrainingOptions, spec.recipe, "recipe")
+    return TrainingOptions(objective=EPISODIC[spec.strategy], seed=seed, **{**given, **recipe})
 
 
 def finetune_options(spec: RunSpec) -> FinetuneOptions:
@@ -125,7 +127,7 @@ def finetune_options(spec: RunSpec) -> FinetuneOptions:
     for key in spec.episodes.options:
         if key not in known:
             raise SpecError(f"episodes.options: {unknown_name('key', key, known)}")
-    return FinetuneOptions(**spec.episodes.options)
+    return FinetuneOptions(**typed(FinetuneOptions, spec.episodes.options, "episodes.options"))
 
 
 def check_settings(run: Run, backbone: Backbone | None) -> None:
@@ -161,7 +163,8 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
             if backbone is not None and backbone.name != PIXELS:
                 resolve(strategy, backbone, recipe.epochs)
     except HeadstartError as error:
-        raise type(error)(f"run {run.name!r}: {error}") from error
+        where = f"{run.place}: " if run.place else ""
+        raise type(error)(f"{where}run {run.name!r}: {error}") from error
 
 
 def _check_episodes(spec: RunSpec, backbone: Backbone | None) -> None:

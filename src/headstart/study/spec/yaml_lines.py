@@ -1,7 +1,12 @@
-"""Reads YAML with the line of every key, so that a message can name the line of a mistake."""
+"""Reads YAML with the line of every key, so that a message can name the line of a mistake.
+
+A text is read within bounds: its length, how deep it is nested, and how many values it has where an alias counts as
+often as it is used.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -10,42 +15,125 @@ from headstart.errors import SpecError
 
 Path = tuple[str | int, ...]
 
+MAX_TEXT = 1 << 20  # characters
+MAX_DEPTH = 40
+MAX_VALUES = 50_000
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def load_yaml(text: str, name: str) -> tuple[Any, dict[Path, int]]:
     """Return (the value, the line of every key and item by its path).
 
     Raises:
-        SpecError: the text is not YAML, or a key is repeated; with the line.
+        SpecError: the text is not YAML, is out of bounds, or a key is repeated; with the line.
     """
+    if len(text) > MAX_TEXT:
+        raise SpecError(f"{name}: has {len(text):,} characters, more than {MAX_TEXT:,}")
+    loader = None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[Path, int] = {}
-        if node is not None:
-            _walk(node, (), lines, name)
-        return yaml.safe_load(text), lines
+        _check_depth(text, name)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, {}
+        reader = _Reader(loader, name)
+        reader.walk(node, ())
+        return loader.construct_document(node), reader.lines
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
         raise SpecError(f"{name}, line {line}: this is not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise SpecError(f"{name}: this is not YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # of constructing values
+        raise SpecError(f"{name}: this is not YAML: {' '.join(str(error).split()):.200}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
-def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
+def _check_depth(text: str, name: str) -> None:
+    """Refuse what is nested so deeply that nobody wrote it, before anything follows the nesting."""
+    depth = 0
+    events: Any = yaml.parse(text, Loader=_Loader)
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                mark = event.start_mark
+                line = mark.line + 1 if mark else 1
+                raise SpecError(f"{name}, line {line}: is nested more than {MAX_DEPTH} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+class _Reader:
+    """Goes through every value of a text, as often as it is used.
+
+    Args:
+        loader: makes a value of a node.
+        name: of the file, for messages.
+    """
+
+    def __init__(self, loader: Any, name: str) -> None:
+        self.loader, self.name = loader, name
+        self.lines: dict[Path, int] = {}
+        self.seen = 0
+
+    def walk(self, node: yaml.Node, path: Path) -> None:
+        """Note the line of a value and of all in it."""
+        line = node.start_mark.line + 1
+        self.seen += 1
+        if self.seen > MAX_VALUES:
+            raise SpecError(
+                f"{self.name}, line {line}: the file has more than {MAX_VALUES:,} values, an alias counted as often as"
+                " it is used"
+            )
+        if len(path) > MAX_DEPTH:
+            raise SpecError(f"{self.name}, line {line}: is nested more than {MAX_DEPTH} levels deep by its aliases")
+        self.lines.setdefault(path, line)
+        if isinstance(node, yaml.MappingNode):
+            self._mapping(node, path)
+        elif isinstance(node, yaml.SequenceNode):
+            for position, item in enumerate(node.value):
+                self.walk(item, (*path, position))
+        else:
+            self._scalar(node, line)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> None:
         for key_node, value_node in node.value:
-            key = str(key_node.value)
             line = key_node.start_mark.line + 1
-            if (*path, key) in lines:
-                raise SpecError(f"{name}, line {line}: {key!r} is repeated (first in line {lines[(*path, key)]})")
-            lines[(*path, key)] = line
-            _walk(value_node, (*path, key), lines, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            _walk(item, (*path, position), lines, name)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise SpecError(f"{self.name}, line {line}: a key is a word, not a list or a mapping")
+            key = str(key_node.value)
+            if (*path, key) in self.lines:
+                first = self.lines[(*path, key)]
+                raise SpecError(f"{self.name}, line {line}: {key!r:.80} is repeated (first in line {first})")
+            self.lines[(*path, key)] = line
+            self._scalar(key_node, line)
+            self.walk(value_node, (*path, key))
+
+    def _scalar(self, node: yaml.Node, line: int) -> None:
+        """Make the value once alone, so that the message about one that cannot be made has its line."""
+        if node.tag == "tag:yaml.org,2002:merge":
+            return
+        try:
+            self.loader.construct_object(node)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:  # dates and numbers that cannot be
+            said = " ".join(str(error).split())
+            shown = " ".join(str(node.value).split())
+            raise SpecError(f"{self.name}, line {line}: {shown:.40} cannot be read ({said:.100})") from error
 
 
-def line_of(path: Path, lines: dict[Path, int]) -> int | None:
+def place_of(name: str, path: Path, lines: Mapping[Path, int]) -> str:
+    """Return what a message begins with: the file's name, and the line of a path where it is known."""
+    line = line_of(path, lines)
+    return f"{name}, line {line}" if line else name
+
+
+def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
     """Return the line of a path, or of its nearest ancestor."""
     while path:
         if path in lines:

@@ -40,7 +40,7 @@ class PixelFetch:
 
 @dataclass(frozen=True)
 class StoredFetch:
-    """Reads stored activations, one view an epoch in turn; `places` says where a row lies in them."""
+    """Reads stored activations, one view an epoch in turn; `places` is the position of each row in them."""
 
     matrices: list[npt.NDArray[np.float32]]
     places: Rows

@@ -151,7 +151,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     # epochs
 
     def on_fit_start(self) -> None:
-        """Put everything that is no registered module on the device."""
+        """Put everything that is not a registered module on the device."""
         device = self.trainer.strategy.root_device
         self.network.prefixes_to(device)
         if self.average is not None:

@@ -150,6 +150,9 @@ def _converted(key: str, kind: str, value: Any) -> Any:
         if kind.startswith("tuple"):
             if isinstance(value, str):
                 raise TypeError("a list is needed")
+            item = str if "str" in kind else int
+            if not all(isinstance(each, item) and not isinstance(each, bool) for each in value):
+                raise TypeError(f"a list of {'names' if item is str else 'whole numbers'} is needed")
             return tuple(value)
         if kind.startswith("float"):
             return float(value)
@@ -157,8 +160,8 @@ def _converted(key: str, kind: str, value: Any) -> Any:
             raise TypeError("a whole number is needed")
         if kind == "bool" and not isinstance(value, bool):
             raise TypeError("true or false is needed")
-    except (TypeError, ValueError, AttributeError) as error:
-        raise SpecError(f"recipe: {key} cannot be {value!r} ({error})") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise SpecError(f"recipe: {key} cannot be {str(value)[:80]!r} ({str(error)[:200]})") from error
     return str(value) if kind == "str" else value
 
 

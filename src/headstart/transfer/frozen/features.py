@@ -171,7 +171,9 @@ def _copy_beginning(folder: Path, known: npt.NDArray[np.float32], n: int) -> Non
 def _open(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap[Any, Any], int, int]:
     """Return the matrix to fill, how many rows of it an earlier attempt finished, and their CRC-32."""
     path = folder / "features.npy"
-    with contextlib.suppress(StoreError, OSError, ValueError):  # what is absent or damaged is computed again
+    with contextlib.suppress(
+        StoreError, OSError, ValueError, KeyError, TypeError
+    ):  # what is absent or damaged is computed again
         note = unsealed(folder / JOURNAL, strict=True)
         matrix = np.lib.format.open_memmap(path, mode="r+")
         if (

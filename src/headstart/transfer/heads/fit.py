@@ -40,7 +40,7 @@ class HeadJob:
 
     Args:
         kind: a name in HEADS.
-        train: rows to learn from (repeats count as often as they stand there: bootstrap resamples).
+        train: rows to learn from (a repeated row counts each time: bootstrap resamples).
         validation: rows to choose on; may be empty when there is nothing to choose.
         classes: C.
         options: the kind's options; a list where several values are to be tried.
@@ -241,7 +241,7 @@ def half_errors(features: FloatArray, job: HeadJob, head: nn.Module) -> list[str
 
 
 def edge_notes(job: HeadJob, chosen: Mapping[str, Any]) -> list[str]:
-    """Return a note for each chosen number that stands at an end of the (at least three) values asked for."""
+    """Return a note for each chosen number that is at an end of the (at least three) values asked for."""
     notes = []
     for name, value in job.options.items():
         if not isinstance(value, (list, tuple)) or len(value) < 3 or name not in chosen:

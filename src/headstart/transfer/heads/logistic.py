@@ -257,7 +257,7 @@ def route(penalties: list[float]) -> list[float]:
 def coordinates(problem: Problem, rows: Rows) -> tuple[Tensor | None, Rows | Dense, Curvature]:
     """Return a basis [d, r], the rows in it and their curvature; with fewer rows than features, r < d.
 
-    The minimum lies in the span of the rows, so nothing is lost; None stands for the basis of the features.
+    The minimum is in the span of the rows, so nothing is lost; None means the basis of the features.
     """
     if len(rows) >= rows.dim:
         return None, rows, Curvature(gram(problem, rows))

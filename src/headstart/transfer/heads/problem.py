@@ -24,7 +24,7 @@ class Problem:
     Args:
         workspace: the feature matrix and what is already computed of it.
         labels: int64 [n] or bool [n, C], of every row of the matrix.
-        train: rows to learn from; repeats count as often as they stand there.
+        train: rows to learn from; a repeated row counts each time.
         validation: rows to choose on; may be empty.
         classes: C.
         seed: of data order and first weights, where a head has any.
@@ -101,7 +101,7 @@ def numbers(kind: str, name: str, value: Any, *, above: float = 0.0, equal: bool
     """Return the values of an option as finite numbers, without repeats, in the order given.
 
     Raises:
-        SpecError: none given, or one is no number or not above (or at, if `equal`) the bound.
+        SpecError: none given, or one is not a number or not above (or at, if `equal`) the bound.
     """
     values = listed(value)
     if not values:

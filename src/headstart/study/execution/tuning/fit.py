@@ -45,7 +45,7 @@ def tune(
         trials = [] if entry is None else _fit(context, entry.path)
     for trial in trials:
         forget_model(trial)  # the fit has its own copy of the best network
-    bundle = read_bundle(resources.store.path(FITS, task.key))
+    bundle = read_bundle(resources.store.path(FITS, task.key), agreed=True)
     return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, bundle.tta, context)
 
 

@@ -1,0 +1,27 @@
+"""A study of other images does not overwrite the results of an earlier one: it has a name of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.storage.names import folder_name
+from headstart.study.results.folder import StudyFolder
+
+_DIGITS = 6  # of the fingerprint, in the name
+
+
+def study_folder(out: str | Path, name: str) -> StudyFolder:
+    """Return the folder of the study of this name."""
+    return StudyFolder(Path(out) / folder_name(name))
+
+
+def versioned_name(out: str | Path, name: str, fingerprint: str) -> str:
+    """Return the name of a study of these images: as it is, unless the study of that name in `out` is of others.
+
+    Then the beginning of the images' fingerprint is added, so that the same images always have the same name.
+    """
+    folder = study_folder(out, name)
+    if not (folder.root / "study.json").is_file():
+        return name
+    before = folder.read_study().get("fingerprint")
+    return name if before in (None, fingerprint) else f"{name}-{fingerprint[:_DIGITS]}"
