@@ -64,6 +64,26 @@ def test_a_comparison_is_named_after_the_whole_name_of_the_folder(
     assert compare_spec(Path(place), backbones=["lenet5"], name="mine")["name"] == "mine"
 
 
+def test_a_comparison_fits_images_with_several_labels(tmp_path: Path) -> None:
+    files = sorted(draw(tmp_path / "photos", classes=2, per_class=8, size=16).rglob("*.jpg"))
+    rows = [f"{path},{path.parent.name}|{'odd' if row % 2 else 'even'}" for row, path in enumerate(files)]
+    (tmp_path / "many.csv").write_text("\n".join(["path,label", *rows]))
+    spec = compare_spec(tmp_path / "many.csv", backbones=["efficientnet_lite0"], budget="5min")
+    strategies = [run["strategy"] for run in spec["runs"].values()]
+    assert strategies == ["majority", "logistic", "logistic", "ridge", "knn", "lp_ft"]
+    assert spec["runs"]["efficientnet_lite0 tuned"]["recipe"]["loss"] == "bce"
+
+
+@pytest.mark.parametrize(("per_class", "batch"), [(1, 2), (4, 2), (12, 8), (33, 16), (100, None)])
+def test_a_comparison_with_a_budget_fits_its_batches_to_few_photographs(
+    tmp_path: Path, per_class: int, batch: int | None
+) -> None:
+    """Of 64 % that are trained on, two batches fill an epoch: 36 photographs, 23 for training, batches of 8."""
+    place = draw(tmp_path / "photos", classes=3, per_class=per_class, size=16)
+    spec = compare_spec(place, backbones=["efficientnet_lite0"], budget="5min")
+    assert spec["runs"]["efficientnet_lite0 tuned"]["recipe"].get("batch_size") == batch
+
+
 def test_two_folders_of_one_name_and_a_changed_one_keep_their_studies(tmp_path: Path) -> None:
     """Also: the same images again are the same study, wherever they are."""
     places = [

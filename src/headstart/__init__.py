@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError
     from headstart.estimator import ImageClassifier
     from headstart.models.create import create_backbone
-    from headstart.saved_models import evaluate_models, export, update_study
+    from headstart.saved_models import benchmark, evaluate_models, export, update_study
 
 __version__ = VERSION
 
@@ -25,6 +25,7 @@ _WHERE = {
     "HeadstartError": "headstart.errors",
     "ImageClassifier": "headstart.estimator",
     "Study": "headstart.api",
+    "benchmark": "headstart.saved_models",
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
     "evaluate_models": "headstart.saved_models",
@@ -39,6 +40,7 @@ __all__ = [
     "HeadstartError",
     "ImageClassifier",
     "Study",
+    "benchmark",
     "compare",
     "create_backbone",
     "evaluate_models",

@@ -14,7 +14,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
-from headstart.errors import MissingExtra, SpecError, StoreError, require
+from headstart.errors import MissingExtra, SpecError, StoreError, choose, require
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.storage.presence import at_work
@@ -51,6 +51,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
 }
 TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
+COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -215,6 +216,7 @@ def compare_spec(
     heads: Sequence[str] = HEADS,
     seeds: int = 3,
     budget: str | None = None,
+    drop_duplicates: str | None = None,
     name: str | None = None,
     random_features: bool = False,
     training_images: int = 0,
@@ -228,6 +230,7 @@ def compare_spec(
         heads: fitted to the cached features; those for one label an image are left out if images have several.
         seeds: number of seeds, or of repeats of five-fold cross-validation if a class has too few test images.
         budget: a time limit such as "5min"; time left after the frozen networks tunes the best one's last stages.
+        drop_duplicates: "exact" leaves out copies of images, "near" also those that were saved again or resized.
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
@@ -240,16 +243,11 @@ def compare_spec(
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
     tuning = budget is not None and _can_tune()
     for backbone in chosen:
-        for head in heads:
-            runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
-        tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
-        if tuning and tail is not None:
-            tuned = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail}
-            runs[f"{backbone} tuned"] = {**tuned, **_tuned_for(listed)}
+        runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    source: dict[str, Any] = {"source": place}
-    if label is not None:
-        source["label"] = label
+    source: dict[str, Any] = {"source": place, **({} if label is None else {"label": label})}
+    if drop_duplicates is not None:
+        source["drop_duplicates"] = choose("kind of duplicates", drop_duplicates, COPIES)
     title = title_of(place)
     few = _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
@@ -267,6 +265,16 @@ def compare_spec(
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
     }
+
+
+def _runs_of(backbone: str, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Return the runs of one network: each head, and its last stages tuned, where there are settings for that."""
+    base = {"backbone": backbone, "weights": "imagenet"}
+    runs: dict[str, dict[str, Any]] = {f"{backbone} {head}": {**base, "strategy": head} for head in heads}
+    tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
+    if tuned is not None and tail is not None:
+        runs[f"{backbone} tuned"] = {**base, "freeze_until": tail, **tuned}
+    return runs
 
 
 def compare(

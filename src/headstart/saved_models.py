@@ -1,4 +1,4 @@
-"""The Python API of saved models: evaluate them on new images, learn them again with more, export them."""
+"""The Python API of saved models: evaluate them on new images, learn them again with more, export and time them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from headstart.api import OUT, Data, Results, Study, source_of
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.export.benchmark import Benchmark
+from headstart.deploy.export.benchmark import benchmark as measure
 from headstart.deploy.export.export import Exported, export_model
 from headstart.deploy.export.int8 import MARGIN
 from headstart.errors import SpecError
@@ -110,6 +112,32 @@ def update_study(
     models = [results.folder, Path(study)]
     found = evaluate_models(models, images, out, part="test", metric=update.former.metric, device=device)
     return Updated(results, found, update.new, update.notes)
+
+
+def benchmark(
+    model: str | Path | Classifier,
+    *,
+    int8: bool = True,
+    images: str | Path | None = None,
+    count: int | None = 200,
+) -> Benchmark:
+    """Measure size, start-up, latency, throughput and accuracy of a model in each form that it can be exported to.
+
+    Args:
+        model: a model file, a run folder, a study folder (its kept model), or a classifier.
+        int8: measure eight bits too; needs the study's images.
+        images: use the pictures of this folder, instead of the study's test images.
+        count: use this many pictures, evenly spread; None takes all.
+
+    Raises:
+        SpecError: `count` is not positive.
+    """
+    if count is not None and count < 1:
+        raise SpecError(f"count = {count} pictures: it must be at least 1")
+    place = None if isinstance(model, Classifier) else Path(model)
+    ensemble = model.ensemble if isinstance(model, Classifier) else Classifier.load(model).ensemble
+    material = material_of(place, ensemble, None if images is None else Path(images), count)
+    return measure(ensemble, material, int8=int8)
 
 
 def export(

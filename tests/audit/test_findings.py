@@ -102,9 +102,9 @@ def leaking(
 def test_leaks_are_problems_with_the_setting_that_removes_them() -> None:
     assert texts("problem", leaks=leaking((2, 3), (1, 0))) == [
         "5 of 50 test images (10.0 %) have a copy in the training or validation part: 2 exact, 3 near;"
-        " drop_duplicates: near removes the copies",
+        " to leave the copies out: headstart compare --drop-duplicates near, or drop_duplicates: near in a study file",
         "1 of 30 validation images (3.3 %) has a copy in the training part: 1 exact, 0 near;"
-        " drop_duplicates: true removes the copies",
+        " to leave the copies out: headstart compare --drop-duplicates exact, or drop_duplicates: true in a study file",
     ]
 
 
@@ -185,7 +185,7 @@ def test_problems_are_what_a_person_must_know_a_line_each_the_worst_first() -> N
         "1 file does not decode: x.jpg (is cut short)",
         "1 pair of near duplicates with different labels: a (ant) and b (bee)",
         "1 of 50 test images (2.0 %) has a copy in the training or validation part: 0 exact, 1 near;"
-        " drop_duplicates: near removes the copies",
+        " to leave the copies out: headstart compare --drop-duplicates near, or drop_duplicates: near in a study file",
         "1 class has no test images: ant",
         "1 pair of near duplicates (1 copy)",
     ]

@@ -22,7 +22,7 @@ runs:
 """
 FOUND = [
     "flowers: 21 images, 2 classes: daisy, lily; the smallest is lily with 10, the largest has 11",
-    "left out: files that are no images by their names (2 .heic, 1 .txt); 1 with zero bytes",
+    "left out: files that are no images by their names (2 .svg, 1 .txt); 1 with zero bytes",
 ]
 LEAK = "1 of 9 test images (11.1 %) has a copy in the training or validation part: 1 exact, 0 near"
 
@@ -35,7 +35,7 @@ def parts(tmp_path: Path) -> Path:
     draw(root / "Test_set", classes=2, per_class=4, size=40, seed=1)
     shutil.copy(root / "train" / "daisy" / "00.jpg", root / "Test_set" / "daisy" / "again.jpg")
     (root / "train" / "lily" / "cut.jpg").touch()
-    for name in ("train/lily/1.heic", "train/lily/2.HEIC", "notes.txt"):
+    for name in ("train/lily/1.svg", "train/lily/2.SVG", "notes.txt"):
         (root / name).write_text("no image")
     return root
 
@@ -111,6 +111,17 @@ def test_compare_tells_that_it_tests_by_cross_validation(call: Call, photos: Pat
         "split: 5-fold cross-validation, so that every image is tested once: 13 train, 3 validation, 4 test in the"
         " first fold",
     ]
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_what_the_audit_advises_leaves_the_copies_out(call: Call, parts: Path, tmp_path: Path) -> None:
+    options = ("-o", tmp_path / "out", "--seeds", 1, "--backbone", "efficientnet_lite0", "--json")
+    for kind, images in (("exact", 20), ("near", 20)):
+        code, out, said = call("compare", parts, "--drop-duplicates", kind, *options)
+        assert code == 0 and f"flowers: {images} images" in said
+        assert not [problem for problem in json.loads(out)["problems"] if "copy" in problem or "copies" in problem]
+    code, _, said = call("compare", parts, "--drop-duplicates", "all", *options)
+    assert (code, said) == (2, "headstart: unknown kind of duplicates 'all' (known: exact, near)\n")
 
 
 @pytest.mark.usefixtures("shared_cache")

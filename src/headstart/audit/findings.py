@@ -106,12 +106,13 @@ def _leaks(audit: Mapping[str, Any]) -> list[Finding]:
         total = row["exact"] + row["near"]
         if total:
             copies = "have a copy" if total > 1 else "has a copy"
-            remedy = "near" if row["near"] else "true"
+            setting, option = ("near", "near") if row["near"] else ("true", "exact")
             found.append(
                 _problem(
                     "leaks",
                     f"{total:,} of {row['n']:,} {part} images ({100 * total / row['n']:.1f} %) {copies} in {earlier}:"
-                    f" {row['exact']:,} exact, {row['near']:,} near; drop_duplicates: {remedy} removes the copies",
+                    f" {row['exact']:,} exact, {row['near']:,} near; to leave the copies out: headstart compare"
+                    f" --drop-duplicates {option}, or drop_duplicates: {setting} in a study file",
                 )
             )
         elif row["n"]:

@@ -130,6 +130,7 @@ def compare(
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
+    drop_duplicates: Annotated[str | None, typer.Option(help="Leave out copies of images: exact or near.")] = None,
     training_images: Annotated[
         int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
     ] = 0,
@@ -157,6 +158,7 @@ def compare(
         backbones=backbone,
         seeds=seeds,
         budget=budget,
+        drop_duplicates=drop_duplicates,
         name=name,
         training_images=training_images,
     )

@@ -14,8 +14,24 @@ EXPORTS = Path("headstart-exports")
 
 def add_model_verbs(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
-    for verb in (evaluate, update, serve, export):
+    for verb in (benchmark, evaluate, update, serve, export):
         app.command()(verb)
+
+
+def benchmark(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    int8: Annotated[bool, typer.Option(help="Measure eight bits too; needs the study's images.")] = True,
+    images: Annotated[Path | None, typer.Option(help="Use the pictures of this folder.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of pictures, evenly spread.")] = 200,
+    json: Json = False,
+) -> None:
+    """Measure size, speed and accuracy of a model in each exported form.
+
+    Example: headstart benchmark headstart-runs/demo
+    """
+    from headstart.cli.benchmark import benchmark_and_show
+
+    benchmark_and_show(model, int8=int8, images=images, count=count, as_json=json)
 
 
 def evaluate(

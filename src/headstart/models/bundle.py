@@ -23,7 +23,7 @@ from torch import Tensor
 
 from headstart.disclosure import disclosable
 from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
-from headstart.models.backbone import Backbone
+from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_checks import check_description, check_features, check_finite, check_head
 from headstart.models.bundle_file import copy_with_temperature as copy_with_temperature
 from headstart.models.bundle_file import file_content, read_file
@@ -336,7 +336,10 @@ def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Te
     check_finite(own)
     backbone = _backbone(path, origin, own, agreed)
     raw = described["preprocessing"]
-    backbone.preprocessing = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
+    needs = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
+    if needs.size != backbone.preprocessing.size and origin.name != PIXELS:
+        check_features(output_shape(backbone, needs.size, origin.name)[1], described["head"])
+    backbone.preprocessing = needs
     check_features(backbone.feature_dim, described["head"])
     return Bundle(
         Network(backbone, head).eval(),

@@ -100,5 +100,12 @@ def test_cross_validation_takes_it_from_the_folds() -> None:
     wider = WiderIntervals(found, None, None, 2, (0.0, 1.0))
     assert wider.facts == {"by": "folds", "samples": 4, "left_out": {}}
     row = wider.of_run({"run": "a", "mean": 0.75, "low": 0.7, "high": 0.8})
-    expected = over_splits([2 / 3, 2 / 3, 1.0, 2 / 3], 1.0)  # of two folds, one is tested and one learned from
+    expected = over_splits(
+        [2 / 3, 2 / 3, 1.0, 2 / 3], 1.0, images=6
+    )  # of two folds, one is tested and one learned from
     assert (row["wider_low"], row["wider_high"]) == (expected["low"], expected["high"])
+    pair = wider.of_pair({"a": "a", "b": "a", "difference": 0.0, "low": -0.2, "high": 0.3})
+    assert pair == {
+        "wider_low": -0.2,
+        "wider_high": 0.3,
+    }  # no fold has a difference: nothing is known beyond the images

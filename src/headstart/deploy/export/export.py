@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from headstart.deploy.export.target import Parts, Target
 from headstart.errors import ModelError, SpecError, StoreError, choose
 from headstart.models.bundle import Ensemble
 from headstart.progress import say
-from headstart.storage.files import disk_errors, write_json
+from headstart.storage.files import disk_errors, temporary, write_json
+from headstart.storage.swap import replace_folder
 from headstart.version import VERSION
 
 TARGETS: dict[str, Target] = {
@@ -77,7 +77,7 @@ def export_model(
         parts.use(graph)
         notes.append(str(loss))
         say(str(loss))
-    building = {name: place.with_name(f".{place.name}.{os.getpid()}.tmp") for name, place in places.items()}
+    building = {name: temporary(place) for name, place in places.items()}
     try:
         with disk_errors(out):
             forms = {name: _built(parts, target, building[name]) for name, target in chosen.items()}
@@ -86,8 +86,7 @@ def export_model(
                 said = notes if target.quantised else []
                 _describe(parts, target, building[name], checks[name], said, loss if target.quantised else None)
             for name, place in places.items():
-                shutil.rmtree(place, ignore_errors=True)
-                os.replace(building[name], place)
+                replace_folder(building[name], place)
     finally:
         for folder in building.values():
             shutil.rmtree(folder, ignore_errors=True)

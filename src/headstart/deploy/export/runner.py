@@ -1,7 +1,8 @@
 """Runs an exported model in a process of its own: `python runner.py KIND PATH THREADS`.
 
-Nothing of headstart is imported. Arrays come by standard input, each batch behind a line with their number; the
-probabilities go back by standard output in the same way. A line "end" is answered by the seconds that the model took.
+Nothing of headstart is imported, but for its own model files. Arrays come by standard input, each batch behind a line
+with their number; the probabilities go back by standard output in the same way. A line "end" is answered by the seconds
+that the model took.
 """
 
 from __future__ import annotations
@@ -98,12 +99,40 @@ def server(path: Path, threads: int) -> Run:
     return run
 
 
+def headstart(path: Path, threads: int, *, engine: bool = False) -> Run:
+    """Return what runs a model file as `predict` does; with `engine`, as `serve` does."""
+    import os
+
+    os.environ["HEADSTART_THREADS"] = str(threads)
+    import torch
+
+    from headstart.deploy.classifier import Classifier
+
+    torch.set_num_threads(threads)
+    classifier = Classifier.load(path, engine=engine)
+    members = classifier.ensemble.members
+    sides = list(dict.fromkeys(_view(bundle) for bundle in members))
+    return lambda arrays: classifier.averaged([arrays[sides.index(_view(bundle))] for bundle in members])
+
+
+def _view(bundle: Any) -> tuple[int, int, str]:
+    needs = bundle.preprocessing
+    return needs.size, needs.resize, needs.interpolation
+
+
+def engine(path: Path, threads: int) -> Run:
+    """Return what runs a model file as `serve` does."""
+    return headstart(path, threads, engine=True)
+
+
 KINDS: dict[str, Callable[[Path, int], Run]] = {
     "onnx": onnx,
     "page": page,
     "torch": torch,
     "timm": timm,
     "server": server,
+    "headstart": headstart,
+    "engine": engine,
 }
 
 

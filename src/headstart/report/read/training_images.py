@@ -109,6 +109,8 @@ class WiderIntervals:
         a, b = self.tables.get(pair["a"]), self.tables.get(pair["b"])
         width = None if self.bounds is None else self.bounds[1] - self.bounds[0]
         table = None if a is None or b is None else a.astype(np.float64) - b
+        if self.folds is not None and table is not None and np.ptp(table) == 0:
+            return {"wider_low": pair["low"], "wider_high": pair["high"]}  # no fold says anything about others
         correction = max(self.corrections.get(pair[side], 1.0) for side in ("a", "b"))
         return self._wider(pair, table, pair["difference"], None if width is None else (-width, width), correction)
 
@@ -120,7 +122,8 @@ class WiderIntervals:
         if self.folds is None:
             found = with_training_images(mean, table, bounds, correction=correction)
         else:
-            found = over_splits(table.tolist(), 1 / (self.folds - 1), bounds)
+            images = next(iter(self.found.scores.values())).shape[1]
+            found = over_splits(table.tolist(), 1 / (self.folds - 1), bounds, images=images)
         assert found["low"] is not None
         assert found["high"] is not None
         return {"wider_low": min(row["low"], found["low"]), "wider_high": max(row["high"], found["high"])}

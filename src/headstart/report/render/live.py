@@ -69,7 +69,8 @@ class _Run:
         """Return how many seeds it has, and how many of them were reused or did not end well; "" for one that did."""
         counted = [(self.states.count(state), state) for state in (REUSED, FAILED, RUNNING, QUEUED)]
         odd = ", ".join(f"{count} {state}" for count, state in counted if count)
-        many = f"{len(self.seeds)} seeds" if len(self.seeds) > 1 else ""
+        things = "folds" if any("(fold " in name for name in self.seeds) else "seeds"
+        many = f"{len(self.seeds)} {things}" if len(self.seeds) > 1 else ""
         return f" ({', '.join(part for part in (many, odd) if part)})" if many else ""
 
 

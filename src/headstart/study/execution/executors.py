@@ -8,7 +8,6 @@ from typing import Any
 from headstart.data.dataset import Split
 from headstart.errors import HeadstartError
 from headstart.study.execution.evaluate_only import evaluate_only
-from headstart.study.execution.finite import check_probabilities
 from headstart.study.execution.head_runs import FAULTS, fit_head_runs
 from headstart.study.execution.session import Session
 from headstart.study.resources import Resources
@@ -42,7 +41,6 @@ def _tune(tasks: list[Task], session: Session) -> None:
             split = _split(task, session)
             work = evaluate_only if task.run.spec.strategy == AS_IS else _train
             fit, test = work(task, split, session.resources, _provenance(session), session.listener.note)
-            check_probabilities(test, fit.validation)
         except FAULTS as error:
             _fail(task, error, session)
             continue

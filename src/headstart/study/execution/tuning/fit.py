@@ -107,7 +107,8 @@ def _try_all(context: TrialContext, configurations: Sequence[Values]) -> tuple[l
     last: RunFailed | None = None
     for number, values in enumerate(configurations, 1):
         try:
-            trials.append(contest.try_one(context, values, f"{number}/{len(configurations)}"))
+            place = f"{number}/{len(configurations)}" if len(configurations) > 1 else ""
+            trials.append(contest.try_one(context, values, place))
         except RunFailed as error:
             last = error
             named = ", ".join(f"{'.'.join(path)}={value}" for path, value in sorted(values.items()))
