@@ -227,17 +227,13 @@ def compare_spec(
         data: anything `load_dataset` takes, or a dataset that it returned.
         label: the label to use, if the dataset has several.
         backbones: used with ImageNet weights; by default those whose weights are installed.
-        heads: classifier heads fitted to the cached features; those that take one label per image are left out if the
-            images have several.
-        seeds: number of seeds; if a class has too few images for a test part, the number of repeats of five-fold
-            cross-validation.
-        budget: a time limit such as "5min"; the time left after the frozen networks goes into tuning the last stages
-            of the best one.
+        heads: fitted to the cached features; those for one label an image are left out if images have several.
+        seeds: number of seeds, or of repeats of five-fold cross-validation if a class has too few test images.
+        budget: a time limit such as "5min"; time left after the frozen networks tunes the best one's last stages.
         drop_duplicates: "exact" leaves out copies of images, "near" also those that were saved again or resized.
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
-        training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
-            intervals that also hold for other training images; cross-validation has such intervals anyway.
+        training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
     """
     chosen, place = list(backbones or installed_backbones()), source_of(data)
     listed = list_dataset(place, label=label)
