@@ -45,8 +45,11 @@ def test_a_member_that_unpacks_to_far_more_is_left_out_unread(tmp_path: Path) ->
 
 
 def test_a_method_that_may_take_gigabytes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no usable image: .* compression method is not supported"):
-        load_dataset(zipped(tmp_path / "x.zip", zipfile.ZIP_LZMA))
+    path = zipped(tmp_path / "x.zip", zipfile.ZIP_LZMA)
+    with pytest.raises(OSError, match="its compression method is not supported; unpack the archive"):
+        archive_tree(path).reader(["a/0.png"]).read(0)
+    with pytest.raises(DataError, match="no usable image: 4 cannot be read"):
+        load_dataset(path)
     assert len(load_dataset(zipped(tmp_path / "y.zip", zipfile.ZIP_BZIP2))) == 4
 
 
@@ -122,3 +125,19 @@ def test_a_header_of_a_tar_is_bounded(tmp_path: Path) -> None:
         for size in (-1, 1 << 30):
             with pytest.raises(OSError, match="a header is longer than any can be"):
                 SmallReads(file).read(size)
+
+
+def test_a_zip_of_a_version_or_name_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "x.zip").read_bytes()
+    entry = whole.rfind(b"PK\x01\x02")
+    later = whole[: entry + 6] + b"\x94\x00" + whole[entry + 8 :]
+    name = whole[: entry + 28] + b"\x00\x00" + whole[entry + 30 :]
+    for damaged in (later, name):
+        (tmp_path / "x.zip").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"x\.zip: the archive cannot be read"):
+            load_dataset(tmp_path / "x.zip")
+    local = whole.rfind(b"PK\x03\x04")
+    noise = whole[: local + 7] + b"\x08" + whole[local + 8 : local + 30] + b"\xc8\xff" + whole[local + 32 :]
+    (tmp_path / "x.zip").write_bytes(noise)
+    (skip,) = load_dataset(tmp_path / "x.zip").skipped
+    assert "cannot be read" in skip.reason

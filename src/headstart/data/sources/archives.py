@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import struct
 import tarfile
 import threading
 import zipfile
@@ -35,6 +36,10 @@ ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES
 
+_DAMAGED = (  # what zipfile and tarfile raise on damaged archives
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, LookupError, ValueError, RuntimeError, OverflowError),
+)
 _OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZ": bz2.open,
@@ -50,7 +55,7 @@ def archive_tree(path: Path) -> Tree:
     """
     try:
         return zip_tree(path) if path.name.lower().endswith(ZIP_SUFFIXES) else tar_tree(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+    except (OSError, *_DAMAGED) as error:
         raise DataError(f"{path}: the archive cannot be read ({error})") from error
 
 
@@ -116,8 +121,8 @@ class ZipReader:
         check_member(member)
         try:
             data: bytes = self._open.archive.read(member)
-        except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as error:
-            raise OSError(str(error)) from error
+        except _DAMAGED as error:
+            raise OSError(" ".join(str(error).split())[:200]) from error
         return data
 
     def identity(self, row: int) -> str:
