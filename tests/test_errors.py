@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from headstart import errors
-from headstart.errors import MissingExtra, SpecError, choose, require, unknown_name
+from headstart.errors import (
+    LONGEST,
+    LONGEST_LINE,
+    HeadstartError,
+    MissingExtra,
+    SpecError,
+    choose,
+    require,
+    unknown_name,
+)
 
 
 def test_errors_are_caught_by_the_kinds_that_their_docstring_draws() -> None:
@@ -41,3 +50,9 @@ def test_choosing_returns_the_value_or_raises() -> None:
     assert choose("head", "svm", {"svm": 5}) == 5
     with pytest.raises(SpecError, match=r"^unknown head 'svn'; did you mean 'svm'\? \(known: svm\)$"):
         choose("head", "svn", {"svm": 5})
+
+
+def test_a_message_is_one_line_of_bounded_length() -> None:
+    assert str(HeadstartError("first\n second\r\nthird")) == "first  second third"
+    assert len(str(SpecError("a" * 10_000))) == LONGEST_LINE + 2
+    assert unknown_name("key", "x" * 500, ["y"]) == f"unknown key {'x' * LONGEST!r} (known: y)"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError
     from headstart.estimator import ImageClassifier
     from headstart.models.create import create_backbone
-    from headstart.saved_models import evaluate_models, update_study
+    from headstart.saved_models import benchmark, evaluate_models, export, update_study
 
 __version__ = VERSION
 
@@ -25,9 +25,11 @@ _WHERE = {
     "HeadstartError": "headstart.errors",
     "ImageClassifier": "headstart.estimator",
     "Study": "headstart.api",
+    "benchmark": "headstart.saved_models",
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
     "evaluate_models": "headstart.saved_models",
+    "export": "headstart.saved_models",
     "load_dataset": "headstart.data.sources.load",
     "update_study": "headstart.saved_models",
 }
@@ -38,9 +40,11 @@ __all__ = [
     "HeadstartError",
     "ImageClassifier",
     "Study",
+    "benchmark",
     "compare",
     "create_backbone",
     "evaluate_models",
+    "export",
     "load_dataset",
     "update_study",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -227,7 +227,7 @@ def compare_spec(
         data: anything `load_dataset` takes, or a dataset that it returned.
         label: the label to use, if the dataset has several.
         backbones: used with ImageNet weights; by default those whose weights are installed.
-        heads: classifier heads fitted to the cached features; heads that take one label per image are left out if the
+        heads: classifier heads fitted to the cached features; those that take one label per image are left out if the
             images have several.
         seeds: number of seeds; if a class has too few images for a test part, the number of repeats of five-fold
             cross-validation.
@@ -246,7 +246,8 @@ def compare_spec(
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
     tuning = budget is not None and _can_tune()
-    runs |= {name: run for each in chosen for name, run in _network_runs(each, heads, listed if tuning else None)}
+    for backbone in chosen:
+        runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     source: dict[str, Any] = {"source": place, **({} if label is None else {"label": label})}
     if drop_duplicates is not None:
@@ -270,6 +271,16 @@ def compare_spec(
     }
 
 
+def _runs_of(backbone: str, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Return the runs of one network: each head, and its last stages tuned, where there are settings for that."""
+    base = {"backbone": backbone, "weights": "imagenet"}
+    runs: dict[str, dict[str, Any]] = {f"{backbone} {head}": {**base, "strategy": head} for head in heads}
+    tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
+    if tuned is not None and tail is not None:
+        runs[f"{backbone} tuned"] = {**base, "freeze_until": tail, **tuned}
+    return runs
+
+
 def compare(
     data: Data,
     out: str | Path = OUT,
@@ -290,16 +301,6 @@ def _is_folded(folder: Path) -> bool:
     return bool(split.get("fold") == "seed")
 
 
-def _network_runs(backbone: str, heads: Sequence[str], tuned: Dataset | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the runs of a backbone by name: one for each head, and its last stages tuned for these images."""
-    for head in heads:
-        yield f"{backbone} {head}", {"backbone": backbone, "weights": "imagenet", "strategy": head}
-    tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
-    if tuned is not None and tail is not None:
-        frozen = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail}
-        yield f"{backbone} tuned", {**frozen, **_tuned_for(tuned)}
-
-
 def _tuned_for(dataset: Dataset) -> dict[str, Any]:
     """Return the settings of a tuned run: a loss for several labels, and batches that few training images fill."""
     learned = len(dataset) if dataset.given_split is None else int((dataset.given_split == "train").sum())
@@ -309,7 +310,7 @@ def _tuned_for(dataset: Dataset) -> dict[str, Any]:
 
 
 def _fewest_images(dataset: Dataset) -> int | None:
-    """Return the number of images of the smallest class; None where test images are given, or groups are too few."""
+    """Return the size of the smallest class; None if the test images are given or there are too few groups."""
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return None
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:

@@ -23,12 +23,26 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from headstart.disclosure import without_secrets
+
 T = TypeVar("T")
+LONGEST_LINE = 1500  # characters of a message
 LONGEST = 80  # characters of an unknown name that are shown
 
 
 class HeadstartError(Exception):
-    """Base of every error caused by the input or the machine, not by a defect."""
+    """Base of every error caused by the input or the machine, not by a defect.
+
+    Its text is one line of bounded length, whatever a file or a library puts into it, and holds no credentials.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_one_line(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(without_secrets(text).splitlines())
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …"
 
 
 class DataError(HeadstartError):

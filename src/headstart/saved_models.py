@@ -1,4 +1,4 @@
-"""The Python API of saved models: evaluate them on new images, and learn them again with more."""
+"""The Python API of saved models: evaluate them on new images, learn them again with more, export and time them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path
 
 from headstart.api import OUT, Data, Results, Study, source_of
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.export.benchmark import Benchmark
+from headstart.deploy.export.benchmark import benchmark as measure
+from headstart.deploy.export.export import Exported, export_model
+from headstart.deploy.export.int8 import MARGIN
+from headstart.errors import SpecError
 from headstart.study import evaluation
 from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
+from headstart.study.results.export_material import material_of
 from headstart.study.spec.schema import DataSpec
 from headstart.study.update import prepare_update
+
+EXPORTS = "headstart-exports"
 
 
 def evaluate_models(
@@ -104,3 +112,75 @@ def update_study(
     models = [results.folder, Path(study)]
     found = evaluate_models(models, images, out, part="test", metric=update.former.metric, device=device)
     return Updated(results, found, update.new, update.notes)
+
+
+def benchmark(
+    model: str | Path | Classifier,
+    *,
+    int8: bool = True,
+    images: str | Path | None = None,
+    count: int | None = 200,
+) -> Benchmark:
+    """Measure size, start-up, latency, throughput and accuracy of a model in each form that it can be exported to.
+
+    Args:
+        model: a model file, a run folder, a study folder (its kept model), or a classifier.
+        int8: measure eight bits too; needs the study's images.
+        images: use the pictures of this folder, instead of the study's test images.
+        count: use this many pictures, evenly spread; None takes all.
+
+    Raises:
+        SpecError: `count` is not positive.
+    """
+    if count is not None and count < 1:
+        raise SpecError(f"count = {count} pictures: it must be at least 1")
+    place = None if isinstance(model, Classifier) else Path(model)
+    ensemble = model.ensemble if isinstance(model, Classifier) else Classifier.load(model).ensemble
+    material = material_of(place, ensemble, None if images is None else Path(images), count)
+    return measure(ensemble, material, int8=int8)
+
+
+def export(
+    model: str | Path | Classifier,
+    to: str | Sequence[str] = "onnx",
+    out: str | Path = EXPORTS,
+    *,
+    int8: bool = False,
+    margin: float = MARGIN,
+    images: str | Path | None = None,
+    check: int | None = None,
+    runtime: str | Path | None = None,
+) -> list[Exported]:
+    """Export a model in one or several formats, a folder each; every file is checked against the original first.
+
+    Args:
+        model: a model file, a run folder, a study folder (its kept model), or a classifier.
+        to: "onnx", "torch", "server", "huggingface", "page", or several of them.
+        out: where the folders are written.
+        int8: the ONNX graphs compute in eight bits; needs the study's images.
+        margin: points of validation accuracy that int8 may cost.
+        images: check the files on the pictures of this folder, instead of the study's test images.
+        check: check them on this many pictures, evenly spread; all by default.
+        runtime: the file of the npm package onnxruntime-web that goes into the page; downloaded by default.
+
+    Raises:
+        SpecError: an unknown format.
+        ModelError: the model cannot be exported so, or an exported file would not be the same model.
+    """
+    if check is not None and check < 1:
+        raise SpecError(f"check = {check} pictures: it must be at least 1")
+    if not margin >= 0:
+        raise SpecError(f"margin = {margin:g} points of accuracy: it must be 0 or more")
+    place = None if isinstance(model, Classifier) else Path(model)
+    ensemble = model.ensemble if isinstance(model, Classifier) else Classifier.load(model).ensemble
+    targets = [to] if isinstance(to, str) else list(to)
+    material = material_of(place, ensemble, None if images is None else Path(images), check)
+    return export_model(
+        ensemble,
+        targets,
+        Path(out).expanduser(),
+        material,
+        int8=int8,
+        margin=margin,
+        page_runtime=None if runtime is None else Path(runtime).expanduser(),
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headstart.cli.predict import Wishes
+from headstart.cli.predict import Wishes, _one_line
 from headstart.errors import SpecError
 from tests.cli.conftest import Call
 
@@ -150,3 +150,7 @@ def test_the_format_follows_the_name_of_the_file() -> None:
     assert Wishes(out=Path("A.CSV")).chosen_format() == "csv"
     with pytest.raises(SpecError, match="drop --format"):
         Wishes("table", Path("a.csv")).chosen_format()
+
+
+def test_a_name_is_one_line_of_a_table() -> None:
+    assert _one_line("a\nb\t\x1b[31m käfer 字.jpg") == "a\\nb\\t\\x1b[31m käfer 字.jpg"

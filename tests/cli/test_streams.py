@@ -37,3 +37,15 @@ def test_a_closed_standard_output_is_one_line() -> None:
 @pytest.mark.parametrize("unbuffered", [False, True])
 def test_a_reader_that_stops_early_gets_no_message(unbuffered: bool) -> None:
     assert shell(f"{COMMAND} | true", unbuffered) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take only names that are text")
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_files_and_pipes_get_utf_8_whatever_the_terminal_speaks(encoding: str) -> None:
+    code = (
+        "from headstart.cli.streams import prepare_streams, write_utf8; prepare_streams();"
+        "print('k\\xe4fer \\udcff'); write_utf8('字'.encode())"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
+    assert ended.stdout.decode() == "käfer \\udcff\n字"

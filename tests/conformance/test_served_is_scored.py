@@ -63,7 +63,7 @@ def pictures(tmp_path: Path) -> Path:
     draw = np.random.default_rng(0)
     for name, colour in COLOURS.items():
         (tmp_path / "pictures" / name).mkdir(parents=True)
-        for number in range(14):
+        for number in range(10):
             picture(colour, draw).save(tmp_path / "pictures" / name / f"{number:03d}.png")
     return tmp_path / "pictures"
 

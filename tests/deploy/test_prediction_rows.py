@@ -91,3 +91,13 @@ def test_equal_probabilities_keep_the_order_of_the_classes() -> None:
     equal = Prediction("a", "ant", 0.4, np.array([0.4, 0.2, 0.4], np.float32))
     assert [name for name, _ in best_classes(equal, CLASSES, 2)] == ["ant", "cät"]
     assert certainty(equal) == 0.4
+
+
+def test_a_spreadsheet_computes_no_name() -> None:
+    pieces: list[bytes] = []
+    names = ("=1+1.jpg", "-", "+x.jpg")
+    made = [Prediction(name, "@a", 1.0, np.ones(1, np.float32), labels=("@a",)) for name in names]
+    write_rows(made, FORMATS["csv"](["@a"]), pieces.append)
+    rows = list(csv.reader(io.StringIO(b"".join(pieces).decode())))
+    assert [row[0] for row in rows] == ["image", "'=1+1.jpg", "-", "'+x.jpg"]
+    assert rows[0][4] == rows[1][1] == "'@a"

@@ -11,6 +11,7 @@ from scipy import stats
 from headstart.errors import DataError
 from headstart.fewshot.learning_curve import DRAWS, CurvePoint, _in_words, learning_curve
 from headstart.fewshot.power_law import draw_curves
+from headstart.fewshot.score_scale import scale_of
 
 SIZES = (1, 2, 5, 10, 20, 50)
 
@@ -122,7 +123,7 @@ def test_impossible_measurements_are_refused(bad: dict[float, list[float]]) -> N
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({}, "a learning curve needs accuracies at one number of labels at least; there are none"),
+        ({}, "a learning curve needs scores at one number of labels at least; there are none"),
         ({0: [0.5]}, "a learning curve over 0.0 labels: every number of labels must be above 0"),
         ({2: [0.5], 1: []}, "the accuracies at 1.0 labels must be one or more numbers from 0 to 1; got []"),
         ({1: [0.5, 1.5]}, "the accuracies at 1.0 labels must be one or more numbers from 0 to 1; got [0.5, 1.5]"),
@@ -222,7 +223,8 @@ def test_three_sizes_are_enough() -> None:
 )
 def test_the_next_doubling_in_words(gain: float, low: float, high: float, certain: bool, words: str) -> None:
     points = [CurvePoint(2.0, 0.5, 0.4, 0.6, 3), CurvePoint(5.0, 0.5, 0.4, 0.6, 3)]
-    assert _in_words(points, 10.0, "labels", gain, low, high) == (certain, f"From 5 to 10 labels: {words}")
+    found = _in_words(points, 10.0, "labels", [low, gain, high], scale_of("accuracy", [0.5]))
+    assert found == (certain, f"From 5 to 10 labels: {words}")
 
 
 def test_equal_runs_that_are_all_right_or_all_wrong_have_an_interval() -> None:
@@ -288,3 +290,16 @@ def test_intervals_of_the_gain_cover_the_truth_of_curves_that_are_no_power_law()
 def test_intervals_of_the_gain_cover_93_to_97_percent() -> None:
     found = forecasts(250, seed=11)
     assert 0.93 <= found[:, 0].mean() <= 0.97
+
+
+def test_gains_of_a_loss_are_in_its_own_unit_and_named() -> None:
+    points, scale = [CurvePoint(5.0, 0.5, 0.4, 0.6, 3)], scale_of("log_loss", [0.5, 2.0])
+    unit = scale.gain(1.0)
+    expected, unclear, flat = (
+        _in_words(points, 10.0, "labels", gains, scale)[1]
+        for gains in ([0.09, 0.1, 0.11], [0.0, 0.03, 0.07], [-0.008, -0.004, -0.001])
+    )
+    low, middle, high = (f"{share * unit:.3f}" for share in (0.09, 0.1, 0.11))
+    assert expected == f"From 5 to 10 labels: {middle} better log loss is expected (95 % interval +{low} to +{high})."
+    assert unclear.endswith(f"anything from +0.000 to +{0.07 * unit:.3f} in log loss fits them.")
+    assert "0.000 better log loss is expected at most" in flat

@@ -38,6 +38,7 @@ from headstart.models.heads import LinearHead, select_classes
 from headstart.models.network import Network
 from headstart.models.pixels import pixels_backbone
 
+NEEDS = {"size": 32, "resize": 36, "interpolation": "bilinear", "mean": [0.1] * 3, "std": [0.2] * 3}
 CLASSES = ("cat", "dog", "ünïcode")
 
 
@@ -134,6 +135,7 @@ def test_raw_pixels_have_no_weights_to_hold(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"format": 2}, "has format 2; this headstart reads format 3: update headstart, or save the model again"),
+        ({"preprocessing": {**NEEDS, "size": 2}}, "cannot be used .*size"),
         ({"tta": "rotate"}, "cannot be used .*'rotate'"),
         ({"temperature": 0.0}, "cannot be used .*temperature = 0.0 must be a finite number above 0"),
         ({"classes": ["a", "b"]}, "cannot be used .*2 classes has a head of 3 outputs"),

@@ -130,6 +130,13 @@ def test_a_head_is_not_allocated_from_what_it_says() -> None:
             check_head({**HEADS["linear"].config(), "dim": value}, {}, multi_label=False)
 
 
+def test_flags_and_counts_of_a_head_are_of_their_types() -> None:
+    for name, key, value in (("linear", "l2", 1), ("neighbours", "k", True), ("neighbours", "scaled", None)):
+        head = HEADS[name]
+        with pytest.raises(ModelError, match=f"the head's {key} must be"):
+            check_head({**head.config(), key: value}, head.state_dict(), multi_label=False)
+
+
 def test_labels_beyond_the_classes_are_refused() -> None:
     head = HEADS["neighbours"]
     for labels in (torch.full((6,), 3), torch.full((6,), -1), torch.zeros(6)):

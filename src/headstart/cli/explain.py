@@ -65,10 +65,10 @@ def explain_and_show(
 
 def _one_network(place: Path) -> Path:
     """Return the folder of a study's best single network if its best model is an ensemble, or else the given place."""
-    from headstart.storage.files import read_json
+    from headstart.storage.checksums import unsealed
 
     study = place / "study.json"
-    found = read_json(study).get("best_network") if study.is_file() else None
+    found = unsealed(study).get("best_network") if study.is_file() else None
     if found is None:
         return place
     say(f"the best model is an ensemble; explaining the best single network instead, {found['run']!r}")

@@ -9,11 +9,29 @@ import typer
 
 from headstart.cli.options import OUT, Device, Json, Out
 
+EXPORTS = Path("headstart-exports")
+
 
 def add_model_verbs(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
-    for verb in (evaluate, update, serve):
+    for verb in (benchmark, evaluate, update, serve, export):
         app.command()(verb)
+
+
+def benchmark(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    int8: Annotated[bool, typer.Option(help="Measure eight bits too; needs the study's images.")] = True,
+    images: Annotated[Path | None, typer.Option(help="Use the pictures of this folder.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of pictures, evenly spread.")] = 200,
+    json: Json = False,
+) -> None:
+    """Measure size, speed and accuracy of a model in each exported form.
+
+    Example: headstart benchmark headstart-runs/demo
+    """
+    from headstart.cli.benchmark import benchmark_and_show
+
+    benchmark_and_show(model, int8=int8, images=images, count=count, as_json=json)
 
 
 def evaluate(
@@ -82,3 +100,29 @@ def serve(
     from headstart.cli.serve import serve_model
 
     serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    to: Annotated[str, typer.Option(help="onnx, torch, server, huggingface or page; several, separated by commas.")] = (
+        "onnx"
+    ),
+    int8: Annotated[bool, typer.Option("--int8", help="ONNX graphs in eight bits; needs the study's images.")] = False,
+    margin: Annotated[float, typer.Option(help="Points of validation accuracy that int8 may cost.")] = 0.5,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of pictures to check the files on (default: the study's test images).")
+    ] = None,
+    check: Annotated[int | None, typer.Option(help="Number of pictures to check on (default: all).")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="File of the npm package onnxruntime-web, for the page (default: downloaded).")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that exports are written to.")] = EXPORTS,
+    json: Json = False,
+) -> None:
+    """Export a model, and check that the files are the same model.
+
+    Example: headstart export headstart-runs/demo --to onnx,server
+    """
+    from headstart.cli.export import export_and_show
+
+    export_and_show(model, to, out, int8=int8, margin=margin, images=images, check=check, runtime=runtime, as_json=json)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from headstart.cli.outputs import check_file, check_folder
 from headstart.cli.streams import write_utf8
 from headstart.cli.tables import show_table
+from headstart.disclosure import printable
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
 
@@ -113,16 +114,21 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], wishe
     rows: list[tuple[float, tuple[str, ...]]] = []
     for p in predictions:
         if p.error is not None:
-            rows.append((certainty(p), (p.name, "", "", "", p.error)))
+            rows.append((certainty(p), (_one_line(p.name), "", "", "", p.error)))
             continue
         others = best_classes(p, classifier.classes, wishes.top or _SHOWN)[1:]
         following = ", ".join(f"{name} {probability:.2f}" for name, probability in others)
-        rows.append((certainty(p), (p.name, p.label, f"{p.probability:.3f}", following, "")))
+        rows.append((certainty(p), (_one_line(p.name), p.label, f"{p.probability:.3f}", following, "")))
     if wishes.least_sure_first:
         rows.sort(key=lambda row: row[0])
     columns = ("image", "class", "probability", "next", "error")
     shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
     show_table(columns[:shown], [cells[:shown] for _, cells in rows])
+
+
+def _one_line(name: str) -> str:
+    """Return a name whose control characters, ends of lines among them, are written out."""
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _write(classifier: Classifier, predictions: Iterator[Prediction], format: str, wishes: Wishes) -> None:

@@ -22,10 +22,14 @@ def discard_output() -> None:
 
 
 def prepare_streams() -> None:
-    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another."""
+    """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another.
+
+    In a file, the bytes of a name that is not UTF-8 are escaped, so that no two names look the same.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+            shown = stream.isatty()
+            stream.reconfigure(encoding=None if shown else "utf-8", errors="replace" if shown else "backslashreplace")
 
 
 def write_utf8(data: bytes) -> None:

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from headstart.data.sources.unlabelled import STANDARD_INPUT
 from headstart.deploy.classifier import Prediction
+from headstart.disclosure import spreadsheet_text
 
 
 class Rows(Protocol):
@@ -131,7 +133,9 @@ def _bytes(text: str) -> bytes:
 
 def _line(cells: Sequence[str]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(cells)
+    csv.writer(buffer, lineterminator="").writerow(
+        [cell if cell == STANDARD_INPUT else spreadsheet_text(cell) for cell in cells]
+    )
     return buffer.getvalue()
 
 

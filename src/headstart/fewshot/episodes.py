@@ -195,7 +195,7 @@ class _ByClass:
         left = np.searchsorted(labels[order], pool, side="left")
         sizes = np.searchsorted(labels[order], pool, side="right") - left
         parts = [order[a : a + m] for a, m in zip(left, sizes, strict=True)]
-        rows = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        rows = np.concatenate(parts)
         return cls(rows.astype(np.int64), np.cumsum(sizes) - sizes, sizes)
 
 

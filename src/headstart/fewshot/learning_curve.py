@@ -193,7 +193,7 @@ def _in_words(
         points_ = " points" if scale.percent else f" in {scale.metric.replace('_', ' ')}"
         return False, f"{start} the data do not say; anything from {spread}{points_} fits them."
     if high < 0.005:
-        more = f"{_amount(max(high, 0), scale)} {better} expected at most (95 % interval {spread})"
+        more = f"{_amount(max(high, 0.0), scale)} {better} expected at most (95 % interval {spread})"
         return True, f"{start} {more}; labels are not the bottleneck."
     return True, f"{start} {_amount(gain, scale)} {better} expected (95 % interval {spread})."
 

@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from headstart.disclosure import disclosable
 from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
-from headstart.models.backbone import Backbone
+from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_checks import check_description, check_features, check_finite, check_head
 from headstart.models.bundle_file import copy_with_temperature as copy_with_temperature
 from headstart.models.bundle_file import file_content, read_file
@@ -203,8 +204,9 @@ def _tensors(bundle: Bundle, *, whole: bool) -> dict[str, Tensor]:
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:
+    origin = asdict(bundle.origin)
     return {
-        "origin": asdict(bundle.origin),
+        "origin": {key: disclosable(each) if isinstance(each, str) else each for key, each in origin.items()},
         "head": head_config(bundle.network.head),
         "preprocessing": asdict(bundle.preprocessing),
         "classes": list(bundle.classes),
@@ -212,7 +214,7 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         "tta": bundle.tta,
         "temperature": bundle.temperature,
         "threshold": bundle.threshold,
-        "provenance": dict(bundle.provenance),
+        "provenance": {k: disclosable(v) if isinstance(v, str) else v for k, v in bundle.provenance.items()},
     }
 
 
@@ -334,7 +336,10 @@ def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Te
     check_finite(own)
     backbone = _backbone(path, origin, own, agreed)
     raw = described["preprocessing"]
-    backbone.preprocessing = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
+    needs = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
+    if needs.size != backbone.preprocessing.size and origin.name != PIXELS:
+        check_features(output_shape(backbone, needs.size, origin.name)[1], described["head"])
+    backbone.preprocessing = needs
     check_features(backbone.feature_dim, described["head"])
     return Bundle(
         Network(backbone, head).eval(),
@@ -378,7 +383,7 @@ def _check_at_hand(path: Path, source: str) -> None:
     library, colon, _ = source.partition(":")
     if source in ("imagenet", "none") or (colon and library in ("timm", "torchvision")):
         return
-    if not found_again(Path(source)).resolve().is_relative_to(cache_root().resolve()):
+    if not found_again(Path(source).expanduser()).resolve().is_relative_to(cache_root().resolve()):
         raise WeightsError(
             f"{path}: holds only a head, for weights in {source!r}; a model may name any file, so this one is not"
             f" opened: give the study's {MODEL}, or set {TRUST}=1 if you trust the model"

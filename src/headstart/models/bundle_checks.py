@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headstart.errors import ModelError
 
-MAX_SIDE = 8192  # px, of a network's input and of the resized image
+MAX_SIDE = 4096  # px, of a network's input and of the resized image
 MAX_CLASSES = 1_000_000
 _INTERPOLATIONS = ("bicubic", "bilinear", "nearest", "lanczos")
 
@@ -82,12 +82,17 @@ def _shapes(config: Mapping[str, Any]) -> dict[str, list[int]]:
     for name in sizes:
         if not _whole(config.get(name)) or config[name] < 1:
             raise ModelError(f"the head's {name} must be a whole number above 0, not {config.get(name)!r:.40}")
+    for name in ("l2", "centred", "scaled", "multi_label"):
+        if not isinstance(config.get(name, False), bool):
+            raise ModelError(f"the head's {name} must be true or false, not {config[name]!r:.40}")
     dim, classes = config["dim"], config["classes"]
     optional = {key: [dim] for key, flag in (("centre", "centred"), ("scale", "scaled")) if config.get(flag)}
     if kind == "linear":
         return {"weight": [classes, dim], "bias": [classes], **optional}
     if kind == "neighbours":
         size = config["size"]
+        if not _whole(config.get("k")):
+            raise ModelError(f"the head's k must be a whole number, not {config.get('k')!r:.40}")
         labels = [size, classes] if config.get("multi_label") else [size]
         return {"bank": [size, dim], "bank_labels": labels, "unit": [], **optional}
     raise ModelError(f"unknown kind of head {kind!r:.40}")

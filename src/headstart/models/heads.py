@@ -142,10 +142,11 @@ class NearestNeighbourHead(nn.Module):
         """Return the logits (of shares of votes, smoothed by one vote spread over the classes)."""
         logits = features.new_empty(len(features), self.classes)
         for start in range(0, len(features), QUERIES):
-            logits[start : start + QUERIES] = self._block(features[start : start + QUERIES])
+            logits[start : start + QUERIES] = self.block(features[start : start + QUERIES])
         return logits
 
-    def _block(self, features: Tensor) -> Tensor:
+    def block(self, features: Tensor) -> Tensor:
+        """Return the logits of rows that are compared with the bank all at once."""
         prepared = normalised(features, self.centre, self.scale, self.metric == "cosine")
         similarity, index = SIMILARITIES[self.metric](prepared, self.bank).topk(self.k, dim=1)
         return vote(
@@ -276,7 +277,7 @@ def vote(
     if labels.dim() == 3:
         votes = (share[:, :, None] * labels).sum(1).clamp(max=1.0)
         return torch.log(votes + smooth / 2) - torch.log(1 - votes + smooth / 2)
-    votes = similarity.new_zeros(len(similarity), classes).scatter_add_(1, labels, share)
+    votes = similarity.new_zeros(similarity.shape[0], classes).scatter_add_(1, labels, share)
     return torch.log(votes + smooth / classes)
 
 

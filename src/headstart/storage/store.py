@@ -28,7 +28,7 @@ from headstart.storage.files import disk_errors, sync, temporary, write_json
 from headstart.storage.locks import locked, tried
 from headstart.storage.presence import at_work, clear, since
 
-__all__ = ["MANIFEST", "Entry", "Store", "array_digest", "cache_root", "content_key", "drop_file"]
+__all__ = ["MANIFEST", "Store", "array_digest", "cache_root", "content_key", "drop_file"]
 
 _CLOCKS = 60.0  # seconds by which the clocks of machines that share a store may differ
 Stamps = list[tuple[int, int, int]]
@@ -229,7 +229,7 @@ class Store:
 
     def clear(self) -> None:
         """Delete the lock files, and the remains of deleted entries, that processes which died have left."""
-        clear(self.root, "*")
+        clear(self.root, "*", "*/*")
         for lock in sorted(self.root.glob("[!.]*/*.lock")):
             with tried(lock):
                 pass  # which deletes it

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -236,3 +237,11 @@ def test_labels_are_composed(tmp_path: Path, draw: Any) -> None:
         draw(tmp_path / f"{name}.png", seed)
     (tmp_path / "m.csv").write_text("path,label\na.png,caf\u00e9\nb.png,cafe\u0301\nc.png,tea\n", encoding="utf-8")
     assert load_dataset(tmp_path / "m.csv").classes == ("caf\u00e9", "tea")
+
+
+def test_a_table_whose_text_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    ends, text = np.array([0, 1, 2], dtype=np.int32), b"\xffb"
+    broken = pyarrow.StringArray.from_buffers(2, pyarrow.py_buffer(ends), pyarrow.py_buffer(text))
+    pyarrow.parquet.write_table(pyarrow.table({"path": ["a.png", "b.png"], "label": broken}), tmp_path / "m.parquet")
+    with pytest.raises(DataError, match=r"m.parquet: the manifest (holds text that is not UTF-8|cannot be read)"):
+        load_dataset(tmp_path / "m.parquet")

@@ -193,3 +193,13 @@ def test_a_folder_that_cannot_be_read_does_not_hide_the_others(here: Path) -> No
         (here / "photos" / "b").chmod(0o755)
     assert names(found) == [*IN_PHOTOS[:2], "photos/b"]
     assert errors(found) == {"photos/b": "the folder cannot be read (Permission denied)"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take only names that are text")
+@pytest.mark.usefixtures("here")
+def test_names_that_are_not_utf_8_are_read_too() -> None:
+    for name in (b"\xff.png", b"\xfe.png"):
+        Path(os.fsdecode(b"photos/b/" + name)).write_bytes(png(3))
+    found = find_images(["photos/b"])
+    assert [os.fsencode(image.name)[9:] for image in found.images] == [b"10.png", b"2.png", b"\xfe.png", b"\xff.png"]
+    assert found.images[3].path is not None and found.images[3].path.read_bytes() == png(3)

@@ -14,6 +14,10 @@ def test_the_interval_over_splits_is_nadeau_and_bengios() -> None:
     reach = stats.t.ppf(0.975, 4) * error
     found = over_splits(values, 0.25, bounds=None)
     assert [found["low"], found["high"]] == pytest.approx([0.82 - reach, 0.82 + reach])
+    few, many = (over_splits([1.0] * 5, 0.25, images=images) for images in (None, 60))
+    t = stats.t.ppf(0.975, 4)
+    assert few["low"] == pytest.approx(1 / (1 + t**2 / 5))  # Wilson's lower end of five of five, at t errors
+    assert many["low"] == pytest.approx(1 / (1 + t**2 / 60))
     inside = over_splits([0.98, 0.99, 1.0], 0.25)
     assert 0 <= inside["low"] < 0.99 < inside["high"] <= 1
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.report.read.cross_validation import complete_repeats, folds_of
+from headstart.report.read.cross_validation import complete_repeats, folds_of, in_repeats
 from headstart.report.read.leaderboard import make_boards
 from headstart.report.read.study_files import Outcome, Record, StudyFiles
 
@@ -61,6 +61,20 @@ def test_a_run_that_lacks_a_fold_that_most_have_is_left_out_and_named() -> None:
 
 def test_a_study_without_one_whole_repeat_has_no_leaderboard() -> None:
     assert make_boards(files(two_repeats("a")[0])) == ()
+
+
+def test_sentences_on_seeds_speak_of_repeats() -> None:
+    said = "cannot tell yet whether seeds 2 is better than b; about 12 seeds or 800 test images would settle it"
+    assert in_repeats(said) == said.replace("12 seeds", "12 repeats")
+    assert in_repeats("one seed only (a): how much another seed would change") == (
+        "one repeat only (a): how much another repeat would change"
+    )
+    board = make_boards(files(*two_repeats("a"), *two_repeats("b")[:4]))[0]
+    assert board.tested == "2 folds × 2 repeats"
+    assert all("seed" not in pair["verdict"] for pair in board.pairwise)
+    one = make_boards(files(*two_repeats("a")[:2]))[0]
+    assert one.tested == "2 folds × 1 repeat"
+    assert any(note.startswith("one repeat only (a)") for note in one.notes)
 
 
 def test_other_splits_are_not_cross_validation() -> None:

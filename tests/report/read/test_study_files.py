@@ -85,6 +85,15 @@ def test_work_in_progress_beside_the_runs_is_ignored(tiny: Path) -> None:
     assert len(read_study_folder(tiny).records) == 4
 
 
+def test_a_run_under_the_folder_name_of_an_older_version_counts_once(tiny: Path) -> None:
+    for older in ("Ridge", "a-ridge", "z-ridge"):
+        shutil.copytree(tiny / "runs" / "ridge", tiny / "runs" / older)
+    found = [record.folder.parent.name for record in read_study_folder(tiny).records if record.run == "ridge"]
+    assert found == ["ridge", "ridge"]
+    shutil.rmtree(tiny / "runs" / "ridge")
+    assert len([record for record in read_study_folder(tiny).records if record.run == "ridge"]) == 2
+
+
 def test_multi_label_predictions_count_as_right_where_every_label_is(tiny: Path) -> None:
     folder = tiny / "runs" / "ridge" / "seed-0"
     content = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "manifest.json"}

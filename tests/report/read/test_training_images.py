@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fake_study import study_of
 
+from headstart.errors import StoreError
 from headstart.evaluate.comparison.training_images import over_splits, with_training_images
 from headstart.report.read.board_scores import board_scores
 from headstart.report.read.conclusion import plain
@@ -83,6 +84,12 @@ def test_samples_of_another_metric_or_of_other_images_do_not_count(three: Path) 
     assert read_resampled(three / "nowhere") is None
 
 
+def test_a_damaged_file_is_named_with_what_to_do(three: Path) -> None:
+    (three / "training_images.npz").write_bytes(b"not an archive")
+    with pytest.raises(StoreError, match=r"training_images.npz: .*delete training_images.json and run the study again"):
+        read_resampled(three)
+
+
 def test_cross_validation_takes_it_from_the_folds() -> None:
     from tests.report.read.test_cross_validation import two_repeats
 
@@ -93,5 +100,12 @@ def test_cross_validation_takes_it_from_the_folds() -> None:
     wider = WiderIntervals(found, None, None, 2, (0.0, 1.0))
     assert wider.facts == {"by": "folds", "samples": 4, "left_out": {}}
     row = wider.of_run({"run": "a", "mean": 0.75, "low": 0.7, "high": 0.8})
-    expected = over_splits([2 / 3, 2 / 3, 1.0, 2 / 3], 1.0)  # of two folds, one is tested and one learned from
+    expected = over_splits(
+        [2 / 3, 2 / 3, 1.0, 2 / 3], 1.0, images=6
+    )  # of two folds, one is tested and one learned from
     assert (row["wider_low"], row["wider_high"]) == (expected["low"], expected["high"])
+    pair = wider.of_pair({"a": "a", "b": "a", "difference": 0.0, "low": -0.2, "high": 0.3})
+    assert pair == {
+        "wider_low": -0.2,
+        "wider_high": 0.3,
+    }  # no fold has a difference: nothing is known beyond the images

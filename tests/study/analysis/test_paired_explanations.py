@@ -14,12 +14,12 @@ from headstart.study.analysis import paired_explanations
 from headstart.study.analysis.paired_explanations import explain_pairs, in_turn
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
-from tests.study.analysis.conftest import run
+from tests.study.analysis.conftest import Finished, run
 from tests.study.conftest import OpenStudy
 
 
-def test_pairs_are_drawn_on_the_same_test_images_and_reported(study: dict[str, Any], tmp_path: Path) -> None:
-    root = run(study, tmp_path / "out")
+def test_pairs_are_drawn_on_the_same_test_images_and_reported(finished: Finished) -> None:
+    root = finished.root
     (pair,) = json.loads((root / "explained.json").read_text())["pairs"]
     assert pair["runs"] == ["carried", "scratch"] and pair["methods"] == ["occlusion"]
     assert len(pair["images"]) == 4 and len({name.split("/")[0] for name in pair["images"]}) == 3
@@ -31,14 +31,15 @@ def test_pairs_are_drawn_on_the_same_test_images_and_reported(study: dict[str, A
     assert "How similar are source and target?" in text and "explained side by side: explained/" in text
 
 
-def test_a_method_that_a_network_cannot_serve_is_said_and_left_out(study: dict[str, Any], tmp_path: Path) -> None:
+def test_a_method_that_a_network_cannot_serve_is_said_and_left_out(finished: Finished, tmp_path: Path) -> None:
+    study = finished.changed()
     study["explain"]["methods"] = ["attention_rollout", "occlusion"]
     (pair,) = json.loads((run(study, tmp_path / "out") / "explained.json").read_text())["pairs"]
     assert pair["methods"] == ["occlusion"] and pair["notes"][0].startswith("attention_rollout: ")
 
 
-def test_a_pair_of_which_one_is_left_out_or_fails_is_not_drawn(study: dict[str, Any], tmp_path: Path) -> None:
-    told = Told()
+def test_a_pair_of_which_one_is_left_out_or_fails_is_not_drawn(finished: Finished, tmp_path: Path) -> None:
+    told, study = Told(), finished.changed()
     root = run(study, tmp_path / "out", "~runs.scratch", "similarity=null")
     assert json.loads((root / "explained.json").read_text())["pairs"] == []
     study["runs"]["scratch"]["recipe"] = {
@@ -70,7 +71,8 @@ def test_a_pair_is_drawn_once_with_the_first_seed_that_both_have(
 
     def draw(session: Any, tasks: Any, methods: Any, count: int) -> dict[str, Any]:
         drawn.append(([(task.run.name, task.seed) for task in tasks], list(methods), count))
-        return {"runs": ["a", "b"]}
+        (session.folder.root / "drawn.png").touch()
+        return {"runs": ["a", "b"], "file": "drawn.png"}
 
     monkeypatch.setattr(paired_explanations, "_draw", draw)
     explain_pairs(session)
@@ -81,4 +83,19 @@ def test_a_pair_is_drawn_once_with_the_first_seed_that_both_have(
     explain_pairs(session)
     explain_pairs(session)
     assert drawn == [([("a", 1), ("b", 1)], ["occlusion"], 5)]
-    assert json.loads((session.folder.root / "explained.json").read_text())["pairs"] == [{"runs": ["a", "b"]}]
+    assert json.loads((session.folder.root / "explained.json").read_text())["pairs"] == [
+        {"runs": ["a", "b"], "file": "drawn.png"}
+    ]
+
+
+def test_a_pair_that_no_method_can_explain_is_recorded_without_a_picture(
+    open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {"a": {"strategy": "ridge"}, "b": {"strategy": "knn"}}
+    session = open_study(runs, explain={"pairs": [["a", "b"]], "methods": ["attention_rollout"]})
+    for task in session.plan.tasks:
+        session.folder.write_run(task.run.name, task.seed, task.key, {})
+    nothing = {"runs": ["a", "b"], "images": [], "file": None, "notes": ["attention_rollout: no attention"]}
+    monkeypatch.setattr(paired_explanations, "_draw", lambda *_: nothing)
+    explain_pairs(session)
+    assert json.loads((session.folder.root / "explained.json").read_text())["pairs"] == [nothing]

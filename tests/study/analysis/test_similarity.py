@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,15 @@ from headstart.storage.opening import default_store
 from headstart.study.resources import Resources
 from headstart.study.spec.load import load_study
 from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
-from tests.study.analysis.conftest import run
+from tests.study.analysis.conftest import Finished, run
 
 
-def test_distances_are_those_of_the_features_and_larger_than_within_the_target(
-    study: dict[str, Any], tmp_path: Path
-) -> None:
-    root = run(study, tmp_path / "out")
-    rows = json.loads((root / "similarity.json").read_text())["frechet"]
+def test_distances_are_those_of_the_features_and_larger_than_within_the_target(finished: Finished) -> None:
+    rows = json.loads((finished.root / "similarity.json").read_text())["frechet"]
     assert [row["network"] for row in rows] == ["lenet5, none", "lenet5, source"]
     assert all(row["n"] == 14 and row["source"] == "dark" and row["target"] == "pictures" for row in rows)
     assert all(row["distance"] > row["within_target"] > 0 for row in rows)  # darker pictures are another kind
-    loaded = load_study(study)
+    loaded = load_study(finished.spec)
     resources, own = Resources(default_store(), "cpu"), loaded.run("random")
     features = resources.features(own.data, own.network, 0).reshape(42, -1)
     split = resources.split(own.data, 0, own.subset)
@@ -38,8 +36,8 @@ def test_distances_are_those_of_the_features_and_larger_than_within_the_target(
     assert rows[0]["within_target"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_network_is_like_itself_stage_by_stage(study: dict[str, Any], tmp_path: Path) -> None:
-    pairs = json.loads((run(study, tmp_path / "out") / "similarity.json").read_text())["stages"]
+def test_a_network_is_like_itself_stage_by_stage(finished: Finished) -> None:
+    pairs = json.loads((finished.root / "similarity.json").read_text())["stages"]
     other, same = pairs
     assert same["runs"] == ["source", "source"] and same["first"] == same["second"] == other["first"]
     assert np.allclose(np.diag(same["cka"]), 1.0)
@@ -47,10 +45,9 @@ def test_a_network_is_like_itself_stage_by_stage(study: dict[str, Any], tmp_path
     assert other["n"] == 14
 
 
-def test_a_second_run_measures_and_draws_nothing_again(
-    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = run(study, tmp_path / "out")
+def test_a_second_run_measures_and_draws_nothing_again(finished: Finished, tmp_path: Path) -> None:
+    study = finished.changed()
+    root = Path(shutil.copytree(finished.root, tmp_path / "out" / finished.root.name))
     before = {name: (root / name).stat().st_mtime_ns for name in ("similarity.json", "explained.json")}
     run(study, tmp_path / "out")
     assert before == {name: (root / name).stat().st_mtime_ns for name in before}
@@ -60,7 +57,8 @@ def test_a_second_run_measures_and_draws_nothing_again(
     assert (root / "explained.json").stat().st_mtime_ns == before["explained.json"]
 
 
-def test_what_features_foretold_is_told_anew_when_a_run_is_added(study: dict[str, Any], tmp_path: Path) -> None:
+def test_transferability_is_scored_again_when_a_run_is_added(finished: Finished, tmp_path: Path) -> None:
+    study = finished.changed()
     root = run(study, tmp_path / "out", "similarity=null", "explain=0")
     before = json.loads((root / "transferability.json").read_text())
     study["runs"]["cut"] = {"strategy": "ridge", "truncate_at": "conv1"}

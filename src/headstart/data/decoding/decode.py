@@ -41,7 +41,7 @@ SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
-_STRIP = 16  # times as long as wide
+STRIP = 16  # times as long as wide
 _BAND = 1 << 22  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # in EXIF
 _TURNS = {
@@ -228,9 +228,9 @@ def open_image(data: bytes) -> Image.Image:
     """
     check_bytes(data)
     data = without_damage(data)
-    if fault := format_fault(data):
-        raise UndecodableError(fault)
     with _reasons(len(data)):
+        if fault := format_fault(data):
+            raise UndecodableError(fault)
         image = Image.open(io.BytesIO(data), formats=(*FORMATS, *plugin_formats(data)))
         check_header(image)
     return image
@@ -287,7 +287,7 @@ def bring_to_size(image: Image.Image, view: View) -> Image.Image:
     Of an image over 16 times as long as wide only the middle is resized, so that a strip of one line of pixels
     does not take gigabytes.
     """
-    image = _middle_of_strip(image, max(_STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
+    image = _middle_of_strip(image, max(STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
     width, height = image.size
     short, long = sorted((width, height))
     if short != view.resize:

@@ -125,12 +125,15 @@ def with_note(dataset: Dataset, key: str, text: str) -> Dataset:
     return replace(dataset, about={**dataset.about, key: f"{said}; {text}" if said else text})
 
 
-def image_paths(paths: Iterable[str]) -> tuple[list[str], list[Skip]]:
-    """Return the sorted paths of images, and the other files that are not debris, each with its reason."""
+def image_paths(paths: Iterable[str], *, any_name: bool = False) -> tuple[list[str], list[Skip]]:
+    """Return the sorted paths of images, and the other files that are not debris, each with its reason.
+
+    A name that is not valid UTF-8 cannot be in a list or a manifest; `any_name` takes it all the same.
+    """
     images: list[str] = []
     others: list[Skip] = []
     for path in sorted(data_files(paths)):
-        if not _is_text(path):
+        if not (any_name or _is_text(path)):
             others.append(Skip(_as_text(path), "has a name that is not valid UTF-8; rename it"))
         elif not is_image_name(path):
             others.append(Skip(path, NOT_AN_IMAGE))

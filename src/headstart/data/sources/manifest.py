@@ -65,9 +65,11 @@ def from_manifest(path: Path, label: str | None = None, name: str | None = None)
     def files(names: list[str], codes: IntArray) -> Reader:
         return FileReader(path.parent, names, codes)
 
-    return from_table(
-        Listing(path, table, columns, lambda text: tidy_path(text, path.parent), files), name or path.stem
-    )
+    listing = Listing(path, table, columns, lambda text: tidy_path(text, path.parent), files)
+    try:
+        return from_table(listing, name or path.stem)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: the manifest holds text that is not UTF-8; save it as UTF-8") from error
 
 
 @dataclass(frozen=True)

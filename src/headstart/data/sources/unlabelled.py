@@ -23,7 +23,7 @@ from headstart.data.image_files import MAX_BYTES
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.folders import walk
-from headstart.data.sources.layout import NOT_AN_IMAGE, image_paths, is_debris, is_image_name
+from headstart.data.sources.layout import image_paths, is_debris, is_image_name
 from headstart.data.sources.manifest import MISSING, images_of_table, tidy_path
 from headstart.data.sources.manifest import SUFFIXES as TABLES
 from headstart.errors import DataError
@@ -148,7 +148,7 @@ def _add_file(found: Found, place: str) -> None:
             _add_table(found, place)
         elif lowered.endswith(ARCHIVES):
             tree = archive_tree(Path(place).expanduser())
-            chosen = _chosen(found, place, tree.files, mark="!")
+            chosen = _chosen(found, place, tree.files)
             reader = tree.reader(chosen)
             found.images += [Unlabelled(f"{place}!{name}", Member(reader, row)) for row, name in enumerate(chosen)]
         else:
@@ -161,7 +161,8 @@ def _add_folder(found: Found, place: str) -> None:
     root = Path(place).expanduser()
     found.folders.append(root)
     unread: list[DataError] = []
-    chosen = _chosen(found, place, walk(root, unread), mark=os.sep, silent=unread)
+    files = list(walk(root, unread))
+    chosen = _chosen(found, place, files, unread=bool(unread))
     prefix = place if place.endswith(("/", os.sep)) else f"{place}{os.sep}"
     names = [f"{prefix}{name.replace('/', os.sep)}" for name in chosen]
     found.images += [Unlabelled(name, name) for name in names]
@@ -170,17 +171,15 @@ def _add_folder(found: Found, place: str) -> None:
         found.images.append(_unusable(folder, reason))
 
 
-def _chosen(
-    found: Found, place: str, files: Iterable[str], mark: str, silent: list[DataError] | None = None
-) -> list[str]:
-    """Return the images among these files by their names, as loading would; count the others."""
-    images, others = image_paths(files)
+def _chosen(found: Found, place: str, files: Iterable[str], *, unread: bool = False) -> list[str]:
+    """Return the images among these files by their names, as loading would; count the others.
+
+    `unread` says that a part of the folder could not be read, which is said already.
+    """
+    images, others = image_paths(files, any_name=True)
     for skip in others:
-        if skip.reason == NOT_AN_IMAGE:
-            found.ignored[_suffix(skip.name)] += 1
-        else:
-            found.images.append(_unusable(f"{place}{mark}{skip.name}", skip.reason))
-    if not images and not silent:
+        found.ignored[_suffix(skip.name)] += 1
+    if not images and not unread:
         more = f" ({len(others)} other files)" if others else ""
         found.images.append(_unusable(place, f"no image in it{more}"))
     return images

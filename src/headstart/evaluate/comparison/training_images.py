@@ -64,6 +64,8 @@ def over_splits(
     test_share: float,
     bounds: Bounds | None = (0.0, 1.0),
     level: float = LEVEL,
+    *,
+    images: int | None = None,
 ) -> Estimate:
     """Return the mean over repeated random splits with the corrected t-interval of Nadeau & Bengio (2003).
 
@@ -73,6 +75,8 @@ def over_splits(
             small; the share says by how much.
         bounds: of a score; (-1, 1) for differences of shares, None for losses.
         level: of confidence.
+        images: test images of all splits together, which decide where all splits have the same score; the number of
+            splits unless given.
 
     Raises:
         DataError: fewer than three splits.
@@ -82,7 +86,7 @@ def over_splits(
         raise DataError(f"{len(values)} splits are too few for an interval: repeat the split three times or more")
     error = float(np.sqrt(values.var(ddof=1) * (1 / len(values) + test_share)))
     reach = float(special.stdtrit(len(values) - 1, 0.5 + level / 2))
-    return _estimate(float(values.mean()), error, reach, len(values), bounds)
+    return _estimate(float(values.mean()), error, reach, images or len(values), bounds)
 
 
 def _estimate(mean: float, error: float, reach: float, n: int, bounds: Bounds | None) -> Estimate:

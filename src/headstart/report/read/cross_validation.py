@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from headstart.report.read.study_files import Record
@@ -11,6 +12,11 @@ def folds_of(record: Record) -> int | None:
     """Return the number of folds where each seed is tested on its own fold, else None."""
     split = (record.spec.get("data") or {}).get("split") or {}
     return int(split["folds"]) if split.get("fold") == "seed" and split.get("folds") else None
+
+
+def in_repeats(sentence: str) -> str:
+    """Return a sentence on seeds as one on repeats of cross-validation."""
+    return re.sub(r"\b(\d+|one|another|more) seed(s?)\b", r"\1 repeat\2", sentence)
 
 
 def complete_repeats(

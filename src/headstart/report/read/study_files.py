@@ -19,6 +19,7 @@ from headstart.evaluate.metrics.scoring import METRICS, image_scores
 from headstart.progress import progress
 from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
+from headstart.storage.names import folder_name
 from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
 from headstart.study.results.facts import read_facts
@@ -180,6 +181,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
             elif facts.get("status") == "complete":
                 raise StoreError(f"{folder}: {MANIFEST} is missing, so the run cannot be trusted; run the study again")
             ticker.advance()
+    records = _one_each(records)
     place_of = {pair: number for number, pair in enumerate(expected)}
     records.sort(key=lambda record: (place_of.get((record.run, record.seed), len(expected)), record.run, record.seed))
     there = {(record.run, record.seed) for record in records}
@@ -201,6 +203,15 @@ def distinct(records: Sequence[Record]) -> list[Record]:
     found: dict[str, Record] = {}
     for record in records:
         found.setdefault(record.key or str(record.folder), record)
+    return list(found.values())
+
+
+def _one_each(records: Sequence[Record]) -> list[Record]:
+    """Return one record for each run and seed: an older version gave some runs a folder of another name."""
+    found: dict[tuple[str, int], Record] = {}
+    for record in records:
+        if (record.run, record.seed) not in found or record.folder.parent.name == folder_name(record.run):
+            found[(record.run, record.seed)] = record
     return list(found.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.errors import StoreError
 from headstart.evaluate.comparison.sources import Bounds
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES, over_splits, with_training_images
 from headstart.report.read.board_scores import BoardScores
@@ -39,14 +41,22 @@ class Resampled:
 
 
 def read_resampled(root: Path) -> Resampled | None:
-    """Read training_images.json and .npz of a study folder; None where they are absent."""
+    """Read training_images.json and .npz of a study folder; None where they are absent.
+
+    Raises:
+        StoreError: they are damaged.
+    """
     if not (root / INDEX).is_file() or not (root / ARRAYS).is_file():
         return None
     facts = read_json(root / INDEX)
-    with np.load(root / ARRAYS) as arrays:
-        tables = {run: (arrays[f"rows{k}"], arrays[f"scores{k}"]) for k, run in enumerate(facts["runs"])}
-    corrections = dict(zip(facts["runs"], facts["corrections"], strict=True))
-    return Resampled(int(facts["samples"]), str(facts["metric"]), tables, corrections, facts["left_out"])
+    try:
+        with np.load(root / ARRAYS) as arrays:
+            tables = {run: (arrays[f"rows{k}"], arrays[f"scores{k}"]) for k, run in enumerate(facts["runs"])}
+        corrections = dict(zip(facts["runs"], facts["corrections"], strict=True))
+        return Resampled(int(facts["samples"]), str(facts["metric"]), tables, corrections, facts["left_out"])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        remedy = f"delete {INDEX} and run the study again"
+        raise StoreError(f"{root / ARRAYS}: does not fit {INDEX}, or is damaged ({error}); {remedy}") from error
 
 
 class WiderIntervals:
@@ -99,6 +109,8 @@ class WiderIntervals:
         a, b = self.tables.get(pair["a"]), self.tables.get(pair["b"])
         width = None if self.bounds is None else self.bounds[1] - self.bounds[0]
         table = None if a is None or b is None else a.astype(np.float64) - b
+        if self.folds is not None and table is not None and np.ptp(table) == 0:
+            return {"wider_low": pair["low"], "wider_high": pair["high"]}  # no fold says anything about others
         correction = max(self.corrections.get(pair[side], 1.0) for side in ("a", "b"))
         return self._wider(pair, table, pair["difference"], None if width is None else (-width, width), correction)
 
@@ -110,7 +122,8 @@ class WiderIntervals:
         if self.folds is None:
             found = with_training_images(mean, table, bounds, correction=correction)
         else:
-            found = over_splits(table.tolist(), 1 / (self.folds - 1), bounds)
+            images = next(iter(self.found.scores.values())).shape[1]
+            found = over_splits(table.tolist(), 1 / (self.folds - 1), bounds, images=images)
         assert found["low"] is not None
         assert found["high"] is not None
         return {"wider_low": min(row["low"], found["low"]), "wider_high": max(row["high"], found["high"])}

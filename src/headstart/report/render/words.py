@@ -28,10 +28,11 @@ def times(row: Mapping[str, Any]) -> str:
 def state_meaning(state: str, board: Board) -> str:
     """Return what a state says of a run."""
     margin = margin_words(board.margin, numbers.is_share(board.metric))
+    more = "seeds" if board.folds is None else "repeats"
     return {
         "best": "the best mean score on the test images",
         "tied": f"a difference from the best of more than {margin} is unlikely",
-        "cannot tell": "it may be as good as the best, or clearly worse: more seeds or test images would tell",
+        "cannot tell": f"it may be as good as the best, or clearly worse: more {more} or test images would tell",
         "behind": "worse than the best by more than chance",
     }[state]
 

@@ -34,7 +34,7 @@ def explain_pairs(session: Session) -> None:
             session.listener.note(f"skipped the explanation of {first} and {second}: one of them is not finished")
             continue
         drawn.append(_draw(session, tasks, asked.methods, asked.images))
-    write_facts(path, {"key": key, "pairs": drawn}, [pair["file"] for pair in drawn])
+    write_facts(path, {"key": key, "pairs": drawn}, [pair["file"] for pair in drawn if pair["file"]])
 
 
 def in_turn(labels: npt.NDArray[np.int64], count: int, seed: int = 0) -> npt.NDArray[np.int64]:

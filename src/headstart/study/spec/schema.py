@@ -29,7 +29,7 @@ TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
 AS_IS = "as_is"  # evaluates another run's network without learning
 MAX_SEEDS = 1_000
-MAX_SIDE = 8192  # px
+MAX_SIDE = 4096  # px
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
 EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
 

@@ -27,7 +27,7 @@ RECIPE = {"epochs": 2, "batch_size": 8, "lr": {"search": {"low": 0.001, "high": 
 @pytest.fixture
 def searched(small_study: dict[str, Any]) -> dict[str, Any]:
     recipe = {**RECIPE, "weight_decay": {"search": [0, 1]}}
-    return {**small_study, "seeds": 1, "runs": {"a": {"strategy": "scratch", "trials": 10, "recipe": recipe}}}
+    return {**small_study, "seeds": 1, "runs": {"a": {"strategy": "scratch", "trials": 8, "recipe": recipe}}}
 
 
 def tried(root: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,47 @@
+"""What `benchmark` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.cli.tables import show_table
+from headstart.units import duration, size
+
+if TYPE_CHECKING:
+    from headstart.deploy.export.benchmark import Speed
+
+
+def benchmark_and_show(model: Path, *, int8: bool, images: Path | None, count: int, as_json: bool) -> None:
+    """Measure a model in all forms and print a table.
+
+    Raises:
+        HeadstartError: there is no model, or no picture.
+    """
+    from headstart.saved_models import benchmark
+
+    found = benchmark(model, int8=int8, images=images, count=count)
+    if as_json:
+        facts = {"pictures": found.pictures, "n": found.n, "notes": list(found.notes)}
+        print(json.dumps({**facts, "forms": [row.to_dict() for row in found.rows]}, ensure_ascii=False))
+        return
+    names = ("form", "size", "start", "median", "95 %", "images/s", "labels that differ", "accuracy", "points lost")
+    show_table(names, [_cells(row) for row in found.rows])
+    print(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
+    for note in found.notes:
+        print(f"note: {note}")
+
+
+def _cells(row: Speed) -> tuple[str, ...]:
+    return (
+        row.form,
+        size(row.bytes),
+        duration(row.start_seconds),
+        f"{row.median_ms:.1f} ms",
+        f"{row.p95_ms:.1f} ms",
+        f"{row.images_per_second:.0f}",
+        str(row.labels_differ),
+        "" if row.accuracy is None else f"{100 * row.accuracy:.1f} %",
+        "" if row.lost is None else f"{row.lost.points:+.1f} ({row.lost.low:+.1f} to {row.lost.high:+.1f})",
+    )

@@ -1,0 +1,62 @@
+"""What `export` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from headstart.cli.outputs import check_folder
+from headstart.cli.tables import show_table
+from headstart.units import size
+
+
+def export_and_show(
+    model: Path,
+    to: str,
+    out: Path,
+    *,
+    int8: bool,
+    margin: float,
+    images: Path | None,
+    check: int | None,
+    runtime: Path | None,
+    as_json: bool,
+) -> None:
+    """Export a model; print how each file compares with the original.
+
+    Raises:
+        HeadstartError: the model cannot be exported so.
+    """
+    check_folder(out)
+    from headstart.saved_models import export
+
+    targets = [name.strip() for name in to.split(",") if name.strip()]
+    done = export(model, targets, out, int8=int8, margin=margin, images=images, check=check, runtime=runtime)
+    if as_json:
+        rows = [
+            {
+                "target": each.target,
+                "folder": str(each.folder),
+                "checks": [found.to_dict() for found in each.checks],
+                "notes": list(each.notes),
+            }
+            for each in done
+        ]
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    table = [
+        (
+            str(each.folder),
+            found.form,
+            f"{found.labels_differ} of {found.n:,}",
+            f"{found.largest_difference:.1e}",
+            size(found.bytes),
+        )
+        for each in done
+        for found in each.checks
+    ]
+    show_table(("folder", "file", "labels that differ", "largest difference", "size"), table)
+    pictures = done[0].checks[0].pictures
+    print(f"Checked on {pictures}: the original and each file in a process of its own.")
+    for note in dict.fromkeys(note for each in done for note in each.notes):
+        print(note)

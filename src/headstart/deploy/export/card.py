@@ -1,0 +1,153 @@
+"""The model card: what the model is, how it was measured, how the exported files compare with it, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.deploy.export.checking import Check
+from headstart.deploy.export.target import Parts
+from headstart.storage.files import write_atomic
+from headstart.units import size
+
+CARD = "README.md"
+MEASURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "f1_macro": "F1, macro",
+    "f1_micro": "F1, micro",
+    "map": "mean average precision",
+    "log_loss": "log loss",
+    "ece": "calibration error (ECE)",
+}
+SHOWN = 12  # class names
+
+
+def write_card(parts: Parts, folder: Path, checks: Sequence[Check], notes: Sequence[str], usage: str) -> None:
+    """Write README.md into the folder of an export."""
+    write_atomic(folder / CARD, card_text(parts, checks, notes, usage))
+
+
+def card_text(parts: Parts, checks: Sequence[Check], notes: Sequence[str], usage: str) -> str:
+    """Return the card as Markdown."""
+    facts = parts.facts
+    sections = [
+        f"# {title_of(parts)}",
+        _what(facts),
+        "## How to use it",
+        usage,
+        "## Measured results",
+        results_text(parts),
+        "## Training data",
+        _data(parts),
+        "## Is the exported model the model?",
+        checks_text(checks, notes),
+        "## Licence",
+        _licence(facts),
+        "## Intended use and limits",
+        _limits(parts, facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def title_of(parts: Parts) -> str:
+    """Return a title: the study and the run that the model is of, or its networks."""
+    origin = dict(parts.ensemble.members[0].provenance)
+    name = " + ".join(dict.fromkeys(bundle.origin.name for bundle in parts.ensemble.members))
+    return f"{origin['study']}: {name}" if origin.get("study") else name
+
+
+def _what(facts: Mapping[str, Any]) -> str:
+    names: list[str] = facts["classes"]
+    shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    networks = [f"{each['backbone']} (head: {each['head']})" for each in facts["networks"]]
+    rule = facts["label_rule"]
+    label = (
+        "the most probable class"
+        if rule["kind"] == "most probable"
+        else f"every class with a probability above {rule['threshold']}"
+    )
+    how = f"the mean of {len(networks)} networks' probabilities: " if len(networks) > 1 else ""
+    return (
+        f"An image classifier with {len(names)} classes ({shown}), made by headstart {facts['headstart']}: {how}"
+        f"{', '.join(networks)}. It returns calibrated probabilities (temperature {facts['temperature']:.4g}); the"
+        f" label is {label}. Its numbers are {facts['precision']}."
+    )
+
+
+def results_text(parts: Parts) -> str:
+    """Return the test results as a table with intervals."""
+    results, data = parts.material.results, parts.material.data
+    rows = [
+        f"| {title} | {each['value']:.4f} | {each['low']:.4f} to {each['high']:.4f} |"
+        for name, title in MEASURES.items()
+        if (each := results.get(name)) and each.get("value") is not None
+    ]
+    if not rows:
+        return "No test results were at hand when this was exported: export the study folder to have them here."
+    heading = f"On {results['n']:,} test images of {data.get('name', 'its dataset')}, which it had not learned from:"
+    return "\n".join([heading, "", "| measure | value | 95 % interval |", "|---|---|---|", *rows])
+
+
+def _data(parts: Parts) -> str:
+    data = parts.material.data
+    if not data:
+        return "Unknown: the study's folder was not at hand when this was exported."
+    counts = data["counts"]
+    lines = [
+        f"Dataset {data['name']}: {counts['train']:,} training, {counts['validation']:,} validation and"
+        f" {counts['test']:,} test images (fingerprint {data['fingerprint']})."
+    ]
+    if data.get("licence"):
+        lines.append(f"Licence of the images: {data['licence']}.")
+    if data.get("homepage"):
+        lines.append(f"Source: {data['homepage']}.")
+    return " ".join(lines)
+
+
+def checks_text(checks: Sequence[Check], notes: Sequence[str]) -> str:
+    """Return how each file compares with the original, as a table."""
+    if not checks:
+        return "Not checked."
+    rows = [
+        "| file | pictures | labels that differ | largest difference of a probability | size |",
+        "|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| {each.form} | {each.n:,} | {each.labels_differ} | {each.largest_difference:.1e} | {size(each.bytes)} |"
+        for each in checks
+    ]
+    for each in checks:
+        if each.lost is not None and each.labels_differ:
+            points, low, high = each.lost
+            rows.append(
+                f"\n{each.form} loses {points:.2f} points of accuracy there (95 % interval {low:.2f} to {high:.2f})."
+            )
+    heading = f"{checks[0].pictures} went through the original and through each file, in a process of its own:"
+    return "\n".join([heading[0].upper() + heading[1:], "", *rows, *(f"\n{note}" for note in notes)])
+
+
+def _licence(facts: Mapping[str, Any]) -> str:
+    licence = facts["licence"]
+    if licence == "none":
+        return "The network was trained from random weights; its licence is that of your training images and work."
+    if "unknown" in licence:
+        return f"Weights that it was made from: {licence}. Find out the licence before you pass the model on."
+    return f"The pretrained weights that it was made from: {licence}."
+
+
+def _limits(parts: Parts, facts: Mapping[str, Any]) -> str:
+    name = parts.material.data.get("name", "the images that it was trained on")
+    closed = (
+        "Every picture gets one of these classes, also a picture that shows none of them."
+        if facts["label_rule"]["kind"] == "most probable"
+        else "A picture may get no label."
+    )
+    return (
+        f"For pictures like those of {name}. {closed} The measured results hold for pictures that are drawn as the test"
+        " images were; for other cameras, places or seasons, measure it again on labelled pictures from there. It was"
+        " not tested for fairness between groups of people, or against pictures made to deceive it. Do not let it"
+        " decide alone where a wrong label does harm."
+    )

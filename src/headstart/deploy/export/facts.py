@@ -1,0 +1,94 @@
+"""What an exported file says about its model: classes, label rule, calibration, preprocessing, licence, provenance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from headstart.deploy.export.program import Input
+from headstart.errors import HeadstartError
+from headstart.models.architectures.catalogue import find_architecture
+from headstart.models.bundle import Bundle, Ensemble, Origin
+from headstart.models.heads import head_config
+from headstart.models.pixels import NAME as PIXELS_BACKBONE
+from headstart.models.weights.registry import (
+    EMBEDDED,
+    REPACKED,
+    TORCHVISION_LICENCE,
+    embedded_facts,
+    preferred,
+    timm_facts,
+    timm_weights,
+)
+from headstart.version import VERSION
+
+UNKNOWN = "unknown"
+
+
+def facts_of_model(ensemble: Ensemble, inputs: tuple[Input, ...], *, precision: str = "float32") -> dict[str, Any]:
+    """Return the facts, all of them JSON-able; in an ONNX file they are its metadata."""
+    first = ensemble.members[0]
+    return {
+        "headstart": VERSION,
+        "format": "1",
+        "classes": list(first.classes),
+        "label_rule": {"kind": "threshold", "threshold": first.threshold}
+        if first.multi_label
+        else {"kind": "most probable"},
+        "temperature": ensemble.temperature if len(ensemble.members) > 1 else first.temperature,
+        "precision": precision,
+        "inputs": [
+            {
+                "name": each.name,
+                "size": each.view.crop,
+                "resize": each.view.resize,
+                "interpolation": each.view.interpolation,
+            }
+            for each in inputs
+        ],
+        "networks": [_network(bundle) for bundle in ensemble.members],
+        "licence": licence_of(ensemble),
+        "provenance": [dict(bundle.provenance) for bundle in ensemble.members],
+    }
+
+
+def _network(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "backbone": bundle.origin.name,
+        "truncate_at": bundle.origin.truncate_at,
+        "weights": bundle.origin.weights,
+        "sha256": bundle.origin.sha256,
+        "head": head_config(bundle.network.head)["kind"],
+        "preprocessing": asdict(bundle.preprocessing),
+        "test_time_augmentation": bundle.tta,
+        "temperature": bundle.temperature,
+        "licence": licence_of_weights(bundle.origin),
+    }
+
+
+def licence_of(ensemble: Ensemble) -> str:
+    """Return the licences of the weights that the model was made from, joined by " and "."""
+    return " and ".join(dict.fromkeys(licence_of_weights(bundle.origin) for bundle in ensemble.members))
+
+
+def licence_of_weights(origin: Origin) -> str:
+    """Return the SPDX name of the licence of a backbone's weights; "unknown"; "none" of random weights."""
+    if origin.name == PIXELS_BACKBONE or origin.weights in (None, "none"):
+        return "none"
+    known = embedded_facts(origin.sha256 or "")
+    if known is not None:
+        return known.licence or UNKNOWN
+    if origin.sha256 in REPACKED:
+        return TORCHVISION_LICENCE
+    try:
+        architecture = find_architecture(origin.name)
+        asked = preferred(architecture) if origin.weights == "imagenet" else origin.weights
+    except HeadstartError:
+        return UNKNOWN
+    library, _, tag = str(asked).partition(":")
+    if library == "torchvision":
+        return TORCHVISION_LICENCE
+    if library == "embedded":
+        return EMBEDDED[architecture.name].facts().licence or UNKNOWN
+    configurations = timm_weights(architecture.name) if library == "timm" else {}
+    return timm_facts(configurations[tag]).licence or UNKNOWN if tag in configurations else UNKNOWN

@@ -1,0 +1,54 @@
+"""The ONNX export: one file on pixels at the network's size, one on pictures of any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.deploy.export.card import write_card
+from headstart.deploy.export.checking import Form
+from headstart.deploy.export.onnx_graph import save_graph
+from headstart.deploy.export.target import FLOAT, Parts, Target, always
+
+MODEL, ANY_SIZE = "model.onnx", "model-any-size.onnx"
+
+
+def build(parts: Parts, folder: Path) -> list[Form]:
+    """Write both files."""
+    save_graph(parts.graph(), folder / MODEL)
+    save_graph(parts.any_size_graph(), folder / ANY_SIZE)
+    return [
+        Form(MODEL, "onnx", folder / MODEL, "pixels", faithful=parts.precision == FLOAT),
+        Form(ANY_SIZE, "onnx", folder / ANY_SIZE, "picture", exact=False, faithful=parts.precision == FLOAT),
+    ]
+
+
+def usage(parts: Parts) -> str:
+    """Return how the files are used."""
+    names = ", ".join(
+        f"`{each.name}` uint8 [n, {each.view.crop}, {each.view.crop}, 3] (shorter side resized to"
+        f" {each.view.resize} px, {each.view.interpolation}, then the centre square)"
+        for each in parts.inputs
+    )
+    labels = "bool [n, classes]" if parts.ensemble.members[0].multi_label else "int64 [n]"
+    return f"""\
+- `{MODEL}` takes RGB pixels that are at the network's size already: {names}.
+- `{ANY_SIZE}` takes RGB pixels of any size, `pictures` uint8 [n, height, width, 3], and resizes and crops them itself.
+
+Both give `probabilities` float32 [n, classes] and `labels` {labels}. Everything else is in the graph: normalisation,
+test-time augmentation, calibration and the label rule. Class names are in the metadata, as JSON under `classes`. Apply
+the EXIF orientation of a photograph before you pass its pixels.
+
+```python
+import json
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+session = onnxruntime.InferenceSession("{ANY_SIZE}")
+classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+picture = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+probabilities, labels = session.run(None, {{"pictures": np.asarray(picture)[None]}})
+```"""
+
+
+TARGET = Target(build=build, usage=usage, refusal=always, quantised=True, finish=write_card)

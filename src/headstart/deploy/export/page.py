@@ -1,0 +1,88 @@
+"""The page export: one HTML file with the model and its runtime inside, which works from the disk without a network."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from headstart.deploy.export.card import checks_text, results_text, title_of, write_card
+from headstart.deploy.export.checking import Check, Form
+from headstart.deploy.export.page_runtime import runtime_of
+from headstart.deploy.export.target import FLOAT, Parts, Target, always
+from headstart.errors import ModelError
+from headstart.storage.files import write_atomic
+from headstart.units import size
+
+PAGE = "classifier.html"
+LARGEST = 200e6  # bytes: browsers on phones give up on more
+CARD = "<!-- card -->"
+
+
+def build(parts: Parts, folder: Path) -> list[Form]:
+    """Write the page.
+
+    Raises:
+        ModelError: it would be too large for a browser.
+    """
+    runtime = runtime_of(parts.page_runtime)
+    facts = json.dumps({name: parts.facts[name] for name in ("classes", "label_rule")}, ensure_ascii=False)
+    text = filled(
+        resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"),
+        {
+            "title": html.escape(title_of(parts)),
+            "about": html.escape(f"Tells {len(parts.ensemble.members[0].classes)} classes of pictures apart."),
+            "card": CARD,
+            "facts": facts.replace("<", "\\u003c"),
+            "runtime": packed(runtime.script),
+            "wasm": packed(runtime.wasm),
+            "graph": packed(parts.any_size_graph().SerializeToString()),
+        },
+    )
+    if len(text) > LARGEST:
+        smaller = "" if parts.precision != FLOAT else "; --int8 makes it about four times smaller"
+        raise ModelError(
+            f"cannot export to page: it would have {size(len(text))}, more than a browser loads ({size(LARGEST)})"
+            f"{smaller}, or choose a smaller network"
+        )
+    (folder / PAGE).write_text(text, encoding="utf-8")
+    return [Form(PAGE, "page", folder / PAGE, "picture", exact=False, faithful=parts.precision == FLOAT)]
+
+
+def packed(content: bytes) -> str:
+    """Return bytes compressed and in base64, as the page unpacks them; the same bytes give the same text."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
+
+def filled(template: str, values: dict[str, str]) -> str:
+    """Return the template with each `{{ name }}` replaced."""
+    return re.sub(r"\{\{ (\w+) \}\}", lambda found: values[found[1]], template)
+
+
+def finish(parts: Parts, folder: Path, checks: Sequence[Check], notes: Sequence[str], usage: str) -> None:
+    """Write the figures into the page, and README.md beside it."""
+    path = folder / PAGE
+    lines = [results_text(parts), checks_text(checks, notes), f"Licence of the weights: {parts.facts['licence']}."]
+    shown = "".join(f"<pre style='white-space: pre-wrap'>{html.escape(line)}</pre>" for line in lines)
+    write_atomic(path, path.read_text(encoding="utf-8").replace(CARD, shown))
+    write_card(parts, folder, checks, notes, usage)
+
+
+def usage(parts: Parts) -> str:
+    """Return how the page is used."""
+    return f"""\
+Open `{PAGE}` in a browser (Chrome 80, Firefox 113, Safari 16.4 or newer), from the disk or from any web server; a
+network is not needed. Drop pictures or folders on it, paste a picture or use the camera. "Least sure first" sorts the
+pictures by their probability, so that doubtful ones can be looked at; "Download CSV" saves all probabilities.
+
+The pictures are not sent anywhere: the page forbids itself every request. The browser decodes them, and its JPEG
+decoder may round a pixel differently from Pillow's. The check below ran the graph inside the page on pixels that Pillow
+decoded."""
+
+
+TARGET = Target(build=build, usage=usage, refusal=always, quantised=True, finish=finish)

@@ -1,0 +1,108 @@
+"""The pictures that an export is checked on, and those from which an int8 model is calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, IntArray
+from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, decode
+from headstart.errors import DataError
+
+NOISE = 16  # pictures
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Encoded pictures, read one at a time.
+
+    Args:
+        what: which pictures, in words.
+        count: how many.
+        read: gives the encoded bytes, or pixels, of picture k.
+        labels: their classes: int64 [count], of multi-label models bool [count, C]; or None.
+    """
+
+    what: str
+    count: int
+    read: Callable[[int], bytes | Pixels]
+    labels: np.ndarray | None = None
+
+    def __iter__(self) -> Iterator[bytes | Pixels]:
+        return (self.read(k) for k in range(self.count))
+
+    def first(self, count: int) -> Pictures:
+        """Return `count` of them, evenly spread; all where there are no more."""
+        if count >= self.count:
+            return self
+        rows = np.linspace(0, self.count - 1, count).round().astype(np.int64)
+        labels = None if self.labels is None else self.labels[rows]
+        return Pictures(f"{count:,} of {self.what}", count, lambda k: self.read(int(rows[k])), labels)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known about a model beside its file.
+
+    Args:
+        test: the pictures that an export is checked on.
+        train, validation: those that an int8 model is calibrated and measured on; None without the study's images.
+        seen: the model that is exported has learned from the validation images too.
+        results: metrics of the test part with intervals, as result.json has them; or nothing.
+        data: facts about the dataset: name, licence, fingerprint, number of images of each part; or nothing.
+    """
+
+    test: Pictures
+    train: Pictures | None = None
+    validation: Pictures | None = None
+    seen: bool = False
+    results: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rows_of(dataset: Dataset, rows: IntArray, what: str) -> Pictures:
+    """Return some rows of a dataset as pictures with labels."""
+    return Pictures(what, len(rows), lambda k: dataset.reader.read(int(rows[k])), dataset.labels[rows])
+
+
+def folder_of(place: str | Path) -> Pictures:
+    """Return the pictures in a folder and the folders in it; they have no labels.
+
+    Raises:
+        DataError: no such folder, no picture in it, or one that cannot be decoded.
+    """
+    folder = Path(place).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"--images {folder}: no such folder")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    readable = [path for path in files if _decodes(path)]
+    if not readable:
+        raise DataError(f"--images {folder}: holds no picture that can be read")
+    return Pictures(f"{len(readable):,} pictures in {folder}", len(readable), lambda k: readable[k].read_bytes())
+
+
+def noise(seed: int = 0) -> Pictures:
+    """Return smooth random pictures of several shapes, for a model whose pictures are not at hand."""
+    generator = np.random.default_rng(seed)
+    shapes = generator.integers(200, 600, (NOISE, 2)).tolist()
+    made = [_smooth(generator, height, width) for height, width in shapes]
+    return Pictures(f"{NOISE} pictures of random noise", NOISE, lambda k: made[k])
+
+
+def _smooth(generator: np.random.Generator, height: int, width: int) -> Pixels:
+    from PIL import Image
+
+    coarse = generator.integers(0, 256, (12, 12, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _decodes(path: Path) -> bool:
+    try:
+        decode(path)
+    except UndecodableError:
+        return False
+    return True

@@ -1,0 +1,164 @@
+"""A classifier as one `torch.export` program: uint8 pixels in, calibrated probabilities and labels out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jaxtyping
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from headstart.data.decoding.decode import View
+from headstart.errors import ModelError
+from headstart.models.bundle import Bundle, Ensemble, shared_backbones
+from headstart.models.heads import Head, NearestNeighbourHead, SelectedClasses, class_probabilities
+from headstart.models.preprocessing import normalise
+from headstart.models.test_time_augmentation import TTA
+from headstart.transfer.frozen.padding import with_fixed_padding
+from headstart.transfer.frozen.views import view_of
+
+PIXELS = "pixels"
+OUTPUTS = ("probabilities", "labels")
+EXAMPLES = 2  # images in the example: torch.export takes 0 and 1 for constants
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of an exported model.
+
+    Args:
+        name: of the input.
+        view: how a picture becomes its pixels, uint8 [n, view.crop, view.crop, 3].
+    """
+
+    name: str
+    view: View
+
+
+def inputs_of(ensemble: Ensemble) -> tuple[Input, ...]:
+    """Return the inputs of an exported model: one for each view that its networks ask for."""
+    views = list(dict.fromkeys(view_of(bundle.preprocessing) for bundle in ensemble.members))
+    if len(views) == 1:
+        return (Input(PIXELS, views[0]),)
+    return tuple(Input(f"{PIXELS}_{view.crop}_of_{view.resize}_{view.interpolation}", view) for view in views)
+
+
+class Deployed(nn.Module):
+    """All that turns pixels into calibrated probabilities and labels, as the classifier computes them.
+
+    Networks with the same backbone, view and test-time augmentation share its pass.
+
+    Args:
+        ensemble: one network or several.
+    """
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.inputs = inputs_of(ensemble)
+        self.members, self.temperature = ensemble.members, ensemble.temperature
+        views = [each.view for each in self.inputs]
+        self.input_of = [views.index(view_of(bundle.preprocessing)) for bundle in self.members]
+        self.body_of = shared_backbones(self.members)
+        self.bodies = nn.ModuleDict({str(k): _body(self.members[k]) for k in dict.fromkeys(self.body_of)})
+        self.heads = nn.ModuleList(bundle.network.head for bundle in self.members)
+
+    def forward(self, *pixels: UInt8[Tensor, "n h w 3"]) -> tuple[Tensor, Tensor]:
+        """Return probabilities float32 [n, C], and labels: int64 [n], of multi-label models bool [n, C]."""
+        passes: dict[tuple[int, str], list[Tensor]] = {}
+        scores = []
+        for bundle, body, source, head in zip(self.members, self.body_of, self.input_of, self.heads, strict=True):
+            if (body, bundle.tta) not in passes:
+                passes[body, bundle.tta] = self._features(bundle, str(body), pixels[source])
+            scores.append(_scores(bundle, head, passes[body, bundle.tta]))
+        mean = scores[0] if len(scores) == 1 else torch.stack(scores).mean(0)
+        probabilities = tempered(mean, self.temperature)
+        rule = self.members[0]
+        return probabilities, probabilities > rule.threshold if rule.multi_label else probabilities.argmax(1)
+
+    def _features(self, bundle: Bundle, body: str, pixels: Tensor) -> list[Tensor]:
+        images = normalise(pixels.permute(0, 3, 1, 2), bundle.preprocessing)
+        views = list(TTA[bundle.tta](images))
+        if len(views) == 1:
+            return [self.bodies[body](views[0])]
+        return list(self.bodies[body](torch.cat(views)).unflatten(0, (len(views), -1)).unbind())
+
+
+def _body(bundle: Bundle) -> nn.Module:
+    size = bundle.preprocessing.size
+    return with_fixed_padding(bundle.network.backbone, torch.zeros(1, 3, size, size)).eval()
+
+
+def _scores(bundle: Bundle, head: nn.Module, features: list[Tensor]) -> Tensor:
+    found = [class_probabilities(_logits(head, each).float(), multi_label=bundle.multi_label) for each in features]
+    return tempered(found[0] if len(found) == 1 else torch.stack(found).mean(0), bundle.temperature)
+
+
+def _logits(head: Head | nn.Module, features: Tensor) -> Tensor:
+    """Return a head's logits; nearest neighbours are searched for all rows at once, for a graph has no loop."""
+    if isinstance(head, SelectedClasses):
+        return _logits(head.head, features)[:, head.columns]
+    logits: Tensor = head.block(features) if isinstance(head, NearestNeighbourHead) else head(features)
+    return logits
+
+
+def tempered(probabilities: Tensor, temperature: float) -> Tensor:
+    """Return softmax(log p / temperature), as `evaluate.metrics.calibration.apply_temperature` does on arrays."""
+    if temperature == 1.0:
+        return probabilities
+    return (probabilities.clamp(min=torch.finfo(torch.float32).tiny).log() / temperature).softmax(1)
+
+
+def program_of(ensemble: Ensemble) -> ExportedProgram:
+    """Return the model as a `torch.export` program with any number of images.
+
+    Raises:
+        ModelError: the network cannot be traced; the message says at what.
+    """
+    module = Deployed(ensemble).eval()
+    examples = tuple(
+        torch.zeros(EXAMPLES, each.view.crop or 1, each.view.crop or 1, 3, dtype=torch.uint8) for each in module.inputs
+    )
+    dynamic = (tuple({0: Dim("n", min=1)} for _ in examples),)  # one entry for *pixels
+    try:
+        with quiet_exporter(), _shapes_unchecked(), torch.no_grad():
+            return torch.export.export(module, examples, dynamic_shapes=dynamic)
+    except Exception as error:  # torch.export raises many kinds; the reason is passed on
+        names = " + ".join(dict.fromkeys(bundle.origin.name for bundle in ensemble.members))
+        raise ModelError(f"{names} cannot be exported: torch.export failed ({_first_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _shapes_unchecked() -> Iterator[None]:
+    """Leave shapes alone while sizes are symbols: where jaxtyping checks them, it would make them numbers."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@contextlib.contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Keep the exporters' remarks off the screen."""
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch.onnx", "torch._dynamo", "onnxscript")]
+    levels = [each.level for each in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,147 @@
+"""Classifies pictures with the model beside this file; needs only onnxruntime, numpy and Pillow.
+
+python predict.py photo.jpg folder --format csv
+
+from predict import Model
+Model().predict(["photo.jpg"])
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, View, decode, quiet_pillow
+from headstart.data.decoding.pictures import name_of
+
+BATCH = 16
+
+
+class Model:
+    """A classifier in an ONNX file.
+
+    Args:
+        path: the file; by default the one beside this module.
+        threads: that one prediction may use; 0 lets ONNX Runtime decide.
+    """
+
+    def __init__(self, path: str | Path | None = None, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        place = Path(__file__).with_name("model.onnx") if path is None else Path(path)
+        self._session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
+        facts = self._session.get_modelmeta().custom_metadata_map
+        self.classes: list[str] = json.loads(facts["classes"])
+        rule = json.loads(facts["label_rule"])
+        self.threshold: float | None = rule.get("threshold")
+        self._views = {
+            each["name"]: View(each["resize"], each["size"], each["interpolation"])
+            for each in json.loads(facts["inputs"])
+        }
+
+    def probabilities(self, pictures: Sequence[Any]) -> np.ndarray:
+        """Return calibrated probabilities, float32 [n, classes], of paths, encoded bytes, PIL images or arrays.
+
+        Raises:
+            UndecodableError: one of them cannot be read as a picture.
+        """
+        found = [
+            self._run([self._sized(each) for each in pictures[start : start + BATCH]])
+            for start in range(0, len(pictures), BATCH)
+        ]
+        return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
+
+    def predict(self, pictures: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return for each picture its name, class, probability and probabilities, or its name and an error."""
+        return list(self.answers(pictures))
+
+    def answers(self, pictures: Sequence[Any]) -> Iterator[dict[str, Any]]:
+        """Yield what `predict` returns, batch by batch."""
+        with quiet_pillow():
+            for start in range(0, len(pictures), BATCH):
+                names = [name_of(each, start + k) for k, each in enumerate(pictures[start : start + BATCH])]
+                read = [self._tried(each) for each in pictures[start : start + BATCH]]
+                sized = [each for each in read if not isinstance(each, str)]
+                scores = iter(self._run(sized)) if sized else iter(())
+                for name, each in zip(names, read, strict=True):
+                    yield {"image": name, "error": each} if isinstance(each, str) else self._answer(name, next(scores))
+
+    def _answer(self, name: str, scores: np.ndarray) -> dict[str, Any]:
+        best = int(scores.argmax())
+        label = self.classes[best]
+        if self.threshold is not None:
+            label = "|".join(c for c, score in zip(self.classes, scores, strict=True) if score > self.threshold)
+        named = dict(zip(self.classes, map(float, scores), strict=True))
+        return {"image": name, "class": label, "probability": float(scores[best]), "probabilities": named}
+
+    def _tried(self, picture: Any) -> dict[str, Pixels] | str:
+        try:
+            return self._sized(picture)
+        except UndecodableError as error:
+            return str(error)
+
+    def _sized(self, picture: Any) -> dict[str, Pixels]:
+        return {name: decode(picture, view) for name, view in self._views.items()}
+
+    def _run(self, sized: Sequence[dict[str, Pixels]]) -> np.ndarray:
+        batch = {name: np.stack([each[name] for each in sized]) for name in self._views}
+        scores: np.ndarray = self._session.run(["probabilities"], batch)[0]
+        return scores
+
+
+def files_of(places: Sequence[str]) -> list[str]:
+    """Return the files, and of folders the pictures in them."""
+    found: list[str] = []
+    for place in places:
+        path = Path(place)
+        if path.is_dir():
+            found += sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        elif path.exists():
+            found.append(place)
+        else:
+            raise SystemExit(f"predict.py: {place}: no such file or folder")
+    return found
+
+
+def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -> int:
+    """Print the answers; return the exit status: 1 if a picture could not be read."""
+    writer = csv.writer(sys.stdout)
+    if form == "csv":
+        writer.writerow(["image", "class", "probability", *model.classes])
+    unread = 0
+    for answer in answers:
+        if "error" in answer:
+            unread += 1
+            print(f"predict.py: {answer['image']}: {answer['error']}", file=sys.stderr)
+        elif form == "csv":
+            scores = [f"{each:.6f}" for each in answer["probabilities"].values()]
+            writer.writerow([answer["image"], answer["class"], f"{answer['probability']:.6f}", *scores])
+        elif form == "json":
+            print(json.dumps(answer, ensure_ascii=False))
+        else:
+            ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:top]
+            print(answer["image"], ", ".join(f"{name} {score:.3f}" for name, score in ranked), sep="\t")
+    return 1 if unread else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Classify the pictures that the command line names."""
+    parser = argparse.ArgumentParser(description="Classify pictures with the model beside this file.")
+    parser.add_argument("images", nargs="+", help="picture files or folders")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="json: one object a line")
+    parser.add_argument("--top", type=int, default=3, help="number of classes shown in the table")
+    asked = parser.parse_args(arguments)
+    model = Model()
+    return show(model, model.answers(files_of(asked.images)), asked.format, asked.top)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

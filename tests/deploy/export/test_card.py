@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exported_models import linear, three
+
+from headstart.deploy.export.accuracy_lost import Lost
+from headstart.deploy.export.card import card_text, checks_text
+from headstart.deploy.export.checking import Check
+from headstart.deploy.export.pictures import Material, noise
+from headstart.deploy.export.target import Parts
+from headstart.models.bundle import Ensemble, Origin
+
+RESULTS = {
+    "n": 40,
+    "accuracy": {"value": 0.9, "low": 0.77, "high": 0.96, "n": 40},
+    "ece": {"value": None, "low": None, "high": None, "n": 0},
+}
+DATA = {
+    "name": "meadow",
+    "fingerprint": "abc",
+    "licence": "CC BY 4.0",
+    "counts": {"train": 1200, "validation": 20, "test": 40},
+}
+CHECK = Check(
+    "model.onnx", "the 40 test images of meadow", 40, 1, 2.5e-7, 12_300_000, 3.0, 4.0, 0.875, 0.9, Lost(2.5, -2.6, 7.6)
+)
+
+
+def test_the_card_says_results_with_intervals_data_licence_and_limits() -> None:
+    bundle = replace(linear(), origin=Origin("lenet5", weights="mine"))
+    text = card_text(
+        Parts(Ensemble((bundle,)), Material(noise(), results=RESULTS, data=DATA)), [CHECK], ["a note"], "USE IT"
+    )
+    for line in (
+        "# insects: lenet5",
+        "USE IT",
+        "On 40 test images of meadow, which it had not learned from:",
+        "| accuracy | 0.9000 | 0.7700 to 0.9600 |",
+        "Dataset meadow: 1,200 training, 20 validation and 40 test images (fingerprint abc).",
+        "Licence of the images: CC BY 4.0.",
+        "The 40 test images of meadow went through the original and through each file, in a process of its own:",
+        "| model.onnx | 40 | 1 | 2.5e-07 | 12 MB |",
+        "model.onnx loses 2.50 points of accuracy there (95 % interval -2.60 to 7.60).",
+        "a note",
+        "Find out the licence before you pass the model on.",
+        "Every picture gets one of these classes, also a picture that shows none of them.",
+    ):
+        assert line in text, line
+    assert "calibration error" not in text
+
+
+def test_what_is_not_known_is_said() -> None:
+    text = card_text(Parts(three(), Material(noise())), [], [], "")
+    assert "the mean of 3 networks' probabilities: lenet5 (head: linear), small_cnn (head: linear)" in text
+    assert "No test results were at hand" in text and "Unknown: the study's folder was not at hand" in text
+    assert "trained from random weights" in text and checks_text([], []) == "Not checked."

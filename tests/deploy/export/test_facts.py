@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from exported_models import linear, three
+
+from headstart.deploy.export.facts import facts_of_model, licence_of, licence_of_weights
+from headstart.deploy.export.program import inputs_of
+from headstart.models.bundle import Ensemble, Origin
+
+LITE = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+RESNET = "25254364d9d2d366c00c1b5d1411cd7bd88a9a4dc5614845d7786a503d4f03dc"
+
+
+@pytest.mark.parametrize(
+    ("origin", "licence"),
+    [
+        (Origin("efficientnet_lite0", weights="imagenet", sha256=LITE), "Apache-2.0"),
+        (Origin("resnet18", weights="resnet18.safetensors", sha256=RESNET), "BSD-3-Clause"),
+        (Origin("resnet50", weights="imagenet", sha256="f" * 64), "BSD-3-Clause"),
+        (Origin("efficientnet_lite1", weights="imagenet"), "Apache-2.0"),
+        (Origin("vit_tiny_patch16_224", weights="imagenet", sha256="f" * 64), "apache-2.0"),
+        (Origin("resnet18", weights="timm:absent"), "unknown"),
+        (Origin("resnet18", weights="mine.pt", sha256="f" * 64), "unknown"),
+        (Origin("lenet5"), "none"),
+        (Origin("pixels"), "none"),
+    ],
+)
+def test_the_licence_of_weights(origin: Origin, licence: str) -> None:
+    assert licence_of_weights(origin) == licence
+
+
+def test_an_ensembles_facts_are_those_of_all_its_networks() -> None:
+    ensemble = three()
+    facts = facts_of_model(ensemble, inputs_of(ensemble), precision="int8")
+    assert [each["backbone"] for each in facts["networks"]] == ["lenet5", "small_cnn", "lenet5"]
+    assert [each["head"] for each in facts["networks"]] == ["linear", "linear", "neighbours"]
+    assert (facts["temperature"], facts["precision"]) == (1.2, "int8")
+    first = linear()
+    mixed = Ensemble(
+        (first, replace(first, origin=Origin("lenet5", weights="x")), replace(first, origin=Origin("lenet5")))
+    )
+    assert licence_of(mixed) == "none and unknown"
+
+
+def test_the_label_rule_of_several_labels_has_its_threshold() -> None:
+    ensemble = Ensemble((linear(multi_label=True, threshold=0.4),))
+    assert facts_of_model(ensemble, inputs_of(ensemble))["label_rule"] == {"kind": "threshold", "threshold": 0.4}

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart.deploy.classifier import Classifier
+from headstart.deploy.export import int8
+from headstart.deploy.export.int8 import Loss, _counts, _loss, _outside, quantise
+from headstart.deploy.export.pictures import Material, Pictures, noise
+from headstart.deploy.export.sensitivity import session_of
+from headstart.deploy.export.target import Parts
+from headstart.errors import ModelError
+
+COUNT = 48
+
+
+def coloured(seed: int) -> list[np.ndarray]:
+    """Return smooth pictures of one main colour each."""
+    generator = np.random.default_rng(seed)
+    colours = generator.integers(0, 256, (COUNT, 1, 1, 3))
+    return list(np.clip(colours + generator.integers(-30, 30, (COUNT, 40, 36, 3)), 0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def material(parts: Parts) -> Material:
+    """Return pictures whose labels are what the model says of them, but for a few."""
+
+    def labelled(what: str, seed: int) -> Pictures:
+        made = coloured(seed)
+        labels = np.array([p.probabilities.argmax() for p in Classifier(parts.ensemble).predict(made)])
+        labels[:4] = (labels[:4] + 1) % 3
+        return Pictures(what, COUNT, lambda k: made[k], labels)
+
+    return Material(noise(), train=labelled("training", 0), validation=labelled("validation", 1))
+
+
+def test_the_quantised_graph_is_smaller_and_nearly_the_same(parts: Parts, material: Material) -> None:
+    graph, loss = quantise(parts.float_graph, parts.ensemble, material, margin=5.0)
+    assert graph.ByteSize() < 0.5 * parts.float_graph.ByteSize()
+    operators = {node.op_type for node in graph.graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+    assert loss.n == COUNT and loss.points <= 5.0 and loss.low <= loss.points <= loss.high
+    pixels = np.stack([each[:32, :32] for each in coloured(3)])
+    before, after = (session_of(each)({"pixels": pixels})[0] for each in (parts.float_graph, graph))
+    assert 0 < np.abs(before - after).max() < 0.1
+    assert (before.argmax(1) == after.argmax(1)).mean() > 0.9
+
+
+def test_a_margin_that_cannot_be_kept_is_said_with_the_figures(
+    parts: Parts, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "_counts", lambda layers: iter([0, 2]))
+    monkeypatch.setattr(int8, "_loss", lambda *given: Loss(3.0, 1.0, 5.0, 48, *given[2:]))
+    words = r"int8 cannot keep the loss under 0.5 points: it is 3.00 \(1.00 to 5.00\) with 2 of 10 layers in float"
+    with pytest.raises(ModelError, match=words):
+        quantise(parts.float_graph, parts.ensemble, material, margin=0.5)
+
+
+def test_without_the_studys_images_int8_says_where_they_would_come_from(parts: Parts) -> None:
+    with pytest.raises(ModelError, match="export the study folder or a run folder in it, where its images are"):
+        quantise(parts.float_graph, parts.ensemble, Material(noise()), margin=0.5)
+
+
+def test_the_loss_is_the_paired_difference_in_points() -> None:
+    before = np.array([True] * 90 + [False] * 10)
+    after = before.copy()
+    after[:3], after[95] = False, True  # three lost, one won
+    loss = _loss(before, after, 0.5, 8, ("conv",), seen=True)
+    assert loss.points == pytest.approx(2.0)
+    assert loss.low < 0 < 2.0 < loss.high < 8  # the standard error of 4 changes in 100 is 2 points
+    assert str(loss).startswith("int8: 2.00 points of accuracy lost on 100 validation images (95 % interval -")
+    assert "1 of 8 layers kept in float; the interval reaches above the margin of 0.5" in str(loss)
+    assert str(loss).endswith("The model had learned from these images too, so test images may lose more.")
+    assert "every layer in int8." in str(replace(loss, kept=(), high=0.4, seen=False))
+
+
+def test_layers_kept_in_float_double_up_to_half_of_them() -> None:
+    assert list(_counts(49)) == [0, 1, 2, 4, 8, 16]
+    assert list(_counts(1)) == [0]
+
+
+def test_normalisation_and_calibration_stay_outside(parts: Parts) -> None:
+    outside = set(_outside(parts.float_graph))
+    kinds = {node.name: node.op_type for node in parts.float_graph.graph.node}
+    assert {"Softmax", "Cast"} <= {kinds[name] for name in outside}
+    assert not {"Conv", "Gemm"} & {kinds[name] for name in outside}
+
+
+def test_a_loss_has_plain_values() -> None:
+    loss = Loss(0.1, -0.1, 0.3, 50, 0.5, 4, (), False)
+    assert loss.to_dict() == {
+        "points": 0.1, "low": -0.1, "high": 0.3, "n": 50, "margin": 0.5, "layers": 4, "kept": (), "seen": False
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from headstart.deploy.classifier import Classifier
+from headstart.deploy.export import page, page_runtime
+from headstart.deploy.export.checking import check_forms
+from headstart.deploy.export.page import build, filled, finish, packed, usage
+from headstart.deploy.export.page_runtime import SCRIPT, WASM, Runtime, runtime_of
+from headstart.deploy.export.target import Parts
+from headstart.errors import ModelError
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put something small where the real runtime would be."""
+    monkeypatch.setattr(page, "runtime_of", lambda given: Runtime(b"export const env = '</script>';", b"\0asm"))
+
+
+def test_the_graph_inside_the_page_is_the_model(parts: Parts, tmp_path: Path, runtime: None) -> None:
+    (form,) = build(parts, tmp_path)
+    (check,) = check_forms(Classifier(parts.ensemble), [form], parts.material.test)
+    assert check.n == 16 and check.labels_differ <= 1 and 0 < check.largest_difference < 0.01
+    finish(parts, tmp_path, [check], ["a note <b>"], usage(parts))
+    text = (tmp_path / "classifier.html").read_text()
+    assert "{{" not in text and page.CARD not in text and "a note &lt;b&gt;" in text
+    facts = re.search(r'id="facts">([^<]*)<', text)
+    assert facts is not None
+    assert json.loads(facts[1]) == {"classes": ["ant", "bee", "cat"], "label_rule": {"kind": "most probable"}}
+    assert "connect-src 'none'" in text and not re.search(r"""(src|href)=["']?https?:""", text)
+
+
+def test_what_is_packed_is_text_that_ends_no_script() -> None:
+    text = packed(b"</script>" * 9)
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", text) and gzip.decompress(base64.b64decode(text)) == b"</script>" * 9
+    assert packed(b"x") == packed(b"x")
+
+
+def test_every_place_is_filled_once_and_values_are_not_read_again() -> None:
+    assert filled("a {{ one }} b {{ two }}", {"one": "{{ two }}", "two": r"\1"}) == r"a {{ two }} b \1"
+
+
+def test_a_page_that_a_browser_would_not_load_is_refused(
+    parts: Parts, tmp_path: Path, runtime: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "LARGEST", 1000)
+    with pytest.raises(
+        ModelError, match=r"cannot export to page: it would have .*, more than a browser loads \(1.0 kB\);"
+    ):
+        build(parts, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_runtime_is_read_from_a_package_with_the_right_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "onnxruntime-web.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in ((SCRIPT, b"script"), (WASM, b"wasm")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    with pytest.raises(ModelError, match=r"has sha256 .*; get it with: npm pack onnxruntime-web@1\.\d+\.\d+"):
+        runtime_of(path)
+    with pytest.raises(ModelError, match=r"--runtime .*absent.tgz: no such file; get it with: npm pack"):
+        runtime_of(tmp_path / "absent.tgz")
+    monkeypatch.setattr(page_runtime, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    assert runtime_of(path) == Runtime(b"script", b"wasm")

@@ -1,0 +1,140 @@
+"""The page as people use it: headless Chromium with the network off, a desk and a phone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.deploy.classifier import Classifier
+from headstart.deploy.export.page import PAGE, build, finish, usage
+from headstart.deploy.export.page_runtime import runtime_of
+from headstart.deploy.export.target import Parts
+from headstart.errors import HeadstartError
+
+selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="no chromium and chromedriver: apt install chromium-driver"),
+]
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage")
+PATIENCE = 120  # seconds
+
+
+@pytest.fixture(scope="module")
+def page(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a small model, with the real runtime ($ONNXRUNTIME_WEB, the cache, or npm)."""
+    folder = tmp_path_factory.mktemp("page")
+    given = os.environ.get("ONNXRUNTIME_WEB")
+    try:
+        runtime_of(Path(given) if given else None)
+    except HeadstartError as error:
+        pytest.skip(str(error))
+    own = Parts(parts.ensemble, parts.material, Path(given) if given else None)
+    own.float_graph = parts.float_graph
+    build(own, folder)
+    finish(own, folder, [], [], usage(own))
+    return folder / PAGE
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of several sizes and kinds: turned by EXIF, transparent, grey, and one that is none."""
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for k in range(8):
+        colour = generator.integers(0, 256, (1, 1, 3))
+        pixels = np.clip(colour + generator.integers(-40, 40, (90 + 20 * k, 120, 3)), 0, 255).astype(np.uint8)
+        exif = Image.Exif()
+        exif[0x0112] = 6 if k % 2 else 1
+        Image.fromarray(pixels).save(folder / f"photo-{k}.png", exif=exif.tobytes())
+    clear = np.dstack([pixels, np.full(pixels.shape[:2], 90, np.uint8)])
+    Image.fromarray(clear).save(folder / "clear.png")
+    Image.fromarray(pixels[..., 0]).save(folder / "grey.png")
+    (folder / "no-picture.png").write_bytes(b"x")
+    return folder
+
+
+@pytest.fixture(scope="module", params=[(1280, 900, False), (390, 844, True)], ids=["desk", "phone"])
+def browser(request: pytest.FixtureRequest, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser whose network is off, with the page open; afterwards: nothing was fetched, no error was logged."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    width, height, phone = request.param
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    downloads = tmp_path_factory.mktemp("downloads")
+    for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        driver.execute_cdp_cmd("Network.enable", {})
+        off = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        driver.execute_cdp_cmd("Network.emulateNetworkConditions", off)
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
+        driver.get(page.as_uri())
+        driver.downloads = downloads
+        yield driver
+        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+        sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+        fetched = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+        assert [url for url in fetched if url.startswith(("http", "ws", "ftp"))] == []
+    finally:
+        driver.quit()
+
+
+def until(browser: Any, condition: str) -> None:
+    """Wait until an expression of the page is true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, PATIENCE, 0.1).until(lambda page: page.execute_script(f"return {condition}"))
+
+
+def test_the_page_says_what_the_classifier_says_and_saves_it(browser: Any, parts: Parts, photos: Path) -> None:
+    files = sorted(photos.iterdir())
+    browser.find_element("id", "files").send_keys("\n".join(map(str, files)))
+    until(browser, f"results.length === {len(files)} && !busy")
+    status = browser.find_element("id", "status").text
+    assert status == f"{len(files) - 1} classified, 1 could not be read"
+    browser.find_element("id", "unsure").click()
+    browser.find_element("id", "csv").click()
+    saved = browser.downloads / "predictions.csv"
+    until(browser, "true")
+    for _ in range(100):
+        if saved.is_file():
+            break
+        browser.execute_async_script("setTimeout(arguments[0], 100)")
+    rows = list(csv.DictReader(saved.read_text(encoding="utf-8").splitlines()))
+    assert sorted(row["image"] for row in rows) == [file.name for file in files if file.name != "no-picture.png"]
+    sure = [float(row["probability"]) for row in rows]
+    assert sure == sorted(sure)
+    for row in rows:
+        (expected,) = Classifier(parts.ensemble).predict(photos / row["image"])
+        found = [float(row[name]) for name in ("ant", "bee", "cat")]
+        np.testing.assert_allclose(found, expected.probabilities, atol=0.01, err_msg=row["image"])
+        assert row["class"] == expected.label
+
+
+def test_the_page_fits_its_screen_and_can_be_cleared(browser: Any) -> None:
+    until(browser, "results.length > 0 && !busy")
+    wide = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0
+    for button in browser.find_elements("css selector", "button, .button"):
+        if button.is_displayed():
+            assert button.size["height"] >= 40, button.text
+    browser.find_element("id", "clear").click()
+    assert browser.find_elements("css selector", "#rows li") == []
+    assert browser.find_element("id", "status").text == "Ready."
