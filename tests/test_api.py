@@ -144,6 +144,6 @@ def test_results_without_a_model_say_so(tmp_path: Path) -> None:
         }
     )
     results = study.run(tmp_path, report=False)
-    assert results.kept == "none" and not results.report.exists() and results.failed() == []
+    assert results.kept == "none" and not results.report.exists() and results.failed() == results.problems() == []
     with pytest.raises(StoreError, match="has no best model"):
         results.classifier()
