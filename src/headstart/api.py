@@ -25,6 +25,8 @@ from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
+from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.heads.catalogue import HEADS as KINDS
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -223,7 +225,8 @@ def compare_spec(
         data: anything `load_dataset` takes, or a dataset that it returned.
         label: the label to use, if the dataset has several.
         backbones: used with ImageNet weights; by default those whose weights are installed.
-        heads: classifier heads fitted to the cached features.
+        heads: classifier heads fitted to the cached features; those that take one label per image are left out if the
+            images have several.
         seeds: number of seeds; if a class has too few images for a test part, the number of repeats of five-fold
             cross-validation.
         budget: a time limit such as "5min"; the time left after the frozen networks goes into tuning the last stages
@@ -233,7 +236,9 @@ def compare_spec(
         training_images: bootstrap samples of the training images, on each of which every head is fitted again, for
             intervals that also hold for other training images; cross-validation has such intervals anyway.
     """
-    chosen = list(backbones or installed_backbones())
+    chosen, place = list(backbones or installed_backbones()), source_of(data)
+    listed = list_dataset(place, label=label)
+    heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
@@ -243,14 +248,14 @@ def compare_spec(
             runs[f"{backbone} {head}"] = {"backbone": backbone, "weights": "imagenet", "strategy": head}
         tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
         if tuning and tail is not None:
-            runs[f"{backbone} tuned"] = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail, **TUNED}
+            tuned = {"backbone": backbone, "weights": "imagenet", "freeze_until": tail}
+            runs[f"{backbone} tuned"] = {**tuned, **_tuned_for(listed)}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    place = source_of(data)
     source: dict[str, Any] = {"source": place}
     if label is not None:
         source["label"] = label
     title = title_of(place)
-    few = _fewest_images(place, label)
+    few = _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if few is not None and folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
@@ -288,9 +293,16 @@ def _is_folded(folder: Path) -> bool:
     return bool(split.get("fold") == "seed")
 
 
-def _fewest_images(data: str, label: str | None) -> int | None:
+def _tuned_for(dataset: Dataset) -> dict[str, Any]:
+    """Return the settings of a tuned run: a loss for several labels, and batches that few training images fill."""
+    learned = len(dataset) if dataset.given_split is None else int((dataset.given_split == "train").sum())
+    batch = 2 ** max(1, int(learned * (1 - TEST_SHARE) ** 2 / 2).bit_length() - 1)  # at least two batches an epoch
+    recipe = {**TUNED["recipe"], **({"loss": "bce"} if dataset.multi_label else {})}
+    return {**TUNED, "recipe": recipe if batch >= Recipe.batch_size else {**recipe, "batch_size": batch}}
+
+
+def _fewest_images(dataset: Dataset) -> int | None:
     """Return the size of the smallest class; None if the test images are given or there are too few groups."""
-    dataset = list_dataset(data, label=label)
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return None
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:

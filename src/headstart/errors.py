@@ -3,6 +3,7 @@
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
 │   ├── DataAbsent        images that are not here and could not be fetched
+│   ├── Unsuitable        images or weights that a run of a study cannot use; its other runs can
 │   ├── ImageTypeError    something that is not an image; a TypeError too
 │   └── ArgumentError     images or labels given from Python that cannot be used; a ValueError too
 ├── SpecError             study files, options, unknown names
@@ -22,12 +23,17 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from headstart.disclosure import without_secrets
+
 T = TypeVar("T")
 LONGEST = 80  # characters of an unknown name that are shown
 
 
 class HeadstartError(Exception):
-    """Base of every error caused by the input or the machine, not by a defect."""
+    """Base of every error caused by the input or the machine, not by a defect; its text holds no credentials."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class DataError(HeadstartError):
@@ -36,6 +42,10 @@ class DataError(HeadstartError):
 
 class DataAbsent(DataError):
     """Images that are not here and could not be fetched: the request itself is valid."""
+
+
+class Unsuitable(DataError):
+    """Images or weights that one run cannot use as it is set: too few for a batch, several labels, weights of NaN."""
 
 
 class ImageTypeError(DataError, TypeError):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from headstart.disclosure import console, printable, without_secrets
 from headstart.units import duration
 
 QUIET, NORMAL, VERBOSE = 0, 1, 2
@@ -39,7 +40,7 @@ def show_in(display: Callable[[Ticker | None], None] | None) -> None:
 def say(text: str, level: int = NORMAL) -> None:
     """Print one line on standard error, unless the verbosity is lower."""
     if _verbosity >= level:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(without_secrets(text)), file=sys.stderr, flush=True)
 
 
 class Ticker:
@@ -84,7 +85,6 @@ class Ticker:
 
     def _draw(self) -> None:
         if self._bar is None:
-            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (
@@ -94,7 +94,7 @@ class Ticker:
                 TextColumn("{task.fields[note]}", markup=False),
                 TimeRemainingColumn(),
             )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = Progress(*columns, console=console(stderr=True), transient=True)
             self._task = self._bar.add_task(self.title, total=self.total, note=self.note)
             self._bar.start()
         self._bar.update(self._task, completed=self.done, note=self.note)

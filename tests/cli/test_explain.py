@@ -5,11 +5,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from headstart import progress
 from headstart.cli.explain import _checks, _one_network, _reference, _title
 from headstart.explain import faithfulness, sanity
+from tests.cli.conftest import Call
 
 
 def test_an_ensemble_gives_way_to_the_best_single_network(
@@ -44,3 +47,31 @@ def test_the_checks_name_faithfulness_and_the_last_randomisation(monkeypatch: py
         " rank correlation after the weights are shuffled -0.03 (maps of two different images: 0.91)"
     )
     assert _reference({"different_images": None}) == ""
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_explain_sets_two_models_side_by_side_and_checks_them(
+    call: Call, finished: Path, photos: Path, tmp_path: Path
+) -> None:
+    image, one, two = photos / "daisy" / "00.jpg", *(finished / "runs" / name / "seed-0" for name in ("one", "two"))
+    common = ("--method", "grad_cam", "--seed", 1, "--target", "lily")
+    code, out, said = call("explain", one, image, *common, "--out", tmp_path / "one.png")
+    assert code == 0 and ": lily " in out and "deletion" not in out, said
+    code, out, _ = call("explain", one, image, *common, "--against", two, "--checks", "--out", tmp_path / "two.png")
+    assert code == 0 and out.count(": lily ") == 2 and out.count("deletion ") == 2
+    with Image.open(tmp_path / "one.png") as first, Image.open(tmp_path / "two.png") as second:
+        assert second.width > first.width
+    code, _, said = call("explain", one, image, "--target", "rose")
+    assert code == 2 and "rose" in said
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_the_seed_decides_what_is_drawn(call: Call, finished: Path, photos: Path, tmp_path: Path) -> None:
+    pictures = []
+    for seed in (0, 0, 1):
+        call("explain", finished / "runs" / "one" / "seed-0", photos / "daisy" / "00.jpg", "--method", "lime",
+             "--seed", seed, "--out", tmp_path / "why.png")  # fmt: skip
+        with Image.open(tmp_path / "why.png") as picture:
+            pictures.append(np.asarray(picture))
+    assert (pictures[0] == pictures[1]).all()
+    assert (pictures[0] != pictures[2]).any()

@@ -7,6 +7,7 @@ import pytest
 from headstart.cli.report import report_and_show
 from headstart.errors import SpecError
 from headstart.report.render import formats
+from tests.cli.conftest import Call
 
 
 @pytest.fixture
@@ -37,3 +38,11 @@ def test_a_folder_in_place_of_the_file_is_refused_before_anything_is_read(
     with pytest.raises(SpecError, match="is a folder; choose a file name"):
         report_and_show(tmp_path / "study", "html", tmp_path)
     assert written == []
+
+
+@pytest.mark.usefixtures("shared_cache")
+@pytest.mark.parametrize("format", ["html", "md", "csv", "json", "png"])
+def test_a_report_is_written_where_it_is_told(call: Call, finished: Path, tmp_path: Path, format: str) -> None:
+    code, out, _ = call("report", finished, "--format", format, "--out", tmp_path / f"mine.{format}")
+    assert code == 0 and out.strip() == str(tmp_path / f"mine.{format}")
+    assert (tmp_path / f"mine.{format}").stat().st_size > 100

@@ -60,9 +60,9 @@ def test_networks_that_share_a_backbone_and_views_share_their_passes(monkeypatch
     classifier, passes = Classifier(Ensemble(members)), list[str]()
     features = classifier._features
 
-    def counted(one: Bundle, pixels: np.ndarray) -> list[torch.Tensor]:
-        passes.append(one.tta)
-        return features(one, pixels)
+    def counted(number: int, pixels: np.ndarray) -> list[torch.Tensor]:
+        passes.append(members[number].tta)
+        return features(number, pixels)
 
     monkeypatch.setattr(classifier, "_features", counted)
     served = classifier.predict(list(PIXELS))

@@ -1,7 +1,7 @@
 """Corruption: one stored file is damaged, and the study runs again: the same bits, or one line and then the same bits.
 
 Every kind of file in the cache and in the folder of a study, in every way that disks, crashes and people do it; of a
-finished study, of one whose runs are to be written from the cache, and of one that was interrupted at each stage.
+finished study, of one that continues from cached fits, features or images, and of one interrupted at each stage.
 """
 
 from __future__ import annotations
@@ -91,7 +91,10 @@ HARMS: dict[str, Harm] = {
     "overwrite": overwrite,
     "swap": swap,
 }
-STATES = ("finished", "cached", *scene.MOMENTS)
+KEPT = {"cached fits": ("images", "features", "trials", "fits"), "cached features": ("images", "features")}
+KEPT |= {"cached images": ("images",)}
+STATES = ("finished", *KEPT, *scene.MOMENTS)
+_LOGS = re.compile(r"/(training/log|tensorboard)/")  # which are never read
 
 
 def prepare(scratch: Path) -> Attack:
@@ -99,7 +102,9 @@ def prepare(scratch: Path) -> Attack:
     pictures = scene.draw(scratch / "pictures")
     with _quiet():
         scene.run(pictures, scratch / "finished")
-        shutil.copytree(scratch / "finished" / "cache", scratch / "cached" / "cache")
+        for state, kinds in KEPT.items():
+            for kind in kinds:
+                shutil.copytree(scratch / "finished" / "cache" / kind, scratch / state / "cache" / kind)
         for moment in scene.MOMENTS:
             scene.interrupt(pictures, scratch / moment, moment)
     wanted = scene.results(scratch / "finished")
@@ -110,7 +115,7 @@ def prepare(scratch: Path) -> Attack:
         place = scratch / f"attempt-{seed}"
         shutil.copytree(scratch / state, place)
         try:
-            victim, files = _victim(place, draw)
+            victim, files = _victim(place, draw, "out" if state == "finished" else "")
             what = f"{state}: {harm}: {victim.relative_to(place).as_posix()}"
             before = victim.read_bytes()
             HARMS[harm](victim, draw, files)
@@ -127,9 +132,9 @@ def prepare(scratch: Path) -> Attack:
     return attack
 
 
-def _victim(place: Path, draw: random.Random) -> tuple[Path, list[Path]]:
-    """Return one stored file, each kind of file being as likely as any other, and all of them."""
-    files = sorted(path for path in place.rglob("*") if path.is_file())
+def _victim(place: Path, draw: random.Random, part: str) -> tuple[Path, list[Path]]:
+    """Return one stored file in this part, each kind of file being as likely as any other, and all of them."""
+    files = sorted(path for path in (place / part).rglob("*") if path.is_file() and not _LOGS.search(path.as_posix()))
     kinds: dict[str, list[Path]] = {}
     for path in files:
         name = re.sub(r"[0-9a-f]{32}(\.partial)?|\d{6,}.*", "*", path.relative_to(place).as_posix())

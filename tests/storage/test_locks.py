@@ -7,81 +7,65 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from headstart import progress
 from headstart.errors import StoreError
-from headstart.storage import locks
-from headstart.storage.locks import _taken, locked, release, tried
+from headstart.storage.locks import locked, release, tried
 
 
-def test_only_one_holds_a_lock_and_its_file_is_gone_afterwards(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "a.lock"
-    with locked(path):
-        assert path.exists()
-        with tried(path) as taken:
-            assert not taken
-        assert path.exists()  # who did not take it does not delete it
-    assert not path.exists()
-    with tried(path) as taken:
-        assert taken
-    assert not path.exists()
+def test_a_lock_is_held_by_one_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
+    path, inside, most = tmp_path / "a" / "x.lock", [], []
 
+    def work() -> None:
+        for _ in range(20):
+            with locked(path):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.001)
+                inside.pop()
 
-def test_a_lock_is_released_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), locked(tmp_path / "a.lock"):
-        raise ZeroDivisionError
-    with tried(tmp_path / "a.lock") as taken:
-        assert taken
-
-
-def test_who_waits_enters_when_the_lock_is_free_and_says_that_it_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(progress, "say", said.append)
-    taken = locks._taken
-    monkeypatch.setattr(locks, "_taken", lambda lock, timeout: taken(lock, min(timeout, 0.05)))
-    order: list[str] = []
-
-    def second() -> None:
-        with locked(tmp_path / "a.lock", "waiting for the other"):
-            order.append("second")
-
-    with locked(tmp_path / "a.lock", "never said"):
-        thread = threading.Thread(target=second)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
         thread.start()
-        while not said:
-            time.sleep(0.01)
-        order.append("first")
-    thread.join(30)
-    assert order == ["first", "second"] and said == ["waiting for the other"]
+    for thread in threads:
+        thread.join()
+    assert len(most) == 80 and max(most) == 1
+    assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_a_lock_on_a_file_that_its_last_holder_deleted_is_taken_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.lock"
-    acquire, acquired = FileLock.acquire, []
+def test_a_lock_that_is_held_is_not_taken(tmp_path: Path) -> None:
+    with locked(tmp_path / "x.lock"):
+        with tried(tmp_path / "x.lock") as taken:
+            assert not taken
+        assert (tmp_path / "x.lock").exists()
+    with tried(tmp_path / "x.lock") as taken:
+        assert taken
+    assert not (tmp_path / "x.lock").exists()
 
-    def late(self: FileLock, *given: object, **how: object) -> object:
-        found = acquire(self, *given, **how)  # type: ignore[arg-type]
-        acquired.append(path.stat().st_ino)
-        if len(acquired) == 1:
-            path.rename(tmp_path / "deleted")  # as if the last holder deleted it just now
-        return found
 
-    monkeypatch.setattr(FileLock, "acquire", late)
-    lock = FileLock(str(path))
-    assert _taken(lock, 1.0) and len(acquired) == 2 and path.exists()
-    monkeypatch.undo()
-    with tried(path) as taken:
+def test_who_waited_for_a_lock_whose_file_is_gone_takes_the_new_one(tmp_path: Path) -> None:
+    path, taken = tmp_path / "x.lock", threading.Event()
+    first = FileLock(str(path))
+    first.acquire()
+
+    def wait() -> None:
+        with locked(path):
+            assert path.exists(), "else another could take it too"
+            taken.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.2)
+    release(first)
+    thread.join()
+    assert taken.is_set()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(StoreError, match=r"x\.lock: cannot be written"), locked(tmp_path / "x.lock"):
+        pass
+    with tried(tmp_path / "x.lock") as taken:
         assert not taken
-    release(lock)
-    assert not path.exists()
-
-
-def test_a_place_that_cannot_be_written_is_an_error_or_not_taken(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(StoreError), locked(tmp_path / "file" / "a.lock"):
-        raise AssertionError("entered")
-    with tried(tmp_path / "file" / "a.lock") as taken:
-        assert not taken
+    assert list(tmp_path.iterdir()) == []

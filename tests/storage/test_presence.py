@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 
 from headstart.storage.files import temporary, writer, writer_of
+from headstart.storage.locks import locked
 from headstart.storage.presence import FOLDER, at_work, clear, since
 
 WORKS_UNTIL_KILLED = """
 import sys, time
 from pathlib import Path
 from headstart.storage.files import temporary
+from headstart.storage.locks import locked
 from headstart.storage.presence import at_work
 folder = Path(sys.argv[1])
 with at_work(folder):
     temporary(folder / "half.json").write_text("{")
     temporary(folder / "run").mkdir()
+    (folder / ".run.lock").touch()
     print("ready", flush=True)
     time.sleep(60)
 """
@@ -32,7 +35,7 @@ def killed(tmp_path: Path) -> Path:
     began = since(tmp_path)
     assert began is not None and time.time() - 60 < began <= time.time()
     clear(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 3, "what a living process writes is left alone"
+    assert len(list(tmp_path.iterdir())) == 3, "what a living process writes is left alone; nobody holds the lock"
     process.kill()
     process.wait()
     process.stdout.close()
@@ -43,6 +46,14 @@ def test_a_process_that_was_killed_is_not_at_work_and_what_it_left_is_cleared(ki
     assert since(killed) is None
     clear(killed)
     assert list(killed.iterdir()) == []
+
+
+def test_a_lock_that_is_held_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    with locked(tmp_path / "runs" / ".a.lock"):
+        (tmp_path / "runs" / ".b.lock").touch()
+        clear(tmp_path)
+        assert [path.name for path in (tmp_path / "runs").iterdir()] == [".a.lock"]
 
 
 def test_a_folder_is_at_work_while_the_block_runs(tmp_path: Path) -> None:

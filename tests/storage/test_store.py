@@ -14,7 +14,8 @@ import pytest
 from filelock import FileLock
 
 from headstart.errors import StoreError
-from headstart.storage.checksums import fault
+from headstart.storage import checksums
+from headstart.storage.checksums import Depth, fault
 from headstart.storage.files import disk_errors, write_atomic
 from headstart.storage.store import Store, array_digest, cache_root, content_key, drop_file
 
@@ -391,7 +392,32 @@ def test_what_dead_processes_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / ".at-work").mkdir()
     (tmp_path / ".at-work" / "dead-1-1.lock").touch()
     (tmp_path / "kind" / ".key.dead-1.tmp").mkdir()
+    (tmp_path / "kind" / "key" / ".manifest.json.dead-2.tmp").touch()
     with store.building("kind", "other"):
         store.clear()
         assert sorted(path.name for path in (tmp_path / "kind").iterdir()) == ["key", "other.lock", "other.partial"]
     assert [path.name for path in tmp_path.iterdir()] == ["kind"]
+    assert sorted(path.name for path in (tmp_path / "kind" / "key").iterdir()) == ["deep", "manifest.json"]
+
+
+def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, size in (("BLOCK", 10), ("SMALL", 20), ("SAMPLED", 100), ("_SAMPLE", 2)):  # the first block and the last
+        monkeypatch.setattr(checksums, name, size)
+    store, depths = Store(tmp_path), []
+    folder = fill(store, "kind", "key", 500)
+    monkeypatch.setattr(
+        "headstart.storage.store.fault",
+        lambda folder, files, depth: depths.append(depth) or fault(folder, files, depth),
+    )
+    assert store.here("kind", "key") and depths == [Depth.SAMPLE]
+    for _ in range(2):
+        store.check("kind", "key")
+        assert store.here("kind", "key") and depths == [Depth.SAMPLE, Depth.BLOCKS]
+    store.check("kind", "absent")
+    (folder / "deep" / "data").write_bytes(b"x" * 250 + b"y" + b"x" * 249)
+    assert store.here("kind", "key")  # the damage is in none of the blocks of the sample
+    store.check("kind", "key")
+    assert not folder.exists()
+    assert f"{folder}: damaged (deep/data is not what was written); it is made again" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.command_line import run_typer
 from headstart.cli.model_verbs import add_model_verbs
 from headstart.cli.options import OUT, Device, Json, Out
 from headstart.cli.process import run_as_process
@@ -344,7 +345,7 @@ def doctor(json: Json = False) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    run_as_process(lambda: app(arguments, standalone_mode=True))
+    run_as_process(lambda: run_typer(app, arguments))
 
 
 if __name__ == "__main__":

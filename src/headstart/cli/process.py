@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from headstart.cli.streams import discard_output, output_fails, prepare_streams
+from headstart.disclosure import disclosable, printable, without_secrets
 from headstart.errors import HeadstartError
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -74,7 +75,7 @@ def _stop_on_signals() -> None:
 
 
 def _fail(line: str, status: int) -> NoReturn:
-    print(f"headstart: {line}", file=sys.stderr)
+    print(f"headstart: {printable(without_secrets(line))}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -91,7 +92,7 @@ def _first_line(error: Exception) -> str:
 
 def _write_traceback(error: Exception) -> str:
     """Return the file that the traceback was written to, or the traceback itself where none can be written."""
-    text = "".join(traceback.format_exception(error))
+    text = disclosable("".join(traceback.format_exception(error)))
     try:
         handle, name = tempfile.mkstemp(".txt", "headstart-")
         os.close(handle)

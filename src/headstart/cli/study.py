@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cli.outputs import check_folder
+from headstart.disclosure import console as terminal
+from headstart.disclosure import disclosable
 
 
 def run_and_show(
@@ -86,14 +88,13 @@ def show_plan(
 
 def show_ranking(folder: Path) -> None:
     """Print the answer of a study, its leaderboard, and the problems that the audit found."""
-    from rich.console import Console
     from rich.text import Text
 
     from headstart.report.read.conclusion import plain
     from headstart.report.read.summary import load_summary
     from headstart.report.render.terminal import ranking_table
 
-    summary, console = load_summary(folder), Console(width=None if sys.stdout.isatty() else 140)
+    summary, console = load_summary(folder), terminal(width=None if sys.stdout.isatty() else 140)
     console.print(Text(plain(summary.answer)))
     console.print(ranking_table(summary))
     if summary.problems:
@@ -103,4 +104,4 @@ def show_ranking(folder: Path) -> None:
 
 
 def _command() -> str:
-    return " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
+    return disclosable(" ".join(["headstart", *map(shlex.quote, sys.argv[1:])]))

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.disclosure import console, printable
+
 
 def show_facts(facts: Mapping[str, Any]) -> None:
     """Print one fact per line."""
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        print(f"{key:<{width}}  {cell(value)}")
+        print(printable(f"{key:<{width}}  {cell(value)}"))
 
 
 def cell(value: Any) -> str:
@@ -25,7 +27,6 @@ def cell(value: Any) -> str:
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """Print a table as wide as the terminal, or 140 columns wide if there is none."""
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -33,4 +34,4 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str
     table = Table(*(Column(name, overflow="fold") for name in columns), box=None, title=heading)
     for row in rows:
         table.add_row(*map(Text, row))  # as Text, names such as [other] or :star: are not taken for markup
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    console(width=None if sys.stdout.isatty() else 140).print(table)

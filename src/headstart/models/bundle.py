@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from headstart.disclosure import disclosable
 from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
 from headstart.models.backbone import Backbone
 from headstart.models.bundle_checks import check_description, check_features, check_finite, check_head
@@ -203,8 +204,9 @@ def _tensors(bundle: Bundle, *, whole: bool) -> dict[str, Tensor]:
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:
+    origin = asdict(bundle.origin)
     return {
-        "origin": asdict(bundle.origin),
+        "origin": {key: disclosable(each) if isinstance(each, str) else each for key, each in origin.items()},
         "head": head_config(bundle.network.head),
         "preprocessing": asdict(bundle.preprocessing),
         "classes": list(bundle.classes),
@@ -212,7 +214,7 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         "tta": bundle.tta,
         "temperature": bundle.temperature,
         "threshold": bundle.threshold,
-        "provenance": dict(bundle.provenance),
+        "provenance": {k: disclosable(v) if isinstance(v, str) else v for k, v in bundle.provenance.items()},
     }
 
 
@@ -378,7 +380,7 @@ def _check_at_hand(path: Path, source: str) -> None:
     library, colon, _ = source.partition(":")
     if source in ("imagenet", "none") or (colon and library in ("timm", "torchvision")):
         return
-    if not found_again(Path(source)).resolve().is_relative_to(cache_root().resolve()):
+    if not found_again(Path(source).expanduser()).resolve().is_relative_to(cache_root().resolve()):
         raise WeightsError(
             f"{path}: holds only a head, for weights in {source!r}; a model may name any file, so this one is not"
             f" opened: give the study's {MODEL}, or set {TRUST}=1 if you trust the model"

@@ -113,7 +113,7 @@ def find_weights(
     library, colon, tag = str(weights).partition(":")
     if colon and library in ("timm", "torchvision"):
         return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
-    return _local(architecture, found_again(Path(weights)), None)
+    return _local(architecture, found_again(Path(weights).expanduser()), None)
 
 
 def _is_published(weights: object) -> bool:

@@ -40,23 +40,24 @@ def since(folder: Path) -> float | None:
     return min((int(path.name.split("-")[1]) / 1000 for path in _locks(folder) if _held(path)), default=None)
 
 
-def clear(folder: Path, depth: str = "**") -> None:
+def clear(folder: Path, *places: str) -> None:
     """Delete what processes that died left in `folder`: their lock files, and all that they had half written.
 
     Args:
         folder: where they said that they were at work.
-        depth: where below it temporary files are looked for.
+        places: patterns of folders below it in which temporary files and locks are looked for; in all if none.
     """
+    places = places or ("**",)
     locks = _locks(folder)
     dead = [path for path in locks if not _held(path)]
     alive = {path.name.partition("-")[0] for path in locks} - {path.name.partition("-")[0] for path in dead}
     gone = {path.name.partition("-")[0] for path in dead} - alive
-    for path in sorted(folder.glob(f"{depth}/.*.tmp")):
+    for path in sorted(part for place in places for part in folder.glob(f"{place}/.*.tmp")):
         owner = writer_of(path)
         with contextlib.suppress(OSError):
             if owner in gone or (owner not in alive | {writer()} and time.time() - path.stat().st_mtime > _FORGOTTEN):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in dead:
+    for path in [*dead, *(lock for place in places for lock in folder.glob(f"{place}/.*.lock"))]:
         with tried(path):
             pass  # which deletes it
     with contextlib.suppress(OSError):

@@ -43,11 +43,13 @@ class Loaded:
         backbone: shortened already, where the run says so.
         weights: their origin; None for raw pixels.
         identity: what its outputs depend on: the hash of its weights, or the seed of random ones.
+        not_finite: the first tensor that holds NaN or an infinite value, or "".
     """
 
     backbone: Backbone
     weights: Weights | None
     identity: str
+    not_finite: str = ""
 
 
 def nothing() -> None:
@@ -193,7 +195,7 @@ class Resources:
         if spec.truncate_at:
             backbone = backbone.truncate(spec.truncate_at)
         parts = [identity, *(str(part or "") for part in (spec.truncate_at, spec.input_size, spec.resize))]
-        return Loaded(backbone.eval(), weights, " ".join(parts))
+        return Loaded(backbone.eval(), weights, " ".join(parts), _not_finite(backbone))
 
     def source(self, weights: WeightsSpec, seed: int) -> str | Path | None:
         """Return the weights as create_backbone takes them: a name, a file, an earlier run's folder, or None."""
@@ -263,6 +265,12 @@ class PendingImages:
     def batch(self, rows: IntArray) -> npt.NDArray[np.uint8]:
         """Refuse: these images are not read but passed on as they are decoded."""
         raise DataError("these images are passed on as they are decoded; they cannot be read")
+
+
+def _not_finite(backbone: Backbone) -> str:
+    """Return the name of the first tensor that holds a value which is not a finite number, or ""."""
+    tensors = backbone.state_dict().items()
+    return next((name for name, value in tensors if value.is_floating_point() and not value.isfinite().all()), "")
 
 
 def _resized(preprocessing: Preprocessing, resize: int | None) -> Preprocessing:

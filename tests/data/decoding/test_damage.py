@@ -77,6 +77,12 @@ def test_a_tail_of_zeros_is_seen(format: str) -> None:
         assert check(data[:kept] + bytes(len(data) - kept)) is not None
 
 
+def test_a_webp_is_as_long_as_it_says() -> None:
+    data = encoded("WEBP")
+    assert check(data + bytes(9)) is None
+    assert check(data[:99] + b"more" + data[99:]) == "is damaged: it is longer than it says"
+
+
 @pytest.mark.parametrize("format", ["BMP", "PPM", "TIFF"])
 def test_black_at_the_end_of_plain_pixels_is_no_damage(format: str) -> None:
     file = io.BytesIO()

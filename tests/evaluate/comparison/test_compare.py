@@ -253,3 +253,29 @@ def test_mean_and_interval_over_seeds_are_students() -> None:
     assert over_seeds([0.9])["low"] is None
     inside = over_seeds([0.99, 0.7, 1.0], bounds=(0.0, 1.0))
     assert 0 < float(inside["low"] or 0) < 0.9 < float(inside["high"] or 2) <= 1
+
+
+def test_refusals_of_other_images_and_other_seeds_are_whole_sentences() -> None:
+    ones = np.ones((2, 9), dtype=bool)
+    for runs, message in (
+        ({"b": ones, "a": ones[:, :8]}, "these have a: 8, b: 9 images"),
+        ({"a": ones[:, :0], "b": ones[:, :0].copy()}, "these have a: 0, b: 0 images"),
+    ):
+        with pytest.raises(DataError) as caught:
+            compare_runs(runs)
+        assert str(caught.value) == f"runs can be compared only on the same test images; {message}"
+    unequal = {"a": ones, "b": ones[:1].copy()}
+    for options in ({"pair_seeds": True}, {"images": np.arange(18).reshape(2, 9)}):
+        with pytest.raises(
+            DataError, match=r"^runs whose seeds belong together need the same seeds; compare those that"
+        ):
+            compare_runs(unequal, **options)  # type: ignore[arg-type]
+    assert compare_runs(unequal)["best"] == "a"
+    assert compare_runs({"a": ones[:, :1], "b": ~ones[:, :1]})["best"] == "a"
+
+
+def test_the_margin_is_returned_and_two_seeds_of_the_same_answers_are_noted() -> None:
+    scores = np.random.default_rng(0).random((1, 40)) < 0.8
+    found = compare_runs({"a": np.tile(scores, (2, 1))}, margin=0.03)
+    assert found["margin"] == 0.03
+    assert found["notes"][0].startswith("all seeds gave the same answers (a)")

@@ -66,3 +66,9 @@ def test_draws_vary_as_each_pair_says() -> None:
         gap = errors[:, pairs.a[place]] - errors[:, pairs.b[place]]
         expected = pairs.image_variance[place] + pairs.seed_variance[place] / 3
         assert gap.var() == pytest.approx(expected, rel=0.15)
+
+
+def test_a_p_counts_the_observed_study_among_the_draws() -> None:
+    chance, pairs = even([99.0, 0.0, -50.0], draws=99)
+    assert best_against_each(chance, pairs, 3, 0).p == pytest.approx(0.01)  # none of 99 is as large: 1 of 100
+    assert stepped_down(chance, pairs, np.array([0, 1])).p == pytest.approx(0.01)

@@ -6,7 +6,8 @@ from known_studies import study
 
 from headstart.errors import DataError
 from headstart.evaluate.comparison.compare import compare_runs, over_seeds_and_images
-from headstart.evaluate.comparison.leader import chosen_on_validation
+from headstart.evaluate.comparison.leader import _optimism, chosen_on_validation, means_of
+from headstart.evaluate.comparison.sources import runs_of
 from headstart.evaluate.metrics.intervals import wilson
 
 
@@ -73,3 +74,22 @@ def test_the_headline_is_the_run_chosen_on_validation_with_its_own_test_score() 
     assert chosen_on_validation(ranking, {"run 0": 2.0, "run 1": 1.0, "run 2": 3.0}, False)["run"] == "run 1"
     with pytest.raises(DataError, match="no validation figure for run 2"):
         chosen_on_validation(ranking, {"run 0": 1.0, "run 1": 1.0})
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_optimism_is_the_mean_error_of_the_run_that_is_picked(sign: float) -> None:
+    def optimism(gap: float, size: float) -> float:
+        means, errors = np.array([5 + gap / 2, 5 - gap / 2]), size * np.array([[1.0, -1.0], [-1.0, 1.0]])
+        return _optimism(means, errors, sign)
+
+    assert optimism(2.0, 2.0) == pytest.approx(2.0)  # chance explains the whole gap: the luckier is picked in each draw
+    # the variance of the means is 0.02, of which chance explains 0.0025: the true gap is 0.2 √(7 / 8)
+    assert optimism(0.2, 0.05) == pytest.approx(0.0)  # and 0.1 of luck does not turn it round
+    assert optimism(0.2, 0.1) == pytest.approx(0.1)  # but 0.2 does: half of it is left, 0.14
+    assert _optimism(np.array([1.0]), np.ones((3, 1)), sign) == 0.0
+    assert _optimism(np.zeros(2), np.array([[1.0, -1.0]]), sign) == pytest.approx(1.0)
+
+
+def test_a_run_that_cannot_vary_has_an_interval_of_no_width() -> None:
+    runs = runs_of({"a": np.full((1, 3), 1.5)}, ["a"], None, ("a",), None)
+    assert means_of(runs).interval(0) == (1.5, 1.5)

@@ -119,6 +119,9 @@ def intervals(_: str) -> dict[str, list[float | None]]:
         "resampled": with_training_images(0.8, resampled),
         "resampled losses": with_training_images(1.1, LOSSES["b"], bounds=None, level=0.9),
         "resampled on one image": with_training_images(0.5, np.array([[0.2], [0.5], [0.9]]), bounds=None),
+        "resampled on four images": with_training_images(
+            0.5, LOSSES["a"][0, :4] + LOSSES["c"][:, :4] / 99, bounds=None
+        ),
         "splits": over_splits([0.9, 0.8, 0.95], 0.25),
         "splits of losses": over_splits([0.9, 1.8, 0.95], 0.5, bounds=None, level=0.9),
         "equal splits": over_splits([1.0, 1.0, 1.0], 0.25),

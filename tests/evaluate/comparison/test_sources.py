@@ -80,3 +80,10 @@ def test_the_t_is_students_where_the_variance_is_known_as_from_so_many_degrees_o
     assert scale[0] == pytest.approx(0.03)
     scale, found = student(np.array([0.03**2]), 60, none, none)  # images alone: the textbook's t of one sample
     assert (scale[0], found[0]) == (pytest.approx(0.03), pytest.approx(59, abs=1e-3))
+
+
+def test_freedom_has_a_limit_whatever_the_unit_of_the_scores() -> None:
+    none = np.zeros(2)
+    scale, freedom = student(none, 100, np.array([4e-4, 400.0]), none)
+    assert freedom.tolist() == [1e6, 1e6]
+    assert scale == pytest.approx([0.02, 20.0], rel=1e-5)

@@ -13,6 +13,8 @@ def test_what_matters_goes_by_the_whole_interval() -> None:
     assert matters_of(-0.06, -0.02, 0.01) == "yes"
     assert matters_of(0.001, 0.008, 0.01) == "no"
     assert matters_of(0.001, 0.03, 0.01) == "unclear"
+    assert matters_of(0.01, 0.06, 0.01) == matters_of(-0.06, -0.01, 0.01) == "unclear"  # the margin itself is no more
+    assert matters_of(-0.01, 0.01, 0.01) == "no"
 
 
 def test_what_is_said_to_settle_a_question_settles_it_in_most_studies() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fake_study import study_of
 
+from headstart.errors import StoreError
 from headstart.evaluate.comparison.training_images import over_splits, with_training_images
 from headstart.report.read.board_scores import board_scores
 from headstart.report.read.conclusion import plain
@@ -81,6 +82,12 @@ def test_samples_of_another_metric_or_of_other_images_do_not_count(three: Path) 
     write(three, {"a": SAMPLES}, np.arange(100) + 1)
     assert make_boards(read_study_folder(three))[0].wider is None
     assert read_resampled(three / "nowhere") is None
+
+
+def test_a_damaged_file_is_named_with_what_to_do(three: Path) -> None:
+    (three / "training_images.npz").write_bytes(b"not an archive")
+    with pytest.raises(StoreError, match=r"training_images.npz: .*delete training_images.json and run the study again"):
+        read_resampled(three)
 
 
 def test_cross_validation_takes_it_from_the_folds() -> None:

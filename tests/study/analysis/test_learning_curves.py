@@ -21,7 +21,7 @@ def scored(session: Session, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str,
         shots, fraction = task.run.spec.shots, task.run.spec.fraction
         base = SHOTS[shots] if isinstance(shots, int) else 0.5 + 0.3 * (fraction or 1)
         scores[task.run.name, task.seed] = base + 0.01 * task.seed
-    monkeypatch.setattr(StudyFolder, "score", lambda self, run, seed, part: scores.get((run, seed)))
+    monkeypatch.setattr(StudyFolder, "score", lambda self, run, seed, part, metric: scores.get((run, seed)))
     return scores
 
 
@@ -39,7 +39,7 @@ def test_a_curve_is_fitted_to_the_scores_of_all_shots_and_seeds(
     learning_curves(session)
     (curve,) = written(session)
     expected = learning_curve({k: [v, v + 0.01] for k, v in SHOTS.items()}, unit="labels per class")
-    assert (curve["run"], curve["axis"]) == ("few", "shots")
+    assert (curve["run"], curve["axis"], curve["metric"]) == ("few", "shots", "accuracy")
     assert [point["labels"] for point in curve["points"]] == [1, 2, 4]
     assert curve["expected"] == pytest.approx(expected.expected) and curve["words"] == expected.words
     assert session.listener.notes == [f"few: {expected.words}"]  # type: ignore[attr-defined]
@@ -61,3 +61,17 @@ def test_runs_without_an_axis_or_a_score_have_no_curve(open_study: OpenStudy, mo
     scores.pop(("few", 0))
     learning_curves(session)
     assert not (session.folder.root / "learning.json").exists()
+
+
+def test_the_curve_is_of_the_metric_of_the_study_and_of_episodes_by_accuracy(
+    open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episodes = {"ways": 3, "shots": 1, "queries": 2}
+    runs = {
+        "few": {"strategy": "ridge", "shots": {"each": list(SHOTS)}},
+        "drawn": {"episodes": episodes, "fraction": {"each": [0.4, 0.7, 1.0]}},
+    }
+    session = open_study(runs, compare={"metric": "f1_macro"})
+    scored(session, monkeypatch)
+    learning_curves(session)
+    assert {curve["run"]: curve["metric"] for curve in written(session)} == {"few": "f1_macro", "drawn": "accuracy"}

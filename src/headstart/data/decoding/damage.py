@@ -52,6 +52,8 @@ def check_end(data: bytes, kind: str) -> bool:
     if kind in ("WEBP", "AVIF", "JPEG2000") and data.endswith(_ZEROS, 0, length):
         raise UndecodableError("is damaged: its end is all zeros")
     if kind == "WEBP":
+        if data[length:].strip(b"\0"):
+            raise UndecodableError("is damaged: it is longer than it says")
         return len(data) >= length
     if kind == "GIF":
         return data.rstrip(b"\0").endswith(b";")

@@ -228,9 +228,9 @@ def open_image(data: bytes) -> Image.Image:
     """
     check_bytes(data)
     data = without_damage(data)
-    if fault := format_fault(data):
-        raise UndecodableError(fault)
     with _reasons(len(data)):
+        if fault := format_fault(data):
+            raise UndecodableError(fault)
         image = Image.open(io.BytesIO(data), formats=(*FORMATS, *plugin_formats(data)))
         check_header(image)
     return image

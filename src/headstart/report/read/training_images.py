@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.errors import StoreError
 from headstart.evaluate.comparison.sources import Bounds
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES, over_splits, with_training_images
 from headstart.report.read.board_scores import BoardScores
@@ -39,14 +41,22 @@ class Resampled:
 
 
 def read_resampled(root: Path) -> Resampled | None:
-    """Read training_images.json and .npz of a study folder; None where they are absent."""
+    """Read training_images.json and .npz of a study folder; None where they are absent.
+
+    Raises:
+        StoreError: they are damaged.
+    """
     if not (root / INDEX).is_file() or not (root / ARRAYS).is_file():
         return None
     facts = read_json(root / INDEX)
-    with np.load(root / ARRAYS) as arrays:
-        tables = {run: (arrays[f"rows{k}"], arrays[f"scores{k}"]) for k, run in enumerate(facts["runs"])}
-    corrections = dict(zip(facts["runs"], facts["corrections"], strict=True))
-    return Resampled(int(facts["samples"]), str(facts["metric"]), tables, corrections, facts["left_out"])
+    try:
+        with np.load(root / ARRAYS) as arrays:
+            tables = {run: (arrays[f"rows{k}"], arrays[f"scores{k}"]) for k, run in enumerate(facts["runs"])}
+        corrections = dict(zip(facts["runs"], facts["corrections"], strict=True))
+        return Resampled(int(facts["samples"]), str(facts["metric"]), tables, corrections, facts["left_out"])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        remedy = f"delete {INDEX} and run the study again"
+        raise StoreError(f"{root / ARRAYS}: does not fit {INDEX}, or is damaged ({error}); {remedy}") from error
 
 
 class WiderIntervals:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart import units
+from headstart.disclosure import printable, spreadsheet_text
 from headstart.errors import choose
 from headstart.report import numbers
 from headstart.report.read.conclusion import plain
@@ -76,7 +79,7 @@ def write_csv(study: str | Path, out: str | Path) -> Path:
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows({key: spreadsheet_text(value) for key, value in row.items()} for row in rows)
     return _write(out, buffer.getvalue())
 
 
@@ -88,26 +91,31 @@ def write_json(study: str | Path, out: str | Path) -> Path:
 
 def markdown(summary: Summary) -> str:
     """Return the summary as Markdown."""
-    lines = [f"# {summary.question}", "", _emphasised(summary), ""]
+    lines = [f"# {_cell(summary.question)}", "", _emphasised(summary), ""]
     if summary.partial:
         waiting = f"{len(summary.missing)} of the expected runs and seeds have not finished"
         lines[1:1] = ["", f"> **Provisional** ({summary.status}): {waiting}."]
     for board in summary.boards:
-        lines += [f"## {board.title}", "", *_ranking(summary, board), ""]
+        lines += [f"## {_cell(board.title)}", "", *_ranking(summary, board), ""]
         lines += [f"*{_cell(note)}*  " for note in board.notes]
         lines += ["", *_comparisons(board), ""] if len(board.ranking) > 1 else [""]
     lines += _likeness(summary)
     if summary.left_out:
-        lines += ["## Not run", "", *(f"- {r['run']}, seed {r['seed']}: {r['why']}" for r in summary.left_out), ""]
+        lines += [
+            "## Not run",
+            "",
+            *(_cell(f"- {r['run']}, seed {r['seed']}: {r['why']}") for r in summary.left_out),
+            "",
+        ]
     if summary.halving:
-        lines += ["## Successive halving", "", *(f"- {line}" for line in halving_lines(summary.halving)), ""]
+        lines += ["## Successive halving", "", *(_cell(f"- {line}") for line in halving_lines(summary.halving)), ""]
     if summary.failed:
-        lines += ["## Failed", "", *(f"- {f.run}, seed {f.seed}: {f.why}" for f in summary.failed), ""]
+        lines += ["## Failed", "", *(_cell(f"- {f.run}, seed {f.seed}: {f.why}") for f in summary.failed), ""]
     lines += ["## Reproduce", ""]
     if summary.command:
-        lines += ["```", summary.command, "```", ""]
-    lines += [f"- {key}: {value}" for key, value in summary.environment.items()]
-    lines += [f"- data: {facts.get('name')}, fingerprint {key}" for key, facts in summary.datasets.items()]
+        lines += [_fence(summary.command), summary.command, _fence(summary.command), ""]
+    lines += [_cell(f"- {key}: {value}") for key, value in summary.environment.items()]
+    lines += [_cell(f"- data: {facts.get('name')}, fingerprint {key}") for key, facts in summary.datasets.items()]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -123,12 +131,14 @@ def _likeness(summary: Summary) -> list[str]:
         ]
         lines += ["## How similar are source and target?", "", *_table(heads, rows, "lllrrr"), ""]
     for pair in found.get("stages") or []:
-        rows = [[name, *(f"{v:.2f}" for v in row)] for name, row in zip(pair["first"], pair["cka"], strict=True)]
+        rows = [[_cell(name), *(f"{v:.2f}" for v in row)] for name, row in zip(pair["first"], pair["cka"], strict=True)]
         title = f"### CKA by stage: {_cell(pair['runs'][0])} (rows), {_cell(pair['runs'][1])} (columns)"
         lines += [title, "", *_table(["", *pair["second"]], rows, "l" + "r" * len(pair["second"])), ""]
     pairs = (summary.files.explained or {}).get("pairs", [])
     lines += [
-        f"- {' and '.join(pair['runs'])}, explained side by side: {pair['file']}" for pair in pairs if pair["file"]
+        _cell(f"- {' and '.join(pair['runs'])}, explained side by side: {pair['file']}")
+        for pair in pairs
+        if pair["file"]
     ]
     return [*lines, ""] if lines else []
 
@@ -137,7 +147,7 @@ def _emphasised(summary: Summary) -> str:
     text = plain(summary.answer)
     if not text:
         return ""
-    return "".join(f"**{part}**" if strong else part for part, strong in summary.answer)
+    return "".join(f"**{_cell(part)}**" if strong else _cell(part) for part, strong in summary.answer)
 
 
 def _ranking(summary: Summary, board: Board) -> list[str]:
@@ -202,7 +212,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> l
 
 
 def _cell(text: Any) -> str:
-    return str(text).replace("|", "\\|")
+    """Return text on one line in which nothing is taken for a table, for HTML, for a link or for code."""
+    plainly = html.escape(printable(" ".join(str(text).splitlines())), quote=False)
+    return re.sub(r"[|\[\]`]", lambda found: f"\\{found[0]}", plainly)
+
+
+def _fence(text: str) -> str:
+    """Return a fence that is longer than any in the text."""
+    return "`" * (max([2, *map(len, re.findall("`+", text))]) + 1)
 
 
 def _write(out: str | Path, text: str) -> Path:

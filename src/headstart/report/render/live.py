@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from headstart import progress, units
+from headstart import disclosure, progress, units
 from headstart.report import numbers
 
 QUEUED, RUNNING, REUSED, DONE, FAILED = "queued", "running", "reused", "done", "failed"
@@ -108,10 +108,9 @@ class LiveStudy:
         """Begin to show; called by `plan` where nobody has."""
         self._began = self._clock()
         if self.terminal and self._live is None and progress._verbosity >= progress.NORMAL:
-            from rich.console import Console
             from rich.live import Live
 
-            console = Console(file=self.stream, force_terminal=True)
+            console = disclosure.console(file=self.stream, force_terminal=True)
             self._live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
             self._live.start()
             progress.show_in(self._progress)

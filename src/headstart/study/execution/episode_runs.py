@@ -23,6 +23,7 @@ from headstart.fewshot.study import FewShotSpec, Judge, LabelledFeatures, run_fe
 from headstart.fewshot.training import train_embedding
 from headstart.models.bundle import MODEL
 from headstart.storage.files import read_json, write_atomic
+from headstart.study.execution.finite import check_features
 from headstart.study.resources import Resources
 from headstart.study.results.environment import environment
 from headstart.study.results.folder import Content, StudyFolder, json_bytes, npz_bytes
@@ -71,6 +72,8 @@ def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_
         seed=task.seed,
         classes=None if classes is None else tuple(classes),
     )
+    if features is not None:
+        check_features(features, task.run.spec.backbone)
     data = LabelledFeatures(dataset.labels[rows], dataset.classes, features)
     result = run_fewshot(data, asked, judges=judges, device=resources.device)
     facts = {} if tuned else resources.features_facts(task.run.data, task.run.network, task.seed)

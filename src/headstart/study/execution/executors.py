@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headstart.data.dataset import Split
-from headstart.errors import RunFailed
+from headstart.errors import HeadstartError
 from headstart.study.execution.evaluate_only import evaluate_only
-from headstart.study.execution.head_runs import fit_head_runs
+from headstart.study.execution.finite import check_probabilities
+from headstart.study.execution.head_runs import FAULTS, fit_head_runs
 from headstart.study.execution.session import Session
 from headstart.study.resources import Resources
 from headstart.study.results.run_record import Fit, Probabilities, write_failure, write_result
@@ -28,7 +29,10 @@ def _probe(tasks: list[Task], session: Session) -> None:
         shared = resources.features_facts(task.run.data, task.run.network, task.seed)
         _finish(task, fit, splits[task.key], test, shared, session)
 
-    fit_head_runs(tasks, [splits[task.key] for task in tasks], resources, _provenance(session), done)
+    def failed(task: Task, error: HeadstartError) -> None:
+        _fail(task, error, session)
+
+    fit_head_runs(tasks, [splits[task.key] for task in tasks], resources, _provenance(session), done, failed)
 
 
 def _tune(tasks: list[Task], session: Session) -> None:
@@ -38,10 +42,9 @@ def _tune(tasks: list[Task], session: Session) -> None:
             split = _split(task, session)
             work = evaluate_only if task.run.spec.strategy == AS_IS else _train
             fit, test = work(task, split, session.resources, _provenance(session), session.listener.note)
-        except RunFailed as error:
-            dataset = session.resources.dataset(task.run.data)
-            write_failure(task, session.folder, dataset, str(error), getattr(error, "history", []))
-            session.listener.failed(task.name, str(error))
+            check_probabilities(test, fit.validation)
+        except FAULTS as error:
+            _fail(task, error, session)
             continue
         _finish(task, fit, split, test, {}, session)
 
@@ -59,11 +62,22 @@ def _episodes(tasks: list[Task], session: Session) -> None:
 
     for task in tasks:
         session.listener.running(task.name)
-        score = run_episodes(task, session.resources, session.folder, session.plan.learned_on)
+        try:
+            score = run_episodes(task, session.resources, session.folder, session.plan.learned_on)
+        except FAULTS as error:
+            _fail(task, error, session)
+            continue
         session.listener.done(task.name, score)
 
 
 WORK = {"heads": _probe, "tune": _tune, "episodes": _episodes}
+
+
+def _fail(task: Task, error: HeadstartError, session: Session) -> None:
+    """Write the reason of a run that could not be finished; the study continues with the others."""
+    dataset = session.resources.dataset(task.run.data)
+    write_failure(task, session.folder, dataset, str(error), getattr(error, "history", []))
+    session.listener.failed(task.name, str(error))
 
 
 def _split(task: Task, session: Session) -> Split:

@@ -10,14 +10,17 @@ import torch
 from torch import nn
 
 from headstart.data.dataset import Dataset, Split
+from headstart.errors import DataError, HeadstartError, RunFailed
 from headstart.models.bundle import HEAD, Bundle, read_head
 from headstart.models.network import Network
+from headstart.study.execution.finite import check_features, check_probabilities
 from headstart.study.resources import Resources
 from headstart.study.results.run_record import KIND, Fit, Probabilities, load_fit, save_fit
 from headstart.study.spec.settings import head_options
 from headstart.study.task import Task, origin_of
 from headstart.transfer.heads.fit import HeadFit, HeadJob, fit_heads
 
+FAULTS = (DataError, RunFailed)  # that are of one run; others, such as a full disk, end the study
 _BLOCK = 4096  # rows scored at a time
 
 
@@ -27,8 +30,9 @@ def fit_head_runs(
     resources: Resources,
     provenance: dict[str, str],
     done: Callable[[Task, Fit, Probabilities], None],
+    failed: Callable[[Task, HeadstartError], None],
 ) -> None:
-    """Fit the heads of all tasks on the features they share; call `done` with each when it is ready.
+    """Fit the heads of all tasks on the features they share; call `done` or `failed` with each when it has ended.
 
     Tasks of one kind of head are one batched computation. Cached fits are reused. Results do not depend
     on which tasks are fitted together.
@@ -39,19 +43,53 @@ def fit_head_runs(
         resources: gives features, labels and the store.
         provenance: facts for the bundle.
         done: receives task, fit and the probabilities of its test rows.
+        failed: receives a task that could not be fitted, and why.
     """
     first = tasks[0]
     features = resources.features(first.run.data, first.run.network, first.seed)
     dataset = resources.dataset(first.run.data)
+    try:
+        check_features(features, first.run.spec.backbone)
+    except RunFailed as error:
+        for task in tasks:
+            failed(task, error)
+        return
     kinds = sorted({_kind(task) for task in tasks})
     for kind in kinds:
         group = [(task, split) for task, split in zip(tasks, splits, strict=True) if _kind(task) == kind]
         missing = [(task, split) for task, split in group if not resources.store.has(KIND, task.key)]
-        if missing:
-            _fit_missing(missing, features, dataset, resources, provenance)
+        faults = _fit_apart(missing, features, dataset, resources, provenance) if missing else {}
         for task, split in group:
-            bundle_head = _stored_head(task, resources)
-            done(task, load_fit(resources.store, task.key), head_probabilities(bundle_head, features, split.test))
+            try:
+                if task.key in faults:
+                    raise faults[task.key]
+                fit = load_fit(resources.store, task.key)
+                test = head_probabilities(_stored_head(task, resources), features, split.test)
+                check_probabilities(test, fit.validation)
+            except FAULTS as error:
+                failed(task, error)
+                continue
+            done(task, fit, test)
+
+
+def _fit_apart(
+    missing: Sequence[tuple[Task, Split]],
+    features: npt.NDArray[np.float32],
+    dataset: Dataset,
+    resources: Resources,
+    provenance: dict[str, str],
+) -> dict[str, HeadstartError]:
+    """Fit all together; where that fails, each alone. Return why, by key, of those that cannot be fitted."""
+    try:
+        _fit_missing(missing, features, dataset, resources, provenance)
+        return {}
+    except FAULTS as error:
+        if len(missing) == 1:
+            return {missing[0][0].key: error}
+    found: dict[str, HeadstartError] = {}
+    for each in missing:
+        found |= _fit_apart([each], features, dataset, resources, provenance)
+    return found
 
 
 def head_probabilities(

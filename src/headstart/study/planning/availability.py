@@ -1,10 +1,10 @@
-"""Finds the runs that cannot be done, because published weights, images or the run that they start from is missing."""
+"""Finds the runs that cannot be done: weights, images or the run that they start from are missing, or do not suit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from headstart.errors import DataAbsent, HeadstartError, WeightsAbsent
+from headstart.errors import DataAbsent, HeadstartError, Unsuitable, WeightsAbsent
 from headstart.storage.store import content_key
 from headstart.study.planning.plan import Unavailable
 from headstart.study.spec.run import ResolvedStudy, Run
@@ -25,7 +25,7 @@ class Availability:
         self.unavailable: list[Unavailable] = []
 
     def call(self, run: Run, make: Callable[[Run], list[Task]]) -> list[Task]:
-        """Return the run's tasks, or none if its images or weights, or those of its source, are unavailable.
+        """Return the run's tasks, or none if its images or weights, or those of its source, are missing or do not suit.
 
         Raises:
             DataAbsent: the study's own images are unavailable.
@@ -47,6 +47,8 @@ class Availability:
                 self._known[needs[0]] = error = found
             except WeightsAbsent as found:
                 self._known[needs[1]] = error = found
+            except Unsuitable as found:
+                error = found
         self._first = self._first or error
         self.unavailable.append(Unavailable(run, str(error)))
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.data.dataset import Split
-from headstart.errors import DataError, HeadstartError, SpecError
+from headstart.errors import DataError, HeadstartError, SpecError, Unsuitable
 from headstart.evaluate.metrics.guards import check_classes
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.study.resources import Resources
@@ -11,6 +11,7 @@ from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.spec.schema import AS_IS, TUNED
 from headstart.study.spec.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.task import Task
+from headstart.transfer.heads.catalogue import HEADS
 from headstart.transfer.heads.fit import check_head
 
 
@@ -54,6 +55,17 @@ def check_run(run: Run, resources: Resources) -> None:
     check_settings(run, None if run.needs is not None else resources.loaded(run.network, 0).backbone)
 
 
+def check_weights(run: Run, resources: Resources, seed: int) -> None:
+    """Refuse a run whose checkpoint holds values that are not numbers, as that of a training that diverged does.
+
+    Raises:
+        Unsuitable: which tensor.
+    """
+    if run.needs is None and (name := resources.loaded(run.network, seed).not_finite):
+        weights = run.spec.weights.path or run.spec.weights.name
+        raise Unsuitable(f"the weights {weights} cannot be used: {name} holds NaN or infinite values")
+
+
 def check_choosing(run: Run, resources: Resources, seed: int) -> None:
     """Refuse options that a head cannot take, and choices without validation images."""
     dataset, held = resources.dataset(run.data), len(resources.split(run.data, seed, run.subset).validation)
@@ -76,17 +88,39 @@ def check_choosing(run: Run, resources: Resources, seed: int) -> None:
 
 
 def check_batches(run: Run, resources: Resources, seed: int) -> None:
-    """Refuse a tuned run with fewer images than a batch; with shots or a fraction the batch shrinks instead."""
+    """Refuse a tuned run with fewer images than a batch; with shots or a fraction the batch shrinks instead.
+
+    Raises:
+        Unsuitable: how many there are.
+    """
     spec = run.spec
     if spec.strategy not in TUNED or spec.shots is not None or spec.fraction is not None:
         return
     rows = len(resources.split(run.data, seed, run.subset).train)
     batch = max(recipe_of(run.with_values(values)).batch_size for values in [*run.configurations(), *ends(run)])
     if rows < batch:
-        raise DataError(
-            f"run {run.name!r}: {rows} training images are fewer than one batch of {batch};"
-            f" set batch_size: {rows} or less"
+        raise Unsuitable(f"{rows} training images are fewer than one batch of {batch}; set batch_size: {rows} or less")
+
+
+def check_labels(run: Run, resources: Resources) -> None:
+    """Refuse a run whose head or loss cannot take the labels of its images.
+
+    Raises:
+        Unsuitable: what it needs.
+    """
+    spec, many = run.spec, resources.dataset(run.data).multi_label
+    if spec.episodes is not None:
+        return
+    if spec.head_kind is not None and many and not HEADS[spec.head_kind].multi_label:
+        raise Unsuitable(
+            f"{spec.head_kind} takes one label per image, and these images have several; use logistic or ridge"
         )
+    if spec.strategy in TUNED:
+        losses = {recipe_of(run.with_values(values)).loss for values in [*run.configurations(), *ends(run)]}
+        if many and losses != {"bce"}:
+            raise Unsuitable("images with several labels need recipe loss: bce")
+        if not many and "bce" in losses:
+            raise Unsuitable("recipe loss bce needs images with several labels; use cross_entropy")
 
 
 def starts_fitted(task: Task, split: Split) -> bool:

@@ -11,7 +11,7 @@ from headstart.study.task import Task
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A run that cannot be done because its images or weights are missing and cannot be fetched."""
+    """A run that cannot be done: its images or weights are missing, or do not suit it."""
 
     run: Run
     why: str

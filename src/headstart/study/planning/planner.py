@@ -7,7 +7,14 @@ from typing import Any
 
 from headstart.storage.store import content_key
 from headstart.study.planning.availability import Availability
-from headstart.study.planning.checks import check_batches, check_choosing, check_evaluate_only, check_run
+from headstart.study.planning.checks import (
+    check_batches,
+    check_choosing,
+    check_evaluate_only,
+    check_labels,
+    check_run,
+    check_weights,
+)
 from headstart.study.planning.extras import check_extras
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.priority import ordered
@@ -19,7 +26,8 @@ from headstart.study.task import Task, make_task
 def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = False) -> Plan:
     """Read the data, draw the splits, and order the tasks, the most promising first.
 
-    A run whose published weights or own images are unavailable is set aside, with the runs that start from it.
+    A run whose published weights or own images are unavailable, whose weights are not numbers or which cannot learn
+    from its images is set aside, with the runs that start from it.
 
     Args:
         study: the study to plan.
@@ -36,6 +44,8 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
 
     def make(run: Run) -> list[Task]:
         check_run(run, resources)
+        check_weights(run, resources, study.spec.seed_list[0])
+        check_labels(run, resources)
         check_batches(run, resources, study.spec.seed_list[0])
         check_choosing(run, resources, study.spec.seed_list[0])
         check_evaluate_only(run, study, resources)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.disclosure import disclosable
 from headstart.errors import StoreError
 from headstart.progress import say
 from headstart.storage.checksums import sealed, sha256_of, unsealed
@@ -158,8 +159,9 @@ def _put(path: Path, content: Content) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return indented JSON; numbers that are not finite become null."""
-    return (json.dumps(_plain(value), indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n").encode()
+    """Return indented JSON without credentials and home folder; numbers that are not finite become null."""
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    return (disclosable(text) + "\n").encode()
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:

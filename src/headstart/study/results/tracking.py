@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from headstart.disclosure import disclosable
 from headstart.errors import StoreError, require
 from headstart.storage.names import folder_name
 from headstart.study.results.folder import StudyFolder
@@ -97,9 +98,12 @@ def _mlflow(address: str, study: str) -> Tracker:
         spec, name = done.spec, f"{done.spec['run']} (seed {done.spec['seed']})"
         run = client.create_run(number, run_name=name, tags={"headstart.key": done.key})
         params = [
-            Param(key, str(spec[key])[:500]) for key in ("run", "seed", "backbone", "weights", "strategy", "recipe")
+            Param(key, disclosable(str(spec[key]))[:500])
+            for key in ("run", "seed", "backbone", "weights", "strategy", "recipe")
         ]
-        params += [Param(f"chosen.{key}", str(value)[:500]) for key, value in done.result["chosen"].items()]
+        params += [
+            Param(f"chosen.{key}", disclosable(str(value))[:500]) for key, value in done.result["chosen"].items()
+        ]
         metrics = [Metric(key.replace("/", "."), value, 0, 0) for key, value in scalars(done.result).items()]
         for row in done.history:
             step = int(row["epoch"])

@@ -20,6 +20,7 @@ class HeadKind:
         polished: configurations are compared when they are solved roughly; the chosen one is then solved in full,
             unless it is fitted again anyway.
         baseline: it does not look at the image; a classifier must beat it.
+        multi_label: an image may have several labels.
     """
 
     meaning: str
@@ -27,6 +28,7 @@ class HeadKind:
     seeded: bool = False
     polished: bool = False
     baseline: bool = False
+    multi_label: bool = True
 
 
 HEADS: dict[str, HeadKind] = {
@@ -72,6 +74,7 @@ HEADS: dict[str, HeadKind] = {
             "normalise": ("l2", "centre-l2", "standardise"),
             "temperature": None,
         },
+        multi_label=False,
     ),
     "knn": HeadKind(
         "a vote of the k nearest training images",

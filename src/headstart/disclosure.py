@@ -1,0 +1,64 @@
+"""What may leave this machine or reach a terminal: text without credentials, home folder and control characters."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+HIDDEN = "***"
+_USER = re.compile(r"(?<=://)[^\s'\"/@]+@")  # user:password@host
+_SLASHED = re.compile(r"(?<=://)[^\s'\"/@:]*:[^\s'\"@]*@")  # a key of object storage may hold slashes
+_QUERY = re.compile(r"(?<=://)([^\s'\"?#]*\?)([^\s'\"#]*)")
+_VALUE = re.compile(r"=[^&;\s]*")
+_BORDER = r"(?=[/\\\s'\",:;)\]}]|$)"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # also what turns text around
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def without_secrets(text: str) -> str:
+    """Return text whose addresses have no user, password, or values in their query."""
+    if "://" not in text:
+        return text
+    text = _USER.sub(f"{HIDDEN}@", _SLASHED.sub(f"{HIDDEN}@", text))
+    return _QUERY.sub(lambda found: found[1] + _VALUE.sub(f"={HIDDEN}", found[2]), text)
+
+
+def disclosable(text: str) -> str:
+    """Return text, plain or JSON, without credentials, and with `~` for the home folder, whose name is the user's."""
+    home = _home()
+    return without_secrets(text if home is None else home.sub("~", text))
+
+
+def printable(text: str) -> str:
+    """Return text in which control characters are written out, so that a name cannot steer a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def spreadsheet_text(value: Any) -> Any:
+    """Return the value of a cell; text that a spreadsheet would compute begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def console(**options: Any) -> Any:
+    """Return a console of rich whose texts hold no control characters but its own."""
+    from rich import control
+    from rich.console import Console
+
+    table: dict[int, Any] = getattr(control, "_CONTROL_STRIP_TRANSLATE", {})
+    table.update({code: repr(chr(code))[1:-1] for code in (*range(0x0E, 0x20), *range(0x7F, 0xA0))})
+    return Console(**options)
+
+
+@lru_cache
+def _home() -> re.Pattern[str] | None:
+    try:
+        home = str(Path.home())
+    except RuntimeError:  # this user has none
+        return None
+    if len(Path(home).parts) < 2:
+        return None
+    forms = dict.fromkeys((home, json.dumps(home, ensure_ascii=False)[1:-1]))
+    return re.compile("|".join(re.escape(form) + _BORDER for form in forms))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+import headstart
+from headstart.cli.command_line import run_typer
+from headstart.cli.main import app
+from tests.cli.conftest import Call
+from tests.test_promises import options
+
+SOURCE = Path(headstart.__file__).parent
+STUDY_VERBS = {"run", "compare"}  # those that run studies, and print what the audit finds
+VERBS_OF = {  # a folder or file of the source, and the verbs that print its messages
+    "cli/audit.py": {"audit"},
+    "cli/cache.py": {"cache"},
+    "cli/explain.py": {"explain"},
+    "cli/fewshot.py": {"fewshot"},
+    "cli/listing.py": {"backbones"},
+    "cli/outputs.py": {"run", "compare", "plan", "demo", "audit", "explain"},
+    "cli/predict.py": {"predict"},
+    "deploy/sorting.py": {"predict"},
+    "study/evaluation.py": {"evaluate"},
+    "study/": STUDY_VERBS,
+}
+OTHER_PROGRAMS = re.compile(r"'ray [^']*|pip install.*|headstart (?P<verb>[a-z]+) (?P<options>[^;,)]*)")
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["compare", "--foo", "x"], r"no such option: --foo.*; see '.* compare --help'"),
+        (["--foo"], r"no such option: --foo.*; see '.* --help'"),
+        (["compre"], r"no such command 'compre'.*compare.*; see '.* --help'"),
+        (["compare"], r"missing argument 'data'; see '.* compare --help'"),
+        (["compare", "a", "b"], r"got unexpected extra argument \(b\); see .*"),
+        (["compare", "a", "--seeds", "x"], r"invalid value for '--seeds': .*; see .*"),
+        (["compare", "a", "--seeds", "0"], r"invalid value for '--seeds': .*; see .*"),
+        (["compare", "a", "--seeds"], r"option '--seeds' requires an argument; see .*"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_status_2(call: Call, typed: list[str], says: str) -> None:
+    code, out, said = call(*typed)
+    assert code == 2 and out == "" and re.fullmatch(f"headstart: {says}\n", said), said
+
+
+def test_without_a_verb_the_help_is_shown(call: Call) -> None:
+    code, _, said = call()
+    assert code == 2 and "compare" in said and "Usage" in said
+
+
+def test_the_status_of_a_command_is_that_of_the_process() -> None:
+    small = typer.Typer()
+
+    @small.command()
+    def end(status: int) -> None:
+        raise typer.Exit(status)
+
+    for status in (0, 3):
+        with pytest.raises(SystemExit) as ended:
+            run_typer(small, [str(status)])
+        assert (ended.value.code or 0) == status
+
+
+def messages(file: Path) -> set[str]:
+    """Return the texts of a module, but for docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return {str(node.value) for node in texts if id(node) not in docs}
+
+
+def test_an_option_that_a_message_names_is_one_of_the_verbs_that_print_it() -> None:
+    known: dict[str, set[str]] = {}
+    for verb, spelled in options():
+        known.setdefault(verb, set()).update(spelled)
+    wrong = []
+    for file in sorted(SOURCE.rglob("*.py")):
+        place = file.relative_to(SOURCE).as_posix()
+        verbs = next((found for start, found in VERBS_OF.items() if place.startswith(start)), set(known) - {""})
+        for text in messages(file) if place != "cli/main.py" else ():
+            for other in OTHER_PROGRAMS.finditer(text):
+                if other["verb"] in known:
+                    named = set(re.findall(r"--[a-z][a-z-]+", other["options"]))
+                    wrong += [f"{place}: {other[0]}"] if named - known[other["verb"]] - {"--help"} else []
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", OTHER_PROGRAMS.sub("", text)):
+                lacking = {verb for verb in verbs if option not in known[verb] | known[""] | {"--help", "--json"}}
+                wrong += [f"{place}: {option} is not an option of {', '.join(sorted(lacking))}"] if lacking else []
+    assert wrong == []
+    assert app.info.name == "headstart"

@@ -1,0 +1,56 @@
+"""What each verb passes on; what they do is tested in the file of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.cli import evaluate, serve, update
+from tests.cli.conftest import Call
+
+Passed = list[tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
+    """Collect the arguments of the functions that the verbs call, instead of calling them."""
+    found: Passed = []
+
+    def note(*given: Any, **named: Any) -> None:
+        found.append((given, named))
+
+    monkeypatch.setattr(evaluate, "evaluate_and_show", note)
+    monkeypatch.setattr(update, "update_and_show", note)
+    monkeypatch.setattr(serve, "serve_model", note)
+    return found
+
+
+def test_evaluate_passes_on_its_options(call: Call, passed: Passed) -> None:
+    given = ("m", "d", "--against", "a", "--against", "b", "--label", "l", "--part", "test", "--metric", "f1_macro")
+    assert call("evaluate", *given, "--out", "o", "--device", "cpu", "--json")[0] == 0
+    assert passed.pop() == (
+        (Path("m"), "d", [Path("a"), Path("b")]),
+        {"label": "l", "part": "test", "metric": "f1_macro", "device": "cpu", "out": Path("o"), "as_json": True},
+    )
+    call("evaluate", "m", "d")
+    given_, named = passed.pop()
+    assert given_[2] == [] and (named["part"], named["metric"], named["as_json"]) == ("all", None, False)
+
+
+def test_update_passes_on_its_options(call: Call, passed: Passed) -> None:
+    assert call("update", "s", "d", "--label", "l", "--out", "o", "--device", "cpu", "--json")[0] == 0
+    assert passed == [((Path("s"), "d"), {"label": "l", "device": "cpu", "out": Path("o"), "as_json": True})]
+
+
+def test_serve_passes_on_its_options(call: Call, passed: Passed) -> None:
+    options = ("--port", 1, "--host", "h", "--api-key", "k", "--queue", 2, "--batch", 3, "--megabytes", 4)
+    assert call("serve", "m", *options, "--device", "cuda")[0] == 0
+    assert passed.pop() == (
+        (Path("m"), "h", 1),
+        {"device": "cuda", "key": "k", "queue": 2, "batch": 3, "megabytes": 4},
+    )
+    assert call("serve", "m")[0] == 0
+    assert passed.pop()[0] == (Path("m"), "127.0.0.1", 8000)
+    assert call("serve", "m", "--batch", 0)[0] == 2 and passed == []

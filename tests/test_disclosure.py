@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.text import Text
+
+from headstart import disclosure, progress
+from headstart.disclosure import HIDDEN, console, disclosable, printable, spreadsheet_text, without_secrets
+from headstart.errors import HeadstartError, MissingExtra, StoreError
+from headstart.models.bundle import Bundle, Origin, bundle_bytes
+from headstart.models.bundle_file import read_file
+from headstart.models.heads import LinearHead
+from headstart.models.network import Network
+from headstart.models.pixels import pixels_backbone
+from headstart.study.results.folder import json_bytes
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (f"https://me:{SECRET}@host:5000/x", f"https://{HIDDEN}@host:5000/x"),
+        (f"https://{SECRET}@host/x", f"https://{HIDDEN}@host/x"),
+        (f"s3://KEY:{SECRET}/with/slashes@bucket/p", f"s3://{HIDDEN}@bucket/p"),
+        (f"https://host/x?token={SECRET}&v=1#part", f"https://host/x?token={HIDDEN}&v={HIDDEN}#part"),
+        (f"--store 'memory://a?key={SECRET}' -v", f"--store 'memory://a?key={HIDDEN}' -v"),
+        (f"a me:{SECRET}@b://me:{SECRET}@c", f"a me:{SECRET}@b://{HIDDEN}@c"),
+    ],
+)
+def test_credentials_of_an_address_are_hidden(address: str, shown: str) -> None:
+    assert without_secrets(address) == shown
+    assert without_secrets(json.dumps({"a": address})) == json.dumps({"a": shown})
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/prefix", "hf:NAME:CONFIG@REVISION", "me@example.org", "a ?b=c", "12 %"])
+def test_what_holds_no_credentials_is_kept(text: str) -> None:
+    assert without_secrets(text) == text
+
+
+def test_no_error_of_headstart_holds_credentials() -> None:
+    address = f"https://me:{SECRET}@host"
+    for error in (HeadstartError(f"{address} does not answer"), StoreError(address), MissingExtra(address, "x")):
+        assert SECRET not in str(error) and HIDDEN in str(error)
+
+
+def test_what_is_said_holds_neither_credentials_nor_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.say(f"sending https://me:{SECRET}@host/\x1b]0;title\x07")
+    assert capsys.readouterr().err == f"sending https://{HIDDEN}@host/\\x1b]0;title\\x07\n"
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/alice"))
+    disclosure._home.cache_clear()
+    yield Path("/home/alice")
+    disclosure._home.cache_clear()
+
+
+def test_the_home_folder_has_no_name(home: Path) -> None:
+    assert disclosable(f"{home}/flowers and {home}, {home}") == "~/flowers and ~, ~"
+    assert disclosable("/home/alicea/x /srv/home/alice2") == "/home/alicea/x /srv/home/alice2"
+
+
+def test_a_home_at_the_root_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path("/"))
+    disclosure._home.cache_clear()
+    assert disclosable("/a/b") == "/a/b"
+    disclosure._home.cache_clear()
+
+
+def test_what_a_study_writes_holds_neither(home: Path) -> None:
+    written = json_bytes({"command": f"headstart run --store s3://k:{SECRET}@b", "source": str(home / "x")}).decode()
+    assert json.loads(written) == {"command": f"headstart run --store s3://{HIDDEN}@b", "source": "~/x"}
+
+
+def test_a_bundle_holds_neither(home: Path, tmp_path: Path) -> None:
+    origin = Origin("pixels", input_size=8, weights=f"{home}/w.pt")
+    provenance = {"run": "r", "from": f"https://me:{SECRET}@host"}
+    one = Bundle(Network(pixels_backbone(8), LinearHead(192, 2)).eval(), origin, ("a", "b"), provenance=provenance)
+    (tmp_path / "m").write_bytes(bundle_bytes(one, whole=True))
+    described, _ = read_file(tmp_path / "m")
+    assert described["origin"]["weights"] == "~/w.pt"
+    assert described["provenance"] == {"run": "r", "from": f"https://{HIDDEN}@host"}
+    assert b"alice" not in (tmp_path / "m").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mb", "a\\x1b[31mb"),
+        ("\x9b2J", "\\x9b2J"),
+        ("a\u202egpj.exe", "a\\u202egpj.exe"),
+        ("ü 写 \t\n", "ü 写 \t\n"),
+    ],
+)
+def test_a_name_cannot_steer_a_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_a_table_cannot_steer_a_terminal() -> None:
+    stream = io.StringIO()
+    console(file=stream, width=80).print(Text("a\x1b]0;title\x07b \x9b2J", style="red"))
+    assert "\x1b]" not in stream.getvalue() and "\x9b" not in stream.getvalue()
+    assert "a\\x1b]0;titleb" in stream.getvalue()
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_a_spreadsheet_computes_nothing(text: str) -> None:
+    assert spreadsheet_text(text) == "'" + text
+    assert (spreadsheet_text(-1.5), spreadsheet_text("a=b"), spreadsheet_text(None)) == (-1.5, "a=b", None)

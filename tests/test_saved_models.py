@@ -1,0 +1,67 @@
+"""What is passed on and put together; studies that are really evaluated and updated are in tests/study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headstart import saved_models
+from headstart.api import Study
+from headstart.report.render import html
+from headstart.saved_models import evaluate_models, update_study
+from headstart.study import evaluation
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Collect what would be evaluated, and which report would be written."""
+    found: list[Any] = []
+
+    def evaluate(places: Any, source: Any, out: Any, **options: Any) -> Any:
+        found.append((places, source.source, source.label, out, options))
+        return SimpleNamespace(folder=SimpleNamespace(root="root"), report="report")
+
+    monkeypatch.setattr(evaluation, "evaluate_models", evaluate)
+    monkeypatch.setattr(html, "write_html", lambda folder, report: found.append(("report", folder, report)))
+    return found
+
+
+def test_one_model_or_several_are_evaluated_and_the_report_is_written(asked: list[Any]) -> None:
+    evaluate_models("model", "photos", "out", label="l", part="test", metric="f1_macro", device="cpu", command="c")
+    options = {"part": "test", "metric": "f1_macro", "device": "cpu", "command": "c"}
+    assert asked == [(["model"], "photos", "l", "out", options), ("report", "root", "report")]
+    asked.clear()
+    evaluate_models([Path("a"), "b"], Path("photos"))
+    places, source, *_ = asked[0]
+    assert (places, source) == ([Path("a"), "b"], "photos")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_update_is_compared_with_the_former_model_where_it_knows_all_classes(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, same: bool
+) -> None:
+    spec = {"name": "s", "data": {"source": "all photos"}, "runs": {"r": {"strategy": "ridge"}}}
+    prepared = SimpleNamespace(
+        study=spec, new={"train": 3, "test": 1}, notes=("a note",), former=SimpleNamespace(metric="f1_macro")
+    )
+    wanted: list[Any] = []
+    monkeypatch.setattr(
+        saved_models, "prepare_update", lambda study, data, **how: wanted.append((study, data, how)) or prepared
+    )
+    classes = ("x", "y") if same else ("x", "y", "z")
+    results = SimpleNamespace(folder=tmp_path / "new", classifier=lambda: SimpleNamespace(classes=classes[::-1]))
+    monkeypatch.setattr(Study, "run", lambda self, out, **how: wanted.append((self.study.spec.name, out)) or results)
+    former = SimpleNamespace(load=lambda place: SimpleNamespace(classes=("x", "y")))
+    monkeypatch.setattr(saved_models, "Classifier", former)
+    found = update_study(tmp_path / "old", "more photos", "out", label="l", device="cpu")
+    assert wanted == [(tmp_path / "old", "more photos", {"label": "l", "device": "cpu"}), ("s", "out")]
+    assert found.results is results and (found.new, found.notes) == ({"train": 3, "test": 1}, ("a note",))
+    if not same:
+        assert found.evaluation is None and asked == []
+        return
+    places, source, label, out, options = asked[0]
+    assert places == [tmp_path / "new", tmp_path / "old"] and (source, label, out) == ("all photos", None, "out")
+    assert (options["part"], options["metric"]) == ("test", "f1_macro") and found.evaluation is not None
