@@ -133,7 +133,7 @@ def test_every_option_of_every_verb_is_used_by_a_test() -> None:
 def test_every_option_that_a_page_names_is_one(page: Path) -> None:
     known = {word for _, spelled in options() for word in spelled}
     for script in (TESTS.parent / "benchmarks").glob("*.py"):  # scripts have options of their own
-        known |= set(re.findall(r"--[a-z][a-z-]+", script.read_text(encoding="utf-8")))
+        known |= set(re.findall(r"--[a-z][a-z0-9-]+", script.read_text(encoding="utf-8")))
     text = re.sub(r"`(?:pip|python|pytest|git|ray)[^`]*`", "", page.read_text(encoding="utf-8"))
-    named = {found[1] for found in re.finditer(r"(?:`|headstart[^`\n]*\s)(--[a-z][a-z-]+)", text)}
+    named = {found[1] for found in re.finditer(r"(?:`|headstart[^`\n]*\s)(--[a-z][a-z0-9-]+)", text)}
     assert sorted(named - known) == []
