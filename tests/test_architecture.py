@@ -14,12 +14,6 @@ WITHOUT_LOGIC = {
     "deploy/serve/limits.py": "default values only",
     "study/parallel/pool.py": "a protocol only",
 }
-UNDER_ANOTHER_NAME = {  # to be given a file of their own name
-    "deploy/export/onnx_files.py": "deploy/export/test_export.py",
-    "deploy/export/served/predict.py": "deploy/export/test_fresh_environments.py",
-    "deploy/export/target.py": "deploy/export/test_export.py",
-    "deploy/export/torch_file.py": "deploy/export/test_export.py",
-}
 
 
 def test_imports_point_downward_only_and_in_no_circle() -> None:
@@ -57,9 +51,8 @@ def test_every_module_has_a_test_file_of_its_name() -> None:
     missing = {
         module.as_posix() for module in modules if not (TESTS / module.with_name(f"test_{module.name}")).is_file()
     }
-    named = WITHOUT_LOGIC.keys() | UNDER_ANOTHER_NAME.keys()
+    named = WITHOUT_LOGIC.keys()
     assert sorted(missing - named) == []
-    assert all((TESTS / place).is_file() for place in UNDER_ANOTHER_NAME.values())
     assert sorted(named - missing) == []  # an exception that is none any more
 
 

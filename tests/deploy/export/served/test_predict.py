@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.deploy.classifier import Classifier
+from headstart.deploy.export.onnx_graph import save_graph
+from headstart.deploy.export.served.predict import BATCH, Model, files_of, show
+from headstart.deploy.export.target import Parts
+
+PICTURES = list(np.random.default_rng(4).integers(0, 256, (BATCH + 3, 40, 36, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def model(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    place = tmp_path_factory.mktemp("model") / "model.onnx"
+    save_graph(parts.graph(), place)
+    return Model(place)
+
+
+def test_pictures_of_several_batches_are_answered_as_the_classifier_does(model: Model, parts: Parts) -> None:
+    expected = Classifier(parts.ensemble).predict(PICTURES)
+    answers = model.predict(PICTURES)
+    assert [answer["class"] for answer in answers] == [p.label for p in expected]
+    assert [answer["image"] for answer in answers] == [str(number) for number in range(len(PICTURES))]
+    probabilities = np.stack([p.probabilities for p in expected])
+    np.testing.assert_allclose(model.probabilities(PICTURES), probabilities, atol=1e-5)
+    assert model.probabilities([]).shape == (0, 3)
+
+
+def test_a_picture_that_cannot_be_read_has_an_error_and_the_status_says_so(
+    model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"text")
+    Image.fromarray(PICTURES[0]).save(tmp_path / "good.png")
+    files = files_of([str(tmp_path)])
+    assert files == [str(tmp_path / "bad.png"), str(tmp_path / "good.png")]
+    assert show(model, model.answers(files), "json", 2) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["image"] == files[1] and err == f"predict.py: {files[0]}: is not an image\n"
+    assert show(model, model.answers(files[1:]), "table", 2) == 0
+    assert capsys.readouterr().out.count(",") == 1  # two classes
+
+
+def test_of_several_labels_those_above_the_threshold_are_said(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "threshold", 0.25)
+    scores = model.probabilities(PICTURES[:4])
+    for row, answer in zip(scores, model.predict(PICTURES[:4]), strict=True):
+        assert answer["class"] == "|".join(name for name, s in zip(model.classes, row, strict=True) if s > 0.25)
+
+
+def test_a_place_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no such file or folder"):
+        files_of([str(tmp_path / "nothing")])
