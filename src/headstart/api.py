@@ -249,9 +249,8 @@ def compare_spec(
     if drop_duplicates is not None:
         source["drop_duplicates"] = choose("kind of duplicates", drop_duplicates, COPIES)
     title = title_of(place)
-    few = _fewest_images(listed)
-    folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
-    if few is not None and folded:
+    folded = (few := _fewest_images(listed)) is not None and few * TEST_SHARE < FEW_TEST_IMAGES
+    if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
         if training_images:
             say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
