@@ -14,6 +14,7 @@ from told import Told
 
 from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError
+from headstart.storage.names import folder_name
 from headstart.storage.opening import default_store
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -61,8 +62,8 @@ def test_a_study_leaves_runs_data_and_the_best_model(small_study: dict[str, Any]
 def test_the_saved_model_gives_the_probabilities_that_were_scored(small_study: dict[str, Any], tmp_path: Path) -> None:
     root, _ = execute(small_study, tmp_path / "out")
     names = sorted((tmp_path / "pictures").rglob("*.png"))
-    for run in ("pixels", "probe-ridge", "tuned"):
-        folder = root / "runs" / run / "seed-1"
+    for run in ("pixels", "probe · ridge", "tuned"):
+        folder = root / "runs" / folder_name(run) / "seed-1"
         with np.load(folder / "predictions.npz") as arrays:
             rows, scored = arrays["test_rows"], arrays["test_probabilities"]
         said = Classifier.load(folder).predict([names[row] for row in rows])
