@@ -15,6 +15,7 @@ from headstart import api, progress
 from headstart.cli import study as study_verbs
 from headstart.errors import WeightsAbsent
 from headstart.models import create
+from headstart.storage.names import folder_name
 from tests.cli.conftest import Call
 
 Passed = dict[str, Any]
@@ -56,7 +57,7 @@ def test_run_with_smoke_and_overrides(call: Call, study_file: Path, tmp_path: Pa
     study_file.write_text(study_file.read_text() + "smoke: {runs: {knn: {head: {k: 1}}}}\n")
     code, out, _ = call("run", study_file, "--smoke", "~runs.ridge", "-o", tmp_path, "--json")
     assert code == 0 and {row["run"] for row in json.loads(out)["ranking"]} == {"floor", "knn"}
-    spec = json.loads((tmp_path / "small-smoke" / "runs" / "knn" / "seed-0" / "spec.json").read_text())
+    spec = json.loads((tmp_path / folder_name("small smoke") / "runs" / "knn" / "seed-0" / "spec.json").read_text())
     assert spec["head"] == {"k": 1}
 
 

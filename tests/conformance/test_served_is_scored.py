@@ -14,6 +14,7 @@ from told import Told
 
 from headstart.deploy.classifier import Classifier
 from headstart.evaluate.metrics.multilabel import THRESHOLD
+from headstart.storage.names import folder_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
@@ -113,8 +114,9 @@ def test_tuned_networks(pictures: Path, tmp_path: Path) -> None:
     check(root, pictures)
     folder = root / "runs" / "small_cnn" / "seed-0"
     assert Classifier.load(folder).bundle.tta == "flip_translate"
-    chosen = json.loads((root / "runs" / "chosen-views" / "seed-0" / "result.json").read_text())["chosen"]
-    assert Classifier.load(root / "runs" / "chosen-views" / "seed-0").bundle.tta == chosen["recipe.tta"]
+    folder = root / "runs" / folder_name("chosen views") / "seed-0"
+    chosen = json.loads((folder / "result.json").read_text())["chosen"]
+    assert Classifier.load(folder).bundle.tta == chosen["recipe.tta"]
 
 
 def test_a_network_scored_as_it_is_on_fewer_classes(pictures: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from told import Told
 
 from headstart.study.execution.session import Session
-from headstart.study.run import open_session
+from headstart.study.run import begin, open_session
 from headstart.study.spec.load import load_study
 
 OpenStudy = Callable[..., Session]
@@ -59,6 +59,8 @@ def open_study(pictures: Path, tmp_path: Path) -> OpenStudy:
     def opened(runs: dict[str, Any], **more: Any) -> Session:
         known = {"name": "small", "data": str(pictures), "seeds": 1, "audit": False}
         spec = {**known, "defaults": {"backbone": "lenet5", "weights": "none"}, "runs": runs, **more}
-        return open_session(load_study(spec), tmp_path / "out", device="cpu", listener=Told())
+        session = open_session(load_study(spec), tmp_path / "out", device="cpu", listener=Told())
+        begin(session)
+        return session
 
     return opened

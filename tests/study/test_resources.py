@@ -10,6 +10,7 @@ import pytest
 
 from headstart.errors import SpecError
 from headstart.models.bundle import find_bundle, read_bundle
+from headstart.storage.names import folder_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
@@ -29,7 +30,7 @@ def test_resize_changes_the_view_and_is_kept_in_the_network(pictures: Path, tmp_
     root = run_study(load_study(study(pictures, [32, 40])), tmp_path / "out", device="cpu").root
     seen = {}
     for resize in (32, 40):
-        folder = root / "runs" / f"at-{resize}" / "seed-0"
+        folder = root / "runs" / folder_name(f"at {resize}") / "seed-0"
         needs = read_bundle(find_bundle(folder)).preprocessing
         assert (needs.size, needs.resize) == (32, resize)
         with np.load(folder / "predictions.npz") as kept:

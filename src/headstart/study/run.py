@@ -80,8 +80,9 @@ def run_study(
             strict=strict,
             remote=on is not None,
         )
-        with at_work(session.folder.root):
+        with at_work(session.folder.root):  # before anything is written there
             clear(session.folder.root)
+            begin(session)
             _work(session, budget, workers, on)
             clear(session.folder.root)
         store.clear()
@@ -123,7 +124,7 @@ def open_session(
     strict: bool = False,
     remote: bool = False,
 ) -> Session:
-    """Plan a study and open its folder."""
+    """Plan a study and say where it will be written; nothing is written yet."""
     resources = Resources(store or default_store(), device, remote=remote)
     plan = make_plan(study, resources, strict=strict)
     listener = listener or Silent()
@@ -133,15 +134,19 @@ def open_session(
         study = replace(study, spec=study.spec.model_copy(update={"name": name}))
         plan = replace(plan, study=study)
     folder = study_folder(out, name)
-    session = Session(plan, resources, folder, _state_of(plan, command), listener)
-    session.trackers = trackers(folder, study.spec.track, study.spec.name)
+    return Session(plan, resources, folder, _state_of(plan, command), listener)
+
+
+def begin(session: Session) -> None:
+    """Write that a study is running, and tell the listener what it expects."""
+    study, plan = session.plan.study, session.plan
+    session.trackers = trackers(session.folder, study.spec.track, study.spec.name)
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
     own = [Expected(run=task.run.name, seed=task.seed, name=task.name) for task in plan.tasks]
     words = study.spec.data.split.words
     others = [Expected(**row, name=f"{row['run']} ({words(row['seed'])})") for row in (*missing, *expected(study.spec))]
     session.listener.plan([*own, *others])
-    return session
 
 
 def _state_of(plan: Plan, command: str) -> StudyState:
