@@ -10,8 +10,8 @@ from headstart.api import OUT, Data, Results, Study, source_of
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export.benchmark import Benchmark
 from headstart.deploy.export.benchmark import benchmark as measure
+from headstart.deploy.export.defaults import EXPORTS, MARGIN
 from headstart.deploy.export.export import Exported, export_model
-from headstart.deploy.export.int8 import MARGIN
 from headstart.errors import SpecError
 from headstart.study import evaluation
 from headstart.study.evaluation import Evaluation
@@ -19,8 +19,6 @@ from headstart.study.execution.session import Listener
 from headstart.study.results.export_material import material_of
 from headstart.study.spec.schema import DataSpec
 from headstart.study.update import prepare_update
-
-EXPORTS = "headstart-exports"
 
 
 def evaluate_models(

@@ -8,6 +8,7 @@ import pytest
 
 from headstart.cli.cache import show_cache
 from headstart.errors import SpecError
+from headstart.storage.locks import locked
 from headstart.storage.opening import default_store
 from headstart.storage.store import MANIFEST, Store
 from tests.cli.conftest import Call
@@ -82,9 +83,15 @@ def test_verify_deletes_what_is_damaged_and_says_so(call: Call, own_store: Path)
     store = fill(own_store)
     assert call("cache", "--verify")[1].endswith("checked 2 entries: 0 damaged\n")
     (store.path("fits", "bad") / "data").write_bytes(b"x" * 500 + bytes(500))
+    with locked(own_store / "fits" / "bad.lock"):
+        assert call("cache", "--verify")[1].endswith("checked 2 entries: 1 damaged, 0 deleted\n")
     status, out, err = call("cache", "--verify", "--json")
-    assert status == 0 and json.loads(out)["damaged"] == ["fits/bad"] and json.loads(out)["checked"] == 2
-    assert err == f"{store.path('fits', 'bad')}: damaged (data is not what was written); it is made again\n"
+    assert (
+        status == 0
+        and json.loads(out)["damaged"] == json.loads(out)["deleted"] == ["fits/bad"]
+        and json.loads(out)["checked"] == 2
+    )
+    assert err == f"{store.path('fits', 'bad')}: damaged (data is not what was written); deleted\n"
     assert [row["key"] for row in store.entries()] == ["good"]
 
 

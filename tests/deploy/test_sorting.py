@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 from headstart.data.sources.unlabelled import Unlabelled, find_images
 from headstart.deploy.classifier import Prediction
 from headstart.deploy.sorting import NO_CLASS, Sorter
-from headstart.errors import SpecError
+from headstart.errors import DataError, SpecError
 
 links = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")
 
@@ -113,3 +114,19 @@ def test_a_folder_that_images_are_read_from_is_refused(tmp_path: Path) -> None:
             Sorter(into, ("ant", "bee")).check_apart(find_images([str(read)]))
     for into, read in ((tmp_path / "out", root), (tmp_path, root), (root, one), (tmp_path, one)):
         Sorter(into, ("wasp", "bee")).check_apart(find_images([str(read)]))
+
+
+def test_an_image_that_cannot_be_read_any_more_is_named_and_the_target_is_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = Path(picture(tmp_path / "in" / "1.png", 10)), Path.read_bytes
+
+    def refused(found: Path) -> bytes:
+        if found == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(found)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(DataError, match=r"1\.png: cannot be read any more \(Permission denied\)"):
+        sort(tmp_path / "out", [(Unlabelled(str(path), str(path)), said("ant"))])
+    assert not (tmp_path / "out").exists()

@@ -99,7 +99,7 @@ def results(place: Path) -> dict[str, Any]:
 
 def stale(place: Path) -> list[str]:
     """Return the temporary files and locks that are left below `place`."""
-    names = ("*.tmp", "*.lock", ".at-work", "*.fetch", "*.pruned", "*.partial")
+    names = ("*.tmp", "*.lock", ".at-work", "*.pruned", "*.partial")
     found = (path for name in names for path in place.rglob(name))
     return sorted(path.relative_to(place).as_posix() for path in found)
 

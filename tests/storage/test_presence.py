@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from headstart.storage.files import temporary, writer, writer_of
-from headstart.storage.locks import locked
+from headstart.storage.locks import acquired, locked
 from headstart.storage.presence import FOLDER, at_work, clear, since
 
 WORKS_UNTIL_KILLED = """
@@ -80,6 +81,42 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("a file where the folder should be")
     with at_work(tmp_path):
         assert since(tmp_path) is None
+
+
+def test_a_lock_that_is_cleared_before_it_is_held_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, cleared = FileLock._acquire, []
+
+    def late(lock: FileLock) -> None:
+        flock(lock)
+        if not cleared:  # another process held the new file for a moment, and deleted it
+            cleared.append(Path(lock.lock_file))
+            cleared[0].unlink()
+
+    monkeypatch.setattr(FileLock, "_acquire", late)
+    with at_work(tmp_path):
+        assert cleared and cleared[0].exists()
+        assert since(tmp_path) is not None, "prune and clear in other processes see it"
+
+
+def test_a_lock_whose_process_left_meanwhile_is_not_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / FOLDER / "abc-1000-1.lock"
+    monkeypatch.setattr("headstart.storage.presence._locks", lambda folder: [lock])
+    assert since(tmp_path) is None and list(tmp_path.iterdir()) == [], "it left before the lock was looked at"
+    lock.parent.mkdir()
+    lock.touch()
+    assert since(tmp_path) is None and lock.exists(), "one that died is left to clear"
+
+    def left(found: FileLock, timeout: float) -> bool:
+        lock.unlink()
+        lock.parent.rmdir()
+        return acquired(found, timeout)
+
+    monkeypatch.setattr("headstart.storage.presence.acquired", left)
+    assert since(tmp_path) is None and list(tmp_path.iterdir()) == [], "it left while the lock was looked at"
 
 
 def test_temporary_files_say_whose_they_are(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from filelock import FileLock
 
 from headstart.errors import SpecError, StoreError
 from headstart.storage.opening import default_store, found_again, open_store
@@ -196,7 +197,7 @@ def test_a_shared_manifest_cannot_name_a_file_outside_the_entry(
     reader = RemoteStore(tmp_path / "reader" / "cache", remote)
     assert not reader.has("kind", KEY), "refused as a whole"
     assert set(tmp_path.rglob("*escaped*")) == before
-    assert "is damaged; it is made again" in capsys.readouterr().err
+    assert "is damaged; it will be rebuilt" in capsys.readouterr().err
     assert build(reader, "anew"), "it is not a dead end"
     assert RemoteStore(tmp_path / "c", remote).has("kind", KEY)
 
@@ -220,6 +221,19 @@ def test_a_damaged_local_entry_is_fetched_again(remote: str, tmp_path: Path) -> 
     local = tmp_path / "a" / "kind" / KEY / "deep" / "data"
     local.write_text("y" * 1000)
     assert not build(RemoteStore(tmp_path / "a", remote), "anew") and local.read_text() == "x" * 1000
+
+
+def test_the_lock_of_a_fetch_that_was_killed_is_cleared(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(RemoteStore(tmp_path / "a", remote))
+    monkeypatch.setattr("headstart.storage.locks.release", FileLock.release)  # a kill releases it, and leaves the file
+    reader = RemoteStore(tmp_path / "b", remote)
+    assert reader.has("kind", KEY)
+    monkeypatch.undo()
+    assert len(list((tmp_path / "b" / "kind").iterdir())) == 2
+    reader.clear()
+    assert [path.name for path in (tmp_path / "b" / "kind").iterdir()] == [KEY]
 
 
 def test_a_fetch_that_breaks_off_leaves_nothing(remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from headstart.errors import StoreError
 from headstart.storage import checksums
 from headstart.storage.checksums import Depth, fault
 from headstart.storage.files import disk_errors, write_atomic
-from headstart.storage.store import Store, array_digest, cache_root, content_key, drop_file
+from headstart.storage.locks import locked
+from headstart.storage.store import Store, Verified, array_digest, cache_root, content_key, drop_file
 
 
 def test_a_key_depends_on_every_value_and_not_on_the_order_of_keys() -> None:
@@ -381,8 +382,25 @@ def test_every_byte_is_checked_when_that_is_asked_for(tmp_path: Path, capsys: py
     state = (tmp_path / "kind" / "bad" / "deep" / "data").stat()
     (tmp_path / "kind" / "bad" / "deep" / "data").write_bytes(b"y" * 10)
     os.utime(tmp_path / "kind" / "bad" / "deep" / "data", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    assert list(store.verify()) == [("kind", "bad", "deep/data is not what was written"), ("kind", "good", None)]
-    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "kind" / "bad").exists()
+    why = "deep/data is not what was written"
+    with locked(tmp_path / "kind" / "bad.lock"):
+        assert list(store.verify()) == [("kind", "bad", why, False), ("kind", "good", None, False)]
+    assert "not deleted" in capsys.readouterr().err and (tmp_path / "kind" / "bad").exists(), "a builder holds its lock"
+    assert list(store.verify()) == [Verified("kind", "bad", why, True), Verified("kind", "good", None, False)]
+    assert capsys.readouterr().err == f"{tmp_path / 'kind' / 'bad'}: damaged ({why}); deleted\n"
+    assert not (tmp_path / "kind" / "bad").exists()
+
+
+def test_damage_that_cannot_be_deleted_does_not_end_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    for key in ("a", "b"):
+        (fill(store, "kind", key) / "deep" / "data").write_bytes(b"y" * 10)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refused)
+    assert [(each.key, each.deleted) for each in store.verify()] == [("a", False), ("b", False)]
 
 
 def test_what_dead_processes_left_is_cleared(tmp_path: Path) -> None:
@@ -420,4 +438,4 @@ def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
     assert store.here("kind", "key")  # the damage is in none of the blocks of the sample
     store.check("kind", "key")
     assert not folder.exists()
-    assert f"{folder}: damaged (deep/data is not what was written); it is made again" in capsys.readouterr().err
+    assert f"{folder}: damaged (deep/data is not what was written); it will be rebuilt" in capsys.readouterr().err

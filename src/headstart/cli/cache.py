@@ -17,7 +17,8 @@ def show_cache(prune: str | None, *, verify: bool = False, as_json: bool) -> Non
     store = default_store()
     freed = 0
     checked = list(store.verify()) if verify else []
-    damaged = [f"{kind}/{key}" for kind, key, why in checked if why is not None]
+    damaged = [f"{each.kind}/{each.key}" for each in checked if each.why is not None]
+    deleted = [f"{each.kind}/{each.key}" for each in checked if each.deleted]
     if prune is not None:
         freed = store.prune(_bytes(prune))
         store.clear()
@@ -30,7 +31,7 @@ def show_cache(prune: str | None, *, verify: bool = False, as_json: bool) -> Non
         kind["unfinished"] += not row["complete"]
     if as_json:
         said = {"place": str(store.root), "kinds": kinds, "freed": freed}
-        print(json.dumps(said | ({"checked": len(checked), "damaged": damaged} if verify else {})))
+        print(json.dumps(said | ({"checked": len(checked), "damaged": damaged, "deleted": deleted} if verify else {})))
         return
     print(f"{store.root}   (set HEADSTART_CACHE to move it)")
     table = [[kind, str(v["entries"]), size(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())]
@@ -41,7 +42,8 @@ def show_cache(prune: str | None, *, verify: bool = False, as_json: bool) -> Non
     else:
         print("empty")
     if verify:
-        print(f"checked {len(checked):,} entries: {len(damaged):,} damaged{' and deleted' if damaged else ''}")
+        done = "" if not damaged else " and deleted" if deleted == damaged else f", {len(deleted):,} deleted"
+        print(f"checked {len(checked):,} entries: {len(damaged):,} damaged{done}")
     if prune is not None:
         print(f"freed {size(freed)}")
 

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.options import OUT, Device, Json, Out
-
-EXPORTS = Path("headstart-exports")
+from headstart.deploy.export.defaults import EXPORTS, MARGIN
 
 
 def add_model_verbs(app: typer.Typer) -> None:
@@ -110,7 +109,7 @@ def export(
         "onnx"
     ),
     int8: Annotated[bool, typer.Option("--int8", help="ONNX graphs in eight bits; needs the study's images.")] = False,
-    margin: Annotated[float, typer.Option(help="Points of validation accuracy that int8 may cost.")] = 0.5,
+    margin: Annotated[float, typer.Option(help="Points of validation accuracy that int8 may cost.")] = MARGIN,
     images: Annotated[
         Path | None, typer.Option(help="A folder of pictures to check the files on (default: the study's test images).")
     ] = None,
@@ -118,7 +117,7 @@ def export(
     runtime: Annotated[
         Path | None, typer.Option(help="File of the npm package onnxruntime-web, for the page (default: downloaded).")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that exports are written to.")] = EXPORTS,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that exports are written to.")] = Path(EXPORTS),
     json: Json = False,
 ) -> None:
     """Export a model, and check that the files are the same model.

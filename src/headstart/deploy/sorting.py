@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from headstart.data.decoding.decode import open_image
 from headstart.data.sources.unlabelled import Found, Member, Unlabelled
 from headstart.deploy.classifier import Prediction
-from headstart.errors import SpecError, StoreError
+from headstart.errors import DataError, SpecError, StoreError
 from headstart.storage.files import disk_errors
 
 NO_CLASS = "no class"  # of multi-label models: none is above the threshold
@@ -62,58 +61,63 @@ class Sorter:
         """Copy or link one image into the folder of each of its classes.
 
         Raises:
+            DataError: the image cannot be read any more.
             StoreError: the place cannot be written, or links are impossible there.
         """
         if prediction.error is not None:
             return
+        content: bytes | None = None
         for name in [self._folders[label] for label in prediction.labels] or [self._without]:
             folder = self.root / name
             if (image.name, name) in self._placed:  # given twice
                 continue
             self._placed.add((image.name, name))
+            if content is None and not (self.link and image.path is not None):
+                content = _content(image)
+            file = _file_name(image, content)
             with disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-                self._put(image, folder / _file_name(image))
+                self._put(image, content, folder / file)
 
-    def _put(self, image: Unlabelled, wanted: Path) -> None:
-        """Make the file under the first name that is free, or find that it is there."""
+    def _put(self, image: Unlabelled, content: bytes | None, wanted: Path) -> None:
+        """Make the file under the first name that is free, or find that it is there; without content, a link."""
         number = self._numbers.get(wanted, 1)
         while True:
             target = wanted if number == 1 else wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
             number += 1
             if target in self._made:
                 continue
-            if self._is_there(image, target) or self._make(image, target):
+            if _is_there(image, content, target) or _make(image, content, target):
                 self._made.add(target)
                 self._numbers[wanted] = number
                 return
 
-    def _is_there(self, image: Unlabelled, target: Path) -> bool:
-        """Say whether the file is what an earlier run made of this image."""
-        path = image.path
-        if self.link and path is not None:
-            return target.is_symlink() and target.readlink() == path.absolute()
-        if not target.is_file() or target.is_symlink():
-            return False
-        return filecmp.cmp(path, target, shallow=False) if path is not None else target.read_bytes() == _content(image)
 
-    def _make(self, image: Unlabelled, target: Path) -> bool:
-        """Write the file and return True; return False where something else has this name."""
-        path = image.path
-        if self.link and path is not None:
-            return _linked(path, target)
-        content = _content(image)
-        try:
-            with target.open("xb") as file:
-                file.write(content)
-        except FileExistsError:
-            return False
-        except OSError:
-            target.unlink(missing_ok=True)  # no half of a copy
-            raise
-        if path is not None:
-            shutil.copystat(path, target)
-        return True
+def _is_there(image: Unlabelled, content: bytes | None, target: Path) -> bool:
+    """Say whether the file is what an earlier run made of this image."""
+    if content is None:
+        return image.path is not None and target.is_symlink() and target.readlink() == image.path.absolute()
+    if not target.is_file() or target.is_symlink():
+        return False
+    return target.stat().st_size == len(content) and target.read_bytes() == content
+
+
+def _make(image: Unlabelled, content: bytes | None, target: Path) -> bool:
+    """Write the file and return True; return False where something else has this name."""
+    path = image.path
+    if content is None:
+        return path is not None and _linked(path, target)
+    try:
+        with target.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    except OSError:
+        target.unlink(missing_ok=True)  # no half of a copy
+        raise
+    if path is not None:
+        shutil.copystat(path, target)
+    return True
 
 
 def _linked(path: Path, target: Path) -> bool:
@@ -128,20 +132,23 @@ def _linked(path: Path, target: Path) -> bool:
 
 def _content(image: Unlabelled) -> bytes:
     if image.path is not None:
-        return image.path.read_bytes()
+        try:
+            return image.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{image.path}: cannot be read any more ({error.strerror}); classify it again") from error
     content = image.read()
     assert isinstance(content, bytes), "only encoded images are sorted"
     return content
 
 
-def _file_name(image: Unlabelled) -> str:
+def _file_name(image: Unlabelled, content: bytes | None) -> str:
     """Return the file's own name, or one made of the row's, with the suffix of its format."""
     if image.path is not None:
         return image.path.name
     name = image.source.reader.name(image.source.row) if isinstance(image.source, Member) else "standard input"
     safe = _safe(PurePosixPath(name.replace("\\", "/")).name)
-    if not PurePosixPath(safe).suffix:
-        with open_image(_content(image)) as opened:
+    if not PurePosixPath(safe).suffix and content is not None:
+        with open_image(content) as opened:
             safe += f".{(opened.format or 'image').lower()}"
     return safe
 

@@ -22,12 +22,12 @@ def locked(path: Path, wait_message: str | None = None) -> Iterator[None]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(str(path))
-        if not _taken(lock, 1.0):
+        if not acquired(lock, 1.0):
             if wait_message:
                 from headstart.progress import say
 
                 say(wait_message)
-            _taken(lock, -1)
+            acquired(lock, -1)
     try:
         yield
     finally:
@@ -39,7 +39,7 @@ def tried(path: Path) -> Iterator[bool]:
     """Take a lock for the block unless another holds it, or its place cannot be written; yield whether it was taken."""
     lock = FileLock(str(path))
     try:
-        taken = _taken(lock, 0)
+        taken = acquired(lock, 0)
     except OSError:
         taken = False
     try:
@@ -61,8 +61,11 @@ def release(lock: FileLock) -> None:
             path.unlink()
 
 
-def _taken(lock: FileLock, timeout: float) -> bool:
-    """Acquire a lock (wait for ever if `timeout` is below 0); return False if another holds it."""
+def acquired(lock: FileLock, timeout: float) -> bool:
+    """Acquire a lock (wait for ever if `timeout` is below 0); return False if another holds it.
+
+    After True, the file that is locked is the one at the path: none that another process has deleted meanwhile.
+    """
     while True:
         try:
             lock.acquire(timeout=timeout)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from headstart.storage.files import writer, writer_of
-from headstart.storage.locks import release, tried
+from headstart.storage.locks import acquired, release, tried
 
 FOLDER = ".at-work"
 _TRIES = 10
@@ -69,7 +70,7 @@ def _entered(place: Path) -> FileLock | None:
     for _ in range(_TRIES):  # the last process that leaves removes the folder
         with contextlib.suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            acquired(lock, -1)  # again if `clear`, elsewhere, deletes the new file before this process holds it
             return lock
     return None
 
@@ -79,10 +80,20 @@ def _locks(folder: Path) -> list[Path]:
 
 
 def _held(path: Path) -> bool:
+    """Say whether a process holds the lock file; one that its process has deleted by now is not created again."""
     lock = FileLock(str(path))
     try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
+        with path.open("rb") as seen:  # while it is open, its number is given to no other file
+            if not acquired(lock, 0):
+                return True
+            if os.path.samestat(os.fstat(seen.fileno()), path.stat()):
+                lock.release()  # and leave it to `clear`, which learns from it who has died
+                return False
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
-    lock.release()
+    release(lock)  # the file was gone, and this lock has made a new one
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
     return False

@@ -101,7 +101,7 @@ class RemoteStore(Store):
             listed = _listed(system.cat_file(f"{place}/{MANIFEST}"))
         final = self.path(kind, key)
         arrived = False
-        with locked(final.with_name(final.name + ".fetch")):  # a second process waits and finds it done
+        with locked(final.with_name(final.name + ".fetch.lock")):  # a second process waits and finds it done
             if self.here(kind, key):
                 return True
             arriving = temporary(final)
@@ -116,7 +116,7 @@ class RemoteStore(Store):
                 finally:
                     shutil.rmtree(arriving, ignore_errors=True)
         if not (arrived and self.here(kind, key)):
-            say(f"{self.remote}: the shared {kind}/{key} is damaged; it is made again")
+            say(f"{self.remote}: the shared {kind}/{key} is damaged; it will be rebuilt")
             with _answers(self.remote), contextlib.suppress(FileNotFoundError):  # another machine was faster
                 system.rm_file(f"{place}/{MANIFEST}")
             return False

@@ -17,18 +17,19 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import StoreError
+from headstart.progress import say
 from headstart.storage.checksums import MANIFEST, Depth, described, fault, sealed, unsealed
 from headstart.storage.files import disk_errors, sync, temporary, write_json
 from headstart.storage.locks import locked, tried
 from headstart.storage.presence import at_work, clear, since
 
-__all__ = ["MANIFEST", "Store", "array_digest", "cache_root", "content_key", "drop_file"]
+__all__ = ["MANIFEST", "Store", "Verified", "array_digest", "cache_root", "content_key", "drop_file"]
 
 _CLOCKS = 60.0  # seconds by which the clocks of machines that share a store may differ
 Stamps = list[tuple[int, int, int]]
@@ -61,6 +62,15 @@ class Entry:
 
     path: Path
     manifest: dict[str, Any]
+
+
+class Verified(NamedTuple):
+    """What a check of every byte found of one entry: what is wrong with it, or None, and whether it was deleted."""
+
+    kind: str
+    key: str
+    why: str | None
+    deleted: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Store:
         why = self.damage(kind, key, depth)
         if why is None:
             return True
-        return self._discard(kind, key, why, depth)
+        return self._discard(kind, key, why, depth, "it will be rebuilt") == "sound"
 
     def damage(self, kind: str, key: str, depth: Depth = Depth.SAMPLE) -> str | None:
         """Say what is wrong with a complete entry, or None."""
@@ -219,13 +229,20 @@ class Store:
                 freed += row["bytes"]
         return freed
 
-    def verify(self) -> Iterator[tuple[str, str, str | None]]:
-        """Check every byte of every complete entry; delete those that are damaged; yield kind, key and why, or None."""
+    def verify(self) -> Iterator[Verified]:
+        """Check every byte of every complete entry; delete those that are damaged, where that is possible."""
         for kind, key in [(row["kind"], row["key"]) for row in self.entries() if row["complete"]]:
             why = self.damage(kind, key, Depth.WHOLE)
-            if why is not None:
-                self._discard(kind, key, why, Depth.WHOLE)
-            yield kind, key, why
+            if why is None:
+                yield Verified(kind, key, None, deleted=False)
+                continue
+            try:
+                became = self._discard(kind, key, why, Depth.WHOLE, "deleted")
+            except StoreError:  # write-protected: the other entries are checked all the same
+                became = "left"
+            if became == "left":
+                say(f"{self.path(kind, key)}: damaged ({why}); not deleted: it is in use or write-protected")
+            yield Verified(kind, key, None if became == "sound" else why, became == "deleted")
 
     def clear(self) -> None:
         """Delete the lock files, and the remains of deleted entries, that processes which died have left."""
@@ -237,21 +254,23 @@ class Store:
     def _lock(self, kind: str, key: str) -> Path:
         return self.root / kind / f"{key}.lock"
 
-    def _discard(self, kind: str, key: str, why: str, depth: Depth) -> bool:
-        """Delete a damaged entry; return True if another process has built it again by now."""
-        from headstart.progress import say
+    def _discard(self, kind: str, key: str, why: str, depth: Depth, then: str) -> Literal["deleted", "left", "sound"]:
+        """Delete a damaged entry, say so and what follows, and return what became of it.
 
+        It is left alone while another process builds it, and sound if one has built it again by now.
+        """
         folder = self.path(kind, key)
         with tried(self._lock(kind, key)) as mine:
-            if mine and (folder / MANIFEST).exists():
-                if self.damage(kind, key, depth) is None:
-                    return True
-                say(f"{folder}: damaged ({why}); it is made again")
-                with disk_errors(folder):
-                    rest = temporary(folder)
-                    os.replace(folder, rest)
-                shutil.rmtree(rest, ignore_errors=True)
-        return False
+            if not mine or not (folder / MANIFEST).exists():
+                return "left" if folder.exists() else "deleted"
+            if self.damage(kind, key, depth) is None:
+                return "sound"
+            with disk_errors(folder):
+                rest = temporary(folder)
+                os.replace(folder, rest)
+            say(f"{folder}: damaged ({why}); {then}")
+            shutil.rmtree(rest, ignore_errors=True)
+        return "deleted"
 
     def _remove_unused(self, kind: str, key: str, used: float) -> bool:
         """Delete an entry, complete or partial, unless it is being built or has been used since; say if it is gone.

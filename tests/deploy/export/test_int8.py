@@ -54,13 +54,22 @@ def test_a_margin_that_cannot_be_kept_is_said_with_the_figures(
     monkeypatch.setattr(int8, "_counts", lambda layers: iter([0, 2]))
     monkeypatch.setattr(int8, "_loss", lambda *given: Loss(3.0, 1.0, 5.0, 48, *given[2:]))
     words = r"int8 cannot keep the loss under 0.5 points: it is 3.00 \(1.00 to 5.00\) with 2 of 10 layers in float"
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(ModelError, match=f"{words}$"):
         quantise(parts.float_graph, parts.ensemble, material, margin=0.5)
+    with pytest.raises(ModelError, match=f"{words}; ask for less$"):
+        quantise(parts.float_graph, parts.ensemble, material, 0.5, "; ask for less")
 
 
 def test_without_the_studys_images_int8_says_where_they_would_come_from(parts: Parts) -> None:
-    with pytest.raises(ModelError, match="export the study folder or a run folder in it, where its images are"):
+    with pytest.raises(ModelError, match="give the study folder or a run folder in it, where its images are"):
         quantise(parts.float_graph, parts.ensemble, Material(noise()), margin=0.5)
+
+
+def test_validation_images_of_other_classes_have_no_labels_and_are_refused(parts: Parts, material: Material) -> None:
+    assert material.validation is not None
+    bare = replace(material, validation=replace(material.validation, labels=None))
+    with pytest.raises(ModelError, match="int8 needs validation images that are labelled with the model's own classes"):
+        quantise(parts.float_graph, parts.ensemble, bare, margin=0.5)
 
 
 def test_the_loss_is_the_paired_difference_in_points() -> None:

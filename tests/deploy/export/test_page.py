@@ -7,6 +7,7 @@ import io
 import json
 import re
 import tarfile
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,18 @@ from headstart.deploy.export.checking import check_forms
 from headstart.deploy.export.page import build, filled, finish, packed, usage
 from headstart.deploy.export.page_runtime import SCRIPT, WASM, Runtime, runtime_of
 from headstart.deploy.export.target import Parts
+from headstart.disclosure import spreadsheet_text
 from headstart.errors import ModelError
+
+
+def test_the_pages_csv_has_the_rule_of_predict_for_text_that_a_spreadsheet_would_compute() -> None:
+    source = resources.files("headstart.deploy.export").joinpath("page.html").read_text(encoding="utf-8")
+    found = re.search(r"const text = \(value\) => /(.+?)/\.test\(value\) \? `'\$\{value\}` : value;", source)
+    assert found is not None
+    for first in map(chr, range(256)):
+        assert (re.match(found[1], first) is not None) == (spreadsheet_text(first) != first), repr(first)
+    for cells in ("...facts.classes.map(text)]", "[text(r.name), text(r.label), r.probability"):
+        assert cells in source
 
 
 @pytest.fixture
@@ -71,7 +83,7 @@ def test_the_runtime_is_read_from_a_package_with_the_right_checksum(
             archive.addfile(entry, io.BytesIO(content))
     with pytest.raises(ModelError, match=r"has sha256 .*; get it with: npm pack onnxruntime-web@1\.\d+\.\d+"):
         runtime_of(path)
-    with pytest.raises(ModelError, match=r"--runtime .*absent.tgz: no such file; get it with: npm pack"):
+    with pytest.raises(ModelError, match=r"^runtime .*absent.tgz: no such file; get it with: npm pack"):
         runtime_of(tmp_path / "absent.tgz")
     monkeypatch.setattr(page_runtime, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     assert runtime_of(path) == Runtime(b"script", b"wasm")

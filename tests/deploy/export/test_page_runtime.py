@@ -43,5 +43,5 @@ def test_without_a_network_the_way_by_hand_is_named(monkeypatch: pytest.MonkeyPa
         raise DataAbsent("no route")
 
     monkeypatch.setattr(page_runtime, "download", absent)
-    with pytest.raises(DataAbsent, match=r"npm pack onnxruntime-web@.* and give it: --runtime"):
+    with pytest.raises(DataAbsent, match=r"npm pack onnxruntime-web@.* and give onnxruntime-web-.*tgz as the runtime"):
         runtime_of(None)

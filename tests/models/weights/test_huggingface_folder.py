@@ -9,6 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from headstart.errors import WeightsError
 from headstart.models.create import create_backbone
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.huggingface_folder import folder_facts
@@ -65,3 +66,33 @@ def test_files_that_say_nothing_of_use_are_passed_over(tmp_path: Path) -> None:
     assert folder_facts(file) == (None, ())
     file = folder(tmp_path, config={"id2label": {"0": "ant"}})
     assert folder_facts(file) == (None, ("ant",)) and folder_facts(tmp_path / "mine.pth") == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("preprocessor_config", {"image_mean": [0.5], "image_std": [0.5]}, "expected 3, got 1"),
+        ("preprocessor_config", {"image_mean": 0.5, "image_std": 0.5}, "float"),
+        ("preprocessor_config", {"image_mean": MEAN, "image_std": [0, 1, 1]}, "deviations numbers above zero"),
+        ("preprocessor_config", {"image_mean": MEAN, "image_std": STD, "resample": "bicubic"}, "bicubic"),
+        ("config", {"pretrained_cfg": {"input_size": 224, "crop_pct": 0.9, "mean": MEAN, "std": STD}}, "subscriptable"),
+        ("config", {"pretrained_cfg": {"input_size": [3, 9, 9], "crop_pct": 0, "mean": MEAN, "std": STD}}, "zero"),
+        (
+            "config",
+            {"pretrained_cfg": {"input_size": [3, 9, 9], "crop_pct": 1, "mean": ["a"] * 3, "std": STD}},
+            "float",
+        ),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_by_the_file_that_has_them(
+    tmp_path: Path, name: str, content: dict[str, Any], why: str
+) -> None:
+    for each in content.values():
+        if isinstance(each, dict):
+            each["interpolation"] = "bicubic"
+    with pytest.raises(WeightsError, match=rf"{name}\.json: its .* cannot be understood .*{why}"):
+        folder_facts(folder(tmp_path, **{name: content}))
+
+
+def test_classes_without_numbers_are_not_taken(tmp_path: Path) -> None:
+    assert folder_facts(folder(tmp_path, config={"id2label": {"LABEL_0": "ant", "1": "bee"}})) == (None, ())

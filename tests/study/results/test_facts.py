@@ -32,7 +32,7 @@ def test_facts_that_were_altered_are_not_known(tmp_path: Path, capsys: pytest.Ca
     write_facts(path, FACTS)
     path.write_text(path.read_text().replace("0.5", "0.7"))
     assert known_facts(path) is None
-    assert capsys.readouterr().err.endswith("is not what was written; it is made again\n")
+    assert capsys.readouterr().err.endswith("is not what was written; it will be rebuilt\n")
     with pytest.raises(StoreError, match=r"facts.json: is not what was written"):
         read_facts(path)
     write_json(path, {"key": "of an older version"})

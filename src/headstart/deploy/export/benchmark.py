@@ -17,7 +17,8 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import onnx_files, torch_file
 from headstart.deploy.export.accuracy_lost import Lost, accuracy_lost
 from headstart.deploy.export.checking import Form, Process, label_rule
-from headstart.deploy.export.int8 import MARGIN, quantise
+from headstart.deploy.export.defaults import MARGIN
+from headstart.deploy.export.int8 import quantise
 from headstart.deploy.export.pictures import Material, Pictures
 from headstart.deploy.export.program import inputs_of
 from headstart.deploy.export.target import Parts, Target

@@ -12,7 +12,8 @@ from typing import Any
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import huggingface, onnx_files, page, server, torch_file
 from headstart.deploy.export.checking import Check, Form, check_forms, refuse_other
-from headstart.deploy.export.int8 import MARGIN, Loss, quantise
+from headstart.deploy.export.defaults import MARGIN
+from headstart.deploy.export.int8 import Loss, quantise
 from headstart.deploy.export.pictures import Material
 from headstart.deploy.export.target import Parts, Target
 from headstart.errors import ModelError, SpecError, StoreError, choose
@@ -29,6 +30,7 @@ TARGETS: dict[str, Target] = {
     "huggingface": huggingface.TARGET,
     "page": page.TARGET,
 }
+ADVICE = "; allow a larger margin, or export without int8"
 CHECK = "check.json"
 
 
@@ -73,7 +75,7 @@ def export_model(
     notes: list[str] = []
     loss: Loss | None = None
     if int8:
-        graph, loss = quantise(parts.float_graph, ensemble, material, margin)
+        graph, loss = quantise(parts.float_graph, ensemble, material, margin, ADVICE)
         parts.use(graph)
         notes.append(str(loss))
         say(str(loss))

@@ -28,7 +28,6 @@ from headstart.errors import ModelError
 from headstart.models.bundle import Ensemble
 from headstart.progress import progress, say
 
-MARGIN = 0.5  # points of accuracy
 CALIBRATION, MEASURED = 256, 5000  # pictures at most
 LAYERS = ("Conv", "Gemm", "MatMul", "ConvTranspose")
 JOINED = ("Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool", "AveragePool", "ReduceMean")  # between layers
@@ -77,8 +76,17 @@ class Loss:
         )
 
 
-def quantise(graph: ModelProto, ensemble: Ensemble, material: Material, margin: float) -> tuple[ModelProto, Loss]:
+def quantise(
+    graph: ModelProto, ensemble: Ensemble, material: Material, margin: float, advice: str = ""
+) -> tuple[ModelProto, Loss]:
     """Return the graph in eight bits and what that costs.
+
+    Args:
+        graph: in float.
+        ensemble: the model that it is of.
+        material: the pictures.
+        margin: points of accuracy that may be lost.
+        advice: what the caller's user can do where the margin cannot be kept; the message ends with it.
 
     Raises:
         ModelError: there are no training or validation images, no layer to quantise, or the margin cannot be kept.
@@ -86,7 +94,12 @@ def quantise(graph: ModelProto, ensemble: Ensemble, material: Material, margin: 
     if material.train is None or material.validation is None or not material.validation.count:
         raise ModelError(
             "int8 needs the training images to calibrate and labelled validation images to measure the loss, and they"
-            " are not at hand: export the study folder or a run folder in it, where its images are"
+            " are not at hand: give the study folder or a run folder in it, where its images are"
+        )
+    if material.validation.labels is None:
+        raise ModelError(
+            "int8 needs validation images that are labelled with the model's own classes to measure the loss; this"
+            " model has others than its study's images"
         )
     inputs = inputs_of(ensemble)
     layers = [node.name for node in graph.graph.node if node.op_type in LAYERS]
@@ -111,8 +124,7 @@ def quantise(graph: ModelProto, ensemble: Ensemble, material: Material, margin: 
             say(f"int8: {loss.points:.2f} points lost with {count} layers in float, more than {margin:g}; trying on")
     raise ModelError(
         f"int8 cannot keep the loss under {margin:g} points: it is {loss.points:.2f} ({loss.low:.2f} to"
-        f" {loss.high:.2f}) with {len(loss.kept)} of {loss.layers} layers in float; allow more with"
-        " --margin, or export without --int8"
+        f" {loss.high:.2f}) with {len(loss.kept)} of {loss.layers} layers in float{advice}"
     )
 
 

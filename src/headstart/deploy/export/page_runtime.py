@@ -35,7 +35,7 @@ def runtime_of(given: Path | None) -> Runtime:
     """
     path = given if given is not None else _fetched()
     if not path.is_file():
-        raise ModelError(f"--runtime {path}: no such file; get it with: npm pack onnxruntime-web@{VERSION}")
+        raise ModelError(f"runtime {path}: no such file; get it with: npm pack onnxruntime-web@{VERSION}")
     content = path.read_bytes()
     if (found := hashlib.sha256(content).hexdigest()) != SHA256:
         raise ModelError(
@@ -55,5 +55,5 @@ def _fetched() -> Path:
     except DataAbsent as error:
         raise DataAbsent(
             f"the page needs onnxruntime-web, which cannot be downloaded ({URL}); fetch it on another machine with 'npm"
-            f" pack onnxruntime-web@{VERSION}' and give it: --runtime {NAME}"
+            f" pack onnxruntime-web@{VERSION}' and give {NAME} as the runtime"
         ) from error

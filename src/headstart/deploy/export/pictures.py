@@ -77,11 +77,11 @@ def folder_of(place: str | Path) -> Pictures:
     """
     folder = Path(place).expanduser()
     if not folder.is_dir():
-        raise DataError(f"--images {folder}: no such folder")
+        raise DataError(f"images {folder}: no such folder")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     readable = [path for path in files if _decodes(path)]
     if not readable:
-        raise DataError(f"--images {folder}: holds no picture that can be read")
+        raise DataError(f"images {folder}: holds no picture that can be read")
     return Pictures(f"{len(readable):,} pictures in {folder}", len(readable), lambda k: readable[k].read_bytes())
 
 

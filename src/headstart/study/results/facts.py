@@ -47,6 +47,6 @@ def known_facts(path: Path, key: str | None = None) -> dict[str, Any] | None:
     try:
         facts = read_facts(path)
     except StoreError:
-        say(f"{path}: it, or a file that it lists, is not what was written; it is made again")
+        say(f"{path}: it, or a file that it lists, is not what was written; it will be rebuilt")
         return None
     return facts if key is None or facts.get("key") == key else None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -51,6 +53,20 @@ def test_of_several_labels_those_above_the_threshold_are_said(model: Model, monk
     scores = model.probabilities(PICTURES[:4])
     for row, answer in zip(scores, model.predict(PICTURES[:4]), strict=True):
         assert answer["class"] == "|".join(name for name, s in zip(model.classes, row, strict=True) if s > 0.25)
+
+
+def test_csv_holds_no_text_that_a_spreadsheet_would_compute(
+    model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(PICTURES[0]).save(tmp_path / "=1.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(model, "classes", ["@ant", "-bee", "+cat"])
+    assert show(model, model.answers(["=1.png"]), "csv", 3) == 0
+    head, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert head == ["image", "class", "probability", "'@ant", "'-bee", "'+cat"]
+    assert row[0] == "'=1.png" and row[1] in head[3:] and abs(sum(map(float, row[3:])) - 1) < 1e-5
+    assert show(model, model.answers(["=1.png"]), "json", 3) == 0
+    assert json.loads(capsys.readouterr().out)["image"] == "=1.png", "no spreadsheet reads JSON"
 
 
 def test_a_place_that_does_not_exist_is_one_line(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import onnxruntime
 
 from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.decoding.pictures import name_of
+from headstart.disclosure import spreadsheet_text
 
 BATCH = 16
 
@@ -115,7 +116,7 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
     """Print the answers; return the exit status: 1 if a picture could not be read."""
     writer = csv.writer(sys.stdout)
     if form == "csv":
-        writer.writerow(["image", "class", "probability", *model.classes])
+        writer.writerow(["image", "class", "probability", *map(spreadsheet_text, model.classes)])
     unread = 0
     for answer in answers:
         if "error" in answer:
@@ -123,7 +124,8 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
             print(f"predict.py: {answer['image']}: {answer['error']}", file=sys.stderr)
         elif form == "csv":
             scores = [f"{each:.6f}" for each in answer["probabilities"].values()]
-            writer.writerow([answer["image"], answer["class"], f"{answer['probability']:.6f}", *scores])
+            names = map(spreadsheet_text, (answer["image"], answer["class"]))
+            writer.writerow([*names, f"{answer['probability']:.6f}", *scores])
         elif form == "json":
             print(json.dumps(answer, ensure_ascii=False))
         else:
