@@ -130,10 +130,10 @@ class _Server:
 
     async def predict(self, request: Request, top: Annotated[int | None, Query(ge=1)] = None) -> JSONResponse:
         """Classify one picture, or each file of a form. With pictures that cannot be read the status is 422."""
-        async with self.bodies.pictures(request) as pictures:
+        async with self.bodies.pictures(request) as received:
             try:
                 async with asyncio.timeout(self.limits.seconds):
-                    found = await self.batcher.predict(pictures)
+                    found = await self.batcher.predict(received.pictures, received.keep)
             except Overloaded:
                 raise busy(f"{self.batcher.waiting} pictures wait already") from None
             except TimeoutError:
@@ -164,7 +164,8 @@ class _Server:
             raise HTTPException(501, "this server explains nothing")
         if self._explaining.locked():
             raise busy("another picture is being explained")
-        async with self._explaining, self.bodies.pictures(request) as pictures:
+        async with self._explaining, self.bodies.pictures(request) as received:
+            pictures = received.pictures
             if len(pictures) > 1:
                 raise HTTPException(413, "one picture is explained at a time")
             try:
