@@ -42,7 +42,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(clas
             status, answer, _ = ask("POST", "/predict", body, headers)
             assert status == 422 and isinstance(answer["detail"], str)
         figures = ask("GET", "/metrics")[1].decode()
-    assert 'headstart_pictures_total{outcome="predicted"} 1.0' in figures
+    assert 'headstart_images_total{outcome="predicted"} 1.0' in figures
     assert 'headstart_requests_total{path="/predict",status="422"} 5.0' in figures
 
 
@@ -108,7 +108,7 @@ def test_the_model_is_described_and_its_file_watched(classifier: Classifier, mod
         assert ask("GET", "/health")[1]["model_file_changed"] is True
         assert ask("POST", "/predict", picture(1))[0] == 200
         assert ask("GET", "/openapi.json")[1]["paths"].keys() >= {"/predict", "/explain", "/model", "/health"}
-        assert b"Choose pictures" in ask("GET", "/")[1]
+        assert b"Choose images" in ask("GET", "/")[1]
 
 
 def test_an_explanation_is_a_picture(classifier: Classifier) -> None:

@@ -1,9 +1,9 @@
-"""The server: pictures in, class names and calibrated probabilities out; built for one model.
+"""The server: images in, class names and calibrated probabilities out; built for one model.
 
-POST /predict   the picture's bytes, or a form with several files; ?top=K
-POST /explain   one picture; answers with a PNG that shows what speaks for the class; ?method=grad_cam
+POST /predict   the image's bytes, or a form with several files; ?top=K
+POST /explain   one image; answers with a PNG that shows what speaks for the class; ?method=grad_cam
 GET  /model     classes, preprocessing, provenance         GET /health     GET /metrics
-GET  /          a page to drop pictures on                 GET /docs       this interface, described
+GET  /          a page to drop images on                   GET /docs       this interface, described
 
 It never fetches an address, and stores nothing.
 """
@@ -109,7 +109,7 @@ class _Server:
         self.metrics.seconds.observe(time.perf_counter() - started)
 
     async def page(self) -> HTMLResponse:
-        """Return the page to drop pictures on."""
+        """Return the page to drop images on."""
         text = (package_files("headstart.deploy.serve") / "page.html").read_text(encoding="utf-8")
         return HTMLResponse(text)
 
@@ -128,7 +128,7 @@ class _Server:
             "input_size": [bundle.preprocessing.size for bundle in self.classifier.ensemble.members],
             "provenance": dict(first.provenance),
             "model_file_changed": _stamp(self.file) != self._stamp,
-            "limits": {"body_bytes": self.limits.body, "pictures": self.limits.pictures},
+            "limits": {"body_bytes": self.limits.body, "images": self.limits.pictures},
             "headstart": VERSION,
         }
 
@@ -137,13 +137,13 @@ class _Server:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def predict(self, request: Request, top: Annotated[int | None, Query(ge=1)] = None) -> JSONResponse:
-        """Classify one picture, or each file of a form. With pictures that cannot be read the status is 422."""
+        """Classify one image, or each file of a form. With images that cannot be read the status is 422."""
         async with self.bodies.pictures(request) as received:
             try:
                 async with asyncio.timeout(self.limits.seconds):
                     found = await self.batcher.predict(received.pictures, received.keep)
             except Overloaded:
-                raise busy(f"{self.batcher.waiting} pictures wait already") from None
+                raise busy(f"{self.batcher.waiting} images wait already") from None
             except TimeoutError:
                 raise busy(f"no answer within {self.limits.seconds:g} s") from None
         rows = [self._row(prediction, top) for prediction in found]
@@ -154,9 +154,9 @@ class _Server:
 
     def _row(self, prediction: Prediction, top: int | None) -> dict[str, Any]:
         if prediction.error is not None:
-            self.metrics.pictures.labels("unreadable").inc()
+            self.metrics.images.labels("unreadable").inc()
             return {"image": prediction.name, "error": prediction.error}
-        self.metrics.pictures.labels("predicted").inc()
+        self.metrics.images.labels("predicted").inc()
         self.metrics.classes.labels(prediction.label).inc()
         classes = self.classifier.classes
         return {
@@ -169,14 +169,14 @@ class _Server:
         }
 
     async def explanation(self, request: Request, method: str = "grad_cam") -> Response:
-        """Draw which parts of the picture speak for its class: a PNG."""
+        """Draw which parts of the image speak for its class: a PNG."""
         if self.explain is None:
             raise HTTPException(501, "this server explains nothing")
         async with self.bodies.pictures(request) as received:
             if len(received.pictures) > 1:
-                raise HTTPException(413, "one picture is explained at a time")
+                raise HTTPException(413, "one image is explained at a time")
             if self._explaining:
-                raise busy("another picture is being explained")
+                raise busy("another image is being explained")
             work = self._explained(received, method, self.explain)
             try:
                 async with asyncio.timeout(self.limits.seconds):
