@@ -38,6 +38,8 @@ def test_a_form_a_line_then_what_was_measured(measured: list[Any], capsys: pytes
     benchmark_and_show(Path("m"), int8=True, images=None, count=200, as_json=False)
     out = capsys.readouterr().out
     for text in (
+        "p95",
+        "accuracy drop",
         size(2_000_000),
         "10.0 ms",
         "12.5 ms",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -8,10 +9,14 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from headstart.cli.serve import _explainer
 from headstart.deploy.classifier import Classifier
+from headstart.explain.compare import explain_pictures
 from tests.cli.conftest import Call
 from tests.deploy.serve.conftest import picture, untrained
 
@@ -60,3 +65,45 @@ def test_what_cannot_be_served_is_one_line(call: Call, model: Path, tmp_path: Pa
         for command, message in cases.items():
             code, out, err = call(*command)
             assert code == 2 and out == "" and message in err and err.count("\n") == 1
+
+
+def test_an_ensemble_is_served_and_its_list_of_networks_watched(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        untrained().save(tmp_path / name / "model.safetensors")
+    both = tmp_path / "both"
+    both.mkdir()
+    (both / "members.json").write_text(json.dumps({"members": ["../a", "../b"], "temperature": 1.0}))
+    changed: list[bool] = []
+
+    def run(app: Any, *rest: Any) -> None:
+        (health,) = (route.endpoint for route in app.routes if route.path == "/health")
+        changed.append(asyncio.run(health())["model_file_changed"])
+        (both / "members.json").write_text("{}")
+        changed.append(asyncio.run(health())["model_file_changed"])
+
+    monkeypatch.setattr("headstart.cli.serve.run", run)
+    code, _, err = call("serve", both, "--port", 0, "--device", "cpu")
+    assert code == 0, err
+    assert changed == [False, True]
+
+
+def test_explanations_leave_the_network_that_predicts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, seen = untrained(), []
+
+    def noted(subjects: Any, *rest: Any) -> Any:
+        seen.append(subjects[0].network)
+        return explain_pictures(subjects, *rest)
+
+    monkeypatch.setattr("headstart.explain.compare.explain_pictures", noted)
+    explain = _explainer(classifier)
+    assert explain is not None
+    for seed in (1, 2):
+        assert explain(picture(seed), "grad_cam").startswith(b"\x89PNG")
+    live = classifier.bundle.network
+    assert seen[0] is seen[1]
+    mine = {id(value) for value in live.state_dict(keep_vars=True).values()}
+    assert not mine & {id(value) for value in seen[0].state_dict(keep_vars=True).values()}
+    assert all(torch.equal(value, seen[0].state_dict()[key]) for key, value in live.state_dict().items())

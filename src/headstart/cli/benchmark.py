@@ -26,7 +26,7 @@ def benchmark_and_show(model: Path, *, int8: bool, images: Path | None, count: i
         facts = {"pictures": found.pictures, "n": found.n, "notes": list(found.notes)}
         print(json.dumps({**facts, "forms": [row.to_dict() for row in found.rows]}, ensure_ascii=False))
         return
-    names = ("form", "size", "start", "median", "95 %", "images/s", "labels that differ", "accuracy", "points lost")
+    names = ("form", "size", "start", "median", "p95", "images/s", "labels that differ", "accuracy", "accuracy drop")
     show_table(names, [_cells(row) for row in found.rows])
     print(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
     for note in found.notes:

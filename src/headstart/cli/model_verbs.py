@@ -89,8 +89,8 @@ def serve(
     api_key: Annotated[
         str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
     ] = None,
-    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait; beyond, clients get status 503.")] = 256,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures that the network takes together.")] = 32,
+    queue: Annotated[int, typer.Option(min=1, help="Images that may wait; beyond, clients get status 503.")] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Images that the network takes together.")] = 32,
     megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
     device: Device = "cpu",
 ) -> None:

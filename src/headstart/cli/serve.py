@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +17,7 @@ from headstart.progress import say
 
 if TYPE_CHECKING:
     from headstart.deploy.classifier import Classifier
+    from headstart.models.network import Network
 
 KEY = "HEADSTART_API_KEY"
 
@@ -41,9 +44,8 @@ def serve_model(
     with listen(host, port) as listening:
         from headstart.deploy.classifier import Classifier
         from headstart.deploy.serve.app import make_app
-        from headstart.models.bundle import find_bundle
 
-        file = find_bundle(model)
+        file = _watched(model)
         classifier = Classifier.load(model, device, engine=True)
         app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
@@ -51,10 +53,26 @@ def serve_model(
         run(app, listening, limits)
 
 
+def _watched(model: Path) -> Path:
+    """Return the file that changes when a model is replaced: the list of an ensemble's networks, or the only network.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    from headstart.models.bundle import MEMBERS, find_bundle
+
+    listed = model.expanduser() / MEMBERS
+    return listed if listed.is_file() else find_bundle(model)
+
+
 def _explainer(classifier: Classifier) -> Callable[[bytes, str], bytes] | None:
     """Return what draws an explanation; None for models of several networks."""
     if len(classifier.ensemble.members) > 1:
         return None
+
+    @functools.cache
+    def network() -> Network:  # explainers disturb it while the classifier goes on
+        return copy.deepcopy(classifier.bundle.network)
 
     def explain(content: bytes, method: str) -> bytes:
         from headstart.data.decoding.decode import UndecodableError, decode
@@ -66,7 +84,7 @@ def _explainer(classifier: Classifier) -> Callable[[bytes, str], bytes] | None:
             picture = decode(content)
         except UndecodableError as error:
             raise DataError(str(error)) from None
-        subject = Subject("model", classifier.bundle.network, classifier.bundle.classes)
+        subject = Subject("model", network(), classifier.bundle.classes)
         return gallery(columns_of(explain_pictures([subject], [picture], [method])))
 
     return explain

@@ -42,7 +42,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(clas
             status, answer, _ = ask("POST", "/predict", body, headers)
             assert status == 422 and isinstance(answer["detail"], str)
         figures = ask("GET", "/metrics")[1].decode()
-    assert 'headstart_pictures_total{outcome="predicted"} 1.0' in figures
+    assert 'headstart_images_total{outcome="predicted"} 1.0' in figures
     assert 'headstart_requests_total{path="/predict",status="422"} 5.0' in figures
 
 
@@ -108,7 +108,7 @@ def test_the_model_is_described_and_its_file_watched(classifier: Classifier, mod
         assert ask("GET", "/health")[1]["model_file_changed"] is True
         assert ask("POST", "/predict", picture(1))[0] == 200
         assert ask("GET", "/openapi.json")[1]["paths"].keys() >= {"/predict", "/explain", "/model", "/health"}
-        assert b"Choose pictures" in ask("GET", "/")[1]
+        assert b"Choose images" in ask("GET", "/")[1]
 
 
 def test_an_explanation_is_a_picture(classifier: Classifier) -> None:
@@ -125,6 +125,38 @@ def test_an_explanation_is_a_picture(classifier: Classifier) -> None:
         assert ask("POST", "/explain?method=tea_leaves", picture(1))[0] == 422
 
 
+def test_an_explanation_that_takes_too_long_is_given_up_and_keeps_its_slot_until_it_ends(
+    classifier: Classifier,
+) -> None:
+    go, calls = threading.Event(), []
+
+    def explain(content: bytes, method: str) -> bytes:
+        calls.append(method)
+        assert go.wait(20)
+        return b"png"
+
+    with served(classifier, explain=explain, limits=Limits(seconds=0.5)) as ask:
+        status, answer, headers = ask("POST", "/explain", picture(1))
+        assert status == 503 and headers["retry-after"] == "1" and "no explanation within 0.5 s" in answer["detail"]
+        assert "being explained" in ask("POST", "/explain", picture(1))[1]["detail"]
+        assert len(calls) == 1
+        go.set()
+        end = time.monotonic() + 20
+        while (status := ask("POST", "/explain", picture(1))[0]) == 503 and time.monotonic() < end:
+            time.sleep(0.02)
+        assert status == 200
+
+
+def test_a_body_that_arrives_slowly_keeps_nobody_from_an_explanation(classifier: Classifier) -> None:
+    with (
+        served(classifier, explain=lambda content, method: b"png") as ask,
+        socket.create_connection(("127.0.0.1", ask.port)) as slow,  # type: ignore[attr-defined]
+    ):
+        slow.sendall(b"POST /explain HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        time.sleep(0.2)
+        assert ask("POST", "/explain", picture(1))[0] == 200
+
+
 def test_a_defect_is_no_traceback_for_the_client(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(pixels: Any) -> Any:
         raise RuntimeError("secret")
@@ -133,5 +165,8 @@ def test_a_defect_is_no_traceback_for_the_client(classifier: Classifier, monkeyp
     with served(classifier) as ask:
         status, answer, _ = ask("POST", "/predict", picture(1))
         assert status == 500 and "secret" not in str(answer)
+        figures = ask("GET", "/metrics")[1].decode()
+        assert 'headstart_requests_total{path="/predict",status="500"} 1.0' in figures
+        assert "headstart_request_seconds_count 1.0" in figures
         monkeypatch.undo()
         assert ask("POST", "/predict", picture(1))[0] == 200

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from headstart.data.decoding.decode import UndecodableError
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.serve import batcher as batcher_module
 from headstart.deploy.serve.batcher import Batcher, Overloaded
 from headstart.deploy.serve.limits import Limits
 from tests.deploy.serve.conftest import picture
@@ -66,3 +69,79 @@ def test_what_was_taken_is_answered_before_the_end(classifier: Classifier) -> No
         assert len(await open_) == 20
 
     asyncio.run(clients())
+
+
+def test_pictures_of_a_request_that_was_given_up_wait_until_they_leave_and_are_not_computed(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    left: list[int] = []
+    first, go = threading.Event(), threading.Event()
+    true = classifier.averaged
+
+    def slow(pixels: Any) -> Any:
+        sizes.append(len(pixels[0]))
+        first.set()
+        assert go.wait(20)
+        return true(pixels)
+
+    monkeypatch.setattr(classifier, "averaged", slow)
+
+    def keep() -> Callable[[], None]:
+        return lambda: left.append(1)
+
+    async def clients() -> None:
+        batcher = Batcher(classifier, Limits(batch=4, queue=4))
+        alone = asyncio.create_task(batcher.predict([("a", picture(0))]))
+        await asyncio.to_thread(first.wait, 20)
+        given_up = asyncio.create_task(batcher.predict([(str(n), picture(n)) for n in range(1, 4)], keep))
+        while batcher._ready.qsize() < 3:
+            await asyncio.sleep(0.01)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        await asyncio.sleep(0)
+        assert batcher.waiting == 4 and not left
+        with pytest.raises(Overloaded):
+            await batcher.predict([("late", picture(5))])
+        go.set()
+        await alone
+        while batcher.waiting:
+            await asyncio.sleep(0.01)
+        assert len(left) == 3
+        assert len(await batcher.predict([(str(n), picture(n)) for n in range(4)], keep)) == 4
+        assert batcher.waiting == 0 and len(left) == 7
+        batcher.close()
+
+    asyncio.run(clients())
+    assert sizes[0] == 1 and sum(sizes) == 5
+
+
+def test_a_picture_that_was_given_up_before_its_turn_is_not_decoded(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def slow(content: bytes, view: Any) -> Any:
+        decoded.append(content)
+        begun.release()
+        assert go.wait(20)
+        raise UndecodableError("no picture")
+
+    monkeypatch.setattr(batcher_module, "decode", slow)
+    monkeypatch.setattr(batcher_module, "cores", lambda: 1)
+
+    async def clients() -> None:
+        batcher = Batcher(classifier, Limits())
+        taken = asyncio.create_task(batcher.predict([(str(n), bytes([n])) for n in range(5)]))
+        await asyncio.to_thread(begun.acquire, True, 20)
+        taken.cancel()
+        await asyncio.wait([taken])
+        await asyncio.sleep(0)
+        assert batcher.waiting == 5
+        go.set()
+        await asyncio.to_thread(batcher.close)
+        assert batcher.waiting == 0
+
+    asyncio.run(clients())
+    assert decoded == [b"\x00"]

@@ -39,7 +39,7 @@ def received(bodies: Bodies, *requests: Any) -> list[Any]:
             return []
         try:
             async with bodies.pictures(rest[0]) as found:
-                return [found, *await read(rest[1:])]
+                return [found.pictures, *await read(rest[1:])]
         except HTTPException as error:
             return [error.status_code, *await read(rest[1:])]
 
@@ -92,6 +92,21 @@ def test_all_requests_together_are_bounded_and_what_was_answered_is_free_again()
         503,
     ]
     assert bodies._held == 0 and received(bodies, Arriving(b"z" * 1000)) == [[("body", b"z" * 1000)]]
+
+
+def test_bytes_count_as_held_until_the_last_user_is_done() -> None:
+    bodies = Bodies(SMALL)
+
+    async def given_up() -> list[int]:
+        async with bodies.pictures(Arriving(b"x" * 900)) as received:  # type: ignore[arg-type]
+            first, second = received.keep(), received.keep()
+        held = [bodies._held]
+        for done in (first, second):
+            done()
+            held.append(bodies._held)
+        return held
+
+    assert asyncio.run(given_up()) == [900, 900, 0]
 
 
 def test_an_overloaded_server_says_when_to_come_back() -> None:

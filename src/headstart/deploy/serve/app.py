@@ -1,9 +1,9 @@
-"""The server: pictures in, class names and calibrated probabilities out; built for one model.
+"""The server: images in, class names and calibrated probabilities out; built for one model.
 
-POST /predict   the picture's bytes, or a form with several files; ?top=K
-POST /explain   one picture; answers with a PNG that shows what speaks for the class; ?method=grad_cam
+POST /predict   the image's bytes, or a form with several files; ?top=K
+POST /explain   one image; answers with a PNG that shows what speaks for the class; ?method=grad_cam
 GET  /model     classes, preprocessing, provenance         GET /health     GET /metrics
-GET  /          a page to drop pictures on                 GET /docs       this interface, described
+GET  /          a page to drop images on                   GET /docs       this interface, described
 
 It never fetches an address, and stores nothing.
 """
@@ -23,8 +23,9 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from headstart.deploy.classifier import Classifier, Prediction
+from headstart.deploy.prediction_rows import best_classes
 from headstart.deploy.serve.batcher import Batcher, Overloaded
-from headstart.deploy.serve.bodies import Bodies, busy
+from headstart.deploy.serve.bodies import Bodies, Received, busy
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.metrics import Metrics
 from headstart.errors import HeadstartError
@@ -67,11 +68,12 @@ def make_app(
         if key is not None and request.url.path not in OPEN and not _has_key(request, key):
             answer: Response = JSONResponse({"detail": "the key is missing or wrong"}, 401)
         else:
-            answer = await proceed(request)
-        route = request.scope.get("route")
-        path = route.path if route is not None else "other"
-        server.metrics.requests.labels(path, str(answer.status_code)).inc()
-        server.metrics.seconds.observe(time.perf_counter() - started)
+            try:
+                answer = await proceed(request)
+            except Exception:  # `defect` answers it
+                server.count(request, 500, started)
+                raise
+        server.count(request, answer.status_code, started)
         return answer
 
     @app.exception_handler(Exception)
@@ -98,10 +100,16 @@ class _Server:
         self.batcher, self.bodies = Batcher(classifier, limits), Bodies(limits)
         self.metrics = Metrics(lambda: self.batcher.waiting)
         self._stamp = _stamp(file)
-        self._explaining = asyncio.Semaphore(1)
+        self._explaining = False
+
+    def count(self, request: Request, status: int, started: float) -> None:
+        """Count a request that was answered; `started` is a time of perf_counter."""
+        route = request.scope.get("route")
+        self.metrics.requests.labels(route.path if route is not None else "other", str(status)).inc()
+        self.metrics.seconds.observe(time.perf_counter() - started)
 
     async def page(self) -> HTMLResponse:
-        """Return the page to drop pictures on."""
+        """Return the page to drop images on."""
         text = (package_files("headstart.deploy.serve") / "page.html").read_text(encoding="utf-8")
         return HTMLResponse(text)
 
@@ -120,7 +128,7 @@ class _Server:
             "input_size": [bundle.preprocessing.size for bundle in self.classifier.ensemble.members],
             "provenance": dict(first.provenance),
             "model_file_changed": _stamp(self.file) != self._stamp,
-            "limits": {"body_bytes": self.limits.body, "pictures": self.limits.pictures},
+            "limits": {"body_bytes": self.limits.body, "images": self.limits.pictures},
             "headstart": VERSION,
         }
 
@@ -129,13 +137,13 @@ class _Server:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def predict(self, request: Request, top: Annotated[int | None, Query(ge=1)] = None) -> JSONResponse:
-        """Classify one picture, or each file of a form. With pictures that cannot be read the status is 422."""
-        async with self.bodies.pictures(request) as pictures:
+        """Classify one image, or each file of a form. With images that cannot be read the status is 422."""
+        async with self.bodies.pictures(request) as received:
             try:
                 async with asyncio.timeout(self.limits.seconds):
-                    found = await self.batcher.predict(pictures)
+                    found = await self.batcher.predict(received.pictures, received.keep)
             except Overloaded:
-                raise busy(f"{self.batcher.waiting} pictures wait already") from None
+                raise busy(f"{self.batcher.waiting} images wait already") from None
             except TimeoutError:
                 raise busy(f"no answer within {self.limits.seconds:g} s") from None
         rows = [self._row(prediction, top) for prediction in found]
@@ -146,32 +154,52 @@ class _Server:
 
     def _row(self, prediction: Prediction, top: int | None) -> dict[str, Any]:
         if prediction.error is not None:
-            self.metrics.pictures.labels("unreadable").inc()
+            self.metrics.images.labels("unreadable").inc()
             return {"image": prediction.name, "error": prediction.error}
-        self.metrics.pictures.labels("predicted").inc()
+        self.metrics.images.labels("predicted").inc()
         self.metrics.classes.labels(prediction.label).inc()
-        order = (-prediction.probabilities).argsort(kind="stable")[:top]
+        classes = self.classifier.classes
         return {
             "image": prediction.name,
             "class": prediction.label,
             "probability": round(prediction.probability, 6),
-            "probabilities": {self.classifier.classes[c]: round(float(prediction.probabilities[c]), 6) for c in order},
+            "probabilities": {
+                name: round(value, 6) for name, value in best_classes(prediction, classes, top or len(classes))
+            },
         }
 
     async def explanation(self, request: Request, method: str = "grad_cam") -> Response:
-        """Draw which parts of the picture speak for its class: a PNG."""
+        """Draw which parts of the image speak for its class: a PNG."""
         if self.explain is None:
             raise HTTPException(501, "this server explains nothing")
-        if self._explaining.locked():
-            raise busy("another picture is being explained")
-        async with self._explaining, self.bodies.pictures(request) as pictures:
-            if len(pictures) > 1:
-                raise HTTPException(413, "one picture is explained at a time")
+        async with self.bodies.pictures(request) as received:
+            if len(received.pictures) > 1:
+                raise HTTPException(413, "one image is explained at a time")
+            if self._explaining:
+                raise busy("another image is being explained")
+            work = self._explained(received, method, self.explain)
             try:
-                png = await asyncio.to_thread(self.explain, pictures[0][1], method)
+                async with asyncio.timeout(self.limits.seconds):
+                    png = await asyncio.shield(work)
             except HeadstartError as error:
-                raise HTTPException(422, f"{pictures[0][0]}: {error}") from None
+                raise HTTPException(422, f"{received.pictures[0][0]}: {error}") from None
+            except TimeoutError:
+                raise busy(f"no explanation within {self.limits.seconds:g} s") from None
         return Response(png, media_type="image/png")
+
+    def _explained(self, received: Received, method: str, explain: Explain) -> asyncio.Task[bytes]:
+        """Begin an explanation; no other begins until its thread ends, however long its request waits for it."""
+        self._explaining, done = True, received.keep()
+
+        def ended(task: asyncio.Task[bytes]) -> None:
+            self._explaining = False
+            done()
+            if not task.cancelled():
+                task.exception()  # read, since the request may be gone
+
+        work = asyncio.create_task(asyncio.to_thread(explain, received.pictures[0][1], method))
+        work.add_done_callback(ended)
+        return work
 
 
 def _has_key(request: Request, key: str) -> bool:

@@ -2,7 +2,7 @@
 
 Pictures are decoded in threads as they arrive. One more thread takes what is decoded, as many at once as there are up
 to the batch size, and never waits for more: a lone request is answered at once, and under load batches fill by
-themselves.
+themselves. A picture whose request was given up is passed over, and counts as waiting until then.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -24,6 +24,11 @@ from headstart.threads import cores
 from headstart.transfer.frozen.views import view_of
 
 Pixels = npt.NDArray[np.uint8]
+Leave = Callable[[], None]
+
+
+def _nothing() -> None:
+    return None
 
 
 class Overloaded(Exception):
@@ -33,6 +38,7 @@ class Overloaded(Exception):
 @dataclass
 class _Item:
     name: str
+    left: Leave  # called once, when nothing here uses the picture any more
     decoded: dict[View, Pixels] = field(default_factory=dict)
     answer: Future[Prediction] = field(default_factory=Future)
 
@@ -47,9 +53,8 @@ class Batcher:
 
     def __init__(self, classifier: Classifier, limits: Limits) -> None:
         self.classifier, self.limits = classifier, limits
-        self.batches = 0
         self._views = [view_of(bundle.preprocessing) for bundle in classifier.ensemble.members]
-        self._waiting = 0
+        self._waiting, self._counting = 0, threading.Lock()
         self._ready: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)
@@ -62,57 +67,89 @@ class Batcher:
         """The number of pictures that are being decoded or wait for the network."""
         return self._waiting
 
-    async def predict(self, pictures: Sequence[tuple[str, bytes]]) -> list[Prediction]:
+    async def predict(
+        self, pictures: Sequence[tuple[str, bytes]], keep: Callable[[], Leave] = lambda: _nothing
+    ) -> list[Prediction]:
         """Return the prediction of each picture; one that cannot be read has its error. Call it from one event loop.
+
+        Args:
+            pictures: name and content of each.
+            keep: called for each picture that is taken; what it returns is called when the picture left, which may
+                be after the end of a request that was given up.
 
         Raises:
             Overloaded: the queue has no room for all of them; none is taken.
         """
-        if self._waiting + len(pictures) > self.limits.queue:
-            raise Overloaded
-        self._waiting += len(pictures)
-        try:
-            return list(await asyncio.gather(*(self._one(name, content) for name, content in pictures)))
-        finally:
-            self._waiting -= len(pictures)
-
-    async def _one(self, name: str, content: bytes) -> Prediction:
-        item = _Item(name)
-        self._decoders.submit(self._decode, item, content)
-        return await asyncio.wrap_future(item.answer)
+        with self._counting:
+            if self._waiting + len(pictures) > self.limits.queue:
+                raise Overloaded
+            self._waiting += len(pictures)
+        items = [_Item(name, keep()) for name, _ in pictures]
+        for item, (_, content) in zip(items, pictures, strict=True):
+            try:
+                self._decoders.submit(self._decode, item, content)
+            except RuntimeError as error:  # closed
+                self._give(item, error)
+        return list(await asyncio.gather(*(asyncio.wrap_future(item.answer) for item in items)))
 
     def _decode(self, item: _Item, content: bytes) -> None:
+        if self._given_up(item):
+            return
         try:
             item.decoded = {view: decode(content, view) for view in dict.fromkeys(self._views)}
         except UndecodableError as error:
-            _give(item, self.classifier.unread(item.name, str(error)))
+            self._give(item, self.classifier.unread(item.name, str(error)))
         except BaseException as error:
-            _give(item, error)
+            self._give(item, error)
         else:
             self._ready.put(item)
 
     def _work(self) -> None:
-        while (item := self._ready.get()) is not None:
-            batch = [item]
-            while len(batch) < self.limits.batch and not self._ready.empty():
-                if (more := self._ready.get()) is None:
-                    self._answer(batch)
-                    return
-                batch.append(more)
-            self._answer(batch)
+        end = False
+        while not end:
+            batch: list[_Item] = []
+            while not end and len(batch) < self.limits.batch and not (batch and self._ready.empty()):
+                item = self._ready.get()
+                end = item is None
+                if item is not None and not self._given_up(item):
+                    batch.append(item)
+            if batch:
+                self._answer(batch)
 
     def _answer(self, batch: Sequence[_Item]) -> None:
-        self.batches += 1
+        answers: Sequence[Prediction | BaseException]
         try:
             scores = self.classifier.averaged(
                 [np.stack([item.decoded[view] for item in batch]) for view in self._views]
             )
+            answers = [self.classifier.said(item.name, row) for item, row in zip(batch, scores, strict=True)]
         except Exception as error:  # the requests end with it; the server goes on
-            for item in batch:
-                _give(item, error)
+            answers = [error] * len(batch)
+        for item, answer in zip(batch, answers, strict=True):
+            self._give(item, answer)
+
+    def _given_up(self, item: _Item) -> bool:
+        """Say whether the request of a picture was given up; if so, the picture leaves."""
+        if not item.answer.cancelled():
+            return False
+        self._leave(item)
+        return True
+
+    def _give(self, item: _Item, answer: Prediction | BaseException) -> None:
+        """Answer one picture, unless its request was given up; it leaves in either case."""
+        self._leave(item)
+        if not item.answer.set_running_or_notify_cancel():
             return
-        for item, row in zip(batch, scores, strict=True):
-            _give(item, self.classifier.said(item.name, row))
+        if isinstance(answer, BaseException):
+            item.answer.set_exception(answer)
+        else:
+            item.answer.set_result(answer)
+
+    def _leave(self, item: _Item) -> None:
+        item.decoded = {}
+        with self._counting:
+            self._waiting -= 1
+        item.left()
 
     def close(self) -> None:
         """Answer what was taken, then end the threads."""
@@ -120,13 +157,3 @@ class Batcher:
         self._ready.put(None)
         self._worker.join()
         self._quiet.__exit__(None, None, None)
-
-
-def _give(item: _Item, answer: Prediction | BaseException) -> None:
-    """Answer one picture, unless its request was given up."""
-    if not item.answer.set_running_or_notify_cancel():
-        return
-    if isinstance(answer, BaseException):
-        item.answer.set_exception(answer)
-    else:
-        item.answer.set_result(answer)

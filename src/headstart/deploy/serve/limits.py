@@ -15,7 +15,7 @@ class Limits:
         batch: pictures that the network takes together.
         queue: pictures that wait, in all.
         body: bytes of one request.
-        waiting: bytes of all requests that are being received or wait.
+        waiting: bytes of all requests that are being received or wait; `Bodies` says what copies add.
         pictures: in one request.
         seconds: that a request may take to arrive, and then to be answered.
     """

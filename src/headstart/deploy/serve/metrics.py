@@ -13,7 +13,7 @@ class Metrics:
     """Counters of one server.
 
     Args:
-        waiting: says how many pictures wait now.
+        waiting: says how many images wait now.
     """
 
     def __init__(self, waiting: Callable[[], float]) -> None:
@@ -21,8 +21,8 @@ class Metrics:
         self.requests = Counter(
             "headstart_requests", "Requests by path and status.", ["path", "status"], registry=self.registry
         )
-        self.pictures = Counter(
-            "headstart_pictures", "Pictures by outcome: predicted, unreadable.", ["outcome"], registry=self.registry
+        self.images = Counter(
+            "headstart_images", "Images by outcome: predicted, unreadable.", ["outcome"], registry=self.registry
         )
         self.classes = Counter("headstart_predictions", "Predictions by class.", ["label"], registry=self.registry)
         self.seconds = Histogram(
@@ -31,7 +31,7 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
-        Gauge("headstart_waiting_pictures", "Pictures that wait.", registry=self.registry).set_function(waiting)
+        Gauge("headstart_waiting_images", "Images that wait.", registry=self.registry).set_function(waiting)
 
     def text(self) -> bytes:
         """Return all figures as Prometheus reads them."""
