@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from headstart.data.dataset import Dataset
 from headstart.data.decoding import image_store
 from headstart.errors import DataError
 from headstart.saved_models import update_study
+from headstart.study import update as update_module
 from headstart.study.results.tested import find_tested
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -111,3 +113,21 @@ def test_what_cannot_be_updated_is_refused(study: Path, more: Path, tmp_path: Pa
         path.write_bytes((more / "red" / "000.png").read_bytes())
     with pytest.raises(DataError, match=r"\d+ of the \d+ images that the model was tested on are gone or changed"):
         prepare_update(study, str(more), device="cpu")
+
+
+def test_what_the_cache_gets_is_of_the_images_that_it_is_named_by(
+    study: Path, more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The joined images that are loaded again are fewer: one more file is gone, so that the first rows are others."""
+    written = update_module.written
+
+    def dropping(dataset: Dataset) -> Path:
+        return written(dataset.without([3]))
+
+    monkeypatch.setattr(update_module, "written", dropping)
+    update = prepare_update(study, str(more), device="cpu")
+    mine = run_study(load_study(update.study), tmp_path / "mine", device="cpu").root
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another"))
+    fresh = run_study(load_study(update.study), tmp_path / "fresh", device="cpu").root
+    one, other = (np.load(root / "runs/probe/seed-0/predictions.npz") for root in (mine, fresh))
+    assert np.allclose(one["test_probabilities"], other["test_probabilities"], atol=1e-5)
