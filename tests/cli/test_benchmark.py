@@ -12,6 +12,7 @@ from headstart.cli.benchmark import benchmark_and_show
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export.accuracy_lost import Lost
 from headstart.deploy.export.benchmark import Benchmark, Speed
+from headstart.units import size
 from tests.cli.conftest import Call
 
 ROWS = (
@@ -36,7 +37,16 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_form_a_line_then_what_was_measured(measured: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     benchmark_and_show(Path("m"), int8=True, images=None, count=200, as_json=False)
     out = capsys.readouterr().out
-    for text in ("2.0 MB", "10.0 ms", "12.5 ms", "150", "95.0 %", "onnx int8", "500.0 kB", "+1.0 (-0.5 to +2.5)"):
+    for text in (
+        size(2_000_000),
+        "10.0 ms",
+        "12.5 ms",
+        "150",
+        "95.0 %",
+        "onnx int8",
+        size(500_000),
+        "+1.0 (-0.5 to +2.5)",
+    ):
         assert text in out
     assert "On 200 of the test images" in out and "note: int8 keeps 2 of 10" in out
     assert measured == [(Path("m"), {"int8": True, "images": None, "count": 200})]

@@ -101,7 +101,9 @@ def test_compare_predict_and_report_from_the_command_line(capsys: pytest.Capture
     image = str(tmp_path / "data" / "a b" / "1.png")
     code, out, err = run(capsys, "predict", str(tmp_path / "out" / "small"), image, str(broken), "--format", "json")
     rows = json.loads(out)
-    assert code == 1 and rows[0]["class"] in ("a b", "ü'ß") and "error" in rows[1] and "broken.png" in err
+    assert (
+        code == 1 and rows[0]["class"] in ("a b", "ü'ß") and "error" in rows[1] and "1 not read (1 not an image)" in err
+    )
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     code, out, _ = run(capsys, "report", str(tmp_path / "out" / "small"), "--format", "md")
     assert code == 0 and Path(out.strip().splitlines()[-1]).is_file()

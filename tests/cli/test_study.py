@@ -35,7 +35,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(url: str) -> Path:
+    def absent(url: str, *, download: bool = True) -> Path:
         raise WeightsAbsent(f"the weights cannot be downloaded; fetch {url}")
 
     monkeypatch.setattr(create, "fetch_url", absent)

@@ -25,7 +25,9 @@ def benchmark(
     count: Annotated[int, typer.Option(min=1, help="Number of pictures, evenly spread.")] = 200,
     json: Json = False,
 ) -> None:
-    """Measure size, speed and accuracy of a model in each exported form.
+    """Measure a model in each exported form.
+
+    Size, start-up, latency, throughput and accuracy, with the difference to the original.
 
     Example: headstart benchmark headstart-runs/demo
     """
@@ -93,7 +95,7 @@ def serve(
     megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
     device: Device = "cpu",
 ) -> None:
-    """Serve a model over HTTP, with a page to drop pictures on.
+    """Serve a model over HTTP, with a page to try it.
 
     Example: headstart serve headstart-runs/demo --port 8000
     """
