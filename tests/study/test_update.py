@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from headstart.data.dataset import Dataset
 from headstart.data.decoding import image_store
 from headstart.errors import DataError
 from headstart.saved_models import update_study
+from headstart.study import update as update_module
 from headstart.study.results.tested import find_tested
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -111,3 +115,103 @@ def test_what_cannot_be_updated_is_refused(study: Path, more: Path, tmp_path: Pa
         path.write_bytes((more / "red" / "000.png").read_bytes())
     with pytest.raises(DataError, match=r"\d+ of the \d+ images that the model was tested on are gone or changed"):
         prepare_update(study, str(more), device="cpu")
+
+
+def test_what_the_cache_gets_is_of_the_images_that_it_is_named_by(
+    study: Path, more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The joined images that are loaded again are fewer: one more file is gone, so that the first rows are others."""
+    written = update_module.written
+
+    def dropping(dataset: Dataset) -> Path:
+        return written(dataset.without([3]))
+
+    monkeypatch.setattr(update_module, "written", dropping)
+    update = prepare_update(study, str(more), device="cpu")
+    mine = run_study(load_study(update.study), tmp_path / "mine", device="cpu").root
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another"))
+    fresh = run_study(load_study(update.study), tmp_path / "fresh", device="cpu").root
+    one, other = (np.load(root / "runs/probe/seed-0/predictions.npz") for root in (mine, fresh))
+    assert np.allclose(one["test_probabilities"], other["test_probabilities"], atol=1e-5)
+
+
+def test_new_images_are_loaded_with_the_settings_of_the_study(more: Path, tmp_path: Path) -> None:
+    runs = {"floor": {"backbone": "pixels", "strategy": "majority"}}
+    data = {
+        "source": str(draw(tmp_path / "pictures", 14)),
+        "classes": ["red", "blue"],
+        "drop_duplicates": "near",
+        "limit": 14,
+    }
+    spec = {"name": "two", "data": data, "seeds": 1, "audit": False, "runs": runs}
+    root = run_study(load_study(spec), tmp_path / "out", device="cpu").root
+    with Image.open(tmp_path / "pictures" / "red" / "000.png") as picture:
+        picture.save(more / "red" / "copy.jpg", quality=95)
+    shutil.copy(more / "red" / "001.png", more / "red" / "copy.png")
+    update = prepare_update(root, str(more), device="cpu")
+    table = pq.read_table(update.study["data"]["source"])
+    new = [Path(path).name for path in table["path"].to_pylist() if "/more/" in path]
+    assert set(table["label"].to_pylist()) == {"red", "blue"} and sum(update.new.values()) == 16
+    assert sorted(new) == sorted(2 * [f"{number:03d}.png" for number in range(8)])
+    assert update.study["data"]["drop_duplicates"] == "near" and update.study["data"]["classes"] == ["blue", "red"]
+    few = draw(tmp_path / "few", 20, seed=9)
+    assert sum(prepare_update(root, str(few), device="cpu").new.values()) == 28  # at most 14 of each class
+    shutil.rmtree(few / "red")
+    shutil.move(few / "blue", few / "violet")
+    with pytest.raises(DataError, match="has no image of the classes that the study is limited to"):
+        prepare_update(root, str(few), device="cpu")
+
+
+def test_the_label_is_that_of_the_study(tmp_path: Path) -> None:
+    def table(name: str, per_class: int, seed: int) -> str:
+        folder = draw(tmp_path / name, per_class, seed=seed)
+        rows = [f"{path.relative_to(tmp_path)},{path.parent.name},x{row % 2}" for row, path in files(folder)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,label,kind", *rows]))
+        return str(tmp_path / f"{name}.csv")
+
+    def files(folder: Path) -> list[tuple[int, Path]]:
+        return list(enumerate(sorted(folder.rglob("*.png"))))
+
+    spec = {
+        "name": "kinds",
+        "data": {"source": table("pictures", 14, 0), "label": "kind"},
+        "seeds": 1,
+        "audit": False,
+        "runs": {"floor": {"backbone": "pixels", "strategy": "majority"}},
+    }
+    root = run_study(load_study(spec), tmp_path / "out", device="cpu").root
+    update = prepare_update(root, table("more", 8, 5), device="cpu")
+    assert set(pq.read_table(update.study["data"]["source"])["label"].to_pylist()) == {"x0", "x1"}
+
+
+def test_groups_reach_the_study(tmp_path: Path) -> None:
+    def table(name: str, per_class: int, seed: int) -> str:
+        paths = sorted(draw(tmp_path / name, per_class, seed=seed).rglob("*.png"))
+        rows = [f"{path.relative_to(tmp_path)},{path.parent.name},g{path.stem}" for path in paths]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,label,group", *rows]))
+        return str(tmp_path / f"{name}.csv")
+
+    runs = {"floor": {"backbone": "pixels", "strategy": "majority"}}
+    spec = {"name": "grouped", "data": table("pictures", 14, 0), "seeds": 1, "audit": False, "runs": runs}
+    root = run_study(load_study(spec), tmp_path / "out", device="cpu").root
+    update = prepare_update(root, table("more", 20, 5), device="cpu")
+    found = pq.read_table(update.study["data"]["source"])
+    parts: dict[str, set[str]] = {}
+    for group, part in zip(found["group"].to_pylist(), found["split"].to_pylist(), strict=True):
+        parts.setdefault(group, set()).add(part)
+    assert len(parts) == 20 and all(len(part) == 1 for part in parts.values())
+    assert find_tested(run_study(load_study(update.study), tmp_path / "out", device="cpu").root) is not None
+
+
+def test_names_stay_short_however_often_a_study_is_updated() -> None:
+    digits = hashlib.sha256(b"").hexdigest()
+    assert update_module._name("two words", digits) == "two-words-update-e3b0c4"
+    assert update_module._name("two-words-update-0123ab", digits) == "two-words-update-e3b0c4"
+    assert update_module._name("a-update-0123ab-update-0123ff update 012345", digits) == "a-update-e3b0c4"
+    assert update_module._name("an-update-often", digits) == "an-update-often-update-e3b0c4"
+    for longest in ("x" * 80, "x" * 65 + "-" * 15, "é" * 80):
+        name = update_module._name(longest, digits)
+        assert len(name) <= 80 and load_study({"name": name, "data": "groceries", "runs": {"p": RUN}}).spec.name == name
+
+
+RUN = {"backbone": "pixels", "strategy": "majority"}

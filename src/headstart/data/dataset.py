@@ -160,6 +160,20 @@ class Dataset:
         keep[np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), dtype=np.int64)] = False
         return self.select(np.flatnonzero(keep), *skipped)
 
+    def with_classes(self, classes: tuple[str, ...]) -> Dataset:
+        """Return the dataset with its labels as indices into these classes.
+
+        A label that is none of them becomes -1, or is left out where an image may have several.
+        """
+        place = np.array([classes.index(name) if name in classes else -1 for name in self.classes], dtype=np.int64)
+        labels: npt.NDArray[np.int64] | npt.NDArray[np.bool_] = np.zeros((len(self), len(classes)), dtype=np.bool_)
+        if self.multi_label:
+            labels[:, place[place >= 0]] = self.labels[:, place >= 0]
+        else:
+            labels = place[self.labels]
+        fingerprint = "" if self.digests is None else fingerprint_of(self.digests, labels, classes)
+        return replace(self, labels=labels, classes=classes, fingerprint=fingerprint)
+
     def counts(self, rows: IntArray | None = None) -> IntArray:
         """Return how many images each class has among `rows` (default all): int64 [len(classes)]."""
         labels = self.labels if rows is None else self.labels[rows]

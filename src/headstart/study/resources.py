@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.dataset import Dataset, IntArray, Split, fingerprint_of
+from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
 from headstart.data.sources.load import load_dataset
@@ -301,10 +301,5 @@ def only_classes(dataset: Dataset, wanted: list[str] | int) -> Dataset:
     for name in wanted:
         if name not in dataset.classes:
             raise DataError(f"{dataset.name}: {unknown_name('class', name, dataset.classes)}")
-    kept = tuple(sorted(set(wanted)))
-    place = np.full(len(dataset.classes), -1, dtype=np.int64)
-    place[[dataset.classes.index(name) for name in kept]] = np.arange(len(kept))
-    part = dataset.select(np.flatnonzero(place[dataset.labels] >= 0))
-    labels = place[part.labels]
-    assert part.digests is not None
-    return replace(part, labels=labels, classes=kept, fingerprint=fingerprint_of(part.digests, labels, kept))
+    part = dataset.with_classes(tuple(sorted(set(wanted))))
+    return part.select(np.flatnonzero(part.labels >= 0))

@@ -6,28 +6,32 @@ on the same images. Each new image is given a part by its content, the same one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from headstart.data.dataset import Dataset, JoinedRows, fingerprint_of
+from headstart.audit.audit import without_near_duplicates
+from headstart.data.dataset import Dataset
 from headstart.data.decoding.image_store import decode_images
 from headstart.data.sources.written import written
 from headstart.errors import DataError, StoreError
 from headstart.storage.names import readable
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
-from headstart.study.resources import Resources
+from headstart.study.joined_images import as_old_and_new, joined, without_copies
+from headstart.study.resources import Resources, only_classes
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.tested import Tested, find_tested
 from headstart.study.spec.load import load_study
-from headstart.study.spec.schema import DataSpec
+from headstart.study.spec.schema import DataSpec, SplitSpec
 from headstart.transfer.frozen.features import extract
 from headstart.transfer.frozen.views import view_of
+
+_LONGEST = 80  # characters of a study's name
 
 
 @dataclass(frozen=True)
@@ -78,17 +82,23 @@ def prepare_update(
         )
     resources = Resources(store or default_store(), device)
     old_data = DataSpec.model_validate(spec["data"])
-    old, given = resources.dataset(old_data), resources.dataset(DataSpec(source=source, label=label))
+    old = resources.dataset(old_data)
     _check_unchanged(old, former)
-    dataset, new, notes = _joined(old, given, former)
+    dataset, notes = joined(old, _given(source, label, old_data, old, resources), former)
     share = len(former.test) / len(old)
-    data = {"source": str(written(dataset)), "split": {"given": True, "validation": old_data.split.validation}}
-    name = readable(f"{spec['name']} update {dataset.fingerprint[:6]}")
+    data = {
+        "source": str(written(dataset)),
+        "name": old.name,
+        "split": {"given": True, "validation": old_data.split.validation},
+        "classes": None if old_data.classes is None else list(dataset.classes),
+        "drop_duplicates": old_data.drop_duplicates,
+        "strict": old_data.strict,
+    }
     runs = _runs(facts, former.run)
     study = {
-        "name": name,
-        "question": f"Is {former.run} better with {new} more images?",
-        "data": {**data, "name": old.name},
+        "name": _name(spec["name"], dataset.fingerprint),
+        "question": f"Is {former.run} better with {len(dataset) - len(old)} more images?",
+        "data": data,
         "seeds": spec["seeds"],
         "runs": runs,
         "ensembles": {key: value for key, value in spec["ensembles"].items() if key == former.run},
@@ -116,64 +126,25 @@ def _check_unchanged(old: Dataset, former: Tested) -> None:
         )
 
 
-def _joined(old: Dataset, given: Dataset, former: Tested) -> tuple[Dataset, int, list[str]]:
-    """Return the old images, then the new ones, with their parts; the number of new ones; and what to tell."""
-    assert old.digests is not None and given.digests is not None
-    if old.multi_label != given.multi_label:
-        raise DataError(f"{given.name}: labels are of another kind than those of {old.name}")
-    place = {digest: row for row, digest in reversed(list(enumerate(old.digests.tolist())))}
-    known = np.array([digest in place for digest in given.digests.tolist()], dtype=bool)
-    fresh = given.select(np.flatnonzero(~known))
-    if not len(fresh):
-        raise DataError(f"{given.name}: has no image that the study does not know already")
-    classes = tuple(sorted({*old.classes, *(c for c, n in zip(given.classes, given.counts(), strict=True) if n)}))
-    labels = np.concatenate([_coded(old, classes), _coded(fresh, classes)])
-    notes = []
-    if added := [name for name in classes if name not in old.classes]:
-        notes.append(f"new classes: {', '.join(added)}; the former model does not know them")
-    relabelled = 0
-    for row, code in zip(np.flatnonzero(known).tolist(), _coded(given, classes)[known], strict=True):
-        mine = place[given.digests[row]]
-        if not np.array_equal(labels[mine], code):
-            labels[mine], relabelled = code, relabelled + 1
-    if relabelled:
-        notes.append(f"{relabelled} images have another label now than in the study; the new one is used")
-    assert fresh.digests is not None
-    digests = np.concatenate([old.digests, fresh.digests])
-    share = len(former.test) / len(old)
-    parts = [_part(digest.decode(), former, share) for digest in digests.tolist()]
-    return (
-        Dataset(
-            name=old.name,
-            reader=JoinedRows(old.reader, fresh.reader),
-            labels=labels,
-            classes=classes,
-            given_split=np.array(parts, dtype=np.str_),
-            fingerprint=fingerprint_of(digests, labels, classes),
-            digests=digests,
-        ),
-        len(fresh),
-        notes,
-    )
+def _given(source: str, label: str | None, old_data: DataSpec, old: Dataset, resources: Resources) -> Dataset:
+    """Return the images that arrived, loaded as the study's own were."""
+    whole = {"source": source, "label": label or old_data.label, "split": SplitSpec(), "name": None, "classes": None}
+    given = resources.dataset(old_data.model_copy(update=whole))
+    if old_data.classes is not None:
+        shared = [name for name in given.classes if name in old.classes]
+        if not shared:
+            raise DataError(f"{given.name}: has no image of the classes that the study is limited to")
+        given = only_classes(given, shared)
+    if old_data.drop_duplicates == "near":
+        given = without_copies(old, given, without_near_duplicates(as_old_and_new(old, given), resources.store))
+    return given
 
 
-def _coded(dataset: Dataset, classes: tuple[str, ...]) -> npt.NDArray[Any]:
-    """Return the labels as indices into other classes."""
-    index = np.array([classes.index(name) if name in classes else -1 for name in dataset.classes], dtype=np.int64)
-    if not dataset.multi_label:
-        return index[dataset.labels]
-    wide = np.zeros((len(dataset), len(classes)), dtype=bool)
-    wide[:, index[index >= 0]] = dataset.labels[:, index >= 0]
-    return wide
-
-
-def _part(digest: str, former: Tested, share: float) -> str:
-    """Return the part of an image: as it was, or by its content: a share of all possible digests is test."""
-    if digest in former.test:
-        return "test"
-    if digest in former.learned:
-        return "train"
-    return "test" if int(digest[:8], 16) / 0x1_0000_0000 < share else "train"
+def _name(former: str, fingerprint: str) -> str:
+    """Return the study's name: that of the first study of a series of updates, and which images there are now."""
+    mark = f"-update-{fingerprint[:6]}"
+    first = readable(re.sub(r"([- ]update[- ][0-9a-f]{6})+$", "", former))
+    return first[: _LONGEST - len(mark)].rstrip("-.") + mark
 
 
 def _runs(facts: Mapping[str, Any], kept: str) -> dict[str, Any]:
@@ -201,7 +172,9 @@ def _compute_new(study: Mapping[str, Any], old_data: DataSpec, old: Dataset, res
             continue
         backbone, dataset = resources.loaded(run.network, seed).backbone, resources.dataset(run.data)
         needs = backbone.preprocessing
-        images = decode_images(dataset, view_of(needs), store=resources.store, beginning=old)
+        assert dataset.digests is not None and old.digests is not None
+        begins = np.array_equal(dataset.digests[: len(old)], old.digests)  # else the first images are others
+        images = decode_images(dataset, view_of(needs), store=resources.store, beginning=old if begins else None)
         extract(
             images,
             backbone.stages,
@@ -210,5 +183,5 @@ def _compute_new(study: Mapping[str, Any], old_data: DataSpec, old: Dataset, res
             store=resources.store,
             device=resources.device,
             title=f"{dataset.name}: features of {backbone.name}",
-            beginning=resources.features_key(old_data, run.network, seed),
+            beginning=resources.features_key(old_data, run.network, seed) if begins else None,
         )

@@ -312,3 +312,27 @@ def test_one_altered_bit_of_a_stored_image_is_found_when_that_is_read(
         else:
             decode_images(dataset, view, on_chunk=lambda *_: None)
     np.testing.assert_array_equal(decode_images(dataset, view)[299], wanted[1])
+
+
+@pytest.mark.parametrize("view", [VIEW, View(10, None)])
+@pytest.mark.parametrize("rows", ["a row less", "another order", "fewer rows", "more rows"])
+def test_only_the_same_first_images_are_copied(
+    rows: str, view: View, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_dataset(many)
+    old = whole.select(range(150))
+    new = {
+        "a row less": [*range(5), *range(6, 200)],
+        "another order": [*range(149, -1, -1), *range(150, 200)],
+        "fewer rows": range(140),
+        "more rows": range(200),
+    }[rows]
+    store, decoded, decode = Store(tmp_path / "store"), [], images_module.decode
+    decode_images(old, view, store=store)
+    monkeypatch.setattr(images_module, "decode", lambda *given: decoded.append(1) or decode(*given))
+    dataset = whole.select(new)
+    found = decode_images(dataset, view, store=store, beginning=old)
+    wanted = 49 if rows == "more rows" else len(np.unique(dataset.digests))  # row 150 equals row 0
+    assert len(decoded) == wanted
+    for row in range(len(dataset)):
+        np.testing.assert_array_equal(found[row], decode_file(many / dataset.reader.name(row), view))

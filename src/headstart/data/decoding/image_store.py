@@ -116,8 +116,8 @@ def decode_images(
         on_chunk: called as (start, stop, pixels uint8 [stop - start, crop, crop, 3]) for consecutive rows, in
             order, from this thread, while later images are being decoded; needs a view with a crop.
         strict: refuse images that would not decode.
-        beginning: a dataset whose rows are the first of this one; where its images are in the store, their pixels are
-            copied instead of decoded again.
+        beginning: a dataset with whose images this one begins, else ignored; the pixels of those that are in the
+            store are copied.
 
     Raises:
         StoreError: the disk is full or the store cannot be written; what was decoded is kept.
@@ -135,7 +135,7 @@ def decode_images(
     with store.building(KIND, key, wait_message=busy) as entry:
         if entry is not None:
             if beginning is not None:
-                _copy_beginning(entry.path, beginning, view, store)
+                _copy_beginning(entry.path, job, beginning, store)
             _fill(entry.path, job, workers or cores(), feed)
             entry.manifest.update(images=len(rows), view=asdict(view), bad=_bad(entry.path))
             (entry.path / _Journal.NAME).unlink()
@@ -253,13 +253,14 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
         np.save(folder / pixel_checks.NAME, np.array(journal.sums, dtype=np.uint32))
 
 
-def _copy_beginning(folder: Path, beginning: Dataset, view: View, store: Store) -> None:
+def _copy_beginning(folder: Path, job: _Job, beginning: Dataset, store: Store) -> None:
     """Write the stored images of another dataset as if a pass over this one had been interrupted after them."""
-    key = stored_key(beginning, view)
-    if (folder / _Journal.NAME).exists() or not store.has(KIND, key):
+    digests = examine(beginning.reader).digests if beginning.digests is None else beginning.digests
+    first = _distinct(digests)[0]
+    same = np.array_equal(job.digests[job.rows[: len(first)]], digests[first])
+    if not same or (folder / _Journal.NAME).exists() or not store.has(KIND, stored_key(beginning, job.view)):
         return
-    images = decode_images(beginning, view, store=store)
-    first = _distinct(beginning.digests if beginning.digests is not None else examine(beginning.reader).digests)[0]
+    images = decode_images(beginning, job.view, store=store)
     with _Journal(folder, len(first)) as journal:
         for start in range(0, len(first), CHUNK):
             rows = first[start : start + CHUNK].tolist()

@@ -16,8 +16,9 @@ import numpy as np
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
 from headstart.data.sources.layout import Tree, data_files, from_tree, is_image_name, with_note
-from headstart.data.sources.manifest import COLUMNS, MISSING, SEPARATOR, SUFFIXES, Listing, from_table, read_whole
+from headstart.data.sources.manifest import COLUMNS, SEPARATOR, SUFFIXES, Listing, from_table, read_whole
 from headstart.data.sources.parts import part_of
+from headstart.data.sources.text_column import MISSING
 from headstart.errors import DataError
 
 BY_FOLDER = "folder"  # the label that chooses the folders where a table has labels too

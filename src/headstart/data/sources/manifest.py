@@ -13,22 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
 from headstart.data.readers import FileReader
 from headstart.data.sources.layout import with_note
 from headstart.data.sources.numbered_labels import class_numbers
 from headstart.data.sources.parquet import ParquetReader
 from headstart.data.sources.parts import part_of
+from headstart.data.sources.text_column import MISSING, Encoded, encode
 from headstart.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".pq")
 SEPARATOR = "|"  # between several labels of one image
+WRITTEN = b"headstart"  # in the metadata of a Parquet file that this program wrote: its text is taken as it is
 _HEADER = 1 << 16  # bytes within which the first line of a table ends
-MISSING = frozenset(  # what pandas reads as missing: how tables from elsewhere write it
-    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
-    | {"NULL", "NaN", "None", "n/a", "nan", "null"}
-)
 COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "filepath", "image_path", "image"),
     "bytes": ("bytes", "image_bytes", "image_data", "image"),
@@ -36,19 +33,6 @@ COLUMNS = {
     "split": ("split", "subset", "set", "partition"),
     "group": ("group", "groups"),
 }
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A column of text as codes into its distinct values.
-
-    Args:
-        codes: int64 [n]; -1 where the cell is empty.
-        values: the distinct values, stripped.
-    """
-
-    codes: IntArray
-    values: list[str]
 
 
 def from_manifest(path: Path, label: str | None = None, name: str | None = None) -> Dataset:
@@ -90,6 +74,11 @@ class Listing:
     locate: Callable[[str], str]
     files: Callable[[list[str], IntArray], Reader]
 
+    @property
+    def exact(self) -> bool:
+        """Say whether this program wrote the table: no text in it means "missing", and [] means no labels."""
+        return WRITTEN in (self.table.schema.metadata or {})
+
 
 def from_table(listing: Listing, name: str) -> Dataset:
     """Return the images of a table, in its order, without the rows that have no label or no path.
@@ -100,14 +89,14 @@ def from_table(listing: Listing, name: str) -> Dataset:
     path, table, columns = listing.path, listing.table, listing.columns
     if not table.num_rows:
         raise DataError(f"{path}: the manifest has no rows")
-    labels, classes, label_codes = _labels(table, columns["label"], path)
+    labels, classes, label_codes = _labels(table, columns["label"], path, exact=listing.exact)
     missing = label_codes < 0
     if "bytes" in columns:
         names = _texts(table[columns["path"]]) if "path" in columns else None
         reader: Reader = ParquetReader(path, columns["bytes"], names)
         where = None
     else:
-        where = encode(table[columns["path"]], listing.locate)
+        where = encode(table[columns["path"]], listing.locate, exact=listing.exact)
         missing |= where.codes < 0
         _check_one_each(path, where, label_codes, table[columns["label"]], "labels", "write both as 'a|b'")
         if "split" in columns:
@@ -121,7 +110,7 @@ def from_table(listing: Listing, name: str) -> Dataset:
         labels=labels,
         classes=classes,
         given_split=_given(table, columns, path),
-        groups=_groups(table, columns),
+        groups=_groups(table, columns, exact=listing.exact),
         about=_about(path, columns),
     )
     dataset = _without_incomplete(dataset, np.flatnonzero(missing), label_codes)
@@ -145,22 +134,6 @@ def tidy_path(text: str, folder: Path) -> str:
     if "\\" in text and not (folder / text).exists():
         text = text.replace("\\", "/")
     return posixpath.normpath(text) if text not in MISSING else ""
-
-
-def encode(column: Any, tidy: Callable[[str], str] = normal_form) -> Encoded:
-    """Return a column's distinct values and each row's code; missing cells, in any spelling, have the code -1."""
-    import pyarrow
-
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    encoded = column.cast(pyarrow.string()).combine_chunks().dictionary_encode()
-    if isinstance(encoded, pyarrow.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    order: dict[str, int] = {}
-    tidied = (tidy(value) for value in encoded.dictionary.to_pylist())
-    place = [-1 if value in MISSING else order.setdefault(value, len(order)) for value in tidied]
-    return Encoded(np.array([*place, -1], dtype=np.int64)[codes], list(order))
 
 
 def _read(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
@@ -267,7 +240,7 @@ def _roles(path: Path, schema: Any, label: str | None, needed: Sequence[str], *,
 
 
 def _labels(
-    table: Any, column: str, path: Path
+    table: Any, column: str, path: Path, *, exact: bool
 ) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
     """Return (labels, classes, code of each row's label or set of labels; -1 where it has none)."""
     import pyarrow
@@ -276,8 +249,10 @@ def _labels(
     kind = values.type
     is_list = pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind)
     if is_list:
-        values = pyarrow.chunked_array([[_joined(each) for each in values.to_pylist()]], type=pyarrow.string())
-    encoded = encode(values)
+        values = pyarrow.chunked_array(
+            [[_joined(each, exact=exact) for each in values.to_pylist()]], type=pyarrow.string()
+        )
+    encoded = encode(values, exact=exact)
     names = _names_of_numbers(table.schema, column)
     if names is not None:
         encoded = _named(encoded, names, f"{path}, column {column!r}")
@@ -312,8 +287,8 @@ def _several(encoded: Encoded) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], 
     return rows[encoded.codes], classes, canonical[encoded.codes]
 
 
-def _joined(labels: list[Any] | None) -> str | None:
-    return SEPARATOR.join(str(label) for label in labels) if labels else None
+def _joined(labels: list[Any] | None, *, exact: bool) -> str | None:
+    return SEPARATOR.join(map(str, labels)) if labels or (exact and labels is not None) else None
 
 
 def _names_of_numbers(schema: Any, column: str) -> list[str] | None:
@@ -370,10 +345,10 @@ def _about(path: Path, columns: dict[str, str]) -> dict[str, str]:
     return {"source": str(path), **given}
 
 
-def _groups(table: Any, columns: dict[str, str]) -> npt.NDArray[np.str_] | None:
+def _groups(table: Any, columns: dict[str, str], *, exact: bool) -> npt.NDArray[np.str_] | None:
     if "group" not in columns:
         return None
-    encoded = encode(table[columns["group"]])
+    encoded = encode(table[columns["group"]], exact=exact)
     groups = np.array([*encoded.values, ""], dtype=np.str_)[encoded.codes]
     alone = np.flatnonzero(encoded.codes < 0)
     if len(alone):  # a row without a group is a group of its own

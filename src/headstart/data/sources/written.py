@@ -6,22 +6,26 @@ import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import ChosenRows, Dataset, JoinedRows
 from headstart.data.decoding.decode import UndecodableError
+from headstart.data.decoding.digests import digest_of
 from headstart.data.readers import FileReader
 from headstart.data.sources.arrays import from_mapping
 from headstart.data.sources.in_memory import PictureReader
-from headstart.data.sources.manifest import SEPARATOR
+from headstart.data.sources.manifest import SEPARATOR, WRITTEN
 from headstart.errors import DataError
-from headstart.storage.files import write_atomic
+from headstart.storage.files import atomic_file
 from headstart.storage.store import cache_root
 
 FOLDER = "from-python"  # in the cache
+_FORMAT = 2  # raise it when the same images would be written differently
+_ROWS = 256  # in a group of the file
 
 
 def written(data: Mapping[str, Any] | Dataset, folder: Path | None = None) -> Path:
@@ -37,27 +41,55 @@ def written(data: Mapping[str, Any] | Dataset, folder: Path | None = None) -> Pa
     Raises:
         DataError: the images and labels do not fit together, or a class name contains the mark between labels.
     """
-    import pyarrow
-    import pyarrow.parquet
-
     dataset = data if isinstance(data, Dataset) else from_mapping(data)
-    columns: dict[str, Any] = {"label": _labels(dataset)}
+    texts = _texts(dataset)
+    name = f"images-{_content_of(dataset, texts)}.parquet"
+    place = (folder or cache_root() / FOLDER) / name
+    if not place.is_file():
+        with atomic_file(place) as file:
+            _write(file, dataset, texts)
+    return place
+
+
+def _texts(dataset: Dataset) -> dict[str, list[Any]]:
+    """Return all columns but the images' bytes."""
+    columns: dict[str, list[Any]] = {"label": _labels(dataset)}
     paths = [_path(dataset, row) for row in range(len(dataset))]
     if all(path is not None for path in paths):
         columns["path"] = [str(path) for path in paths]
-    else:
-        columns["bytes"] = [_bytes(dataset, row) for row in range(len(dataset))]
     if dataset.given_split is not None:
         columns["split"] = dataset.given_split.tolist()
     if dataset.groups is not None:
         columns["group"] = dataset.groups.tolist()
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(columns), buffer, row_group_size=256)
-    content = buffer.getvalue()
-    place = (folder or cache_root() / FOLDER) / f"images-{hashlib.blake2b(content, digest_size=5).hexdigest()}.parquet"
-    if not place.is_file():
-        write_atomic(place, content)
-    return place
+    return columns
+
+
+def _content_of(dataset: Dataset, texts: Mapping[str, list[Any]]) -> str:
+    """Return ten digits that depend on all that is written."""
+    state = hashlib.blake2b(repr((_FORMAT, texts)).encode("utf-8", "surrogatepass"), digest_size=5)
+    if "path" not in texts:
+        for row in range(len(dataset)):
+            known = None if dataset.digests is None else dataset.digests[row]
+            state.update(known or digest_of(_content(dataset, row)).encode())
+    return state.hexdigest()
+
+
+def _write(file: BinaryIO, dataset: Dataset, texts: Mapping[str, list[Any]]) -> None:
+    """Write the table in groups of rows, of which only one is in memory."""
+    import pyarrow
+    import pyarrow.parquet
+
+    text, bytes_ = pyarrow.string(), [] if "path" in texts else [("bytes", pyarrow.binary())]
+    kinds = {"label": pyarrow.list_(text) if dataset.multi_label else text}
+    fields = [*((name, kinds.get(name, text)) for name in texts), *bytes_]
+    schema = pyarrow.schema(fields, metadata={WRITTEN: str(_FORMAT)})
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for start in range(0, len(dataset), _ROWS):
+            rows = range(start, min(start + _ROWS, len(dataset)))
+            columns = {name: column[rows.start : rows.stop] for name, column in texts.items()}
+            if bytes_:
+                columns["bytes"] = [_bytes(dataset, row) for row in rows]
+            writer.write_table(pyarrow.table(columns, schema=schema))
 
 
 def _labels(dataset: Dataset) -> list[Any]:
@@ -80,13 +112,19 @@ def _path(dataset: Dataset, row: int) -> Path | None:
     return Path(image).expanduser().absolute() if isinstance(image, str | Path) else None
 
 
-def _bytes(dataset: Dataset, row: int) -> bytes:
+def _content(dataset: Dataset, row: int) -> bytes | npt.NDArray[np.uint8]:
+    """Return an image's bytes or pixels; no bytes where it cannot be read."""
     try:
         content = dataset.reader.read(row)
     except (OSError, UndecodableError):
         return b""
-    if isinstance(content, bytes) or not content.size:
-        return content if isinstance(content, bytes) else b""
+    return content if isinstance(content, bytes) or content.size else b""
+
+
+def _bytes(dataset: Dataset, row: int) -> bytes:
+    content = _content(dataset, row)
+    if isinstance(content, bytes):
+        return content
     buffer = io.BytesIO()
     Image.fromarray(content).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

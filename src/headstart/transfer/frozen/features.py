@@ -90,7 +90,8 @@ def extract(
         title: what the progress line says.
         source: hands over the pixels chunk by chunk, in order, as they are decoded; without it they
             are read from `images`.
-        beginning: the key under which the store may have the output for the first of these images; it is copied.
+        beginning: the key under which the store may have the output for the first of these images, in this order, which
+            the caller has checked; it is copied.
 
     Raises:
         StoreError: the disk is full.
@@ -158,7 +159,7 @@ def _fill(
 
 def _copy_beginning(folder: Path, known: npt.NDArray[np.float32], n: int) -> None:
     """Write the output for the first images as if a pass over all n had been interrupted after them."""
-    if (folder / JOURNAL).exists():
+    if (folder / JOURNAL).exists() or len(known) > n:
         return
     shape = (n, *known.shape[1:])
     matrix = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
