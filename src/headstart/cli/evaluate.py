@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.cli.tables import show_table
 from headstart.errors import choose
@@ -46,9 +45,8 @@ def evaluate_and_show(
     if metric is not None:
         choose("metric", metric, METRICS)
     check_folder(out)
-    command = " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
     found = evaluate_models(
-        [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=command
+        [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=typed_command()
     )
     if as_json:
         print(json.dumps(plain(found), ensure_ascii=False))

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.disclosure import console as terminal
-from headstart.disclosure import disclosable
 
 
 def run_and_show(
@@ -43,7 +43,7 @@ def run_and_show(
     check_folder(out)
     chosen = Study(study, overrides, smoke=smoke)
     listener = LiveStudy(metric=chosen.study.spec.compare.metric)
-    results = chosen.run(out, device=device, listener=listener, command=_command(), strict=strict, **(how or {}))
+    results = chosen.run(out, device=device, listener=listener, command=typed_command(), strict=strict, **(how or {}))
     failed = results.failed()
     if as_json:
         said = {"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}
@@ -101,7 +101,3 @@ def show_ranking(folder: Path) -> None:
         console.print(Text("\nthe audit of the images found:", style="bold"))
     for problem in summary.problems:
         console.print(Text(f"  {problem}"))
-
-
-def _command() -> str:
-    return disclosable(" ".join(["headstart", *map(shlex.quote, sys.argv[1:])]))

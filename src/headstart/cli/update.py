@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 
+from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
 from headstart.cli.outputs import check_folder
 
@@ -21,8 +20,7 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
     from headstart.saved_models import update_study
 
     check_folder(out)
-    command = " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
-    done = update_study(study, data, out, label=label, device=device, listener=LiveStudy(), command=command)
+    done = update_study(study, data, out, label=label, device=device, listener=LiveStudy(), command=typed_command())
     if as_json:
         compared = None if done.evaluation is None else plain(done.evaluation)
         facts = {"folder": str(done.results.folder), "model": str(done.results.model), "new": dict(done.new)}
