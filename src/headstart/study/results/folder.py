@@ -106,7 +106,7 @@ class StudyFolder:
         """Write a run's folder atomically: files first, the manifest last, then one rename.
 
         Who reads the folder meanwhile finds the old one or the new one. If another process has finished the same run
-        in the meantime, its folder is kept.
+        in the meantime, its folder is kept, also where the run failed here.
 
         Args:
             run, seed: which run.
@@ -130,7 +130,7 @@ class StudyFolder:
                 }
                 write_atomic(building / MANIFEST, sealed_bytes(manifest))
                 with locked(final.with_name(f".{final.name}.lock")):  # another process may write the same run
-                    if error is not None or not self.has(run, seed, key):
+                    if not self.has(run, seed, key):
                         replace_folder(building, final)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
