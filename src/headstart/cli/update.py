@@ -8,6 +8,7 @@ from pathlib import Path
 from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
 from headstart.cli.outputs import check_folder
+from headstart.disclosure import show
 
 
 def update_and_show(study: Path, data: str, *, label: str | None, device: str, out: Path, as_json: bool) -> None:
@@ -26,10 +27,10 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
         facts = {"folder": str(done.results.folder), "model": str(done.results.model), "new": dict(done.new)}
         print(json.dumps({**facts, "notes": list(done.notes), "evaluation": compared}, ensure_ascii=False))
         return
-    print(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
+    show(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
     for note in done.notes:
-        print(f"note: {note}")
+        show(f"note: {note}")
     if done.evaluation is not None:
         show_evaluation(done.evaluation)
-    print(f"model:   {done.results.model}")
-    print(f"former:  {study} (unchanged)")
+    show(f"model:   {done.results.model}")
+    show(f"former:  {study} (unchanged)")
