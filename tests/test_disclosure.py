@@ -4,10 +4,13 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.text import Text
 
 from headstart import disclosure, progress
+from headstart.api import Study
 from headstart.disclosure import HIDDEN, console, disclosable, printable, spreadsheet_text, without_secrets
 from headstart.errors import HeadstartError, MissingExtra, StoreError
 from headstart.models.bundle import Bundle, Origin, bundle_bytes
@@ -15,7 +18,8 @@ from headstart.models.bundle_file import read_file
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
 from headstart.models.pixels import pixels_backbone
-from headstart.study.results.folder import json_bytes
+from headstart.saved_models import evaluate_models
+from headstart.study.results.folder import StudyFolder, json_bytes
 
 SECRET = "hunter2"
 
@@ -75,6 +79,41 @@ def test_a_home_at_the_root_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_study_writes_holds_neither(home: Path) -> None:
     written = json_bytes({"command": f"headstart run --store s3://k:{SECRET}@b", "source": str(home / "x")}).decode()
     assert json.loads(written) == {"command": f"headstart run --store s3://{HIDDEN}@b", "source": "~/x"}
+
+
+def test_study_json_holds_neither_and_is_what_its_seal_says(home: Path, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    folder.write_study({"spec": {"track": f"https://me:{SECRET}@host"}, "source": f"data: {home}/x"})
+    assert folder.read_study() == {"spec": {"track": f"https://{HIDDEN}@host"}, "source": "data: ~/x"}
+    folder.write_run("a", 0, "k", {}, error=f"{home}/x: no answer of https://me:{SECRET}@host")
+    assert folder.manifest("a", 0)["error"] == f"~/x: no answer of https://{HIDDEN}@host"
+
+
+def test_no_file_of_a_study_holds_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, address = tmp_path / "alice", f"https://me:{SECRET}@host"
+    generator = np.random.default_rng(0)
+    for name in ("dark", "light"):
+        (alice / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = generator.integers(0, 100, (12, 12, 3)) + (150 if name == "light" else 0)
+            Image.fromarray(pixels.astype(np.uint8)).save(alice / "photos" / name / f"{number}.png")
+    new = generator.integers(0, 255, (12, 12, 3)).astype(np.uint8)
+    for name in ("dark", "light"):
+        (alice / "photos2" / name).mkdir(parents=True)
+        Image.fromarray(new + (name == "light")).save(alice / "photos2" / name / "new.png")
+    monkeypatch.setattr(Path, "home", lambda: alice)
+    disclosure._home.cache_clear()
+    runs = {"ridge": {"backbone": "pixels", "strategy": "ridge", "input_size": 8}}
+    study = {"name": "s", "question": f"{address}?", "data": str(alice / "photos"), "seeds": 1, "runs": runs}
+    try:
+        done = Study(study).run(tmp_path / "out", device="cpu", command=f"headstart {alice} {address}")
+        evaluate_models(done.folder, alice / "photos2", tmp_path / "out", command=address, device="cpu")
+    finally:
+        disclosure._home.cache_clear()
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {"study.json", "report.html", "spec.json", "manifest.json"} <= {path.name for path in files}
+    held = [p.relative_to(tmp_path) for p in files if any(s in p.read_bytes() for s in (SECRET.encode(), bytes(alice)))]
+    assert held == []
 
 
 def test_a_bundle_holds_neither(home: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 HIDDEN = "***"
 _USER = re.compile(r"(?<=://)[^\s'\"/@]+@")  # user:password@host
@@ -35,6 +35,11 @@ def disclosable(text: str) -> str:
 def printable(text: str) -> str:
     """Return text in which control characters are written out, so that a name cannot steer a terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def show(line: str, stream: TextIO | None = None) -> None:
+    """Print a line (on standard output if no stream is given) without credentials and control characters."""
+    print(printable(without_secrets(line)), file=stream, flush=True)
 
 
 def spreadsheet_text(value: Any) -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from headstart.disclosure import console, printable, without_secrets
+from headstart.disclosure import console, show
 from headstart.units import duration
 
 QUIET, NORMAL, VERBOSE = 0, 1, 2
@@ -40,7 +40,7 @@ def show_in(display: Callable[[Ticker | None], None] | None) -> None:
 def say(text: str, level: int = NORMAL) -> None:
     """Print one line on standard error, unless the verbosity is lower."""
     if _verbosity >= level:
-        print(printable(without_secrets(text)), file=sys.stderr, flush=True)
+        show(text, sys.stderr)
 
 
 class Ticker:

@@ -28,7 +28,7 @@ FOUND: dict[str, Any] = {
         {"text": "no bad files", "level": "good", "kind": "unreadable"},
         {"text": "7 near duplicates", "level": "notice", "kind": "copies"},
     ],
-    "notes": ["one image was skipped"],
+    "notes": ["one image was skipped\x1b[2J"],
     "near": [{"a": {"name": f"a{k}.jpg"}, "b": {"name": f"b{k}.jpg"}} for k in range(7)],
     "label_errors": [{"name": "c.jpg", "label": "daisy", "suggested": "lily"}],
     "thumbnails": {"0:1": "jpeg"},
@@ -57,7 +57,7 @@ def test_findings_notes_and_the_first_suspects_are_printed(
     assert capsys.readouterr().out.splitlines() == [
         "no bad files",
         "7 near duplicates",
-        "note: one image was skipped",
+        "note: one image was skipped\\x1b[2J",
         "",
         "near duplicates (first 5 of 7):",
         *(f"  a{k}.jpg ~ b{k}.jpg" for k in range(5)),

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 
 import headstart
-from headstart.cli.command_line import run_typer
+from headstart.cli.command_line import run_typer, typed_command
 from headstart.cli.main import app
 from tests.cli.conftest import Call
 from tests.test_promises import options
@@ -99,3 +100,9 @@ def test_an_option_that_a_message_names_is_one_of_the_verbs_that_print_it() -> N
                 wrong += [f"{place}: {option} is not an option of {', '.join(sorted(lacking))}"] if lacking else []
     assert wrong == [], wrong
     assert app.info.name == "headstart"
+
+
+def test_the_command_is_recorded_as_it_was_typed_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ["run", "my study.yaml", "~runs.a", "track=https://me:hunter2@host", str(Path.home() / "x")]
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/headstart", *typed])
+    assert typed_command() == "headstart run 'my study.yaml' '~runs.a' track=https://***@host ~/x"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,13 @@ def test_evaluate_prints_measures_what_was_left_out_and_the_change(
     assert "note: 6 images of classes that the model does not know: 'rose'" in out
     assert "balanced accuracy" in out and "ridge: accuracy" in out and "its own 4 test images of" in out
     assert (tmp_path / out.splitlines()[-1].removeprefix("report:").strip()).is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_a_folder_s_name_cannot_steer_the_terminal(call: Call, finished: Path, season: Path, tmp_path: Path) -> None:
+    hostile = shutil.copytree(season, tmp_path / "sea\x1b]0;title\x07son")
+    code, out, said = call("evaluate", finished, hostile, "--out", tmp_path, "--device", "cpu")
+    assert code == 0 and "\x1b" not in out + said and "sea\\x1b]0;title\\x07son: 12 images" in out
 
 
 def test_two_models_are_compared_on_the_same_images(call: Call, finished: Path, season: Path, tmp_path: Path) -> None:

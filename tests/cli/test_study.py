@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -211,11 +210,6 @@ def test_json_has_the_ranking_the_failures_and_the_problems(
         "failed": lost,
         "problems": ["a leak"],
     }
-
-
-def test_the_command_is_recorded_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/headstart", "run", "my study.yaml", "~runs.a", "seeds=5"])
-    assert study_verbs._command() == "headstart run 'my study.yaml' '~runs.a' seeds=5"
 
 
 def test_a_plan_is_printed_with_what_is_unavailable(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cli.outputs import check_folder
+from headstart.disclosure import show
 
 
 def audit_and_show(
@@ -53,16 +54,16 @@ def audit_and_show(
         print(json.dumps({**said, "problems": problems(audit)}, default=str))
         return
     for finding in audit["findings"]:
-        print(finding["text"])
+        show(finding["text"])
     for note in audit["notes"]:
-        print(f"note: {note}")
+        show(f"note: {note}")
     for name, title in (("near", "near duplicates"), ("label_errors", "labels that look wrong")):
         rows = audit[name][:5]
         if rows:
-            print(f"\n{title} (first {len(rows)} of {len(audit[name])}):")
+            show(f"\n{title} (first {len(rows)} of {len(audit[name])}):")
         for row in rows:
-            print(f"  {_line(row)}")
-    print(f"\nfull audit: {place}")
+            show(f"  {_line(row)}")
+    show(f"\nfull audit: {place}")
 
 
 def _place(out: Path, dataset: Any) -> Path:

@@ -1,11 +1,13 @@
-"""What the user typed: run by Typer, and refused in one line."""
+"""What the user typed: run by Typer, refused in one line, and as the reports show it."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import typer
 
+from headstart.disclosure import disclosable
 from headstart.errors import SpecError
 
 # Typer has a copy of Click in some versions and imports it in others.
@@ -26,6 +28,11 @@ def run_typer(app: typer.Typer, arguments: list[str] | None) -> None:
             sys.exit(2)
         raise SpecError(_in_one_line(error)) from error
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def typed_command() -> str:
+    """Return the command that the user typed, without credentials and home folder."""
+    return disclosable(shlex.join(["headstart", *sys.argv[1:]]))
 
 
 def _in_one_line(error: Exception) -> str:

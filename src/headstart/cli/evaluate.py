@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.cli.tables import show_table
+from headstart.disclosure import show
 from headstart.errors import choose
 
 if TYPE_CHECKING:
@@ -46,9 +46,8 @@ def evaluate_and_show(
     if metric is not None:
         choose("metric", metric, METRICS)
     check_folder(out)
-    command = " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
     found = evaluate_models(
-        [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=command
+        [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=typed_command()
     )
     if as_json:
         print(json.dumps(plain(found), ensure_ascii=False))
@@ -61,15 +60,15 @@ def show_evaluation(found: Evaluation) -> None:
     from headstart.report.read.summary import load_summary
 
     plural = "s" if len(found.dataset) != 1 else ""
-    print(f"{found.dataset.name}: {len(found.dataset):,} image{plural}, {len(found.dataset.classes)} classes")
+    show(f"{found.dataset.name}: {len(found.dataset):,} image{plural}, {len(found.dataset.classes)} classes")
     for note in found.notes:
-        print(f"note: {note}")
+        show(f"note: {note}")
     show_table(("measure", *(model.name for model in found.models)), _rows(found))
     for each in found.models:
-        print(_change(each, found.metric))
+        show(_change(each, found.metric))
     if len(found.models) > 1:
         _compared(load_summary(found.folder.root).boards[0].pairwise, found)
-    print(f"report:  {found.report}")
+    show(f"report:  {found.report}")
 
 
 def _rows(found: Evaluation) -> list[tuple[str, ...]]:
@@ -114,7 +113,7 @@ def _compared(pairs: Sequence[Mapping[str, Any]], found: Evaluation) -> None:
         sign, other = (1, pair["b"]) if pair["a"] == first else (-1, pair["a"])
         low, high = sorted((sign * pair["low"], sign * pair["high"]))
         shown = numbers.difference(sign * pair["difference"], low, high, found.metric)
-        print(f"{first} less {other}, on the same images: {shown}")
+        show(f"{first} less {other}, on the same images: {shown}")
 
 
 def plain(found: Evaluation) -> dict[str, Any]:

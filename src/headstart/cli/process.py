@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from headstart.cli.streams import discard_output, output_fails, prepare_streams
-from headstart.disclosure import disclosable, printable, without_secrets
+from headstart.disclosure import disclosable, show
 from headstart.errors import HeadstartError
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -75,7 +75,7 @@ def _stop_on_signals() -> None:
 
 
 def _fail(line: str, status: int) -> NoReturn:
-    print(f"headstart: {printable(without_secrets(line))}", file=sys.stderr)
+    show(f"headstart: {line}", sys.stderr)
     sys.exit(status)
 
 

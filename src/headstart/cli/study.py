@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.disclosure import console as terminal
-from headstart.disclosure import disclosable
+from headstart.disclosure import show
 
 
 def run_and_show(
@@ -43,23 +44,23 @@ def run_and_show(
     check_folder(out)
     chosen = Study(study, overrides, smoke=smoke)
     listener = LiveStudy(metric=chosen.study.spec.compare.metric)
-    results = chosen.run(out, device=device, listener=listener, command=_command(), strict=strict, **(how or {}))
+    results = chosen.run(out, device=device, listener=listener, command=typed_command(), strict=strict, **(how or {}))
     failed = results.failed()
     if as_json:
         said = {"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}
         print(json.dumps({**said, "failed": failed, "problems": results.problems()}))
         sys.exit(1 if failed else 0)
     show_ranking(results.folder)
-    print(f"\nreport:  {results.report}")
+    show(f"\nreport:  {results.report}")
     if results.model.is_file():
-        print(f"model:   {results.model}")
-        print(f"         {results.kept}")
-        print(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
+        show(f"model:   {results.model}")
+        show(f"         {results.kept}")
+        show(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
     if demo:
-        print("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
+        show("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
     if failed:
         first = f"{failed[0]['run']!r}, seed {failed[0]['seed']}: {failed[0]['why']}"
-        print(f"headstart: {len(failed)} of the runs × seeds failed; first {first}", file=sys.stderr)
+        show(f"headstart: {len(failed)} of the runs × seeds failed; first {first}", sys.stderr)
         sys.exit(1)
 
 
@@ -101,7 +102,3 @@ def show_ranking(folder: Path) -> None:
         console.print(Text("\nthe audit of the images found:", style="bold"))
     for problem in summary.problems:
         console.print(Text(f"  {problem}"))
-
-
-def _command() -> str:
-    return disclosable(" ".join(["headstart", *map(shlex.quote, sys.argv[1:])]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 
+from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
 from headstart.cli.outputs import check_folder
+from headstart.disclosure import show
 
 
 def update_and_show(study: Path, data: str, *, label: str | None, device: str, out: Path, as_json: bool) -> None:
@@ -21,17 +21,16 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
     from headstart.saved_models import update_study
 
     check_folder(out)
-    command = " ".join(["headstart", *map(shlex.quote, sys.argv[1:])])
-    done = update_study(study, data, out, label=label, device=device, listener=LiveStudy(), command=command)
+    done = update_study(study, data, out, label=label, device=device, listener=LiveStudy(), command=typed_command())
     if as_json:
         compared = None if done.evaluation is None else plain(done.evaluation)
         facts = {"folder": str(done.results.folder), "model": str(done.results.model), "new": dict(done.new)}
         print(json.dumps({**facts, "notes": list(done.notes), "evaluation": compared}, ensure_ascii=False))
         return
-    print(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
+    show(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
     for note in done.notes:
-        print(f"note: {note}")
+        show(f"note: {note}")
     if done.evaluation is not None:
         show_evaluation(done.evaluation)
-    print(f"model:   {done.results.model}")
-    print(f"former:  {study} (unchanged)")
+    show(f"model:   {done.results.model}")
+    show(f"former:  {study} (unchanged)")

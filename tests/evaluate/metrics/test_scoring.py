@@ -10,7 +10,7 @@ from scipy import special
 
 from headstart.errors import DataError, SpecError
 from headstart.evaluate.metrics.metrics import evaluate
-from headstart.evaluate.metrics.scoring import METRICS, image_scores, merit, score_of
+from headstart.evaluate.metrics.scoring import METRICS, POINTWISE, image_scores, merit, score_of
 
 NAMES = ["a", "b", "c", "d", "e"]
 SINGLE = [name for name, metric in METRICS.items() if metric.single_label is not None]
@@ -126,3 +126,19 @@ def test_the_page_on_statistics_lists_every_metric_with_its_direction() -> None:
         assert meaning == metric.meaning
         both = [kind for kind, side in (("one", metric.single_label), ("several", metric.multi_label)) if side]
         assert labels == ", ".join(both)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_is_pointwise_if_other_images_do_not_change_the_score_of_one(metric: str) -> None:
+    for labels, probabilities in (one_label(), several_labels()):
+        few, every = (
+            image_scores(probabilities[:n], labels[:n], metric) if _has(metric, labels) else None for n in (30, 120)
+        )
+        if few is not None and every is not None:
+            assert (metric in POINTWISE) == np.allclose(few, every[:30])
+        else:
+            assert metric not in POINTWISE or not _has(metric, labels)
+
+
+def _has(metric: str, labels: np.ndarray) -> bool:
+    return (METRICS[metric].multi_label if labels.ndim == 2 else METRICS[metric].single_label) is not None

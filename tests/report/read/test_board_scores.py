@@ -21,7 +21,7 @@ def outcome(predicted: list[int], rows: list[int] | None = None, **more: Any) ->
     chances = np.where(np.eye(2, dtype=bool)[said], 0.8, 0.2)
     numbers = np.arange(len(said)) if rows is None else np.array(rows)
     known = {"chances": (chances, labels), **more}
-    return Outcome(numbers, labels, said, sure, np.where(right, 0.8, 0.2), right, -np.log(sure), **known)
+    return Outcome(numbers, labels, said, sure, np.where(right, 0.8, 0.2), right, **known)
 
 
 def record(run: str, seed: int, found: Outcome | None = None, episodes: Any = None) -> Record:
@@ -32,6 +32,7 @@ def by_run(**runs: dict[int, Outcome]) -> dict[str, dict[int, Record]]:
     return {run: {seed: record(run, seed, each) for seed, each in seeds.items()} for run, seeds in runs.items()}
 
 
+TO_FIRST = np.tile([0.8, 0.2], (4, 1))
 GOOD, POOR = outcome([0, 1, 0, 1, 1, 1]), outcome([1, 1, 1, 1, 0, 1])
 
 
@@ -90,6 +91,14 @@ def test_the_folds_of_a_repeat_are_one_row() -> None:
     right = dict(zip([4, 0, 2, 1, 5, 3], [*folds[0].correct, *folds[1].correct], strict=True))
     assert found.scores["a"].tolist() == [[right[row] for row in range(6)]] and found.images is None
     assert found.fold is not None and found.fold.tolist() == [[0, 1, 0, 1, 0, 1]]
+
+
+def test_balanced_accuracy_weighs_the_classes_of_all_folds_together() -> None:
+    """Worked by hand: 3 of 4 images of each class are right, 75 %; each fold alone has 3 of 3 and 0 of 1, 50 %."""
+    right = replace(outcome([0, 0, 0, 0], [0, 1, 2, 3]), chances=(TO_FIRST, np.array([0, 0, 0, 1])))
+    left = replace(outcome([1, 1, 1, 1], [4, 5, 6, 7]), chances=(TO_FIRST[:, ::-1], np.array([1, 1, 1, 0])))
+    found = board_scores(by_run(a={0: right, 1: left}), "images", "balanced_accuracy", 2)
+    assert found.metric == "balanced_accuracy" and found.scores["a"].mean() == pytest.approx(0.75)
 
 
 def test_episodes_are_compared_by_accuracy_on_the_seeds_that_all_runs_have() -> None:

@@ -16,8 +16,7 @@ def record(run: str, seed: int, rows: list[int], right: list[bool]) -> Record:
     labels = np.zeros(len(rows), dtype=np.int64)
     correct = np.array(right)
     chance = np.where(correct, 0.9, 0.1)
-    outcome = Outcome(np.array(rows), labels, (~correct).astype(np.int64), chance, chance, correct, -np.log(chance))
-    outcome = Outcome(**{**outcome.__dict__, "scores": {"accuracy": correct.astype(float)}})
+    outcome = Outcome(np.array(rows), labels, (~correct).astype(np.int64), chance, chance, correct)
     return Record(run, seed, Path(f"{run}-{seed}"), None, SPLIT, outcome=outcome)
 
 

@@ -15,7 +15,7 @@ def outcome(labels: list[int], predicted: list[int], confidence: list[float]) ->
     right = np.array(labels) == np.array(predicted)
     own = np.where(right, sure, (1 - sure) / 2)
     rows = np.arange(len(labels)) * 10
-    return Outcome(rows, np.array(labels), np.array(predicted), sure, own, right, -np.log(own))
+    return Outcome(rows, np.array(labels), np.array(predicted), sure, own, right)
 
 
 def test_a_cell_counts_its_images_and_names_the_surest_images_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 from fake_study import npz, write_run_folder
 
 from headstart.errors import StoreError
-from headstart.report.read.study_files import read_study_folder
+from headstart.report.read.study_files import read_record, read_study_folder
 
 
 def test_every_run_and_seed_is_read_in_the_order_of_the_study(tiny: Path) -> None:
@@ -31,7 +31,16 @@ def test_an_outcome_says_what_the_probabilities_say(tiny: Path) -> None:
     np.testing.assert_array_equal(record.outcome.predicted, chances.argmax(1))
     np.testing.assert_array_equal(record.outcome.correct, chances.argmax(1) == labels)
     own = chances[np.arange(len(labels)), labels].astype(np.float64)
-    np.testing.assert_allclose(record.outcome.losses, -np.log(own), rtol=1e-5, atol=2e-7)
+    np.testing.assert_allclose(record.outcome.own, own)
+    assert record.outcome.scores is None and record.outcome.chances is None
+    loss = read_record(record.folder, "log_loss").outcome
+    assert loss is not None and loss.scores is not None and loss.chances is None
+    np.testing.assert_allclose(loss.scores, -np.log(own), rtol=1e-5, atol=2e-7)
+
+
+def test_a_metric_that_weighs_the_images_by_their_classes_keeps_the_probabilities(tiny: Path) -> None:
+    found = read_record(read_study_folder(tiny).records[0].folder, "balanced_accuracy").outcome
+    assert found is not None and found.scores is None and found.chances is not None
 
 
 def test_an_altered_file_is_named(tiny: Path) -> None:

@@ -46,6 +46,13 @@ def test_without_a_terminal_each_run_is_one_plain_line() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+def test_a_name_cannot_steer_the_terminal_through_a_plain_line() -> None:
+    stream = io.StringIO()
+    live = LiveStudy(stream, clock=Clock())
+    live.overview(["photos: 3 images of ro\x1b]0;title\x07se, from https://me:hunter2@host"])
+    assert stream.getvalue() == "photos: 3 images of ro\\x1b]0;title\\x07se, from https://***@host\n"
+
+
 def test_what_was_reused_is_counted_and_not_listed() -> None:
     stream = io.StringIO()
     live = LiveStudy(stream, clock=Clock())

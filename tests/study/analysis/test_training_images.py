@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from told import Told
 
-from headstart.errors import SpecError
+from headstart.errors import SpecError, StoreError
 from headstart.evaluate.comparison.compare import compare_runs
 from headstart.evaluate.comparison.training_images import with_training_images
 from headstart.report.read.leaderboard import make_boards
 from headstart.report.read.study_files import read_study_folder
+from headstart.report.read.training_images import read_resampled
 from headstart.study.analysis.training_images import correction_of, sampled_rows
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -114,6 +115,7 @@ def test_a_study_fits_its_heads_again_and_the_report_shows_the_wider_interval(pi
         "mixed": "it averages tuned: its network is trained, not only a head on frozen features",
     }
     with np.load(root / "training_images.npz") as arrays:
+        tables = {name: arrays[name].astype(int) for name in arrays.files}
         split = np.load(root / "runs" / "pixels" / "seed-0" / "split.npz")
         place = facts["runs"].index("pixels")
         assert arrays[f"rows{place}"].tolist() == split["test"].tolist()
@@ -129,9 +131,16 @@ def test_a_study_fits_its_heads_again_and_the_report_shows_the_wider_interval(pi
     for pair in (*board.against_best, *board.against_baseline):
         known = {pair["a"], pair["b"]} <= set(facts["runs"])
         assert (pair["wider_low"] is not None) == known
-    before = (root / "training_images.npz").stat().st_mtime_ns
+    arrays, content = root / "training_images.npz", (root / "training_images.npz").read_bytes()
+    before = arrays.stat().st_mtime_ns
     run_study(load_study(spec), tmp_path, device="cpu", listener=Told())
-    assert (root / "training_images.npz").stat().st_mtime_ns == before  # nothing changed, nothing is fitted again
+    assert arrays.stat().st_mtime_ns == before  # nothing changed, nothing is fitted again
+    for damage in (arrays.unlink, lambda: np.savez(arrays, **{name: 1 - table for name, table in tables.items()})):
+        damage()
+        with pytest.raises(StoreError, match=r"training_images.npz: is missing, or is not what was written"):
+            read_resampled(root)
+        run_study(load_study(spec), tmp_path, device="cpu", listener=Told())
+        assert arrays.read_bytes() == content and read_resampled(root) is not None
 
 
 def test_fewer_than_three_samples_are_refused_with_the_number_to_give() -> None:

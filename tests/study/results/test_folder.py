@@ -66,6 +66,15 @@ def test_a_run_that_another_process_finished_meanwhile_is_kept(tmp_path: Path) -
     assert [path.name for path in result.parents[1].iterdir()] == ["seed-0"]
 
 
+def test_a_failure_does_not_replace_what_another_process_finished(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    write(folder, score=0.5)
+    folder.write_run("a", 0, "k", {"spec.json": json_bytes(SPEC)}, error="out of memory")
+    assert folder.has("a", 0, "k")
+    folder.write_run("a", 0, "new", {"spec.json": json_bytes(SPEC)}, error="out of memory")
+    assert folder.manifest("a", 0)["error"] == "out of memory", "that run was of another key"
+
+
 def test_a_reader_never_misses_a_finished_run_while_it_is_rewritten(tmp_path: Path) -> None:
     """Anchor: of 724 reads 483 failed or missed the run when its folder was deleted and moved into place."""
     folder = StudyFolder(tmp_path)

@@ -43,6 +43,9 @@ class Metric:
     per_image_multi_label: PerImage | None = None
 
 
+POINTWISE = ("accuracy", "label_accuracy", "log_loss", "brier")  # an image's score does not depend on the other images
+
+
 def score_of(probabilities: Probabilities, labels: Labels, metric: str = "accuracy") -> float:
     """Return the score of predictions by one metric; NaN where it is undefined, as an AUC of a single class.
 

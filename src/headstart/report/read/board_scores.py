@@ -97,8 +97,9 @@ def _image_scores(outcomes: Sequence[Outcome], metric: str) -> Scores | None:
     order = np.argsort(np.concatenate([outcome.rows for outcome in outcomes]), kind="stable")
     if metric == "accuracy":
         return np.asarray(np.concatenate([outcome.correct for outcome in outcomes])[order])
-    if all(metric in outcome.scores for outcome in outcomes):
-        return np.asarray(np.concatenate([outcome.scores[metric] for outcome in outcomes])[order])
+    own = [outcome.scores for outcome in outcomes if outcome.scores is not None]
+    if len(own) == len(outcomes):
+        return np.concatenate(own)[order]
     kept = [outcome.chances for outcome in outcomes if outcome.chances is not None]
     assert len(kept) == len(outcomes), "read_study_folder keeps the predictions that the study's metric needs"
     chances, labels = (np.concatenate([each[side] for each in kept])[order] for side in (0, 1))

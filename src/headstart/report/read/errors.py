@@ -117,7 +117,7 @@ def _details(run: str, records: Sequence[Record], classes: int) -> Details:
 
 def pool(outcomes: Sequence[Outcome]) -> Outcome:
     """Put the predictions of all seeds under one another."""
-    names = ("rows", "labels", "predicted", "confidence", "own", "correct", "losses")
+    names = ("rows", "labels", "predicted", "confidence", "own", "correct")
     parts: dict[str, Any] = {name: np.concatenate([getattr(outcome, name) for outcome in outcomes]) for name in names}
     return Outcome(**parts, multi_label=outcomes[0].multi_label)
 

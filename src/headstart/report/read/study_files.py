@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import StoreError
-from headstart.evaluate.metrics.metrics import log_losses
-from headstart.evaluate.metrics.scoring import METRICS, image_scores
+from headstart.evaluate.metrics.scoring import POINTWISE, image_scores
 from headstart.progress import progress
 from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
@@ -43,9 +42,9 @@ class Outcome:
         confidence: its probability.
         own: the probability of the true class.
         correct: whether they agree (multi-label: whether all labels of the image do).
-        losses: -log of `own` (multi-label: mean binary cross-entropy).
-        scores: by each metric that is a mean over images, one number an image.
         multi_label: then `labels` and `predicted` hold the first label only.
+        scores: by the study's metric, where that is in POINTWISE and is not the accuracy; else None.
+        chances: probabilities and labels, where the study's metric needs them all; else None.
     """
 
     rows: Ints
@@ -54,9 +53,8 @@ class Outcome:
     confidence: Floats
     own: Floats
     correct: Bools
-    losses: Floats
     multi_label: bool = False
-    scores: Mapping[str, Floats] = field(default_factory=dict)
+    scores: Floats | None = None
     chances: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
 
 
@@ -341,18 +339,16 @@ def _read_outcome(path: Path, metric: str) -> Outcome:
         confidence=chances[places, predicted].astype(np.float64),
         own=chances[places, labels].astype(np.float64),
         correct=predicted == labels,
-        losses=log_losses(labels.astype(np.int64), chances),
-        scores=(scores := _scores(labels.astype(np.int64), chances)),
-        chances=None if metric in scores else (chances, labels.astype(np.int64)),
+        **_for_metric(labels.astype(np.int64), chances, metric),
     )
 
 
-def _scores(labels: npt.NDArray[Any], chances: npt.NDArray[Any]) -> dict[str, Floats]:
-    """Return one score an image by each metric that is a mean over images."""
-    side = "per_image_multi_label" if labels.ndim == 2 else "per_image"
-    wanted = [name for name, metric in METRICS.items() if getattr(metric, side) is not None]
-    found = {name: image_scores(chances, labels, name) for name in wanted}
-    return {name: scores for name, scores in found.items() if scores is not None}
+def _for_metric(labels: npt.NDArray[Any], chances: npt.NDArray[Any], metric: str) -> dict[str, Any]:
+    """Return what an outcome keeps for the study's metric: one score an image, or all probabilities."""
+    if metric == "accuracy":
+        return {}
+    scores = image_scores(chances, labels, metric) if metric in POINTWISE else None
+    return {"chances": (chances, labels)} if scores is None else {"scores": scores}
 
 
 def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any], metric: str) -> Outcome:
@@ -365,10 +361,8 @@ def _multi_label(rows: npt.NDArray[Any], labels: Bools, chances: npt.NDArray[Any
         confidence=chances.max(axis=1).astype(np.float64),
         own=sure.mean(axis=1),
         correct=np.asarray(((chances > 0.5) == labels).all(axis=1)),
-        losses=-np.log(sure).mean(axis=1),
         multi_label=True,
-        scores=(scores := _scores(labels, chances)),
-        chances=None if metric in scores else (chances, labels),
+        **_for_metric(labels, chances, metric),
     )
 
 

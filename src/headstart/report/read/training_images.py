@@ -15,7 +15,7 @@ from headstart.errors import StoreError
 from headstart.evaluate.comparison.sources import Bounds
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES, over_splits, with_training_images
 from headstart.report.read.board_scores import BoardScores
-from headstart.storage.files import read_json
+from headstart.study.results.facts import read_facts
 
 INDEX, ARRAYS = "training_images.json", "training_images.npz"
 Table = npt.NDArray[Any]  # [samples, n]: one number an image and sample, in order of the rows
@@ -41,14 +41,14 @@ class Resampled:
 
 
 def read_resampled(root: Path) -> Resampled | None:
-    """Read training_images.json and .npz of a study folder; None where they are absent.
+    """Read training_images.json and .npz of a study folder; None where the study did not ask for them.
 
     Raises:
-        StoreError: they are damaged.
+        StoreError: one of them is missing, damaged, or not what was written.
     """
-    if not (root / INDEX).is_file() or not (root / ARRAYS).is_file():
+    if not (root / INDEX).is_file():
         return None
-    facts = read_json(root / INDEX)
+    facts = read_facts(root / INDEX)
     try:
         with np.load(root / ARRAYS) as arrays:
             tables = {run: (arrays[f"rows{k}"], arrays[f"scores{k}"]) for k, run in enumerate(facts["runs"])}

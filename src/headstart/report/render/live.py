@@ -281,7 +281,7 @@ class LiveStudy:
     def _say(self, line: str) -> None:
         """Write a plain line where there is no table."""
         if self._live is None and progress._verbosity >= progress.NORMAL:
-            print(line, file=self.stream, flush=True)
+            disclosure.show(line, self.stream)
 
 
 _STYLES = {QUEUED: "dim", RUNNING: "bold cyan", REUSED: "green", DONE: "green", FAILED: "bold red"}

@@ -22,7 +22,8 @@ from headstart.storage.files import read_json, write_atomic
 from headstart.study.analysis.finished import finished_key
 from headstart.study.execution.head_runs import head_probabilities
 from headstart.study.execution.session import Session
-from headstart.study.results.folder import json_bytes, npz_bytes
+from headstart.study.results.facts import known_facts, write_facts
+from headstart.study.results.folder import npz_bytes
 from headstart.study.results.run_record import Probabilities
 from headstart.study.spec.settings import head_options
 from headstart.study.task import Task
@@ -64,7 +65,7 @@ def resample_training_images(session: Session) -> None:
         return
     key = finished_key(session, "training images", compare.training_images, compare.metric)
     path = session.folder.root / INDEX
-    if path.is_file() and read_json(path).get("key") == key:
+    if known_facts(path, key) is not None:
         return
     found = _resampled(session, compare.training_images, compare.metric)
     runs = [run for run in found.scores if run not in found.left_out]
@@ -76,7 +77,8 @@ def resample_training_images(session: Session) -> None:
     write_atomic(session.folder.root / ARRAYS, npz_bytes(**arrays))
     facts = {"key": key, "samples": compare.training_images, "metric": compare.metric}
     corrections = [found.corrections[run] for run in runs]
-    write_atomic(path, json_bytes({**facts, "runs": runs, "corrections": corrections, "left_out": found.left_out}))
+    whole = {**facts, "runs": runs, "corrections": corrections, "left_out": found.left_out}
+    write_facts(path, whole, [ARRAYS])
 
 
 def _resampled(session: Session, samples: int, metric: str) -> Resampled:

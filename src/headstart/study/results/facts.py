@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError
 from headstart.progress import say
-from headstart.storage.checksums import sealed, sha256_of, unsealed
+from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import write_atomic
-from headstart.study.results.folder import json_bytes
+from headstart.study.results.folder import sealed_bytes
 
 FILES = "sha256 of files"
 
@@ -20,7 +19,7 @@ def write_facts(path: Path, facts: Mapping[str, Any], files: Iterable[str] = ())
     """Write facts, and the sha256 of files that are there already, by their path from the folder of `path`."""
     digests = {name: sha256_of(path.parent / name) for name in files}
     whole = {**facts, FILES: digests} if digests else dict(facts)
-    write_atomic(path, json_bytes(sealed(json.loads(json_bytes(whole)))))
+    write_atomic(path, sealed_bytes(whole))
 
 
 def read_facts(path: Path) -> dict[str, Any]:

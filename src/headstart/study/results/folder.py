@@ -22,7 +22,7 @@ from headstart.disclosure import disclosable
 from headstart.errors import StoreError
 from headstart.progress import say
 from headstart.storage.checksums import sealed, sha256_of, unsealed
-from headstart.storage.files import disk_errors, read_json, temporary, write_json
+from headstart.storage.files import disk_errors, read_json, temporary, write_atomic
 from headstart.storage.locks import locked
 from headstart.storage.names import folder_name
 from headstart.storage.store import MANIFEST
@@ -82,7 +82,7 @@ class StudyFolder:
 
     def write_study(self, facts: Mapping[str, Any]) -> None:
         """Write study.json."""
-        write_json(self.root / "study.json", sealed(facts))
+        write_atomic(self.root / "study.json", sealed_bytes(facts))
 
     def read_study(self) -> dict[str, Any]:
         """Read study.json.
@@ -106,7 +106,7 @@ class StudyFolder:
         """Write a run's folder atomically: files first, the manifest last, then one rename.
 
         Who reads the folder meanwhile finds the old one or the new one. If another process has finished the same run
-        in the meantime, its folder is kept.
+        in the meantime, its folder is kept, also where the run failed here.
 
         Args:
             run, seed: which run.
@@ -128,9 +128,9 @@ class StudyFolder:
                     "files": digests,
                     "written": time.time(),
                 }
-                write_json(building / MANIFEST, sealed(manifest))
+                write_atomic(building / MANIFEST, sealed_bytes(manifest))
                 with locked(final.with_name(f".{final.name}.lock")):  # another process may write the same run
-                    if error is not None or not self.has(run, seed, key):
+                    if not self.has(run, seed, key):
                         replace_folder(building, final)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
@@ -162,6 +162,11 @@ def json_bytes(value: Any) -> bytes:
     """Return indented JSON without credentials and home folder; numbers that are not finite become null."""
     text = json.dumps(_plain(value), indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
     return (disclosable(text) + "\n").encode()
+
+
+def sealed_bytes(facts: Mapping[str, Any]) -> bytes:
+    """Return facts as `json_bytes` does, with their own sha256: that of what is written, not of what was given."""
+    return json_bytes(sealed(json.loads(json_bytes(facts))))
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:
