@@ -86,6 +86,13 @@ class Results:
         seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
         return f"{best['run']}, chosen by {best['by']}{seed}"
 
+    def answer(self) -> str:
+        """Return what the study found, in a few sentences."""
+        from headstart.report.read.conclusion import plain
+        from headstart.report.read.summary import load_summary
+
+        return plain(load_summary(self.folder).answer)
+
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first: score, interval, ties, seeds and cost."""
         from headstart.report.read.summary import load_summary

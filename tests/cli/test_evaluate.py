@@ -39,7 +39,7 @@ def test_evaluate_prints_measures_what_was_left_out_and_the_change(
     run = finished / "runs" / "ridge" / "seed-0"
     code, out, _ = call("evaluate", run, season, "--out", tmp_path, "--device", "cpu")
     assert code == 0 and "season: 12 images, 2 classes" in out
-    assert "note: 6 images of classes that the model does not know: 'rose'" in out
+    assert "note: left out: 6 images of classes that the model does not know: 'rose'" in out
     assert "balanced accuracy" in out and "ridge: accuracy" in out and "its own 4 test images of" in out
     assert (tmp_path / out.splitlines()[-1].removeprefix("report:").strip()).is_file()
 

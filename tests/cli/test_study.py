@@ -14,7 +14,6 @@ from headstart import api, progress
 from headstart.cli import study as study_verbs
 from headstart.errors import WeightsAbsent
 from headstart.models import create
-from headstart.storage.names import folder_name
 from tests.cli.conftest import Call
 
 Passed = dict[str, Any]
@@ -48,6 +47,8 @@ def test_run_writes_json_where_it_is_told_and_shares_its_work(call: Call, study_
     said = json.loads(out)
     assert code == 0 and said["failed"] == []
     assert {row["run"] for row in said["ranking"]} == {"floor", "ridge", "knn"}
+    assert said["answer"].startswith("The model is ") and said["kept"].split(",")[0] in said["answer"]
+    assert Path(said["model"]).is_file()
     assert Path(said["folder"]) == tmp_path / "out" / "small" and Path(said["report"]).is_file()
     assert list((tmp_path / "shared" / "features").iterdir())
 
@@ -56,7 +57,7 @@ def test_run_with_smoke_and_overrides(call: Call, study_file: Path, tmp_path: Pa
     study_file.write_text(study_file.read_text() + "smoke: {runs: {knn: {head: {k: 1}}}}\n")
     code, out, _ = call("run", study_file, "--smoke", "~runs.ridge", "-o", tmp_path, "--json")
     assert code == 0 and {row["run"] for row in json.loads(out)["ranking"]} == {"floor", "knn"}
-    spec = json.loads((tmp_path / folder_name("small smoke") / "runs" / "knn" / "seed-0" / "spec.json").read_text())
+    spec = json.loads((tmp_path / "small-smoke" / "runs" / "knn" / "seed-0" / "spec.json").read_text())
     assert spec["head"] == {"k": 1}
 
 
@@ -144,6 +145,9 @@ class Ended:
     def model(self) -> Path:
         return self.folder / "model.safetensors"
 
+    def answer(self) -> str:
+        return "net is best"
+
     def ranking(self) -> list[dict[str, Any]]:
         return [{"run": "net", "mean": 0.5}]
 
@@ -206,6 +210,9 @@ def test_json_has_the_ranking_the_failures_and_the_problems(
     assert json.loads(capsys.readouterr().out) == {
         "folder": str(ended.folder),
         "report": str(ended.report),
+        "answer": "net is best",
+        "model": None,
+        "kept": ended.kept,
         "ranking": [{"run": "net", "mean": 0.5}],
         "failed": lost,
         "problems": ["a leak"],

@@ -46,7 +46,7 @@ def test_a_study_has_the_runs_that_its_question_asks_for(file: Path) -> None:
     for smoke in (False, True):
         study = load_study(file, smoke=smoke)
         found.append((len(study.runs), sum(len(run.configurations()) for run in study.runs)))
-        assert study.spec.name == file.stem
+        assert study.spec.name == file.stem + ("-smoke" if smoke else "")
         assert study.spec.question is not None and study.spec.question.endswith("?")
     assert tuple(found) == COUNTS[file.stem]
 

@@ -92,7 +92,7 @@ def test_images_that_the_model_learned_from_are_left_out(study: Path, tmp_path: 
     found = evaluated(study, mixed, tmp_path)
     own = found.models[0].own
     assert own is not None and len(found.dataset) == len(own.test) == 42 - len(own.learned)
-    assert found.notes[0] == f"{len(own.learned)} images that the model was fitted or chosen on"
+    assert found.notes[0] == f"left out: {len(own.learned)} images that the model was fitted or chosen on"
     assert found.models[0].metrics["log_loss"]["value"] == pytest.approx(own.metrics["log_loss"]["value"], abs=1e-6)
 
 
@@ -107,7 +107,7 @@ def test_classes_that_the_model_does_not_know_are_named_and_left_out(study: Path
     shutil.rmtree(season / "blue")
     found = evaluated(study, season, tmp_path)
     assert found.notes == (
-        "5 images of classes that the model does not know: 'violet'",
+        "left out: 5 images of classes that the model does not know: 'violet'",
         "no image of 1 classes that the model knows: 'blue'",
     )
     assert found.dataset.classes == ("blue", "green", "red") and len(found.dataset) == 10
@@ -119,7 +119,7 @@ def test_what_cannot_be_scored_is_refused(study: Path, season: Path, tmp_path: P
     foreign = tmp_path / "foreign"
     for name in ("violet", "yellow"):
         shutil.copytree(season / "red", foreign / name)
-    with pytest.raises(DataError, match=r"left to score: 10 images .* know: 'violet', 'yellow'"):
+    with pytest.raises(DataError, match=r"no image to score; left out: 10 images .* know: 'violet', 'yellow'"):
         evaluated(study, foreign, tmp_path)
     with pytest.raises(DataError, match="comes without a split"):
         evaluated(study, season, tmp_path, part="test")

@@ -47,7 +47,14 @@ def run_and_show(
     results = chosen.run(out, device=device, listener=listener, command=typed_command(), strict=strict, **(how or {}))
     failed = results.failed()
     if as_json:
-        said = {"folder": str(results.folder), "report": str(results.report), "ranking": results.ranking()}
+        said = {
+            "folder": str(results.folder),
+            "report": str(results.report),
+            "answer": results.answer(),
+            "model": str(results.model) if results.model.is_file() else None,
+            "kept": results.kept,
+            "ranking": results.ranking(),
+        }
         print(json.dumps({**said, "failed": failed, "problems": results.problems()}))
         sys.exit(1 if failed else 0)
     show_ranking(results.folder)

@@ -32,5 +32,7 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
         show(f"note: {note}")
     if done.evaluation is not None:
         show_evaluation(done.evaluation)
+    else:
+        show("the models are not compared: they do not have the same classes")
     show(f"model:   {done.results.model}")
     show(f"former:  {study} (unchanged)")

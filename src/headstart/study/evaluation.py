@@ -140,7 +140,7 @@ def evaluate_models(
         raise DataError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
     if bad:
         names = [dataset.reader.name(row) for row in sorted(bad)]
-        notes.append(f"{len(bad)} images that cannot be decoded: {listed_names(names)}")
+        notes.append(f"left out: {len(bad)} images that cannot be decoded: {listed_names(names)}")
     folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
     nothing = np.zeros(0, dtype=np.int64)
     split = Split(nothing, nothing, rows, _rule(part), 0)
@@ -217,16 +217,18 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
     unknown = [name for name, it in zip(whole.classes, known, strict=True) if not it]
     keep, notes = _part(whole, part), []
     if whole.skipped:
-        notes.append(f"{len(whole.skipped)} unusable files, such as {whole.skipped[0].name}: {whole.skipped[0].reason}")
+        notes.append(
+            f"left out: {len(whole.skipped)} unusable files, such as {whole.skipped[0].name}: {whole.skipped[0].reason}"
+        )
     for out, what in (
         (foreign, f"of classes that the model does not know: {listed_names(unknown)}"),
         (seen, "that the model was fitted or chosen on"),
     ):
         if count := int((keep & out).sum()):
-            notes.append(f"{count} images {what}")
+            notes.append(f"left out: {count} images {what}")
         keep &= ~out
     if not keep.any():
-        raise DataError(f"{whole.name}: no image is left to score: {'; '.join(notes) or f'none in {part!r}'}")
+        raise DataError(f"{whole.name}: no image to score; {'; '.join(notes) or f'none is in the part {part!r}'}")
     found = whole.select(np.flatnonzero(keep), *(Skip(whole.name, note) for note in notes))
     own = frozenset[str]().union(*(model.own.test for model in models if model.own is not None))
     if again := sum(digest.decode() in own for digest in whole.digests[np.flatnonzero(keep)].tolist()):

@@ -170,6 +170,13 @@ def test_what_is_wrong_with_a_manifest_is_said_in_one_line(place: Path, text: st
     assert "\n" not in str(caught.value)
 
 
+def test_a_table_that_excel_wrote_for_windows_is_refused_with_what_to_do(place: Path) -> None:
+    path = write(place, "path,label\nimg/0.png,a\n")
+    path.write_bytes("path;label\nimg/0.png;für\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"the manifest is not UTF-8 .* save it as 'CSV UTF-8'"):
+        load_dataset(path)
+
+
 def test_a_parquet_file_that_is_none_is_refused(place: Path) -> None:
     with pytest.raises(DataError, match="the manifest cannot be read"):
         load_dataset(write(place, "hello", "m.parquet"))

@@ -279,3 +279,11 @@ def test_the_margin_is_returned_and_two_seeds_of_the_same_answers_are_noted() ->
     found = compare_runs({"a": np.tile(scores, (2, 1))}, margin=0.03)
     assert found["margin"] == 0.03
     assert found["notes"][0].startswith("all seeds gave the same answers (a)")
+
+
+def test_a_perfect_score_that_rounding_missed_is_perfect() -> None:
+    missed = np.full((2, 13), np.nextafter(1.0, 0.0))
+    found = compare_runs({"missed": missed, "met": np.ones((2, 13))}, bounds=(0.0, 1.0))
+    for row in found["ranking"]:
+        assert row["mean"] == 1.0 and row["low"] > 0.6 and row["high"] == pytest.approx(1.0)
+    assert found["pairwise"][0]["difference"] == 0.0

@@ -72,7 +72,7 @@ def test_every_format_says_it_beside_the_narrow_interval(three: Path) -> None:
     (three / "training_images.json").unlink()
     summary = load_summary(three)
     assert summary.ranking()[0]["wider_low"] is None
-    assert "set compare: {training_images: 20}" in interval_words(summary.boards)
+    assert "compare: {training_images: 20}" in interval_words(summary.boards)
     assert "Trained on other images" not in plain(summary.answer)
 
 

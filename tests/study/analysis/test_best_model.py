@@ -76,7 +76,7 @@ def test_an_ensemble_that_leads_is_written_as_one_file_beside_the_best_single_ne
     files = {"result.json": json_bytes(found), MEMBERS: b"{}", "predictions.npz": npz_bytes(**judged)}  # type: ignore[arg-type]
     place = session.folder.write_run("both", 0, "key", files)
     asked: list[Path] = []
-    monkeypatch.setattr(best_model, "read_ensemble", lambda folder: asked.append(folder) or "networks")
+    monkeypatch.setattr(best_model, "read_ensemble", lambda folder, agreed: asked.append(folder) or "networks")
     monkeypatch.setattr(best_model, "model_bytes", lambda networks: f"all {networks}".encode())
     save_best(session)
     assert session.state.best is not None and session.state.best["run"] == "both" and asked == [place]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError
 from headstart.explain import explainers
 from headstart.models.preprocessing import Preprocessing
+from headstart.study.analysis import mistakes
 from headstart.study.analysis.mistakes import explain_mistakes
 from headstart.study.spec.schema import ExplainSpec
 
@@ -44,7 +44,8 @@ def session_of(folder: Path, monkeypatch: pytest.MonkeyPatch, *, labels: np.ndar
     network = SimpleNamespace(backbone=SimpleNamespace(name=name))
     bundle = SimpleNamespace(network=network, preprocessing=Preprocessing(16, 16))
     classifier = SimpleNamespace(bundle=bundle, classes=("no", "yes"))
-    monkeypatch.setattr(Classifier, "load", lambda place: classifier)
+    monkeypatch.setattr(mistakes, "read_ensemble", lambda place, agreed: place)
+    monkeypatch.setattr("headstart.deploy.classifier.Classifier", lambda model: classifier)
     images = np.random.default_rng(0).integers(0, 256, (15, 16, 16, 3), np.uint8)
     state = SimpleNamespace(best={"run": "mean", "folder": "none"}, best_network=None)
     state.best_network = {"run": "best", "folder": "runs/best/seed-0"}

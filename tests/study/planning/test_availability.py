@@ -21,7 +21,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Refuse every download of weights, and say which were asked for."""
     asked: list[str] = []
 
-    def refuse(url: str) -> Path:
+    def refuse(url: str, *, download: bool = True) -> Path:
         asked.append(url)
         raise WeightsAbsent(WHY)
 

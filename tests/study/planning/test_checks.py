@@ -97,7 +97,7 @@ def test_a_batch_must_not_be_larger_than_the_training_part(settings: dict[str, A
     if not refused:
         check_batches(run(settings), given, 0)
         return
-    with pytest.raises(DataError, match=f"run 'r': {rows} training images are fewer than one batch of 8; set"):
+    with pytest.raises(DataError, match=f"{rows} training images are fewer than one batch of 8; set"):
         check_batches(run(settings), given, 0)
 
 

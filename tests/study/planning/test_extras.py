@@ -45,6 +45,10 @@ def test_a_missing_package_is_refused_with_the_extra_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, missing: str, run: dict[str, Any], more: dict[str, Any], says: str
 ) -> None:
     monkeypatch.setattr(sys, "meta_path", without([missing]))
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == missing
+    ]:  # another test may have imported it
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingExtra, match=says):
         check(run, **more)
 

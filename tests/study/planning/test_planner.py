@@ -72,7 +72,7 @@ def test_each_run_is_checked_once_with_the_first_seed(pictures: Path, monkeypatc
 def test_an_unavailable_run_is_set_aside_unless_the_plan_is_strict(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(url: str) -> Path:
+    def refuse(url: str, *, download: bool = True) -> Path:
         raise WeightsAbsent("no route")
 
     monkeypatch.setattr("headstart.models.create.fetch_url", refuse)

@@ -273,7 +273,7 @@ def test_the_smoke_block_is_not_applied_unless_asked() -> None:
     raw = {**BASE, "runs": {"a": {}}, "smoke": {"seeds": 1}}
     assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
     assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
-    assert load_study(raw, smoke=True).spec.name == f"{BASE['name']} smoke"  # its results overwrite nothing
+    assert load_study(raw, smoke=True).spec.name == f"{BASE['name']}-smoke"  # its results overwrite nothing
     assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
 
 

@@ -147,7 +147,11 @@ def _read(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, di
             table = read_whole(path.read_bytes(), ".jsonl")
             return table, _roles(path, table.schema, label, needed, binary=False)
         return _read_parquet(path, label, needed)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: the manifest is not UTF-8 (byte {error.start}); in Excel, save it as 'CSV UTF-8'"
+        ) from error
+    except (pyarrow.ArrowException, OSError) as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: the manifest cannot be read ({said})") from error
 

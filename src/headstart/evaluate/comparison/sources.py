@@ -21,6 +21,8 @@ from headstart.evaluate.comparison.seed_spread import (
 Scores = Bool[np.ndarray, "s n"] | Float[np.ndarray, "s n"]
 Bounds = tuple[float, float]
 
+_DIGITS = 12  # of a mean: what is equal but for rounding is equal, and 1 is not just below 1
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -105,7 +107,7 @@ def runs_of(
         image_variance.append(part)
     return Runs(
         names=tuple(names),
-        means=np.array([table.mean() for table in tables]),
+        means=np.array([table.mean() for table in tables]).round(_DIGITS) + 0.0,
         seeds=np.array([len(table) for table in tables]),
         n=n,
         image_means=np.stack([table.mean(axis=0) if images is None else table.ravel() for table in tables]),

@@ -69,7 +69,7 @@ def _small_form(raw: dict[str, Any], name: str, lines: dict[KeyPath, int]) -> di
     smoke = _mapping(raw, "smoke", name, lines)
     if not smoke or not isinstance(raw.get("name"), str):
         return raw
-    return merged({**raw, "name": f"{raw['name']} smoke"}, smoke)
+    return merged({**raw, "name": f"{raw['name']}-smoke"}, smoke)
 
 
 def _mapping(raw: Mapping[Any, Any], key: str, name: str, lines: dict[KeyPath, int]) -> Mapping[Any, Any]:

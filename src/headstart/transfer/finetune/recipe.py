@@ -144,7 +144,7 @@ def _converted(key: str, kind: str, value: Any) -> Any:
         if value is None and "None" in kind:
             return None
         if key == "augment_options":
-            return {name: {k: float(v) for k, v in options.items()} for name, options in value.items()}
+            return {str(name): {str(k): float(v) for k, v in options.items()} for name, options in value.items()}
         if key == "class_weights":
             return value if isinstance(value, str) else tuple(float(weight) for weight in value)
         if kind.startswith("tuple"):
