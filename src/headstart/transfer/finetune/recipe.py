@@ -161,7 +161,7 @@ def _converted(key: str, kind: str, value: Any) -> Any:
         if kind == "bool" and not isinstance(value, bool):
             raise TypeError("true or false is needed")
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise SpecError(f"recipe: {key} cannot be {str(value)[:80]!r} ({str(error)[:200]})") from error
+        raise SpecError(f"recipe: {key} cannot be {repr(value)[:80]} ({str(error)[:200]})") from error
     return str(value) if kind == "str" else value
 
 
