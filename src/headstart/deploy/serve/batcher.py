@@ -107,7 +107,7 @@ class Batcher:
             scores = self.classifier.averaged(
                 [np.stack([item.decoded[view] for item in batch]) for view in self._views]
             )
-        except Exception as error:  # the requests end with it; the server continues
+        except Exception as error:  # the requests end with it; the server goes on
             for item in batch:
                 _give(item, error)
             return
