@@ -90,7 +90,7 @@ class ClusterError(HeadstartError):
 
 
 class RunFailed(HeadstartError):
-    """A run that could not be finished; the study goes on without it."""
+    """A run that could not be finished; the study continues without it."""
 
 
 class MissingExtra(HeadstartError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headstart.cli.predict import Wishes, _one_line
+from headstart.cli.predict import Output, _one_line
 from headstart.errors import SpecError
 from tests.cli.conftest import Call
 
@@ -146,10 +146,10 @@ def test_lists_images_and_archives_come_in(
 
 
 def test_the_format_follows_the_name_of_the_file() -> None:
-    assert Wishes().chosen_format() == "table" and Wishes("json").chosen_format() == "json"
-    assert Wishes(out=Path("A.CSV")).chosen_format() == "csv"
+    assert Output().chosen_format() == "table" and Output("json").chosen_format() == "json"
+    assert Output(out=Path("A.CSV")).chosen_format() == "csv"
     with pytest.raises(SpecError, match="drop --format"):
-        Wishes("table", Path("a.csv")).chosen_format()
+        Output("table", Path("a.csv")).chosen_format()
 
 
 def test_a_name_is_one_line_of_a_table() -> None:

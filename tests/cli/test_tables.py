@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart import progress
-from headstart.cli.predict import Wishes, _show_table
+from headstart.cli.predict import Output, _show_table
 from headstart.cli.tables import cell, show_facts, show_table
 from headstart.deploy.classifier import Prediction
 
@@ -45,7 +45,7 @@ def test_a_long_name_is_folded_and_never_cut(capsys: pytest.CaptureFixture[str])
 def test_predictions_show_files_and_classes_literally(capsys: pytest.CaptureFixture[str], name: str) -> None:
     classifier: Any = SimpleNamespace(classes=(name, "[/]"))
     found = Prediction(f"{name}.png", name, 0.75, np.array([0.75, 0.25], np.float32), labels=(name,))
-    _show_table(classifier, iter([found]), Wishes(top=2))
+    _show_table(classifier, iter([found]), Output(top=2))
     out = capsys.readouterr().out
     assert f"{name}.png" in out and out.count(name) >= 2 and "[/]" in out and "0.75" in out
 

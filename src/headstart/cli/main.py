@@ -190,10 +190,10 @@ def predict(
 
     Example: headstart predict headstart-runs/demo photos/ --out classes.csv
     """
-    from headstart.cli.predict import Wishes, predict_and_show
+    from headstart.cli.predict import Output, predict_and_show
 
-    wishes = Wishes(format, out, top, sort_into, link, least_sure_first)
-    predict_and_show(model, images, device, wishes)
+    output = Output(format, out, top, sort_into, link, least_sure_first)
+    predict_and_show(model, images, device, output)
 
 
 add_model_verbs(app)

@@ -25,7 +25,7 @@ _SHOWN = 3  # classes in a table
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Output:
     """How predictions are shown and kept; each field is the option of its name."""
 
     format: str | None = None
@@ -53,7 +53,7 @@ class Wishes:
         return suffix
 
 
-def predict_and_show(model: Path, images: Sequence[str], device: str, wishes: Wishes) -> None:
+def predict_and_show(model: Path, images: Sequence[str], device: str, output: Output) -> None:
     """Classify images, print or write a row of each, and say on standard error how many were read.
 
     Ends with exit status 1 if some of the images could not be read.
@@ -62,8 +62,8 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, wishes: Wi
         SpecError: an option cannot be used as it is.
         DataError: no image could be read.
     """
-    format = wishes.chosen_format()
-    _check_places(wishes, images)
+    format = output.chosen_format()
+    _check_places(output, images)
     from headstart.data.sources.unlabelled import STANDARD_INPUT, find_images
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
@@ -71,34 +71,34 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, wishes: Wi
     classifier = Classifier.load(model, resolve_device(device))
     found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
     unread: list[str] = []
-    predictions = _classified(classifier, found, wishes, unread)
+    predictions = _classified(classifier, found, output, unread)
     if format == "table":
-        _show_table(classifier, predictions, wishes)
+        _show_table(classifier, predictions, output)
     else:
-        _write(classifier, predictions, format, wishes)
+        _write(classifier, predictions, format, output)
     _say_how_many(found, unread)
     if unread:
         raise SystemExit(1)
 
 
-def _check_places(wishes: Wishes, images: Sequence[str]) -> None:
-    if wishes.out is not None:
-        check_file(wishes.out)
-        if any(os.path.realpath(image) == os.path.realpath(wishes.out) for image in images):
-            raise SpecError(f"--out {wishes.out}: images are read from this file; choose another name")
-    if wishes.sort_into is not None:
-        check_folder(wishes.sort_into, "--sort-into")
-    elif wishes.link:
+def _check_places(output: Output, images: Sequence[str]) -> None:
+    if output.out is not None:
+        check_file(output.out)
+        if any(os.path.realpath(image) == os.path.realpath(output.out) for image in images):
+            raise SpecError(f"--out {output.out}: images are read from this file; choose another name")
+    if output.sort_into is not None:
+        check_folder(output.sort_into, "--sort-into")
+    elif output.link:
         raise SpecError("--link makes the links in the folder of --sort-into; add --sort-into DIR")
 
 
-def _classified(classifier: Classifier, found: Found, wishes: Wishes, unread: list[str]) -> Iterator[Prediction]:
+def _classified(classifier: Classifier, found: Found, output: Output, unread: list[str]) -> Iterator[Prediction]:
     """Yield the prediction of each image once it is sorted and counted."""
     from headstart.deploy.sorting import Sorter
 
     sorter = None
-    if wishes.sort_into is not None:
-        sorter = Sorter(wishes.sort_into, classifier.classes, link=wishes.link)
+    if output.sort_into is not None:
+        sorter = Sorter(output.sort_into, classifier.classes, link=output.link)
         sorter.check_apart(found)
     for image, prediction in zip(found.images, classifier.stream(found.images), strict=True):
         if sorter is not None:
@@ -108,7 +108,7 @@ def _classified(classifier: Classifier, found: Found, wishes: Wishes, unread: li
         yield prediction
 
 
-def _show_table(classifier: Classifier, predictions: Iterator[Prediction], wishes: Wishes) -> None:
+def _show_table(classifier: Classifier, predictions: Iterator[Prediction], output: Output) -> None:
     from headstart.deploy.prediction_rows import best_classes, certainty
 
     rows: list[tuple[float, tuple[str, ...]]] = []
@@ -116,10 +116,10 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], wishe
         if p.error is not None:
             rows.append((certainty(p), (_one_line(p.name), "", "", "", p.error)))
             continue
-        others = best_classes(p, classifier.classes, wishes.top or _SHOWN)[1:]
+        others = best_classes(p, classifier.classes, output.top or _SHOWN)[1:]
         following = ", ".join(f"{name} {probability:.2f}" for name, probability in others)
         rows.append((certainty(p), (_one_line(p.name), p.label, f"{p.probability:.3f}", following, "")))
-    if wishes.least_sure_first:
+    if output.least_sure_first:
         rows.sort(key=lambda row: row[0])
     columns = ("image", "class", "probability", "next", "error")
     shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
@@ -131,20 +131,20 @@ def _one_line(name: str) -> str:
     return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _write(classifier: Classifier, predictions: Iterator[Prediction], format: str, wishes: Wishes) -> None:
+def _write(classifier: Classifier, predictions: Iterator[Prediction], format: str, output: Output) -> None:
     """Write the rows into the file, or to standard output; a file appears whole or not at all."""
     from headstart.deploy.prediction_rows import FORMATS, write_rows
     from headstart.storage.files import atomic_file
 
-    rows = FORMATS[format](classifier.classes, wishes.top)
-    if wishes.out is None:
+    rows = FORMATS[format](classifier.classes, output.top)
+    if output.out is None:
         if sys.stdout.isatty():  # rows would be drawn across the progress bar
             predictions = iter(list(predictions))
-        write_rows(predictions, rows, write_utf8, least_sure_first=wishes.least_sure_first)
+        write_rows(predictions, rows, write_utf8, least_sure_first=output.least_sure_first)
         return
-    with atomic_file(wishes.out) as file:
-        write_rows(predictions, rows, file.write, least_sure_first=wishes.least_sure_first)
-    print(wishes.out)
+    with atomic_file(output.out) as file:
+        write_rows(predictions, rows, file.write, least_sure_first=output.least_sure_first)
+    print(output.out)
 
 
 def _say_how_many(found: Found, unread: Sequence[str]) -> None:

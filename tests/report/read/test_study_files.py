@@ -85,7 +85,7 @@ def test_predictions_without_probabilities_are_named(tiny: Path) -> None:
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no study stands here"):
+    with pytest.raises(StoreError, match="no study here"):
         read_study_folder(tmp_path)
 
 

@@ -283,7 +283,7 @@ def _in_order(
 
 
 class _Journal:
-    """The pixels written so far, and a line for each chunk that is whole: after a kill it goes on there."""
+    """The pixels written so far, and a line for each chunk that is whole: after a kill it continues there."""
 
     NAME = "journal.jsonl"
 

@@ -165,7 +165,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
     """
     root = Path(place)
     if not (root / "study.json").is_file():
-        raise StoreError(f"{root}: no study stands here (it has no study.json); give the folder of a study")
+        raise StoreError(f"{root}: no study here (it has no study.json); give the folder of a study")
     facts = read_state(root)
     expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
     folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
@@ -249,7 +249,7 @@ def read_record(folder: Path, metric: str = "accuracy") -> Record:
         else:
             if _manifest(folder) == before:  # else some files are of the old folder, some of the new one
                 return record
-    raise StoreError(f"{folder}: is written anew all the time; read it when the study has ended")
+    raise StoreError(f"{folder}: keeps being rewritten; read it when the study has ended")
 
 
 def read_state(root: Path) -> dict[str, Any]:

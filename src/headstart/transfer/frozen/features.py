@@ -2,7 +2,7 @@
 
 The store's key is made of all that the numbers depend on: the images' content and view, the bits of
 the frozen parameters and buffers, the normalisation and the engine. The matrix is written piece by
-piece with a journal, so that an interrupted pass goes on where it stopped.
+piece with a journal, so that an interrupted pass continues where it stopped.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def extract(
     """
     store = store or default_store()
     store.check(KIND, key)
-    with store.building(KIND, key, wait_message=f"{title}: another process is at it; waiting") as entry:
+    with store.building(KIND, key, wait_message=f"{title}: another process is computing it; waiting") as entry:
         if entry is not None:
             give = source or _reading(images)
             if beginning is not None and store.has(KIND, beginning):
