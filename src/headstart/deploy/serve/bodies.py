@@ -44,7 +44,7 @@ class Bodies:
     """Reads requests; all of them together hold a bounded number of bytes.
 
     The bound is of bytes as they arrive. While a form is taken apart its files are in memory twice (those above 1 MiB
-    wait on the disk), and a body is copied once, so that memory may reach twice the bound. Decoded pixels come on top;
+    wait on the disk), and a body is copied once, so memory may reach 2.2 times the bound. Decoded pixels are extra;
     their number is bounded by `Limits.queue`.
 
     Args:
