@@ -12,7 +12,7 @@ from headstart.cli.outputs import check_folder
 
 
 def update_and_show(study: Path, data: str, *, label: str | None, device: str, out: Path, as_json: bool) -> None:
-    """Learn a study's kept model again with more images; print what was new and how the two models compare.
+    """Retrain a study's kept model with more images; print what was new and how the two models compare.
 
     Raises:
         DataError, StoreError: as `headstart.update_study` raises them.
@@ -33,5 +33,5 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
         print(f"note: {note}")
     if done.evaluation is not None:
         show_evaluation(done.evaluation)
-    print(f"model:   {done.results.model}")
-    print(f"former:  {study} (unchanged)")
+    print(f"model:    {done.results.model}")
+    print(f"previous: {study} (unchanged)")
