@@ -1,4 +1,4 @@
-"""The Python API of saved models: evaluate them on new images, learn them again with more, export and time them."""
+"""The Python API of saved models: evaluate them on new images, retrain them with more, export and time them."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def evaluate_models(
 
 @dataclass(frozen=True)
 class Updated:
-    """A model that was learned again with more images.
+    """A model that was retrained with more images.
 
     Args:
-        results: the study that learned it.
-        evaluation: the new and the former model on the same test images, in this order; None if the former model does
-            not know all classes.
+        results: the study that trained it.
+        evaluation: the new and the previous model on the same test images, in this order; None if the previous model
+            does not know all classes.
         new: number of new images by part: "train" and "test".
         notes: what changed besides.
     """
@@ -85,10 +85,10 @@ def update_study(
     listener: Listener | None = None,
     command: str = "",
 ) -> Updated:
-    """Learn a finished study's kept model again with images that arrived since, and compare the two.
+    """Retrain a finished study's kept model with images that arrived since, and compare the two.
 
-    The images that the study was tested on stay test images; each new image gets a part by its content. The former
-    study is left as it is.
+    The images that the study was tested on stay test images; each new image gets a part by its group or its
+    content. The previous study is left as it is.
 
     Args:
         study: its folder.

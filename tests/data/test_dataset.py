@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from headstart.data.dataset import ChosenRows, Dataset, Skip, Split, fingerprint_of
 from headstart.data.sources.in_memory import PictureReader
@@ -84,3 +85,14 @@ def test_a_split_without_rows_notes_how_many_are_left_out() -> None:
     assert [part.tolist() for part in (less.train, less.validation, less.test)] == [[0], [1], [4]]
     assert less.notes == ("first", "2 images left out of the split") and (less.rule, less.seed) == ("rule", 7)
     assert split.without([]) is split
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_labels_as_indices_into_other_classes(several: bool) -> None:
+    labels = np.eye(3, dtype=bool)[[2, 0, 1]] | np.array([True, False, False]) if several else np.array([2, 0, 1])
+    digests = np.array([b"a" * 32, b"b" * 32, b"c" * 32])
+    data = Dataset("d", PictureReader(PIXELS[:3]), labels, ("b", "d", "x"), digests=digests)
+    found = data.with_classes(("a", "b", "x", "z"))
+    wanted = [[0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0]] if several else [2, 1, -1]
+    assert found.classes == ("a", "b", "x", "z") and found.labels.tolist() == wanted
+    assert found.fingerprint == fingerprint_of(digests, found.labels, found.classes)

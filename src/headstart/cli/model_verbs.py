@@ -69,9 +69,9 @@ def update(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Learn a study's model again with more images, and compare the two on the same test images.
+    """Retrain a study's model with more images, and compare the two.
 
-    The former study is left as it is. Only new images are computed.
+    Both are scored on the same test images. The previous study is left as it is. Only new images are computed.
 
     Example: headstart update headstart-runs/demo more-photos/
     """

@@ -12,7 +12,7 @@ from headstart.disclosure import show
 
 
 def update_and_show(study: Path, data: str, *, label: str | None, device: str, out: Path, as_json: bool) -> None:
-    """Learn a study's kept model again with more images; print what was new and how the two models compare.
+    """Retrain a study's kept model with more images; print what was new and how the two models compare.
 
     Raises:
         DataError, StoreError: as `headstart.update_study` raises them.
@@ -34,5 +34,5 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
         show_evaluation(done.evaluation)
     else:
         show("the models are not compared: they do not have the same classes")
-    show(f"model:   {done.results.model}")
-    show(f"former:  {study} (unchanged)")
+    show(f"model:    {done.results.model}")
+    show(f"previous: {study} (unchanged)")

@@ -10,14 +10,14 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.dataset import Dataset, Skip, Split, fingerprint_of
+from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, decode_images
 from headstart.deploy.classifier import Classifier
@@ -233,7 +233,7 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
     own = frozenset[str]().union(*(model.own.test for model in models if model.own is not None))
     if again := sum(digest.decode() in own for digest in whole.digests[np.flatnonzero(keep)].tolist()):
         notes.append(f"not left out: {again} images on which the model was tested in its own study")
-    return _with_classes(found, classifier.classes), [*notes, *_missing(found, classifier)]
+    return found.with_classes(classifier.classes), [*notes, *_missing(found, classifier)]
 
 
 def _part(dataset: Dataset, part: str) -> npt.NDArray[np.bool_]:
@@ -249,19 +249,6 @@ def _missing(dataset: Dataset, classifier: Classifier) -> list[str]:
     present = {name for name, count in zip(dataset.classes, dataset.counts(), strict=True) if count}
     absent = [name for name in classifier.classes if name not in present]
     return [f"no image of {len(absent)} classes that the model knows: {listed_names(absent)}"] if absent else []
-
-
-def _with_classes(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """Return the dataset with its labels as indices into the model's classes."""
-    place = np.array([classes.index(name) if name in classes else -1 for name in dataset.classes], dtype=np.int64)
-    if dataset.multi_label:
-        labels: npt.NDArray[Any] = np.zeros((len(dataset), len(classes)), dtype=bool)
-        labels[:, place[place >= 0]] = dataset.labels[:, place >= 0]
-    else:
-        labels = place[dataset.labels]
-    assert dataset.digests is not None
-    fingerprint = fingerprint_of(dataset.digests, labels, classes)
-    return replace(dataset, labels=labels, classes=classes, fingerprint=fingerprint)
 
 
 def _decoded(

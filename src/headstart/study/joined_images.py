@@ -39,7 +39,7 @@ def joined(old: Dataset, given: Dataset, former: Tested) -> tuple[Dataset, list[
     classes = tuple(sorted({*old.classes, *(c for c, n in zip(given.classes, given.counts(), strict=True) if n)}))
     notes = []
     if added := [name for name in classes if name not in old.classes]:
-        notes.append(f"new classes: {', '.join(added)}; the former model does not know them")
+        notes.append(f"new classes: {', '.join(added)}; the previous model does not know them")
     before, relabelled = _relabelled(old.with_classes(classes), given.with_classes(classes).select(known.nonzero()[0]))
     if relabelled:
         notes.append(f"{relabelled} images have another label now than in the study; the new one is used")

@@ -1,7 +1,7 @@
-"""Prepares a study that learns the kept model of a finished one again, with images that arrived since.
+"""Prepares a study that retrains the kept model of a finished one with images that arrived since.
 
-The images of the former study keep their part: what it was tested on stays test, so that the two models can be compared
-on the same images. Each new image is given a part by its content, the same one whenever and in whatever order it comes.
+The images of the previous study keep their part: what it was tested on stays test, so that the two models can be
+compared on the same images. See `joined_images` for the parts of new images.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _LONGEST = 80  # characters of a study's name
 
 @dataclass(frozen=True)
 class Update:
-    """What will be learned again.
+    """What will be retrained.
 
     Args:
         study: as `load_study` takes it.
-        former: the kept model of the former study.
+        former: the kept model of the previous study.
         new: number of new images by part: "train" (which validation is drawn from) and "test".
         notes: what a user should know: labels that changed, new classes.
     """
@@ -54,9 +54,9 @@ class Update:
 def prepare_update(
     place: str | Path, source: str, *, label: str | None = None, device: str = "auto", store: Store | None = None
 ) -> Update:
-    """Return the study that learns a finished study's kept model again, with new images; nothing is trained.
+    """Return the study that retrains a finished study's kept model with new images; nothing is trained.
 
-    What the cache has of the former images, pixels and features, is used again.
+    What the cache has of the previous images, pixels and features, is used again.
 
     Args:
         place: the folder of the finished study.
