@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.errors import StoreError
 from headstart.storage.opening import default_store, found_again, open_store
 from headstart.storage.remote import RemoteStore
 from headstart.storage.store import Store
@@ -53,3 +54,10 @@ def test_a_folder_that_is_not_a_key_is_not_searched_for(own_store: Path) -> None
         assert entry is not None
     path = Path("/gone/runs/mine/x.npy")
     assert found_again(path) == path
+
+
+def test_a_cache_that_is_a_file_is_refused_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match="file: the cache is a file; set HEADSTART_CACHE to a folder"):
+        default_store()

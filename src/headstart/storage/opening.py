@@ -6,11 +6,18 @@ import os
 import re
 from pathlib import Path
 
+from headstart.errors import StoreError
 from headstart.storage.store import Store, cache_root
 
 
 def default_store() -> Store:
-    """Return the store at `cache_root()`; in front of `$HEADSTART_REMOTE`, where that is set."""
+    """Return the store at `cache_root()`; in front of `$HEADSTART_REMOTE`, where that is set.
+
+    Raises:
+        StoreError: the cache is a file.
+    """
+    if cache_root().is_file():
+        raise StoreError(f"{cache_root()}: the cache is a file; set HEADSTART_CACHE to a folder")
     return open_store(os.environ.get("HEADSTART_REMOTE") or cache_root())
 
 

@@ -269,10 +269,12 @@ def test_long_chains_are_ordered_and_others_keep_their_place() -> None:
     assert names(runs) == ["x", "a", "y", "b", "c"]
 
 
-def test_the_smoke_block_is_not_applied_unless_asked() -> None:
+def test_the_smoke_block_is_not_applied_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
     raw = {**BASE, "runs": {"a": {}}, "smoke": {"seeds": 1}}
     assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
+    assert capsys.readouterr().err == ""
     assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
+    assert "has no smoke block, so --smoke changes nothing" in capsys.readouterr().err
     assert load_study(raw, smoke=True).spec.name == f"{BASE['name']}-smoke"  # its results overwrite nothing
     assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
 

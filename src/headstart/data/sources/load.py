@@ -158,7 +158,7 @@ def _nowhere(text: str) -> str:
     if _is_path(text):
         return f"no such file or folder: {text}{hint}"
     looked = ", ".join(str(place) for place in places())
-    return f"no dataset, file or folder {text!r}{hint} (looked here and in {looked}; see 'headstart datasets')"
+    return f"no dataset, file or folder {text!r}{hint} (looked in {Path.cwd()}, {looked}; see 'headstart datasets')"
 
 
 def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:

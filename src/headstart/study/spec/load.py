@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from headstart.errors import SpecError, unknown_name
+from headstart.progress import say
 from headstart.study.spec.counts import AXES, MAX_TRIALS, check_counts, check_product
 from headstart.study.spec.markers import choices_of, find_markers, merged
 from headstart.study.spec.overrides import take_out, without
@@ -67,6 +68,8 @@ def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int
 def _small_form(raw: dict[str, Any], name: str, lines: dict[KeyPath, int]) -> dict[str, Any]:
     """Return the study with its smoke block applied; it has a name of its own, so that no result is overwritten."""
     smoke = _mapping(raw, "smoke", name, lines)
+    if not smoke:
+        say(f"{name}: has no smoke block, so --smoke changes nothing")
     if not smoke or not isinstance(raw.get("name"), str):
         return raw
     return merged({**raw, "name": f"{raw['name']}-smoke"}, smoke)
