@@ -49,8 +49,9 @@ CELLS = 60_000  # cells of all confusion matrices that a page holds; the fullest
 LEADS = {
     "pairs": "Each table answers its own question, and in each at most about one study in twenty claims a difference"
     " that is not there. Every pair is the largest question, so it is the strictest. A cell there is the score of its"
-    " row minus the score of its column. Intervals are those of each pair alone; the verdict also allows for the number of"
-    " comparisons, so that an interval without zero may still come with 'cannot tell yet'.",
+    " row minus the score of its column. Intervals are those of each pair alone; the verdict also allows for the"
+    " number of comparisons, so that an interval without zero may still come with 'cannot tell yet'.",
+    "cost": "No run beats those on the dashed line in both score and cost. Drag to zoom, double-click to reset.",
     "learning": "Score against the number of labelled images: each point is a run over its seeds with its 95 %"
     " interval.",
     "training": "One line for each seed.",
