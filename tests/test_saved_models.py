@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_one_model_or_several_are_evaluated_and_the_report_is_written(asked: list[Any]) -> None:
     evaluate_models("model", "photos", "out", label="l", part="test", metric="f1_macro", device="cpu", command="c")
-    options = {"part": "test", "metric": "f1_macro", "device": "cpu", "command": "c"}
+    options = {"part": "test", "metric": "f1_macro", "baseline": 0, "device": "cpu", "command": "c"}
     assert asked == [(["model"], "photos", "l", "out", options), ("report", "root", "report")]
     asked.clear()
     evaluate_models([Path("a"), "b"], Path("photos"))
@@ -64,4 +64,9 @@ def test_an_update_is_compared_with_the_former_model_where_it_knows_all_classes(
         return
     places, source, label, out, options = asked[0]
     assert places == [tmp_path / "new", tmp_path / "old"] and (source, label, out) == ("all photos", None, "out")
-    assert (options["part"], options["metric"]) == ("test", "f1_macro") and found.evaluation is not None
+    assert {key: options[key] for key in ("part", "metric", "baseline")} == {
+        "part": "test",
+        "metric": "f1_macro",
+        "baseline": 1,
+    }
+    assert found.evaluation is not None

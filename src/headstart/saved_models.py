@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headstart.api import OUT, Data, Results, Study, source_of
 from headstart.deploy.classifier import Classifier
@@ -29,30 +30,35 @@ def evaluate_models(
     label: str | None = None,
     part: str = "all",
     metric: str | None = None,
+    baseline: int = 0,
     device: str = "auto",
     command: str = "",
 ) -> Evaluation:
     """Evaluate saved models on labelled images that they have not seen, compare them, and write the report.
 
     Args:
-        models: a model file, a run folder or a study folder; several are compared with the first, paired over images.
+        models: a model file, a run folder or a study folder; several are compared with each other, paired over images.
         data: what `compare` takes.
         out: the folder that holds studies.
         label: which label, where the data have several.
         part: "all", or one part of a split that the data come with.
         metric: what models are compared by; by default that of the first model's study, or accuracy.
+        baseline: the place in `models` of the one that the others are compared with, from 0.
         device: "auto", "cpu", "cuda", "mps".
         command: what the user typed, for the report.
 
     Raises:
+        SpecError: no model is given, or the metric is unknown.
         DataError: no image is left to score, or the labels are of another kind.
         ModelError: the models do not have the same classes.
     """
     from headstart.report.render.html import write_html
 
     places = [models] if isinstance(models, str | Path) else list(models)
+    evaluation.check_request(places, metric, baseline)
     source = DataSpec(source=source_of(data), label=label)
-    found = evaluation.evaluate_models(places, source, out, part=part, metric=metric, device=device, command=command)
+    options: dict[str, Any] = {"part": part, "metric": metric, "device": device, "command": command}
+    found = evaluation.evaluate_models(places, source, out, baseline=baseline, **options)
     write_html(found.folder.root, found.report)
     return found
 
@@ -108,7 +114,7 @@ def update_study(
         return Updated(results, None, update.new, update.notes)
     images = update.study["data"]["source"]
     models = [results.folder, Path(study)]
-    found = evaluate_models(models, images, out, part="test", metric=update.former.metric, device=device)
+    found = evaluate_models(models, images, out, part="test", metric=update.former.metric, baseline=1, device=device)
     return Updated(results, found, update.new, update.notes)
 
 

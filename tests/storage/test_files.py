@@ -67,5 +67,7 @@ def test_json_that_is_damaged_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": [1.5, None]})
     assert read_json(tmp_path / "a.json") == {"é": [1.5, None]}
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(StoreError, match=r"a\.json: cannot be read as JSON"):
+    with pytest.raises(StoreError, match=r"a\.json: cannot be read as JSON .*; delete it to create it again"):
         read_json(tmp_path / "a.json")
+    with pytest.raises(StoreError, match=r"b\.json: no such file$"):
+        read_json(tmp_path / "b.json")

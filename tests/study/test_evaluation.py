@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.deploy.classifier import Classifier
-from headstart.errors import DataError, ModelError
+from headstart.errors import DataError, ModelError, SpecError
 from headstart.report.read.summary import load_summary
 from headstart.saved_models import evaluate_models
 from headstart.study.evaluation import Evaluation
@@ -82,7 +82,37 @@ def test_the_report_compares_the_models_on_the_same_images(study: Path, season: 
     pair = board.pairwise[0]
     sign = 1 if pair["a"] == "ridge" else -1
     assert sign * pair["difference"] == pytest.approx(gap[0] - gap[1])
-    assert board.n == 15 and board.baseline == "near" and found.report.is_file()
+    said = load_summary(found.folder.root).to_dict()["answer"]
+    assert "; 15 images)" in said and "training" not in said
+    assert board.n == 15 and board.baseline == "ridge" and found.report.is_file()
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "message"),
+    [
+        ([], {}, "there is no model to evaluate"),
+        (["gone"], {"metric": "acuracy"}, "unknown metric 'acuracy'"),
+        (["gone"], {"baseline": 1}, "baseline = 1: it must be the place of one of the 1 models"),
+    ],
+)
+def test_an_impossible_request_is_refused_before_anything_is_read(
+    models: list[str], options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        evaluated(models, tmp_path / "nowhere", tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_metric_of_several_labels_is_refused_for_one(study: Path, season: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="f1_micro has no meaning for images with one label"):
+        evaluated(study, season, tmp_path, metric="f1_micro")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_baseline_is_the_first_model_unless_another_is_named(study: Path, season: Path, tmp_path: Path) -> None:
+    places = [runs_of(study)["ridge"], runs_of(study)["near"]]
+    folder = evaluated(places, season, tmp_path, baseline=1).folder
+    assert folder.read_study()["compare"] == {"metric": "log_loss", "baseline": "near"}
 
 
 def test_images_that_the_model_learned_from_are_left_out(study: Path, tmp_path: Path) -> None:

@@ -124,8 +124,10 @@ def read_json(path: Path) -> Any:
     """Read one JSON file.
 
     Raises:
-        StoreError: it is absent or is not JSON.
+        StoreError: it is absent or is not JSON; only a damaged one can be deleted to be made again.
     """
+    if not path.exists():
+        raise StoreError(f"{path}: no such file")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

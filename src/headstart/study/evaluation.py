@@ -21,9 +21,10 @@ from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, decode_images
 from headstart.deploy.classifier import Classifier
-from headstart.errors import DataError, ModelError
+from headstart.errors import DataError, ModelError, SpecError, choose
 from headstart.evaluate.metrics.guards import listed_names
 from headstart.evaluate.metrics.intervals import Difference, independent_difference
+from headstart.evaluate.metrics.scoring import METRICS, scorer_of
 from headstart.models.bundle import model_bytes
 from headstart.progress import Ticker, progress
 from headstart.storage.names import folder_name, readable
@@ -102,6 +103,7 @@ def evaluate_models(
     *,
     part: str = "all",
     metric: str | None = None,
+    baseline: int = 0,
     device: str = "auto",
     store: Store | None = None,
     command: str = "",
@@ -112,20 +114,23 @@ def evaluate_models(
     its study is at hand to tell), and images that cannot be decoded.
 
     Args:
-        places: model files, run folders or study folders; the others are compared with the first.
+        places: model files, run folders or study folders.
         data: the images.
         out: the folder that holds studies.
         part: "all", or one part of a split that the data come with: "train", "validation" or "test".
         metric: a name in METRICS; by default that of the first model's study, or accuracy.
+        baseline: the place in `places` of the model that the others are compared with.
         device: "auto", "cpu", "cuda", …
         store: the cache of decoded images; the default cache if None.
         command: what the user typed, for the report.
 
     Raises:
+        SpecError: as `check_request` raises it.
         WeightsError: a model cannot be read.
         ModelError: the models do not have the same classes.
-        DataError: nothing is left to score.
+        DataError: nothing is left to score, or the metric has no meaning for the labels.
     """
+    check_request(places, metric, baseline)
     resources = Resources(store or default_store(), device)
     models = [
         _Model(name, place, Classifier.load(place, device), find_tested(place))
@@ -133,6 +138,7 @@ def evaluate_models(
     ]
     _check_same_classes(models)
     metric = metric or (models[0].own.metric if models[0].own is not None else "accuracy")
+    scorer_of(metric, multi_label=models[0].classifier.ensemble.members[0].multi_label)
     dataset, notes = _scored(resources.dataset(data), models, part)
     images, bad = _decoded(dataset, models, resources)
     rows = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(bad), dtype=np.int64))
@@ -152,8 +158,24 @@ def evaluate_models(
             found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric)))
     largest = max(images, key=lambda view: view.crop or 0)
     write_card(folder.data_folder(dataset.fingerprint), dataset, split, images[largest], bad)
-    folder.write_study(_state(folder, models, data, dataset, metric, command, keys).to_dict("complete"))
+    compared = models[baseline].name if len(models) > 1 else None
+    compare = {"metric": metric, "baseline": compared}
+    folder.write_study(_state(folder, models, data, dataset, compare, command, keys).to_dict("complete"))
     return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
+
+
+def check_request(places: Sequence[str | Path], metric: str | None, baseline: int = 0) -> None:
+    """Check what can be checked before any model or image is read.
+
+    Raises:
+        SpecError: there are no models, the metric is unknown, or no model is in the place of the baseline.
+    """
+    if not places:
+        raise SpecError("there is no model to evaluate: give a model file, a run folder or a study folder")
+    if metric is not None:
+        choose("metric", metric, METRICS)
+    if not 0 <= baseline < len(places):
+        raise SpecError(f"baseline = {baseline}: it must be the place of one of the {len(places)} models, from 0")
 
 
 def _state(
@@ -161,7 +183,7 @@ def _state(
     models: Sequence[_Model],
     data: DataSpec,
     dataset: Dataset,
-    metric: str,
+    compare: Mapping[str, Any],
     command: str,
     keys: Mapping[str, Mapping[str, str]],
 ) -> StudyState:
@@ -173,7 +195,7 @@ def _state(
         command=command,
         version=VERSION,
         expected=[Expected(run=model.name, seed=0) for model in models],
-        compare={"metric": metric, "baseline": models[1].name if len(models) > 1 else None},
+        compare=compare,
         keys=keys,
     )
 

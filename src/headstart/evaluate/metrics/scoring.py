@@ -58,14 +58,24 @@ def score_of(probabilities: Probabilities, labels: Labels, metric: str = "accura
         SpecError: an unknown metric, with the nearest name.
         DataError: no images, shapes that differ, or a metric that has no meaning for these labels.
     """
-    found = choose("metric", metric, METRICS)
+    choose("metric", metric, METRICS)
     _check(probabilities, labels)
-    scorer = found.multi_label if labels.ndim == 2 else found.single_label
+    return float(scorer_of(metric, multi_label=labels.ndim == 2)(labels, probabilities))
+
+
+def scorer_of(metric: str, *, multi_label: bool) -> Scorer:
+    """Return what scores predictions of images with one label, or with several, by a metric.
+
+    Raises:
+        SpecError: an unknown metric, with the nearest name.
+        DataError: the metric has no meaning for such labels.
+    """
+    kind, side = ("several labels", "multi_label") if multi_label else ("one label", "single_label")
+    scorer: Scorer | None = getattr(choose("metric", metric, METRICS), side)
     if scorer is None:
-        kind, side = ("several labels", "multi_label") if labels.ndim == 2 else ("one label", "single_label")
         known = ", ".join(name for name, each in METRICS.items() if getattr(each, side) is not None)
         raise DataError(f"{metric} has no meaning for images with {kind}: choose one of {known}")
-    return float(scorer(labels, probabilities))
+    return scorer
 
 
 def image_scores(

@@ -101,6 +101,8 @@ def _basis(board: Board, run: str) -> str:
     seeds = int(row["seeds"])
     if board.folds is not None:
         return f"{board.n:,} images, cross-validation, {numbers.repeats(board.folds, seeds)}"
+    if board.evaluated:
+        return f"{board.n:,} images"
     if row["deterministic"] and seeds == 1:
         return f"{board.n:,} {things}; nothing in its training is random"
     return f"{board.n:,} {things}, {numbers.counted(seeds, 'seed')}"

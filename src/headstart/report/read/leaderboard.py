@@ -42,6 +42,7 @@ class Board:
         folds: of cross-validation, or None; then `seeds` are repeats, each of which tests every image once.
         wider: how the intervals `wider_low` to `wider_high` were made, which also count other training images, or None.
         notes: what a reader must know about the comparison.
+        evaluated: saved models were scored; nothing was trained.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Board:
     folds: int | None
     wider: Mapping[str, Any] | None
     notes: tuple[str, ...]
+    evaluated: bool = False
 
     @property
     def higher_is_better(self) -> bool:
@@ -161,6 +163,7 @@ def _board(
         folds=folds,
         wider=wider.facts,
         notes=(*found.notes, *_notes(result["notes"], folds), *note),
+        evaluated=all(record.spec.get("strategy") == "evaluate" for record in records),
     )
 
 
