@@ -99,7 +99,7 @@ def test_the_index_keeps_the_newest_place_of_more_images_than_one_question_holds
         assert index.find("other", set(places)) == {}
     with _Index(tmp_path / "deep" / "index.sqlite") as index:
         assert index.find("network", {*places, "unknown"}) == {**places, "image 7": ("newer", 0)}
-    assert sqlite3.connect(tmp_path / "deep" / "index.sqlite").execute("SELECT count(*) FROM rows").fetchone() == (
+    assert sqlite3.connect(tmp_path / "deep" / "index.sqlite").execute("SELECT count(*) FROM places").fetchone() == (
         len(places),
     )
 

@@ -19,6 +19,8 @@ def check_extras(study: ResolvedStudy) -> None:
             require("lightning", f"run {run.name!r} trains a network, which", "tune")
         if run.searches:
             require("optuna", f"run {run.name!r} searches ranges, which", "search")
+    if study.spec.track is not None:
+        require("mlflow", "tracking with MLflow", "track")
     explained = study.spec.explain
     if explained.mistakes or explained.pairs:
         for name in explained.methods:
