@@ -9,9 +9,10 @@ import torch
 from headstart.models.bundle import HEAD, read_bundle
 from headstart.models.heads import LinearHead
 from headstart.study.execution import head_runs
-from headstart.study.execution.head_runs import fit_head_runs, score
+from headstart.study.execution.head_runs import fit_head_runs, head_probabilities
 from headstart.study.execution.session import Session
 from headstart.study.results.run_record import KIND, Fit
+from headstart.study.task import Task
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 from tests.study.conftest import OpenStudy
 
@@ -27,9 +28,14 @@ def fitted(session: Session) -> dict[str, tuple[Fit, np.ndarray]]:
     tasks = session.plan.tasks
     splits = [session.resources.split(task.run.data, task.seed) for task in tasks]
     facts = {"study": "small"}
-    fit_head_runs(
-        tasks, splits, session.resources, facts, lambda task, fit, test: found.update({task.run.name: (fit, test)})
-    )
+
+    def done(task: Task, fit: Fit, test: np.ndarray) -> None:
+        found[task.run.name] = (fit, test)
+
+    def failed(task: Task, error: Exception) -> None:
+        raise error
+
+    fit_head_runs(tasks, splits, session.resources, facts, done, failed)
     return found
 
 
@@ -93,5 +99,5 @@ def test_rows_are_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     for block in (2, 7, 100):
         monkeypatch.setattr(head_runs, "_BLOCK", block)
-        found = score(head, features, rows)
+        found = head_probabilities(head, features, rows)
         assert found.shape == (7, 3) and np.allclose(found, expected, atol=1e-6)

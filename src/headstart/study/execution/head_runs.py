@@ -64,8 +64,9 @@ def fit_head_runs(
                 if task.key in faults:
                     raise faults[task.key]
                 fit = load_fit(resources.store, task.key)
+                check_probabilities(fit.validation)  # a head of NaN could not even be read
                 test = head_probabilities(_stored_head(task, resources), features, split.test)
-                check_probabilities(test, fit.validation)
+                check_probabilities(test)
             except FAULTS as error:
                 failed(task, error)
                 continue
