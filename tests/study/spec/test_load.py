@@ -274,7 +274,7 @@ def test_the_smoke_block_is_not_applied_unless_asked(capsys: pytest.CaptureFixtu
     assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
     assert capsys.readouterr().err == ""
     assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
-    assert "has no smoke block, so --smoke changes nothing" in capsys.readouterr().err
+    assert "has no smoke block, so its small form is the whole study" in capsys.readouterr().err
     assert load_study(raw, smoke=True).spec.name == f"{BASE['name']}-smoke"  # its results overwrite nothing
     assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
 

@@ -69,7 +69,7 @@ def _small_form(raw: dict[str, Any], name: str, lines: dict[KeyPath, int]) -> di
     """Return the study with its smoke block applied; it has a name of its own, so that no result is overwritten."""
     smoke = _mapping(raw, "smoke", name, lines)
     if not smoke:
-        say(f"{name}: has no smoke block, so --smoke changes nothing")
+        say(f"{name}: has no smoke block, so its small form is the whole study")
     if not smoke or not isinstance(raw.get("name"), str):
         return raw
     return merged({**raw, "name": f"{raw['name']}-smoke"}, smoke)
