@@ -141,12 +141,7 @@ def evaluate_models(
     scorer_of(metric, multi_label=models[0].classifier.ensemble.members[0].multi_label)
     dataset, notes = _scored(resources.dataset(data), models, part)
     images, bad = _decoded(dataset, models, resources)
-    rows = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(bad), dtype=np.int64))
-    if not len(rows):
-        raise DataError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
-    if bad:
-        names = [dataset.reader.name(row) for row in sorted(bad)]
-        notes.append(f"left out: {len(bad)} images that cannot be decoded: {listed_names(names)}")
+    rows = _decodable(dataset, bad, notes)
     folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
     nothing = np.zeros(0, dtype=np.int64)
     split = Split(nothing, nothing, rows, _rule(part), 0)
@@ -162,6 +157,17 @@ def evaluate_models(
     compare = {"metric": metric, "baseline": compared}
     folder.write_study(_state(folder, models, data, dataset, compare, command, keys).to_dict("complete"))
     return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
+
+
+def _decodable(dataset: Dataset, bad: Mapping[int, str], notes: list[str]) -> npt.NDArray[np.int64]:
+    """Return the rows of images that can be decoded; say which cannot."""
+    rows = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(bad), dtype=np.int64))
+    if not len(rows):
+        raise DataError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
+    if bad:
+        names = [dataset.reader.name(row) for row in sorted(bad)]
+        notes.append(f"left out: {len(bad)} images that cannot be decoded: {listed_names(names)}")
+    return rows
 
 
 def check_request(places: Sequence[str | Path], metric: str | None, baseline: int = 0) -> None:
