@@ -153,8 +153,7 @@ def evaluate_models(
             found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric)))
     largest = max(images, key=lambda view: view.crop or 0)
     write_card(folder.data_folder(dataset.fingerprint), dataset, split, images[largest], bad)
-    compared = models[baseline].name if len(models) > 1 else None
-    compare = {"metric": metric, "baseline": compared}
+    compare = {"metric": metric, "baseline": models[baseline].name if len(models) > 1 else None}
     folder.write_study(_state(folder, models, data, dataset, compare, command, keys).to_dict("complete"))
     return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
 
