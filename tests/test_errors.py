@@ -12,6 +12,7 @@ from headstart.errors import (
     MissingExtra,
     SpecError,
     choose,
+    first_line,
     require,
     unknown_name,
 )
@@ -56,3 +57,16 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
     assert str(HeadstartError("first\n second\r\nthird")) == "first  second third"
     assert len(str(SpecError("a" * 10_000))) == LONGEST_LINE + 2
     assert unknown_name("key", "x" * 500, ["y"]) == f"unknown key {'x' * LONGEST!r} (known: y)"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  one \ntwo"), "one "),
+        (ValueError(""), "ValueError"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_first_line_of_an_error_is_what_it_says_or_its_kind(error: Exception, line: str) -> None:
+    assert first_line(error) == line

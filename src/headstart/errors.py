@@ -115,6 +115,11 @@ def require(package: str, what: str, extra: str) -> None:
         raise MissingExtra(what, extra)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what another library's error says, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:
     """Return the line that says `name` is not a known `kind`, with the nearest and the known names."""
     names = sorted(known)

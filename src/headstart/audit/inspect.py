@@ -18,7 +18,7 @@ from headstart.data.decoding.bounds import ROOM, memory_of
 from headstart.data.decoding.decode import UndecodableError, load_whole, open_image, quiet_pillow, to_rgb
 from headstart.data.decoding.digests import examine
 from headstart.data.decoding.faults import LacksMemoryError
-from headstart.errors import DataError
+from headstart.errors import DataError, first_line
 from headstart.progress import progress
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
@@ -174,7 +174,7 @@ def _frames(image: Image.Image) -> int:
 
 
 def _reason(error: Exception) -> str:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = first_line(error)
     short = "truncated" in said.lower() or isinstance(error, EOFError)
     return f"is cut short ({said})" if short else f"cannot be decoded ({said})"
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from headstart.errors import DataError, ModelError
+from headstart.errors import DataError, ModelError, first_line
 from headstart.models.backbone import Backbone
 from headstart.models.network import Network
 from headstart.models.preprocessing import Preprocessing, as_tensor, normalise, pixels_of
@@ -95,9 +95,8 @@ def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Ten
         with torch.no_grad():
             classes = network(images[:1].to(device_of(network))).shape[1]
     except (RuntimeError, AssertionError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         size = " × ".join(str(side) for side in images.shape[2:])
-        raise ModelError(f"the network cannot take images of {size} px ({first})") from error
+        raise ModelError(f"the network cannot take images of {size} px ({first_line(error)})") from error
     wrong = [int(t) for t in targets if not 0 <= int(t) < classes]
     if wrong:
         raise DataError(f"target class {wrong[0]} does not exist: the network has classes 0 … {classes - 1}")

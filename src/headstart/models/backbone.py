@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import ModelError
+from headstart.errors import ModelError, first_line
 from headstart.models.preprocessing import Preprocessing
 
 INPUT = "input"  # the cut before the first stage: nothing is frozen, the stored activations are the pixels
@@ -178,7 +178,7 @@ def output_shape(module: nn.Module, size: int, name: str) -> tuple[int, ...]:
             shape = tuple(module(torch.zeros(1, 3, size, size, device=first.device, dtype=first.dtype)).shape)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ModelError(
-            f"{name} cannot take images of {size} × {size} px ({_first_line(error)});"
+            f"{name} cannot take images of {size} × {size} px ({first_line(error).rstrip('.')});"
             " choose a larger input size or cut the network earlier"
         ) from error
     finally:
@@ -187,10 +187,6 @@ def output_shape(module: nn.Module, size: int, name: str) -> tuple[int, ...]:
     if 0 in shape:
         raise ModelError(f"{name} has nothing left of images of {size} × {size} px; choose a larger input size")
     return shape
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _blocks(stage: nn.Module) -> dict[str, int]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import StoreError
+from headstart.errors import StoreError, first_line
 from headstart.progress import say
 from headstart.storage.checksums import sha256_of
 from headstart.storage.files import disk_errors, sync, temporary
@@ -190,9 +190,7 @@ def _answers(remote: str) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:  # every fsspec implementation passes on what its own client raises
-        said = str(error).strip().splitlines()
-        why = said[0] if said else type(error).__name__
         raise StoreError(
-            f"{remote}: the shared store does not answer as it should ({why}); what was finished is kept in the"
-            " local cache: check the address and the credentials, then give the same command again"
+            f"{remote}: the shared store does not answer as it should ({first_line(error)}); what was finished is"
+            " kept in the local cache: check the address and the credentials, then give the same command again"
         ) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from headstart.errors import ModelError, SpecError, unknown_name
+from headstart.errors import ModelError, SpecError, first_line, unknown_name
 from headstart.models.backbone import INPUT, Backbone
 
 KINDS = ("scratch", "linear_probe", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
@@ -150,7 +150,7 @@ def truncated(backbone: Backbone, point: str) -> Backbone:
     except RuntimeError as error:
         size = backbone.preprocessing.size
         raise ModelError(
-            f"{backbone.name} cut short at {point!r} cannot take {size} px images ({_first_line(error)});"
+            f"{backbone.name} cut short at {point!r} cannot take {size} px images ({first_line(error).rstrip('.')});"
             " choose an earlier stage or a larger input_size"
         ) from error
 
@@ -173,7 +173,8 @@ def check_size(backbone: Backbone, size: int) -> None:
                 except (RuntimeError, ValueError, AssertionError) as error:
                     raise ModelError(
                         f"{backbone.name} cannot take {size} × {size} px images: stage {stage!r} fails"
-                        f" ({_first_line(error)}); choose a larger input_size or truncate_at an earlier stage"
+                        f" ({first_line(error).rstrip('.')}); choose a larger input_size or truncate_at an earlier"
+                        " stage"
                     ) from error
     finally:
         for module, mode in zip(backbone.modules(), modes, strict=True):
@@ -277,7 +278,3 @@ def _phases(strategy: Strategy, units: tuple[Unit, ...], full: Phase, epochs: in
         stages = tuple(names[names.index(weighty[-count]) :])
         phases.append(Phase(count * strategy.thaw_every, stages, _cut_before(units, stages)))
     return tuple(phase for phase in phases if phase.start < epochs)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -20,7 +20,7 @@ from headstart.data.sources.numbered_labels import class_numbers
 from headstart.data.sources.parquet import ParquetReader
 from headstart.data.sources.parts import part_of
 from headstart.data.sources.text_column import MISSING, Encoded, encode
-from headstart.errors import DataError
+from headstart.errors import DataError, first_line
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".pq")
 SEPARATOR = "|"  # between several labels of one image
@@ -152,8 +152,7 @@ def _read(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, di
             f"{path}: the manifest is not UTF-8 (byte {error.start}); in Excel, save it as 'CSV UTF-8'"
         ) from error
     except (pyarrow.ArrowException, OSError) as error:
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path}: the manifest cannot be read ({said})") from error
+        raise DataError(f"{path}: the manifest cannot be read ({first_line(error)})") from error
 
 
 def _read_csv(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:

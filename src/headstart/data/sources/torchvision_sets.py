@@ -19,7 +19,7 @@ from headstart.data.dataset import Dataset, Reader
 from headstart.data.readers import FileReader
 from headstart.data.sources.in_memory import ItemReader, PictureReader
 from headstart.data.sources.places import data_dir
-from headstart.errors import DataAbsent, DataError, choose
+from headstart.errors import DataAbsent, DataError, choose, first_line
 from headstart.storage.files import disk_errors
 
 
@@ -91,11 +91,10 @@ def _build(key: str, recipe: TorchvisionSet, extra: dict[str, Any]) -> list[Any]
                 _download(make, recipe, calls, root)
             return [make(str(root), **call) for call in calls]
     except (RuntimeError, OSError, ImportError, EOFError, ValueError) as error:
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         where = f"torchvision's own layout is expected in {root}"
         page = f"https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.{recipe.title}.html"
         kind = DataError if root.is_dir() else DataAbsent  # a local copy that cannot be read is to be repaired
-        raise kind(f"{key} is unavailable from torchvision: {said} ({where}; see {page})") from error
+        raise kind(f"{key} is unavailable from torchvision: {first_line(error)} ({where}; see {page})") from error
 
 
 def _download(make: Callable[..., Any], recipe: TorchvisionSet, calls: list[dict[str, Any]], root: Path) -> None:

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from torch.export import ExportedProgram
 
 from headstart.deploy.export.program import OUTPUTS, Input, quiet_exporter
-from headstart.errors import ModelError
+from headstart.errors import ModelError, first_line
 
 OPSET = 20
 LARGEST = 2**31 - 1  # bytes of a protobuf message
@@ -34,8 +34,9 @@ def onnx_of(program: ExportedProgram, inputs: tuple[Input, ...]) -> ModelProto:
         assert exported is not None
         model: ModelProto = exported.model_proto
     except Exception as error:  # the exporter raises many kinds; the reason is passed on
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"this model cannot be expressed in ONNX: the exporter failed ({reason})") from error
+        raise ModelError(
+            f"this model cannot be expressed in ONNX: the exporter failed ({first_line(error)})"
+        ) from error
     if [each.name for each in model.graph.input] != names:
         raise ModelError("this model cannot be expressed in ONNX: the exporter took an input for a constant")
     without_debugging(model)

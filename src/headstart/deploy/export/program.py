@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from headstart.data.decoding.decode import View
-from headstart.errors import ModelError
+from headstart.errors import ModelError, first_line
 from headstart.models.bundle import Bundle, Ensemble, shared_backbones
 from headstart.models.heads import Head, NearestNeighbourHead, SelectedClasses, class_probabilities
 from headstart.models.preprocessing import normalise
@@ -130,7 +130,7 @@ def program_of(ensemble: Ensemble) -> ExportedProgram:
             return torch.export.export(module, examples, dynamic_shapes=dynamic)
     except Exception as error:  # torch.export raises many kinds; the reason is passed on
         names = " + ".join(dict.fromkeys(bundle.origin.name for bundle in ensemble.members))
-        raise ModelError(f"{names} cannot be exported: torch.export failed ({_first_line(error)})") from error
+        raise ModelError(f"{names} cannot be exported: torch.export failed ({first_line(error)})") from error
 
 
 @contextlib.contextmanager
@@ -158,7 +158,3 @@ def quiet_exporter() -> Iterator[None]:
         finally:
             for each, level in zip(loggers, levels, strict=True):
                 each.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

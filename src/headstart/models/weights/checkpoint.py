@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from headstart.errors import WeightsError
+from headstart.errors import WeightsError, first_line
 from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")  # where timm and torchvision keep the mean of the weights
@@ -116,11 +116,11 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], str]:
                 f"{path}: holds a whole {name}, which cannot be read without running its code; save the state_dict()"
                 " of its network instead, such as learn.model.state_dict() with fastai"
             ) from error
-        raise WeightsError(f"{path}: is cut short or no checkpoint ({_brief(error)})") from error
+        raise WeightsError(f"{path}: is cut short or no checkpoint ({first_line(error)})") from error
     except Exception as error:  # torch's reader raises anything on damaged files
         if "torchscript" in str(error).lower():
             raise WeightsError(f"{path}: is a TorchScript program; save the state_dict() of its network") from error
-        raise WeightsError(f"{path}: is cut short or no checkpoint ({_brief(error)})") from error
+        raise WeightsError(f"{path}: is cut short or no checkpoint ({first_line(error)})") from error
     return _tensors(content)
 
 
@@ -132,10 +132,6 @@ def _refusal(text: str) -> str:
         if "WeightsUnpickler error:" in line or "GLOBAL" in line:
             return line.rpartition("WeightsUnpickler error:")[2].strip().split(" was not ")[0].rstrip(".")
     return text.splitlines()[0]
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _tensors(content: Any) -> tuple[dict[str, Tensor], str]:

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import WeightsAbsent, WeightsError
+from headstart.errors import WeightsAbsent, WeightsError, first_line
 from headstart.progress import say
 
 
@@ -65,9 +65,8 @@ def fetch_url(url: str, *, download: bool = True) -> Path:
 
 
 def _absent(url: str, error: Exception) -> WeightsAbsent:
-    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     return WeightsAbsent(
-        f"the weights cannot be downloaded ({reason.rstrip('.')}); fetch {url} on another machine and give"
+        f"the weights cannot be downloaded ({first_line(error).rstrip('.')}); fetch {url} on another machine and give"
         " the file's path as the weights"
     )
 
