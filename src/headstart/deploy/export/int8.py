@@ -27,6 +27,7 @@ from headstart.deploy.export.sensitivity import Session, layers_by_error, sessio
 from headstart.errors import ModelError
 from headstart.models.bundle import Ensemble
 from headstart.progress import progress, say
+from headstart.transfer.loggers import logged_from
 
 CALIBRATION, MEASURED = 256, 5000  # pictures at most
 LAYERS = ("Conv", "Gemm", "MatMul", "ConvTranspose")
@@ -192,26 +193,20 @@ def _quantised(graph: ModelProto, calibration: _Feeds, kept: Sequence[str], fold
     CalibrationDataReader.register(_Reader)
     target, copied = folder / "int8.onnx", ModelProto()
     copied.CopyFrom(graph)  # the quantiser moves the weights of what it is given into a file of its own
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises preprocessing that the exporter has done already
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            quantize_static(
-                copied,
-                target,
-                _Reader(calibration),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=[*LAYERS, *JOINED],
-                nodes_to_exclude=[*kept, *_outside(graph)],
-                per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-    finally:
-        root.setLevel(level)
+    with logged_from(logging.ERROR, ""), warnings.catch_warnings():  # it advises what the exporter has done already
+        warnings.simplefilter("ignore")
+        quantize_static(
+            copied,
+            target,
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=[*LAYERS, *JOINED],
+            nodes_to_exclude=[*kept, *_outside(graph)],
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
     return onnx.load(target)
 
 

@@ -22,9 +22,11 @@ from headstart.models.preprocessing import normalise
 from headstart.models.test_time_augmentation import TTA
 from headstart.transfer.frozen.padding import with_fixed_padding
 from headstart.transfer.frozen.views import view_of
+from headstart.transfer.loggers import logged_from
 
 PIXELS = "pixels"
 OUTPUTS = ("probabilities", "labels")
+LOGGERS = ("torch.export", "torch.onnx", "torch._dynamo", "onnxscript")  # of the exporters
 EXAMPLES = 2  # images in the example: torch.export takes 0 and 1 for constants
 
 
@@ -147,14 +149,6 @@ def _shapes_unchecked() -> Iterator[None]:
 @contextlib.contextmanager
 def quiet_exporter() -> Iterator[None]:
     """Keep the exporters' remarks off the screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch.onnx", "torch._dynamo", "onnxscript")]
-    levels = [each.level for each in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), logged_from(logging.ERROR, *LOGGERS):
         warnings.simplefilter("ignore")
-        for each in loggers:
-            each.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for each, level in zip(loggers, levels, strict=True):
-                each.setLevel(level)
+        yield

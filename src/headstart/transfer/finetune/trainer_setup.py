@@ -14,6 +14,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from headstart.errors import MissingExtra
+from headstart.transfer.loggers import logged_from
 
 
 def several(device: str) -> str:
@@ -52,19 +53,11 @@ def open_loggers(names: tuple[str, ...], folder: Path) -> list[Logger]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Mute Lightning's advice: eval-mode modules, workers and logging intervals are as they must be."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), logged_from(logging.WARNING, "lightning.pytorch", "lightning.fabric"):
         warnings.simplefilter("ignore", PossibleUserWarning)
         warnings.filterwarnings("ignore", message=".*Experiment logs directory.*")
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield
 
 
 @contextmanager

@@ -7,11 +7,10 @@ it. The choice never depends on a timing, so that the same machine always gives 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from headstart.models.preprocessing import Preprocessing, scale_and_shift
 from headstart.threads import cores
 from headstart.transfer.frozen.padding import with_fixed_padding
+from headstart.transfer.loggers import logged_from
 
 Pixels = npt.NDArray[np.uint8]
 TOLERANCE = 1e-3  # largest difference from eager PyTorch, relative to the largest value, that passes for equal
@@ -116,7 +116,7 @@ def _onnx_session(module: nn.Module, example: Tensor) -> Callable[[Pixels], npt.
 def export_onnx(module: nn.Module, example: Tensor) -> bytes | None:
     """Return the network as an ONNX graph with a free first dimension, or None if it cannot be exported."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), _silent("torch.onnx"):
+    with warnings.catch_warnings(), logged_from(logging.ERROR, "torch.onnx"):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -159,14 +159,3 @@ def _eager_gpu(module: nn.Module, device: torch.device) -> Callable[[Pixels], np
         return result
 
     return run
-
-
-@contextlib.contextmanager
-def _silent(logger: str) -> Iterator[None]:
-    log = logging.getLogger(logger)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
