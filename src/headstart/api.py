@@ -79,40 +79,51 @@ class Results:
     @property
     def kept(self) -> str:
         """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
-        best = StudyFolder(self.folder).read_study().get("best")
+        facts = StudyFolder(self.folder).read_study()
+        best = facts.get("best")
         if not best:
             return "none"
-        word = "fold" if _is_folded(self.folder) else "seed"
+        split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
+        word = "fold" if split.get("fold") == "seed" else "seed"
         seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
         return f"{best['run']}, chosen by {best['by']}{seed}"
 
     def answer(self) -> str:
         """Return what the study found, in a few sentences."""
-        from headstart.report.read.conclusion import plain
-        from headstart.report.read.summary import load_summary
-
-        return plain(load_summary(self.folder).answer)
+        return str(self.to_dict()["answer"])
 
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first: score, interval, ties, seeds and cost."""
-        from headstart.report.read.summary import load_summary
-
-        rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["ranking"]
+        rows: list[dict[str, Any]] = self.to_dict()["ranking"]
         return rows
 
     def failed(self) -> list[dict[str, Any]]:
         """Return one row per run and seed that could not be finished: run, seed, why."""
-        from headstart.report.read.summary import load_summary
-
-        rows: list[dict[str, Any]] = load_summary(self.folder).to_dict()["failed"]
+        rows: list[dict[str, Any]] = self.to_dict()["failed"]
         return rows
 
     def problems(self) -> list[str]:
         """Return what the audit of the images found, a line each: leaks, copies, contradicting labels, few images."""
+        found: list[str] = self.to_dict()["problems"]
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of this as JSON holds it, from one reading of the folder."""
+        from headstart.report.read.conclusion import plain
         from headstart.report.read.summary import load_summary
 
-        found: list[str] = load_summary(self.folder).problems
-        return found
+        summary = load_summary(self.folder)
+        facts = summary.to_dict()
+        return {
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "answer": plain(summary.answer),
+            "model": str(self.model) if self.model.is_file() else None,
+            "kept": self.kept,
+            "ranking": facts["ranking"],
+            "failed": facts["failed"],
+            "problems": summary.problems,
+        }
 
     def classifier(self, device: str = "cpu") -> Classifier:
         """Return the best model, ready to predict.
@@ -295,12 +306,6 @@ def compare(
 ) -> Results:
     """Compare baselines, pretrained backbones and heads on a dataset; options are those of `compare_spec`."""
     return Study(compare_spec(data, **options)).run(out, device=device, listener=listener, workers=workers, on=on)
-
-
-def _is_folded(folder: Path) -> bool:
-    """Say whether each seed of a study is a fold of cross-validation."""
-    split = ((StudyFolder(folder).read_study().get("spec") or {}).get("data") or {}).get("split") or {}
-    return bool(split.get("fold") == "seed")
 
 
 def _tuned_for(dataset: Dataset) -> dict[str, Any]:

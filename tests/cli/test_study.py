@@ -145,17 +145,20 @@ class Ended:
     def model(self) -> Path:
         return self.folder / "model.safetensors"
 
-    def answer(self) -> str:
-        return "net is best"
-
-    def ranking(self) -> list[dict[str, Any]]:
-        return [{"run": "net", "mean": 0.5}]
-
     def failed(self) -> list[dict[str, Any]]:
         return self.lost
 
-    def problems(self) -> list[str]:
-        return ["a leak"]
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "answer": "net is best",
+            "model": None,
+            "kept": self.kept,
+            "ranking": [{"run": "net", "mean": 0.5}],
+            "failed": self.lost,
+            "problems": ["a leak"],
+        }
 
 
 @pytest.fixture

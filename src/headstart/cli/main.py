@@ -9,7 +9,7 @@ import typer
 
 from headstart.cli.command_line import run_typer
 from headstart.cli.model_verbs import add_model_verbs
-from headstart.cli.options import OUT, Device, Json, Out
+from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -125,8 +125,8 @@ def plan(
 
 @app.command()
 def compare(
-    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
-    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    data: Data,
+    label: Label = None,
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
@@ -167,7 +167,7 @@ def compare(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    model: Model,
     images: Annotated[
         list[str],
         typer.Argument(help="Images, folders, globs, tables with paths, archives; '-' for a list on standard input."),
@@ -201,7 +201,7 @@ add_model_verbs(app)
 
 @app.command()
 def fewshot(
-    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    data: Data,
     ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
     shots: Annotated[str, typer.Option(help="Labelled images per class; several, separated by commas.")] = "1,5",
     queries: Annotated[int, typer.Option(help="Query images per class.")] = 15,
@@ -212,7 +212,7 @@ def fewshot(
     ] = None,
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
     weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
-    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    label: Label = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
     device: Device = "auto",
     json: Json = False,
@@ -241,10 +241,10 @@ def fewshot(
 
 @app.command()
 def audit(
-    data: Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")],
+    data: Data,
     others: Annotated[list[str] | None, typer.Argument(help="Datasets that should share no images with it.")] = None,
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
-    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    label: Label = None,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
@@ -275,7 +275,7 @@ def report(
 
 @app.command()
 def explain(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    model: Model,
     images: Annotated[list[str], typer.Argument(help="Image files.")],
     method: Annotated[
         list[str] | None,

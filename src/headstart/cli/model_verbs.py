@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import OUT, Device, Json, Out
+from headstart.cli.options import OUT, Device, Json, Label, Model, Out
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 
 
@@ -18,7 +18,7 @@ def add_model_verbs(app: typer.Typer) -> None:
 
 
 def benchmark(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    model: Model,
     int8: Annotated[bool, typer.Option(help="Measure eight bits too; needs the study's images.")] = True,
     images: Annotated[Path | None, typer.Option(help="Use the pictures of this folder.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of pictures, evenly spread.")] = 200,
@@ -36,12 +36,12 @@ def benchmark(
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    model: Model,
     data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
     against: Annotated[
         list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    label: Label = None,
     part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
     metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
     out: Out = OUT,
@@ -64,7 +64,7 @@ def evaluate(
 def update(
     study: Annotated[Path, typer.Argument(help="The folder of a finished study.")],
     data: Annotated[str, typer.Argument(help="Labelled images: the new ones, or all of them.")],
-    label: Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")] = None,
+    label: Label = None,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
@@ -81,7 +81,7 @@ def update(
 
 
 def serve(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    model: Model,
     port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
     host: Annotated[
         str, typer.Option(help="The address to listen on; others than this machine's need a key.")
@@ -104,7 +104,7 @@ def serve(
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")],
+    model: Model,
     to: Annotated[str, typer.Option(help="onnx, torch, server, huggingface or page; several, separated by commas.")] = (
         "onnx"
     ),

@@ -45,18 +45,11 @@ def run_and_show(
     chosen = Study(study, overrides, smoke=smoke)
     listener = LiveStudy(metric=chosen.study.spec.compare.metric)
     results = chosen.run(out, device=device, listener=listener, command=typed_command(), strict=strict, **(how or {}))
-    failed = results.failed()
     if as_json:
-        said = {
-            "folder": str(results.folder),
-            "report": str(results.report),
-            "answer": results.answer(),
-            "model": str(results.model) if results.model.is_file() else None,
-            "kept": results.kept,
-            "ranking": results.ranking(),
-        }
-        print(json.dumps({**said, "failed": failed, "problems": results.problems()}))
-        sys.exit(1 if failed else 0)
+        said = results.to_dict()
+        print(json.dumps(said))
+        sys.exit(1 if said["failed"] else 0)
+    failed = results.failed()
     show_ranking(results.folder)
     show(f"\nreport:  {results.report}")
     if results.model.is_file():
