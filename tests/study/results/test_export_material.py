@@ -10,7 +10,8 @@ from PIL import Image
 from headstart.api import Study
 from headstart.data.decoding.decode import decode
 from headstart.models.bundle import read_ensemble
-from headstart.study.results.export_material import material_of, run_folder
+from headstart.study.results.export_material import material_of
+from headstart.study.results.tested import run_folder
 from tests.docs.readers_files import draw
 
 

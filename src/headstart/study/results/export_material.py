@@ -17,7 +17,7 @@ from headstart.progress import say
 from headstart.storage.files import read_json
 from headstart.storage.opening import default_store
 from headstart.study.resources import Resources
-from headstart.study.results.folder import StudyFolder
+from headstart.study.results.tested import run_folder
 from headstart.study.spec.schema import DataSpec
 
 REFITTED = "train+validation"
@@ -48,18 +48,6 @@ def material_of(
             " give a folder of pictures as the images"
         )
     return found if most is None else replace(found, test=found.test.first(most))
-
-
-def run_folder(place: Path) -> Path | None:
-    """Return the run folder that a model belongs to: itself, the kept run of its study, or None."""
-    folder = place.expanduser()
-    folder = folder if folder.is_dir() else folder.parent
-    if (folder / "result.json").is_file():
-        return folder
-    if (folder / "study.json").is_file():
-        best = StudyFolder(folder).read_study().get("best")
-        return folder / best["folder"] if best else None
-    return None
 
 
 def _of_run(run: Path, ensemble: Ensemble) -> Material:

@@ -39,22 +39,27 @@ class Tested:
     test: frozenset[str]
 
 
+def run_folder(place: Path) -> Path | None:
+    """Return the run folder that a model belongs to: itself, the kept run of its study, or None."""
+    folder = place.expanduser()
+    folder = folder if folder.is_dir() else folder.parent
+    if (folder / "result.json").is_file():
+        return folder
+    if (folder / "study.json").is_file():
+        best = StudyFolder(folder).read_study().get("best")
+        return folder / best["folder"] if best else None
+    return None
+
+
 def find_tested(place: str | Path) -> Tested | None:
     """Return what a study says of the model in its folder, in one of its runs, or in one of their files.
 
     None for a file outside of any study: it does not carry these facts.
     """
-    start = Path(place).expanduser().resolve()
-    folder = start if start.is_dir() else start.parent
-    root = next((each for each in (folder, *folder.parents[:DEPTH]) if (each / "study.json").is_file()), None)
-    if root is None:
+    folder = run_folder(Path(place).expanduser().resolve())
+    root = None if folder is None else _study_of(folder)
+    if folder is None or root is None:
         return None
-    facts = StudyFolder(root).read_study()
-    if not (folder / "result.json").is_file():
-        best = facts.get("best")
-        if folder != root or not best:
-            return None
-        folder = root / best["folder"]
     try:
         spec, result = read_json(folder / "spec.json"), read_json(folder / "result.json")
     except (OSError, StoreError):
@@ -64,11 +69,15 @@ def find_tested(place: str | Path) -> Tested | None:
         run=str(spec["run"]),
         folder=folder,
         dataset=str(spec["data"]["name"]),
-        metric=str((facts.get("compare") or {}).get("metric") or "accuracy"),
+        metric=str((StudyFolder(root).read_study().get("compare") or {}).get("metric") or "accuracy"),
         metrics=result["metrics"].get("test") or {},
         learned=learned,
         test=test,
     )
+
+
+def _study_of(run: Path) -> Path | None:
+    return next((each for each in run.parents[:DEPTH] if (each / "study.json").is_file()), None)
 
 
 def _digests(run: Path, items: Path) -> tuple[frozenset[str], frozenset[str]]:
