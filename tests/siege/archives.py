@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import random
 import tarfile
 import zipfile
 from pathlib import Path
 
 from headstart.data.sources.load import load_dataset
-from tests.siege.guarded import Guarded
+from tests.siege.damaged_files import attack_on_files
 from tests.siege.images import picture
-from tests.siege.mutators import damaged
 from tests.siege.siege import Attack
 
 SUFFIXES = ("zip", "tar", "tar.gz", "tar.xz", "tar.bz2")
@@ -47,16 +45,4 @@ def prepare(scratch: Path) -> Attack:
         dataset = load_dataset(path)
         return "left out some" if dataset.skipped else "read"
 
-    guarded = Guarded(work)
-
-    def attack(seed: int) -> str:
-        rng = random.Random(seed)
-        suffix = rng.choice(SUFFIXES)
-        path = scratch / f"{seed}.{suffix}"
-        path.write_bytes(damaged(sound[suffix], rng))
-        try:
-            return guarded(path)
-        finally:
-            path.unlink()
-
-    return attack
+    return attack_on_files(scratch, sound, work)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-import random
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 
 from headstart.data.sources.load import load_dataset
-from tests.siege.guarded import Guarded
+from tests.siege.damaged_files import attack_on_files
 from tests.siege.images import picture
-from tests.siege.mutators import damaged
 from tests.siege.siege import Attack
 
 COLUMNS = {
@@ -59,16 +57,4 @@ def prepare(scratch: Path) -> Attack:
             dataset.reader.read(row)
         return "left out some" if dataset.skipped else "read"
 
-    guarded = Guarded(work)
-
-    def attack(seed: int) -> str:
-        rng = random.Random(seed)
-        kind = rng.choice(kinds)
-        path = scratch / f"{seed}.{kind}"
-        path.write_bytes(damaged(sound[kind], rng))
-        try:
-            return guarded(path)
-        finally:
-            path.unlink()
-
-    return attack
+    return attack_on_files(scratch, sound, work)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import random
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
 from headstart.models.create import create_backbone
-from tests.siege.guarded import Guarded
-from tests.siege.mutators import damaged
+from tests.siege.damaged_files import attack_on_files
 from tests.siege.siege import Attack
 
 
@@ -30,13 +28,4 @@ def prepare(scratch: Path) -> Attack:
         create_backbone("lenet5", path)
         return "read"
 
-    guarded = Guarded(work)
-
-    def attack(seed: int) -> str:
-        rng = random.Random(seed)
-        suffix = rng.choice(list(sound))
-        path = scratch / f"w.{suffix}"
-        path.write_bytes(damaged(sound[suffix], rng))
-        return guarded(path)
-
-    return attack
+    return attack_on_files(scratch, sound, work)

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from headstart.models.backbone import Backbone
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.heads import LinearHead
+from headstart.models.preprocessing import Preprocessing, normalise
 from headstart.storage.store import Store
 from headstart.transfer.finetune.job import TuneJob
 from headstart.transfer.finetune.recipe import Recipe
@@ -110,3 +111,22 @@ RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "augmented": {"augment": ("random_crop", "horizontal_flip"), "ema": 0.9, "optimizer": "adamw", "lr": 0.01},
 }
+
+
+def fitted_head() -> LinearHead:
+    """Return a head that a few steps on the frozen features have fitted."""
+    pictures, backbone = Pictures(), network().eval()
+    pixels = torch.from_numpy(pictures.pixels[:TRAIN]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        features = backbone(normalise(pixels, backbone.preprocessing))
+    head, labels = LinearHead(16, CLASSES), torch.from_numpy(pictures.labels[:TRAIN])
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=100)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(head(features), labels) + 1e-3 * head.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    return head.requires_grad_(False).requires_grad_(True)

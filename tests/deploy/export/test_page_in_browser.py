@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from page_browser import NEEDS, SIZES, opened
 from PIL import Image
 
 from headstart.deploy.classifier import Classifier
@@ -21,12 +20,7 @@ from headstart.deploy.export.target import Parts
 from headstart.errors import HeadstartError
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="no chromium and chromedriver: apt install chromium-driver"),
-]
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage")
+pytestmark = NEEDS
 PATIENCE = 120  # seconds
 
 
@@ -64,36 +58,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=[(1280, 900, False), (390, 844, True)], ids=["desk", "phone"])
+@pytest.fixture(scope="module", params=list(SIZES))
 def browser(request: pytest.FixtureRequest, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser whose network is off, with the page open; afterwards: nothing was fetched, no error was logged."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    width, height, phone = request.param
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    downloads = tmp_path_factory.mktemp("downloads")
-    for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        driver.execute_cdp_cmd("Network.enable", {})
-        off = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-        driver.execute_cdp_cmd("Network.emulateNetworkConditions", off)
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
-        driver.get(page.as_uri())
-        driver.downloads = downloads
+    with opened(page, SIZES[request.param], tmp_path_factory, "SEVERE", offline=True) as driver:
         yield driver
-        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
-        sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-        fetched = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-        assert [url for url in fetched if url.startswith(("http", "ws", "ftp"))] == []
-    finally:
-        driver.quit()
 
 
 def until(browser: Any, condition: str) -> None:

@@ -16,7 +16,8 @@ from headstart.deploy.serve.limits import Limits
 from tests.deploy.serve.conftest import picture
 
 
-def test_pictures_that_wait_make_one_batch(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def held(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], threading.Event, threading.Event]:
+    """Make the network wait: return the sizes of its batches, when the first is there, and what lets it go on."""
     sizes: list[int] = []
     first, go = threading.Event(), threading.Event()
     true = classifier.averaged
@@ -28,6 +29,11 @@ def test_pictures_that_wait_make_one_batch(classifier: Classifier, monkeypatch: 
         return true(pixels)
 
     monkeypatch.setattr(classifier, "averaged", slow)
+    return sizes, first, go
+
+
+def test_pictures_that_wait_make_one_batch(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, first, go = held(classifier, monkeypatch)
 
     async def clients() -> None:
         batcher = Batcher(classifier, Limits(batch=4))
@@ -74,18 +80,8 @@ def test_what_was_taken_is_answered_before_the_end(classifier: Classifier) -> No
 def test_pictures_of_a_request_that_was_given_up_wait_until_they_leave_and_are_not_computed(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes: list[int] = []
+    sizes, first, go = held(classifier, monkeypatch)
     left: list[int] = []
-    first, go = threading.Event(), threading.Event()
-    true = classifier.averaged
-
-    def slow(pixels: Any) -> Any:
-        sizes.append(len(pixels[0]))
-        first.set()
-        assert go.wait(20)
-        return true(pixels)
-
-    monkeypatch.setattr(classifier, "averaged", slow)
 
     def keep() -> Callable[[], None]:
         return lambda: left.append(1)

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_browser import NEEDS, SIZES, opened
 
 from headstart.report.read.summary import Summary, load_summary
 from headstart.report.render.html import write_html
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="no chromium and chromedriver: apt install chromium-driver"),
-]
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
-SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
+pytestmark = NEEDS
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +37,8 @@ def summary(folder: Path) -> Summary:
 @pytest.fixture(scope="module", params=list(SIZES))
 def browser(request: pytest.FixtureRequest, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser of each size with the page open; afterwards: no error was logged, nothing was fetched."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    width, height, phone = SIZES[request.param]
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    downloads = tmp_path_factory.mktemp("downloads")
-    for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        allow = {"behavior": "allow", "downloadPath": str(downloads)}
-        driver.execute_cdp_cmd("Browser.setDownloadBehavior", allow)
-        driver.get(page.as_uri())
-        driver.downloads, driver.phone = downloads, phone
+    with opened(page, SIZES[request.param], tmp_path_factory, "SEVERE", "WARNING") as driver:
         yield driver
-        assert [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
-        sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-        fetched = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-        assert [url for url in fetched if url.startswith(("http", "ws", "ftp"))] == []
-    finally:
-        driver.quit()
 
 
 def all_of(browser: Any, selector: str) -> list[Any]:

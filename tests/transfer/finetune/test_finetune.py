@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, job, network
+from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, fitted_head, job, network
 
 from headstart.errors import DataError, HeadstartError, ModelError, RunFailed, SpecError
 from headstart.models.freeze import fingerprint
 from headstart.models.heads import LinearHead
-from headstart.models.preprocessing import normalise
 from headstart.transfer.finetune.finetune import finetune
 from headstart.transfer.finetune.job import TuneResult
 from headstart.transfer.finetune.learned_network import LearnedNetwork
@@ -48,25 +47,6 @@ def bits(result: TuneResult) -> str:
 
 def bits_of(module: nn.Module) -> str:
     return fingerprint(module)
-
-
-def fitted_head() -> LinearHead:
-    """Return a head that a few steps on the frozen features have fitted."""
-    pictures, backbone = Pictures(), network().eval()
-    pixels = torch.from_numpy(pictures.pixels[:TRAIN]).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        features = backbone(normalise(pixels, backbone.preprocessing))
-    head, labels = LinearHead(16, CLASSES), torch.from_numpy(pictures.labels[:TRAIN])
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=100)
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(head(features), labels) + 1e-3 * head.weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)  # type: ignore[arg-type]
-    return head.requires_grad_(False).requires_grad_(True)
 
 
 def test_it_learns(tmp_path: Path) -> None:

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
-from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, job, network
+from tuning_subject import CLASSES, TRAIN, VALIDATION, Pictures, fitted_head, job, network
 
-from headstart.models.heads import LinearHead
 from headstart.models.network import Network
-from headstart.models.preprocessing import normalise
 from headstart.transfer.finetune.finetune import finetune
 from headstart.transfer.finetune.recipe_defaults import _FAMILIES, default_layer_decay, default_recipe, family_of
 from headstart.transfer.frozen.predict import predict_probabilities
@@ -55,21 +51,7 @@ def test_rates_are_those_of_the_table_in_the_docs() -> None:
 
 def fitted_network() -> Network:
     """Return the tiny network with a head that was fitted on its features, as lp_ft starts from."""
-    pictures, backbone = Pictures(), network().eval()
-    pixels = torch.from_numpy(pictures.pixels[:TRAIN]).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        features = backbone(normalise(pixels, backbone.preprocessing))
-    head, labels = LinearHead(16, CLASSES), torch.from_numpy(pictures.labels[:TRAIN])
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=100)
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(head(features), labels) + 1e-3 * head.weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)  # type: ignore[arg-type]
-    return Network(backbone, head).eval()
+    return Network(network().eval(), fitted_head()).eval()
 
 
 def accuracy(made: Network) -> float:

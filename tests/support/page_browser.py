@@ -1,0 +1,65 @@
+"""Headless Chromium on one page of a file, and what a page may not do there: fetch anything, or log an error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+NEEDS = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="no chromium and chromedriver: apt install chromium-driver"),
+]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}  # width, height, whether it is a phone
+
+
+@contextmanager
+def opened(
+    page: Path, size: tuple[int, int, bool], places: pytest.TempPathFactory, *levels: str, offline: bool = False
+) -> Iterator[Any]:
+    """Give a browser with the page open; afterwards: nothing was fetched, and no entry of these levels was logged."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    width, height, phone = size
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    downloads = places.mktemp("downloads")
+    for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={places.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        if offline:
+            driver.execute_cdp_cmd("Network.enable", {})
+            off = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+            driver.execute_cdp_cmd("Network.emulateNetworkConditions", off)
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
+        driver.get(page.as_uri())
+        driver.downloads, driver.phone = downloads, phone
+        yield driver
+        assert [entry for entry in driver.get_log("browser") if entry["level"] in levels] == []
+        sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+        fetched = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+        assert [url for url in fetched if url.startswith(("http", "ws", "ftp"))] == []
+    finally:
+        driver.quit()
