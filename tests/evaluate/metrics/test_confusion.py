@@ -8,13 +8,11 @@ from headstart.evaluate.metrics.confusion import (
     Counts,
     averages,
     confusion_matrix,
-    confusion_per_image,
     count,
     count_resampled,
     effective_images,
     image_shares,
     matthews,
-    most_often_taken_for,
     precision_recall_f1,
 )
 
@@ -88,39 +86,8 @@ def test_classes_of_equal_difficulty_are_worth_the_harmonic_number_of_images() -
     assert of(10, 0, 10) == pytest.approx(20)
 
 
-def test_an_image_counts_once_however_many_seeds_predict_it() -> None:
-    labels, predicted = np.array([0, 0, 1]), np.array([[0, 1, 1], [0, 0, 1], [1, 1, 0]])  # three seeds
-    images = np.array([7, 3, 5])
-    found = confusion_per_image(np.tile(labels, 3), predicted.ravel(), np.tile(images, 3), 2)
-    assert found == pytest.approx(np.array([[1.0, 1.0], [1 / 3, 2 / 3]]))
-    mean = np.mean([confusion_matrix(labels, seed, 2) for seed in predicted], axis=0)
-    assert found == pytest.approx(mean)
-
-
-def test_test_images_of_folds_count_once_too() -> None:
-    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    found = confusion_per_image(labels, predicted, np.array([1, 2, 3, 4]), 2)
-    assert found.tolist() == confusion_matrix(labels, predicted, 2).tolist()
-    found = confusion_per_image(labels, predicted, np.array([1, 2, 3, 4]), 3)
-    assert found.tolist() == confusion_matrix(labels, predicted, 3).tolist()
+def test_the_predictions_of_an_image_share_it() -> None:
     assert image_shares(np.array([4, 9, 4, 4])).tolist() == pytest.approx([1 / 3, 1, 1 / 3, 1 / 3])
-
-
-def test_a_class_is_most_often_taken_for_the_fullest_other_class() -> None:
-    matrix = np.array([[5, 1, 3], [0, 9, 0], [2, 2, 1]])
-    assert most_often_taken_for(matrix) == [(2, 3.0), None, (0, 2.0)]
-    assert matrix[0, 0] == 5
-    assert most_often_taken_for(np.array([[0.0, 0.5], [0.0, 2.0]])) == [(1, 0.5), None]
-
-
-def test_no_class_is_taken_for_another_more_often_than_it_has_images() -> None:
-    generator = np.random.default_rng(2)
-    labels = np.repeat([0, 1, 2], [45, 30, 60])
-    seeds = [np.where(generator.random(135) < 0.6, 1, labels) for _ in range(3)]
-    found = confusion_per_image(np.tile(labels, 3), np.concatenate(seeds), np.tile(np.arange(135), 3), 3)
-    assert found.sum(axis=1) == pytest.approx([45, 30, 60])
-    taken = most_often_taken_for(found)[0]
-    assert taken is not None and taken[0] == 1 and taken[1] <= 45
 
 
 def test_each_resample_has_averages_of_its_own() -> None:

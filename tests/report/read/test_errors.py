@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fake_study import RUNS, make_study
 
+from headstart.evaluate.metrics.confusion import confusion_matrix
 from headstart.report.read.errors import confusion_cells, details_of, pool, worst_mistakes
 from headstart.report.read.study_files import Outcome, read_study_folder
 
@@ -41,6 +42,39 @@ def test_an_image_that_three_seeds_predict_differently_is_divided_among_its_cell
         (0, 2, pytest.approx(1 / 3)),
     ]
     assert sum(cell.count for cell in cells) == pytest.approx(2)
+
+
+def counts(outcomes: list[Outcome], classes: int) -> np.ndarray:
+    """Return the cells as a matrix, the true class in rows."""
+    matrix = np.zeros((classes, classes))
+    for cell in confusion_cells(outcomes, classes):
+        matrix[cell.truth, cell.guess] = cell.count
+    return matrix
+
+
+def test_an_image_counts_once_however_many_seeds_predict_it() -> None:
+    labels, predicted = [0, 0, 1], [[0, 1, 1], [0, 0, 1], [1, 1, 0]]  # three seeds
+    found = counts([outcome(labels, seed, [0.5] * 3) for seed in predicted], 2)
+    assert found == pytest.approx(np.array([[1.0, 1.0], [1 / 3, 2 / 3]]), abs=1e-6)
+    mean = np.mean([confusion_matrix(np.array(labels), np.array(seed), 2) for seed in predicted], axis=0)
+    assert found == pytest.approx(mean, abs=1e-6)
+
+
+def test_images_that_are_predicted_once_are_the_confusion_matrix() -> None:
+    labels, predicted = [0, 0, 1, 1], [0, 1, 1, 1]
+    for classes in (2, 3):
+        found = counts([outcome(labels, predicted, [0.5] * 4)], classes)
+        assert found.tolist() == confusion_matrix(np.array(labels), np.array(predicted), classes).tolist()
+
+
+def test_no_class_is_taken_for_another_more_often_than_it_has_images() -> None:
+    generator = np.random.default_rng(2)
+    labels = np.repeat([0, 1, 2], [45, 30, 60])
+    seeds = [np.where(generator.random(135) < 0.6, 1, labels) for _ in range(3)]
+    found = counts([outcome(labels.tolist(), seed.tolist(), [0.5] * 135) for seed in seeds], 3)
+    assert found.sum(axis=1) == pytest.approx([45, 30, 60])
+    np.fill_diagonal(found, 0)
+    assert found[0].argmax() == 1 and found[0, 1] <= 45
 
 
 def test_the_worst_mistake_is_wrong_in_most_seeds_with_least_chance_for_the_truth() -> None:

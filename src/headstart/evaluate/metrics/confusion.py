@@ -101,34 +101,7 @@ def confusion_matrix(
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
-def confusion_per_image(
-    labels: Int[np.ndarray, " p"], predicted: Int[np.ndarray, " p"], images: Int[np.ndarray, " p"], classes: int
-) -> Float[np.ndarray, "c c"]:
-    """Count images by true class (row) and predicted class (column) where an image may have several predictions.
-
-    Each image counts once, divided equally among its predictions. Where every seed predicts every image, that is the
-    mean count over seeds; rows sum to the images of the class.
-
-    Args:
-        labels: of each prediction's image.
-        predicted: the predicted class.
-        images: which image, for example its row in the dataset.
-        classes: the number of classes.
-    """
-    shares = image_shares(images)
-    counts = np.bincount(labels * classes + predicted, weights=shares, minlength=classes * classes)
-    return counts.reshape(classes, classes)
-
-
 def image_shares(images: Int[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
     """Return the share of each prediction in its image: 1 / the number of predictions of that image."""
     _, place, times = np.unique(images, return_inverse=True, return_counts=True)
     return 1.0 / times[place]
-
-
-def most_often_taken_for(matrix: Float[np.ndarray, "c c"] | Int[np.ndarray, "c c"]) -> list[tuple[int, float] | None]:
-    """Return for each class the other class that it is most often taken for, and the count; None without mistakes."""
-    wrong = matrix.astype(np.float64)
-    np.fill_diagonal(wrong, 0.0)
-    found = wrong.argmax(axis=1)
-    return [(int(c), float(row[c])) if row[c] > 0 else None for c, row in zip(found, wrong, strict=True)]
