@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from headstart.data.dataset import Dataset, Skip
 from headstart.data.image_files import read_file
+from headstart.data.sources.in_memory import NumberedRows
 from headstart.data.sources.numbered_labels import UNLABELLED, class_numbers
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, MissingExtra
@@ -71,30 +72,19 @@ def from_huggingface(address: str, label: str | None = None, name: str | None = 
     return dataset.without(without, *(Skip(f"#{row}", "has no label") for row in without.tolist()))
 
 
-class HubReader:
+class HubReader(NumberedRows):
     """Encoded images in the image column of Hugging Face datasets, one after the other."""
 
     def __init__(self, parts: Sequence[Any], column: str) -> None:
+        super().__init__([len(part) for part in parts])
         self.parts, self.column = parts, column
-        self._starts = np.cumsum([0, *(len(part) for part in parts)])
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def name(self, row: int) -> str:
-        """Return the row number."""
-        return f"#{row}"
 
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
         """Return the image's bytes."""
-        part = int(np.searchsorted(self._starts, row, side="right")) - 1
-        value = self.parts[part][row - int(self._starts[part])][self.column]
+        part, place = self.at(row)
+        value = self.parts[part][place][self.column]
         data: bytes = value["bytes"] if value["bytes"] is not None else read_file(value["path"])
         return data
-
-    def identity(self, row: int) -> str:
-        """Return nothing: the hub's cache does not say when a row changes."""
-        return ""
 
 
 def _column(address: str, features: Any, kind: str, wanted: str | None) -> str:

@@ -58,7 +58,34 @@ class PictureReader:
         return file_identity(Path(image).expanduser().absolute())
 
 
-class ItemReader:
+class NumberedRows:
+    """The rows of several parts, one after the other, named by their number; no part says when it changes.
+
+    Args:
+        sizes: number of rows of each part.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._starts = np.cumsum([0, *sizes])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def at(self, row: int) -> tuple[int, int]:
+        """Return which part a row is in, and its number there."""
+        part = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return part, row - int(self._starts[part])
+
+    def name(self, row: int) -> str:
+        """Return the row number."""
+        return f"#{row}"
+
+    def identity(self, row: int) -> str:
+        """Return nothing: such images do not say when they change."""
+        return ""
+
+
+class ItemReader(NumberedRows):
     """Images of map-style datasets (`dataset[row][0]` is a PIL image), one after the other.
 
     Args:
@@ -67,21 +94,10 @@ class ItemReader:
     """
 
     def __init__(self, datasets: Sequence[tuple[Any, int]], name: str) -> None:
+        super().__init__([count for _, count in datasets])
         self.datasets, self.title = [each for each, _ in datasets], name
-        self._starts = np.cumsum([0, *(count for _, count in datasets)])
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def name(self, row: int) -> str:
-        """Return the row number."""
-        return f"#{row}"
 
     def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
         """Return the pixels."""
-        part = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return content_of(self.datasets[part][row - int(self._starts[part])][0])
-
-    def identity(self, row: int) -> str:
-        """Return nothing: such a dataset does not say when it changes."""
-        return ""
+        part, place = self.at(row)
+        return content_of(self.datasets[part][place][0])

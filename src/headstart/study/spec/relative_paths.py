@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +27,18 @@ def _block(key: str, value: Any, folder: Path) -> Any:
         return {name: _block(name, inner, folder) for name, inner in value.items()}
     if key == "runs" and isinstance(value, dict):
         return {run: _block("defaults", settings, folder) for run, settings in value.items()}
-    return _READ[key](value, folder) if key in _READ else value
+    return _read(value, _PATH[key], folder) if key in _PATH else value
 
 
-def _data(value: Any, folder: Path) -> Any:
+_PATH = {"data": "source", "weights": "path"}  # the key that holds the path, where the value is a mapping
+
+
+def _read(value: Any, key: str, folder: Path) -> Any:
     if isinstance(value, str):
         return _placed(value, folder)
-    if isinstance(value, dict) and isinstance(value.get("source"), str):
-        return {**value, "source": _placed(value["source"], folder)}
+    if isinstance(value, dict) and isinstance(value.get(key), str):
+        return {**value, key: _placed(value[key], folder)}
     return value
-
-
-def _weights(value: Any, folder: Path) -> Any:
-    if isinstance(value, str):
-        return _placed(value, folder)
-    if isinstance(value, dict) and isinstance(value.get("path"), str):
-        return {**value, "path": _placed(value["path"], folder)}
-    return value
-
-
-_READ: dict[str, Callable[[Any, Path], Any]] = {"data": _data, "weights": _weights}
 
 
 def _placed(text: str, folder: Path) -> str:
