@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.report.read.cross_validation import complete_repeats, folds_of, in_repeats
+from headstart.evaluate.comparison.sentences import notes, pair_sentence
+from headstart.evaluate.comparison.verdict import Needed
+from headstart.report.read.cross_validation import complete_repeats, folds_of, unit_of
 from headstart.report.read.leaderboard import make_boards
 from headstart.report.read.study_files import Outcome, Record, StudyFiles
 
@@ -63,9 +65,13 @@ def test_a_study_without_one_whole_repeat_has_no_leaderboard() -> None:
 
 
 def test_sentences_on_seeds_speak_of_repeats() -> None:
-    said = "cannot tell yet whether seeds 2 is better than b; about 12 seeds or 800 test images would settle it"
-    assert in_repeats(said) == said.replace("12 seeds", "12 repeats")
-    assert in_repeats("one seed only (a): how much another seed would change") == (
+    assert (unit_of(None), unit_of(5)) == ("seed", "repeat")
+    said = (
+        "cannot tell yet whether 12 seeds is better than b: SIZE; about 12 repeats or 800 test images would settle it"
+    )
+    needed = Needed(seeds=12, images=800, both=None)
+    assert pair_sentence("12 seeds", "b", "SIZE", "cannot tell", "unclear", "1 point", needed, 100, unit_of(5)) == said
+    assert notes(["a"], [], [1], False, unit_of(5))[0].startswith(
         "one repeat only (a): how much another repeat would change"
     )
     board = make_boards(files(*two_repeats("a"), *two_repeats("b")[:4]))[0]

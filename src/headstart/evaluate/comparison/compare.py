@@ -28,7 +28,7 @@ from headstart.evaluate.comparison.families import (
 )
 from headstart.evaluate.comparison.leader import Leader, interval_of, leader_of, means_of
 from headstart.evaluate.comparison.letters import compact_letters
-from headstart.evaluate.comparison.sources import Bounds, Pairs, Runs, Scores, paired_pairs, pairs_of, runs_of
+from headstart.evaluate.comparison.sources import SEED, Bounds, Pairs, Runs, Scores, paired_pairs, pairs_of, runs_of
 from headstart.evaluate.comparison.tables import ALPHA, Pair, PairRows, Ranked, State, ranked
 from headstart.evaluate.comparison.verdict import Category
 from headstart.evaluate.metrics.guards import check_runs_differ
@@ -106,6 +106,7 @@ def compare_runs(
     deterministic: Collection[str] = (),
     bounds: Bounds | None = None,
     percent: bool | None = None,
+    unit: str = SEED,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
@@ -125,6 +126,7 @@ def compare_runs(
             from seed to seed, also those that have one seed, or whose seeds all gave the same answers.
         bounds: least and greatest possible mean of scores that are not right or wrong (balanced accuracy: 0, 1).
         percent: write scores as percentages; by default those that are right or wrong.
+        unit: what a row of scores is called in sentences: a seed, or a repeat of cross-validation.
         draws: of seeds and images, by which families are corrected.
         seed: of the draws.
 
@@ -137,7 +139,7 @@ def compare_runs(
     names = sorted(correct, key=lambda run: (-sign * float(correct[run].mean()), run))
     pairing = bool(pair_seeds) or images is not None
     limits = _bounds(correct, bounds)
-    runs = runs_of(correct, names, images, deterministic, limits)
+    runs = runs_of(correct, names, images, deterministic, limits, unit)
     pairs = paired_pairs(correct, runs, images) if pairing else pairs_of(runs)
     if pairing:
         rows = np.stack([correct[name].mean(axis=1) for name in names], axis=1)
@@ -190,7 +192,7 @@ def _compared(
         leader=leader,
         safe=[row["run"] for row in ranking if row["within_margin"]],
         margin=margin,
-        answer=_answer(ranking, leader, against_best, share, runs.n),
+        answer=_answer(ranking, leader, against_best, share, runs),
         notes=_notes(correct, runs, pairing),
     )
 
@@ -199,12 +201,12 @@ def _open(category: Category) -> State:
     return "tied" if category == "tied" else "cannot tell"
 
 
-def _answer(ranking: Sequence[Ranked], leader: Leader, against: Sequence[Pair], share: bool, n: int) -> str:
+def _answer(ranking: Sequence[Ranked], leader: Leader, against: Sequence[Pair], share: bool, runs: Runs) -> str:
     low, high = sentences.figure(leader["low"], share), sentences.figure(leader["high"], share)
     score = f"{sentences.figure(leader['mean'], share)}{' %' if share else ''} ({low} to {high})"
     tied = [row["run"] for row in ranking if row["state"] == "tied"]
     unclear = [row for row in against if row["category"] == "cannot tell"]
-    question = sentences.settled(unclear[0]["needed"], n) if unclear else ""
+    question = sentences.settled(unclear[0]["needed"], runs.n, runs.unit) if unclear else ""
     return sentences.answer(leader["run"], score, len(against), tied, [row["b"] for row in unclear], question)
 
 
@@ -212,7 +214,7 @@ def _notes(correct: Mapping[str, Scores], runs: Runs, pairing: bool) -> list[str
     free = [run for run, fixed in zip(runs.names, runs.deterministic, strict=True) if not fixed]
     single = sorted(run for run in free if len(correct[run]) == 1)
     same = sorted(run for run in free if len(correct[run]) > 1 and bool((correct[run] == correct[run][:1]).all()))
-    return sentences.notes(single, same, [len(correct[run]) for run in free], pairing)
+    return sentences.notes(single, same, [len(correct[run]) for run in free], pairing, runs.unit)
 
 
 def _bounds(correct: Mapping[str, Scores], bounds: Bounds | None) -> Bounds | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headstart.evaluate.comparison.sources import SEED
 from headstart.evaluate.comparison.verdict import Category, Matters, Needed
 
 SAME_SEEDS = "all seeds gave the same answers"
@@ -21,13 +22,21 @@ def size_of(difference: float, low: float, high: float, share: bool) -> str:
 
 
 def pair_sentence(
-    a: str, b: str, size: str, category: Category, matters: Matters, margin: str, needed: Needed | None, n: int
+    a: str,
+    b: str,
+    size: str,
+    category: Category,
+    matters: Matters,
+    margin: str,
+    needed: Needed | None,
+    n: int,
+    unit: str = SEED,
 ) -> str:
-    """Say what is known about two runs."""
+    """Say what is known about two runs; `unit` is what a row of their scores is called."""
     if category == "tied":
         return f"{a} and {b} are tied: {size}; a difference of more than {margin} is unlikely"
     if category == "cannot tell":
-        return f"cannot tell yet whether {a} is better than {b}: {size}{settled(needed, n)}"
+        return f"cannot tell yet whether {a} is better than {b}: {size}{settled(needed, n, unit)}"
     weight = {
         "yes": f"more than {margin}, so it matters",
         "no": f"less than {margin}, so it hardly matters",
@@ -36,17 +45,17 @@ def pair_sentence(
     return f"{a} is {category} than {b}: {size}; {weight}"
 
 
-def settled(needed: Needed | None, n: int) -> str:
+def settled(needed: Needed | None, n: int, unit: str = SEED) -> str:
     """Say what would settle a question, or that it would take too much."""
     if needed is None:
         return ""
-    ways = [] if needed["seeds"] is None else [f"{needed['seeds']} seeds"]
+    ways = [] if needed["seeds"] is None else [f"{needed['seeds']} {unit}s"]
     ways += [] if needed["images"] is None else [f"{needed['images']:,} test images"]
     if not ways and needed["both"] is not None:
         seeds, images = needed["both"]
-        ways = [f"{seeds} seeds and {images:,} test images together" if images > n else f"{seeds} seeds"]
+        ways = [f"{seeds} {unit}s and {images:,} test images together" if images > n else f"{seeds} {unit}s"]
     if not ways:
-        return "; to settle it would take more seeds and images than is practical"
+        return f"; to settle it would take more {unit}s and images than is practical"
     return f"; about {' or '.join(ways)} would settle it"
 
 
@@ -89,7 +98,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def notes(single: Sequence[str], same: Sequence[str], counts: Sequence[int], pairing: bool) -> list[str]:
+def notes(
+    single: Sequence[str], same: Sequence[str], counts: Sequence[int], pairing: bool, unit: str = SEED
+) -> list[str]:
     """Say what a reader must know about the comparison.
 
     Args:
@@ -97,15 +108,16 @@ def notes(single: Sequence[str], same: Sequence[str], counts: Sequence[int], pai
         same: runs whose seeds all gave the same outcomes and that were not declared deterministic.
         counts: numbers of seeds of the runs that have more than a single possible one.
         pairing: whether seeds are paired.
+        unit: what a seed is called.
     """
     found = []
     if single:
         found.append(
-            f"one seed only ({', '.join(single)}): how much another seed would change is taken from recorded"
+            f"one {unit} only ({', '.join(single)}): how much another {unit} would change is taken from recorded"
             " runs and the other runs of this study"
         )
     if same:
         found.append(f"{SAME_SEEDS} ({', '.join(same)}): if nothing in it is random, one seed is enough")
     if len(set(counts)) > 1 and not pairing:
-        found.append(f"runs have between {min(counts)} and {max(counts)} seeds")
+        found.append(f"runs have between {min(counts)} and {max(counts)} {unit}s")
     return found

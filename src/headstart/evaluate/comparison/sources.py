@@ -21,6 +21,7 @@ from headstart.evaluate.comparison.seed_spread import (
 Scores = Bool[np.ndarray, "s n"] | Float[np.ndarray, "s n"]
 Bounds = tuple[float, float]
 
+SEED = "seed"  # what a row of scores is called
 _DIGITS = 12  # of a mean: what is equal but for rounding is equal, and 1 is not just below 1
 
 
@@ -40,6 +41,7 @@ class Runs:
         image_variance: of each run's mean, that the choice of images adds.
         bounds: least and greatest possible mean, or None.
         deterministic: runs whose seeds change nothing.
+        unit: what a row of scores is called: a seed, or a repeat of cross-validation.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Runs:
     image_variance: Float[np.ndarray, " r"]
     bounds: Bounds | None
     deterministic: Bool[np.ndarray, " r"]
+    unit: str = SEED
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def runs_of(
     images: Int[np.ndarray, "s n"] | None,
     deterministic: Collection[str],
     bounds: Bounds | None,
+    unit: str = SEED,
 ) -> Runs:
     """Summarise the scores of the runs; `bounds` are those of a mean score."""
     tables = [correct[name].astype(np.float64) for name in names]
@@ -116,6 +120,7 @@ def runs_of(
         image_variance=np.array(image_variance),
         bounds=bounds,
         deterministic=np.array([name in deterministic for name in names]),
+        unit=unit,
     )
 
 

@@ -124,7 +124,7 @@ class PairRows:
             matters=matters,
             category=category,
             needed=needed,
-            verdict=sentences.pair_sentence(a, b, size, category, matters, margin, needed, self.runs.n),
+            verdict=sentences.pair_sentence(a, b, size, category, matters, margin, needed, self.runs.n, self.runs.unit),
         )
 
 

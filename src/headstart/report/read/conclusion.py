@@ -8,7 +8,7 @@ from typing import Any
 from headstart import units
 from headstart.evaluate.comparison.sentences import margin_words, settled
 from headstart.report import numbers
-from headstart.report.read.cross_validation import in_repeats
+from headstart.report.read.cross_validation import unit_of
 from headstart.report.read.leaderboard import Board
 
 Segment = tuple[str, bool]  # text, and whether it is emphasised
@@ -127,8 +127,7 @@ def _others(board: Board) -> list[Segment]:
         names = numbers.listed([pair["b"] for pair in kinds["cannot tell"]])
         rest = "; the comparisons say what would settle each" if len(kinds["cannot tell"]) > 1 else ""
         if not rest and board.kind == "images":
-            rest = settled(kinds["cannot tell"][0]["needed"], board.n)
-            rest = rest if board.folds is None else in_repeats(rest)
+            rest = settled(kinds["cannot tell"][0]["needed"], board.n, unit_of(board.folds))
         found += [(f"Whether {best} is better than ", False), (names, True), (f" cannot be told yet{rest}. ", False)]
     if kinds["better"]:
         rest = "every other run" if len(kinds["better"]) == len(others) else f"{len(kinds['better'])} others"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from headstart.evaluate.comparison.sources import SEED
 from headstart.report.read.study_files import Record
 
 
@@ -14,9 +14,9 @@ def folds_of(record: Record) -> int | None:
     return int(split["folds"]) if split.get("fold") == "seed" and split.get("folds") else None
 
 
-def in_repeats(sentence: str) -> str:
-    """Return a sentence on seeds as one on repeats of cross-validation."""
-    return re.sub(r"\b(\d+|one|another|more) seed(s?)\b", r"\1 repeat\2", sentence)
+def unit_of(folds: int | None) -> str:
+    """Return what a row of scores is called: a seed, or a repeat where all folds together make one."""
+    return SEED if folds is None else "repeat"
 
 
 def complete_repeats(

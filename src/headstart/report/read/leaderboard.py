@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
 from headstart.evaluate.comparison.sentences import SAME_SEEDS
-from headstart.evaluate.comparison.tables import Pair
 from headstart.evaluate.metrics.scoring import METRICS
 from headstart.report import numbers
 from headstart.report.read.board_scores import Scores, board_scores
-from headstart.report.read.cross_validation import folds_of, in_repeats
+from headstart.report.read.cross_validation import folds_of, unit_of
 from headstart.report.read.study_files import Record, StudyFiles, metric_of
 from headstart.report.read.training_images import WiderIntervals, read_resampled
 
@@ -138,6 +137,7 @@ def _board(
         margin=MARGIN if margin is None else float(margin),
         deterministic=fixed,
         percent=numbers.is_share(metric),
+        unit=unit_of(folds),
     )
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None
@@ -152,9 +152,9 @@ def _board(
         seeds=max(len(values) for values in scores.values()),
         runs=tuple(row["run"] for row in result["ranking"]),
         ranking=tuple({**row, **_least(wider.of_run(row), low)} for row in ranking),
-        against_best=tuple({**_told(row, folds), **wider.of_pair(row)} for row in result["against_best"]),
-        against_baseline=tuple({**_told(row, folds), **wider.of_pair(row)} for row in result["against_baseline"]),
-        pairwise=tuple(_told(row, folds) for row in result["pairwise"]),
+        against_best=tuple({**row, **wider.of_pair(row)} for row in result["against_best"]),
+        against_baseline=tuple({**row, **wider.of_pair(row)} for row in result["against_baseline"]),
+        pairwise=tuple(result["pairwise"]),
         leader=dict(result["leader"]),
         safe=tuple(result["safe"]),
         margin=result["margin"],
@@ -177,16 +177,11 @@ def _least(interval: Mapping[str, Any], least: float) -> dict[str, Any]:
     return {**interval, "wider_low": None if low is None else max(least, low)}
 
 
-def _told(pair: Pair, folds: int | None) -> dict[str, Any]:
-    """Return a comparison whose verdict speaks of repeats where seeds are those of cross-validation."""
-    return {**pair, "verdict": pair["verdict"] if folds is None else in_repeats(pair["verdict"])}
-
-
 def _notes(notes: Sequence[str], folds: int | None) -> list[str]:
     """Return the notes of the comparison; repeats of cross-validation differ by their folds, not by seeds alone."""
     if folds is None:
         return list(notes)
-    return [in_repeats(note) for note in notes if not note.startswith(SAME_SEEDS)]
+    return [note for note in notes if not note.startswith(SAME_SEEDS)]
 
 
 def _title(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles) -> str:
