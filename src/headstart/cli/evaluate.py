@@ -39,12 +39,9 @@ def evaluate_and_show(
         SpecError: an option is unknown or impossible.
         DataError, WeightsError, ModelError: as `headstart.evaluate_models` raises them.
     """
-    from headstart.evaluate.metrics.scoring import METRICS
     from headstart.saved_models import evaluate_models
 
     choose("part", part, PARTS)
-    if metric is not None:
-        choose("metric", metric, METRICS)
     check_folder(out)
     found = evaluate_models(
         [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=typed_command()
