@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exported_models import linear
 
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.serve.limits import Limits
@@ -170,3 +171,14 @@ def test_a_defect_is_no_traceback_for_the_client(classifier: Classifier, monkeyp
         assert "headstart_request_seconds_count 1.0" in figures
         monkeypatch.undo()
         assert ask("POST", "/predict", picture(1))[0] == 200
+
+
+def test_several_labels_of_an_image_are_counted_one_by_one() -> None:
+    model = Classifier(linear(multi_label=True, threshold=1e-6))
+    with served(model) as ask:
+        (row,) = ask("POST", "/predict", picture(1))[1]["predictions"]
+        figures = ask("GET", "/metrics")[1].decode()
+    assert row["class"] == "ant|bee|cat"
+    for name in ("ant", "bee", "cat"):
+        assert f'headstart_predictions_total{{label="{name}"}} 1.0' in figures
+    assert "ant|bee" not in figures

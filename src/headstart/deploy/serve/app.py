@@ -157,7 +157,8 @@ class _Server:
             self.metrics.images.labels("unreadable").inc()
             return {"image": prediction.name, "error": prediction.error}
         self.metrics.images.labels("predicted").inc()
-        self.metrics.classes.labels(prediction.label).inc()
+        for label in prediction.labels:  # one by one: there may be as many combinations as there are images
+            self.metrics.classes.labels(label).inc()
         classes = self.classifier.classes
         return {
             "image": prediction.name,
