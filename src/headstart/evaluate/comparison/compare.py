@@ -185,7 +185,7 @@ def _compared(
     return Comparison(
         ranking=ranking,
         against_best=against_best,
-        against_baseline=[rows.row(facing, k, baseline) for k in range(len(facing.pairs))],
+        against_baseline=[rows.row(facing, k) for k in range(len(facing.pairs))],
         pairwise=[rows.row(every, k) for k in range(len(every.pairs))],
         baseline=baseline,
         best=names[0],
@@ -206,7 +206,10 @@ def _answer(ranking: Sequence[Ranked], leader: Leader, against: Sequence[Pair], 
     score = f"{sentences.figure(leader['mean'], share)}{' %' if share else ''} ({low} to {high})"
     tied = [row["run"] for row in ranking if row["state"] == "tied"]
     unclear = [row for row in against if row["category"] == "cannot tell"]
-    question = sentences.settled(unclear[0]["needed"], runs.n, runs.unit) if unclear else ""
+    question = ""
+    if unclear:
+        size = sentences.size_of(*(unclear[0][part] for part in ("difference", "low", "high")), share)
+        question = size + sentences.settled(unclear[0]["needed"], runs.n, runs.unit)
     return sentences.answer(leader["run"], score, len(against), tied, [row["b"] for row in unclear], question)
 
 

@@ -294,7 +294,8 @@ def _environment(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], run: RunFacts) -> dict[str, Any]:
-    against = next((pair for pair in board.against_baseline if run.run in (pair["a"], pair["b"])), None)
+    pairs = () if run.run == board.baseline else board.against_baseline
+    against = next((pair for pair in pairs if run.run in (pair["a"], pair["b"])), None)
     return {
         "rank": rank,
         **row,
