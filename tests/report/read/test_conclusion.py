@@ -72,6 +72,9 @@ def test_the_baseline_that_is_ahead_of_the_model_is_named_first(tmp_path: Path) 
     assert [(row["a"], row["b"]) for row in rows] == [("base", "b"), ("base", "a")]
     assert all(row["difference"] > 0 and row["probability"] > 0.5 for row in rows)
     assert rows[1]["verdict"].startswith("cannot tell yet whether base is better than a: +2.0 points (-")
+    shown = {row["run"]: row["against_baseline"] for row in load_summary(found).ranking()}
+    assert shown["base"] is None and shown["a"]["difference"] == -rows[1]["difference"]
+    assert (shown["a"]["low"], shown["a"]["high"]) == (-rows[1]["high"], -rows[1]["low"])
     markdown = write_report(found, "md", tmp_path / "report.md").read_text()
     assert "\n- cannot tell yet whether base is better than a: +2.0 points (-" in markdown
     assert "better than base" not in markdown

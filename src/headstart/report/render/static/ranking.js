@@ -99,15 +99,9 @@ function hoverRow(line, row) {
     [format.words(row.metric), format.score(row.mean, row.metric)], ["95 % interval", format.interval(row.low, row.high, row.metric)],
     ["other training images too", row.wider_low === null ? null : format.interval(row.wider_low, row.wider_high, row.metric)],
     [`sd over ${row.folds ? "repeats" : "seeds"}`, row.sd === null ? null : format.points(row.sd, row.metric).slice(1)], row.folds ? ["folds × repeats, images", `${row.folds} × ${row.seeds}, ${row.n}`] : ["seeds × images", `${row.seeds} × ${row.n}`],
-    ["on test", row.state], ["against baseline", against ? ownDifference(row, against) : null],
+    ["on test", row.state], ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],
   ])));
   cell.addEventListener("pointerleave", () => tooltip.hide());
-}
-
-/** A row's difference from the baseline, which the comparison tells from the one of the two that is ahead. */
-function ownDifference(row, pair) {
-  const [difference, low, high] = pair.a === row.run ? [pair.difference, pair.low, pair.high] : [-pair.difference, -pair.high, -pair.low];
-  return `${format.points(difference, row.metric)} (${format.points(low, row.metric)} to ${format.points(high, row.metric)})`;
 }
 
 /** The three questions: the best against each, each against the baseline, and every pair. */
