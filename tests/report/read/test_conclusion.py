@@ -39,7 +39,10 @@ def test_a_cheap_run_that_is_visibly_worse_is_never_recommended(tmp_path: Path) 
     # even where nothing can be told: five images of 40 more are visible
     open_ = {"network": share(2, 40, 38), "pixels": share(2, 40, 33)}
     said = answer(study_of(tmp_path / "open", open_, seconds={"network": 100, "pixels": 1}))
-    assert "Whether network is better than pixels cannot be told yet: +12.5 points (-" in said and "would settle it" in said
+    assert (
+        "Whether network is better than pixels cannot be told yet: +12.5 points (-" in said
+        and "would settle it" in said
+    )
     assert "costs less" not in said
 
 
@@ -58,7 +61,10 @@ def test_the_headline_is_the_chosen_model_with_its_own_test_score(tmp_path: Path
     )
     assert "a leads with 85.0 % accuracy (95 % interval " in said and "allowing for the choice among 2)" in said
     assert "Whether it is better than the model cannot be told yet: +2.0 points (-" in said
-    assert " to +4.6); about 1,900 test images would settle it. a is better than c" in said and said.count("would settle it") == 1
+    assert (
+        " to +4.6); about 1,900 test images would settle it. a is better than c" in said
+        and said.count("would settle it") == 1
+    )
     assert "a is better than c, by +55.0 points" in said
 
 
@@ -67,7 +73,9 @@ def test_the_baseline_that_is_ahead_of_the_model_is_named_first(tmp_path: Path) 
     found = study_of(tmp_path, right, best="a", baseline="base")
     said = answer(found)
     assert "Whether the baseline base is better than a cannot be told yet: +2.0 points (-" in said
-    assert "base leads with 81.5 % accuracy" in said and "Whether base is better than b cannot be told yet: +1.5 " in said
+    assert (
+        "base leads with 81.5 % accuracy" in said and "Whether base is better than b cannot be told yet: +1.5 " in said
+    )
     rows = load_summary(found).boards[0].against_baseline
     assert [(row["a"], row["b"]) for row in rows] == [("base", "b"), ("base", "a")]
     assert all(row["difference"] > 0 and row["probability"] > 0.5 for row in rows)
@@ -89,4 +97,7 @@ def test_the_baseline_is_not_called_open_and_beaten_in_one_answer(tmp_path: Path
     against = tuple({**p, "category": "cannot tell"} if p["b"] == "base" else p for p in board.against_best)
     said = plain(answer_of([dataclasses.replace(board, against_best=against)], {}, partial=False))
     assert "a is better than the baseline base, by +30.0 points" in said
-    assert "Whether a is better than b cannot be told yet: +0.5 points (-" in said and "a is better than b and base" not in said
+    assert (
+        "Whether a is better than b cannot be told yet: +0.5 points (-" in said
+        and "a is better than b and base" not in said
+    )

@@ -21,9 +21,7 @@ class Lost(NamedTuple):
 
 def accuracy_lost(original: np.ndarray, exported: np.ndarray) -> Lost:
     """Return what the exported file loses; bool [n] each: whether the label of each picture is right."""
-    compared = compare_runs(
-        {ORIGINAL: original[None], EXPORTED: exported[None]}, deterministic=(ORIGINAL, EXPORTED)
-    )
+    compared = compare_runs({ORIGINAL: original[None], EXPORTED: exported[None]}, deterministic=(ORIGINAL, EXPORTED))
     (row,) = compared["pairwise"]
     sign = 1 if row["a"] == ORIGINAL else -1
     low, high = sorted(sign * row[end] for end in ("low", "high"))

@@ -315,7 +315,7 @@ def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], r
 
 
 def _against_baseline(board: Board, run: str) -> dict[str, Any] | None:
-    """Return a run's difference from the baseline, above zero where the run's score is higher; None for the baseline."""
+    """Return a run's difference from the baseline, above zero if the run's score is higher; None for the baseline."""
     pair = next((p for p in board.against_baseline if run in (p["a"], p["b"])), None)
     if pair is None or run == board.baseline:
         return None
