@@ -234,7 +234,7 @@ def test_where_no_seed_is_common_all_seeds_count() -> None:
     found = [Candidate("a", 0.5, Path("a/seed-0")), Candidate("b", 0.4, Path("b/seed-1"))]
     found += [Candidate("b", 0.8, Path("b/seed-2"))]
     assert best_single(found, set())[0] == "b"  # 0.6 on average
-    assert choose(found, set()) == ("b", "validation accuracy")
+    assert choose(found, set()) == ("b", VALIDATION)
     assert choose(found, set(), "balanced_accuracy") == ("b", "validation balanced accuracy")
 
 
