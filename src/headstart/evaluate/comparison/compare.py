@@ -81,20 +81,6 @@ def over_seeds(
     return {"mean": mean, "sd": sd, "low": float(low), "high": float(high), "seeds": count}
 
 
-def over_seeds_and_images(
-    scores: Scores, images: Int[np.ndarray, "s n"] | None = None, *, bounds: Bounds | None = None
-) -> tuple[float, float, float]:
-    """Return the mean of one run and its 95 % interval, which holds for other seeds and other images of the same kind.
-
-    Args:
-        scores: one row a seed: right or wrong, or any score whose mean is meant.
-        images: which image each column is of, where each seed has its own test images.
-        bounds: least and greatest mean of scores that are not right or wrong.
-    """
-    runs = runs_of({"": scores}, [""], images, (), _bounds({"": scores}, bounds))
-    return (float(runs.means[0]), *means_of(runs).interval(0))
-
-
 def compare_runs(
     correct: Mapping[str, Scores],
     baseline: str | None = None,
