@@ -2,11 +2,10 @@
 
 On the probit scale, where a point of accuracy means the same at 60 % and at 98 %, the standard deviations of the
 seeds of the runs of one study are like each other: each is the study's typical one times a factor. About one run in ten
-is an exception, noisy not beside its study but beside recorded runs in general. The typical one is not known
-either, and its prior comes from recorded runs, too (`benchmarks/seed_spread.py`, docs/statistics.md). With ten seeds the
-run's own figures decide, with two they are moderated by the other runs and by the prior (as the moderated variances of
-Smyth 2004 and Phipson et al. 2016), with one seed the prior decides alone. The posterior is a sum over a grid: no
-sampling.
+is an exception, noisy not beside its study but beside recorded runs in general. The typical one is not known either,
+and its prior comes from recorded runs, too (`benchmarks/seed_spread.py`, docs/statistics.md). With ten seeds the run's
+own figures decide, with two they are moderated by the other runs and by the prior (as the moderated variances of Smyth
+2004 and Phipson et al. 2016), with one seed the prior decides alone. The posterior is a sum over a grid: no sampling.
 """
 
 from __future__ import annotations
