@@ -81,7 +81,7 @@ class StandIns:
             torch.manual_seed(0)
             save_file(torchvision.models.get_model(name).state_dict(), path)
 
-    def few_groceries(self, classes: int = 2, per_class: int = 50) -> None:
+    def few_groceries(self, classes: int = 2, per_class: int = 24) -> None:
         """Let the photographs of the demo be of few classes, with enough of each to set some aside for testing."""
         plain = load.groceries
 
