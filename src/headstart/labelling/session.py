@@ -20,7 +20,7 @@ from headstart.errors import DataError, SpecError
 from headstart.labelling.classifier_so_far import ClassifierSoFar, fit_so_far
 from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.label_file import RANDOM, Given, LabelFile
-from headstart.labelling.suggest import Suggester, Suggestion, can_judge, margins_of
+from headstart.labelling.suggest import Suggester, Suggestion
 
 IntArray = npt.NDArray[np.int64]
 CHOSEN = "chosen"  # `how` of an image that a person picked
@@ -136,10 +136,7 @@ class LabelSession:
 
     def margins(self) -> npt.NDArray[np.float32] | None:
         """Return how sure the classifier so far is of each image; None while it has learned from too few labels."""
-        fitted = self.fitted
-        if fitted is None or not can_judge(fitted.taught, len(self.classes)):
-            return None
-        return margins_of(fitted.probabilities)
+        return None if self.fitted is None else self.fitted.margins
 
     def refit(self) -> ClassifierSoFar | None:
         """Fit the classifier to the labels so far; None if fewer than two classes have labels."""

@@ -92,9 +92,9 @@ class Suggester:
         return max(0, min(count, round(self.share * (labelled + count)) - done))
 
     def _typical(self, labelled: npt.NDArray[np.bool_], free: npt.NDArray[np.bool_], count: int) -> IntArray:
-        """Return representatives in the order in which they cover what no labelled image covers."""
+        """Return representatives in the order in which they cover what no labelled image outside the sample covers."""
         likeness = self.short[self.typical] @ self.short[self.typical].T
-        taught = np.flatnonzero(labelled)
+        taught = self._others[labelled[self._others]]
         covered = (
             (self.short[self.typical] @ self.short[taught].T).max(axis=1)
             if len(taught)
