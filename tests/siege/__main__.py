@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=200, help="attempts (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the first attempt; each next one adds 1 (default 0)")
     parser.add_argument("--minutes", type=float, help="begin no attempt after this many minutes")
+    parser.add_argument("--journal", type=Path, help="a file of the attempts; with the same file again, it continues")
     parser.add_argument("--scratch", type=Path, help="an empty folder to work in (default: a temporary one)")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix=f"siege-{asked.name}-") as temporary:
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             range(asked.seed, asked.seed + asked.count),
             limit=None if asked.minutes is None else asked.minutes * 60,
             told=lambda seed, why: print(f"seed {seed}: {why}", flush=True),
+            journal=asked.journal,
         )
     ended = ", ".join(f"{count} {how}" for how, count in sorted(outcome.ended.items()))
     print(
