@@ -8,7 +8,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from headstart.report.read.study_files import read_state
+from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
 from tests.siege.forked import learn_imports, run_forked
 from tests.siege.siege import Attack, Broken
@@ -73,7 +73,7 @@ def _is_seen_as_ended(place: Path, *, killed: bool) -> None:
     root = place / "out" / scene.NAME
     if not (root / "study.json").is_file():
         return
-    status = read_state(root)["status"]
+    status = StudyFolder(root).read_study()["status"]
     if status == "running" or (not killed and status != "complete"):
         raise Broken(f"the study is shown as {status} though its process {'was killed' if killed else 'has ended'}")
 
