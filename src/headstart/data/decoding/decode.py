@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
+from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
-from headstart.data.decoding.bounds import ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.colour import to_srgb
 from headstart.data.decoding.damage import check_end, without_damage
 from headstart.data.decoding.depth import to_8_bits
@@ -43,7 +43,6 @@ _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
 STRIP = 16  # times as long as wide
-_BAND = 1 << 22  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # in EXIF
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -152,7 +151,7 @@ def _reasons(size: int) -> Iterator[None]:
 def _pixels(image: Image.Image, view: View | None) -> Pixels:
     """Return an RGB image at its size as an array, with no second copy of a large one."""
     image = image if view is None else bring_to_size(image, view)
-    if image.width * image.height <= _BAND:
+    if image.width * image.height <= BAND:
         return np.asarray(image, dtype=np.uint8)
     pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
     for top, bottom in _bands(image):
@@ -270,7 +269,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image], mode: str) -> Image.Image:
     """Convert an image band by band, so that intermediate results take little memory."""
-    if image.width * image.height <= _BAND:
+    if image.width * image.height <= BAND:
         return convert(image)
     whole = Image.new(mode, image.size)
     for top, bottom in _bands(image):
@@ -280,8 +279,8 @@ def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image],
 
 
 def _bands(image: Image.Image) -> list[tuple[int, int]]:
-    """Return (top, bottom) of bands of at most `_BAND` pixels, or of one line."""
-    rows = max(1, _BAND // max(1, image.width))
+    """Return (top, bottom) of bands of at most `BAND` pixels, or of one line."""
+    rows = max(1, BAND // max(1, image.width))
     return [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
 
 
