@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
+from headstart.models.refitted import Refitted
+
 
 class Expected(TypedDict):
     """A run and seed that the study will finish; `name` is what both are called in messages, where it is given."""
@@ -52,6 +54,8 @@ class StudyState:
         left_out: runs and seeds that are skipped.
         best: the model that was chosen on validation.
         best_network: the best single network, if the best model is an ensemble.
+        refitted: the saved model is the best one, refitted on all images.
+        not_refitted: why it could not be refitted, where that was asked for.
         spending: seconds of the budget and seconds spent.
         halving: settings, rungs and number of runs of successive halving.
     """
@@ -71,6 +75,8 @@ class StudyState:
     left_out: list[LeftOut] = field(default_factory=list)
     best: Kept | None = None
     best_network: Kept | None = None
+    refitted: Refitted | None = None
+    not_refitted: str | None = None
     spending: Mapping[str, float] | None = None
     halving: Mapping[str, Any] | None = None
 
@@ -83,6 +89,6 @@ class StudyState:
 
     def to_dict(self, status: str) -> dict[str, Any]:
         """Return the content of study.json: "status" is running, complete or interrupted."""
-        optional = ("left_out", "best", "best_network", "spending", "halving")
+        optional = ("left_out", "best", "best_network", "refitted", "not_refitted", "spending", "halving")
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in found.items() if value or name not in optional} | {"status": status}
