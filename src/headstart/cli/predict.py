@@ -69,9 +69,12 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     from headstart.data.sources.unlabelled import STANDARD_INPUT, find_images
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
+    from headstart.models.refitted import refitted_of, words
     from headstart.study.results.tested import said_model
 
     classifier = Classifier.load(model, resolve_device(device))
+    if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
+        say(f"headstart: {model}: {words(refitted)}")
     found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
     unread: list[str] = []
     predictions = _classified(classifier, found, output, unread)

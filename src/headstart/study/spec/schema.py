@@ -176,6 +176,13 @@ class RunSpec(Spec):
             return {**value, "weights": "none"}
         return value
 
+    @field_validator("refit", mode="before")
+    @classmethod
+    def _refits_itself(cls, value: Any) -> Any:
+        if value == "all":
+            raise ValueError("'all' is of the study, not of a run: write `refit: all` beside `runs`")
+        return value
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, value: str) -> str:
@@ -306,8 +313,19 @@ class StudySpec(Spec):
     explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
     similarity: SimilaritySpec | None = None
     ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
+    refit: Literal["all"] | None = None
     track: str | None = None
     smoke: dict[str, Any] = {}
+
+    @field_validator("refit", mode="before")
+    @classmethod
+    def _refits_the_model(cls, value: Any) -> Any:
+        if value not in (None, "all"):
+            raise ValueError(
+                f"{value!r:.40} is not known here: 'all' trains the saved model on every image, test images included;"
+                " what a run is refitted on is a key of the run"
+            )
+        return value
 
     @field_validator("budget", mode="before")
     @classmethod
