@@ -21,6 +21,7 @@ from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
+from headstart.study.results.state import kept_words
 from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -79,14 +80,7 @@ class Results:
     @property
     def kept(self) -> str:
         """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
-        facts = StudyFolder(self.folder).read_study()
-        best = facts.get("best")
-        if not best:
-            return "none"
-        split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
-        word = "fold" if split.get("fold") == "seed" else "seed"
-        seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
-        return f"{best['run']}, chosen by {best['by']}{seed}"
+        return kept_words(StudyFolder(self.folder).read_study()) or "none"
 
     def answer(self) -> str:
         """Return what the study found, in a few sentences."""

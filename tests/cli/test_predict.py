@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headstart.api import Results
 from headstart.cli.predict import Output, _one_line
 from headstart.errors import SpecError
 from tests.cli.conftest import Call
@@ -42,6 +43,7 @@ def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
     assert [bool(row.get("error")) for row in rows] == [False, True, False, True, True, True, True, False]
     assert [row.get("class") or "" for row in rows] == ["daisy", "", "lily", "", "", "", "", "lily"]
     (line,) = err.splitlines()
+    assert line.endswith(f"; the model is {Results(finished).kept}")
     assert line.startswith("headstart: 3 of 8 images read; 5 not read (1 an address; download the image")
     assert "1 no such file or folder" in line and "1 cut short" in line and "1 not an image" in line
 
@@ -52,7 +54,7 @@ def test_a_table_has_a_row_for_each_input_too(call: Call, finished: Path, inputs
     assert out.splitlines()[0].split() == ["image", "class", "probability", "next", "error"]
     assert "no such file or folder" in out and "matches no image" in out
     code, out, err = call("predict", finished, "2.jpg")
-    assert code == 0 and "error" not in out and err == "headstart: 1 image read\n"
+    assert code == 0 and "error" not in out and err.startswith("headstart: 1 image read; the model is ")
 
 
 def test_formats_agree_and_the_table_shows_as_many_classes_as_asked_for(
@@ -79,7 +81,7 @@ def test_a_file_is_written_whole_and_named(
 ) -> None:
     place = Path("new") / f"found.{suffix}"
     code, out, err = call("predict", finished, photos, "--out", place, "--least-sure-first", "--top", 2)
-    assert (code, out.strip()) == (0, str(place)) and err == "headstart: 20 of 20 images read\n"
+    assert (code, out.strip()) == (0, str(place)) and err.startswith("headstart: 20 of 20 images read; the model is ")
     values = [float(row["probability"]) for row in rows_of(place.read_text(), suffix)]
     assert len(values) == 20 and values == sorted(values)
     assert [path.name for path in Path("new").iterdir()] == [place.name]
@@ -139,7 +141,7 @@ def test_lists_images_and_archives_come_in(
         archive.writestr("notes.txt", "hello")
     code, out, err = call("predict", finished, "photos.zip", "--format", "csv")
     assert code == 0 and out.splitlines()[1].startswith("photos.zip!in/2.jpg,lily,")
-    assert err == "headstart: 1 image read; 1 other files skipped (1 .txt)\n"
+    assert err.startswith("headstart: 1 image read; 1 other files skipped (1 .txt); the model is ")
     for sent, name in ((Path("2.jpg").read_bytes(), "-"), (b"2.jpg\n", "2.jpg")):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(sent)))
         assert call("predict", finished, "-", "--format", "csv")[1].splitlines()[1].startswith(f"{name},lily,")

@@ -36,7 +36,7 @@ def test_update_tells_what_is_new_and_compares_the_models(call: Call, finished: 
 def test_what_cannot_be_updated_is_one_line(call: Call, finished: Path, photos: Path, tmp_path: Path) -> None:
     for study, data, message in (
         (finished, photos, "has no image that the study does not know already"),
-        (tmp_path, photos, "is not a study folder"),
+        (tmp_path, photos, "no study here"),
         (finished, tmp_path / "nothing", "nothing"),
     ):
         code, out, err = call("update", study, data)

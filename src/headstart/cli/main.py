@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.command_line import run_typer
+from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
 from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out
 from headstart.cli.process import run_as_process
@@ -197,6 +198,7 @@ def predict(
 
 
 add_model_verbs(app)
+add_label_verbs(app)
 
 
 @app.command()

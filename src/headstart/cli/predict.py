@@ -54,7 +54,9 @@ class Output:
 
 
 def predict_and_show(model: Path, images: Sequence[str], device: str, output: Output) -> None:
-    """Classify images, print or write a row of each, and say on standard error how many were read.
+    """Classify images and print or write a row of each.
+
+    Standard error says which model of a study it is, and how many images were read.
 
     Ends with exit status 1 if some of the images could not be read.
 
@@ -67,6 +69,7 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     from headstart.data.sources.unlabelled import STANDARD_INPUT, find_images
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
+    from headstart.study.results.tested import said_model
 
     classifier = Classifier.load(model, resolve_device(device))
     found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
@@ -76,7 +79,7 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
         _show_table(classifier, predictions, output)
     else:
         _write(classifier, predictions, format, output)
-    _say_how_many(found, unread)
+    _say_how_many(found, unread, said_model(model))
     if unread:
         raise SystemExit(1)
 
@@ -147,8 +150,8 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
     print(output.out)
 
 
-def _say_how_many(found: Found, unread: Sequence[str]) -> None:
-    """Say how many images were read, and how many files were left aside and why.
+def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> None:
+    """Say how many images were read, how many files were left aside and why, and by which model of a study.
 
     Raises:
         DataError: none was read.
@@ -167,4 +170,6 @@ def _say_how_many(found: Found, unread: Sequence[str]) -> None:
     if ignored := sum(found.ignored.values()):
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.ignored.most_common(5))
         parts.append(f"{ignored:,} other files skipped ({kinds})")
+    if model is not None:
+        parts.append(f"the model is {model}")
     say(f"headstart: {'; '.join(parts)}")

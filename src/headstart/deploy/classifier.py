@@ -21,6 +21,7 @@ from headstart.evaluate.uncertainty.answers import Answer, Asked, Judge
 from headstart.evaluate.uncertainty.costs import ASK
 from headstart.evaluate.uncertainty.stored import from_part
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
+from headstart.models.label_rule import labels_of
 from headstart.models.preprocessing import as_tensor, normalise
 from headstart.models.test_time_augmentation import TTA, mean_probabilities
 from headstart.progress import progress
@@ -238,12 +239,10 @@ class Classifier:
 
     def said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
         """Return what probabilities [C] of an image say."""
-        best = int(scores.argmax())
-        rule = self.ensemble.members[0]
-        labels: tuple[str, ...] = (self.classes[best],)
-        if rule.multi_label:
-            labels = tuple(c for c, score in zip(self.classes, scores, strict=True) if score > rule.threshold)
-        return Prediction(name, "|".join(labels), float(scores[best]), scores, labels=labels)
+        first = self.ensemble.members[0]
+        (found,) = labels_of(scores[None], multi_label=first.multi_label, threshold=first.threshold)
+        labels = tuple(self.classes[k] for k in (np.flatnonzero(found) if found.ndim else [found]))
+        return Prediction(name, "|".join(labels), float(scores.max()), scores, labels=labels)
 
     def unread(self, name: str, error: str) -> Prediction:
         """Return the prediction of an image that cannot be read."""

@@ -29,6 +29,7 @@ from headstart.data.decoding.faults import UndecodableError as UndecodableError
 from headstart.data.decoding.formats import format_fault, plugin_formats
 from headstart.data.decoding.jpeg import load_jpeg
 from headstart.data.decoding.pictures import Picture, one_picture
+from headstart.data.decoding.tiff_jpeg import check_jpegs
 from headstart.data.image_files import read_file
 from headstart.errors import DataError, choose
 
@@ -53,7 +54,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DECODER = 3  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
+DECODER = 4  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
@@ -116,6 +117,9 @@ def load_whole(image: Image.Image, data: bytes) -> None:
     if image.format in ("JPEG", "MPO"):
         load_jpeg(image, data)
     else:
+        check_end(data, image)
+        if image.format == "TIFF":
+            check_jpegs(data, image)
         image.load()
 
 
@@ -210,8 +214,8 @@ def check(data: bytes) -> str | None:
     """
     try:
         with open_image(data) as image:
-            kind = image.format or ""
-        if not check_end(data, kind):
+            unclear = not check_end(data, image)
+        if unclear:
             decode(data)
     except LacksMemoryError:
         raise

@@ -19,9 +19,9 @@ from headstart.progress import progress
 from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
 from headstart.storage.names import folder_name
-from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
 from headstart.study.results.facts import read_facts
+from headstart.study.results.folder import StudyFolder
 
 _TRIES = 20
 _PATIENCE = 2.0  # seconds
@@ -164,9 +164,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         StoreError: it is not a study folder, or a file is missing, altered or unreadable; the message says which.
     """
     root = Path(place)
-    if not (root / "study.json").is_file():
-        raise StoreError(f"{root}: no study here (it has no study.json); give the folder of a study")
-    facts = read_state(root)
+    facts = StudyFolder(root).read_study()
     expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
     folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
     records, metric = [], metric_of(facts)
@@ -250,18 +248,6 @@ def read_record(folder: Path, metric: str = "accuracy") -> Record:
             if _manifest(folder) == before:  # else some files are of the old folder, some of the new one
                 return record
     raise StoreError(f"{folder}: keeps being rewritten; read it when the study has ended")
-
-
-def read_state(root: Path) -> dict[str, Any]:
-    """Read study.json; a study that says that it is running, and at which no process is at work, was interrupted.
-
-    Raises:
-        StoreError: it is damaged.
-    """
-    facts = unsealed(root / "study.json")
-    if facts.get("status") == "running" and since(root) is None:
-        facts["status"] = "interrupted"
-    return facts
 
 
 def _manifest(folder: Path) -> bytes:

@@ -9,7 +9,7 @@ from headstart.models.bundle import MODEL, model_bytes, read_ensemble
 from headstart.storage.files import disk_errors, link_or_copy, read_json, write_atomic
 from headstart.study.execution.session import Session
 from headstart.study.planning.ensemble_keys import expected
-from headstart.study.results.model_selection import Candidate, best_single, choose, named, representative
+from headstart.study.results.model_selection import Candidate, best_single, choose, representative
 from headstart.study.results.state import Kept
 
 
@@ -49,7 +49,7 @@ def save_best(session: Session) -> None:
     with disk_errors(folder.root):
         _write_whole(folder.root / session.state.best["folder"], folder.root / MODEL)
     if best in ensembles:  # what can be looked into is one network
-        session.state.best_network = kept(best_single(found, ensembles), named(metric))
+        session.state.best_network = kept(*best_single(found, ensembles, metric))
 
 
 def _parameters(run: Path) -> int:
