@@ -37,8 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def facts_of(root: Path) -> dict[str, Any]:
-    best = json.loads((root / "study.json").read_text())["best"]["folder"]
-    found: dict[str, Any] = json.loads((root / best / FACTS).read_text())
+    found: dict[str, Any] = json.loads((root / FACTS).read_text())
     return found
 
 

@@ -55,13 +55,15 @@ def calibrate_best(session: Session) -> None:
     costs = _costs(session, dataset)
     asked = None if costs is None else [costs.matrix.tolist(), str(costs.ask)]
     key = content_key(["uncertainty", VERSION, read_json(folder / MANIFEST)["files"], asked])
-    if known_facts(folder / FACTS, key) is None:
+    root = session.folder.root
+    if known_facts(root / FACTS, key) is None:
         part, facts = _calibrated(session, task, folder, said, ensemble, costs)
-        write_atomic(folder / PART, file_content(part_tensors(part), part_facts(part)))
-        write_facts(folder / FACTS, {**facts, "key": key}, [PART])
-    described, tensors = read_file(folder / PART)
+        write_atomic(root / PART, file_content(part_tensors(part), part_facts(part)))
+        of = {"run": best["run"], "seed": best["seed"], "data": dataset.fingerprint, "key": key}
+        write_facts(root / FACTS, {**facts, **of}, [PART])
+    described, tensors = read_file(root / PART)
     whole = replace(ensemble, uncertainty=read_part(described, tensors))
-    write_atomic(session.folder.root / MODEL, model_bytes(whole))
+    write_atomic(root / MODEL, model_bytes(whole))
 
 
 def _costs(session: Session, dataset: Dataset) -> Costs | None:
