@@ -78,6 +78,18 @@ def test_whitened_embeddings_have_unit_covariance_within_classes(
     assert within.T @ within / len(within) == pytest.approx(np.eye(D), abs=0.06)
 
 
+@pytest.mark.parametrize("n", [8, 30])
+def test_the_whitening_is_that_of_scikit_learn_s_covariance(n: int) -> None:
+    """Fewer images than dimensions, and more."""
+    from sklearn.covariance import ledoit_wolf
+
+    unit = unit_length(clouds(n, 8)[0])
+    reference = fit_reference(unit, np.zeros(n, int), np.ones((n, 2)), score="mahalanobis")
+    covariance, _ = ledoit_wolf(unit - unit.mean(0), assume_centered=True)
+    assert reference.whitening @ covariance @ reference.whitening.T == pytest.approx(np.eye(D), abs=1e-4)
+    assert reference.principal.size == 0
+
+
 def test_the_discriminant_is_that_of_scikit_learn() -> None:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import linalg, special, stats
-from sklearn.covariance import ledoit_wolf
 
 from headstart.errors import DataError, choose
 from headstart.evaluate.metrics.auc import roc_area
@@ -23,7 +22,7 @@ MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
 DEFAULT = "energy+neighbour"  # where there are too few classes to choose on
 _DRAWS, _HELD_OUT, _FEWEST = 3, 0.2, 5  # of leave-classes-out: draws, share of the classes, classes needed
-_MOST_ROWS = 2000  # that it looks at
+_MOST_ROWS = 1000  # that it looks at
 _MOST_PRINCIPAL = 512
 _FLOOR = 1e-12
 
@@ -59,19 +58,21 @@ def fit_reference(
     labels: Int[np.ndarray, " n"],
     logits: Float[np.ndarray, "n c"],
     *,
+    score: str | None = None,
     most: int = MOST_NEIGHBOURS,
     seed: int = 0,
 ) -> Reference:
-    """Return what the scores need of labelled training images.
+    """Return what the scores, or one of them, need of labelled training images.
 
     The covariance within classes is shrunk towards a multiple of the identity (Ledoit & Wolf 2004), so that it can be
-    inverted with fewer images than dimensions. Half of the directions, 512 at most, are principal. No more than
-    `most` images, drawn at random, are kept in the bank.
+    inverted with fewer images than dimensions. Half of the directions are principal, but no more than half as many as
+    images, and 512 at most. No more than `most` images, drawn at random, are kept in the bank.
 
     Args:
         embeddings: as the network gives them.
         labels: any whole numbers.
         logits: of the classifier head.
+        score: compute only what this one needs.
 
     Raises:
         DataError: there are fewer than two images.
@@ -80,18 +81,20 @@ def fit_reference(
         raise DataError(f"{len(embeddings)} training images are too few to say what is familiar; give two or more")
     unit = unit_length(embeddings)
     rows = np.sort(np.random.default_rng(seed).permutation(len(unit))[:most])
-    centre = unit.mean(0)
-    whitening, means = _gaussian(unit, labels, centre)
+    centre, bank, nothing = unit.mean(0), unit[rows], np.zeros(0)
+    needs = NEEDS[score] if score is not None else tuple(each.name for each in fields(Reference))
+    whitening, means = _gaussian(unit, labels, centre) if "whitening" in needs else (nothing, nothing)
+    principal = _principal(unit - centre) if "principal" in needs else nothing
     none = np.zeros(4)
-    plain = Reference(centre, whitening, means, unit[rows], _principal(unit - centre), none, none + 1)
+    plain = Reference(centre, whitening, means, bank, principal, none, none + 1)
     own = [
-        energy(plain, plain.bank, logits[rows]),
-        _leave_one_out(plain.bank),
-        mahalanobis(plain, plain.bank, logits[rows]),
-        _residual(plain, plain.bank),
+        energy(plain, bank, logits[rows]),
+        _leave_one_out(bank) if "bank" in needs else none,
+        mahalanobis(plain, bank, logits[rows]) if "whitening" in needs else none,
+        _residual(plain, bank) if "principal" in needs else none,
     ]
     spread = np.maximum([each.std() for each in own], _FLOOR)
-    return Reference(centre, whitening, means, plain.bank, plain.principal, np.array([e.mean() for e in own]), spread)
+    return Reference(centre, whitening, means, bank, principal, np.array([each.mean() for each in own]), spread)
 
 
 def unit_length(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
@@ -289,17 +292,42 @@ def _gaussian(unit: np.ndarray, labels: np.ndarray, centre: np.ndarray) -> tuple
     sums = np.zeros((codes.max() + 1, unit.shape[1]))
     np.add.at(sums, codes, unit)
     means = sums / np.bincount(codes)[:, None]
-    covariance, _ = ledoit_wolf(unit - means[codes], assume_centered=True)
-    floor = max(float(np.trace(covariance)) / len(covariance) * 1e-6, _FLOOR)
-    factor = linalg.cholesky(covariance + floor * np.eye(len(covariance)), lower=True)
-    whitening = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True).T
+    whitening = _whitening(unit - means[codes])
     return whitening, (means - centre) @ whitening
 
 
+def _whitening(centred: np.ndarray) -> np.ndarray:
+    """Return the inverse square root of the Ledoit–Wolf covariance of rows with mean zero, [d, d].
+
+    From the inner products of the rows or of the columns, whichever are fewer.
+    """
+    n, d = centred.shape
+    values, directions = _spectrum(centred)
+    squares = (centred**2).sum(1)
+    mean = float(squares.sum()) / (n * d)
+    size = float((values**2).sum()) / n**2  # the squared norm of the empirical covariance
+    distance = size / d - mean**2
+    error = (float((squares**2).sum()) / n - size) / (d * n)
+    shrinkage = min(error, distance) / distance if distance > 0 else 1.0
+    floor = max(mean * 1e-6, _FLOOR)
+    scales = 1 / np.sqrt((1 - shrinkage) * values / n + shrinkage * mean + floor)
+    rest = 1 / math.sqrt(shrinkage * mean + floor)
+    return np.asarray((directions * (scales - rest)) @ directions.T + rest * np.eye(d))
+
+
 def _principal(centred: np.ndarray) -> np.ndarray:
-    d = centred.shape[1]
-    kept = min(max(1, d // 2), _MOST_PRINCIPAL)
-    return np.asarray(linalg.eigh(centred.T @ centred, subset_by_index=[d - kept, d - 1])[1])
+    n, d = centred.shape
+    directions = _spectrum(centred)[1]
+    return directions[:, : min(max(1, d // 2), max(1, n // 2), _MOST_PRINCIPAL)]
+
+
+def _spectrum(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the eigenvalues of rows' @ rows that are not zero, the largest first, and their directions [d, r]."""
+    n, d = rows.shape
+    values, vectors = linalg.eigh(rows @ rows.T if n < d else rows.T @ rows)
+    kept = np.flatnonzero(values > max(float(values[-1]) * 1e-10, _FLOOR))[::-1]
+    values, vectors = values[kept], vectors[:, kept]
+    return values, vectors if n >= d else rows.T @ vectors / np.sqrt(values)
 
 
 def _residual(reference: Reference, unit: np.ndarray) -> np.ndarray:

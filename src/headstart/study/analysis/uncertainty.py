@@ -173,7 +173,7 @@ def _with_familiarity(
         score, selection = choose_score(train, labels, fit)
     except HeadstartError:  # fewer images than a head of these options can take
         score, selection = DEFAULT, {}
-    reference = rounded(fit_reference(train, labels, seen.logits["train"]), score)
+    reference = rounded(fit_reference(train, labels, seen.logits["train"], score=score), score)
     logits, notes = seen.logits["held"], list[str]()
     if result["refit"] != "none":
         if spec.head_kind is not None:  # the head that had not learned from these images
