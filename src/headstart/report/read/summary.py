@@ -166,6 +166,7 @@ class Summary:
             "learning": self.files.learning,
             "similarity": self.files.similarity,
             "explained": self.files.explained,
+            "uncertainty": self.files.uncertainty,
             "command": self.command,
             "version": self.version,
             "created": self.created,

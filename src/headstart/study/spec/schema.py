@@ -297,6 +297,17 @@ class HalvingSpec(Spec):
     runs: Annotated[list[str], Field(min_length=2)] | None = None
 
 
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class CostsSpec(Spec):
+    """What answers cost: each mistake, some confusions (right class, answer, cost), and asking a person instead."""
+
+    mistake: Cost = 1.0
+    ask: Cost | None = None
+    confusions: dict[str, dict[str, Cost]] = {}
+
+
 class StudySpec(Spec):
     """A study file. `defaults` and `runs` stay plain mappings until `headstart.study.spec.load` expands them."""
 
@@ -307,6 +318,7 @@ class StudySpec(Spec):
     defaults: dict[str, Any] = {}
     runs: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     compare: CompareSpec = CompareSpec()
+    costs: CostsSpec | None = None
     budget: str | None = None
     halving: HalvingSpec | None = None
     audit: bool = True
