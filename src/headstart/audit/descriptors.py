@@ -101,12 +101,30 @@ def _exact(descriptors: Floats, mirrored: bool, ticker: Ticker | None) -> tuple[
 def _approximate(descriptors: Floats, ticker: Ticker | None) -> AlikePairs:
     """Return the pairs alike in colour that an inverted file over all images and their mirror images finds."""
     n = len(descriptors)
-    both = _unit(np.concatenate([descriptors, descriptors[:, :, ::-1]]))
-    found = nearest_pairs(both, EACH * n, ticker=ticker)
+    found = nearest_pairs(_BothWays(descriptors), EACH * n, ticker=ticker)
     mirrored = found.b >= n
     excess = _excess(found.cosine, ALIKE_COLOUR)
     keep = (found.a < np.where(mirrored, found.b - n, n)) & (excess > 0)
     return AlikePairs(found.a[keep], found.b[keep] % n, mirrored[keep], excess[keep])
+
+
+class _BothWays:
+    """The unit descriptors of all images, then of their mirror images; computed for the rows that are taken."""
+
+    def __init__(self, descriptors: Floats) -> None:
+        self.descriptors = descriptors
+        self.shape = (2 * len(descriptors), descriptors[0].size)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | IntArray) -> Floats:
+        """Return float32 [m, d]."""
+        places = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
+        chosen = self.descriptors[places % len(self.descriptors)]
+        turned = places >= len(self.descriptors)
+        chosen[turned] = chosen[turned][:, :, ::-1]
+        return _unit(chosen)
 
 
 def _excess(cosine: Floats, least: float) -> Floats:

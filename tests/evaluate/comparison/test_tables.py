@@ -6,7 +6,7 @@ import pytest
 from headstart.evaluate.comparison.families import Family
 from headstart.evaluate.comparison.leader import means_of
 from headstart.evaluate.comparison.sources import Pairs, Runs, pairs_of, runs_of
-from headstart.evaluate.comparison.tables import PairRows, ranked
+from headstart.evaluate.comparison.tables import PairRows, ranked, seen_from
 
 MARGIN = 0.01
 
@@ -44,6 +44,12 @@ def test_the_corrected_p_decides_what_is_significant() -> None:
     assert rows.row(family(0.05), 0)["significant"]
     row = rows.row(family(0.0501), 0)
     assert not row["significant"] and row["category"] == "cannot tell" and row["needed"] is not None
+
+
+def test_a_pair_seen_from_the_run_behind_has_the_opposite_sign() -> None:
+    row = PairRows(*compared(), 1.0, MARGIN, share=True).row(family(0.001), 0)
+    assert seen_from("good", row) == (row["difference"], row["low"], row["high"])
+    assert seen_from("fair", row) == (-row["difference"], -row["high"], -row["low"])
 
 
 def test_where_lower_is_better_the_lower_run_is_better_and_its_difference_negative() -> None:

@@ -97,6 +97,15 @@ def digest_of(data: bytes | npt.NDArray[np.uint8]) -> str:
     return state.hexdigest()
 
 
+def distinct(digests: npt.NDArray[np.bytes_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return (rows, codes): the first row of each distinct digest, in order, and each row's place there."""
+    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return first[order].astype(np.int64), place[inverse].astype(np.int64)
+
+
 def _look(reader: Reader, rows: list[int], memory: Path) -> list[_Seen]:
     """Return what is seen of each of these rows."""
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]

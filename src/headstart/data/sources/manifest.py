@@ -66,6 +66,7 @@ class Listing:
         columns: which column plays which part; see `COLUMNS`.
         locate: the name of a file in `files`, from a cell.
         files: the reader of some files, with the number of the file of each row.
+        images: the reader of the column of bytes, from the names of the rows; by default that of the file at `path`.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Listing:
     columns: dict[str, str]
     locate: Callable[[str], str]
     files: Callable[[list[str], IntArray], Reader]
+    images: Callable[[list[str] | None], Reader] | None = None
 
     @property
     def exact(self) -> bool:
@@ -93,7 +95,7 @@ def from_table(listing: Listing, name: str) -> Dataset:
     missing = label_codes < 0
     if "bytes" in columns:
         names = _texts(table[columns["path"]]) if "path" in columns else None
-        reader: Reader = ParquetReader(path, columns["bytes"], names)
+        reader: Reader = listing.images(names) if listing.images else ParquetReader(path, columns["bytes"], names)
         where = None
     else:
         where = encode(table[columns["path"]], listing.locate, exact=listing.exact)
@@ -145,7 +147,7 @@ def _read(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, di
             return _read_csv(path, label, needed)
         if path.suffix.lower() == ".jsonl":
             table = read_whole(path.read_bytes(), ".jsonl")
-            return table, _roles(path, table.schema, label, needed, binary=False)
+            return table, roles_of(path, table.schema, label, needed, binary=False)
         return _read_parquet(path, label, needed)
     except UnicodeDecodeError as error:
         raise DataError(
@@ -166,7 +168,7 @@ def _read_csv(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any
     parse = _dialect(header)
     with pyarrow.csv.open_csv(path, parse_options=parse) as stream:
         schema = stream.schema
-    columns = _roles(path, schema, label, needed, binary=False)
+    columns = roles_of(path, schema, label, needed, binary=False)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=sorted(set(columns.values())),
         column_types=dict.fromkeys(columns.values(), pyarrow.string()),
@@ -211,13 +213,19 @@ def _read_parquet(path: Path, label: str | None, needed: Sequence[str]) -> tuple
     import pyarrow.parquet
 
     schema = pyarrow.parquet.read_schema(path)
-    columns = _roles(path, schema, label, needed, binary=True)
+    columns = roles_of(path, schema, label, needed, binary=True)
     taken = sorted({column for role, column in columns.items() if role != "bytes"})
     return pyarrow.parquet.read_table(path, columns=taken), columns
 
 
-def _roles(path: Path, schema: Any, label: str | None, needed: Sequence[str], *, binary: bool) -> dict[str, str]:
-    """Return which column plays which part."""
+def roles_of(
+    path: Path | str, schema: Any, label: str | None, needed: Sequence[str], *, binary: bool
+) -> dict[str, str]:
+    """Return which column plays which part.
+
+    Raises:
+        DataError: one of those that are needed is not there.
+    """
     import pyarrow
 
     def holds_bytes(column: str) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headstart.evaluate.comparison.compare import compare_runs
+from headstart.evaluate.comparison.tables import seen_from
 
 ORIGINAL, EXPORTED = "original", "exported"
 
@@ -22,7 +23,5 @@ class Lost(NamedTuple):
 def accuracy_lost(original: np.ndarray, exported: np.ndarray) -> Lost:
     """Return what the exported file loses; bool [n] each: whether the label of each picture is right."""
     compared = compare_runs({ORIGINAL: original[None], EXPORTED: exported[None]}, deterministic=(ORIGINAL, EXPORTED))
-    (row,) = compared["pairwise"]
-    sign = 1 if row["a"] == ORIGINAL else -1
-    low, high = sorted(sign * row[end] for end in ("low", "high"))
-    return Lost(100 * sign * row["difference"] + 0.0, 100 * low, 100 * high)
+    (pair,) = compared["pairwise"]
+    return Lost(*(100 * points for points in seen_from(ORIGINAL, pair)))

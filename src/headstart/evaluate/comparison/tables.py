@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -121,6 +122,12 @@ class PairRows:
             needed=needed,
             verdict=sentences.pair_sentence(a, b, size, category, matters, margin, needed, self.runs.n, self.runs.unit),
         )
+
+
+def seen_from(run: str, pair: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return the difference of a pair and its interval as this run minus the other, whichever is ahead."""
+    difference, low, high = float(pair["difference"]), float(pair["low"]), float(pair["high"])
+    return (difference, low, high) if pair["a"] == run else (0.0 - difference, 0.0 - high, 0.0 - low)
 
 
 def ranked(scores: Scores, runs: Runs, means: Means, k: int, state: State, behind: float, letters: str) -> Ranked:

@@ -173,7 +173,7 @@ def _resampled_error(mine: Mapping[str, npt.NDArray[Any]], its: Mapping[str, npt
     """Return the standard error of the difference of two scores by resampling the images of one seed."""
     generator = np.random.default_rng(0)
     n = len(mine["labels"])
-    draws = generator.integers(0, n, (_RESAMPLES, n))
+    draws = (generator.integers(0, n, n) for _ in range(_RESAMPLES))
     found = [
         score_of(mine["probabilities"][rows], mine["labels"][rows], metric)
         - score_of(its["probabilities"][rows], its["labels"][rows], metric)
