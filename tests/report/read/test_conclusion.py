@@ -62,7 +62,7 @@ def test_the_headline_is_the_chosen_model_with_its_own_test_score(tmp_path: Path
     assert "a leads with 85.0 % accuracy (95 % interval " in said and "allowing for the choice among 2)" in said
     assert "Whether it is better than the model cannot be told yet: +2.0 points (-" in said
     assert (
-        " to +4.6); about 1,900 test images would settle it. a is better than c" in said
+        " to +4.6); about 2,100 test images would settle it. a is better than c" in said
         and said.count("would settle it") == 1
     )
     assert "a is better than c, by +55.0 points" in said
