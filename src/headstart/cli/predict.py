@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from headstart.cli.outputs import check_file, check_folder
 from headstart.cli.streams import write_utf8
 from headstart.cli.tables import show_table
-from headstart.disclosure import printable
+from headstart.disclosure import printable, show
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
 
@@ -144,7 +144,7 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
         return
     with atomic_file(output.out) as file:
         write_rows(predictions, rows, file.write, least_sure_first=output.least_sure_first)
-    print(output.out)
+    show(str(output.out))
 
 
 def _say_how_many(found: Found, unread: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from headstart.data.decoding.deep_colour import deep_mode
 from headstart.data.decoding.faults import UndecodableError
 from headstart.data.image_files import MAX_BYTES, too_many
 
@@ -54,6 +55,8 @@ def memory_of(image: Image.Image) -> int:
         each += _COEFFICIENTS
     if image.mode in ("I", "F"):
         each += 5
+    if deep_mode(image):
+        each += _RGB  # the file is read again for the lower eight bits
     return pixels * each + _units(image)
 
 

@@ -90,6 +90,10 @@ class StudyFolder:
         Raises:
             StoreError: there is none, or it is damaged.
         """
+        if not self.root.exists():
+            raise StoreError(
+                f"{self.root}: no such folder; give the folder of a study, as the command that ran it named it"
+            )
         if not (self.root / "study.json").is_file():
             raise StoreError(f"{self.root}: is not a study folder (it has no study.json)")
         return unsealed(self.root / "study.json")
