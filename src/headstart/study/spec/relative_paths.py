@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from headstart.addresses import is_address
 from headstart.errors import SpecError
 
 
@@ -42,7 +43,7 @@ def _read(value: Any, key: str, folder: Path) -> Any:
 
 
 def _placed(text: str, folder: Path) -> str:
-    if not text or text.startswith(("~", "$", "hf:")) or Path(text).is_absolute():
+    if not text or text.startswith(("~", "$", "hf:")) or Path(text).is_absolute() or is_address(text):
         return text
     place = folder / text
     if _exists(place):
