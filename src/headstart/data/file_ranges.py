@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from headstart.data.addresses import is_address
+from headstart.addresses import is_address
 from headstart.data.image_files import file_state
 from headstart.errors import DataError, first_line
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from headstart.data.addresses import IS_ADDRESS, is_address
+from headstart.addresses import IS_ADDRESS, is_address
 from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
 from headstart.data.decoding.colour import to_srgb

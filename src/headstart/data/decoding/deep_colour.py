@@ -70,10 +70,9 @@ def _numbers(
 ) -> npt.NDArray[np.uint16]:
     """Return the numbers of a part of the image, uint16 [h, w, 3], or [h, w, 1] of grey."""
     lower = np.asarray(again.crop(box)).astype(np.uint16)
-    if grey:
-        return (lower[..., :1] << 8 | lower[..., 1:2]).astype(np.uint16)
-    high = np.asarray(upper.crop(box))[..., :3].astype(np.uint16)
-    return (high << 8 | lower[..., :3]).astype(np.uint16)
+    high = lower[..., :1] if grey else np.asarray(upper.crop(box))[..., :3].astype(np.uint16)
+    found: npt.NDArray[np.uint16] = np.left_shift(high, np.uint16(8)) | (lower[..., 1:2] if grey else lower[..., :3])
+    return found
 
 
 def _bands(image: Image.Image) -> list[tuple[int, int, int, int]]:

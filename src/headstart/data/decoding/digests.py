@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from headstart.data.addresses import IS_ADDRESS, is_address
+from headstart.addresses import IS_ADDRESS, is_address
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import DECODER, UndecodableError, check, open_image, quiet_pillow
 from headstart.data.decoding.deep_colour import deep_mode

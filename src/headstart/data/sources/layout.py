@@ -20,10 +20,8 @@ LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
 NOT_AN_IMAGE = "does not have the name of an image"
 _NAMED = 5  # folders
 _STUDY = "study.json"  # with a folder "runs" beside it, what headstart writes
-_DEBRIS = (
-    *("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "__pycache__", "headstart-runs"),
-    *("$recycle.bin", "system volume information", "#recycle"),  # of Windows and network drives
-)
+_DEBRIS = {"headstart-runs", "__pycache__", "lost+found", "thumbs.db", "desktop.ini", "$recycle.bin"}
+_DEBRIS |= {"system volume information", "__macosx", "@eadir", "#recycle"}  # of Windows, macOS and network drives
 
 
 @dataclass(frozen=True)

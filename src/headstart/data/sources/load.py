@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.addresses import is_address
+from headstart.addresses import is_address
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import ABSENT, examine

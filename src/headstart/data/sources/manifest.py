@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.addresses import is_address
+from headstart.addresses import is_address
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
 from headstart.data.decoding.decode import SUFFIXES as IMAGES
 from headstart.data.readers import FileReader

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from headstart.data.addresses import IS_ADDRESS, is_address
+from headstart.addresses import IS_ADDRESS, is_address
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import UndecodableError, open_image
 from headstart.data.decoding.pictures import Picture

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.addresses import is_address
+from headstart.addresses import is_address
 from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, decode
 from headstart.errors import DataError

@@ -11,6 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from headstart.addresses import is_address
 from headstart.errors import WeightsError, first_line
 from headstart.models.weights.huggingface_folder import FILES
 from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
@@ -59,7 +60,8 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     if path.is_dir():
         path = _file_of(path)
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file")
+        what = "is an address; download the weights and give the file's path" if is_address(str(place)) else ""
+        raise WeightsError(f"{place}: {what}" if what else f"{path}: no such weights file")
     files = shards_of(path) if path.name.endswith(ENDING) else [path]
     found = digest_of_files(files)
     if sha256 is not None and found != sha256.lower():

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data.addresses import is_address
+from headstart.addresses import is_address
 from headstart.data.decoding.decode import decode_file
 from headstart.data.sources.load import load_dataset
 from headstart.deploy.export.pictures import folder_of
-from headstart.errors import DataError
+from headstart.errors import HeadstartError
+from headstart.models.weights.checkpoint import read_checkpoint
+from headstart.study.spec.load import load_study
 
 
 @pytest.mark.parametrize(
@@ -30,9 +32,13 @@ def test_what_is_an_address(text: str, expected: bool) -> None:
 
 
 def test_an_address_is_refused_as_such_by_every_way_in(tmp_path: Path) -> None:
-    for call in (load_dataset, decode_file, folder_of):
-        with pytest.raises(DataError, match=r"https:/.*is an address; download"):
+    for call in (load_dataset, decode_file, folder_of, read_checkpoint):
+        with pytest.raises(HeadstartError, match=r"https:/.*is an address; download"):
             call("https://a.org/b.zip")
+    study = tmp_path / "study.yaml"
+    study.write_text("name: a\ndata: https://a.org/b\nruns: {a: {weights: {path: 'https://a.org/c.pt'}}}\n")
+    loaded = load_study(study)
+    assert loaded.spec.data.source == "https://a.org/b" and loaded.runs[0].spec.weights.path == "https://a.org/c.pt"
 
 
 def test_a_path_is_no_address() -> None:
