@@ -38,7 +38,7 @@ def aps_scores(probabilities: Float[np.ndarray, "n c"], draws: Float[np.ndarray,
     Sets grow where the model hesitates. With `draws` from [0, 1), that part of the class's own probability is left
     out, which makes the coverage exact even where probabilities repeat.
     """
-    return _cumulative(probabilities, draws)[0]
+    return cumulative(probabilities, draws)[0]
 
 
 def raps_scores(probabilities: Float[np.ndarray, "n c"], draws: Float[np.ndarray, " n"] | None) -> np.ndarray:
@@ -46,8 +46,19 @@ def raps_scores(probabilities: Float[np.ndarray, "n c"], draws: Float[np.ndarray
 
     The penalty keeps sets of many classes from growing by the noise of small probabilities.
     """
-    scores, ranks = _cumulative(probabilities, draws)
+    scores, ranks = cumulative(probabilities, draws)
     return np.asarray(scores + PENALTY * np.maximum(0, ranks - FREE_RANKS))
+
+
+def cumulative(probabilities: np.ndarray, draws: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of all classes down to each one, that one counted in part, and its rank from 1."""
+    exact = probabilities.astype(np.float64)
+    order = np.argsort(-exact, axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(1, exact.shape[1] + 1)[None].repeat(len(exact), 0), 1)
+    sums = np.take_along_axis(exact, order, 1).cumsum(1)
+    scores = np.take_along_axis(sums, ranks - 1, 1)
+    return (scores if draws is None else scores - draws[:, None] * exact), ranks
 
 
 Score = Callable[[np.ndarray, "np.ndarray | None"], np.ndarray]
@@ -200,14 +211,3 @@ def _threshold(scores: np.ndarray, level: float) -> tuple[float, float]:
     if rank > n:
         return float(scores.max()), most_promised(n)
     return float(np.partition(scores, rank - 1)[rank - 1]), level
-
-
-def _cumulative(probabilities: np.ndarray, draws: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability of all classes down to each one, that one counted in part, and its rank from 1."""
-    exact = probabilities.astype(np.float64)
-    order = np.argsort(-exact, axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(1, exact.shape[1] + 1)[None].repeat(len(exact), 0), 1)
-    sums = np.take_along_axis(exact, order, 1).cumsum(1)
-    scores = np.take_along_axis(sums, ranks - 1, 1)
-    return (scores if draws is None else scores - draws[:, None] * exact), ranks

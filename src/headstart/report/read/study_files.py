@@ -144,6 +144,7 @@ class StudyFiles:
         learning: learning.json: what the next doubling of labels is expected to bring, or None.
         similarity: similarity.json: how alike source and target are, or None.
         explained: explained.json: pairs of runs explained on the same images, or None.
+        uncertainty: uncertainty.json: what the answers of the study's model are worth, or None.
     """
 
     root: Path
@@ -155,6 +156,7 @@ class StudyFiles:
     learning: Any = None
     similarity: Any = None
     explained: Any = None
+    uncertainty: Any = None
 
 
 def read_study_folder(place: str | Path) -> StudyFiles:
@@ -191,6 +193,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         learning=_read_if_there(root / "learning.json"),
         similarity=_read_if_there(root / "similarity.json"),
         explained=_read_if_there(root / "explained.json"),
+        uncertainty=_read_if_there(root / "uncertainty.json"),
     )
 
 
