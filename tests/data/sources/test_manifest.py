@@ -161,6 +161,7 @@ def test_rows_that_name_one_file_are_one_image(place: Path) -> None:
         ("path,label\nimg/0.png,\n", "no row has a label"),
         ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,foo\n", "split 'foo' .* not one of train, validation, test"),
         ("path,label\nimg/0.png,a\nimg/1.png,a\n", "there is only one class"),
+        ("path,label\nimg/0.png,|\nimg/1.png,|\n", "there are no classes; at least two are needed"),
         (
             "path,label\nx.png,a\ny.png,b\n",
             r"no usable image: 2 that do not exist \(the first: x\.png; looked for in /.*\)",

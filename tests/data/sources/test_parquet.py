@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -75,3 +77,29 @@ def test_of_a_large_row_group_only_a_part_is_in_memory(tmp_path: Path, monkeypat
         assert reader.read(row) == images[row]
         most = max(most, pool.bytes_allocated() - before)
     assert reader._blocks == [3] and most < 5 << 20
+
+
+FOOTERS = """
+import sys
+from pathlib import Path
+from headstart.data.sources.parquet import ParquetReader
+from headstart.errors import DataError
+path, other = Path(sys.argv[1]), Path(sys.argv[1] + ".damaged")
+data = path.read_bytes()
+length = int.from_bytes(data[-8:-4], "little")
+for place in range(len(data) - 8 - length, len(data) - 8):
+    other.write_bytes(data[:place] + bytes([data[place] ^ 0x20]) + data[place + 1:])
+    try:
+        ParquetReader(other, "image")
+    except DataError:
+        pass
+print("all")
+"""
+
+
+def test_no_damaged_footer_ends_the_process(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [b"a", b"b"]}), tmp_path / "m.parquet")
+    done = subprocess.run(
+        [sys.executable, "-c", FOOTERS, str(tmp_path / "m.parquet")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "all\n", done.stderr

@@ -210,7 +210,8 @@ def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Data
     dataset = check_lookalikes(_with_present_classes(dataset))
     if len(dataset.classes) < 2:
         some = "".join(f" ({len(dataset.skipped)} left out: {skip.name} {skip.reason})" for skip in dataset.skipped[:1])
-        only = f"there is only one class, {dataset.classes[0]!r}; at least two are needed"
+        count = "is only one class" if dataset.classes else "are no classes"
+        only = f"there {count}{''.join(f', {name!r}' for name in dataset.classes)}; at least two are needed"
         raise DataError(f"{dataset.name}: {only}{some}")
     assert dataset.digests is not None
     return replace(dataset, fingerprint=fingerprint_of(dataset.digests, dataset.labels, dataset.classes))

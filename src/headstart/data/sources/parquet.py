@@ -39,7 +39,7 @@ class ParquetReader:
         groups = self._file.metadata
         sizes = [groups.row_group(index).num_rows for index in range(groups.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self._blocks = [_rows_of_block(groups.row_group(index), column) for index in range(groups.num_row_groups)]
+        self._blocks = [_rows_of_block(groups.row_group(index)) for index in range(groups.num_row_groups)]
         self._kept: OrderedDict[tuple[int, int], Any] = OrderedDict()
         self._stream: tuple[int, int, Iterator[Any]] = (-1, 0, iter(()))  # group, next block of it, the blocks
         self._lock = threading.Lock()
@@ -110,10 +110,12 @@ def opened(source: FileRanges) -> Any:
         raise DataError(f"{source.place}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
 
 
-def _rows_of_block(group: Any, column: str) -> int:
-    """Return how many rows of a row group are read at a time."""
-    sizes = (group.column(index) for index in range(group.num_columns))
-    size = sum(each.total_uncompressed_size for each in sizes if each.path_in_schema.split(".")[0] == column)
+def _rows_of_block(group: Any) -> int:
+    """Return how many rows of a row group are read at a time, by the size of all its columns.
+
+    Those of one column are in its own description, and Arrow ends the process where that is damaged.
+    """
+    size = group.total_byte_size
     rows = max(1, int(group.num_rows))
     return rows if size <= _LARGE else max(1, rows * (_LARGE // 4) // size)
 
