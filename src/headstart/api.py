@@ -22,12 +22,14 @@ from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
+from headstart.study.results.state import kept_words
 from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.heads.catalogue import HEADS as KINDS
+from headstart.units import parse_duration
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -80,15 +82,7 @@ class Results:
     @property
     def kept(self) -> str:
         """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
-        facts = StudyFolder(self.folder).read_study()
-        best = facts.get("best")
-        if not best:
-            return "none"
-        split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
-        word = "fold" if split.get("fold") == "seed" else "seed"
-        seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
-        again = "; refitted on all images, test images included" if facts.get(REFITTED) else ""
-        return f"{best['run']}, chosen by {best['by']}{seed}{again}"
+        return kept_words(StudyFolder(self.folder).read_study()) or "none"
 
     @property
     def refitted(self) -> Refitted | None:
@@ -277,6 +271,8 @@ def compare_spec(
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
+    if budget is not None:
+        _check_budget(budget)  # before anything is advised on what to do with it
     tuning = budget is not None and _can_tune()
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
@@ -370,6 +366,13 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(data, Mapping) and isinstance(data.get("source"), Dataset | Mapping | Path):
         return {"data": {**data, "source": source_of(data["source"])}}
     return {"data": str(data)} if isinstance(data, Path) else {}
+
+
+def _check_budget(budget: str) -> None:
+    try:
+        parse_duration(budget)
+    except ValueError as error:
+        raise SpecError(f"budget: {error}") from error
 
 
 def _can_tune() -> bool:

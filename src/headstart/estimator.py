@@ -36,6 +36,7 @@ from headstart.models.create import create_backbone
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.storage.opening import default_store_in_use
 from headstart.transfer.frozen.feature_index import features_of
 from headstart.transfer.heads.catalogue import check_options
 from headstart.transfer.heads.fit import HeadJob, fit_heads
@@ -101,6 +102,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
+    @default_store_in_use()
     def fit(self, X: Any, y: Any) -> ImageClassifier:
         """Fit the head.
 
@@ -126,7 +128,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ArgumentError("there are no images")
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ArgumentError(f"all labels are of one class, {self.classes_[0]!r}; a classifier needs at least two")
+            raise ArgumentError(
+                f"all labels are of one class, {str(self.classes_[0])!r}; a classifier needs at least two"
+            )
         dataset = _dataset(pictures, codes.astype(np.int64), tuple(str(label) for label in self.classes_))
         seed = self._seed()
         split = make_split(dataset, validation=self.validation, test=0.0, given=False, seed=seed)
@@ -141,6 +145,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.temperature_ = fit_temperature(dataset.labels[split.validation], fitted.validation_probabilities)
         return self
 
+    @default_store_in_use()
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
         """Return calibrated probabilities float32 [n, classes], in the order of `classes_`.
 

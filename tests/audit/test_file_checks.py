@@ -4,7 +4,7 @@ import numpy as np
 from photographs import dataset_of
 
 from headstart.audit.file_checks import describe_files, unreadable_rows
-from headstart.audit.inspect import Inspection
+from headstart.audit.inspection_store import Inspection
 
 
 def inspection(rows: list[tuple[int, int, str, str, int, str]]) -> Inspection:

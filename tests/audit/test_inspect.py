@@ -7,6 +7,7 @@ import pytest
 from photographs import Files, dataset_of, jpeg, picture, shrunk
 from PIL import Image
 
+from headstart.audit import inspect
 from headstart.audit.inspect import inspect_images, small
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import UndecodableError
@@ -59,6 +60,27 @@ def test_a_second_inspection_opens_no_file() -> None:
     again = inspect_images(closed)
     assert (again.grey == first.grey).all()
     assert (again.colour == first.colour).all()
+
+
+def test_an_interrupted_inspection_continues(monkeypatch: pytest.MonkeyPatch) -> None:
+    material = dataset_of([jpeg(picture(k)) for k in range(7)])
+    monkeypatch.setattr(inspect, "_BATCH", 2)
+    whole, opened = inspect._inspect_row, []
+
+    def row(dataset: Dataset, row: int) -> object:
+        opened.append(row)
+        if row == 5 and opened.count(5) == 1:
+            raise RuntimeError("interrupted")
+        return whole(dataset, row)
+
+    monkeypatch.setattr(inspect, "_inspect_row", row)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        inspect_images(material)
+    seen = inspect_images(material)
+    assert opened.count(0) == opened.count(1) == 1 and set(opened) == set(range(7))
+    monkeypatch.undo()
+    for at in range(7):
+        assert (seen.grey[at] == inspect_images(dataset_of([jpeg(picture(at))])).grey[0]).all()
 
 
 def test_a_small_image_has_its_shorter_side_as_asked_and_keeps_its_shape() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from headstart.audit import label_errors
 from headstart.audit.label_errors import find_label_errors, out_of_fold, rank_labels
 
 
@@ -164,3 +165,17 @@ def test_very_wide_features_are_projected_and_the_result_is_the_same_each_time()
     first, second = (find_label_errors(features, labels, 3).probabilities for _ in range(2))
     assert (first == second).all()
     assert (first.argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_of_very_many_images_a_sample_chooses_penalty_and_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = clusters(3000, 4, 12, 1.0)
+    whole = out_of_fold(features, labels, 4)
+    monkeypatch.setattr(label_errors, "_SAMPLE", 600)
+    monkeypatch.setattr(label_errors, "_BLOCK", 256)
+    sampled = out_of_fold(features, labels, 4)
+    assert np.abs(sampled - whole).mean() < 0.01  # the temperature of 600 images is nearly that of 3,000
+    assert (sampled.argmax(axis=1) == whole.argmax(axis=1)).mean() > 0.99
+    np.testing.assert_allclose(sampled.sum(axis=1), 1, atol=1e-5)
+    in_blocks = rank_labels(whole, labels)[0].tolist()
+    monkeypatch.undo()
+    assert in_blocks == rank_labels(whole, labels)[0].tolist()

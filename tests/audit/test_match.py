@@ -5,7 +5,8 @@ import pytest
 from photographs import picture
 from PIL import Image
 
-from headstart.audit.inspect import SIDE, small
+from headstart.audit.inspect import small
+from headstart.audit.inspection_store import SIDE
 from headstart.audit.match import SHORT, fine_match, resized, rough_match, texture
 
 

@@ -11,6 +11,7 @@ from headstart.cli.fewshot import EPISODES, TUNED_EPISODES, _numbers, _show, few
 from headstart.errors import SpecError
 from headstart.fewshot import study as fewshot_study
 from headstart.fewshot.methods import METHODS
+from headstart.storage.opening import default_store
 from tests.cli.conftest import Call
 
 
@@ -91,6 +92,24 @@ def test_all_methods_are_asked_over_many_episodes_and_tuning_over_few(
     assert code == 2 and "did you mean 'ridge'" in said
 
 
+def test_pruning_the_cache_meanwhile_leaves_what_the_episodes_are_drawn_from(
+    call: Call, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = fewshot_study.run_fewshot, []
+
+    def pruned(*given: Any, **how: Any) -> Any:
+        default_store().prune(0)
+        left.extend(row["kind"] for row in default_store().entries())
+        return real(*given, **how)
+
+    monkeypatch.setattr(fewshot_study, "run_fewshot", pruned)
+    few = ("--ways", 2, "--shots", "1", "--queries", 3, "--episodes", 5, "--method", "prototypes")
+    assert call("fewshot", photos, "--backbone", "lenet5", "--weights", "none", *few)[0] == 0
+    assert {"features", "images"} <= set(left)
+    default_store().prune(0)
+    assert default_store().entries() == []  # nobody is at work any more
+
+
 def test_shots_are_whole_numbers_separated_by_commas() -> None:
     assert _numbers("1,5") == (1, 5) and _numbers("3") == (3,)
     with pytest.raises(SpecError, match="--shots '1;5': write whole numbers separated by commas"):
@@ -110,3 +129,15 @@ def test_a_row_shows_percentages_and_what_is_unknown_is_empty(capsys: pytest.Cap
     assert all(text in first for text in ("52.34 %", "51.20 to 53.40", "48.0 to 56.0", "12,346"))
     assert next(line for line in out.splitlines() if "knn" in line).split() == ["knn", "1", "100.00", "%"]
     assert [line for line in out.splitlines() if line.startswith("5 shots: ")] == [f"5 shots: v{k}" for k in range(6)]
+
+
+def test_images_with_several_labels_are_refused_after_what_was_found_is_told(call: Call, photos: Path) -> None:
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*"))[:6]
+    table = photos / "several.csv"
+    table.write_text(
+        "path,label\n" + "".join(f"{name},{'sun|moon' if row % 2 else 'sun'}\n" for row, name in enumerate(names))
+    )
+    code, _, said = call("fewshot", table, "--ways", 2, "--shots", 1)
+    table.unlink()
+    assert code == 2 and "several: 6 images, 2 labels, several per image" in said
+    assert said.endswith("headstart: several: episodes need one label per image; this dataset has several\n")

@@ -24,7 +24,9 @@ COUNTS = {
     "cifar10-to-cifar100": ((32, 32), (31, 31)),
     "cifar10-to-cifar100-two-cores": ((21, 21), (21, 21)),
     "dtd-rsscn7": ((17, 17), (17, 17)),
+    "dtd-rsscn7-two-cores": ((10, 10), (10, 10)),
     "eurosat-fewshot": ((42, 42), (33, 33)),
+    "eurosat-fewshot-two-cores": ((6, 6), (6, 6)),
     "ten-backbones": ((66, 66), (9, 9)),
 }
 # networks whose frozen features are judged on the study's own images: where a chain begins on others, too

@@ -9,6 +9,7 @@ neighbours come from an inverted file.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,12 +102,30 @@ def _exact(descriptors: Floats, mirrored: bool, ticker: Ticker | None) -> tuple[
 def _approximate(descriptors: Floats, ticker: Ticker | None) -> AlikePairs:
     """Return the pairs alike in colour that an inverted file over all images and their mirror images finds."""
     n = len(descriptors)
-    both = _unit(np.concatenate([descriptors, descriptors[:, :, ::-1]]))
-    found = nearest_pairs(both, EACH * n, ticker=ticker)
+    found = nearest_pairs(_BothWays(descriptors), EACH * n, ticker=ticker)
     mirrored = found.b >= n
     excess = _excess(found.cosine, ALIKE_COLOUR)
     keep = (found.a < np.where(mirrored, found.b - n, n)) & (excess > 0)
     return AlikePairs(found.a[keep], found.b[keep] % n, mirrored[keep], excess[keep])
+
+
+class _BothWays:
+    """The unit descriptors of all images, then of their mirror images; computed for the rows that are taken."""
+
+    def __init__(self, descriptors: Floats) -> None:
+        self.descriptors = descriptors
+        self.shape = (2 * len(descriptors), descriptors[0].size)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | IntArray) -> Floats:
+        """Return float32 [m, d]."""
+        places = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
+        chosen = self.descriptors[places % len(self.descriptors)]
+        turned = places >= len(self.descriptors)
+        chosen[turned] = chosen[turned][:, :, ::-1]
+        return _unit(chosen)
 
 
 def _excess(cosine: Floats, least: float) -> Floats:
@@ -131,7 +150,7 @@ def _blurred(values: Floats, width: float) -> Floats:
 
 
 def _unit(grids: Floats) -> Floats:
-    flat = grids.reshape(len(grids), -1)
+    flat = grids.reshape(len(grids), math.prod(grids.shape[1:]))
     length = np.sqrt(np.einsum("nd,nd->n", flat, flat))
     unit: Floats = flat / np.maximum(length, 1e-6)[:, None]
     return unit

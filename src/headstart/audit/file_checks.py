@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.audit.inspect import Inspection
+from headstart.audit.inspection_store import Inspection
 from headstart.data.dataset import Dataset
 
 PLAIN = ("RGB", "L")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ FOLDS = 5
 PENALTIES = (0.01, 0.1, 1.0)  # times the mean eigenvalue of the features' products
 _WIDEST = 2048  # wider features are projected at random to this
 _BLOCK = 8192
+_SAMPLE = 50_000  # images on which penalty and temperature are chosen, where there are more
 _SHARPNESS = 10.0  # ridge scores are between about 0 and 1; a temperature finds the rest
 
 
@@ -26,7 +28,7 @@ class LabelErrors:
     Args:
         rows: int64 [m].
         suggested: int64 [m], the likeliest other class.
-        probabilities: float64 [n, classes], out of fold, calibrated.
+        probabilities: float32 [n, classes], out of fold, calibrated.
         accuracy: share of all images whose likeliest class is their label; a weak classifier is a weak judge.
     """
 
@@ -76,19 +78,22 @@ def rank_labels(
         labels: index of the class.
         least: classes with fewer images are neither judged nor suggested.
     """
-    every = np.arange(len(labels))
-    own = probabilities[every, labels]
     counts = np.bincount(labels, minlength=probabilities.shape[1])
+    own = probabilities[np.arange(len(labels)), labels]
     usual = np.bincount(labels, own, minlength=len(counts)) / np.maximum(counts, 1)
-    others = np.where(counts >= least, probabilities, -1.0)
-    others[every, labels] = -1.0
+    suggested = np.empty(len(labels), dtype=np.int64)
+    best, confident = np.empty(len(labels)), np.empty(len(labels))
+    for start in range(0, len(labels), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        others = np.where(counts >= least, probabilities[rows], -1.0)
+        others[np.arange(len(others)), labels[rows]] = -1.0
+        suggested[rows], best[rows] = others.argmax(axis=1), others.max(axis=1)
+        confident[rows] = np.where(others >= usual, others, -1.0).max(axis=1)
     judged = counts[labels] >= least
-    confident = np.where(others >= usual, others, -1.0).max(axis=1)
     wrong = int((judged & (confident > own)).sum())
-    suggested = others.argmax(axis=1)
-    candidates = np.flatnonzero(judged & (others.max(axis=1) > own))
-    rows = candidates[np.argsort(own[candidates], kind="stable")][:wrong]
-    return rows, suggested[rows]
+    candidates = np.flatnonzero(judged & (best > own))
+    chosen = candidates[np.argsort(own[candidates], kind="stable")][:wrong]
+    return chosen, suggested[chosen]
 
 
 def out_of_fold(
@@ -100,25 +105,61 @@ def out_of_fold(
     folds: int = FOLDS,
     seed: int = 0,
 ) -> Float[np.ndarray, "n c"]:
-    """Return the class probabilities of each image by a ridge classifier trained on the other folds.
+    """Return the class probabilities of each image by a ridge classifier trained on the other folds, float32.
 
-    The penalty and the temperature are those with the least log loss, out of fold.
+    The penalty and the temperature are those with the least log loss, out of fold; of very many images, on a sample.
     """
     generator = np.random.default_rng(seed)
     fold = _folds(labels, groups, folds, generator)
     with progress("checking labels", 2 * len(labels)) as ticker:
         unit = _Unit(features, generator)
-        gram, cross = _products(unit, labels, fold, classes, folds, ticker)
-        scores = _scores(unit, gram, cross, fold, ticker)
-    best: tuple[float, np.ndarray] | None = None
-    for each in scores:
-        rough = special.softmax(each.astype(np.float64) * _SHARPNESS, axis=1)
-        fitted = apply_temperature(rough, fit_temperature(labels, rough))
-        loss = -float(np.log(np.maximum(fitted[np.arange(len(labels)), labels], 1e-12)).mean())
+        weights = _weights(*_products(unit, labels, fold, classes, folds, ticker))
+        some = np.arange(unit.n)
+        if unit.n > _SAMPLE:
+            some = np.sort(generator.permutation(unit.n)[:_SAMPLE])
+        weight, temperature = _chosen(unit, weights, labels, fold, some)
+        found = np.empty((unit.n, classes), dtype=np.float32)
+        for rows in _blocks(fold):
+            found[rows] = apply_temperature(_rough(unit, weight, fold, rows), temperature)
+            ticker.advance(len(rows))
+    return found
+
+
+def _blocks(fold: Int[np.ndarray, " n"]) -> Iterator[Int[np.ndarray, " m"]]:
+    """Yield all rows, some thousand of one fold at a time."""
+    for each in range(int(fold.max()) + 1):
+        inside = np.flatnonzero(fold == each)
+        yield from (inside[start : start + _BLOCK] for start in range(0, len(inside), _BLOCK))
+
+
+def _rough(
+    unit: _Unit, weights: Float[np.ndarray, "f w c"], fold: Int[np.ndarray, " n"], rows: Int[np.ndarray, " m"]
+) -> Float[np.ndarray, "m c"]:
+    """Return the probabilities, not calibrated yet, of rows of one fold by what was learned from the others."""
+    scores = unit.rows(rows) @ weights[fold[rows[0]]]
+    return np.asarray(special.softmax(scores.astype(np.float64) * _SHARPNESS, axis=1))
+
+
+def _chosen(
+    unit: _Unit,
+    weights: Sequence[Float[np.ndarray, "f w c"]],
+    labels: Int[np.ndarray, " n"],
+    fold: Int[np.ndarray, " n"],
+    some: Int[np.ndarray, " s"],
+) -> tuple[Float[np.ndarray, "f w c"], float]:
+    """Return the weights of the best penalty and its temperature, judged by some of the rows."""
+    best: tuple[float, int, float] | None = None
+    blocks = [some[rows] for rows in _blocks(fold[some])]
+    truth = labels[np.concatenate(blocks)]
+    for place, weight in enumerate(weights):
+        rough = np.concatenate([_rough(unit, weight, fold, rows) for rows in blocks])
+        temperature = fit_temperature(truth, rough)
+        fitted = apply_temperature(rough, temperature)[np.arange(len(truth)), truth]
+        loss = -float(np.log(np.maximum(fitted, 1e-12)).mean())
         if best is None or loss < best[0]:
-            best = loss, fitted
+            best = loss, place, temperature
     assert best is not None
-    return best[1]
+    return weights[best[1]], best[2]
 
 
 class _Unit:
@@ -174,27 +215,14 @@ def _products(
     return gram, cross
 
 
-def _scores(
-    unit: _Unit,
-    gram: Float[np.ndarray, "f w w"],
-    cross: Float[np.ndarray, "f w c"],
-    fold: Int[np.ndarray, " n"],
-    ticker: Ticker,
-) -> Float[np.ndarray, "p n c"]:
+def _weights(gram: Float[np.ndarray, "f w w"], cross: Float[np.ndarray, "f w c"]) -> list[Float[np.ndarray, "f w c"]]:
+    """Return for each penalty what is learned from all folds but one."""
     total, total_cross = gram.sum(axis=0), cross.sum(axis=0)
-    strength = float(np.trace(total)) / unit.width
-    scores = np.empty((len(PENALTIES), unit.n, cross.shape[2]), dtype=np.float32)
+    width = len(total)
+    step = np.eye(width, dtype=np.float32) * (float(np.trace(total)) / width)
+    found = [np.empty_like(cross) for _ in PENALTIES]
     for each in range(len(gram)):
         others, target = total - gram[each], total_cross - cross[each]
-        weights = [
-            scipy.linalg.solve(others + np.eye(unit.width, dtype=np.float32) * p * strength, target, assume_a="pos")
-            for p in PENALTIES
-        ]
-        inside = np.flatnonzero(fold == each)
-        for start in range(0, len(inside), _BLOCK):
-            rows = inside[start : start + _BLOCK]
-            block = unit.rows(rows)
-            for place, weight in enumerate(weights):
-                scores[place, rows] = block @ weight
-            ticker.advance(len(rows))
-    return scores
+        for weights, penalty in zip(found, PENALTIES, strict=True):
+            weights[each] = scipy.linalg.solve(others + step * np.float32(penalty), target, assume_a="pos")
+    return found

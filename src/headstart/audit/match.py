@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from headstart.audit.inspect import SIDE
+from headstart.audit.inspection_store import SIDE
 from headstart.data.dataset import IntArray
 from headstart.progress import progress
 from headstart.threads import cores

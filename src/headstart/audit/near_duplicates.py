@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from headstart.audit.descriptors import alike_pairs, describe
 from headstart.audit.hashes import close_pairs, perceptual_hashes, radius_for
-from headstart.audit.inspect import SIDE
+from headstart.audit.inspection_store import SIDE
 from headstart.audit.larger_copies import Match, match_cutouts, match_whole
 from headstart.audit.likeness import Likeness, likeness, overlap
 from headstart.audit.match import rough_match, texture

@@ -8,6 +8,7 @@ its two nearest of about 2 √n centres (k-means on a sample); products are take
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,23 @@ _SMALL = 4000  # up to here everything is compared with everything
 _WIDTH = 2048  # rows of one product inside a file
 
 
+class Table(Protocol):
+    """Rows of numbers, such as an array [n, d], memory-mapped or not; or rows that are computed when they are taken."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n and d."""
+        ...
+
+    def __len__(self) -> int:
+        """Return n."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> npt.NDArray[np.floating]:
+        """Return the rows of a slice or an array of their numbers."""
+        ...
+
+
 @dataclass(frozen=True)
 class Neighbours:
     """Pairs of near embeddings: a < b, the cosine in full dimensions; nearest first."""
@@ -36,7 +54,7 @@ class Neighbours:
 
 
 def nearest_pairs(
-    features: npt.NDArray[np.floating], limit: int, *, each: int = 4, seed: int = 0, ticker: Ticker | None = None
+    features: Table, limit: int, *, each: int = 4, seed: int = 0, ticker: Ticker | None = None
 ) -> Neighbours:
     """Return at most `limit` pairs among the `each` nearest neighbours of every row.
 
@@ -82,7 +100,7 @@ def _best(score: Floats, count: int) -> IntArray:
     return np.argsort(-score, kind="stable")[:count]
 
 
-def _middle(features: npt.NDArray[np.floating], generator: np.random.Generator) -> Floats:
+def _middle(features: Table, generator: np.random.Generator) -> Floats:
     rows = np.sort(generator.permutation(len(features))[:_SAMPLE])
     middle: Floats = np.asarray(features[rows], dtype=np.float32).mean(axis=0)
     return middle
@@ -95,7 +113,7 @@ def _unit(block: npt.NDArray[np.floating], middle: Floats) -> Floats:
     return unit
 
 
-def _projected(features: npt.NDArray[np.floating], middle: Floats, generator: np.random.Generator) -> Floats:
+def _projected(features: Table, middle: Floats, generator: np.random.Generator) -> Floats:
     n, d = features.shape
     turn = None
     if d > _DIMENSIONS:
@@ -113,7 +131,7 @@ def _files(short: Floats, generator: np.random.Generator) -> list[IntArray]:
     if n <= _SMALL:
         return [np.arange(n)]
     count = int(min(2 * np.sqrt(n), n // 16))
-    centres = _centres(short, count, generator)
+    centres = sphere_centres(short, count, generator)
     filed = np.empty((n, _FILES), dtype=np.int64)
     for start in range(0, n, _BLOCK):
         nearness = short[start : start + _BLOCK] @ centres.T
@@ -124,7 +142,8 @@ def _files(short: Floats, generator: np.random.Generator) -> list[IntArray]:
     return [np.sort(part // _FILES) for part in np.split(order, cuts) if len(part) > 1]
 
 
-def _centres(short: Floats, count: int, generator: np.random.Generator) -> Floats:
+def sphere_centres(short: Floats, count: int, generator: np.random.Generator) -> Floats:
+    """Return the centres [count, k] of groups of unit vectors [n, k]: k-means on the sphere, on a sample of rows."""
     sample = short[np.sort(generator.permutation(len(short))[:_SAMPLE])]
     centres = sample[np.sort(generator.permutation(len(sample))[:count])]
     for _ in range(_ROUNDS):
@@ -155,7 +174,7 @@ def _inside(short: Floats, rows: IntArray, each: int) -> tuple[IntArray, IntArra
     return np.concatenate(firsts), np.concatenate(seconds), np.concatenate(scores)
 
 
-def _cosines(features: npt.NDArray[np.floating], middle: Floats, a: IntArray, b: IntArray) -> Floats:
+def _cosines(features: Table, middle: Floats, a: IntArray, b: IntArray) -> Floats:
     cosine = np.empty(len(a), dtype=np.float32)
     for start in range(0, len(a), _BLOCK):
         stop = start + _BLOCK

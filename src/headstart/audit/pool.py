@@ -10,7 +10,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from headstart.audit.inspect import Inspection, inspect_images
+from headstart.audit.inspect import inspect_images
+from headstart.audit.inspection_store import Inspection
 from headstart.audit.near_duplicates import Copies, NearPair
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.storage.store import Store
@@ -42,6 +43,9 @@ class Pool:
 
     def copies(self) -> Copies:
         """Return the small copies of all distinct images."""
+        only = self.inspections[0]
+        if len(self.inspections) == 1 and len(self.row) == len(only.grey):  # all are distinct, and stay on the disk
+            return Copies(only.grey, only.colour, np.minimum(only.width, only.height))
         rows = [self.row[self.source == source] for source in range(len(self.datasets))]
         each = list(zip(self.inspections, rows, strict=True))
         return Copies(

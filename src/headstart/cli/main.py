@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.command_line import run_typer
+from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
 from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out, Refit
 from headstart.cli.process import run_as_process
@@ -184,6 +185,12 @@ def predict(
     least_sure_first: Annotated[
         bool, typer.Option("--least-sure-first", help="Order by the probability of the class, lowest first.")
     ] = False,
+    at_least: Annotated[
+        float | None, typer.Option(help="Keep answers that are right so often; the rest goes to OUT-rest.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="How often the set of classes holds the right one.")] = 0.95,
+    sets: Annotated[str, typer.Option(help="Kind of prediction set: lac, aps or raps.")] = "lac",
+    by_class: Annotated[bool, typer.Option("--by-class", help="The level holds within each class.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Classify images with the model of a study.
@@ -194,11 +201,12 @@ def predict(
     """
     from headstart.cli.predict import Output, predict_and_show
 
-    output = Output(format, out, top, sort_into, link, least_sure_first)
+    output = Output(format, out, top, sort_into, link, least_sure_first, at_least, level, sets, by_class)
     predict_and_show(model, images, device, output)
 
 
 add_model_verbs(app)
+add_label_verbs(app)
 
 
 @app.command()

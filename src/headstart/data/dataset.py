@@ -60,18 +60,19 @@ class ChosenRows:
 
 
 class JoinedRows:
-    """The rows of one reader, then those of another."""
+    """The rows of several readers, one reader after the other."""
 
-    def __init__(self, first: Reader, second: Reader) -> None:
-        self.first, self.second = first, second
+    def __init__(self, *readers: Reader) -> None:
+        self.readers = readers
+        self._starts = np.cumsum([0, *map(len, readers)])
 
     def __len__(self) -> int:
-        return len(self.first) + len(self.second)
+        return int(self._starts[-1])
 
     def at(self, row: int) -> tuple[Reader, int]:
         """Return the reader that has the row, and the row's number there."""
-        before = len(self.first)
-        return (self.first, row) if row < before else (self.second, row - before)
+        place = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self.readers[place], row - int(self._starts[place])
 
     def name(self, row: int) -> str:
         """Return the row's name in its reader."""

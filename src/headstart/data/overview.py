@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.reasons import counted
 from headstart.data.sources.layout import NOT_AN_IMAGE
@@ -22,11 +24,31 @@ def overview(dataset: Dataset, split: str) -> list[str]:
         split: how they are divided, in words.
     """
     left_out = "; ".join([*_reasons(dataset.skipped), *_facts(dataset, _KEPT_OUT)])
-    lines = [_classes(dataset), f"split: {split}", f"left out: {left_out}" if left_out else ""]
-    lines += [
-        f"{key}: {fact}" for key in ("labels", "depth", "similar class names") for fact in _facts(dataset, (key,))
+    lines = [
+        _classes(dataset),
+        f"split: {split}" if dataset.classes else "",
+        f"left out: {left_out}" if left_out else "",
     ]
+    lines += [
+        f"{key}: {fact}"
+        for key in ("labels", "folders", "depth", "similar class names")
+        for fact in _facts(dataset, (key,))
+    ]
+    lines.append(_unlearned(dataset))
     return [line for line in lines if line]
+
+
+def _unlearned(dataset: Dataset) -> str:
+    """Return which classes of a given split have images to test on but none to learn from."""
+    given = dataset.given_split
+    if given is None or "train" not in given or "" in given:
+        return ""
+    rows = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
+    absent = [dataset.classes[code] for code in np.flatnonzero(~rows[given == "train"].any(axis=0))]
+    if not absent:
+        return ""
+    names = ", ".join(absent[:_NAMED]) + (f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else "")
+    return f"no training images: {names}; no model can learn these; give the parts the same class names"
 
 
 def split_words(dataset: Dataset, split: Split) -> str:
@@ -46,6 +68,8 @@ def given_by(dataset: Dataset) -> str:
 
 
 def _classes(dataset: Dataset) -> str:
+    if not dataset.classes:
+        return f"{dataset.name}: {len(dataset):,} images without labels"
     counts = dataset.counts()
     names = ", ".join(dataset.classes[:_NAMED])
     more = f" and {len(dataset.classes) - _NAMED:,} more" if len(dataset.classes) > _NAMED else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from headstart.errors import StoreError
@@ -14,20 +16,41 @@ def default_store() -> Store:
     """Return the store at `cache_root()`; in front of `$HEADSTART_REMOTE`, where that is set.
 
     Raises:
-        StoreError: the cache is a file.
+        StoreError: the cache is a file, or its folder cannot be made.
     """
     if cache_root().is_file():
         raise StoreError(f"{cache_root()}: the cache is a file; set HEADSTART_CACHE to a folder")
+    try:
+        cache_root().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{cache_root()}: the cache cannot be made there ({error.strerror}); set HEADSTART_CACHE to a folder that"
+            " can be written"
+        ) from error
     return open_store(os.environ.get("HEADSTART_REMOTE") or cache_root())
+
+
+@contextlib.contextmanager
+def default_store_in_use() -> Iterator[Store]:
+    """Open the default store, and keep `headstart cache --prune` from deleting what the block uses; also a decorator.
+
+    Raises:
+        StoreError: the cache is a file.
+    """
+    store = default_store()
+    with store.in_use():
+        yield store
 
 
 def open_store(place: str | Path) -> Store:
     """Return the store in a folder, or the one that is shared through an address such as "s3://bucket/prefix".
 
     Raises:
-        StoreError: the address is invalid, or its package is not installed.
+        StoreError: the address is invalid, its package is not installed, or it is a file.
     """
     if "://" not in str(place):
+        if Path(place).expanduser().is_file():
+            raise StoreError(f"{place}: this store is a file; give a folder")
         return Store(Path(place).expanduser())
     from headstart.storage.remote import RemoteStore
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headstart.data.image_files import file_state
+from headstart.data.sources import parquet
 from headstart.data.sources.parquet import _KEPT, ParquetReader
 from headstart.errors import DataError
 
@@ -34,7 +35,7 @@ def test_the_groups_used_longest_ago_leave_memory(file: Path) -> None:
     reader = ParquetReader(file, "image")
     for row in (0, 2, 4, 6, 1, 8):  # groups 0 1 2 3, 0 again, 4: group 1 is the oldest
         reader.read(row)
-    assert list(reader._groups) == [2, 3, 0, 4] and len(reader._groups) == _KEPT
+    assert list(reader._kept) == [(2, 0), (3, 0), (0, 0), (4, 0)] and len(reader._kept) == _KEPT
 
 
 def test_an_empty_cell_has_zero_bytes(tmp_path: Path) -> None:
@@ -60,3 +61,17 @@ def test_a_damaged_row_group_is_named(file: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(DataError, match=r"x\.parquet: row group 0 cannot be read"):
         reader.read(0)
+
+
+def test_of_a_large_row_group_only_a_part_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_LARGE", 1 << 20)
+    images = [bytes([row]) * (1 << 16) + b"%d" % row for row in range(200)]  # 13 MB in one group
+    plain = {"compression": "none", "use_dictionary": False, "write_batch_size": 4}  # a page is 4 rows
+    pq.write_table(pa.table({"image": pa.array(images)}), tmp_path / "x.parquet", **plain)
+    reader = ParquetReader(tmp_path / "x.parquet", "image")
+    pool, most = pa.default_memory_pool(), 0
+    before = pool.bytes_allocated()
+    for row in [*range(200), 0, 150, 199, 3]:  # in order, then back: the group is read again
+        assert reader.read(row) == images[row]
+        most = max(most, pool.bytes_allocated() - before)
+    assert reader._blocks == [3] and most < 5 << 20

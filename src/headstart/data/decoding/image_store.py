@@ -19,7 +19,7 @@ import PIL
 from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding import pixel_checks
 from headstart.data.decoding.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
-from headstart.data.decoding.digests import digest_of, examine
+from headstart.data.decoding.digests import digest_of, distinct, examine
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.pixel_checks import PixelChecks, checksums
 from headstart.errors import DataError
@@ -127,7 +127,7 @@ def decode_images(
         raise DataError("images can be handed over in chunks only with a crop")
     store = store or default_store()
     digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
-    rows, codes = _distinct(digests)
+    rows, codes = distinct(digests)
     key = _stored_key(digests[rows], view)
     feed = _Feed(codes, on_chunk)
     job = _Job(dataset, view, rows, digests)
@@ -156,7 +156,7 @@ def decode_images(
 def stored_key(dataset: Dataset, view: View) -> str:
     """Return the content key under which the store keeps these images at this size."""
     digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
-    return _stored_key(digests[_distinct(digests)[0]], view)
+    return _stored_key(digests[distinct(digests)[0]], view)
 
 
 def images_key(dataset: Dataset, view: View) -> str:
@@ -256,7 +256,7 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
 def _copy_beginning(folder: Path, job: _Job, beginning: Dataset, store: Store) -> None:
     """Write the stored images of another dataset as if a pass over this one had been interrupted after them."""
     digests = examine(beginning.reader).digests if beginning.digests is None else beginning.digests
-    first = _distinct(digests)[0]
+    first = distinct(digests)[0]
     same = np.array_equal(job.digests[job.rows[: len(first)]], digests[first])
     if not same or (folder / _Journal.NAME).exists() or not store.has(KIND, stored_key(beginning, job.view)):
         return
@@ -362,15 +362,6 @@ class _Journal:
 def _bad(folder: Path) -> dict[str, str]:
     lines = (folder / _Journal.NAME).read_bytes().splitlines()
     return {position: why for line in lines for position, why in json.loads(line)["bad"].items()}
-
-
-def _distinct(digests: npt.NDArray[np.bytes_]) -> tuple[IntArray, IntArray]:
-    """Return (rows, codes): the first row of each distinct digest, in order, and each row's place there."""
-    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return first[order].astype(np.int64), place[inverse].astype(np.int64)
 
 
 def _black(view: View) -> Pixels:

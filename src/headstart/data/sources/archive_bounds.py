@@ -47,7 +47,7 @@ def check_directory(path: Path) -> None:
         )
 
 
-def check_count(path: Path, count: int) -> None:
+def check_count(path: Path | str, count: int) -> None:
     """Refuse an archive once more members than `MAX_MEMBERS` were counted."""
     if count >= MAX_MEMBERS:
         raise DataError(f"{path}: has more than {MAX_MEMBERS:,} members; divide it into several archives")
@@ -131,7 +131,7 @@ class SmallReads:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.name = file.name
+        self.name = str(getattr(file, "name", ""))
         self.tell, self.seek = file.tell, file.seek
 
     def read(self, size: int = -1) -> bytes:

@@ -36,7 +36,7 @@ ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES
 
-_DAMAGED = (  # what zipfile and tarfile raise on damaged archives
+DAMAGED = (  # what zipfile and tarfile raise on damaged archives
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, LookupError, ValueError, RuntimeError, OverflowError),
 )
@@ -55,7 +55,7 @@ def archive_tree(path: Path) -> Tree:
     """
     try:
         return zip_tree(path) if path.name.lower().endswith(ZIP_SUFFIXES) else tar_tree(path)
-    except (OSError, *_DAMAGED) as error:
+    except (OSError, *DAMAGED) as error:
         raise DataError(f"{path}: the archive cannot be read ({error})") from error
 
 
@@ -72,7 +72,7 @@ def zip_tree(path: Path) -> Tree:
 
 def tar_tree(path: Path) -> Tree:
     """Return the members of a tar archive; a compressed one is first decompressed into the store, once."""
-    plain = _decompressed(path)
+    plain = plain_tar(path)
     where: dict[str, tuple[int, int]] = {}
     with plain.open("rb") as file, _opened_tar(SmallReads(file)) as archive:
         for count, info in enumerate(archive):
@@ -121,7 +121,7 @@ class ZipReader:
         check_member(member)
         try:
             data: bytes = self._open.archive.read(member)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise OSError(" ".join(str(error).split())[:200]) from error
         return data
 
@@ -166,7 +166,7 @@ class TarReader:
         return f"{self.path}!{offset}|{size}|{self._state}"
 
 
-def _decompressed(path: Path) -> Path:
+def plain_tar(path: Path) -> Path:
     """Return a plain tar: the file itself, or what it holds, decompressed into the store."""
     with path.open("rb") as file:
         opener = _OPENERS.get(file.read(2))

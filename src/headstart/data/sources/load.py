@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from headstart.addresses import is_address
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
-from headstart.data.decoding.digests import examine
+from headstart.data.decoding.digests import ABSENT, examine
 from headstart.data.reasons import counted
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
+from headstart.data.sources.archives import TAR_SUFFIXES as TARS
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.arrays import from_mapping
 from headstart.data.sources.catalogue import DATASETS
@@ -23,13 +25,16 @@ from headstart.data.sources.folders import folder_tree
 from headstart.data.sources.groceries import groceries
 from headstart.data.sources.huggingface import from_huggingface
 from headstart.data.sources.label_tables import BY_FOLDER, from_tree_or_tables
-from headstart.data.sources.layout import with_note
+from headstart.data.sources.layout import is_image_name, with_note
 from headstart.data.sources.lists import Lists, default_lists, from_lists
 from headstart.data.sources.manifest import SUFFIXES as MANIFESTS
 from headstart.data.sources.manifest import from_manifest
+from headstart.data.sources.parquet_files import from_parquet_files
 from headstart.data.sources.places import find_local, places
 from headstart.data.sources.published import PUBLISHED, published
+from headstart.data.sources.shard_names import PARQUET, expanded, is_pattern, listed, shards_among, without_braces
 from headstart.data.sources.torchvision_sets import torchvision_set
+from headstart.data.sources.webdataset import from_shards, is_webdataset
 from headstart.data.splits import rank_in_stratum, strata_of
 from headstart.errors import DataError
 
@@ -51,10 +56,11 @@ def load_dataset(
     """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
 
     Args:
-        source: a folder of class folders, a zip or tar archive of them, a manifest (CSV, TSV, Parquet), the
-            name of a dataset (see `DATASETS`), `hf:NAME`, a folder in `$HEADSTART_DATA` by its name, or
+        source: a folder of class folders, a zip or tar archive of them, a manifest (CSV, TSV, Parquet), WebDataset
+            shards or Parquet files (a folder, a pattern such as `data-{000..123}.tar`, an address), the name
+            of a dataset (see `DATASETS`), `hf:NAME`, a folder in `$HEADSTART_DATA` by its name, or
             {"images": …, "labels": …}. What exists here as a path goes before a name.
-        label: which label, where there are several: a column of a manifest, "coarse" of groceries.
+        label: which label, where there are several: a column of a manifest, "coarse" of groceries, "cls" of shards.
         lists: files that name the images of each part, such as ["train.txt", "test.txt"] or {"train": …}; by
             default those in `FOLDER.splits`.
         limit: keep at most this many images of each class and each given part, always the same ones.
@@ -85,6 +91,8 @@ def title_of(source: str) -> str:
     """Return what to call a source: the name of its folder, or of its file without the suffix of a table or archive."""
     if source.startswith(HUB):
         return source.removeprefix(HUB).rpartition("/")[2]
+    if is_address(source) or is_pattern(source):
+        source = without_braces(source)
     path = _absolute(Path(source).expanduser())
     suffix = next((each for each in (*ARCHIVES, *MANIFESTS) if path.name.lower().endswith(each)), "")
     return (path.name if path.is_dir() else path.name[: len(path.name) - len(suffix)]) or "data"
@@ -98,6 +106,8 @@ def _find(source: str | Path | Mapping[str, Any], label: str | None, lists: List
     if text.startswith(HUB):
         return from_huggingface(text.removeprefix(HUB), label, name)
     path = Path(source).expanduser()
+    if is_address(text) or (is_pattern(text) and not path.exists()):
+        return _sharded(text, _shards(text), label, lists, name)
     if not path.exists() and isinstance(source, str) and not _is_path(text):
         if text in DATASETS:
             return _by_name(text, label, lists, name)
@@ -127,6 +137,11 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
         return from_manifest(path, label, name)
     if path.is_dir():
         tree = folder_tree(path)
+        shards = [] if lists or any(map(is_image_name, tree.files)) else shards_among(tree.files)
+        if shards:
+            return _sharded(str(path), [f"{path}/{shard}" for shard in shards], label, lists, name)
+    elif lowered.endswith(TARS) and is_webdataset(path):
+        return _sharded(str(path), [str(path)], label, lists, name)
     elif lowered.endswith(ARCHIVES):
         tree = archive_tree(path)
     else:
@@ -137,6 +152,23 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
         raise DataError(f"{path}: a label can be chosen only in a table, not with lists of the images")
     found = from_lists(tree, chosen, name) if chosen else from_tree_or_tables(tree, label, name)
     return replace(found, about={"source": str(path), **found.about})
+
+
+def _shards(source: str) -> list[str]:
+    """Return the files of an address or of a pattern with braces."""
+    if is_pattern(source):
+        return [place if is_address(place) else str(_absolute(Path(place).expanduser())) for place in expanded(source)]
+    return [source] if source.lower().endswith((*TARS, *PARQUET)) else listed(source)
+
+
+def _sharded(source: str, places: list[str], label: str | None, lists: Lists | None, name: str | None) -> Dataset:
+    """Return the dataset of WebDataset shards, or of Parquet files with the images' bytes."""
+    if lists:
+        raise DataError(
+            f"{source}: lists of images cannot divide shards; name the shards by their part, as train-0.tar"
+        )
+    read = from_parquet_files if places[0].lower().endswith(PARQUET) else from_shards
+    return read(source, places, label, name or title_of(source))
 
 
 def _absolute(path: Path) -> Path:
@@ -155,6 +187,8 @@ def _nowhere(text: str) -> str:
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if "$" in text:
         return f"{text}: this environment variable is not set"
+    if is_address(text):
+        return f"{text}: is an address; download it and give the path of the file or folder"
     if _is_path(text):
         return f"no such file or folder: {text}{hint}"
     looked = ", ".join(str(place) for place in places())
@@ -198,7 +232,14 @@ def _check_parts(dataset: Dataset, problems: Mapping[int, str]) -> None:
         if rows.any() and bad[rows].all():
             why = counted(reason for row, reason in sorted(problems.items()) if rows[row])
             first = dataset.reader.name(int(np.flatnonzero(rows)[0]))
-            raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first})")
+            sought = f"; looked for in {_folder_of(dataset)}" if set(problems.values()) == {ABSENT} else ""
+            raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first}{sought})")
+
+
+def _folder_of(dataset: Dataset) -> Path:
+    """Return where the paths of a dataset start: the folder of a manifest, or the source itself."""
+    source = Path(dataset.about.get("source", ""))
+    return source.parent if source.is_file() else source
 
 
 def _with_depths(dataset: Dataset, depths: Mapping[int, str]) -> Dataset:

@@ -25,7 +25,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headstart.deploy.classifier import Classifier, Prediction
-from headstart.deploy.prediction_rows import best_classes
+from headstart.deploy.prediction_rows import best_classes, judgement
 from headstart.deploy.serve.batcher import Batcher, Overloaded
 from headstart.deploy.serve.bodies import Bodies, Received, busy
 from headstart.deploy.serve.limits import Limits
@@ -140,6 +140,7 @@ class _Server:
             "classes": list(self.classifier.classes),
             "multi_label": first.multi_label,
             "threshold": first.threshold if first.multi_label else None,
+            "answers": _how_judged(self.classifier),
             "networks": [bundle.origin.name for bundle in self.classifier.ensemble.members],
             "input_size": [bundle.preprocessing.size for bundle in self.classifier.ensemble.members],
             "provenance": dict(first.provenance),
@@ -180,6 +181,7 @@ class _Server:
             "image": prediction.name,
             "class": prediction.label,
             "probability": round(prediction.probability, 6),
+            **({} if self.classifier.judge is None else judgement(prediction)),
             "probabilities": {
                 name: round(value, 6) for name, value in best_classes(prediction, classes, top or len(classes))
             },
@@ -217,6 +219,20 @@ class _Server:
         work = asyncio.create_task(asyncio.to_thread(explain, received.pictures[0][1], method))
         work.add_done_callback(ended)
         return work
+
+
+def _how_judged(classifier: Classifier) -> dict[str, Any] | None:
+    """Return what the answers of the model promise, or None where it was not calibrated to promise anything."""
+    if classifier.judge is None:
+        return None
+    own, asked = classifier.judge.uncertainty, classifier.judge.asked
+    return {
+        "level": asked.level,
+        "sets": asked.sets,
+        "held_out_images": len(own.held_out),
+        "familiarity": own.score or None,
+        "notes": list(own.notes),
+    }
 
 
 def _has_key(headers: Headers, key: str) -> bool:

@@ -166,6 +166,7 @@ class Summary:
             "learning": self.files.learning,
             "similarity": self.files.similarity,
             "explained": self.files.explained,
+            "uncertainty": self.files.uncertainty,
             "command": self.command,
             "version": self.version,
             "created": self.created,
@@ -303,7 +304,6 @@ def _environment(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], run: RunFacts) -> dict[str, Any]:
-    against = next((pair for pair in board.against_baseline if run.run in (pair["a"], pair["b"])), None)
     return {
         "rank": rank,
         **row,
@@ -313,7 +313,7 @@ def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], r
         "dataset": board.title,
         "best": rank == 1,
         "baseline": run.run == board.baseline,
-        "against_baseline": against,
+        "against_baseline": _against_baseline(board, run.run),
         "seconds": run.cost.get("seconds"),
         "shared_seconds": run.cost.get("shared_seconds"),
         "total_seconds": total_seconds(run.cost),
@@ -321,4 +321,20 @@ def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], r
         "parameters": run.parameters.get("total"),
         "backbone": run.spec.get("backbone"),
         "strategy": run.spec.get("strategy"),
+    }
+
+
+def _against_baseline(board: Board, run: str) -> dict[str, Any] | None:
+    """Return a run's difference from the baseline, above zero if the run's score is higher; None for the baseline."""
+    pair = next((p for p in board.against_baseline if run in (p["a"], p["b"])), None)
+    if pair is None or run == board.baseline:
+        return None
+    ends = [pair["low"], pair["high"]] if pair["a"] == run else [-pair["high"], -pair["low"]]
+    sign = 1 if pair["a"] == run else -1
+    return {
+        "difference": sign * pair["difference"],
+        "low": ends[0],
+        "high": ends[1],
+        "p_adjusted": pair["p_adjusted"],
+        "significant": pair["significant"],
     }

@@ -10,7 +10,7 @@ from headstart.storage.files import disk_errors, link_or_copy, read_json, write_
 from headstart.study.analysis.refit_on_all import refit_on_all
 from headstart.study.execution.session import Session
 from headstart.study.planning.ensemble_keys import expected
-from headstart.study.results.model_selection import Candidate, best_single, choose, named, representative
+from headstart.study.results.model_selection import Candidate, best_single, choose, representative
 from headstart.study.results.state import Kept
 
 
@@ -51,7 +51,7 @@ def save_best(session: Session) -> None:
         if not refit_on_all(session, session.state.best):
             _write_whole(folder.root / session.state.best["folder"], folder.root / MODEL)
     if best in ensembles:  # what can be looked into is one network
-        session.state.best_network = kept(best_single(found, ensembles), named(metric))
+        session.state.best_network = kept(*best_single(found, ensembles, metric))
 
 
 def _parameters(run: Path) -> int:

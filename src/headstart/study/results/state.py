@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
-from headstart.models.refitted import Refitted
+from headstart.models.refitted import REFITTED, Refitted
 
 
 class Expected(TypedDict):
@@ -37,6 +37,23 @@ class Kept(TypedDict):
     by: str
     seed: int
     seeds: int
+
+
+def kept_words(facts: Mapping[str, Any], which: Literal["best", "best_network"] = "best") -> str | None:
+    """Say which run a kept model is of, by which rule it was chosen, and which of its seeds (or folds) it is.
+
+    Args:
+        facts: the content of study.json.
+        which: the kept model, or the single network in place of an ensemble.
+    """
+    kept = facts.get(which)
+    if not kept:
+        return None
+    split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
+    word = "fold" if split.get("fold") == "seed" else "seed"
+    seed = f"; {word} {kept['seed']}, the median of {kept['seeds']}" if kept.get("seeds", 1) > 1 else ""
+    again = "; refitted on all images, test images included" if which == "best" and facts.get(REFITTED) else ""
+    return f"{kept['run']}, chosen by {kept['by']}{seed}{again}"
 
 
 @dataclass

@@ -13,6 +13,7 @@ from headstart.errors import StoreError
 from headstart.models.refitted import REFITTED
 from headstart.storage.files import read_json
 from headstart.study.results.folder import StudyFolder
+from headstart.study.results.state import kept_words
 
 DEPTH = 4  # folders from a run's file up to its study
 
@@ -53,6 +54,12 @@ def run_folder(place: Path) -> Path | None:
         best = StudyFolder(folder).read_study().get("best")
         return folder / best["folder"] if best else None
     return None
+
+
+def said_model(place: Path) -> str | None:
+    """Say which run the model of a study's folder is of, and why; None for any other place."""
+    folder = place.expanduser()
+    return kept_words(StudyFolder(folder).read_study()) if (folder / "study.json").is_file() else None
 
 
 def find_tested(place: str | Path) -> Tested | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from headstart.addresses import is_address
+from headstart.data.sources.shard_names import is_pattern
 from headstart.errors import SpecError
 
 
@@ -42,9 +44,11 @@ def _read(value: Any, key: str, folder: Path) -> Any:
 
 
 def _placed(text: str, folder: Path) -> str:
-    if not text or text.startswith(("~", "$", "hf:")) or Path(text).is_absolute():
+    if not text or text.startswith(("~", "$", "hf:")) or is_address(text) or Path(text).is_absolute():
         return text
     place = folder / text
+    if is_pattern(text):
+        return str(place)
     if _exists(place):
         return str(place)
     if "/" not in text and "\\" not in text:
