@@ -19,7 +19,8 @@ from headstart.study.spec.overrides import take_out, without
 from headstart.study.spec.references import check_references
 from headstart.study.spec.relative_paths import from_folder
 from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
-from headstart.study.spec.schema import RunSpec, StudySpec, validate
+from headstart.study.spec.schema import RunSpec, StudySpec
+from headstart.study.spec.validation import validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import load_yaml, place_of, place_of_run, with_override
 
