@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import io
 import json
 import os
@@ -193,14 +192,11 @@ def load(server: Server, locust: Path, images: Path, clients: int, seconds: floa
         while not done.wait(0.2):
             sampled.append(server.memory())
 
-    settings = {
-        **os.environ,
-        "SERVING_IMAGES": str(images),
-        "SERVING_PACE": str(pace),
-        "SERVING_FORM": str(int(server.form)),
-    }
+    given = {"SERVING_IMAGES": images, "SERVING_PACE": pace, "SERVING_FORM": int(server.form)}
+    settings = {**os.environ, **{name: str(value) for name, value in given.items()}}
     with tempfile.TemporaryDirectory() as place:
-        command = [str(locust), "-f", str(HERE / "serving_load.py"), "--headless", "--csv", f"{place}/found"]
+        settings["SERVING_OUT"] = f"{place}/found.json"
+        command = [str(locust), "-f", str(HERE / "serving_load.py"), "--headless"]
         command += ["-u", str(clients), "-r", str(clients), "-t", f"{seconds}s", "--stop-timeout", "60"]
         command += ["-H", f"http://127.0.0.1:{server.port}", "--only-summary", "--loglevel", "CRITICAL"]
         watcher = threading.Thread(target=sample, daemon=True)
@@ -211,19 +207,17 @@ def load(server: Server, locust: Path, images: Path, clients: int, seconds: floa
         used, took = server.cpu() - used, time.perf_counter() - began
         done.set()
         watcher.join()
-        lines = Path(f"{place}/found_stats.csv").read_text(encoding="utf-8").splitlines()
-        rows = {row["Name"]: row for row in csv.DictReader(lines)}
-    answered = {name: int(row["Request Count"]) - int(row["Failure Count"]) for name, row in rows.items()}
-    good = rows.get("200")
-    ok = answered.get("200", 0)
+        found = json.loads(Path(settings["SERVING_OUT"]).read_text(encoding="utf-8"))
+    nothing = {"answered": 0, "lost": 0, "seconds": 0.0, "p95_ms": None}
+    good, refused = found.get("200", nothing), found.get("503", nothing)
     return {
-        "answered": ok,
-        "refused": answered.get("503", 0),
-        "lost": sum(int(row["Failure Count"]) for name, row in rows.items() if name != "Aggregated"),
-        "rate": 0.0 if good is None else float(good["Requests/s"]),
-        "p95_ms": None if good is None else float(good["95%"]),
-        "p95_refused_ms": float(rows["503"]["95%"]) if "503" in rows else None,
-        "milliseconds": 1000 * used / max(ok, 1),
+        "answered": good["answered"],
+        "refused": refused["answered"],
+        "lost": sum(each["lost"] for each in found.values()),
+        "rate": good["answered"] / max(good["seconds"], 1e-9),
+        "p95_ms": good["p95_ms"],
+        "p95_refused_ms": refused["p95_ms"],
+        "milliseconds": 1000 * used / max(good["answered"], 1),
         "peak_bytes": max(sampled, default=0),
         "seconds": took,
     }

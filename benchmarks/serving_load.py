@@ -2,18 +2,36 @@
 
 $SERVING_IMAGES is a folder of images; $SERVING_FORM=1 sends them as a form; $SERVING_PACE is the number of requests a
 second of each client (0: the next as soon as the last is answered). Status 503 counts as answered, under its own name.
+What all clients saw is written to $SERVING_OUT as JSON when the last of them has its answer.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
-from locust import FastHttpUser, constant, constant_throughput, task
+from locust import FastHttpUser, constant, constant_throughput, events, task
 
 IMAGES = [path.read_bytes() for path in sorted(Path(os.environ["SERVING_IMAGES"]).iterdir())]
 PACE = float(os.environ.get("SERVING_PACE", "0"))
+
+
+@events.quitting.add_listener
+def write(environment: Any, **rest: Any) -> None:
+    """Write what the clients saw, by what they were answered."""
+    found = {
+        entry.name: {
+            "answered": entry.num_requests - entry.num_failures,
+            "lost": entry.num_failures,
+            "seconds": (entry.last_request_timestamp or 0) - entry.start_time,
+            "p95_ms": entry.get_response_time_percentile(0.95),
+        }
+        for entry in environment.stats.entries.values()
+    }
+    Path(os.environ["SERVING_OUT"]).write_text(json.dumps(found), encoding="utf-8")
 
 
 def form(content: bytes) -> tuple[bytes, dict[str, str]]:

@@ -268,24 +268,23 @@ def compare_spec(
     chosen, place = list(backbones or installed_backbones()), source_of(data)
     listed = list_dataset(place, label=label)
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
-    runs = {name: dict(settings) for name, settings in BASELINES.items()}
-    if random_features:
-        runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
+    random = {"random features": {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}}
+    runs = {name: dict(settings) for name, settings in (BASELINES | (random if random_features else {})).items()}
     if budget is not None:
         _check_budget(budget)  # before anything is advised on what to do with it
-    tuning = budget is not None and _can_tune()
+    tuned = _tuned_for(listed) if budget is not None and _can_tune() else None
     for backbone in chosen:
-        runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
+        runs |= _runs_of(backbone, heads, tuned)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     source: dict[str, Any] = {"source": place, **({} if label is None else {"label": label})}
     if drop_duplicates is not None:
         source["drop_duplicates"] = choose("kind of duplicates", drop_duplicates, COPIES)
-    title = title_of(place)
-    folded = (few := _fewest_images(listed)) is not None and few * TEST_SHARE < FEW_TEST_IMAGES
+    title, few = title_of(place), _fewest_images(listed)
+    folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:
         source["split"] = {"folds": FOLDS, "fold": "seed"}
-        if training_images:
-            say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
+    if folded and training_images:
+        say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",

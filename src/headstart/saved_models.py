@@ -12,7 +12,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.export.benchmark import Benchmark
 from headstart.deploy.export.benchmark import benchmark as measure
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
-from headstart.deploy.export.export import Exported, export_model
+from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError
 from headstart.study import evaluation
 from headstart.study.evaluation import Evaluation
@@ -182,6 +182,7 @@ def export(
     place = None if isinstance(model, Classifier) else Path(model)
     ensemble = model.ensemble if isinstance(model, Classifier) else Classifier.load(model).ensemble
     targets = [to] if isinstance(to, str) else list(to)
+    check_request(ensemble, targets, Path(out).expanduser(), int8=int8)
     material = material_of(place, ensemble, None if images is None else Path(images), check)
     return export_model(
         ensemble,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ def test_a_study_is_exported_checked_on_its_test_images_and_described(
     assert f"| accuracy | {accuracy['accuracy']['value']:.4f} |" in card
     (sized, _) = json.loads((tmp_path / "onnx" / "check.json").read_text())["checks"]
     assert sized["accuracy"] == sized["accuracy_original"] == accuracy["accuracy"]["value"]
+
+
+def test_what_cannot_be_exported_is_one_line_also_where_no_pictures_are_at_hand(
+    call: Call, finished: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.safetensors"
+    shutil.copy(finished / "model.safetensors", model)
+    for to, why in (("onnx,pdf", "unknown export format 'pdf'"), ("", "no export format is named")):
+        code, out, err = call("export", model, "--to", to, "--out", tmp_path / "out")
+        assert code == 2 and out == "" and why in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_int8_on_pictures_of_ones_own_and_as_json(

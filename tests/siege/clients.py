@@ -221,6 +221,13 @@ def _bodies() -> dict[str, Make]:
     }
 
 
+def _owed(answer: bytes) -> bytes:
+    """Return an answer that there must be."""
+    if not answer:
+        raise Broken("no answer")
+    return answer
+
+
 def prepare(scratch: Path) -> Attack:
     """Return the attack on a server."""
     return Clients(Served(scratch), _bodies())
@@ -255,8 +262,6 @@ class Clients:
             raise Broken(f"{name}: answered {answer[:300]!r}")
         if b"Traceback" in answer or b'File "' in answer:
             raise Broken(f"{name}: a traceback was shown: {answer[:500]!r}")
-        if status == "nothing" and name in ("body", "form"):
-            raise Broken(f"{name}: no answer")
         self.server.check()
         if seed % EVERY == 0:
             self.server.check_answer()
@@ -272,14 +277,16 @@ class Clients:
         path = rng.choice(PATHS[:3] + PATHS) if rng.random() < 0.3 else "/predict"
         method = rng.choice(("GET", "PUT", "DELETE", "OPTIONS")) if rng.random() < 0.05 else "POST"
         headers = [f"Content-Type: {kind}"] if kind and rng.random() < 0.5 else []
-        return self.server.send(request(method, path, self._made(rng), *headers))
+        answer = self.server.send(request(method, path, self._made(rng), *headers))
+        read = method == "POST" and path.startswith("/predict") and not any("\x00" in header for header in headers)
+        return _owed(answer) if read else answer  # else the body is not read, and the reset may overtake the answer
 
     def _form(self, rng: random.Random) -> bytes:
         names = ["a.png", "", "../../x", "\u00e9.jpg", "n" * 500]
         body = form([(rng.choice(names), self._made(rng)) for _ in range(rng.randint(0, 5))])
         if rng.random() < 0.5:
             body = damaged(body, rng)
-        return self.server.send(request("POST", "/predict", body, f"Content-Type: {FORM}"))
+        return _owed(self.server.send(request("POST", "/predict", body, f"Content-Type: {FORM}")))
 
     def _cut(self, rng: random.Random) -> bytes:
         whole = request("POST", "/predict", self._made(rng))

@@ -5,11 +5,13 @@ from dataclasses import replace
 from exported_models import linear, three
 
 from headstart.deploy.export.accuracy_lost import Lost
-from headstart.deploy.export.card import card_text, checks_text
+from headstart.deploy.export.card import card_text, checks_text, results_text
 from headstart.deploy.export.checking import Check
+from headstart.deploy.export.huggingface import card_data
 from headstart.deploy.export.pictures import Material, noise
 from headstart.deploy.export.target import Parts
 from headstart.models.bundle import Ensemble, Origin
+from headstart.models.refitted import REFITTED
 
 RESULTS = {
     "n": 40,
@@ -55,3 +57,21 @@ def test_what_is_not_known_is_said() -> None:
     assert "the mean of 3 networks' probabilities: lenet5 (head: linear), small_cnn (head: linear)" in text
     assert "No test results were at hand" in text and "Unknown: the study's folder was not at hand" in text
     assert "trained from random weights" in text and checks_text([], []) == "Not checked."
+
+
+def test_a_model_that_was_refitted_on_all_images_is_not_called_tested() -> None:
+    found = {"images": 1260, "run": "probe", "seed": 0, "metric": "accuracy", "value": 0.9, "low": 0.77, "high": 0.96}
+    bundle = replace(linear(), provenance={"study": "insects", REFITTED: {**found, "n_test": 40}})
+    parts = Parts(Ensemble((bundle,)), Material(noise(), results=RESULTS, data=DATA))
+    text = card_text(parts, [CHECK], [], "USE IT")
+    for line in (
+        "This model is not tested. It was refitted on all 1,260 labelled images, test images included",
+        "(probe, seed 0) has accuracy 0.9000 (95 % interval 0.7700 to 0.9600) on 40 test images. All measures of that",
+        "This model has learned from all of them.",
+        "The model has learned from the study's test images too.",
+    ):
+        assert line in text, line
+    assert "which it had not learned from" not in text
+    assert card_data(parts).eval_results is None
+    alone = Parts(Ensemble((bundle,)), Material(noise()))
+    assert results_text(alone).startswith("This model is not tested. It was refitted on all 1,260")

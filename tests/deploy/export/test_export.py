@@ -48,6 +48,9 @@ def test_a_failure_leaves_what_was_there_and_nothing_half_written(
     with pytest.raises(ModelError, match="cannot be run, so nothing was written"):
         export_model(Ensemble((linear(),)), ["onnx"], tmp_path, MATERIAL)
     assert [path.name for path in tmp_path.rglob("*")] == ["onnx", "check.json"]
+    with pytest.raises(ModelError, match="cannot be run"):
+        export_model(Ensemble((linear(),)), ["onnx"], tmp_path / "new", Material(noise()))
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_cannot_be_done_is_said_before_any_work(tmp_path: Path) -> None:

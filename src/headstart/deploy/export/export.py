@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import huggingface, onnx_files, page, server, torch_file
 from headstart.deploy.export.checking import Check, Form, check_forms, refuse_other
 from headstart.deploy.export.defaults import MARGIN
-from headstart.deploy.export.int8 import Loss, quantise
+from headstart.deploy.export.int8 import Loss, check_material, quantise
 from headstart.deploy.export.pictures import Material
 from headstart.deploy.export.target import Parts, Target
 from headstart.errors import ModelError, SpecError, StoreError, choose
@@ -68,18 +69,17 @@ def export_model(
         ModelError: the model cannot be exported so, or an exported file is not the same model.
         StoreError: a folder is in the way that no export wrote.
     """
-    chosen = {name: choose("export format", name, TARGETS) for name in dict.fromkeys(targets)}
-    places = {name: out / (f"{name}-int8" if int8 and target.quantised else name) for name, target in chosen.items()}
-    _refuse(ensemble, chosen, places, int8)
+    chosen, places = check_request(ensemble, targets, out, int8=int8)
     parts = Parts(ensemble, material, page_runtime)
     notes: list[str] = []
     loss: Loss | None = None
     if int8:
+        check_material(material)
         graph, loss = quantise(parts.float_graph, ensemble, material, margin, ADVICE)
         parts.use(graph)
         notes.append(str(loss))
         say(str(loss))
-    building = {name: temporary(place) for name, place in places.items()}
+    building, fresh = {name: temporary(place) for name, place in places.items()}, not out.exists()
     try:
         with disk_errors(out):
             forms = {name: _built(parts, target, building[name]) for name, target in chosen.items()}
@@ -92,13 +92,25 @@ def export_model(
     finally:
         for folder in building.values():
             shutil.rmtree(folder, ignore_errors=True)
+        if fresh:
+            with contextlib.suppress(OSError):  # it holds exports
+                out.rmdir()
     return [
         Exported(name, places[name], tuple(checks[name]), tuple(notes if chosen[name].quantised else ()))
         for name in chosen
     ]
 
 
-def _refuse(ensemble: Ensemble, chosen: Mapping[str, Target], places: Mapping[str, Path], int8: bool) -> None:
+def check_request(
+    ensemble: Ensemble, targets: Sequence[str], out: Path, *, int8: bool = False
+) -> tuple[dict[str, Target], dict[str, Path]]:
+    """Return the formats and their folders; refuse, before any picture is read, what cannot be exported so.
+
+    Raises:
+        SpecError, ModelError, StoreError: as `export_model` raises them.
+    """
+    chosen = {name: choose("export format", name, TARGETS) for name in dict.fromkeys(targets)}
+    places = {name: out / (f"{name}-int8" if int8 and target.quantised else name) for name, target in chosen.items()}
     for name, target in chosen.items():
         if (reason := target.refusal(ensemble)) is not None:
             raise ModelError(f"cannot export to {name}: {reason}")
@@ -109,6 +121,7 @@ def _refuse(ensemble: Ensemble, chosen: Mapping[str, Target], places: Mapping[st
     for place in places.values():
         if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / CHECK).is_file())):
             raise StoreError(f"{place}: is in the way and was not written by an export; choose another --out")
+    return chosen, places
 
 
 def _built(parts: Parts, target: Target, folder: Path) -> list[Form]:

@@ -92,16 +92,8 @@ def quantise(
     Raises:
         ModelError: there are no training or validation images, no layer to quantise, or the margin cannot be kept.
     """
-    if material.train is None or material.validation is None or not material.validation.count:
-        raise ModelError(
-            "int8 needs the training images to calibrate and labelled validation images to measure the loss, and they"
-            " are not at hand: give the study folder or a run folder in it, where its images are"
-        )
-    if material.validation.labels is None:
-        raise ModelError(
-            "int8 needs validation images that are labelled with the model's own classes to measure the loss; this"
-            " model has others than its study's images"
-        )
+    check_material(material)
+    assert material.train is not None and material.validation is not None
     inputs = inputs_of(ensemble)
     layers = [node.name for node in graph.graph.node if node.op_type in LAYERS]
     if not layers:
@@ -127,6 +119,24 @@ def quantise(
         f"int8 cannot keep the loss under {margin:g} points: it is {loss.points:.2f} ({loss.low:.2f} to"
         f" {loss.high:.2f}) with {len(loss.kept)} of {loss.layers} layers in float{advice}"
     )
+
+
+def check_material(material: Material) -> None:
+    """Refuse where the pictures that int8 needs are not at hand.
+
+    Raises:
+        ModelError: what is missing.
+    """
+    if material.train is None or material.validation is None or not material.validation.count:
+        raise ModelError(
+            "int8 needs the training images to calibrate and labelled validation images to measure the loss, and they"
+            " are not at hand: give the study folder or a run folder in it, where its images are"
+        )
+    if material.validation.labels is None:
+        raise ModelError(
+            "int8 needs validation images that are labelled with the model's own classes to measure the loss; this"
+            " model has others than its study's images"
+        )
 
 
 def _counts(layers: int) -> Iterator[int]:
