@@ -15,6 +15,7 @@ from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, choose, require
+from headstart.models.refitted import REFITTED, Refitted
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.storage.presence import at_work
@@ -28,6 +29,7 @@ from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.heads.catalogue import HEADS as KINDS
+from headstart.units import parse_duration
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -82,6 +84,18 @@ class Results:
         """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
         return kept_words(StudyFolder(self.folder).read_study()) or "none"
 
+    @property
+    def refitted(self) -> Refitted | None:
+        """On how many images the saved model was refitted, and the score of the tested model; None if it was not."""
+        found: Refitted | None = StudyFolder(self.folder).read_study().get(REFITTED)
+        return found
+
+    @property
+    def tested(self) -> Path:
+        """The tested model: the saved one, or the run folder of the model that it was refitted from."""
+        facts = StudyFolder(self.folder).read_study()
+        return self.folder / facts["best"]["folder"] if facts.get(REFITTED) else self.model
+
     def answer(self) -> str:
         """Return what the study found, in a few sentences."""
         return str(self.to_dict()["answer"])
@@ -114,6 +128,8 @@ class Results:
             "answer": plain(summary.answer),
             "model": str(self.model) if self.model.is_file() else None,
             "kept": self.kept,
+            "refitted": self.refitted,
+            "tested_model": str(self.tested) if self.model.is_file() else None,
             "ranking": facts["ranking"],
             "failed": facts["failed"],
             "problems": summary.problems,
@@ -232,6 +248,7 @@ def compare_spec(
     name: str | None = None,
     random_features: bool = False,
     training_images: int = 0,
+    refit: str | None = None,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -246,6 +263,7 @@ def compare_spec(
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
+        refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
     """
     chosen, place = list(backbones or installed_backbones()), source_of(data)
     listed = list_dataset(place, label=label)
@@ -253,6 +271,8 @@ def compare_spec(
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
+    if budget is not None:
+        _check_budget(budget)  # before anything is advised on what to do with it
     tuning = budget is not None and _can_tune()
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
@@ -275,6 +295,7 @@ def compare_spec(
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
+        "refit": refit,
     }
 
 
@@ -345,6 +366,13 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(data, Mapping) and isinstance(data.get("source"), Dataset | Mapping | Path):
         return {"data": {**data, "source": source_of(data["source"])}}
     return {"data": str(data)} if isinstance(data, Path) else {}
+
+
+def _check_budget(budget: str) -> None:
+    try:
+        parse_duration(budget)
+    except ValueError as error:
+        raise SpecError(f"budget: {error}") from error
 
 
 def _can_tune() -> bool:

@@ -123,14 +123,16 @@ def test_a_difference_that_was_claimed_no_longer_counts_for_the_others() -> None
     assert pairs[2].p == pytest.approx(stats.ttest_rel(scores["1"], scores["2"]).pvalue, abs=0.015)
 
 
-def test_false_claims_among_equal_methods_are_as_rare_as_wanted() -> None:
+@pytest.mark.parametrize(("times", "few", "many"), [(100, 1, 10), pytest.param(300, 6, 24, marks=pytest.mark.slow)])
+def test_false_claims_among_equal_methods_are_as_rare_as_wanted(times: int, few: int, many: int) -> None:
     wrong = 0
-    for each in range(300):
+    for each in range(times):
         generator = np.random.default_rng([4, each])
         difficulty = 0.1 * generator.standard_normal(40)
         scores = {name: gap + difficulty for name, gap in independent(generator, 5, 40).items()}
-        wrong += any(pair.category in ("better", "worse") for pair in compare_pairs(scores, np.zeros((40, 3), int), 75))
-    assert 0.02 <= wrong / 300 <= 0.08
+        pairs = compare_pairs(scores, np.zeros((40, 3), int), 75)
+        wrong += any(pair.category in ("better", "worse") for pair in pairs)
+    assert few <= wrong <= many  # 5 % are wanted; without the correction it is a quarter
 
 
 def test_too_few_episodes_cannot_tell_and_say_how_many_would() -> None:

@@ -122,7 +122,7 @@ def test_episode_intervals_cover_the_known_truth(episodes: int, mean: float, con
     # An episode: its own difficulty from a known distribution (skewed near 1), then 75 queries.
     generator = np.random.default_rng(episodes)
     found = []
-    for _ in range(300):
+    for _ in range(150):
         difficulty = generator.beta(concentration * mean, concentration * (1 - mean), episodes)
         accuracy = (generator.binomial(75, difficulty) / 75).astype(np.float32)
         interval = episode_interval(accuracy, 75)

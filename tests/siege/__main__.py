@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.siege import archives, bundles, corruption, images, kills, limits, manifests, specs, weights
+from tests.siege import archives, bundles, clients, corruption, images, kills, limits, manifests, specs, weights
 from tests.siege.siege import Prepare, besiege
 
 SIEGES: dict[str, Prepare] = {
     "archives": archives.prepare,
     "bundles": bundles.prepare,
+    "clients": clients.prepare,
     "corruption": corruption.prepare,
     "images": images.prepare,
     "kills": kills.prepare,

@@ -10,7 +10,7 @@ import typer
 from headstart.cli.command_line import run_typer
 from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
-from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out
+from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out, Refit
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -135,6 +135,7 @@ def compare(
     training_images: Annotated[
         int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
     ] = 0,
+    refit: Refit = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -162,6 +163,7 @@ def compare(
         drop_duplicates=drop_duplicates,
         name=name,
         training_images=training_images,
+        refit=refit,
     )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headstart.cli.outputs import check_file, check_folder
 from headstart.cli.streams import write_utf8
 from headstart.cli.tables import show_table
-from headstart.disclosure import printable
+from headstart.disclosure import printable, show
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
 
@@ -83,10 +83,13 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
     from headstart.evaluate.uncertainty.answers import Asked
+    from headstart.models.refitted import refitted_of, words
     from headstart.study.results.tested import said_model
 
     asked = Asked(output.level, output.sets, output.by_class, output.at_least)
     classifier = Classifier.load(model, resolve_device(device), asked=asked)
+    if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
+        say(f"headstart: {model}: {words(refitted)}")
     found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
     unread: list[str] = []
     predictions = _classified(classifier, found, output, unread)
@@ -180,9 +183,9 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
             files.callback(rest.end)
             predictions = _without_withheld(predictions, rest)
         write_rows(predictions, rows, file.write, least_sure_first=output.least_sure_first)
-    print(output.out)
+    show(str(output.out))
     if output.rest is not None:
-        print(output.rest)
+        show(str(output.rest))
         say(f"headstart: {rest.count:,} images are left to a person: {_promised(classifier)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         own.setenv("HEADSTART_THREADS", "1")
         own.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache of the head")))
         made = Cluster(initialize_head=True, head_node_args=node)
-        own.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache of the other node")))
+        made.cache_of_other = tmp_path_factory.mktemp("cache of the other node")
+        own.setenv("HEADSTART_CACHE", str(made.cache_of_other))
         made.other = made.add_node(**node)
         yield made
         made.shutdown()
@@ -111,7 +113,7 @@ def test_a_node_that_does_not_see_the_store_is_named(
 
 
 class Killer(Told):
-    """Kills a node when both nodes are at something."""
+    """Kills the other node as soon as it is in the middle of a job: an entry of its own cache is half written."""
 
     def __init__(self, cluster: Any) -> None:
         super().__init__()
@@ -119,9 +121,18 @@ class Killer(Told):
 
     def running(self, run: str) -> None:
         super().running(run)
-        if len(set(self.began)) == 2 and self.cluster.other is not None:
+        if self.cluster.other is not None and self._other_is_at_work():
             self.cluster.remove_node(self.cluster.other, allow_graceful=False)
             self.cluster.other = None
+
+    def _other_is_at_work(self) -> bool:
+        """Wait for that: both nodes were given a job before the first of them could say that it runs."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if any(self.cluster.cache_of_other.glob("*/*.partial")):
+                return True
+            time.sleep(0.005)
+        return False
 
 
 def test_a_node_killed_in_the_middle_changes_nothing(

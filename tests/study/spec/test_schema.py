@@ -15,8 +15,8 @@ from headstart.study.spec.schema import (
     SplitSpec,
     StudySpec,
     WeightsSpec,
-    validate,
 )
+from headstart.study.spec.validation import validate
 
 BASE = {"name": "s", "data": "d", "runs": {"a": {}}}
 
@@ -120,7 +120,8 @@ def test_baselines_have_no_network_or_ignore_the_images(settings: dict[str, Any]
         (RunSpec, {"fraction": 0}, "fraction: Input should be greater than 0"),
         (RunSpec, {"fraction": 1.5}, "fraction: Input should be less than or equal to 1"),
         (RunSpec, {"shots": 0}, "shots"),
-        (RunSpec, {"refit": "all"}, "refit: Input should be 'train+validation' or 'none'"),
+        (RunSpec, {"refit": "some"}, "refit: Input should be 'train+validation' or 'none'"),
+        (RunSpec, {"refit": "all"}, "refit: 'all' is of the study, not of a run"),
         (RunSpec, {"strategy": "ridg"}, "unknown strategy 'ridg'; did you mean 'ridge'"),
         (RunSpec, {"strategy": "protonet"}, "strategy 'protonet' trains for episodes; describe them"),
         (RunSpec, {"backbone": "pixels", "strategy": "scratch"}, "backbone 'pixels' has no network to tune"),
@@ -133,7 +134,7 @@ def test_baselines_have_no_network_or_ignore_the_images(settings: dict[str, Any]
         (StudySpec, {**BASE, "seeds": 0}, "seeds"),
         (StudySpec, {**BASE, "seeds": []}, "seeds must be a number, or a list of different seeds"),
         (StudySpec, {**BASE, "seeds": [1, 1]}, "seeds must be a number, or a list of different seeds"),
-        (StudySpec, {**BASE, "name": "../up"}, "name: String should match pattern"),
+        (StudySpec, {**BASE, "name": "../up"}, "cannot name a folder: begin with a letter or a digit"),
         (StudySpec, {**BASE, "name": "n" * 81}, "name: String should have at most 80 characters"),
         (StudySpec, {**BASE, "runs": {}}, "runs: Dictionary should have at least 1 item"),
         (StudySpec, {**BASE, "ensembles": {"e": ["a"]}}, "ensembles.e: List should have at least 2 items"),
@@ -147,18 +148,6 @@ def test_baselines_have_no_network_or_ignore_the_images(settings: dict[str, Any]
 )
 def test_an_invalid_value_is_one_line_with_its_key(kind: Any, value: dict[str, Any], says: str) -> None:
     assert says in refusal(kind, value)
-
-
-def test_the_line_of_the_key_is_named() -> None:
-    lines: dict[tuple[str | int, ...], int] = {(): 1, ("runs", "a"): 4, ("runs", "a", "strategy"): 5}
-    for value, line in (({"strategy": "x"}, 5), ({"backbon": "x"}, 4)):
-        with pytest.raises(SpecError, match=f"^f, line {line}: "):
-            validate(RunSpec, value, name="f", at=("runs", "a"), lines=lines)
-
-
-def test_a_misspelt_key_is_reported_before_a_wrong_value() -> None:
-    says = refusal(RunSpec, {"fraction": 7, "backbon": "x"})
-    assert says.startswith("f: unknown key 'backbon'; did you mean 'backbone'")
 
 
 def test_bounds_are_inside() -> None:

@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
+from headstart.addresses import IS_ADDRESS, is_address
+from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
-from headstart.data.decoding.bounds import ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.colour import to_srgb
 from headstart.data.decoding.damage import check_end, without_damage
+from headstart.data.decoding.deep_colour import add_lower_bits, deep_mode
 from headstart.data.decoding.depth import to_8_bits
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.faults import UndecodableError as UndecodableError
@@ -43,7 +45,6 @@ _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
 STRIP = 16  # times as long as wide
-_BAND = 1 << 22  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # in EXIF
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -116,11 +117,14 @@ def load_whole(image: Image.Image, data: bytes) -> None:
     """
     if image.format in ("JPEG", "MPO"):
         load_jpeg(image, data)
-    else:
-        check_end(data, image)
-        if image.format == "TIFF":
-            check_jpegs(data, image)
-        image.load()
+        return
+    check_end(data, image)
+    if image.format == "TIFF":
+        check_jpegs(data, image)
+    deep = deep_mode(image)
+    image.load()
+    if deep:
+        add_lower_bits(image, deep, lambda: open_image(data))
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -152,7 +156,7 @@ def _reasons(size: int) -> Iterator[None]:
 def _pixels(image: Image.Image, view: View | None) -> Pixels:
     """Return an RGB image at its size as an array, with no second copy of a large one."""
     image = image if view is None else bring_to_size(image, view)
-    if image.width * image.height <= _BAND:
+    if image.width * image.height <= BAND:
         return np.asarray(image, dtype=np.uint8)
     pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
     for top, bottom in _bands(image):
@@ -176,9 +180,25 @@ def content_of(picture: Picture) -> bytes | Pixels:
     if not isinstance(found, Image.Image):
         content: bytes | Pixels = found
         return content
+    if file := _deep_file(found):
+        return file
     with _reasons(found.size[0] * found.size[1] * 8):
         found.load()
         return _pixels(to_rgb(upright(found)), None)
+
+
+def _deep_file(image: Image.Image) -> bytes | None:
+    """Return the file of a PIL image that Pillow would decode with fewer bits than the file has, or None."""
+    file = getattr(image, "fp", None)
+    if file is None or deep_mode(image) is None or image.tell():
+        return None
+    try:
+        file.seek(0)
+        found: bytes = file.read()
+        image.load()  # which closes the file, as it would have been closed
+    except (OSError, ValueError, SyntaxError):  # what Pillow says of it is the reason
+        return None
+    return found
 
 
 def decode_file(path: str | Path, view: View | None = None) -> Pixels:
@@ -190,7 +210,11 @@ def decode_file(path: str | Path, view: View | None = None) -> Pixels:
     try:
         with quiet_pillow():
             return decode(read_file(path), view)
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a folder, not an image") from error
     except OSError as error:
+        if is_address(str(path)):
+            raise DataError(f"{path}: {IS_ADDRESS}") from error
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UndecodableError as error:
         raise DataError(f"{path}: {error}") from error
@@ -270,7 +294,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image], mode: str) -> Image.Image:
     """Convert an image band by band, so that intermediate results take little memory."""
-    if image.width * image.height <= _BAND:
+    if image.width * image.height <= BAND:
         return convert(image)
     whole = Image.new(mode, image.size)
     for top, bottom in _bands(image):
@@ -280,8 +304,8 @@ def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image],
 
 
 def _bands(image: Image.Image) -> list[tuple[int, int]]:
-    """Return (top, bottom) of bands of at most `_BAND` pixels, or of one line."""
-    rows = max(1, _BAND // max(1, image.width))
+    """Return (top, bottom) of bands of at most `BAND` pixels, or of one line."""
+    rows = max(1, BAND // max(1, image.width))
     return [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
 
 

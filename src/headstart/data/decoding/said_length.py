@@ -33,7 +33,8 @@ def _bmp(data: bytes, image: Any) -> int | None:
     name, (_, _, _, height), offset, args = image.tile[0]
     if name != "raw" or int.from_bytes(data[14:18], "little") >= _PROFILED:
         return None
-    return max(offset + args[1] * height, int.from_bytes(data[2:6], "little"))
+    end = offset + int(args[1]) * int(height)
+    return max(int(end), int.from_bytes(data[2:6], "little"))
 
 
 def _ppm(data: bytes, image: Any) -> int | None:

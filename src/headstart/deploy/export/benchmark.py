@@ -25,6 +25,7 @@ from headstart.deploy.export.target import Parts, Target
 from headstart.errors import ModelError
 from headstart.models.bundle import Ensemble
 from headstart.models.label_rule import labels_of
+from headstart.models.refitted import refitted_of
 from headstart.progress import progress
 
 ALONE = 50  # pictures that are answered one at a time
@@ -103,6 +104,10 @@ def benchmark(ensemble: Ensemble, material: Material, *, int8: bool = True, marg
                 answers.append(labels_of(found, multi_label=first.multi_label, threshold=first.threshold))
                 rows.append(facts)
                 ticker.advance(1)
+    if refitted_of(ensemble.members[0].provenance) is not None:
+        notes.append(
+            "the model has learned from the study's test images too: accuracy on them is that of learned images"
+        )
     right = None if labels is None else [_rows(each == labels) for each in answers]
     return Benchmark(
         material.test.what,

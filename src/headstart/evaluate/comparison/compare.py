@@ -194,8 +194,9 @@ def _answer(ranking: Sequence[Ranked], leader: Leader, against: Sequence[Pair], 
     unclear = [row for row in against if row["category"] == "cannot tell"]
     question = ""
     if unclear:
-        size = sentences.size_of(*(unclear[0][part] for part in ("difference", "low", "high")), share)
-        question = size + sentences.settled(unclear[0]["needed"], runs.n, runs.unit)
+        first = unclear[0]
+        size = sentences.size_of(first["difference"], first["low"], first["high"], share)
+        question = size + sentences.settled(first["needed"], runs.n, runs.unit)
     return sentences.answer(leader["run"], score, len(against), tied, [row["b"] for row in unclear], question)
 
 

@@ -25,6 +25,7 @@ def answer_of(
     *,
     partial: bool,
     kept: Mapping[str, Any] | None = None,
+    refitted: str | None = None,
 ) -> tuple[Segment, ...]:
     """Say which run was chosen on validation and how good it is on test, which is best on test, and how sure that is.
 
@@ -33,6 +34,7 @@ def answer_of(
         costs: seconds of each run.
         partial: whether runs are still expected.
         kept: the "run" whose model was saved, and "by" what it was chosen.
+        refitted: what there is to say of a saved model that is another than the tested one.
     """
     if not boards:
         return (("No run has finished yet, so there is no answer.", False),)
@@ -44,6 +46,8 @@ def answer_of(
         segments += _others(board)
         segments += _cheaper(board, costs)
         segments += _baseline(board)
+    if refitted is not None:
+        segments += [("The saved model is another one. ", True), (refitted, False)]
     text, strong = segments[-1]
     return (*segments[:-1], (text.rstrip(), strong))
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.audit.findings import problems
 from headstart.evaluate.comparison.compare import over_seeds
+from headstart.models.refitted import REFITTED, words
 from headstart.report import numbers
 from headstart.report.read.conclusion import Segment, answer_of, plain
 from headstart.report.read.leaderboard import Board, make_boards
@@ -193,7 +194,7 @@ def load_summary(study: str | Path) -> Summary:
         question=str(facts.get("question") or "Which run is best, and is it really better?"),
         status=status,
         partial=partial,
-        answer=answer_of(boards, costs, partial=partial, kept=facts.get("best")),
+        answer=answer_of(boards, costs, partial=partial, kept=facts.get("best"), refitted=_refitted(facts)),
         boards=boards,
         runs=runs,
         failed=tuple(Failure(r.run, r.seed, r.error) for r in files.records if r.error is not None),
@@ -208,6 +209,14 @@ def load_summary(study: str | Path) -> Summary:
         spec=facts.get("spec") or {},
         files=files,
     )
+
+
+def _refitted(facts: Mapping[str, Any]) -> str | None:
+    """Return how the saved model was refitted on all images, or why it could not be."""
+    if facts.get(REFITTED):
+        return words(facts[REFITTED])
+    failed = facts.get("not_refitted")
+    return None if failed is None else str(failed)
 
 
 def total_seconds(cost: Mapping[str, Any]) -> float | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.study.spec.network import NetworkSpec, Subset
-from headstart.study.spec.schema import DataSpec, RunSpec, StudySpec, validate
+from headstart.study.spec.schema import DataSpec, RunSpec, StudySpec
+from headstart.study.spec.validation import validate
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -12,16 +13,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from headstart.errors import SpecError, unknown_name
+from headstart.errors import unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
-from headstart.study.spec.yaml_lines import Path as KeyPath
-from headstart.study.spec.yaml_lines import line_of
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
@@ -38,9 +36,6 @@ class Spec(BaseModel):
     """A frozen value that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-S = TypeVar("S", bound=Spec)
 
 
 class SplitSpec(Spec):
@@ -176,6 +171,13 @@ class RunSpec(Spec):
             return {**value, "weights": "none"}
         return value
 
+    @field_validator("refit", mode="before")
+    @classmethod
+    def _refits_itself(cls, value: Any) -> Any:
+        if value == "all":
+            raise ValueError("'all' is of the study, not of a run: write `refit: all` beside `runs`")
+        return value
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, value: str) -> str:
@@ -301,10 +303,13 @@ class CostsSpec(Spec):
     confusions: dict[str, dict[str, Cost]] = {}
 
 
+_NAME = re.compile(r"[\w][\w .+-]*\Z")
+
+
 class StudySpec(Spec):
     """A study file. `defaults` and `runs` stay plain mappings until `headstart.study.spec.load` expands them."""
 
-    name: Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=80)]
+    name: Annotated[str, Field(max_length=80)]
     question: str | None = None
     data: Annotated[DataSpec, BeforeValidator(_source)]
     seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] | Annotated[list[Seed], Field(max_length=MAX_SEEDS)] = 3
@@ -318,8 +323,29 @@ class StudySpec(Spec):
     explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
     similarity: SimilaritySpec | None = None
     ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
+    refit: Literal["all"] | None = None
     track: str | None = None
     smoke: dict[str, Any] = {}
+
+    @field_validator("refit", mode="before")
+    @classmethod
+    def _refits_the_model(cls, value: Any) -> Any:
+        if value not in (None, "all"):
+            raise ValueError(
+                f"{value!r:.40} is not known here: 'all' trains the saved model on every image, test images included;"
+                " what a run is refitted on is a key of the run"
+            )
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError(
+                f"{value!r} cannot name a folder: begin with a letter or a digit, and use letters, digits, blanks and"
+                " . + - _ only"
+            )
+        return value
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -339,50 +365,3 @@ class StudySpec(Spec):
     def seed_list(self) -> list[int]:
         """The seeds."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
-
-
-def validate(kind: type[S], value: Any, *, name: str, at: KeyPath, lines: dict[KeyPath, int]) -> S:
-    """Return the typed value.
-
-    Raises:
-        SpecError: one line: the place, the fault and the nearest valid word.
-    """
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains the rest
-        path = (*at, *(part for part in first["loc"] if not str(part).startswith(("function-", "lax-"))))
-        line = line_of(path, lines)
-        where = f"{name}, line {line}" if line else name
-        raise SpecError(f"{where}: {_say(kind, first, path)}") from error
-
-
-def _say(kind: type[Spec], first: Mapping[str, Any], path: KeyPath) -> str:
-    if first["type"] == "extra_forbidden":
-        return unknown_name("key", path[-1], _fields(kind, first["loc"][:-1]), limit=30)
-    shown = ".".join(str(part) for part in path)
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return f"{shown} is missing"
-    return f"{shown or 'value'}: {message}" if "function" not in first["type"] else message
-
-
-def _fields(kind: type[Spec], parents: tuple[Any, ...]) -> list[str]:
-    """Return the known keys at the place of an unknown one."""
-    current: type[Spec] = kind
-    for part in parents:
-        field = current.model_fields.get(str(part))
-        found = _spec_in(field.annotation) if field else None
-        if found is not None:
-            current = found
-    return list(current.model_fields)
-
-
-def _spec_in(annotation: Any) -> type[Spec] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Spec):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _spec_in(argument)
-        if found is not None:
-            return found
-    return None
