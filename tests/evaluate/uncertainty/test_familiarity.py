@@ -65,7 +65,7 @@ def test_scores_are_what_their_formulas_say(trained: tuple[np.ndarray, np.ndarra
         parts = [
             (found[name] - reference.location[k]) / reference.spread[k] for name, k in (("energy", 0), (other, place))
         ]
-        assert found[f"energy+{other}"] == pytest.approx(sum(parts))
+        assert found[f"energy+{other}"] == pytest.approx(min(parts[0], 0.0) + parts[1])
 
 
 def test_whitened_embeddings_have_unit_covariance_within_classes(
@@ -125,7 +125,7 @@ def test_the_score_that_finds_left_out_classes_is_chosen() -> None:
     chosen, areas = choose_score(embeddings, labels, silent)  # type: ignore[arg-type]
     assert areas["energy"] == areas["softmax"] == 0.5
     assert chosen in ("neighbour", "mahalanobis", "vim", "energy+neighbour", "energy+mahalanobis")
-    assert areas[chosen] == max(areas.values()) > 0.8
+    assert areas[chosen] >= max(areas.values()) - 0.02 > 0.8
     assert choose_score(embeddings, labels, silent) == (chosen, areas)  # type: ignore[arg-type]
     assert choose_score(embeddings[labels < 3], labels[labels < 3]) == (DEFAULT, {})
 

@@ -15,6 +15,7 @@ from headstart.report.render import html
 from headstart.report.render.formats import write_report
 from headstart.report.render.html import page_data, script_json, sections, tiles, weights_used, write_html
 from headstart.storage.presence import at_work
+from headstart.study.results.facts import write_facts
 from headstart.units import duration
 
 
@@ -70,6 +71,7 @@ def test_line_separators_cannot_end_a_line_of_the_script() -> None:
 def payload(**more: Any) -> dict[str, Any]:
     nothing = {"axes": {}, "history": {}, "per_class": [], "mistakes": [], "reliability": [], "total_seconds": None}
     known = {"boards": [], "explained": [], "datasets": {}, "transferability": None, "similarity": None, "failed": []}
+    known["uncertainty"] = None
     return {**known, "runs": [{**nothing, **more}]}
 
 
@@ -95,9 +97,20 @@ def test_sections_of_the_study_as_a_whole_are_shown_where_they_have_content() ->
         "datasets": {"f": {}},
         "transferability": {"rows": []},
         "similarity": {"frechet": [1], "stages": []},
+        "uncertainty": {"answers": []},
     }
     shown = [key for key, _ in sections(whole)]
-    assert shown == ["ranking", "pairs", "explained", "data", "transfer", "similarity", "runs", "reproduce"]
+    assert shown == [
+        "ranking",
+        "pairs",
+        "explained",
+        "uncertainty",
+        "data",
+        "transfer",
+        "similarity",
+        "runs",
+        "reproduce",
+    ]
     empty = {"similarity": {"frechet": [], "stages": []}, "boards": [{"ranking": [1]}]}
     assert not {"similarity", "pairs"} & {key for key, _ in sections(whole | empty)}
     assert "runs" not in dict(sections(whole | {"runs": []}))
@@ -145,3 +158,15 @@ def test_a_page_has_the_audit_pictures_and_order_of_each_dataset(large_study: Pa
     best = next(run for run in found["runs"] if run["run"] == found["ranking"][0]["run"])
     assert best["metrics"]["accuracy"]["mean"] == pytest.approx(found["ranking"][0]["mean"], rel=1e-4)
     assert {int(row) for run in found["runs"] for row, *_ in run["mistakes"]} & {int(row) for row in data["images"]}
+
+
+def test_what_answers_are_worth_is_on_the_page_with_the_pictures_that_were_rejected(tiny: Path) -> None:
+    data = load_summary(tiny).files.records[0].data
+    rows = [int(row) for row in load_summary(tiny).files.records[0].outcome.rows[:2]]  # type: ignore[union-attr]
+    facts = {"data": data, "run": "r", "familiarity": {"least": [[row, 0.01] for row in rows]}}
+    write_facts(tiny / "uncertainty.json", facts)
+    summary = load_summary(tiny)
+    payload = page_data(summary)
+    assert payload["uncertainty"] == summary.to_dict()["uncertainty"] == facts
+    assert "uncertainty" in dict(sections(payload)) and "drawUncertainty" in write_report(tiny, "html").read_text()
+    assert {str(row) for row in rows} <= payload["datasets"][data]["images"].keys()

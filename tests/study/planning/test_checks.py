@@ -12,6 +12,7 @@ from headstart.errors import DataError, SpecError
 from headstart.study.planning.checks import (
     check_batches,
     check_choosing,
+    check_costs,
     check_evaluate_only,
     check_run,
     starts_fitted,
@@ -132,3 +133,14 @@ def test_a_network_is_evaluated_as_what_it_is() -> None:
 def test_the_head_is_fitted_first_with_lp_ft(settings: dict[str, Any], validation: int, fitted: bool) -> None:
     task: Any = SimpleNamespace(run=run(settings))
     assert starts_fitted(task, split(4, validation)) is fitted
+
+
+def test_costs_need_one_label_an_image_of_known_classes() -> None:
+    spec = {"name": "s", "data": "a", "runs": {"r": {"strategy": "ridge"}}, "costs": {"confusions": {"x": {"y": 3}}}}
+    check_costs(load_study(spec), resources())
+    with pytest.raises(SpecError, match="unknown class 'y'"):
+        check_costs(load_study(spec), resources(a=dataset("x", "z")))
+    with pytest.raises(SpecError, match="these images have several; drop costs"):
+        check_costs(load_study(spec), resources(a=dataset("x", "y", multi=True)))
+    with pytest.raises(SpecError, match="costs"):
+        load_study({**spec, "costs": {"ask": -1}})

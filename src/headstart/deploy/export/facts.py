@@ -7,6 +7,8 @@ from typing import Any
 
 from headstart.deploy.export.program import Input
 from headstart.errors import HeadstartError
+from headstart.evaluate.uncertainty.answers import MOST_NAMED, Asked
+from headstart.evaluate.uncertainty.stored import from_part
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.heads import head_config
@@ -35,6 +37,7 @@ def facts_of_model(ensemble: Ensemble, inputs: tuple[Input, ...], *, precision: 
         "label_rule": {"kind": "threshold", "threshold": first.threshold}
         if first.multi_label
         else {"kind": "most probable"},
+        "answers": _answers(ensemble),
         "temperature": ensemble.temperature if len(ensemble.members) > 1 else first.temperature,
         "precision": precision,
         "inputs": [
@@ -50,6 +53,18 @@ def facts_of_model(ensemble: Ensemble, inputs: tuple[Input, ...], *, precision: 
         "licence": licence_of(ensemble),
         "provenance": [dict(bundle.provenance) for bundle in ensemble.members],
     }
+
+
+def _answers(ensemble: Ensemble) -> dict[str, Any] | None:
+    """Return what prediction sets need: a class is in the set if 1 - p is `most` at most, or its p the largest.
+
+    None for a model that was not calibrated.
+    """
+    if ensemble.uncertainty is None:
+        return None
+    asked = Asked()
+    found = from_part(ensemble.uncertainty, len(ensemble.members[0].classes)).thresholds(asked)
+    return {"level": asked.level, "most": float(found.values[0]), "most_named": MOST_NAMED}
 
 
 def _network(bundle: Bundle) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.export.onnx_graph import save_graph
 from headstart.deploy.export.served.predict import BATCH, Model, files_of, show
 from headstart.deploy.export.target import Parts
+from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.stored import to_part
+from tests.evaluate.uncertainty.test_conformal import honest
 
 PICTURES = list(np.random.default_rng(4).integers(0, 256, (BATCH + 3, 40, 36, 3), dtype=np.uint8))
 
@@ -86,3 +89,21 @@ def test_csv_holds_no_text_that_a_spreadsheet_would_compute(
 def test_a_place_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no such file or folder"):
         files_of([str(tmp_path / "nothing")])
+
+
+def test_answers_and_sets_are_those_of_the_classifier(
+    parts: Parts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probabilities, labels = honest(60, 3, 0)
+    judged = dataclasses.replace(
+        parts.ensemble, uncertainty=to_part(Uncertainty(3, held_out_of(probabilities.astype(np.float32), labels)))
+    )
+    save_graph(Parts(judged, parts.material).graph(), tmp_path / "model.onnx")
+    model = Model(tmp_path / "model.onnx")
+    expected = Classifier(judged).predict(PICTURES)
+    found = model.predict(PICTURES)
+    assert [(each["answer"], tuple(each["set"])) for each in found] == [(p.answer, p.set) for p in expected]
+    assert len({p.set for p in expected}) > 1
+    assert show(model, iter(found[:1]), "csv", 1) == 0
+    header, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert header[3:5] == ["answer", "set"] and row[4] == "|".join(expected[0].set)

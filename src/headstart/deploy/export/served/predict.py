@@ -43,10 +43,16 @@ class Model:
         self.classes: list[str] = json.loads(facts["classes"])
         rule = json.loads(facts["label_rule"])
         self.threshold: float | None = rule.get("threshold")
+        self._answers: dict[str, Any] | None = json.loads(facts.get("answers", "null"))
         self._views = {
             each["name"]: View(each["resize"], each["size"], each["interpolation"])
             for each in json.loads(facts["inputs"])
         }
+
+    @property
+    def judged(self) -> bool:
+        """Say whether answers come with the set of classes that may be right."""
+        return self._answers is not None
 
     def probabilities(self, pictures: Sequence[Any]) -> np.ndarray:
         """Return calibrated probabilities, float32 [n, classes], of paths, encoded bytes, PIL images or arrays.
@@ -81,7 +87,15 @@ class Model:
         if self.threshold is not None:
             label = "|".join(c for c, score in zip(self.classes, scores, strict=True) if score > self.threshold)
         named = dict(zip(self.classes, map(float, scores), strict=True))
-        return {"image": name, "class": label, "probability": float(scores[best]), "probabilities": named}
+        found = {"image": name, "class": label, "probability": float(scores[best]), "probabilities": named}
+        return found if self._answers is None else {**found, **self._said(scores, self._answers)}
+
+    def _said(self, scores: np.ndarray, rule: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer and the set of classes; whether an image is familiar only headstart itself can say."""
+        order = np.argsort(-scores, kind="stable")
+        inside = [self.classes[k] for n, k in enumerate(order) if n == 0 or 1.0 - float(scores[k]) <= rule["most"]]
+        vague = len(inside) > rule["most_named"] or len(inside) == len(self.classes) > 1
+        return {"answer": "don't know" if vague else "sure" if len(inside) == 1 else "one of", "set": inside}
 
     def _tried(self, picture: Any) -> dict[str, Pixels] | str:
         try:
@@ -116,7 +130,8 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
     """Print the answers; return the exit status: 1 if a picture could not be read."""
     writer = csv.writer(sys.stdout)
     if form == "csv":
-        writer.writerow(["image", "class", "probability", *map(spreadsheet_text, model.classes)])
+        judged = ["answer", "set"] if model.judged else []
+        writer.writerow(["image", "class", "probability", *judged, *map(spreadsheet_text, model.classes)])
     unread = 0
     for answer in answers:
         if "error" in answer:
@@ -125,7 +140,8 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
         elif form == "csv":
             scores = [f"{each:.6f}" for each in answer["probabilities"].values()]
             names = map(spreadsheet_text, (answer["image"], answer["class"]))
-            writer.writerow([*names, f"{answer['probability']:.6f}", *scores])
+            judged = [answer["answer"], spreadsheet_text("|".join(answer["set"]))] if model.judged else []
+            writer.writerow([*names, f"{answer['probability']:.6f}", *judged, *scores])
         elif form == "json":
             print(json.dumps(answer, ensure_ascii=False))
         else:

@@ -48,7 +48,7 @@ function drawPromises(host, found) {
     { key: "test_right", label: "Right on test", title: "Share of right answers among the test images that are kept, with its exact 95 % interval", numeric: true, value: (r) => (r.on_test ? r.on_test.right.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.right) : "–") },
   ], found.promises, { label: "Promised accuracy", class: "compact" });
   const refused = found.promises.find((row) => row.why);
-  if (refused) host.append(h("p", { class: "note" }, `${refused.why}.`));
+  if (refused) host.append(h("p", { class: "note" }, `${refused.why[0].toUpperCase()}${refused.why.slice(1)}.`));
 }
 
 function drawSets(host, found) {
