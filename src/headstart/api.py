@@ -271,9 +271,7 @@ def compare_spec(
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
-    if budget is not None:
-        _check_budget(budget)  # before anything is advised on what to do with it
-    tuning = budget is not None and _can_tune()
+    tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
@@ -368,9 +366,9 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
     return {"data": str(data)} if isinstance(data, Path) else {}
 
 
-def _check_budget(budget: str) -> None:
+def _is_budget(budget: str) -> bool:
     try:
-        parse_duration(budget)
+        return parse_duration(budget) > 0
     except ValueError as error:
         raise SpecError(f"budget: {error}") from error
 
