@@ -270,9 +270,8 @@ def compare_spec(
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
     random = {"random features": {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}}
     runs = {name: dict(settings) for name, settings in (BASELINES | (random if random_features else {})).items()}
-    if budget is not None:
-        _check_budget(budget)  # before anything is advised on what to do with it
-    tuned = _tuned_for(listed) if budget is not None and _can_tune() else None
+    tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
+    tuned = _tuned_for(listed) if tuning else None
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, tuned)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
@@ -367,9 +366,9 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
     return {"data": str(data)} if isinstance(data, Path) else {}
 
 
-def _check_budget(budget: str) -> None:
+def _is_budget(budget: str) -> bool:
     try:
-        parse_duration(budget)
+        return parse_duration(budget) > 0
     except ValueError as error:
         raise SpecError(f"budget: {error}") from error
 
