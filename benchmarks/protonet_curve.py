@@ -127,9 +127,10 @@ def main() -> None:
         )
         runs[objective] = run
         seconds = time.perf_counter() - started
-        test = episode_interval(run.test.accuracy, options.test_ways * options.test_queries)
+        queries = options.test_ways * options.test_queries
+        test = episode_interval(run.test.accuracy, queries)
         gap = run.test.accuracy - run.untrained.accuracy
-        gain, elsewhere = difference_interval(gap), class_difference_interval(gap, run.test.classes)
+        gain, elsewhere = difference_interval(gap, queries), class_difference_interval(gap, run.test.classes)
         print(
             f"{NAMES[objective]:22s} {100 * test.mean:.2f} % [{100 * test.low:.2f}, {100 * test.high:.2f}]"
             f" on novel classes at step {run.best_step}; untrained {100 * run.untrained.mean:.2f} %;"

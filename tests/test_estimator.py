@@ -20,7 +20,9 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import headstart
+from headstart import estimator
 from headstart.errors import HeadstartError
+from headstart.storage.opening import default_store
 from headstart.transfer.frozen import feature_index
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (210, 50, 40)}
@@ -139,6 +141,24 @@ def test_the_network_runs_once_per_image_in_cross_validation(
     cross_val_score(model, paths, LABELS, cv=4)
     GridSearchCV(model, {"penalty": [0.1, 1.0]}, cv=3).fit(paths, LABELS)
     assert sum(seen) == 24
+
+
+def test_pruning_the_cache_meanwhile_leaves_what_a_fit_has_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    real, left = estimator.fit_heads, []
+
+    def pruned(*given: Any, **how: Any) -> Any:
+        default_store().prune(0)
+        left.extend(row["kind"] for row in default_store().entries())
+        return real(*given, **how)
+
+    monkeypatch.setattr(estimator, "fit_heads", pruned)
+    headstart.ImageClassifier(backbone="lenet5", weights="none", strategy="ridge").fit(IMAGES, LABELS)
+    assert left
+    default_store().prune(0)
+    assert default_store().entries() == []  # nobody is at work any more
 
 
 def test_a_study_with_the_same_images_and_seed_has_the_same_probabilities(paths: list[Path], tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headstart.units import count, duration, parse_duration, parse_size, size
 
@@ -12,6 +14,7 @@ from headstart.units import count, duration, parse_duration, parse_size, size
     [
         (None, "–"),
         (math.nan, "–"),
+        (math.inf, "–"),
         (0.25, "250 ms"),
         (0.9996, "1000 ms"),
         (1.0, "1.0 s"),
@@ -68,7 +71,45 @@ def test_sizes_are_read(text: str, number: int) -> None:
     assert parse_size(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "GB", "5 XB", "-1GB", "five", "1e3"])
+@pytest.mark.parametrize("text", ["", "GB", "5 XB", "-1GB", "five", "1e3", "9" * 400 + "GB"])
 def test_what_is_not_a_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not a size"):
+    with pytest.raises(ValueError, match=r"not a size|too large"):
         parse_size(text)
+
+
+FEW = settings(max_examples=40, deadline=None, derandomize=True)
+NUMBERS = st.integers(1, 400).map("9".__mul__) | st.floats(0, 1e12).map("{:f}".format)
+TEXTS = st.text(max_size=20) | st.builds(
+    "{}{}{}".format, NUMBERS, st.sampled_from(" \n"), st.sampled_from(["s", "KB", "x"])
+)
+SPELLED = {3600: ("h", " hours", "hour"), 60: ("min", "m", " Minutes"), 1: ("s", " sec", "seconds")}
+
+
+@FEW
+@given(st.lists(st.tuples(st.integers(1, 90), st.sampled_from(sorted(SPELLED)), st.integers(0, 2)), min_size=1))
+def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, int, int]]) -> None:
+    text = " ".join(f"{number}{SPELLED[unit][spelling]}" for number, unit, spelling in parts)
+    assert parse_duration(text) == sum(number * unit for number, unit, _ in parts)
+
+
+@FEW
+@given(st.floats(1, 1e7))
+def test_a_duration_that_was_written_is_read_back(seconds: float) -> None:
+    closest = 0.051 if seconds < 60 else 0.51 if seconds < 600 else 60  # what is left out of the text
+    assert parse_duration(duration(seconds)) == pytest.approx(seconds, abs=closest)
+
+
+@FEW
+@given(st.floats(0, 1e15))
+def test_a_size_that_was_written_is_read_back(number: float) -> None:
+    assert parse_size(size(number)) == pytest.approx(number, rel=0.051, abs=0.51)
+
+
+@FEW
+@given(TEXTS)
+def test_any_text_is_a_duration_and_a_size_or_is_refused_in_one_line(text: str) -> None:
+    for read in (parse_duration, parse_size):
+        try:
+            assert 0 <= read(text) < math.inf
+        except ValueError as error:
+            assert "\n" not in str(error) and "write" in str(error)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from headstart.deploy.classifier import Classifier
     from headstart.errors import HeadstartError
     from headstart.estimator import ImageClassifier
+    from headstart.labelling.embeddings import embed
+    from headstart.labelling.folder_session import label_session
+    from headstart.labelling.similar import most_similar
     from headstart.models.create import create_backbone
     from headstart.saved_models import benchmark, evaluate_models, export, update_study
 
@@ -28,9 +31,12 @@ _WHERE = {
     "benchmark": "headstart.saved_models",
     "compare": "headstart.api",
     "create_backbone": "headstart.models.create",
+    "embed": "headstart.labelling.embeddings",
     "evaluate_models": "headstart.saved_models",
     "export": "headstart.saved_models",
+    "label_session": "headstart.labelling.folder_session",
     "load_dataset": "headstart.data.sources.load",
+    "most_similar": "headstart.labelling.similar",
     "update_study": "headstart.saved_models",
 }
 
@@ -43,9 +49,12 @@ __all__ = [
     "benchmark",
     "compare",
     "create_backbone",
+    "embed",
     "evaluate_models",
     "export",
+    "label_session",
     "load_dataset",
+    "most_similar",
     "update_study",
 ]
 

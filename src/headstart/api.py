@@ -15,12 +15,14 @@ from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, choose, require
+from headstart.models.refitted import REFITTED, Refitted
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
 from headstart.study.results.folder import StudyFolder
+from headstart.study.results.state import kept_words
 from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -79,14 +81,19 @@ class Results:
     @property
     def kept(self) -> str:
         """Which run the saved model is of, by what it was chosen, and which of its seeds (or folds) it is."""
+        return kept_words(StudyFolder(self.folder).read_study()) or "none"
+
+    @property
+    def refitted(self) -> Refitted | None:
+        """On how many images the saved model was refitted, and the score of the tested model; None if it was not."""
+        found: Refitted | None = StudyFolder(self.folder).read_study().get(REFITTED)
+        return found
+
+    @property
+    def tested(self) -> Path:
+        """The tested model: the saved one, or the run folder of the model that it was refitted from."""
         facts = StudyFolder(self.folder).read_study()
-        best = facts.get("best")
-        if not best:
-            return "none"
-        split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
-        word = "fold" if split.get("fold") == "seed" else "seed"
-        seed = f"; {word} {best['seed']}, the median of {best['seeds']}" if best.get("seeds", 1) > 1 else ""
-        return f"{best['run']}, chosen by {best['by']}{seed}"
+        return self.folder / facts["best"]["folder"] if facts.get(REFITTED) else self.model
 
     def answer(self) -> str:
         """Return what the study found, in a few sentences."""
@@ -120,6 +127,8 @@ class Results:
             "answer": plain(summary.answer),
             "model": str(self.model) if self.model.is_file() else None,
             "kept": self.kept,
+            "refitted": self.refitted,
+            "tested_model": str(self.tested) if self.model.is_file() else None,
             "ranking": facts["ranking"],
             "failed": facts["failed"],
             "problems": summary.problems,
@@ -238,6 +247,7 @@ def compare_spec(
     name: str | None = None,
     random_features: bool = False,
     training_images: int = 0,
+    refit: str | None = None,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -252,6 +262,7 @@ def compare_spec(
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
+        refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
     """
     chosen, place = list(backbones or installed_backbones()), source_of(data)
     listed = list_dataset(place, label=label)
@@ -281,6 +292,7 @@ def compare_spec(
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
+        "refit": refit,
     }
 
 

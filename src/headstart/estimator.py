@@ -36,6 +36,7 @@ from headstart.models.create import create_backbone
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.storage.opening import default_store_in_use
 from headstart.transfer.frozen.feature_index import features_of
 from headstart.transfer.heads.catalogue import check_options
 from headstart.transfer.heads.fit import HeadJob, fit_heads
@@ -101,6 +102,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
+    @default_store_in_use()
     def fit(self, X: Any, y: Any) -> ImageClassifier:
         """Fit the head.
 
@@ -141,6 +143,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.temperature_ = fit_temperature(dataset.labels[split.validation], fitted.validation_probabilities)
         return self
 
+    @default_store_in_use()
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
         """Return calibrated probabilities float32 [n, classes], in the order of `classes_`.
 

@@ -87,6 +87,7 @@ def update_study(
     out: str | Path = OUT,
     *,
     label: str | None = None,
+    refit: str | None = None,
     device: str = "auto",
     listener: Listener | None = None,
     command: str = "",
@@ -101,6 +102,8 @@ def update_study(
         data: what `compare` takes: the new images, or all.
         out: the folder that holds studies.
         label: which label, where the data have several.
+        refit: "all" trains the new study's saved model on every image, test images included; the comparison is of the
+            tested models. By default as in the finished study.
         device: "auto", "cpu", "cuda", "mps".
         listener: is told what happens.
         command: what the user typed, for the report.
@@ -108,12 +111,13 @@ def update_study(
     Raises:
         DataError: no image is new, or the study's own images are gone.
     """
-    update = prepare_update(study, source_of(data), label=label, device=device)
+    update = prepare_update(study, source_of(data), label=label, refit=refit, device=device)
     results = Study(update.study).run(out, device=device, listener=listener, command=command)
     if set(results.classifier().classes) != set(Classifier.load(study).classes):
         return Updated(results, None, update.new, update.notes)
     images = update.study["data"]["source"]
-    models = [results.folder, Path(study)]
+    kept = Results(Path(study).expanduser())
+    models = [each.folder if each.refitted is None else each.tested for each in (results, kept)]
     found = evaluate_models(models, images, out, part="test", metric=update.former.metric, baseline=1, device=device)
     return Updated(results, found, update.new, update.notes)
 

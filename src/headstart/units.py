@@ -15,8 +15,8 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 def duration(seconds: float | None) -> str:
-    """Return 75.2 as "1 min 15 s"; a dash where it is unknown."""
-    if seconds is None or math.isnan(seconds):
+    """Return 75.2 as "1 min 15 s"; a dash where it is unknown or endless."""
+    if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
@@ -81,4 +81,7 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text)
     if found is None or found[2].upper() not in _BYTES:
         raise ValueError(f"{text!r} is not a size; write 5GB, 300MB or 0")
-    return int(float(found[1]) * _BYTES[found[2].upper()])
+    number = float(found[1]) * _BYTES[found[2].upper()]
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]!r}… is too large; write 5GB, 300MB or 0")
+    return int(number)

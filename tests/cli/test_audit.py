@@ -9,6 +9,7 @@ import pytest
 
 from headstart.audit import audit as auditing
 from headstart.cli.audit import audit_and_show
+from headstart.storage.opening import default_store
 from tests.cli.conftest import Call
 
 
@@ -79,3 +80,20 @@ def test_json_on_the_terminal_has_no_pictures(photos: Path, tmp_path: Path, caps
         **{key: value for key, value in FOUND.items() if key != "thumbnails"},
         "problems": ["7 near duplicates"],
     }
+
+
+def test_pruning_the_cache_meanwhile_leaves_what_the_audit_reads(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[str] = []
+
+    def pruned(*_: Any, **__: Any) -> dict[str, Any]:
+        default_store().prune(0)
+        left.extend(row["kind"] for row in default_store().entries())
+        return FOUND
+
+    monkeypatch.setattr(auditing, "audit_dataset", pruned)
+    audit_and_show(str(photos), [], "pixels", label=None, device="cpu", out=tmp_path, as_json=True)
+    assert {"features", "images"} <= set(left)
+    default_store().prune(0)
+    assert default_store().entries() == []  # nobody is at work any more

@@ -9,23 +9,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart import progress
+from headstart.api import Results
 from headstart.cli.explain import _checks, _one_network, _reference, _title
 from headstart.explain import faithfulness, sanity
+from headstart.report.read.summary import load_summary
 from tests.cli.conftest import Call
 
 
-def test_an_ensemble_gives_way_to_the_best_single_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(progress, "_verbosity", progress.NORMAL)
-    assert _one_network(tmp_path) == tmp_path
-    best = {"run": "net", "folder": "runs/net/seed-1"}
-    (tmp_path / "study.json").write_text(json.dumps({"best": {"run": "mean"}, "best_network": best}))
-    assert _one_network(tmp_path) == tmp_path / "runs" / "net" / "seed-1"
-    assert "explaining the best single network instead, 'net'" in capsys.readouterr().err
-    (tmp_path / "study.json").write_text(json.dumps({"best": {"run": "net"}}))
-    assert _one_network(tmp_path) == tmp_path
+def test_an_ensemble_gives_way_to_the_best_single_network(tmp_path: Path) -> None:
+    assert _one_network(tmp_path) == (tmp_path, [])
+    best = {"run": "net", "folder": "runs/net/seed-1", "by": "the highest, among single networks"}
+    mean = {"run": "mean", "by": "the highest"}
+    (tmp_path / "study.json").write_text(json.dumps({"best": mean, "best_network": best}))
+    folder, said = _one_network(tmp_path)
+    assert folder == tmp_path / "runs" / "net" / "seed-1"
+    assert said == [
+        "headstart: the model is mean, chosen by the highest",
+        "headstart: an ensemble cannot be explained; this is its study's best network, net, chosen by the highest,"
+        " among single networks",
+    ]
+    (tmp_path / "study.json").write_text(json.dumps({"best": {**best, "by": "the highest"}}))
+    assert _one_network(tmp_path) == (tmp_path, ["headstart: the model is net, chosen by the highest"])
 
 
 def test_a_file_is_titled_by_its_folder(tmp_path: Path) -> None:
@@ -75,3 +79,17 @@ def test_the_seed_decides_what_is_drawn(call: Call, finished: Path, photos: Path
             pictures.append(np.asarray(picture))
     assert (pictures[0] == pictures[1]).all()
     assert (pictures[0] != pictures[2]).any()
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_explain_predict_and_the_report_speak_of_the_same_model(
+    call: Call, finished: Path, photos: Path, tmp_path: Path
+) -> None:
+    image = photos / "daisy" / "00.jpg"
+    _, _, explained = call("explain", finished, image, "--method", "grad_cam", "--out", tmp_path / "one.png")
+    _, _, predicted = call("predict", finished, image)
+    kept = Results(finished).kept
+    assert f"headstart: the model is {kept}\n" in explained
+    assert predicted == f"headstart: 1 image read; the model is {kept}\n"
+    assert f"The model is {kept}. On the test images" in load_summary(finished).to_dict()["answer"]
+    assert kept.split(",")[0] == next(row["run"] for row in Results(finished).ranking() if row["chosen"])

@@ -11,6 +11,7 @@ from headstart.cli.fewshot import EPISODES, TUNED_EPISODES, _numbers, _show, few
 from headstart.errors import SpecError
 from headstart.fewshot import study as fewshot_study
 from headstart.fewshot.methods import METHODS
+from headstart.storage.opening import default_store
 from tests.cli.conftest import Call
 
 
@@ -89,6 +90,24 @@ def test_all_methods_are_asked_over_many_episodes_and_tuning_over_few(
     assert spec.episodes == 7 and usable.features is None  # tuning starts from the images
     code, _, said = call(*common, "--method", "ridg")
     assert code == 2 and "did you mean 'ridge'" in said
+
+
+def test_pruning_the_cache_meanwhile_leaves_what_the_episodes_are_drawn_from(
+    call: Call, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = fewshot_study.run_fewshot, []
+
+    def pruned(*given: Any, **how: Any) -> Any:
+        default_store().prune(0)
+        left.extend(row["kind"] for row in default_store().entries())
+        return real(*given, **how)
+
+    monkeypatch.setattr(fewshot_study, "run_fewshot", pruned)
+    few = ("--ways", 2, "--shots", "1", "--queries", 3, "--episodes", 5, "--method", "prototypes")
+    assert call("fewshot", photos, "--backbone", "lenet5", "--weights", "none", *few)[0] == 0
+    assert {"features", "images"} <= set(left)
+    default_store().prune(0)
+    assert default_store().entries() == []  # nobody is at work any more
 
 
 def test_shots_are_whole_numbers_separated_by_commas() -> None:

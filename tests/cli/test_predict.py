@@ -5,13 +5,21 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from headstart.api import Results
 from headstart.cli.predict import Output, _one_line
+from headstart.deploy.classifier import Classifier
 from headstart.errors import SpecError
+from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.costs import costs_of
+from headstart.evaluate.uncertainty.stored import to_part
+from headstart.models.bundle import model_bytes, read_ensemble
 from tests.cli.conftest import Call
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
@@ -42,6 +50,7 @@ def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
     assert [bool(row.get("error")) for row in rows] == [False, True, False, True, True, True, True, False]
     assert [row.get("class") or "" for row in rows] == ["daisy", "", "lily", "", "", "", "", "lily"]
     (line,) = err.splitlines()
+    assert line.endswith(f"; the model is {Results(finished).kept}")
     assert line.startswith("headstart: 3 of 8 images read; 5 not read (1 an address; download the image")
     assert "1 no such file or folder" in line and "1 cut short" in line and "1 not an image" in line
 
@@ -49,10 +58,10 @@ def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
 def test_a_table_has_a_row_for_each_input_too(call: Call, finished: Path, inputs: list[str]) -> None:
     code, out, _ = call("predict", finished, *inputs)
     assert code == 1 and all(name in out for name in inputs)
-    assert out.splitlines()[0].split() == ["image", "class", "probability", "next", "error"]
+    assert out.splitlines()[0].split() == ["image", "class", "probability", "answer", "next", "error"]
     assert "no such file or folder" in out and "matches no image" in out
     code, out, err = call("predict", finished, "2.jpg")
-    assert code == 0 and "error" not in out and err == "headstart: 1 image read\n"
+    assert code == 0 and "error" not in out and err.startswith("headstart: 1 image read; the model is ")
 
 
 def test_formats_agree_and_the_table_shows_as_many_classes_as_asked_for(
@@ -60,7 +69,7 @@ def test_formats_agree_and_the_table_shows_as_many_classes_as_asked_for(
 ) -> None:
     folder = photos / "lily"
     found = {format: call("predict", finished, folder, "--format", format)[1] for format in ("csv", "json")}
-    assert found["csv"].splitlines()[0] == "image,class,probability,error,daisy,lily"
+    assert found["csv"].splitlines()[0] == "image,class,probability,error,answer,set,familiarity,daisy,lily"
     for row, other in zip(rows_of(found["csv"], "csv"), rows_of(found["json"], "json"), strict=True):
         assert (row["image"], row["class"]) == (other["image"], other["class"])
         assert float(row["probability"]) == pytest.approx(other["probability"], abs=1e-6)
@@ -70,7 +79,7 @@ def test_formats_agree_and_the_table_shows_as_many_classes_as_asked_for(
     assert code == 0 and "daisy" not in out
     assert "daisy" in call("predict", finished, one, "--top", 2)[1]
     top = rows_of(call("predict", finished, one, "--top", 1, "--format", "csv")[1], "csv")
-    assert list(top[0])[4:] == ["class_1", "probability_1"] and top[0]["class_1"] == top[0]["class"]
+    assert list(top[0])[7:] == ["class_1", "probability_1"] and top[0]["class_1"] == top[0]["class"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
@@ -79,7 +88,7 @@ def test_a_file_is_written_whole_and_named(
 ) -> None:
     place = Path("new") / f"found.{suffix}"
     code, out, err = call("predict", finished, photos, "--out", place, "--least-sure-first", "--top", 2)
-    assert (code, out.strip()) == (0, str(place)) and err == "headstart: 20 of 20 images read\n"
+    assert (code, out.strip()) == (0, str(place)) and err.startswith("headstart: 20 of 20 images read; the model is ")
     values = [float(row["probability"]) for row in rows_of(place.read_text(), suffix)]
     assert len(values) == 20 and values == sorted(values)
     assert [path.name for path in Path("new").iterdir()] == [place.name]
@@ -139,7 +148,7 @@ def test_lists_images_and_archives_come_in(
         archive.writestr("notes.txt", "hello")
     code, out, err = call("predict", finished, "photos.zip", "--format", "csv")
     assert code == 0 and out.splitlines()[1].startswith("photos.zip!in/2.jpg,lily,")
-    assert err == "headstart: 1 image read; 1 other files skipped (1 .txt)\n"
+    assert err.startswith("headstart: 1 image read; 1 other files skipped (1 .txt); the model is ")
     for sent, name in ((Path("2.jpg").read_bytes(), "-"), (b"2.jpg\n", "2.jpg")):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(sent)))
         assert call("predict", finished, "-", "--format", "csv")[1].splitlines()[1].startswith(f"{name},lily,")
@@ -154,3 +163,80 @@ def test_the_format_follows_the_name_of_the_file() -> None:
 
 def test_a_name_is_one_line_of_a_table() -> None:
     assert _one_line("a\nb\t\x1b[31m käfer 字.jpg") == "a\\nb\\t\\x1b[31m käfer 字.jpg"
+
+
+@pytest.fixture
+def middle(finished: Path, photos: Path) -> float:
+    """Return the median confidence of the photographs."""
+    return float(np.median([each.probability for each in Classifier.load(finished).predict(str(photos))]))
+
+
+@pytest.fixture
+def judged(finished: Path, middle: float, tmp_path: Path) -> Path:
+    """Return the study's model with 400 held-out images of our saying: it is right above the median confidence only."""
+    certain = np.concatenate([np.full(350, (1 + middle) / 2), np.full(50, middle)])
+    labels = np.concatenate([np.zeros(350, int), np.arange(50) % 2])
+    known = Uncertainty(
+        2, held_out_of(np.stack([certain, 1 - certain], 1), labels), costs=costs_of(("daisy", "lily"), {})
+    )
+    model = tmp_path / "judged.safetensors"
+    model.write_bytes(model_bytes(replace(read_ensemble(finished), uncertainty=to_part(known))))
+    return model
+
+
+def test_answers_and_sets_have_columns_of_their_own(call: Call, judged: Path, inputs: list[str]) -> None:
+    code, out, _ = call("predict", judged, inputs[0], "--format", "csv")
+    (row,) = rows_of(out, "csv")
+    assert code == 0 and list(row)[:8] == [
+        "image",
+        "class",
+        "probability",
+        "error",
+        "answer",
+        "set",
+        "familiarity",
+        "decision",
+    ]
+    assert (row["answer"], row["set"]) in (
+        ("sure", row["class"]),
+        ("don't know", "daisy|lily"),
+        ("don't know", "lily|daisy"),
+    )
+    assert (row["familiarity"], row["decision"]) == ("", row["class"])
+    _, out, _ = call(
+        "predict", judged, inputs[0], "--format", "json", "--level", "0.999", "--sets", "aps", "--by-class"
+    )
+    (row,) = rows_of(out, "json")
+    assert row["answer"] == "don't know" and sorted(row["set"]) == ["daisy", "lily"] and row["familiarity"] is None
+    assert "answer" in call("predict", judged, inputs[0])[1]
+
+
+def test_what_is_not_certain_enough_goes_into_a_file_of_its_own(
+    call: Call, judged: Path, inputs: list[str], photos: Path, middle: float
+) -> None:
+    many = [str(path) for path in sorted(photos.rglob("*.jpg"))]
+    code, out, err = call(
+        "predict", judged, *many, "torn.jpg", "--at-least", "0.98", "--out", "o.csv", "--sort-into", "s"
+    )
+    kept, rest = (rows_of(Path(name).read_text(), "csv") for name in ("o.csv", "o-rest.csv"))
+    assert out.split() == ["o.csv", "o-rest.csv"] and code == 1
+    assert [row["image"] for row in kept][-1] == "torn.jpg" and len(kept) + len(rest) == len(many) + 1
+    assert all(float(row["probability"]) >= middle - 1e-6 for row in kept[:-1])
+    assert rest and all(float(row["probability"]) <= middle + 1e-6 for row in rest)
+    assert f"{len(rest)} images are left to a person" in err and "right in 98.0% of cases at least" in err
+    assert sum(path.is_file() for path in Path("s").rglob("*")) == len(kept) - 1
+
+
+def test_an_accuracy_that_is_not_promised_is_refused(
+    call: Call, judged: Path, finished: Path, inputs: list[str]
+) -> None:
+    for given, words in (
+        ((judged, "--at-least", "0.98"), "add --out"),
+        ((judged, "--at-least", "0.999", "--out", "o.csv"), "0.999 cannot be promised from 400 held-out images"),
+        ((finished / "runs" / "one" / "seed-0", "--at-least", "0.9", "--out", "o.csv"), "promises no accuracy"),
+        ((judged, "--at-least", "0.98", "--out", "o.csv", "o-rest.csv"), "images are read from o-rest.csv"),
+        ((judged, "--sets", "lap"), "lac"),
+        ((judged, "--level", "1"), "above 0 and below 1"),
+    ):
+        code, _, err = call("predict", *given, inputs[0])
+        assert code == 2 and words in err, err

@@ -33,10 +33,35 @@ def test_update_tells_what_is_new_and_compares_the_models(call: Call, finished: 
     assert len(found["evaluation"]["models"]) == 2 and found["evaluation"]["n"] == 4 + found["new"]["test"]
 
 
+def test_a_model_that_is_refitted_on_all_images_says_so_wherever_it_is_used(
+    call: Call, finished: Path, photos: Path, tmp_path: Path
+) -> None:
+    more = draw(tmp_path / "more", classes=2, per_class=8, seed=50, size=40)
+    code, out, _ = call("update", finished, more, "--refit", "all", "--out", tmp_path, "--device", "cpu")
+    assert code == 0 and "refitted on all 36 labelled images, test images included" in out
+    study = next(tmp_path.glob("small-update-*"))
+    image = next(more.rglob("*.jpg"))
+    code, out, err = call("predict", study, image, "--format", "csv")
+    assert code == 0 and "so this model itself is not tested" in err and "not tested" not in out
+    assert "not tested" not in call("predict", study / "runs" / "ridge" / "seed-0", image)[2]
+    season = draw(tmp_path / "season", classes=2, per_class=3, seed=90, size=40)
+    code, out, _ = call("evaluate", study, season, "--out", tmp_path)
+    assert code == 0 and "of the tested model that it was refitted from, ridge" in out
+    assert json.loads(call("evaluate", study, season, "--out", tmp_path, "--json")[1])["models"][0]["refitted"] is True
+
+
+def test_a_refit_on_anything_else_is_one_line(call: Call, finished: Path, photos: Path, tmp_path: Path) -> None:
+    more = draw(tmp_path / "more", classes=2, per_class=8, seed=50, size=40)
+    for arguments in (("update", finished, more), ("compare", photos)):
+        code, _, err = call(*arguments, "--refit", "test", "--out", tmp_path / "out")
+        assert code == 2 and err.strip().splitlines()[-1].count("refit: 'test' is not known here") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_updated_is_one_line(call: Call, finished: Path, photos: Path, tmp_path: Path) -> None:
     for study, data, message in (
         (finished, photos, "has no image that the study does not know already"),
-        (tmp_path, photos, "is not a study folder"),
+        (tmp_path, photos, "no study here"),
         (finished, tmp_path / "nothing", "nothing"),
     ):
         code, out, err = call("update", study, data)

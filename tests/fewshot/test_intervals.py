@@ -44,20 +44,51 @@ def test_interval_of_five_tries_is_the_beta_binomial_posteriors() -> None:
 
 def test_the_difference_of_five_tries_has_students_interval() -> None:
     gaps = np.array([0.04, 0.01, -0.01, 0.03, 0.02])
-    found = difference_interval(gaps)
+    found = difference_interval(gaps, 75)
     low, high = stats.t.interval(0.95, 4, loc=gaps.mean(), scale=stats.sem(gaps))
     assert (found.mean, found.low, found.high) == pytest.approx((gaps.mean(), low, high), abs=1e-6)
 
 
 def test_the_difference_of_thirty_tries_or_more_has_the_bootstraps() -> None:
     gaps = np.random.default_rng(0).integers(-5, 9, 400) / 75
-    found = difference_interval(gaps)
+    found = difference_interval(gaps, 75)
     half = 1.96 * gaps.std() / 20
     assert (found.low, found.high) == pytest.approx((gaps.mean() - half, gaps.mean() + half), abs=0.1 * half)
 
 
+@pytest.mark.parametrize("episodes", [2, 5, 29, 30, 600])
+def test_no_difference_in_any_episode_leaves_open_what_so_many_can_have_missed(episodes: int) -> None:
+    found = difference_interval(np.zeros(episodes), 75)
+    missed = 1 - accuracy_bounds(np.full(episodes, 75), 75)[0]
+    assert (found.mean, found.low, found.high) == (0.0, pytest.approx(-missed), pytest.approx(missed))
+    # Between the rule of three for queries that are independent and the one for episodes that err as a whole.
+    assert 3 / (75 * episodes) < missed < 1 - 0.05 ** (1 / episodes)
+
+
+def test_one_query_of_hundreds_of_episodes_does_not_show_the_spread() -> None:
+    gaps = np.zeros(300)
+    gaps[0] = 1 / 75
+    found = difference_interval(gaps, 75)
+    assert found.low < -4e-4 and found.high > 4e-4
+    gaps[:5] = 1 / 75  # five do: the bootstrap takes over
+    assert difference_interval(gaps, 75).low > 0
+
+
+@pytest.mark.parametrize(("episodes", "rare"), [(2, 1e-3), (5, 1e-3), (20, 3e-4), (100, 1e-4), (600, 1e-5)])
+def test_intervals_of_rare_differences_cover_the_truth(episodes: int, rare: float) -> None:
+    # Only the first method is right on a share of the queries, 1.5 times as many in an episode that is hard.
+    generator = np.random.default_rng(episodes)
+    found = []
+    for _ in range(300):
+        hard = generator.choice([0.5, 1.5], episodes)
+        gap = generator.binomial(75, rare * hard) / 75
+        interval = difference_interval(gap, 75)
+        found.append((interval.low, interval.high))
+    assert coverage(found, rare) >= 0.93
+
+
 def test_a_difference_stays_inside_minus_1_to_1() -> None:
-    found = difference_interval(np.array([0.4, 0.9]))
+    found = difference_interval(np.array([0.4, 0.9]), 20)
     assert (found.low, found.high) == (-1.0, 1.0)
     chosen = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [0, 2], [1, 3]])
     elsewhere = class_difference_interval(np.array([0.9, -0.8, 0.9, -0.9, 0.9, -0.9]), chosen)
@@ -66,10 +97,10 @@ def test_a_difference_stays_inside_minus_1_to_1() -> None:
     assert elsewhere.high == 1.0
 
 
-@pytest.mark.parametrize("interval", [lambda x: episode_interval(x, 20), difference_interval])
-def test_one_episode_has_no_interval(interval: Callable[[np.ndarray], object]) -> None:
+@pytest.mark.parametrize("interval", [episode_interval, difference_interval])
+def test_one_episode_has_no_interval(interval: Callable[[np.ndarray, int], object]) -> None:
     with pytest.raises(DataError, match="1 episode"):
-        interval(np.array([0.5], dtype=np.float32))
+        interval(np.array([0.5], dtype=np.float32), 20)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +122,7 @@ def test_episode_intervals_cover_the_known_truth(episodes: int, mean: float, con
     # An episode: its own difficulty from a known distribution (skewed near 1), then 75 queries.
     generator = np.random.default_rng(episodes)
     found = []
-    for _ in range(300):
+    for _ in range(150):
         difficulty = generator.beta(concentration * mean, concentration * (1 - mean), episodes)
         accuracy = (generator.binomial(75, difficulty) / 75).astype(np.float32)
         interval = episode_interval(accuracy, 75)
@@ -162,6 +193,7 @@ def test_episodes_that_are_all_alike_say_nothing_of_new_classes() -> None:
     chosen = np.argsort(np.random.default_rng(0).random((40, 8)), axis=1)[:, :5]
     assert class_interval(np.full(40, 0.8), chosen) is None
     assert class_interval(np.ones(40), chosen) is None
+    assert class_difference_interval(np.zeros(40), chosen) is None
 
 
 def test_episodes_alone_say_too_much_about_new_classes() -> None:

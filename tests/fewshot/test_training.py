@@ -185,5 +185,6 @@ def test_prototypical_network_trained_on_real_images_beats_itself_untrained(real
     split = random_class_split(dataset.classes, seed=0)
     options = TrainingOptions(steps=200, ways=10, shots=5, queries=5, validate_every=100, test_queries=10)
     trained = train_embedding(backbone, images, np.asarray(dataset.labels), split, options)
-    gain = difference_interval(trained.test.accuracy - trained.untrained.accuracy)
+    queries = options.test_ways * options.test_queries
+    gain = difference_interval(trained.test.accuracy - trained.untrained.accuracy, queries)
     assert gain.low > 0.05

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.siege import archives, bundles, corruption, images, kills, limits, manifests, specs, weights
+from tests.siege import archives, bundles, clients, corruption, images, kills, limits, manifests, specs, weights
 from tests.siege.siege import Prepare, besiege
 
 SIEGES: dict[str, Prepare] = {
     "archives": archives.prepare,
     "bundles": bundles.prepare,
+    "clients": clients.prepare,
     "corruption": corruption.prepare,
     "images": images.prepare,
     "kills": kills.prepare,
@@ -23,15 +25,16 @@ SIEGES: dict[str, Prepare] = {
 }
 
 
-def main() -> None:
-    """Run one siege, print how its attempts ended, and exit with 1 if any failed."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one siege, print how its attempts ended, and return how many failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.siege", description=__doc__)
     parser.add_argument("name", choices=sorted(SIEGES))
     parser.add_argument("--count", type=int, default=200, help="attempts (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the first attempt; each next one adds 1 (default 0)")
     parser.add_argument("--minutes", type=float, help="begin no attempt after this many minutes")
+    parser.add_argument("--journal", type=Path, help="a file of the attempts; with the same file again, it continues")
     parser.add_argument("--scratch", type=Path, help="an empty folder to work in (default: a temporary one)")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix=f"siege-{asked.name}-") as temporary:
         outcome = besiege(
             SIEGES[asked.name],
@@ -39,14 +42,15 @@ def main() -> None:
             range(asked.seed, asked.seed + asked.count),
             limit=None if asked.minutes is None else asked.minutes * 60,
             told=lambda seed, why: print(f"seed {seed}: {why}", flush=True),
+            journal=asked.journal,
         )
     ended = ", ".join(f"{count} {how}" for how, count in sorted(outcome.ended.items()))
     print(
         f"{asked.name}: {outcome.attempts} attempts in {outcome.seconds:.0f} s: {ended or 'none ended well'};"
         f" {len(outcome.failures)} failed"
     )
-    sys.exit(1 if outcome.failures else 0)
+    return len(outcome.failures)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(1 if main() else 0)

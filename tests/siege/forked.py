@@ -17,7 +17,7 @@ from pathlib import Path
 
 from headstart.cli.process import run_as_process
 
-_PATIENCE = 300.0  # seconds that a study may take
+_PATIENCE = 3600.0  # seconds that a study may take, also on a machine that does much else
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ FORMATS: dict[str, tuple[int, dict[str, Any]]] = {
     "JPEG": (4, {"quality": 85}),
     "JPEG progressive": (2, {"quality": 85, "progressive": True}),
     "JPEG optimised": (2, {"quality": 92, "optimize": True, "subsampling": 0}),
+    "JPEG restarts": (1, {"quality": 85, "restart_marker_rows": 1}),
     "PNG": (4, {}),
     "PNG palette": (1, {}),
     "WEBP": (1, {}),

@@ -8,12 +8,12 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from headstart.report.read.study_files import read_state
+from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
 from tests.siege.forked import learn_imports, run_forked
 from tests.siege.siege import Attack, Broken
 
-_EDGE = 0.1  # of the whole: a quarter of the kills falls into the first and the last tenth
+_EDGE = 1.0  # seconds: at least a quarter of the kills are aimed at the first and the last one
 
 
 def prepare(scratch: Path) -> Attack:
@@ -30,11 +30,13 @@ def prepare(scratch: Path) -> Attack:
         place, count = scratch / f"attempt-{seed}", draw.randrange(1, 4)
         place.mkdir()
         study = partial(scene.run, pictures, place)
-        kills = 0
+        kills = edge = 0
         try:
             for _ in range(count):
-                ended = run_forked(study, kill_after=_moment(draw) * whole)
+                moment = _moment(draw, whole)
+                ended = run_forked(study, kill_after=moment)
                 kills += ended.status == -9
+                edge += ended.status == -9 and (moment < _EDGE or moment > whole - _EDGE)
                 if ended.status not in (-9, 0):
                     raise Broken(f"ended with {ended.status} before it was killed: {ended.said[-2000:]}")
                 _is_seen_as_ended(place, killed=ended.status == -9)
@@ -43,7 +45,7 @@ def prepare(scratch: Path) -> Attack:
             if last.status:
                 raise Broken(f"after {kills} kills it ends with {last.status}: {last.said[-2000:]}")
             _is_as_it_should_be(place, wanted, done)
-            return f"continued after {kills} kills"
+            return f"continued after {kills} kills, {edge} of them in the first or last second"
         finally:
             shutil.rmtree(place)
 
@@ -59,19 +61,19 @@ def finished(place: Path) -> dict[str, float]:
     return found
 
 
-def _moment(draw: random.Random) -> float:
-    """Return a share of the whole time, in a quarter of all cases near one of its ends."""
+def _moment(draw: random.Random, whole: float) -> float:
+    """Return seconds from the beginning of a study that takes `whole`; a quarter of them are near one of its ends."""
     if draw.random() < 0.25:
-        near = _EDGE * draw.random()
-        return near if draw.random() < 0.5 else 1 - near
-    return draw.random()
+        near = min(_EDGE, whole / 2) * draw.random()
+        return near if draw.random() < 0.5 else whole - near
+    return whole * draw.random()
 
 
 def _is_seen_as_ended(place: Path, *, killed: bool) -> None:
     root = place / "out" / scene.NAME
     if not (root / "study.json").is_file():
         return
-    status = read_state(root)["status"]
+    status = StudyFolder(root).read_study()["status"]
     if status == "running" or (not killed and status != "complete"):
         raise Broken(f"the study is shown as {status} though its process {'was killed' if killed else 'has ended'}")
 

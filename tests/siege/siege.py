@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -45,6 +46,7 @@ def besiege(
     *,
     limit: float | None = None,
     told: Callable[[int, str], None] | None = None,
+    journal: Path | None = None,
 ) -> Outcome:
     """Run one attempt for each seed, and count how they end.
 
@@ -54,17 +56,47 @@ def besiege(
         seeds: of the attempts; one alone shows its failure again.
         limit: seconds after which no further attempt begins.
         told: is called with each failure as it happens.
+        journal: a file that gets a line for each attempt; attempts that it already holds are counted, not repeated.
     """
-    attack = prepare(scratch)
-    outcome, began = Outcome(), time.monotonic()
+    outcome, done = Outcome(), set()
+    for seed, ended, failure, seconds in [] if journal is None else _written(journal):
+        done.add(seed)
+        _count(outcome, seed, ended, failure, seconds)
+    attack, began = prepare(scratch), time.monotonic()
     for seed in seeds:
         if limit is not None and time.monotonic() - began > limit:
             break
+        if seed in done:
+            continue
+        ended, failure, started = "", "", time.monotonic()
         try:
-            outcome.ended[attack(seed)] += 1
+            ended = attack(seed)
         except Exception as error:  # whatever gets through is what a siege looks for
-            outcome.failures[seed] = f"{type(error).__name__}: {error}"
+            failure = f"{type(error).__name__}: {error}"
             if told is not None:
-                told(seed, outcome.failures[seed])
-    outcome.seconds = time.monotonic() - began
+                told(seed, failure)
+        attempt = (seed, ended, failure, time.monotonic() - started)
+        _count(outcome, *attempt)
+        if journal is not None:
+            with journal.open("a") as file:
+                file.write(json.dumps(attempt) + "\n")
     return outcome
+
+
+def _count(outcome: Outcome, seed: int, ended: str, failure: str, seconds: float) -> None:
+    outcome.seconds += seconds
+    if failure:
+        outcome.failures[seed] = failure
+    else:
+        outcome.ended[ended] += 1
+
+
+def _written(journal: Path) -> list[tuple[int, str, str, float]]:
+    """Return the attempts in a journal; a line that a kill cut short is dropped from it."""
+    if not journal.exists():
+        return []
+    text = journal.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        journal.write_text(whole)
+    return [tuple(json.loads(line)) for line in whole.splitlines()]

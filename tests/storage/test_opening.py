@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import StoreError
-from headstart.storage.opening import default_store, found_again, open_store
+from headstart.storage.opening import default_store, default_store_in_use, found_again, open_store
+from headstart.storage.presence import since
 from headstart.storage.remote import RemoteStore
 from headstart.storage.store import Store
 
@@ -28,6 +29,19 @@ def test_the_default_is_the_cache_or_the_remote_in_front_of_it(
     assert default_store() == Store(own_store)
     monkeypatch.setenv("HEADSTART_REMOTE", str(tmp_path / "shared"))
     assert default_store() == Store(tmp_path / "shared")
+
+
+def test_the_default_store_is_in_use_while_the_block_or_the_decorated_function_runs(own_store: Path) -> None:
+    with default_store_in_use() as store:
+        assert store == default_store() and since(own_store) is not None
+    assert since(own_store) is None
+
+    @default_store_in_use()
+    def began() -> float | None:
+        return since(own_store)
+
+    assert began() is not None and began() is not None  # each time anew
+    assert since(own_store) is None
 
 
 def test_a_file_is_found_in_the_default_store_by_its_last_three_parts(own_store: Path, tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def pictures(tmp_path: Path) -> Path:
     return draw(tmp_path / "pictures", 14)
 
 
-@pytest.fixture
-def small_study(pictures: Path) -> dict[str, object]:
+def small(pictures: Path) -> dict[str, object]:
+    """Return a study of baselines, heads and trainings, eight runs in all."""
     return {
         "name": "small",
         "data": str(pictures),
@@ -50,6 +50,11 @@ def small_study(pictures: Path) -> dict[str, object]:
             "tuned": {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05]}}},
         },
     }
+
+
+@pytest.fixture
+def small_study(pictures: Path) -> dict[str, object]:
+    return small(pictures)
 
 
 @pytest.fixture

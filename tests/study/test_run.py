@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from headstart.storage.opening import default_store
 from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
+from tests.study.conftest import draw, small
 
 
 def execute(spec: dict[str, Any], out: Path) -> tuple[Path, Told]:
@@ -38,8 +40,39 @@ def results(root: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_study_leaves_runs_data_and_the_best_model(small_study: dict[str, Any], tmp_path: Path) -> None:
-    root, told = execute(small_study, tmp_path / "out")
+@dataclass(frozen=True)
+class Finished:
+    """A study that was run once; its folder and its cache are not altered."""
+
+    spec: dict[str, Any]
+    root: Path
+    told: Told
+    pictures: list[Path]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture(scope="module")
+def run_once(place: Path) -> Finished:
+    spec = small(draw(place / "pictures", 14))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(place / "cache"))
+        root, told = execute(spec, place / "out")
+    return Finished(spec, root, told, sorted((place / "pictures").rglob("*.png")))
+
+
+@pytest.fixture
+def finished(run_once: Finished, place: Path, own_store: Path, monkeypatch: pytest.MonkeyPatch) -> Finished:
+    """Return the study, and let the test use its cache."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(place / "cache"))
+    return run_once
+
+
+def test_a_study_leaves_runs_data_and_the_best_model(finished: Finished, tmp_path: Path) -> None:
+    root, told = finished.root, finished.told
     assert len(told.ran) == 8 and told.broken == {}
     assert json.loads((root / "study.json").read_text())["status"] == "complete"
     folder = root / "runs" / "tuned" / "seed-0"
@@ -52,54 +85,48 @@ def test_a_study_leaves_runs_data_and_the_best_model(small_study: dict[str, Any]
     classifier = Classifier.load(root)
     again = Classifier.load(classifier.save(tmp_path / "copy.safetensors"))
     test = np.load(root / "runs" / "pixels" / "seed-0" / "split.npz")["test"]
-    names = sorted((tmp_path / "pictures").rglob("*.png"))
-    picked = [names[row] for row in test[:4]]
+    picked = [finished.pictures[row] for row in test[:4]]
     one, two = classifier.predict(picked), again.predict(picked)
     assert [p.label for p in one] == [p.label for p in two]
     assert np.allclose([p.probabilities.sum() for p in one], 1, atol=1e-5)
 
 
-def test_the_saved_model_gives_the_probabilities_that_were_scored(small_study: dict[str, Any], tmp_path: Path) -> None:
-    root, _ = execute(small_study, tmp_path / "out")
-    names = sorted((tmp_path / "pictures").rglob("*.png"))
+def test_the_saved_model_gives_the_probabilities_that_were_scored(finished: Finished) -> None:
     for run in ("pixels", "probe · ridge", "tuned"):
-        folder = StudyFolder(root).run_folder(run, 1)
+        folder = StudyFolder(finished.root).run_folder(run, 1)
         with np.load(folder / "predictions.npz") as arrays:
             rows, scored = arrays["test_rows"], arrays["test_probabilities"]
-        said = Classifier.load(folder).predict([names[row] for row in rows])
+        said = Classifier.load(folder).predict([finished.pictures[row] for row in rows])
         assert np.allclose([p.probabilities for p in said], scored, atol=2e-4), run
 
 
-def test_a_second_run_computes_nothing(small_study: dict[str, Any], tmp_path: Path) -> None:
-    execute(small_study, tmp_path / "out")
-    _, told = execute(small_study, tmp_path / "out")
+def test_a_second_run_computes_nothing(finished: Finished) -> None:
+    _, told = execute(finished.spec, finished.root.parent)
     assert told.ran == [] and len(told.found) == 8
 
 
 def test_another_study_takes_fits_from_the_store(
-    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, _ = execute(small_study, tmp_path / "out")
     monkeypatch.setattr(
         "headstart.study.execution.head_runs.fit_heads", lambda *a: pytest.fail("a head was fitted again")
     )
     monkeypatch.setattr(
         "headstart.study.execution.tuning.train.finetune", lambda *a: pytest.fail("a network was trained again")
     )
-    second, told = execute({**small_study, "name": "other"}, tmp_path / "out")
-    assert len(told.ran) == 8 and results(first) == results(second)
+    second, told = execute({**finished.spec, "name": "other"}, tmp_path / "out")
+    assert len(told.ran) == 8 and results(finished.root) == results(second)
 
 
 def test_results_do_not_depend_on_what_is_run_together(
-    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together, _ = execute(small_study, tmp_path / "out")
-    found = {}
-    for name in reversed(list(small_study["runs"])):
+    found, runs = {}, finished.spec["runs"]
+    for name in reversed(list(runs)):
         monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / f"cache {name}"))
-        root, _ = execute({**small_study, "name": "one", "runs": {name: small_study["runs"][name]}}, tmp_path / name)
+        root, _ = execute({**finished.spec, "name": "one", "runs": {name: runs[name]}}, tmp_path / name)
         found |= results(root)
-    assert found == results(together)
+    assert found == results(finished.root)
 
 
 def test_choices_do_not_see_the_test_labels(small_study: dict[str, Any], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class Told(Silent):
     def running(self, run: str) -> None:
         self.began.append(run)
 
-    def done(self, run: str, score: float, seconds: float | None = None) -> None:
+    def done(self, run: str, score: float, seconds: float | None = None, images: int | None = None) -> None:
         self.ran.append(run)
 
     def reused(self, run: str) -> None:

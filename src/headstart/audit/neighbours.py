@@ -131,7 +131,7 @@ def _files(short: Floats, generator: np.random.Generator) -> list[IntArray]:
     if n <= _SMALL:
         return [np.arange(n)]
     count = int(min(2 * np.sqrt(n), n // 16))
-    centres = _centres(short, count, generator)
+    centres = sphere_centres(short, count, generator)
     filed = np.empty((n, _FILES), dtype=np.int64)
     for start in range(0, n, _BLOCK):
         nearness = short[start : start + _BLOCK] @ centres.T
@@ -142,7 +142,8 @@ def _files(short: Floats, generator: np.random.Generator) -> list[IntArray]:
     return [np.sort(part // _FILES) for part in np.split(order, cuts) if len(part) > 1]
 
 
-def _centres(short: Floats, count: int, generator: np.random.Generator) -> Floats:
+def sphere_centres(short: Floats, count: int, generator: np.random.Generator) -> Floats:
+    """Return the centres [count, k] of groups of unit vectors [n, k]: k-means on the sphere, on a sample of rows."""
     sample = short[np.sort(generator.permutation(len(short))[:_SAMPLE])]
     centres = sample[np.sort(generator.permutation(len(sample))[:count])]
     for _ in range(_ROUNDS):

@@ -20,19 +20,34 @@ def audit_and_show(
         SpecError: `out` is a file, or the device is unknown.
         DataError: a dataset is unreadable.
     """
+    from headstart.storage.opening import default_store_in_use
+
+    check_folder(out)
+    with default_store_in_use() as store:
+        _audit_and_show(data, others, backbone, label, device, out, as_json, store)
+
+
+def _audit_and_show(
+    data: str,
+    others: Sequence[str],
+    backbone: str,
+    label: str | None,
+    device: str,
+    out: Path,
+    as_json: bool,
+    store: Any,
+) -> None:
     from headstart.audit.audit import Other, audit_dataset
     from headstart.audit.findings import problems
     from headstart.data.overview import given_by, overview
     from headstart.progress import say
     from headstart.storage.files import write_atomic
-    from headstart.storage.opening import default_store
     from headstart.study.resources import Resources
     from headstart.study.results.folder import json_bytes
     from headstart.study.spec.network import NetworkSpec
     from headstart.study.spec.schema import DataSpec
 
-    check_folder(out)
-    resources, network = Resources(default_store(), device), NetworkSpec(backbone)
+    resources, network = Resources(store, device), NetworkSpec(backbone)
 
     def load(source: str, label: str | None = None) -> tuple[Any, Any, Any]:
         spec = DataSpec(source=source, label=label)

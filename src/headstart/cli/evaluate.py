@@ -93,8 +93,15 @@ def _change(model: Evaluated, metric: str) -> str:
         return f"{model.name}: own test score unknown; give the study's or the run's folder to compare with it"
     own, change = model.own.metrics[metric], model.change
     shown = numbers.difference(*change, metric)
+    score = numbers.score(own["value"], metric)
+    if model.own.refitted:
+        return (
+            f"{model.name}: {metric.replace('_', ' ')} {shown} against {score} of the tested model that it was refitted"
+            f" from, {model.own.run}, on {own['n']:,} test images of {model.own.dataset}; it has learned from these"
+            " images itself, and has no test score of its own"
+        )
     return (
-        f"{model.name}: {metric.replace('_', ' ')} {shown} against {numbers.score(own['value'], metric)} on its own"
+        f"{model.name}: {metric.replace('_', ' ')} {shown} against {score} on its own"
         f" {own['n']:,} test images of {model.own.dataset}"
     )
 
@@ -121,6 +128,7 @@ def plain(found: Evaluation) -> dict[str, Any]:
             "metrics": {key: value for key, value in each.metrics.items() if key not in ("confusion", "reliability")},
             "own": None if each.own is None else each.own.metrics.get(found.metric),
             "change": each.change,
+            "refitted": each.own is not None and each.own.refitted,
         }
         for each in found.models
     ]

@@ -42,14 +42,18 @@ def explain_and_show(
     check_file(out)
     for name in methods:
         find_explainer(name)
-    subjects = []
+    subjects, said = [], []
     for place in [model] if against is None else [model, against]:
-        bundle = Classifier.load(_one_network(place)).bundle
+        folder, words = _one_network(place)
+        said += words
+        bundle = Classifier.load(folder).bundle
         if target is not None and target not in bundle.classes:
             raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
         subjects.append(Subject(_title(place), bundle.network, bundle.classes))
     pictures = [decode_file(image) for image in images]
     targets = None if target is None else [target] * len(pictures)
+    for line in said:
+        say(line)
     results = explain_pictures(subjects, pictures, methods, targets=targets, seed=seed)
     write_atomic(out, gallery(columns_of(results), captions=[Path(image).name for image in images]))
     for result in results:
@@ -63,16 +67,23 @@ def explain_and_show(
     print(out)
 
 
-def _one_network(place: Path) -> Path:
-    """Return the folder of a study's best single network if its best model is an ensemble, or else the given place."""
-    from headstart.storage.checksums import unsealed
+def _one_network(place: Path) -> tuple[Path, list[str]]:
+    """Return the folder of a study's best single network if its best model is an ensemble, or else the given place.
 
-    study = place / "study.json"
-    found = unsealed(study).get("best_network") if study.is_file() else None
-    if found is None:
-        return place
-    say(f"the best model is an ensemble; explaining the best single network instead, {found['run']!r}")
-    return place / str(found["folder"])
+    With it comes a line that says which model of a study it is, and another one for an ensemble.
+    """
+    from headstart.study.results.folder import StudyFolder
+    from headstart.study.results.state import kept_words
+
+    if not (place / "study.json").is_file():
+        return place, []
+    facts = StudyFolder(place).read_study()
+    words, network = kept_words(facts), kept_words(facts, "best_network")
+    said = [] if words is None else [f"headstart: the model is {words}"]
+    if network is None:
+        return place, said
+    why = f"headstart: an ensemble cannot be explained; this is its study's best network, {network}"
+    return place / str(facts["best_network"]["folder"]), [*said, why]
 
 
 def _title(place: Path) -> str:

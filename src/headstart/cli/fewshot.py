@@ -36,44 +36,55 @@ def fewshot_and_show(
         SpecError: an invalid number or name.
         DataError: too few images for the episodes; nothing has been computed yet.
     """
-    from headstart.fewshot.embedding import ChosenImages
-    from headstart.fewshot.episodes import Episodes
     from headstart.fewshot.finetune_episode import NAME as FINETUNE
-    from headstart.fewshot.finetune_episode import finetune_episodes
     from headstart.fewshot.methods import METHODS
-    from headstart.fewshot.scores import EpisodeScores
-    from headstart.fewshot.study import FewShotSpec, LabelledFeatures, draw_episodes, run_fewshot
-    from headstart.storage.opening import default_store
+    from headstart.fewshot.study import FewShotSpec
+    from headstart.storage.opening import default_store_in_use
     from headstart.study.resources import Resources
-    from headstart.study.spec.network import NetworkSpec
-    from headstart.study.spec.schema import DataSpec, WeightsSpec
 
     chosen = list(METHODS) if list(methods) == ["all"] else list(methods)
     for method in chosen:
         choose("few-shot method", method, {**METHODS, FINETUNE: None})
     episodes = episodes if episodes is not None else TUNED_EPISODES if FINETUNE in chosen else EPISODES
     asked = FewShotSpec(ways, _numbers(shots), queries, episodes, tuple(chosen), seed)
-    resources = Resources(default_store(), device)
+    with default_store_in_use() as store:
+        result, name = _evaluated(Resources(store, device), data, label, backbone, weights, asked)
+    if as_json:
+        print(json.dumps(result))
+        return
+    _show(result, f"{name}: {ways}-way, {queries} queries, {episodes:,} episodes, seed {seed}")
+
+
+def _evaluated(
+    resources: Any, data: str, label: str | None, backbone: str, weights: str, asked: Any
+) -> tuple[dict[str, Any], str]:
+    """Return the scores of the methods, and the name of the dataset."""
+    from headstart.fewshot.embedding import ChosenImages
+    from headstart.fewshot.episodes import Episodes
+    from headstart.fewshot.finetune_episode import NAME as FINETUNE
+    from headstart.fewshot.finetune_episode import finetune_episodes
+    from headstart.fewshot.scores import EpisodeScores
+    from headstart.fewshot.study import LabelledFeatures, draw_episodes, run_fewshot
+    from headstart.study.spec.network import NetworkSpec
+    from headstart.study.spec.schema import DataSpec, WeightsSpec
+
     spec, network_spec = DataSpec(source=data, label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
     dataset = resources.dataset(spec)
     draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
     _tell(dataset)
-    quick = set(chosen) != {FINETUNE}
-    features = resources.features(spec, network_spec, seed) if quick else None
-    network = resources.loaded(network_spec, seed).backbone
+    quick = set(asked.methods) != {FINETUNE}
+    features = resources.features(spec, network_spec, asked.seed) if quick else None
+    network = resources.loaded(network_spec, asked.seed).backbone
     images = resources.images(spec, network.preprocessing)
     keep = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(resources.bad_rows(dataset)), dtype=np.int64))
 
     def tuned(drawn: Episodes) -> EpisodeScores:
-        return finetune_episodes(network, ChosenImages(images, keep), drawn, seed=seed, device=resources.device)
+        return finetune_episodes(network, ChosenImages(images, keep), drawn, seed=asked.seed, device=resources.device)
 
     chosen_features = None if features is None else np.asarray(features).reshape(len(features), -1)[keep]
     usable = LabelledFeatures(dataset.labels[keep], dataset.classes, chosen_features)
     result = run_fewshot(usable, asked, judges={FINETUNE: tuned}, device=resources.device)
-    if as_json:
-        print(json.dumps(result.to_dict()))
-        return
-    _show(result.to_dict(), f"{dataset.name}: {ways}-way, {queries} queries, {episodes:,} episodes, seed {seed}")
+    return result.to_dict(), dataset.name
 
 
 def _tell(dataset: Any) -> None:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from headstart.cli.command_line import run_typer
+from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
-from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out
+from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out, Refit
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -134,6 +135,7 @@ def compare(
     training_images: Annotated[
         int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
     ] = 0,
+    refit: Refit = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -161,6 +163,7 @@ def compare(
         drop_duplicates=drop_duplicates,
         name=name,
         training_images=training_images,
+        refit=refit,
     )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
@@ -182,6 +185,12 @@ def predict(
     least_sure_first: Annotated[
         bool, typer.Option("--least-sure-first", help="Order by the probability of the class, lowest first.")
     ] = False,
+    at_least: Annotated[
+        float | None, typer.Option(help="Keep answers that are right so often; the rest goes to OUT-rest.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="How often the set of classes holds the right one.")] = 0.95,
+    sets: Annotated[str, typer.Option(help="Kind of prediction set: lac, aps or raps.")] = "lac",
+    by_class: Annotated[bool, typer.Option("--by-class", help="The level holds within each class.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Classify images with the model of a study.
@@ -192,11 +201,12 @@ def predict(
     """
     from headstart.cli.predict import Output, predict_and_show
 
-    output = Output(format, out, top, sort_into, link, least_sure_first)
+    output = Output(format, out, top, sort_into, link, least_sure_first, at_least, level, sets, by_class)
     predict_and_show(model, images, device, output)
 
 
 add_model_verbs(app)
+add_label_verbs(app)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import OUT, Device, Json, Label, Model, Out
+from headstart.cli.options import OUT, Device, Json, Label, Model, Out, Refit
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 
 
@@ -65,6 +65,7 @@ def update(
     study: Annotated[Path, typer.Argument(help="The folder of a finished study.")],
     data: Annotated[str, typer.Argument(help="Labelled images: the new ones, or all of them.")],
     label: Label = None,
+    refit: Refit = None,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
@@ -77,7 +78,7 @@ def update(
     """
     from headstart.cli.update import update_and_show
 
-    update_and_show(study, data, label=label, device=device, out=out, as_json=json)
+    update_and_show(study, data, label=label, refit=refit, device=device, out=out, as_json=json)
 
 
 def serve(

@@ -13,4 +13,7 @@ Label = Annotated[str | None, typer.Option(help="Which label to use if the datas
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that studies are written to.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+Refit = Annotated[
+    str | None, typer.Option(help="all: train the saved model on every image, test images included, once it is chosen.")
+]
 OUT = Path("headstart-runs")

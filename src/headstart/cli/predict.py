@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from headstart.progress import say
 if TYPE_CHECKING:
     from headstart.data.sources.unlabelled import Found
     from headstart.deploy.classifier import Classifier, Prediction
+    from headstart.deploy.prediction_rows import RowWriter
 
 FORMATS = ("table", "csv", "json")
 _SHOWN = 3  # classes in a table
@@ -34,6 +36,17 @@ class Output:
     sort_into: Path | None = None
     link: bool = False
     least_sure_first: bool = False
+    at_least: float | None = None
+    level: float = 0.95
+    sets: str = "lac"
+    by_class: bool = False
+
+    @property
+    def rest(self) -> Path | None:
+        """The file of the images that are left to a person, beside that of the others."""
+        if self.at_least is None or self.out is None:
+            return None
+        return self.out.with_name(f"{self.out.stem}-rest{self.out.suffix}")
 
     def chosen_format(self) -> str:
         """Return "table", "csv" or "json".
@@ -54,7 +67,9 @@ class Output:
 
 
 def predict_and_show(model: Path, images: Sequence[str], device: str, output: Output) -> None:
-    """Classify images, print or write a row of each, and say on standard error how many were read.
+    """Classify images and print or write a row of each.
+
+    Standard error says which model of a study it is, and how many images were read.
 
     Ends with exit status 1 if some of the images could not be read.
 
@@ -67,8 +82,14 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     from headstart.data.sources.unlabelled import STANDARD_INPUT, find_images
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
+    from headstart.evaluate.uncertainty.answers import Asked
+    from headstart.models.refitted import refitted_of, words
+    from headstart.study.results.tested import said_model
 
-    classifier = Classifier.load(model, resolve_device(device))
+    asked = Asked(output.level, output.sets, output.by_class, output.at_least)
+    classifier = Classifier.load(model, resolve_device(device), asked=asked)
+    if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
+        say(f"headstart: {model}: {words(refitted)}")
     found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
     unread: list[str] = []
     predictions = _classified(classifier, found, output, unread)
@@ -76,16 +97,20 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
         _show_table(classifier, predictions, output)
     else:
         _write(classifier, predictions, format, output)
-    _say_how_many(found, unread)
+    _say_how_many(found, unread, said_model(model))
     if unread:
         raise SystemExit(1)
 
 
 def _check_places(output: Output, images: Sequence[str]) -> None:
-    if output.out is not None:
-        check_file(output.out)
-        if any(os.path.realpath(image) == os.path.realpath(output.out) for image in images):
-            raise SpecError(f"--out {output.out}: images are read from this file; choose another name")
+    if output.at_least is not None and output.out is None:
+        raise SpecError("--at-least leaves images to a person, in a file of their own beside that of --out; add --out")
+    for file in (output.out, output.rest):
+        if file is not None:
+            check_file(file)
+            if any(os.path.realpath(image) == os.path.realpath(file) for image in images):
+                which = "this file" if file == output.out else file
+                raise SpecError(f"--out {output.out}: images are read from {which}; choose another name")
     if output.sort_into is not None:
         check_folder(output.sort_into, "--sort-into")
     elif output.link:
@@ -101,7 +126,7 @@ def _classified(classifier: Classifier, found: Found, output: Output, unread: li
         sorter = Sorter(output.sort_into, classifier.classes, link=output.link)
         sorter.check_apart(found)
     for image, prediction in zip(found.images, classifier.stream(found.images), strict=True):
-        if sorter is not None:
+        if sorter is not None and not prediction.withheld:
             sorter.place(image, prediction)
         if prediction.error is not None:
             unread.append(prediction.error)
@@ -114,16 +139,25 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
     rows: list[tuple[float, tuple[str, ...]]] = []
     for p in predictions:
         if p.error is not None:
-            rows.append((certainty(p), (_one_line(p.name), "", "", "", p.error)))
+            rows.append((certainty(p), (_one_line(p.name), "", "", "", "", p.error)))
             continue
         others = best_classes(p, classifier.classes, output.top or _SHOWN)[1:]
         following = ", ".join(f"{name} {probability:.2f}" for name, probability in others)
-        rows.append((certainty(p), (_one_line(p.name), p.label, f"{p.probability:.3f}", following, "")))
+        rows.append((certainty(p), (_one_line(p.name), p.label, f"{p.probability:.3f}", _answer(p), following, "")))
     if output.least_sure_first:
         rows.sort(key=lambda row: row[0])
-    columns = ("image", "class", "probability", "next", "error")
+    columns: tuple[str, ...] = ("image", "class", "probability", "answer", "next", "error")
+    if classifier.judge is None:
+        columns, rows = columns[:3] + columns[4:], [(key, cells[:3] + cells[4:]) for key, cells in rows]
     shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
     show_table(columns[:shown], [cells[:shown] for _, cells in rows])
+
+
+def _answer(prediction: Prediction) -> str:
+    """Return the answer in a few words."""
+    count = len(prediction.set)
+    answer = f"one of {count}" if prediction.answer == "one of" else prediction.answer
+    return f"{answer}, {prediction.decision}" if prediction.decision == "ask" else answer
 
 
 def _one_line(name: str) -> str:
@@ -133,22 +167,49 @@ def _one_line(name: str) -> str:
 
 def _write(classifier: Classifier, predictions: Iterator[Prediction], format: str, output: Output) -> None:
     """Write the rows into the file, or to standard output; a file appears whole or not at all."""
-    from headstart.deploy.prediction_rows import FORMATS, write_rows
+    from headstart.deploy.prediction_rows import FORMATS, RowWriter, write_rows
     from headstart.storage.files import atomic_file
 
-    rows = FORMATS[format](classifier.classes, output.top)
+    rows = FORMATS[format](classifier.classes, output.top, classifier.judge)
     if output.out is None:
         if sys.stdout.isatty():  # rows would be drawn across the progress bar
             predictions = iter(list(predictions))
         write_rows(predictions, rows, write_utf8, least_sure_first=output.least_sure_first)
         return
-    with atomic_file(output.out) as file:
+    with contextlib.ExitStack() as files:
+        file = files.enter_context(atomic_file(output.out))
+        if output.rest is not None:
+            rest = RowWriter(rows, files.enter_context(atomic_file(output.rest)).write)
+            files.callback(rest.end)
+            predictions = _without_withheld(predictions, rest)
         write_rows(predictions, rows, file.write, least_sure_first=output.least_sure_first)
     print(output.out)
+    if output.rest is not None:
+        print(output.rest)
+        say(f"headstart: {rest.count:,} images are left to a person: {_promised(classifier)}")
 
 
-def _say_how_many(found: Found, unread: Sequence[str]) -> None:
-    """Say how many images were read, and how many files were left aside and why.
+def _without_withheld(predictions: Iterable[Prediction], rest: RowWriter) -> Iterator[Prediction]:
+    """Yield the predictions that are kept; write the others."""
+    for prediction in predictions:
+        if prediction.withheld:
+            rest.add(prediction)
+        else:
+            yield prediction
+
+
+def _promised(classifier: Classifier) -> str:
+    assert classifier.judge is not None and classifier.judge.promised is not None
+    promise = classifier.judge.promised
+    left = promise.left["value"] or 0.0
+    return (
+        f"on images like those of its study the others are right in {promise.at_least:.1%} of cases at least, and"
+        f" {left:.1%} are left ({promise.kept - promise.wrong:,} of {promise.kept:,} held-out ones were right)"
+    )
+
+
+def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> None:
+    """Say how many images were read, how many files were left aside and why, and by which model of a study.
 
     Raises:
         DataError: none was read.
@@ -167,4 +228,6 @@ def _say_how_many(found: Found, unread: Sequence[str]) -> None:
     if ignored := sum(found.ignored.values()):
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.ignored.most_common(5))
         parts.append(f"{ignored:,} other files skipped ({kinds})")
+    if model is not None:
+        parts.append(f"the model is {model}")
     say(f"headstart: {'; '.join(parts)}")

@@ -44,12 +44,15 @@ def serve_model(
     with listen(host, port) as listening:
         from headstart.deploy.classifier import Classifier
         from headstart.deploy.serve.app import make_app
+        from headstart.models.refitted import refitted_of, words
 
         file = _watched(model)
         classifier = Classifier.load(model, device, engine=True)
         app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
+        if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
+            say(words(refitted))
         run(app, listening, limits)
 
 

@@ -9,9 +9,12 @@ from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
 from headstart.cli.outputs import check_folder
 from headstart.disclosure import show
+from headstart.models.refitted import words
 
 
-def update_and_show(study: Path, data: str, *, label: str | None, device: str, out: Path, as_json: bool) -> None:
+def update_and_show(
+    study: Path, data: str, *, label: str | None, refit: str | None, device: str, out: Path, as_json: bool
+) -> None:
     """Retrain a study's kept model with more images; print what was new and how the two models compare.
 
     Raises:
@@ -21,10 +24,13 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
     from headstart.saved_models import update_study
 
     check_folder(out)
-    done = update_study(study, data, out, label=label, device=device, listener=LiveStudy(), command=typed_command())
+    done = update_study(
+        study, data, out, label=label, refit=refit, device=device, listener=LiveStudy(), command=typed_command()
+    )
     if as_json:
         compared = None if done.evaluation is None else plain(done.evaluation)
         facts = {"folder": str(done.results.folder), "model": str(done.results.model), "new": dict(done.new)}
+        facts["refitted"] = done.results.refitted
         print(json.dumps({**facts, "notes": list(done.notes), "evaluation": compared}, ensure_ascii=False))
         return
     show(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
@@ -35,4 +41,6 @@ def update_and_show(study: Path, data: str, *, label: str | None, device: str, o
     else:
         show("the models are not compared: they do not have the same classes")
     show(f"model:    {done.results.model}")
+    if done.results.refitted is not None:
+        show(f"          {words(done.results.refitted)}")
     show(f"previous: {study} (unchanged)")

@@ -22,7 +22,11 @@ def overview(dataset: Dataset, split: str) -> list[str]:
         split: how they are divided, in words.
     """
     left_out = "; ".join([*_reasons(dataset.skipped), *_facts(dataset, _KEPT_OUT)])
-    lines = [_classes(dataset), f"split: {split}", f"left out: {left_out}" if left_out else ""]
+    lines = [
+        _classes(dataset),
+        f"split: {split}" if dataset.classes else "",
+        f"left out: {left_out}" if left_out else "",
+    ]
     lines += [
         f"{key}: {fact}" for key in ("labels", "depth", "similar class names") for fact in _facts(dataset, (key,))
     ]
@@ -46,6 +50,8 @@ def given_by(dataset: Dataset) -> str:
 
 
 def _classes(dataset: Dataset) -> str:
+    if not dataset.classes:
+        return f"{dataset.name}: {len(dataset):,} images without labels"
     counts = dataset.counts()
     names = ", ".join(dataset.classes[:_NAMED])
     more = f" and {len(dataset.classes) - _NAMED:,} more" if len(dataset.classes) > _NAMED else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,13 @@ from headstart.data.decoding.decode import UndecodableError, View, content_of, d
 from headstart.data.decoding.pictures import Picture, name_of, pictures_of
 from headstart.data.sources.unlabelled import Unlabelled, find_images
 from headstart.devices import resolve_device
+from headstart.errors import SpecError
 from headstart.evaluate.metrics.calibration import apply_temperature
+from headstart.evaluate.uncertainty.answers import Answer, Asked, Judge
+from headstart.evaluate.uncertainty.costs import ASK
+from headstart.evaluate.uncertainty.stored import from_part
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
+from headstart.models.label_rule import labels_of
 from headstart.models.preprocessing import as_tensor, normalise
 from headstart.models.test_time_augmentation import TTA, mean_probabilities
 from headstart.progress import progress
@@ -38,6 +43,12 @@ class Prediction:
         probabilities: float32 [C], in the order of the classifier's classes.
         error: why the image could not be read, or None.
         labels: the classes of `label` one by one.
+        answer: "sure", "one of" or "don't know"; empty where the model is not calibrated to say so.
+        set: the classes that may be right, the most probable first: the right one is among them as often as the
+            classifier's `level` says.
+        familiarity: which share of familiar images is no more familiar than this one; 0.05 and less is "don't know".
+        withheld: left to a person, since its class is not certain enough for the accuracy asked for.
+        decision: the class of least expected cost, or "ask"; empty without costs.
     """
 
     name: str
@@ -46,6 +57,11 @@ class Prediction:
     probabilities: npt.NDArray[np.float32]
     error: str | None = None
     labels: tuple[str, ...] = ()
+    answer: str = ""
+    set: tuple[str, ...] = ()
+    familiarity: float | None = None
+    withheld: bool = False
+    decision: str = ""
 
 
 class Classifier:
@@ -56,10 +72,17 @@ class Classifier:
         device: "cpu", "cuda", …
         engine: run the networks as a study computes features: on the CPU by ONNX Runtime, which takes seconds to
             prepare and is then faster; probabilities agree within 1e-3. It suits a model that stays in memory.
+        asked: of the answers: level and kind of their sets, and the accuracy below which they are withheld.
+
+    Raises:
+        SpecError: what is asked cannot be promised.
     """
 
-    def __init__(self, model: Bundle | Ensemble, device: str = "cpu", *, engine: bool = False) -> None:
+    def __init__(
+        self, model: Bundle | Ensemble, device: str = "cpu", *, engine: bool = False, asked: Asked | None = None
+    ) -> None:
         self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
+        self.judge = _judge(self.ensemble, asked)
         self.device = torch.device(resolve_device(device))
         self._backbones = shared_backbones(self.ensemble.members)  # networks that differ only by their head share one
         for bundle in self.ensemble.members:
@@ -73,13 +96,16 @@ class Classifier:
             }
 
     @classmethod
-    def load(cls, place: str | Path, device: str = "cpu", *, engine: bool = False) -> Classifier:
+    def load(
+        cls, place: str | Path, device: str = "cpu", *, engine: bool = False, asked: Asked | None = None
+    ) -> Classifier:
         """Read a classifier from a model file, a run folder or a study folder.
 
         Raises:
             WeightsError: there is none, or it is damaged.
+            SpecError: what is asked cannot be promised.
         """
-        return cls(read_ensemble(place), device, engine=engine)
+        return cls(read_ensemble(place), device, engine=engine, asked=asked)
 
     def save(self, place: str | Path) -> Path:
         """Write the whole classifier as one file; return its path."""
@@ -136,6 +162,32 @@ class Classifier:
 
         Networks that share their backbone and preprocessing share its pass over the images.
         """
+        return self._answered(pixels)[0]
+
+    def answered(self, names: Sequence[str], pixels: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
+        """Return the prediction of each image, decoded as for `averaged`."""
+        scores, features = self._answered(pixels)
+        plain = [self.said(name, row) for name, row in zip(names, scores, strict=True)]
+        if self.judge is None:
+            return plain
+        with torch.inference_mode():
+            logits = self.ensemble.members[0].network.head(features).cpu().numpy()
+        answers = self.judge.answers(scores, features.cpu().numpy(), logits)
+        return [self._with_answer(each, answer) for each, answer in zip(plain, answers, strict=True)]
+
+    def _with_answer(self, said: Prediction, answer: Answer) -> Prediction:
+        decision = answer.decision
+        return replace(
+            said,
+            answer=answer.kind,
+            set=tuple(self.classes[each] for each in answer.inside),
+            familiarity=answer.familiarity,
+            withheld=answer.withheld,
+            decision="" if decision is None else "ask" if decision == ASK else self.classes[decision],
+        )
+
+    def _answered(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> tuple[npt.NDArray[np.float32], torch.Tensor]:
+        """Return calibrated probabilities, and the first network's features [n, d] of the images as they are."""
         members = self.ensemble.members
         passes: dict[tuple[int, str], list[torch.Tensor]] = {}
         scores = []
@@ -145,7 +197,7 @@ class Classifier:
                 passes[first, bundle.tta] = self._features(number, own)
             scores.append(self._scores(bundle, passes[first, bundle.tta]))
         mean: npt.NDArray[np.float32] = np.mean(scores, axis=0)
-        return _calibrated(mean, self.ensemble.temperature)
+        return _calibrated(mean, self.ensemble.temperature), passes[self._backbones[0], members[0].tta][0]
 
     def _features(self, number: int, pixels: npt.NDArray[np.uint8]) -> list[torch.Tensor]:
         """Return the features [n, d] of each view that the test-time augmentation of a network asks for."""
@@ -176,28 +228,37 @@ class Classifier:
                 decoded[position] = {view: decode(content, view) for view in dict.fromkeys(views)}
             except UndecodableError as error:
                 errors[position] = str(error)
-        scores = np.zeros((0, len(self.classes)), np.float32)
+        read: dict[int, Prediction] = {}
         if decoded:
-            scores = self.averaged([np.stack([found[view] for found in decoded.values()]) for view in views])
-        rows = dict(zip(decoded, scores, strict=True))
+            pixels = [np.stack([found[view] for found in decoded.values()]) for view in views]
+            read = dict(zip(decoded, self.answered([inputs[k].name for k in decoded], pixels), strict=True))
         return [
-            self.said(image.name, rows[position]) if position in rows else self.unread(image.name, errors[position])
+            read[position] if position in read else self.unread(image.name, errors[position])
             for position, image in enumerate(inputs)
         ]
 
     def said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
         """Return what probabilities [C] of an image say."""
-        best = int(scores.argmax())
-        rule = self.ensemble.members[0]
-        labels: tuple[str, ...] = (self.classes[best],)
-        if rule.multi_label:
-            labels = tuple(c for c, score in zip(self.classes, scores, strict=True) if score > rule.threshold)
-        return Prediction(name, "|".join(labels), float(scores[best]), scores, labels=labels)
+        first = self.ensemble.members[0]
+        (found,) = labels_of(scores[None], multi_label=first.multi_label, threshold=first.threshold)
+        labels = tuple(self.classes[k] for k in (np.flatnonzero(found) if found.ndim else [found]))
+        return Prediction(name, "|".join(labels), float(scores.max()), scores, labels=labels)
 
     def unread(self, name: str, error: str) -> Prediction:
         """Return the prediction of an image that cannot be read."""
         nothing = np.full(len(self.classes), np.nan, np.float32)
         return Prediction(name, "", float("nan"), nothing, error)
+
+
+def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
+    if ensemble.uncertainty is not None:
+        return Judge(from_part(ensemble.uncertainty, len(ensemble.members[0].classes)), asked or Asked())
+    if asked is not None and asked.at_least is not None:
+        raise SpecError(
+            "this model promises no accuracy: its file holds no calibration; a study with validation images leaves it"
+            " in its own model.safetensors"
+        )
+    return None
 
 
 def _calibrated(scores: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float32]:

@@ -14,6 +14,7 @@ import numpy as np
 from headstart.data.sources.unlabelled import STANDARD_INPUT
 from headstart.deploy.classifier import Prediction
 from headstart.disclosure import spreadsheet_text
+from headstart.evaluate.uncertainty.answers import Judge
 
 
 class Rows(Protocol):
@@ -34,26 +35,31 @@ class CsvRows:
     Args:
         classes: the class names.
         top: how many classes have a column; None: all, each under its name.
+        judged: how the answers are judged, or None; there are columns for answer, set and familiarity after the error,
+            and for the decision where there are costs.
     """
 
     between = "\n"
 
-    def __init__(self, classes: Sequence[str], top: int | None = None) -> None:
+    def __init__(self, classes: Sequence[str], top: int | None = None, judged: Judge | None = None) -> None:
         self.classes, self.top = classes, top
+        self._judged = () if judged is None else ("answer", "set", "familiarity", *_decision(judged))
         ranks = range(1, min(top or 0, len(classes)) + 1)
         ranked = [name for rank in ranks for name in (f"class_{rank}", f"probability_{rank}")]
         self._columns = ranked if top else list(classes)
-        self.before = f"{_line(['image', 'class', 'probability', 'error', *self._columns])}\n"
+        self.before = f"{_line(['image', 'class', 'probability', 'error', *self._judged, *self._columns])}\n"
         self.after = "\n"
 
     def row(self, prediction: Prediction) -> str:
         """Return one line, without its end."""
         if prediction.error is not None:
-            return _line([prediction.name, "", "", prediction.error, *[""] * len(self._columns)])
+            return _line([prediction.name, "", "", prediction.error, *[""] * (len(self._judged) + len(self._columns))])
         cells = [f"{value:.6f}" for value in prediction.probabilities] if self.top is None else []
         for name, value in best_classes(prediction, self.classes, self.top or 0):
             cells += [name, f"{value:.6f}"]
-        return _line([prediction.name, prediction.label, f"{prediction.probability:.6f}", "", *cells])
+        share = "" if prediction.familiarity is None else f"{prediction.familiarity:.4f}"
+        judged = [prediction.answer, "|".join(prediction.set), share, prediction.decision][: len(self._judged)]
+        return _line([prediction.name, prediction.label, f"{prediction.probability:.6f}", "", *judged, *cells])
 
 
 class JsonRows:
@@ -62,12 +68,13 @@ class JsonRows:
     Args:
         classes: the class names.
         top: how many of the most probable classes are in `probabilities`; None: all.
+        judged: how the answers are judged, or None; as of `CsvRows`.
     """
 
     before, between, after = "[", ",\n ", "]\n"
 
-    def __init__(self, classes: Sequence[str], top: int | None = None) -> None:
-        self.classes, self.top = classes, top
+    def __init__(self, classes: Sequence[str], top: int | None = None, judged: Judge | None = None) -> None:
+        self.classes, self.top, self._judged = classes, top, judged
 
     def row(self, prediction: Prediction) -> str:
         """Return one object."""
@@ -75,8 +82,25 @@ class JsonRows:
             return _text({"image": prediction.name, "error": prediction.error})
         pairs = zip(self.classes, map(float, prediction.probabilities), strict=True)
         named = dict(pairs if self.top is None else best_classes(prediction, self.classes, self.top))
-        found = {"image": prediction.name, "class": prediction.label, "probability": prediction.probability}
+        found: dict[str, Any] = {
+            "image": prediction.name,
+            "class": prediction.label,
+            "probability": prediction.probability,
+        }
+        if self._judged is not None:
+            found |= judgement(prediction)
         return _text({**found, "probabilities": named})
+
+
+def judgement(prediction: Prediction) -> dict[str, Any]:
+    """Return answer, set and familiarity of a prediction that is judged, and its decision where there are costs."""
+    share = prediction.familiarity
+    found = {"answer": prediction.answer, "set": list(prediction.set), "familiarity": share}
+    return found | ({"decision": prediction.decision} if prediction.decision else {})
+
+
+def _decision(judged: Judge) -> tuple[str, ...]:
+    return () if judged.uncertainty.costs is None else ("decision",)
 
 
 FORMATS: dict[str, type[CsvRows] | type[JsonRows]] = {"csv": CsvRows, "json": JsonRows}
@@ -86,6 +110,28 @@ def best_classes(prediction: Prediction, classes: Sequence[str], top: int) -> li
     """Return the `top` most probable classes with their probabilities, the most probable first."""
     order = np.argsort(-prediction.probabilities, kind="stable")[:top].tolist()
     return [(classes[code], float(prediction.probabilities[code])) for code in order]
+
+
+class RowWriter:
+    """Writes rows one by one as they come.
+
+    Args:
+        rows: the format.
+        write: takes the bytes, piece by piece.
+    """
+
+    def __init__(self, rows: Rows, write: Callable[[bytes], object]) -> None:
+        self._rows, self._write, self.count = rows, write, 0
+        write(_bytes(rows.before))
+
+    def add(self, prediction: Prediction) -> None:
+        """Write one row."""
+        self._write((_bytes(self._rows.between) if self.count else b"") + _row(self._rows, prediction))
+        self.count += 1
+
+    def end(self) -> None:
+        """Write what is after the rows."""
+        self._write(_bytes(self._rows.after))
 
 
 def write_rows(

@@ -18,10 +18,16 @@ from scipy import special
 
 from headstart.evaluate.comparison.sentences import margin_words, pair_sentence, size_of
 from headstart.evaluate.comparison.verdict import LIKELY, Category, matters_of
-from headstart.fewshot.intervals import Interval, class_difference_interval, difference_interval
+from headstart.fewshot.intervals import (
+    Interval,
+    class_difference_interval,
+    difference_interval,
+    least_half_width,
+)
 
 MARGIN = 0.01
 _DRAWS = 10_000  # of what chance does to all pairs together
+_ROUNDING = 1e-6  # of an accuracy
 _MOST = 1_000_000  # episodes, beyond which it is not said what would settle a question
 _SURE = float(special.ndtri(0.8))  # what is said to settle it does so in four of five cases
 
@@ -55,6 +61,7 @@ class Comparison:
 def compare_pairs(
     accuracies: Mapping[str, Float[np.ndarray, " e"]],
     classes: Int[np.ndarray, "e ways"],
+    queries: int,
     *,
     level: float = 0.95,
     margin: float = MARGIN,
@@ -65,6 +72,7 @@ def compare_pairs(
     Args:
         accuracies: of each method, one number an episode.
         classes: of each episode.
+        queries: how many queries each episode has, over all its classes.
         level: of confidence.
         margin: differences up to it do not matter, as a share of 1.
         seed: of the draws.
@@ -76,31 +84,33 @@ def compare_pairs(
     if not pairs:
         return []
     gaps = [accuracies[a].astype(np.float64) - accuracies[b] for a, b in pairs]
-    differences = [difference_interval(gap, level=level) for gap in gaps]
-    corrected = _corrected(np.stack([accuracies[name] for name in accuracies]).astype(np.float64), seed)
+    hidden = np.array([least_half_width(gap, queries, level) for gap in gaps])
+    hidden /= special.stdtrit(len(gaps[0]) - 1, 0.5 + level / 2)  # as a standard error
+    corrected = _corrected(np.stack([accuracies[name] for name in accuracies]).astype(np.float64), hidden, seed)
     found = []
-    for (a, b), gap, difference, p in zip(pairs, gaps, differences, corrected, strict=True):
+    for (a, b), gap, least, p in zip(pairs, gaps, hidden, corrected, strict=True):
+        difference = difference_interval(gap, queries, level=level)
         elsewhere = class_difference_interval(gap, classes, level=level)
-        category = _category(gap, float(p), 1 - level, margin)
-        verdict = _verdict(a, b, gap, difference, elsewhere, category, margin)
+        category = _category(gap, float(least), float(p), 1 - level, margin)
+        verdict = _verdict(a, b, gap, float(least), difference, elsewhere, category, margin)
         found.append(Comparison(a, b, difference, elsewhere, float(p), category, verdict))
     return found
 
 
-def _corrected(table: Float[np.ndarray, "m e"], seed: int) -> Float[np.ndarray, " p"]:
+def _corrected(table: Float[np.ndarray, "m e"], least: Float[np.ndarray, " p"], seed: int) -> Float[np.ndarray, " p"]:
     """Return p of no difference of each pair of methods, corrected for all of them.
 
-    Where all episodes have the same difference there is no spread to test against: then the sign test, times the
-    number of pairs.
+    Chance cannot be drawn for differences that are the same in all episodes: their own p, which comes from the least
+    error of a difference, is multiplied by the number of pairs.
     """
     a, b = np.triu_indices(len(table), 1)
     episodes, covariance = table.shape[1], np.cov(table)
     gap = table[a].mean(axis=1) - table[b].mean(axis=1)
     variance = covariance[a, a] + covariance[b, b] - 2 * covariance[a, b]
-    flat = np.ptp(table[a] - table[b], axis=1) == 0
-    error = np.sqrt(np.where(flat, 1.0, np.maximum(variance, 1e-300)) / episodes)
-    size = np.where(flat, 0.0, np.abs(gap) / error)
-    alone = np.where(flat, np.where(gap == 0, 1.0, 2 * 0.5**episodes), 2 * special.stdtr(episodes - 1, -size))
+    flat = np.ptp(table[a] - table[b], axis=1) < _ROUNDING
+    error = np.maximum(np.sqrt(np.maximum(variance, 1e-300) / episodes), least)
+    size = np.abs(gap) / error
+    alone = 2 * special.stdtr(episodes - 1, -size)
     if len(a) == 1:
         return np.asarray(alone)
     order = np.argsort(-size, kind="stable")
@@ -128,12 +138,10 @@ def _largest(
     return np.asarray(np.maximum.accumulate(t[:, ::-1], axis=1)[:, ::-1])
 
 
-def _category(gap: Float[np.ndarray, " e"], p: float, risk: float, margin: float) -> Category:
-    mean, error = float(gap.mean()), float(gap.std(ddof=1)) / np.sqrt(len(gap))
+def _category(gap: Float[np.ndarray, " e"], least: float, p: float, risk: float, margin: float) -> Category:
+    mean, error = float(gap.mean()), max(float(gap.std(ddof=1)) / np.sqrt(len(gap)), least)
     if p < risk:
         return "better" if mean > 0 else "worse"
-    if error == 0:
-        return "tied" if mean == 0 else "cannot tell"
     beyond = special.stdtr(len(gap) - 1, np.array([-margin - mean, mean - margin]) / error).sum()
     return "tied" if beyond <= 1 - LIKELY else "cannot tell"
 
@@ -142,32 +150,36 @@ def _verdict(
     a: str,
     b: str,
     gap: Float[np.ndarray, " e"],
+    least: float,
     here: Interval,
     elsewhere: Interval | None,
     category: Category,
     margin: float,
 ) -> str:
-    """Return the sentence, told from the better of the two where one is better."""
-    if category == "worse":
-        gap, category, a, b = -gap, "better", b, a
+    """Return the sentence; it names the method that is ahead first."""
+    if here.mean < 0:
+        category, a, b = "better" if category == "worse" else category, b, a
         here = Interval(-here.mean, -here.high, -here.low, here.level, here.over, here.n)
     size = size_of(here.mean, here.low, here.high, True)
     said = pair_sentence(
         a, b, size, category, matters_of(here.low, here.high, margin), margin_words(margin, True), None, here.n
     )
     if category != "better":
-        return said + (_settled(gap, margin) if category == "cannot tell" else "")
+        return said + (_settled(gap, least, margin) if category == "cannot tell" else "")
     if elsewhere is None:
         return f"{said}, on these classes"
     sure = elsewhere.low > 0 or elsewhere.high < 0
     return f"{said}; on these classes, {'and it holds for new classes' if sure else 'for new ones it is uncertain'}"
 
 
-def _settled(gap: Float[np.ndarray, " e"], margin: float) -> str:
+def _settled(gap: Float[np.ndarray, " e"], least: float, margin: float) -> str:
     """Say how many episodes would settle a question if the difference stays."""
     size, spread = abs(float(gap.mean())), float(gap.std(ddof=1))
     goal = max(size, margin - size)
-    needed = (spread * (float(special.ndtri(0.5 + LIKELY / 2)) + _SURE) / goal) ** 2 if goal > 0 else np.inf
+    reach = float(special.ndtri(0.5 + LIKELY / 2))
+    needed = (spread * (reach + _SURE) / goal) ** 2 if goal > 0 else np.inf
+    if least > 0 and goal > 0:  # what the episodes have not shown shrinks with their number, not with its root
+        needed = max(needed, len(gap) * least * float(special.stdtrit(len(gap) - 1, 0.5 + LIKELY / 2)) / goal)
     if not needed <= _MOST:
         return "; to settle it would take more episodes than is practical"
     count = max(len(gap) + 1, int(np.ceil(needed)))

@@ -22,6 +22,7 @@ from headstart.fewshot.beta_binomial import accuracy_bounds
 RESAMPLES = 4000
 _FEW = 300  # episodes, up to which the bootstrap of an accuracy near 100 % is too narrow
 _FEW_DIFFERENCES = 30
+_FEW_OTHERS = 5  # episodes that differ from the rest, under which they say too little about the spread
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,18 @@ def episode_interval(
     return Interval(float(exact.mean()), low, high, level, "episodes", len(exact))
 
 
-def difference_interval(gap: Float[np.ndarray, " e"], *, level: float = 0.95, seed: int = 0) -> Interval:
+def difference_interval(gap: Float[np.ndarray, " e"], queries: int, *, level: float = 0.95, seed: int = 0) -> Interval:
     """Return the interval of a mean difference of accuracies for the same images and classes; it is inside -1 to 1.
 
     The percentile bootstrap over episodes. Of few episodes it is too narrow (of 5 it covered 92.8 % in simulation),
-    so that under 30 Student's t is used.
+    so that under 30 Student's t is used. Where the episodes hardly differ, it is at least `least_half_width` to each
+    side.
+
+    Args:
+        gap: [e] difference of the accuracies in each episode.
+        queries: how many queries each episode has, over all its classes.
+        level: how often such intervals cover the truth.
+        seed: of the bootstrap.
 
     Raises:
         DataError: fewer than two episodes.
@@ -86,9 +94,26 @@ def difference_interval(gap: Float[np.ndarray, " e"], *, level: float = 0.95, se
     mean, e = float(exact.mean()), len(exact)
     if e < _FEW_DIFFERENCES:
         half = float(stats.t.ppf(0.5 + level / 2, e - 1) * exact.std(ddof=1) / np.sqrt(e))
-        return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0), level, "episodes", e)
-    low, high = _bootstrap(exact, level, seed)
+        low, high = mean - half, mean + half
+    else:
+        low, high = _bootstrap(exact, level, seed)
+    least = least_half_width(exact, queries, level)
+    low, high = max(min(low, mean - least), -1.0), min(max(high, mean + least), 1.0)
     return Interval(mean, low, high, level, "episodes", e)
+
+
+def least_half_width(gap: Float[np.ndarray, " e"], queries: int, level: float = 0.95) -> float:
+    """Return what a difference may be off by although the episodes show no spread; 0 where they do show one.
+
+    Episodes show none where fewer than five of them, and fewer than half, have another difference than the most
+    frequent one. What they have not shown may still be: as much as the accuracy may be below 100 % where every query
+    of so many episodes was right (`beta_binomial`).
+    """
+    e = len(gap)
+    others = e - int(np.unique(np.round(gap, 6), return_counts=True)[1].max())
+    if others >= min(_FEW_OTHERS, e / 2):
+        return 0.0
+    return 1 - accuracy_bounds(np.full(e, queries), queries, level=level)[0]
 
 
 def _at_least_two(values: Float[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
@@ -133,7 +158,7 @@ def class_difference_interval(
 ) -> Interval | None:
     """Return the interval of a mean difference for new classes, inside -1 to 1, or None (see `class_interval`)."""
     found = _jackknife(gap, classes)
-    if found is None:
+    if found is None or np.ptp(gap) == 0:
         return None
     half = float(stats.t.ppf(0.5 + level / 2, found.freedom)) * found.error
     low, high = max(found.mean - half, -1.0), min(found.mean + half, 1.0)

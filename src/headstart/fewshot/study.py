@@ -182,7 +182,7 @@ def run_fewshot(
     scores = {shots: _score(data, drawn, spec.methods, judges, device) for shots, drawn in episodes.items()}
     return FewShotResult(
         rows=[_row(score, episodes[shots]) for shots, found in scores.items() for score in found.values()],
-        comparisons={shots: _compared(found) for shots, found in scores.items()},
+        comparisons={shots: _compared(found, spec.ways * spec.queries) for shots, found in scores.items()},
         scores=scores,
         ways=spec.ways,
         queries=spec.queries,
@@ -207,11 +207,11 @@ def _score(
     return {name: found[name] if name in found else judges[name](episodes) for name in methods}
 
 
-def _compared(scores: Mapping[str, EpisodeScores]) -> list[Comparison]:
+def _compared(scores: Mapping[str, EpisodeScores], queries: int) -> list[Comparison]:
     first = next(iter(scores.values()))
     if len(first.accuracy) < 2:
         return []
-    return compare_pairs({name: score.accuracy for name, score in scores.items()}, first.classes)
+    return compare_pairs({name: score.accuracy for name, score in scores.items()}, first.classes, queries)
 
 
 def _refuse_repeats(kind: str, values: Sequence[object]) -> None:

@@ -34,6 +34,7 @@ from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.test_time_augmentation import TTA
+from headstart.models.uncertainty import UncertaintyPart, part_facts, part_tensors, read_part
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.files import read_json
 from headstart.storage.opening import found_again
@@ -121,6 +122,7 @@ class Ensemble:
     Args:
         members: at least one, all of the same classes and the same label rule.
         temperature: that calibrates the average; 1 changes nothing.
+        uncertainty: what says how sure its answers are, or None.
 
     Raises:
         ModelError: the members do not belong together.
@@ -128,6 +130,7 @@ class Ensemble:
 
     members: tuple[Bundle, ...]
     temperature: float = 1.0
+    uncertainty: UncertaintyPart | None = None
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -186,14 +189,16 @@ def ensemble_bytes(ensemble: Ensemble) -> bytes:
     for number, (bundle, body) in enumerate(zip(ensemble.members, shared_backbones(ensemble.members), strict=True)):
         tensors |= {f"{number}.{key}": value for key, value in _tensors(bundle, whole=body == number).items()}
         members.append({**_described(bundle), "body": body})
-    return file_content(tensors, {"temperature": ensemble.temperature, "members": members})
+    facts = {"temperature": ensemble.temperature, "members": members, **part_facts(ensemble.uncertainty)}
+    return file_content(tensors | part_tensors(ensemble.uncertainty), facts)
 
 
 def model_bytes(ensemble: Ensemble) -> bytes:
     """Return a model, of one network or several, as the content of one file that needs nothing else."""
-    if len(ensemble.members) == 1:
-        return bundle_bytes(ensemble.members[0], whole=True)
-    return ensemble_bytes(ensemble)
+    if len(ensemble.members) > 1:
+        return ensemble_bytes(ensemble)
+    bundle, part = ensemble.members[0], ensemble.uncertainty
+    return file_content(_tensors(bundle, whole=True) | part_tensors(part), _described(bundle) | part_facts(part))
 
 
 def _tensors(bundle: Bundle, *, whole: bool) -> dict[str, Tensor]:
@@ -267,12 +272,14 @@ def _read_one(path: Path, agreed: bool) -> Ensemble:
     """Read a model's file."""
     described, tensors = read_file(path)
     if "members" not in described:
-        return _made(path, lambda: Ensemble((_assemble(path, described, tensors, agreed),)))
+        alone = (described, tensors, agreed)
+        return _made(path, lambda: Ensemble((_assemble(path, *alone),), uncertainty=read_part(described, tensors)))
 
     def several() -> Ensemble:
         check_finite({"temperature": torch.tensor(float(described["temperature"]))})
         parts = [(each, _part(tensors, number, each)) for number, each in enumerate(described["members"])]
-        return Ensemble(tuple(_assemble(path, *each, agreed) for each in parts), described["temperature"])
+        members = tuple(_assemble(path, *each, agreed) for each in parts)
+        return Ensemble(members, described["temperature"], read_part(described, tensors))
 
     return _made(path, several)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from headstart.errors import StoreError
@@ -19,6 +21,18 @@ def default_store() -> Store:
     if cache_root().is_file():
         raise StoreError(f"{cache_root()}: the cache is a file; set HEADSTART_CACHE to a folder")
     return open_store(os.environ.get("HEADSTART_REMOTE") or cache_root())
+
+
+@contextlib.contextmanager
+def default_store_in_use() -> Iterator[Store]:
+    """Open the default store, and keep `headstart cache --prune` from deleting what the block uses; also a decorator.
+
+    Raises:
+        StoreError: the cache is a file.
+    """
+    store = default_store()
+    with store.in_use():
+        yield store
 
 
 def open_store(place: str | Path) -> Store:

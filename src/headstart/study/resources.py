@@ -145,7 +145,11 @@ class Resources:
             preprocessing: how large.
             whole: keep all of each image (for random crops) instead of its centre.
         """
-        dataset, view = self.dataset(data), view_of(preprocessing, whole=whole)
+        return self.images_of(self.dataset(data), preprocessing, whole=whole)
+
+    def images_of(self, dataset: Dataset, preprocessing: Preprocessing, *, whole: bool = False) -> ImageArray:
+        """Return the decoded images of a dataset that is at hand; see `images`."""
+        view = view_of(preprocessing, whole=whole)
         key = (dataset.fingerprint, view)
         if key not in self.decoded:
             self.decoded[key] = decode_images(dataset, view, store=self.store)
@@ -210,14 +214,20 @@ class Resources:
 
     def features_key(self, data: DataSpec, network: NetworkSpec, seed: int) -> str:
         """Return the content key of these images' features by this network."""
-        backbone = self.loaded(network, seed).backbone
+        return self._features_key(self.dataset(data), self.loaded(network, seed).backbone)
+
+    def _features_key(self, dataset: Dataset, backbone: Backbone) -> str:
         needs = backbone.preprocessing
-        return features_key(images_key(self.dataset(data), view_of(needs)), backbone.stages, needs, self.device)
+        return features_key(images_key(dataset, view_of(needs)), backbone.stages, needs, self.device)
 
     def features(self, data: DataSpec, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
         """Return frozen features float32 [n, d], from the cache or computed while images decode."""
-        key = self.features_key(data, network, seed)
-        backbone, dataset = self.loaded(network, seed).backbone, self.dataset(data)
+        return self.features_of(self.dataset(data), network, seed)
+
+    def features_of(self, dataset: Dataset, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
+        """Return the frozen features of a dataset that is at hand, labelled or not; see `features`."""
+        backbone = self.loaded(network, seed).backbone
+        key = self._features_key(dataset, backbone)
         if key not in self._features:
             view = view_of(backbone.preprocessing)
             self._features[key] = extract(
@@ -230,7 +240,7 @@ class Resources:
                 title=f"{dataset.name}: features of {backbone.name}",
                 source=lambda take: self._decode(dataset, view, take),
             )
-        self.images(data, backbone.preprocessing)
+        self.images_of(dataset, backbone.preprocessing)
         return self._features[key]
 
     def _decode(self, dataset: Dataset, view: View, take: OnChunk) -> None:

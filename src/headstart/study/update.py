@@ -25,7 +25,7 @@ from headstart.storage.store import Store
 from headstart.study.joined_images import as_old_and_new, joined, without_copies
 from headstart.study.resources import Resources, only_classes
 from headstart.study.results.folder import StudyFolder
-from headstart.study.results.tested import Tested, find_tested
+from headstart.study.results.tested import Tested, find_tested, run_folder
 from headstart.study.spec.load import load_study
 from headstart.study.spec.schema import DataSpec, SplitSpec
 from headstart.transfer.frozen.features import extract
@@ -52,7 +52,13 @@ class Update:
 
 
 def prepare_update(
-    place: str | Path, source: str, *, label: str | None = None, device: str = "auto", store: Store | None = None
+    place: str | Path,
+    source: str,
+    *,
+    label: str | None = None,
+    refit: str | None = None,
+    device: str = "auto",
+    store: Store | None = None,
 ) -> Update:
     """Return the study that retrains a finished study's kept model with new images; nothing is trained.
 
@@ -62,6 +68,7 @@ def prepare_update(
         place: the folder of the finished study.
         source: labelled images, as `load_dataset` takes them; those that the study has already may be among them.
         label: which label, where they have several.
+        refit: "all" or, as in the finished study, None.
         device: where networks run.
         store: the cache; the default cache if None.
 
@@ -71,9 +78,7 @@ def prepare_update(
     """
     root = Path(place).expanduser()
     facts = StudyFolder(root).read_study()
-    former = find_tested(root)
-    if former is None:
-        raise StoreError(f"{root}: has no kept model; update needs a study that has ended")
+    former = _former(root)
     spec = facts["spec"]
     if (spec["data"].get("split") or {}).get("folds"):
         raise DataError(
@@ -86,31 +91,51 @@ def prepare_update(
     _check_unchanged(old, former)
     dataset, notes = joined(old, _given(source, label, old_data, old, resources), former)
     share = len(former.test) / len(old)
-    data = {
-        "source": str(written(dataset)),
-        "name": old.name,
-        "split": {"given": True, "validation": old_data.split.validation},
-        "classes": None if old_data.classes is None else list(dataset.classes),
-        "drop_duplicates": old_data.drop_duplicates,
-        "strict": old_data.strict,
-    }
-    runs = _runs(facts, former.run)
-    study = {
-        "name": _name(spec["name"], dataset.fingerprint),
-        "question": f"Is {former.run} better with {len(dataset) - len(old)} more images?",
-        "data": data,
-        "seeds": spec["seeds"],
-        "runs": runs,
-        "ensembles": {key: value for key, value in spec["ensembles"].items() if key == former.run},
-        "audit": spec["audit"],
-        "compare": {"metric": former.metric},
-    }
+    study = _study(facts, former, dataset, len(dataset) - len(old), refit)
     _compute_new(study, old_data, old, resources)
     assert dataset.given_split is not None
     parts = dataset.given_split[len(old) :]
     counts = {part: int((parts == part).sum()) for part in ("train", "test")}
     notes += [f"{share:.0%} of new images become test images, chosen by their content"]
     return Update(study, former, counts, tuple(notes))
+
+
+def _former(root: Path) -> Tested:
+    """Return the tested model of a study, also where the saved one is its refit.
+
+    Raises:
+        StoreError: there is none.
+    """
+    kept = run_folder(root)
+    former = None if kept is None else find_tested(kept)
+    if former is None:
+        raise StoreError(f"{root}: has no kept model; update needs a study that has ended")
+    return former
+
+
+def _study(facts: Mapping[str, Any], former: Tested, dataset: Dataset, more: int, refit: str | None) -> dict[str, Any]:
+    """Return the study that retrains the kept model on the old and the new images."""
+    spec = facts["spec"]
+    old_data = DataSpec.model_validate(spec["data"])
+    data = {
+        "source": str(written(dataset)),
+        "name": dataset.name,
+        "split": {"given": True, "validation": old_data.split.validation},
+        "classes": None if old_data.classes is None else list(dataset.classes),
+        "drop_duplicates": old_data.drop_duplicates,
+        "strict": old_data.strict,
+    }
+    return {
+        "name": _name(spec["name"], dataset.fingerprint),
+        "question": f"Is {former.run} better with {more} more images?",
+        "data": data,
+        "seeds": spec["seeds"],
+        "runs": _runs(facts, former.run),
+        "ensembles": {key: value for key, value in spec["ensembles"].items() if key == former.run},
+        "audit": spec["audit"],
+        "compare": {"metric": former.metric},
+        "refit": refit or spec.get("refit"),
+    }
 
 
 def _check_unchanged(old: Dataset, former: Tested) -> None:

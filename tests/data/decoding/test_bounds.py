@@ -72,9 +72,18 @@ def test_a_picture_at_the_bound_takes_what_was_reckoned(depth: int, colour: int,
 
 def test_a_picture_of_deep_numbers_is_reckoned_with_its_copies() -> None:
     with open_image(save(Image.fromarray(np.zeros((10, 20), np.uint16)), "PNG")) as image:
-        assert memory_of(image) == 200 * (2 + 4)
+        assert memory_of(image) == 200 * (2 + 1 + 4)
     with open_image(save(Image.new("RGB", (20, 10)), "JPEG", progressive=True)) as image:
         assert memory_of(image) == 200 * (4 + 4 + 6)
+
+
+def test_a_picture_with_alpha_is_reckoned_with_a_band_that_is_laid_on_white() -> None:
+    with open_image(save(Image.new("RGBA", (20, 10)), "PNG")) as image:
+        assert memory_of(image) == 200 * (4 + 4 + 20)
+    with open_image(save(Image.new("RGBA", (2900, 2900)), "PNG")) as image:
+        assert memory_of(image) == 2900 * 2900 * (4 + 4) + (1 << 22) * 20
+    with open_image(save(Image.new("L", (20, 10)), "PNG", transparency=7)) as image:
+        assert memory_of(image) == 200 * (1 + 4 + 20)
 
 
 def test_more_memory_than_the_bound_is_refused_by_the_header() -> None:
@@ -150,7 +159,7 @@ def test_a_lack_of_memory_is_not_a_fault_of_the_image() -> None:
         "UndecodableError as error", "LacksMemoryError as error"
     )
     held = "held = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-    limit = "resource.setrlimit(resource.RLIMIT_AS, (held + (60 << 20), -1))\n"
+    limit = "resource.setrlimit(resource.RLIMIT_AS, (held + (60 << 20), resource.getrlimit(resource.RLIMIT_AS)[1]))\n"
     code = said.replace("before =", held + limit + "before =")
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -88,7 +88,8 @@ def test_black_at_the_end_of_plain_pixels_is_no_damage(format: str) -> None:
     file = io.BytesIO()
     Image.new("RGB", (40, 40)).save(file, format)
     assert check(file.getvalue()) is None
-    assert check_end(file.getvalue(), format)
+    with Image.open(file) as image:
+        assert check_end(file.getvalue(), image)
 
 
 def test_a_bomb_in_the_text_of_a_png_is_refused() -> None:

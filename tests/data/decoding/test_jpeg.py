@@ -10,7 +10,8 @@ from PIL import Image
 
 from headstart.data.decoding import jpeg
 from headstart.data.decoding.decode import UndecodableError, check, decode, open_image
-from headstart.data.decoding.jpeg import load_jpeg, scan_ends
+from headstart.data.decoding.jpeg import load_jpeg
+from headstart.data.decoding.jpeg_structure import scan_ends
 
 KINDS: dict[str, dict[str, object]] = {
     "baseline": {},

@@ -17,6 +17,6 @@ def test_the_difference_is_paired_and_in_points() -> None:
         0.6 + 1.96 * 0.316, abs=0.08
     )
     turned = accuracy_lost(exported, original)
-    assert turned.points == pytest.approx(-0.6)
+    assert turned == pytest.approx((-lost.points, -lost.high, -lost.low))
     same = accuracy_lost(original, original.copy())
     assert same.points == 0 and same.low <= 0 <= same.high

@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from exported_models import linear
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.serve.limits import Limits
 from headstart.errors import ModelError
+from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.stored import to_part
 from tests.deploy.serve.conftest import form, picture, served
+from tests.evaluate.uncertainty.test_conformal import honest
 
 
 def test_the_server_answers_as_predict_does(classifier: Classifier) -> None:
@@ -159,10 +163,10 @@ def test_a_body_that_arrives_slowly_keeps_nobody_from_an_explanation(classifier:
 
 
 def test_a_defect_is_no_traceback_for_the_client(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(pixels: Any) -> Any:
+    def broken(names: Any, pixels: Any) -> Any:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(classifier, "averaged", broken)
+    monkeypatch.setattr(classifier, "answered", broken)
     with served(classifier) as ask:
         status, answer, _ = ask("POST", "/predict", picture(1))
         assert status == 500 and "secret" not in str(answer)
@@ -182,3 +186,19 @@ def test_several_labels_of_an_image_are_counted_one_by_one() -> None:
     for name in ("ant", "bee", "cat"):
         assert f'headstart_predictions_total{{label="{name}"}} 1.0' in figures
     assert "ant|bee" not in figures
+
+
+def test_the_server_says_how_sure_it_is(classifier: Classifier) -> None:
+    n = len(classifier.classes)
+    probabilities, labels = honest(60, n, 0)
+    part = to_part(Uncertainty(n, held_out_of(probabilities, labels), notes=("a note",)))
+    judged = Classifier(replace(classifier.ensemble, uncertainty=part))
+    (expected,) = judged.predict(picture(1))
+    with served(judged) as ask:
+        row = ask("POST", "/predict", picture(1))[1]["predictions"][0]
+        about = ask("GET", "/model")[1]["answers"]
+    assert (row["answer"], row["set"], row["familiarity"]) == (expected.answer, list(expected.set), None)
+    assert about == {"level": 0.95, "sets": "lac", "held_out_images": 60, "familiarity": None, "notes": ["a note"]}
+    with served(classifier) as ask:
+        assert ask("GET", "/model")[1]["answers"] is None
+        assert "answer" not in ask("POST", "/predict", picture(1))[1]["predictions"][0]

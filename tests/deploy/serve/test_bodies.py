@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from headstart.deploy.serve.bodies import Bodies, busy
 from headstart.deploy.serve.limits import Limits
@@ -18,15 +19,19 @@ SMALL = Limits(body=1000, waiting=1500, pictures=2, seconds=0.05)
 
 
 class Arriving:
-    """A request that arrives in chunks; `late` waits before the last one."""
+    """A request that arrives in chunks; `late` waits before the last one, `left` ends before it."""
 
-    def __init__(self, *chunks: bytes, headers: dict[str, str] | None = None, late: bool = False) -> None:
-        self.chunks, self.headers, self.late, self.read = chunks, Headers(headers or {}), late, 0
+    def __init__(
+        self, *chunks: bytes, headers: dict[str, str] | None = None, late: bool = False, left: bool = False
+    ) -> None:
+        self.chunks, self.headers, self.late, self.left, self.read = chunks, Headers(headers or {}), late, left, 0
 
     async def stream(self) -> AsyncIterator[bytes]:
         for number, chunk in enumerate(self.chunks):
             if self.late and number == len(self.chunks) - 1:
                 await asyncio.sleep(10)
+            if self.left and number == len(self.chunks) - 1:
+                raise ClientDisconnect
             self.read += 1
             yield chunk
 
@@ -68,6 +73,7 @@ def test_fields_that_are_no_files_are_passed_over_and_files_without_a_name_are_n
         (Arriving(b""), 422),
         (Arriving(b"x" * 1000, b"x"), 413),
         (Arriving(b"x", b"y", late=True), 408),
+        (Arriving(b"x", b"y", left=True), 400),
         (Arriving(b"--edge", headers={"content-type": "multipart/form-data"}), 422),
         (Arriving(*(part for part in [form([])[0]]), headers=form([])[1]), 422),
         (Arriving(form([("a", b"1"), ("b", b"2"), ("c", b"3")])[0], headers=form([])[1]), 413),

@@ -45,9 +45,8 @@ def test_a_baseline_of_54_percent_is_never_tied_with_94_percent_by_two_seeds() -
     assert found["safe"] == ["net"]
     turned = compare_runs({"base": shares([26, 26], 48, 1), "net": shares([45, 45], 48, 2)}, baseline="net")
     row = turned["against_baseline"][0]
-    assert (row["a"], row["b"], row["category"]) == ("base", "net", "worse")
-    assert row["low"] < row["difference"] < row["high"] < 0
-    assert row["verdict"].startswith("base is worse than net: -")
+    assert row == found["against_baseline"][0]  # the one that is ahead comes first, whichever is the baseline
+    assert (row["a"], row["b"], row["category"]) == ("net", "base", "better")
 
 
 def test_one_error_in_each_seed_is_no_evidence() -> None:
@@ -178,8 +177,8 @@ def test_losses_rank_from_the_least() -> None:
     row = found["pairwise"][0]
     assert (row["a"], row["category"]) == ("low", "better")
     assert row["low"] <= row["difference"] <= row["high"] < 0
-    assert found["against_baseline"][0]["verdict"].startswith("high is worse than low: +1")
-    assert found["against_baseline"][0]["probability"] < 0.05
+    assert found["against_baseline"][0]["verdict"].startswith("low is better than high: -1")
+    assert found["against_baseline"][0]["probability"] > 0.95
 
 
 def test_a_loss_that_is_higher_by_the_same_on_every_image_has_no_p_of_zero() -> None:

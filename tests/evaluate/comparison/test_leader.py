@@ -5,14 +5,20 @@ import pytest
 from known_studies import study
 
 from headstart.errors import DataError
-from headstart.evaluate.comparison.compare import compare_runs, over_seeds_and_images
+from headstart.evaluate.comparison.compare import compare_runs
 from headstart.evaluate.comparison.leader import _optimism, chosen_on_validation, means_of
-from headstart.evaluate.comparison.sources import runs_of
+from headstart.evaluate.comparison.sources import Bounds, runs_of
 from headstart.evaluate.metrics.intervals import wilson
 
 
+def alone(scores: np.ndarray, bounds: Bounds | None = None) -> tuple[float, float, float]:
+    """Return the mean of a run that is compared with none, and its interval."""
+    row = compare_runs({"": scores}, bounds=bounds)["ranking"][0]
+    return row["mean"], row["low"], row["high"]
+
+
 def test_every_answer_right_still_leaves_an_interval() -> None:
-    mean, low, high = over_seeds_and_images(np.ones((3, 50), dtype=bool))
+    mean, low, high = alone(np.ones((3, 50), dtype=bool))
     assert (mean, high) == (1.0, 1.0)
     assert 0.9 < low <= wilson(50, 50)[0]
 
@@ -28,18 +34,18 @@ def test_intervals_of_means_stay_within_bounds_and_hold_the_mean(share: float) -
     for seeds in (1, 2, 5):
         for n in (3, 20, 200):
             scores = np.random.default_rng(seeds * n).random((seeds, n)) < share
-            mean, low, high = over_seeds_and_images(scores)
+            mean, low, high = alone(scores)
             assert 0 <= low <= mean <= high <= 1
             assert high > low
 
 
 def test_losses_have_no_bounds_and_shares_that_are_no_counts_take_theirs() -> None:
     scores = np.array([[1.0, 1.0, 1.0, 0.2], [1.0, 1.0, 0.9, 1.0]])
-    assert over_seeds_and_images(scores)[2] > 1
-    assert over_seeds_and_images(scores, bounds=(0.0, 1.0))[1] > 0
-    assert over_seeds_and_images(scores, bounds=(0.0, 1.0))[2] <= 1
-    below = over_seeds_and_images(scores - 1, bounds=(-1.0, 0.0))
-    assert below == pytest.approx([end - 1 for end in over_seeds_and_images(scores, bounds=(0.0, 1.0))])
+    assert alone(scores)[2] > 1
+    assert alone(scores, bounds=(0.0, 1.0))[1] > 0
+    assert alone(scores, bounds=(0.0, 1.0))[2] <= 1
+    below = alone(scores - 1, bounds=(-1.0, 0.0))
+    assert below == pytest.approx([end - 1 for end in alone(scores, bounds=(0.0, 1.0))])
 
 
 def test_the_interval_of_the_best_of_eight_equal_runs_holds_and_the_plain_one_does_not() -> None:

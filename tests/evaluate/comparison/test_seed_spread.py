@@ -45,6 +45,20 @@ def test_a_noisy_run_is_not_taken_for_one_like_the_others() -> None:
     assert (found[1:] < 0.015).all()
 
 
+def test_an_exception_is_noisy_beside_recorded_runs_and_not_only_beside_its_study() -> None:
+    # Where all five runs spread by 0.136 probits, nothing is to be feared that no recorded run has shown ...
+    noisy = seed_spread([facts(0.136 * SLOPE, 3)] * 5).draw(40_000, np.random.default_rng(0))[:, 0]
+    assert (np.sqrt(noisy) / SLOPE > 0.3).mean() < 0.01
+    # ... but among ten that spread by 0.03, one whose three seeds agree by chance may yet be one of 0.1 and more.
+    quiet = seed_spread([facts(0.03 * SLOPE, 3)] * 10).draw(40_000, np.random.default_rng(0))[:, 0]
+    assert (np.sqrt(quiet) / SLOPE > 0.1).mean() > 0.0025
+
+
+def test_five_runs_that_are_alike_have_the_spread_that_all_their_seeds_show() -> None:
+    found = seed_spread([facts(0.136 * SLOPE, 3)] * 5).expected()
+    assert np.sqrt(found) / SLOPE == pytest.approx([0.136] * 5, rel=0.12)
+
+
 def test_chance_on_few_images_is_not_taken_for_a_spread_of_seeds() -> None:
     found = seed_spread([facts(0.0, 10, noise=0.02**2)] * 5).expected()
     assert (np.sqrt(found) < 0.011).all()

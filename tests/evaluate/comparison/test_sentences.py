@@ -64,19 +64,21 @@ def test_what_would_settle_a_question_is_said(what: Needed | None, words: str) -
         (0, [], [], "net: 90 %; nothing to compare it with"),
         (1, [], [], "net is best: 90 %, better than the other"),
         (4, [], [], "net is best: 90 %, better than each of the 4 others"),
-        (2, ["a"], [], "net leads: 90 %; tied with it: a; MORE"),
+        (2, ["a"], [], "net leads: 90 %; tied with it: a"),
+        (1, [], ["b"], "net leads: 90 %; cannot tell yet whether it is better than b: SIZE; MORE"),
         (
             6,
             ["a"],
             ["b", "c", "d", "e"],
-            "net leads: 90 %; tied with it: a; cannot tell yet whether it is better than b, c, d and 1 more; MORE",
+            "net leads: 90 %; tied with it: a;"
+            " cannot tell yet whether it is better than b, c, d and 1 more (b: SIZE; MORE)",
         ),
     ],
 )
 def test_the_answer_names_the_best_and_what_is_not_behind_it(
     others: int, tied: list[str], open_: list[str], words: str
 ) -> None:
-    assert sentences.answer("net", "90 %", others, tied, open_, "; MORE") == words
+    assert sentences.answer("net", "90 %", others, tied, open_, "SIZE; MORE") == words
 
 
 @pytest.mark.parametrize(

@@ -46,15 +46,6 @@ def test_the_corrected_p_decides_what_is_significant() -> None:
     assert not row["significant"] and row["category"] == "cannot tell" and row["needed"] is not None
 
 
-def test_a_turned_row_says_the_same_from_the_other_side() -> None:
-    rows = PairRows(*compared(), 1.0, MARGIN, share=True)
-    row, turned = rows.row(family(0.001), 0), rows.row(family(0.001), 0, last="good")
-    assert (turned["a"], turned["b"], turned["category"]) == ("fair", "good", "worse")
-    assert (turned["low"], turned["high"]) == (-row["high"], -row["low"])
-    assert (turned["wide_low"], turned["difference"]) == (-row["wide_high"], -row["difference"])
-    assert turned["probability"] == pytest.approx(1 - row["probability"])
-
-
 def test_where_lower_is_better_the_lower_run_is_better_and_its_difference_negative() -> None:
     losses = {name: 1.0 - scores for name, scores in SCORES.items()}
     runs = runs_of(losses, NAMES, None, (), None)

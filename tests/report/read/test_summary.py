@@ -33,7 +33,7 @@ def test_the_answer_names_the_best_and_says_when_others_are_tied(study: Path) ->
     assert text.startswith(summary.boards[0].runs[0])
     tied = [row["run"] for row in summary.ranking()[1:] if row["tied_with_best"]]
     assert ("tied with" in text) == bool(tied)
-    assert "It is better than the baseline raw pixels, by +" in text
+    assert " is better than the baseline raw pixels, by +" in text
 
 
 def test_a_clear_winner_is_called_better(tmp_path: Path) -> None:

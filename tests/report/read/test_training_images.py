@@ -9,7 +9,7 @@ from fake_study import study_of
 
 from headstart.errors import StoreError
 from headstart.evaluate.comparison.training_images import over_splits, with_training_images
-from headstart.report.read.board_scores import board_scores
+from headstart.report.read.board_scores import BoardScores, board_scores
 from headstart.report.read.conclusion import plain
 from headstart.report.read.leaderboard import make_boards
 from headstart.report.read.study_files import read_study_folder
@@ -103,9 +103,19 @@ def test_cross_validation_takes_it_from_the_folds() -> None:
     expected = over_splits(
         [2 / 3, 2 / 3, 1.0, 2 / 3], 1.0, images=6
     )  # of two folds, one is tested and one learned from
-    assert (row["wider_low"], row["wider_high"]) == (expected["low"], expected["high"])
+    assert (row["wider_low"], row["wider_high"]) == pytest.approx((expected["low"], expected["high"]))
     pair = wider.of_pair({"a": "a", "b": "a", "difference": 0.0, "low": -0.2, "high": 0.3})
     assert pair == {
         "wider_low": -0.2,
         "wider_high": 0.3,
     }  # no fold has a difference: nothing is known beyond the images
+
+
+def test_the_wider_interval_of_folds_is_around_the_mean_over_all_images() -> None:
+    scores = np.array([[1.0] * 9 + [0.0] * 3])
+    fold = np.array([[0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2]])  # means 1, 1 and 0; 0.75 over all images
+    found = BoardScores("f1_macro", {"a": scores}, None, (), fold)
+    row = WiderIntervals(found, None, None, 3, (0.0, 1.0)).of_run({"run": "a", "mean": 0.75, "low": 0.75, "high": 0.75})
+    expected = over_splits((np.array([1.0, 1.0, 0.0]) + 0.75 - 2 / 3).tolist(), 0.5, images=12)
+    assert expected["value"] == pytest.approx(0.75)
+    assert (row["wider_low"], row["wider_high"]) == pytest.approx((expected["low"], expected["high"]))

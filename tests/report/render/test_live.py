@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from headstart.api import Study
 from headstart.progress import progress
 from headstart.report.render.live import LiveStudy
+from tests.docs.readers_files import draw
 
 PLAN = [{"run": run, "seed": seed} for run in ("ridge", "knn") for seed in (0, 1)]
 
@@ -44,6 +49,35 @@ def test_without_a_terminal_each_run_is_one_plain_line() -> None:
         "1 done, 1 failed in 0 ms",
     ]
     assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"), [("accuracy", "2 folds"), ("f1_macro", "mean of 2 folds, each judged alone")]
+)
+def test_folds_count_by_their_images_as_in_the_report(metric: str, words: str) -> None:
+    stream = io.StringIO()
+    live = LiveStudy(stream, metric=metric, clock=Clock())
+    live.plan([{"run": "ridge", "seed": fold, "name": f"ridge (fold {fold + 1})"} for fold in (0, 1)])
+    live.done("ridge (fold 1)", 0.5, 1.0, 10)
+    live.done("ridge (fold 2)", 0.9, 1.0, 30)
+    assert stream.getvalue().splitlines()[1] == f"ridge: 80.0 % ({words}) in 2.0 s; 1 of 1 runs ended"
+
+
+def test_the_score_of_the_last_line_is_that_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    stream = io.StringIO()
+    photos = draw(tmp_path / "photos", classes=2, per_class=9, size=16)
+    for extra in range(4):  # of 22 images 13 are of one class; seven folds hold 2 to 4, of which one or two are of it
+        (photos / "daisy" / f"more{extra}.jpg").write_bytes((photos / "daisy" / "00.jpg").read_bytes() + bytes(extra))
+    runs = {"frequent": {"backbone": "pixels", "strategy": "majority"}}
+    split = {"folds": 7, "fold": "seed"}
+    study = {"name": "folds", "data": {"source": str(photos), "split": split}, "seeds": 7, "audit": False, "runs": runs}
+    results = Study(study).run(tmp_path / "runs", report=False, listener=LiveStudy(stream))
+    (row,) = results.ranking()
+    found = [json.loads(path.read_text()) for path in results.folder.glob("runs/*/*/result.json")]
+    assert row["mean"] == pytest.approx(13 / 22)
+    assert abs(np.mean([each["metrics"]["test"]["accuracy"]["value"] for each in found]) - 13 / 22) > 0.002
+    assert "frequent: 59.1 % (7 folds) in " in stream.getvalue()
 
 
 def test_a_name_cannot_steer_the_terminal_through_a_plain_line() -> None:

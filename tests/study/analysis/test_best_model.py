@@ -36,7 +36,7 @@ def test_the_median_seed_of_the_best_run_on_validation_is_saved(open_study: Open
     save_best(session)
     assert session.state.best is not None and session.state.best_network is None
     assert session.state.best == {
-        "run": "net", "folder": "runs/net/seed-2", "by": "validation accuracy", "seed": 2, "seeds": 3
+        "run": "net", "folder": "runs/net/seed-2", "by": "the highest validation accuracy", "seed": 2, "seeds": 3
     }  # fmt: skip
     assert (session.folder.root / MODEL).read_bytes() == b"net 2"
 
@@ -47,7 +47,7 @@ def test_a_metric_for_which_lower_is_better_turns_the_choice(open_study: OpenStu
     finish(session, "wide", [0.8], log_loss=0.4)
     save_best(session)
     assert session.state.best is not None and session.state.best["run"] == "wide"
-    assert session.state.best["by"] == "validation log loss"
+    assert session.state.best["by"] == "the lowest validation log loss"
 
 
 def test_of_equal_runs_a_network_comes_before_a_baseline_and_the_smaller_first(open_study: OpenStudy) -> None:
@@ -81,6 +81,7 @@ def test_an_ensemble_that_leads_is_written_as_one_file_beside_the_best_single_ne
     save_best(session)
     assert session.state.best is not None and session.state.best["run"] == "both" and asked == [place]
     assert session.state.best_network is not None and session.state.best_network["run"] == "wide"
+    assert session.state.best_network["by"] == "the highest validation accuracy, among single networks"
     assert (session.folder.root / MODEL).read_bytes() == b"all networks"
     session.state.leave_out([{"run": "both", "seed": 0, "why": "skipped"}])
     save_best(session)

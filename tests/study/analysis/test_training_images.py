@@ -71,7 +71,7 @@ def test_the_wider_interval_covers_what_other_training_images_give_and_the_narro
     others = [draw(np.random.default_rng([7, each]), 50) for each in range(40)]
     truth = float(np.mean([right(*other, [np.arange(50)], *population).mean() for other in others]))
     held = {"wider": 0, "narrow": 0}
-    for each in range(60):
+    for each in range(30):
         generator = np.random.default_rng([3, each])
         test, (train, labels) = draw(generator, 1000), draw(generator, 50)
         data = dataset(labels.tolist())
@@ -81,8 +81,8 @@ def test_the_wider_interval_covers_what_other_training_images_give_and_the_narro
         row = compare_runs({"a": table[:1]}, deterministic=["a"], draws=50)["ranking"][0]
         held["wider"] += found["low"] <= truth <= found["high"]
         held["narrow"] += row["low"] <= truth <= row["high"]
-    assert held["wider"] >= 56  # 96 to 98 % in the long run: python benchmarks/training_images.py
-    assert held["narrow"] <= 48
+    assert held["wider"] >= 28  # 96 to 98 % in the long run: python benchmarks/training_images.py
+    assert held["narrow"] <= 24
 
 
 def study(data: str, **compare: Any) -> dict[str, Any]:

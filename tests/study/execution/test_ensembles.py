@@ -103,7 +103,7 @@ def test_the_best_model_may_be_an_ensemble_and_one_network_is_explained(
     facts = json.loads((root / "study.json").read_text())
     assert facts["best"]["run"] == "all" and facts["best_network"]["run"] == "probe"
     assert len(Classifier.load(root).ensemble.members) == 3
-    kept = "The model is all, chosen by validation accuracy. On the test images it reaches "
+    kept = "The model is all, chosen by the highest validation accuracy. On the test images it reaches "
     assert load_summary(root).to_dict()["answer"].startswith(kept)
 
 

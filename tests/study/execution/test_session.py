@@ -35,13 +35,13 @@ def test_the_listener_hears_the_score_by_the_metric_of_the_study_and_the_time(se
     heard: list[Any] = []
 
     class Hears(Silent):
-        def done(self, run: str, score: float, seconds: float | None = None) -> None:
-            heard.append((run, score, seconds))
+        def done(self, run: str, score: float, seconds: float | None = None, images: int | None = None) -> None:
+            heard.append((run, score, seconds, images))
 
-    session.listener, cost = Hears(), {"cost": {"seconds": 2.5}}
+    session.listener, cost = Hears(), {"cost": {"seconds": 2.5}, "n_test": 40}
     session.done("net", {**cost, "metrics": {"test": {"accuracy": {"value": 0.5}, "f1_macro": {"value": 0.25}}}})
     session.done("net", {**cost, "metrics": {"test": {"accuracy": {"value": 0.5}}}})
-    assert heard[0] == ("net", 0.25, 2.5) and math.isnan(heard[1][1])
+    assert heard[0] == ("net", 0.25, 2.5, 40) and math.isnan(heard[1][1])
 
 
 def test_trackers_receive_the_files_of_a_run(session: Session) -> None:

@@ -23,14 +23,14 @@ def test_a_listener_call_crosses_with_its_arguments() -> None:
     listener.plan([])
     listener.running("a")
     listener.reused("b")
-    listener.done("c", 0.5, 2.0)
+    listener.done("c", 0.5, 2.0, 40)
     listener.failed("d", "why")
     listener.note("text")
     listener.close()
     assert heard == [
         ListenerCall("running", ("a",)),
         ListenerCall("reused", ("b",)),
-        ListenerCall("done", ("c", 0.5, 2.0)),
+        ListenerCall("done", ("c", 0.5, 2.0, 40)),
         ListenerCall("failed", ("d", "why")),
         ListenerCall("note", ("text",)),
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import StoreError
-from headstart.report.read.study_files import read_record, read_state
+from headstart.report.read.study_files import read_record
 from headstart.storage.files import temporary
 from headstart.storage.presence import at_work
 from headstart.study.results.folder import StudyFolder, json_bytes
@@ -100,11 +100,11 @@ def test_a_reader_never_misses_a_finished_run_while_it_is_rewritten(tmp_path: Pa
 def test_a_study_that_says_it_is_running_while_nobody_is_at_work_was_interrupted(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
     folder.write_study({"name": "x", "status": "running"})
-    assert read_state(tmp_path)["status"] == "interrupted"
+    assert StudyFolder(tmp_path).read_study()["status"] == "interrupted"
     with at_work(tmp_path):
-        assert read_state(tmp_path)["status"] == "running"
+        assert StudyFolder(tmp_path).read_study()["status"] == "running"
     folder.write_study({"name": "x", "status": "complete"})
-    assert read_state(tmp_path)["status"] == "complete"
+    assert StudyFolder(tmp_path).read_study()["status"] == "complete"
 
 
 def test_a_study_whose_process_was_killed_is_interrupted(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_a_study_whose_process_was_killed_is_interrupted(tmp_path: Path) -> None
     StudyFolder(tmp_path).write_study({"name": "x", "status": "running"})
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"at work\n"
-        assert read_state(tmp_path)["status"] == "running"
+        assert StudyFolder(tmp_path).read_study()["status"] == "running"
         process.kill()
-    assert read_state(tmp_path)["status"] == "interrupted"
+    assert StudyFolder(tmp_path).read_study()["status"] == "interrupted"
 
 
 def test_study_facts_that_were_altered_are_refused(tmp_path: Path) -> None:
@@ -123,9 +123,8 @@ def test_study_facts_that_were_altered_are_refused(tmp_path: Path) -> None:
     folder.write_study({"name": "x", "status": "complete", "compare": {"baseline": "a"}})
     assert folder.read_study() == {"name": "x", "status": "complete", "compare": {"baseline": "a"}}
     path.write_text(path.read_text().replace('"a"', '"b"'))
-    for read in (folder.read_study, lambda: read_state(tmp_path)):
-        with pytest.raises(StoreError, match=r"study.json: is not what was written"):
-            read()
+    with pytest.raises(StoreError, match=r"study.json: is not what was written"):
+        folder.read_study()
 
 
 def test_a_run_folder_in_the_making_is_no_run(tmp_path: Path) -> None:

@@ -13,12 +13,11 @@ from headstart.study.results.model_selection import (
     _standard_error,
     best_single,
     choose,
-    named,
     representative,
 )
 
 LABELS = np.arange(100) % 4
-VALIDATION = named("accuracy")
+VALIDATION = "the highest validation accuracy"
 
 
 def judged(root: Path, run: str, wrong: range, seed: int = 0, rows: int = 0) -> Candidate:
@@ -41,10 +40,10 @@ def test_a_lucky_lead_does_not_unseat_an_ensemble(tmp_path: Path) -> None:
     # one more image right: 5 for one, 4 for the other differ; the error of the mean of +1 four times, -1 five times
     assert choose(found, {"many"}) == (
         "many",
-        f"{VALIDATION}: within one standard error of 'one', the best single run there",
+        "validation accuracy within one standard error of the highest, that of 'one': an ensemble before a single run",
     )
     assert choose(found, set()) == ("one", VALIDATION)
-    assert best_single(found, {"one"}) == "many"
+    assert best_single(found, {"one"}) == ("many", f"{VALIDATION}, among single networks")
 
 
 def test_a_clear_lead_does(tmp_path: Path) -> None:
@@ -72,9 +71,29 @@ def test_of_equals_a_network_goes_before_a_baseline_and_the_smaller_before_the_l
         replace(small, parameters=20),
     ]
     for order in (found, found[::-1]):
-        assert choose(order, set())[0] == best_single(order, set()) == "small"
+        chosen, by = choose(order, set())
+        assert chosen == best_single(order, set())[0] == "small"
+        same = ", ".join(repr(each.run) for each in order if each.run != "small")
+        rules = "a network before a baseline, then the smaller model first"
+        assert by == f"{VALIDATION}, the same as {same}: {rules}"
+    assert choose([found[0], found[1]], set())[1].endswith("the same as 'pixels': a network before a baseline")
+    assert choose(found[1:], set())[1].endswith("the same as 'big': the smaller model first")
+    twin = replace(judged(tmp_path, "twin", range(5)), parameters=20)
+    assert choose([found[2], twin], set()) == ("small", f"{VALIDATION}, the same as 'twin': in the order of the study")
     better = replace(judged(tmp_path, "better pixels", range(4)), baseline=True)
     assert choose([*found, better], set())[0] == "better pixels"
+
+
+def test_means_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
+    thrice = [replace(judged(tmp_path, "large", range(1), s), score=0.8, parameters=9) for s in range(3)]
+    once = [replace(judged(tmp_path, "small", range(1), s), score=x) for s, x in enumerate((0.7, 0.8, 0.9))]
+    assert np.mean([each.score for each in thrice]) > np.mean([each.score for each in once])
+    assert choose([*thrice, *once], set()) == ("small", f"{VALIDATION}, the same as 'large': the smaller model first")
+
+
+def test_a_loss_has_a_lowest_one(tmp_path: Path) -> None:
+    found = [replace(judged(tmp_path, name, range(1)), score=-loss) for name, loss in (("a", 0.5), ("b", 0.4))]
+    assert choose(found, set(), "log_loss") == ("b", "the lowest validation log loss")
 
 
 def test_only_seeds_that_all_have_are_compared(tmp_path: Path) -> None:
@@ -129,7 +148,7 @@ def test_of_equals_a_network_comes_before_a_baseline_and_the_smaller_first() -> 
         Candidate("large", 0.9, Path("large/seed-0"), parameters=20),
         Candidate("small", 0.9, Path("small/seed-0"), parameters=10),
     ]
-    assert choose(found, set()) == ("small", VALIDATION)
+    assert choose(found, set())[0] == "small"
 
 
 def test_the_seed_that_is_saved_is_the_median_not_the_luckiest() -> None:
@@ -149,7 +168,7 @@ def test_an_ensemble_is_compared_by_the_metric_of_the_study(tmp_path: Path) -> N
 
     found = [with_loss("one", 0.9), with_loss("many", 0.8)]
     # both are right on every image; by log loss the single run is better on each by about the same
-    assert choose(found, {"many"}, "log_loss") == ("one", "validation log loss")
+    assert choose(found, {"many"}, "log_loss") == ("one", "the lowest validation log loss")
 
 
 def test_a_metric_that_is_no_mean_over_images_has_a_resampled_error(tmp_path: Path) -> None:
@@ -214,8 +233,8 @@ def test_the_nearest_of_several_ensembles_is_the_rival(tmp_path: Path) -> None:
 def test_where_no_seed_is_common_all_seeds_count() -> None:
     found = [Candidate("a", 0.5, Path("a/seed-0")), Candidate("b", 0.4, Path("b/seed-1"))]
     found += [Candidate("b", 0.8, Path("b/seed-2"))]
-    assert best_single(found, set()) == "b"  # 0.6 on average
-    assert choose(found, set()) == ("b", "validation accuracy")
+    assert best_single(found, set())[0] == "b"  # 0.6 on average
+    assert choose(found, set()) == ("b", VALIDATION)
     assert choose(found, set(), "balanced_accuracy") == ("b", "validation balanced accuracy")
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from headstart.study.results.state import Expected, Kept, LeftOut, StudyState
+from headstart.study.results.state import Expected, Kept, LeftOut, StudyState, kept_words
 
 RUNS = [Expected(run=run, seed=seed) for run in "ab" for seed in (0, 1)]
 
@@ -24,3 +24,15 @@ def test_what_is_not_part_of_a_study_is_not_in_its_file() -> None:
     state.spending = {"limit": 60.0}
     found = state.to_dict("complete")
     assert found["best"]["run"] == "a" and found["spending"] == {"limit": 60.0} and found["status"] == "complete"
+
+
+def test_words_on_a_kept_model_name_its_run_the_rule_and_the_seed_or_fold() -> None:
+    kept = Kept(run="a", folder="runs/a/seed-2", by="the highest validation accuracy", seed=2, seeds=3)
+    words = "a, chosen by the highest validation accuracy"
+    assert kept_words({"best": kept}) == f"{words}; seed 2, the median of 3"
+    assert (
+        kept_words({"best": kept, "spec": {"data": {"split": {"fold": "seed"}}}}) == f"{words}; fold 2, the median of 3"
+    )
+    assert kept_words({"best": {**kept, "seeds": 1}}) == words
+    assert kept_words({"best_network": {**kept, "run": "b"}, "best": None}, "best_network").startswith("b, chosen by ")  # type: ignore[union-attr]
+    assert kept_words({"best": None}) is None

@@ -60,6 +60,9 @@ def test_leave_one_out_equals_fitting_without_each_row(shape: tuple[int, int]) -
         assert entry["validation_accuracy"] == pytest.approx((left_out.argmax(1) == labels).mean(), abs=1e-9)
         loss = np.log(np.exp(left_out).sum(1)) - left_out[np.arange(n), labels]
         assert entry["validation_log_loss"] == pytest.approx(loss.mean(), abs=1e-4)
+        if entry["penalty"] == found.chosen["penalty"]:
+            exponents = np.exp(left_out)
+            assert found.left_out == pytest.approx(exponents / exponents.sum(1, keepdims=True), abs=1e-4)
     assert found.notes == ["penalty chosen by leave-one-out on the training rows"]
 
 

@@ -18,10 +18,14 @@ MAX_PIXELS = 178_956_970  # where Pillow, too, refuses an image as a decompressi
 MAX_SIDE = 1 << 20  # px
 MAX_MEMORY = 3 << 29  # bytes at the height of decoding, 1.5 GiB: of one image, and of all that are decoded at once
 
+BAND = 1 << 22  # pixels that are converted at a time
+
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # bytes a pixel; other modes: 4
 _RGB = 4  # bytes a pixel of the RGB copy that is made of what was decoded
 # Bytes a pixel that a format's library takes beside Pillow's image.
 _LIBRARY = {"WEBP": 16, "AVIF": 14, "HEIF": 14, "JPEG2000": 16, "GIF": 4}
+_COPIES = 20  # bytes a pixel of a band of a picture with alpha, while it is laid on white
+_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _COEFFICIENTS = 6  # of a progressive JPEG, which is kept whole until its last scan was read
 _TILE, _STRIP = (322, 323), 278  # TIFF: width and length of a tile, rows of a strip
 
@@ -54,7 +58,10 @@ def memory_of(image: Image.Image) -> int:
         each += _COEFFICIENTS
     if image.mode in ("I", "F"):
         each += 5
-    return pixels * each + _units(image)
+    elif image.mode.startswith("I"):
+        each += 1  # its numbers in 8 bits
+    alpha = image.mode in _ALPHA or "transparency" in image.info
+    return pixels * each + _units(image) + (_COPIES * min(pixels, BAND) if alpha else 0)
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:

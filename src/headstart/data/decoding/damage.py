@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import zlib
 
+from PIL import Image
+
 from headstart.data.decoding.faults import UndecodableError
-from headstart.data.decoding.jpeg import scan_ends
+from headstart.data.decoding.jpeg_structure import scan_ends
+from headstart.data.decoding.said_length import is_longer_than_it_says, webp_end
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})
@@ -39,21 +42,22 @@ def without_damage(data: bytes) -> bytes:
     return b"".join(data[start:stop] for start, stop in kept)
 
 
-def check_end(data: bytes, kind: str) -> bool:
-    """Say whether the end of a file shows that nothing is missing; False where only decoding can tell.
+def check_end(data: bytes, image: Image.Image) -> bool:
+    """Say whether the end of an opened image's file shows that nothing is missing; False where only decoding can tell.
 
     Raises:
-        UndecodableError: its end is missing.
+        UndecodableError: its end is missing, or more than its end.
     """
+    kind = image.format
     if kind in ("JPEG", "MPO"):
         scan_ends(data)
         return True
-    length = int.from_bytes(data[4:8], "little") + 8 if kind == "WEBP" else len(data)
+    length = webp_end(data) if kind == "WEBP" else len(data)
     if kind in ("WEBP", "AVIF", "JPEG2000") and data.endswith(_ZEROS, 0, length):
         raise UndecodableError("is damaged: its end is all zeros")
+    if is_longer_than_it_says(data, image):
+        raise UndecodableError("is damaged: it is longer than it says")
     if kind == "WEBP":
-        if data[length:].strip(b"\0"):
-            raise UndecodableError("is damaged: it is longer than it says")
         return len(data) >= length
     if kind == "GIF":
         return data.rstrip(b"\0").endswith(b";")

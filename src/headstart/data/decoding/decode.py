@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
+from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
-from headstart.data.decoding.bounds import ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.colour import to_srgb
 from headstart.data.decoding.damage import check_end, without_damage
 from headstart.data.decoding.depth import to_8_bits
@@ -29,6 +29,7 @@ from headstart.data.decoding.faults import UndecodableError as UndecodableError
 from headstart.data.decoding.formats import format_fault, plugin_formats
 from headstart.data.decoding.jpeg import load_jpeg
 from headstart.data.decoding.pictures import Picture, one_picture
+from headstart.data.decoding.tiff_jpeg import check_jpegs
 from headstart.data.image_files import read_file
 from headstart.errors import DataError, choose
 
@@ -42,7 +43,6 @@ _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
 STRIP = 16  # times as long as wide
-_BAND = 1 << 22  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # in EXIF
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -53,7 +53,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DECODER = 3  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
+DECODER = 4  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
@@ -116,6 +116,9 @@ def load_whole(image: Image.Image, data: bytes) -> None:
     if image.format in ("JPEG", "MPO"):
         load_jpeg(image, data)
     else:
+        check_end(data, image)
+        if image.format == "TIFF":
+            check_jpegs(data, image)
         image.load()
 
 
@@ -148,7 +151,7 @@ def _reasons(size: int) -> Iterator[None]:
 def _pixels(image: Image.Image, view: View | None) -> Pixels:
     """Return an RGB image at its size as an array, with no second copy of a large one."""
     image = image if view is None else bring_to_size(image, view)
-    if image.width * image.height <= _BAND:
+    if image.width * image.height <= BAND:
         return np.asarray(image, dtype=np.uint8)
     pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
     for top, bottom in _bands(image):
@@ -210,8 +213,8 @@ def check(data: bytes) -> str | None:
     """
     try:
         with open_image(data) as image:
-            kind = image.format or ""
-        if not check_end(data, kind):
+            unclear = not check_end(data, image)
+        if unclear:
             decode(data)
     except LacksMemoryError:
         raise
@@ -266,7 +269,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image], mode: str) -> Image.Image:
     """Convert an image band by band, so that intermediate results take little memory."""
-    if image.width * image.height <= _BAND:
+    if image.width * image.height <= BAND:
         return convert(image)
     whole = Image.new(mode, image.size)
     for top, bottom in _bands(image):
@@ -276,8 +279,8 @@ def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image],
 
 
 def _bands(image: Image.Image) -> list[tuple[int, int]]:
-    """Return (top, bottom) of bands of at most `_BAND` pixels, or of one line."""
-    rows = max(1, _BAND // max(1, image.width))
+    """Return (top, bottom) of bands of at most `BAND` pixels, or of one line."""
+    rows = max(1, BAND // max(1, image.width))
     return [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
 
 

@@ -8,50 +8,19 @@ scan's data are therefore used up completely if the scan was complete, and are n
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from PIL import Image
 
 from headstart.data.decoding.faults import UndecodableError
+from headstart.data.decoding.jpeg_structure import scan_ends
 
 MAX_WORK = 10**9  # pixels times scans, where there are more than 12 scans: each goes over the whole picture
 _USUAL = 12  # scans of a progressive JPEG
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # what ends a scan's data: not a stuffed byte, not a restart
 _ONES = b"\xff\x00" * 8
 _HELD = 4  # bytes before the end of a scan: some encoders pad it
-_SCAN, _END = 0xDA, 0xD9
 _PREMATURE = "is damaged: its image data end too early"
 _SURPLUS = "is damaged: image data are left over at its end"
-
-
-def scan_ends(data: bytes) -> tuple[list[int], int]:
-    """Return where the data of each scan end, and the end of the picture.
-
-    Raises:
-        UndecodableError: there is no end of the picture.
-    """
-    position, length = 2, len(data)
-    ends: list[int] = []
-    while (position := data.find(b"\xff", position)) >= 0:
-        while position < length and data[position] == 0xFF:
-            position += 1
-        if position >= length:
-            break
-        marker = data[position]
-        position += 1
-        if marker == _END:
-            return ends, position
-        if marker in (0, 1) or 0xD0 <= marker <= 0xD8:
-            continue
-        position += int.from_bytes(data[position : position + 2], "big")
-        if marker == _SCAN:
-            found = _MARKER.search(data, position)
-            if found is None:
-                break
-            position = found.start()
-            ends.append(position)
-    raise UndecodableError("is cut short (it has no end)")
 
 
 def load_jpeg(image: Any, data: bytes) -> None:

@@ -21,8 +21,8 @@ class Lost(NamedTuple):
 
 def accuracy_lost(original: np.ndarray, exported: np.ndarray) -> Lost:
     """Return what the exported file loses; bool [n] each: whether the label of each picture is right."""
-    compared = compare_runs(
-        {ORIGINAL: original[None], EXPORTED: exported[None]}, EXPORTED, deterministic=(ORIGINAL, EXPORTED)
-    )
-    (row,) = compared["against_baseline"]  # original minus exported
-    return Lost(100 * row["difference"] + 0.0, 100 * row["low"], 100 * row["high"])
+    compared = compare_runs({ORIGINAL: original[None], EXPORTED: exported[None]}, deterministic=(ORIGINAL, EXPORTED))
+    (row,) = compared["pairwise"]
+    sign = 1 if row["a"] == ORIGINAL else -1
+    low, high = sorted(sign * row[end] for end in ("low", "high"))
+    return Lost(100 * sign * row["difference"] + 0.0, 100 * low, 100 * high)

@@ -8,6 +8,7 @@ from typing import Any
 
 from headstart.deploy.export.checking import Check
 from headstart.deploy.export.target import Parts
+from headstart.models.refitted import refitted_of, words
 from headstart.storage.files import write_atomic
 from headstart.units import size
 
@@ -43,7 +44,7 @@ def card_text(parts: Parts, checks: Sequence[Check], notes: Sequence[str], usage
         "## Training data",
         _data(parts),
         "## Is the exported model the model?",
-        checks_text(checks, notes),
+        checks_text(checks, notes, learned=refitted_of(parts.ensemble.members[0].provenance) is not None),
         "## Licence",
         _licence(facts),
         "## Intended use and limits",
@@ -85,9 +86,14 @@ def results_text(parts: Parts) -> str:
         for name, title in MEASURES.items()
         if (each := results.get(name)) and each.get("value") is not None
     ]
+    if not rows and (again := refitted_of(parts.ensemble.members[0].provenance)) is not None:
+        return f"This model is not tested. {words(again)}"
     if not rows:
         return "No test results were at hand when this was exported: export the study folder to have them here."
+    again = refitted_of(parts.ensemble.members[0].provenance)
     heading = f"On {results['n']:,} test images of {data.get('name', 'its dataset')}, which it had not learned from:"
+    if again is not None:
+        heading = f"This model is not tested. {words(again)} All measures of that tested model:"
     return "\n".join([heading, "", "| measure | value | 95 % interval |", "|---|---|---|", *rows])
 
 
@@ -100,6 +106,8 @@ def _data(parts: Parts) -> str:
         f"Dataset {data['name']}: {counts['train']:,} training, {counts['validation']:,} validation and"
         f" {counts['test']:,} test images (fingerprint {data['fingerprint']})."
     ]
+    if refitted_of(parts.ensemble.members[0].provenance) is not None:
+        lines.append("This model has learned from all of them.")
     if data.get("licence"):
         lines.append(f"Licence of the images: {data['licence']}.")
     if data.get("homepage"):
@@ -107,8 +115,8 @@ def _data(parts: Parts) -> str:
     return " ".join(lines)
 
 
-def checks_text(checks: Sequence[Check], notes: Sequence[str]) -> str:
-    """Return how each file compares with the original, as a table."""
+def checks_text(checks: Sequence[Check], notes: Sequence[str], *, learned: bool = False) -> str:
+    """Return how each file compares with the original, as a table; `learned`: the model has learned from the images."""
     if not checks:
         return "Not checked."
     rows = [
@@ -126,6 +134,7 @@ def checks_text(checks: Sequence[Check], notes: Sequence[str]) -> str:
                 f"\n{each.form} loses {points:.2f} points of accuracy there (95 % interval {low:.2f} to {high:.2f})."
             )
     heading = f"{checks[0].pictures} went through the original and through each file, in a process of its own:"
+    notes = [*notes, *(["The model has learned from the study's test images too."] if learned else [])]
     return "\n".join([heading[0].upper() + heading[1:], "", *rows, *(f"\n{note}" for note in notes)])
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ from headstart.deploy.export.pictures import Pictures
 from headstart.deploy.export.program import inputs_of
 from headstart.errors import ModelError
 from headstart.evaluate.metrics.intervals import proportion
+from headstart.models.label_rule import labels_of
 from headstart.progress import progress
 from headstart.threads import cores
 from headstart.transfer.frozen.views import view_of
@@ -127,19 +129,12 @@ def check_forms(classifier: Classifier, forms: Sequence[Form], pictures: Picture
             ticker.advance(len(batch))
         seconds = {form.name: processes[form.name].end() for form in forms}
     expected = np.concatenate(original)
-    rule = label_rule(classifier)
+    first = classifier.ensemble.members[0]
+    rule = partial(labels_of, multi_label=first.multi_label, threshold=first.threshold)
     return [
         _compared(form, pictures, expected, np.concatenate(found[form.name]), rule, seconds[form.name], own)
         for form in forms
     ]
-
-
-def label_rule(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what makes labels of probabilities [n, C]: int64 [n], of multi-label models bool [n, C]."""
-    first = classifier.ensemble.members[0]
-    if first.multi_label:
-        return lambda scores: scores > first.threshold
-    return lambda scores: scores.argmax(1)
 
 
 def refuse_other(check: Check, form: Form) -> None:

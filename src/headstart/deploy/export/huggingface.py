@@ -17,6 +17,7 @@ from headstart.deploy.export.target import Parts, Target
 from headstart.deploy.export.timm_model import model_args, refusal_of, timm_model
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.bundle import Bundle
+from headstart.models.refitted import refitted_of
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 HUB_LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc0-1.0"})
@@ -80,8 +81,10 @@ def finish(parts: Parts, folder: Path, checks: Sequence[Check], notes: Sequence[
 
 
 def card_data(parts: Parts) -> ModelCardData:
-    """Return the card's metadata: licence, library, and test results as the Hub shows them."""
+    """Return the card's metadata: licence, library, and test results as the Hub shows them; of a tested model only."""
     results, data = parts.material.results, parts.material.data
+    if refitted_of(parts.ensemble.members[0].provenance) is not None:
+        results = {}
     licence = str(parts.facts["licence"])
     known = licence.lower() in HUB_LICENCES
     found = [

@@ -16,6 +16,7 @@ from headstart.deploy.export.checking import Check, Form
 from headstart.deploy.export.page_runtime import runtime_of
 from headstart.deploy.export.target import FLOAT, Parts, Target, always
 from headstart.errors import ModelError
+from headstart.models.refitted import refitted_of
 from headstart.storage.files import write_atomic
 from headstart.units import size
 
@@ -67,7 +68,12 @@ def filled(template: str, values: dict[str, str]) -> str:
 def finish(parts: Parts, folder: Path, checks: Sequence[Check], notes: Sequence[str], usage: str) -> None:
     """Write the figures into the page, and README.md beside it."""
     path = folder / PAGE
-    lines = [results_text(parts), checks_text(checks, notes), f"Licence of the weights: {parts.facts['licence']}."]
+    learned = refitted_of(parts.ensemble.members[0].provenance) is not None
+    lines = [
+        results_text(parts),
+        checks_text(checks, notes, learned=learned),
+        f"Licence of the weights: {parts.facts['licence']}.",
+    ]
     shown = "".join(f"<pre style='white-space: pre-wrap'>{html.escape(line)}</pre>" for line in lines)
     write_atomic(path, path.read_text(encoding="utf-8").replace(CARD, shown))
     write_card(parts, folder, checks, notes, usage)

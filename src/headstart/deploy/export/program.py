@@ -18,6 +18,7 @@ from headstart.data.decoding.decode import View
 from headstart.errors import ModelError, first_line
 from headstart.models.bundle import Bundle, Ensemble, shared_backbones
 from headstart.models.heads import Head, NearestNeighbourHead, SelectedClasses, class_probabilities
+from headstart.models.label_rule import labels_of
 from headstart.models.preprocessing import normalise
 from headstart.models.test_time_augmentation import TTA
 from headstart.transfer.frozen.padding import with_fixed_padding
@@ -80,8 +81,8 @@ class Deployed(nn.Module):
             scores.append(_scores(bundle, head, passes[body, bundle.tta]))
         mean = scores[0] if len(scores) == 1 else torch.stack(scores).mean(0)
         probabilities = tempered(mean, self.temperature)
-        rule = self.members[0]
-        return probabilities, probabilities > rule.threshold if rule.multi_label else probabilities.argmax(1)
+        first = self.members[0]
+        return probabilities, labels_of(probabilities, multi_label=first.multi_label, threshold=first.threshold)
 
     def _features(self, bundle: Bundle, body: str, pixels: Tensor) -> list[Tensor]:
         images = normalise(pixels.permute(0, 3, 1, 2), bundle.preprocessing)

@@ -14,16 +14,18 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headstart.deploy.classifier import Classifier, Prediction
-from headstart.deploy.prediction_rows import best_classes
+from headstart.deploy.prediction_rows import best_classes, judgement
 from headstart.deploy.serve.batcher import Batcher, Overloaded
 from headstart.deploy.serve.bodies import Bodies, Received, busy
 from headstart.deploy.serve.limits import Limits
@@ -62,24 +64,11 @@ def make_app(
 
     app = FastAPI(title="headstart", version=VERSION, lifespan=lifespan, description=__doc__)
 
-    @app.middleware("http")
-    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
-        if key is not None and request.url.path not in OPEN and not _has_key(request, key):
-            answer: Response = JSONResponse({"detail": "the key is missing or wrong"}, 401)
-        else:
-            try:
-                answer = await proceed(request)
-            except Exception:  # `defect` answers it
-                server.count(request, 500, started)
-                raise
-        server.count(request, answer.status_code, started)
-        return answer
-
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": "the server could not answer; its log says why"}, 500)
 
+    app.add_middleware(_Guard, server=server, key=key)
     app.get("/", include_in_schema=False)(server.page)
     app.get("/health")(server.health)
     app.get("/model")(server.model)
@@ -92,6 +81,33 @@ def make_app(
     return app
 
 
+class _Guard:
+    """Asks for the key, and counts what was answered; a plain ASGI layer, which costs a request next to nothing."""
+
+    def __init__(self, app: ASGIApp, server: _Server, key: str | None) -> None:
+        self.app, self.server, self.key = app, server, key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if self.key is not None and scope["path"] not in OPEN and not _has_key(Headers(scope=scope), self.key):
+                await JSONResponse({"detail": "the key is missing or wrong"}, 401)(scope, receive, sent)
+            else:
+                await self.app(scope, receive, sent)
+        finally:  # a defect, too: what is outside of this layer answers it
+            self.server.count(scope, status, started)
+
+
 class _Server:
     """The answers of one server."""
 
@@ -102,9 +118,9 @@ class _Server:
         self._stamp = _stamp(file)
         self._explaining = False
 
-    def count(self, request: Request, status: int, started: float) -> None:
+    def count(self, scope: Scope, status: int, started: float) -> None:
         """Count a request that was answered; `started` is a time of perf_counter."""
-        route = request.scope.get("route")
+        route = scope.get("route")
         self.metrics.requests.labels(route.path if route is not None else "other", str(status)).inc()
         self.metrics.seconds.observe(time.perf_counter() - started)
 
@@ -124,6 +140,7 @@ class _Server:
             "classes": list(self.classifier.classes),
             "multi_label": first.multi_label,
             "threshold": first.threshold if first.multi_label else None,
+            "answers": _how_judged(self.classifier),
             "networks": [bundle.origin.name for bundle in self.classifier.ensemble.members],
             "input_size": [bundle.preprocessing.size for bundle in self.classifier.ensemble.members],
             "provenance": dict(first.provenance),
@@ -164,6 +181,7 @@ class _Server:
             "image": prediction.name,
             "class": prediction.label,
             "probability": round(prediction.probability, 6),
+            **({} if self.classifier.judge is None else judgement(prediction)),
             "probabilities": {
                 name: round(value, 6) for name, value in best_classes(prediction, classes, top or len(classes))
             },
@@ -203,9 +221,23 @@ class _Server:
         return work
 
 
-def _has_key(request: Request, key: str) -> bool:
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    given = request.headers.get("x-api-key") or (bearer if scheme.lower() == "bearer" else "")
+def _how_judged(classifier: Classifier) -> dict[str, Any] | None:
+    """Return what the answers of the model promise, or None where it was not calibrated to promise anything."""
+    if classifier.judge is None:
+        return None
+    own, asked = classifier.judge.uncertainty, classifier.judge.asked
+    return {
+        "level": asked.level,
+        "sets": asked.sets,
+        "held_out_images": len(own.held_out),
+        "familiarity": own.score or None,
+        "notes": list(own.notes),
+    }
+
+
+def _has_key(headers: Headers, key: str) -> bool:
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    given = headers.get("x-api-key") or (bearer if scheme.lower() == "bearer" else "")
     return hmac.compare_digest(given.encode(), key.encode())
 
 

@@ -119,10 +119,10 @@ class Batcher:
     def _answer(self, batch: Sequence[_Item]) -> None:
         answers: Sequence[Prediction | BaseException]
         try:
-            scores = self.classifier.averaged(
-                [np.stack([item.decoded[view] for item in batch]) for view in self._views]
+            answers = self.classifier.answered(
+                [item.name for item in batch],
+                [np.stack([item.decoded[view] for item in batch]) for view in self._views],
             )
-            answers = [self.classifier.said(item.name, row) for item, row in zip(batch, scores, strict=True)]
         except Exception as error:  # the requests end with it; the server goes on
             answers = [error] * len(batch)
         for item, answer in zip(batch, answers, strict=True):

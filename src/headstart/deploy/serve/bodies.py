@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from headstart.deploy.serve.limits import MEBIBYTE, Limits
 
@@ -62,7 +63,7 @@ class Bodies:
         Their bytes count as held until the block ends, and until all who keep them are done.
 
         Raises:
-            HTTPException: 408 too slow, 413 too large or too many, 422 no picture, 503 too much in all.
+            HTTPException: 400 the client left, 408 too slow, 413 too large or too many, 422 no picture, 503 too much.
         """
         received = Received(self._count)
         done = received.keep()
@@ -104,6 +105,8 @@ class Bodies:
                         raise busy("the server holds as many bytes as it may")
         except TimeoutError:
             raise HTTPException(408, f"the request did not arrive within {self.limits.seconds:g} s") from None
+        except ClientDisconnect:  # nobody reads this; the figures count it
+            raise HTTPException(400, "the client left before its request had arrived") from None
 
     async def _files(self, request: Request, body: bytearray) -> list[tuple[str, bytes]]:
         async def stream() -> AsyncGenerator[bytes, None]:

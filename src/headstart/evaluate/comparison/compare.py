@@ -81,20 +81,6 @@ def over_seeds(
     return {"mean": mean, "sd": sd, "low": float(low), "high": float(high), "seeds": count}
 
 
-def over_seeds_and_images(
-    scores: Scores, images: Int[np.ndarray, "s n"] | None = None, *, bounds: Bounds | None = None
-) -> tuple[float, float, float]:
-    """Return the mean of one run and its 95 % interval, which holds for other seeds and other images of the same kind.
-
-    Args:
-        scores: one row a seed: right or wrong, or any score whose mean is meant.
-        images: which image each column is of, where each seed has its own test images.
-        bounds: least and greatest mean of scores that are not right or wrong.
-    """
-    runs = runs_of({"": scores}, [""], images, (), _bounds({"": scores}, bounds))
-    return (float(runs.means[0]), *means_of(runs).interval(0))
-
-
 def compare_runs(
     correct: Mapping[str, Scores],
     baseline: str | None = None,
@@ -185,7 +171,7 @@ def _compared(
     return Comparison(
         ranking=ranking,
         against_best=against_best,
-        against_baseline=[rows.row(facing, k, baseline) for k in range(len(facing.pairs))],
+        against_baseline=[rows.row(facing, k) for k in range(len(facing.pairs))],
         pairwise=[rows.row(every, k) for k in range(len(every.pairs))],
         baseline=baseline,
         best=names[0],
@@ -206,7 +192,11 @@ def _answer(ranking: Sequence[Ranked], leader: Leader, against: Sequence[Pair], 
     score = f"{sentences.figure(leader['mean'], share)}{' %' if share else ''} ({low} to {high})"
     tied = [row["run"] for row in ranking if row["state"] == "tied"]
     unclear = [row for row in against if row["category"] == "cannot tell"]
-    question = sentences.settled(unclear[0]["needed"], runs.n, runs.unit) if unclear else ""
+    question = ""
+    if unclear:
+        first = unclear[0]
+        size = sentences.size_of(first["difference"], first["low"], first["high"], share)
+        question = size + sentences.settled(first["needed"], runs.n, runs.unit)
     return sentences.answer(leader["run"], score, len(against), tied, [row["b"] for row in unclear], question)
 
 

@@ -1,11 +1,11 @@
 """How much the seed of a run matters, from few seeds: what is known of such spreads, updated by the runs of the study.
 
 On the probit scale, where a point of accuracy means the same at 60 % and at 98 %, the standard deviations of the
-seeds of the runs of one study are like each other: each is the study's typical one times a factor, and about one run in
-ten is an exception that may be far noisier. The typical one is not known either, and its prior comes from recorded runs
-(`benchmarks/seed_spread.py`, docs/statistics.md). With ten seeds the run's own figures decide, with two they are
-moderated by the other runs and by the prior (as the moderated variances of Smyth 2004 and Phipson et al. 2016), with
-one seed the prior decides alone. The posterior is a sum over a grid: no sampling, no tuning.
+seeds of the runs of one study are like each other: each is the study's typical one times a factor. About one run in ten
+is an exception, noisy not beside its study but beside recorded runs in general. The typical one is not known either,
+and its prior comes from recorded runs, too (`benchmarks/seed_spread.py`, docs/statistics.md). With ten seeds the run's
+own figures decide, with two they are moderated by the other runs and by the prior (as the moderated variances of Smyth
+2004 and Phipson et al. 2016), with one seed the prior decides alone. The posterior is a sum over a grid: no sampling.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from scipy import special
 
 # The typical standard deviation of a seed in a study, in probits: its prior median, and the sd of its logarithm.
 SEEDS = (0.1, 0.6)
-ALIKE = {0.15: 0.4, 0.35: 0.4, 0.6: 0.2}  # standard deviation of the logarithm of a run's factor: chance of each
+ALIKE = {0.05: 0.5, 0.15: 0.3, 0.35: 0.2}  # standard deviation of the logarithm of a run's factor: chance of each
 EXCEPTION = {0.02: 0.3, 0.1: 0.4, 0.3: 0.3}  # share of runs that are exceptions: chance of each …
-EXCEPTION_SPREAD = 1.2  # … and the standard deviation of the logarithm of their factor
-FEW = 7  # runs up to which the draws are the posterior's alone
+EXCEPTIONAL = (1.5, 0.4)  # … and their median, over that of the typical one, and the sd of the logarithm
+FEW = 6  # runs up to which the draws are the posterior's alone
 SAMPLES = (0.2, 0.8)  # the same where each seed also has training images of its own
 FLAT = 0.6  # sd of the seeds' means / sd over images, per probit: for losses, which have no probit scale
 
@@ -104,7 +104,7 @@ def seed_spread(facts: Sequence[SeedFacts], weight: float = 1.0, prior: tuple[fl
         weight: of what all say about the typical spread: below 1 where they are not independent of each other.
         prior: of the typical standard deviation: median, and standard deviation of its logarithm.
     """
-    variances, joint = _joint(facts)
+    variances, joint = _joint(facts, prior[0])
     evidence = joint.sum(axis=2)
     varied = [k for k, fact in enumerate(facts) if not fact.deterministic]
     told = np.log(evidence[:, varied]).sum(axis=1)
@@ -117,7 +117,7 @@ def seed_spread(facts: Sequence[SeedFacts], weight: float = 1.0, prior: tuple[fl
     )
 
 
-def _joint(facts: Sequence[SeedFacts]) -> tuple[Float[np.ndarray, "r g"], Float[np.ndarray, "k r g"]]:
+def _joint(facts: Sequence[SeedFacts], median: float) -> tuple[Float[np.ndarray, "r g"], Float[np.ndarray, "k r g"]]:
     """Return the variances of the grid, and kernel × likelihood of each run."""
     table = np.array([(f.slope, f.noise, f.variance, 0 if f.deterministic else f.freedom) for f in facts])
     slope, noise, variance, freedom = table.reshape(-1, 4).T[:, :, None]
@@ -126,7 +126,7 @@ def _joint(facts: Sequence[SeedFacts]) -> tuple[Float[np.ndarray, "r g"], Float[
     fit = -freedom / 2 * (np.log(total) + variance / total)
     likelihood = np.exp(fit - fit.max(axis=1, keepdims=True))
     known = np.array([f.deterministic for f in facts], dtype=bool)
-    return np.where(known[:, None], 0.0, variances), _kernel()[:, None, :] * likelihood
+    return np.where(known[:, None], 0.0, variances), _kernel(median)[:, None, :] * likelihood
 
 
 def _log_prior(prior: tuple[float, float]) -> Float[np.ndarray, " k"]:
@@ -135,15 +135,12 @@ def _log_prior(prior: tuple[float, float]) -> Float[np.ndarray, " k"]:
     return np.asarray((typical + np.array(kind)[:, None]).ravel())
 
 
-@lru_cache(maxsize=1)
-def _kernel() -> Float[np.ndarray, "k g"]:
+@lru_cache(maxsize=2)
+def _kernel(median: float) -> Float[np.ndarray, "k g"]:
     """Return the chance of a run's standard deviation (columns) for each typical one, likeness, and exceptions."""
     ratio = np.log(_GRID[None, :] / _TYPICAL_GRID[:, None])
-    kernels = [
-        (1 - share) * _bell(ratio, alike) + share * _bell(ratio, EXCEPTION_SPREAD)
-        for alike in ALIKE
-        for share in EXCEPTION
-    ]
+    exception = _bell(np.log(_GRID[None, :] / (EXCEPTIONAL[0] * median)), EXCEPTIONAL[1])
+    kernels = [(1 - share) * _bell(ratio, alike) + share * exception for alike in ALIKE for share in EXCEPTION]
     return np.concatenate(kernels)
 
 

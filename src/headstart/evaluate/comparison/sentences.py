@@ -76,7 +76,7 @@ def answer(best: str, score: str, others: int, tied: Sequence[str], open_: Seque
         others: how many other runs there are.
         tied: runs that are tied with it.
         open_: runs of which it cannot be told yet.
-        question: what would settle the first of these.
+        question: the difference from the first of these, and what would settle it.
     """
     if not others:
         return f"{best}: {score}; nothing to compare it with"
@@ -86,8 +86,9 @@ def answer(best: str, score: str, others: int, tied: Sequence[str], open_: Seque
     if tied:
         parts.append(f"tied with it: {_listed(tied)}")
     if open_:
-        parts.append(f"cannot tell yet whether it is better than {_listed(open_)}")
-    return "; ".join(parts) + question
+        about = f": {question}" if len(open_) == 1 else f" ({open_[0]}: {question})"
+        parts.append(f"cannot tell yet whether it is better than {_listed(open_)}{about}")
+    return "; ".join(parts)
 
 
 def _each(others: int) -> str:

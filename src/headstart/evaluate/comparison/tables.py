@@ -25,7 +25,6 @@ from headstart.evaluate.comparison.verdict import (
 ALPHA = 0.05
 TEST = "moderated t over seeds and images"
 State = Literal["best", "tied", "cannot tell", "behind"]
-_TURNED: dict[Category, Category] = {"better": "worse", "worse": "better", "tied": "tied", "cannot tell": "cannot tell"}
 
 
 class Ranked(TypedDict):
@@ -52,7 +51,7 @@ class Ranked(TypedDict):
 
 
 class Pair(TypedDict):
-    """One comparison, a minus b.
+    """One comparison, a minus b; a is the run that is ahead.
 
     `low` to `high` holds for this pair alone, `wide_low` to `wide_high` for all of its list together; `p_adjusted` is
     corrected for all in its list, and `significant` goes by it. `probability`: that a beats b when both are trained
@@ -87,8 +86,8 @@ class PairRows:
         self.alone = pairs.p_value()
         self.beliefs = beliefs_of(runs, pairs, margin, sign)
 
-    def row(self, family: Family, k: int, last: str | None = None) -> Pair:
-        """Return the k-th comparison of a family, turned around where `last` would come first."""
+    def row(self, family: Family, k: int) -> Pair:
+        """Return the k-th comparison of a family."""
         place = int(family.pairs[k])
         significant = bool(family.p[k] <= ALPHA)
         category = category_of(self.beliefs, place, significant)
@@ -97,14 +96,10 @@ class PairRows:
         if category == "cannot tell":
             needed = needed_for(self.runs, self.pairs, place, self.margin, family.reach)
         a, b = (self.runs.names[int(side[place])] for side in (self.pairs.a, self.pairs.b))
-        turned = -1.0 if a == last else 1.0
-        facing = self.sign * turned  # from "better for a" back to the scores of what is now a
-        low, high = sorted(facing * end for end in self.beliefs.interval(place))
-        wide_low, wide_high = sorted(facing * end for end in self.beliefs.interval(place, family.reach))
-        probability = float(self.beliefs.probability[place])
-        if turned < 0:
-            a, b, category, probability = b, a, _TURNED[category], 1 - probability
-        difference = turned * float(self.pairs.difference[place])
+        # from "better for a" back to the scores
+        low, high = sorted(self.sign * end for end in self.beliefs.interval(place))
+        wide_low, wide_high = sorted(self.sign * end for end in self.beliefs.interval(place, family.reach))
+        difference = float(self.pairs.difference[place])
         size = sentences.size_of(difference, low, high, self.share)
         margin = sentences.margin_words(self.margin, self.share)
         return Pair(
@@ -119,7 +114,7 @@ class PairRows:
             p_adjusted=float(family.p[k]),
             significant=significant,
             test=TEST,
-            probability=probability,
+            probability=float(self.beliefs.probability[place]),
             margin=self.margin,
             matters=matters,
             category=category,

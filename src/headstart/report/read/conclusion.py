@@ -25,6 +25,7 @@ def answer_of(
     *,
     partial: bool,
     kept: Mapping[str, Any] | None = None,
+    refitted: str | None = None,
 ) -> tuple[Segment, ...]:
     """Say which run was chosen on validation and how good it is on test, which is best on test, and how sure that is.
 
@@ -33,6 +34,7 @@ def answer_of(
         costs: seconds of each run.
         partial: whether runs are still expected.
         kept: the "run" whose model was saved, and "by" what it was chosen.
+        refitted: what there is to say of a saved model that is another than the tested one.
     """
     if not boards:
         return (("No run has finished yet, so there is no answer.", False),)
@@ -44,6 +46,8 @@ def answer_of(
         segments += _others(board)
         segments += _cheaper(board, costs)
         segments += _baseline(board)
+    if refitted is not None:
+        segments += [("The saved model is another one. ", True), (refitted, False)]
     text, strong = segments[-1]
     return (*segments[:-1], (text.rstrip(), strong))
 
@@ -73,7 +77,7 @@ def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
     gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
     words = {
         "tied": f"The two are tied: {gap}. ",
-        "cannot tell": f"Whether it is better than the model cannot be told yet: {gap}. ",
+        "cannot tell": f"Whether it is better than the model cannot be told yet: {gap}{_settled(board, pair)}. ",
     }
     return [*found, (words.get(pair["category"], f"It is better than the model, by {gap}. "), False)]
 
@@ -121,13 +125,15 @@ def _others(board: Board) -> list[Segment]:
     if kinds["tied"]:
         names = numbers.listed([pair["b"] for pair in kinds["tied"]])
         small = margin_words(board.margin, numbers.is_share(board.metric))
-        verb = "is" if len(kinds["tied"]) == 1 else "are"
-        found += [(names, True), (f" {verb} tied with {best}: a difference of more than {small} is unlikely. ", False)]
+        unlikely = f": a difference of more than {small} is unlikely. "
+        found += [(f"{best} is tied with ", False), (names, True), (unlikely, False)]
     if kinds["cannot tell"]:
         names = numbers.listed([pair["b"] for pair in kinds["cannot tell"]])
-        rest = "; the comparisons say what would settle each" if len(kinds["cannot tell"]) > 1 else ""
-        if not rest and board.kind == "images":
-            rest = settled(kinds["cannot tell"][0]["needed"], board.n, unit_of(board.folds))
+        rest = "; the comparisons say by how much it leads, and what would settle each"
+        if len(kinds["cannot tell"]) == 1:
+            (pair,) = kinds["cannot tell"]
+            gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
+            rest = f": {gap}{_settled(board, pair)}"
         found += [(f"Whether {best} is better than ", False), (names, True), (f" cannot be told yet{rest}. ", False)]
     if kinds["better"]:
         rest = "every other run" if len(kinds["better"]) == len(others) else f"{len(kinds['better'])} others"
@@ -138,6 +144,11 @@ def _others(board: Board) -> list[Segment]:
         after = f"by {gap}" if len(kinds["better"]) == 1 else f"the next is {pair['b']}: {gap}"
         found += [(f"{it} is better than {rest}, {after}. ", False)]
     return found
+
+
+def _settled(board: Board, pair: Mapping[str, Any]) -> str:
+    """Say what would settle a question about images; what episodes would is not known."""
+    return settled(pair["needed"], board.n, unit_of(board.folds)) if board.kind == "images" else ""
 
 
 def _cheaper(board: Board, costs: Mapping[str, float | None]) -> list[Segment]:
@@ -170,12 +181,11 @@ def _baseline(board: Board) -> list[Segment]:
     pair = next((p for p in board.against_baseline if run in (p["a"], p["b"])), None)
     if pair is None:
         return []
-    sign = 1 if pair["a"] == run else -1
-    low, high = sorted((sign * pair["low"], sign * pair["high"]))
-    shown = numbers.difference(sign * pair["difference"], low, high, board.metric)
-    beaten = pair["category"] == ("better" if sign > 0 else "worse")
+    shown = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
+    base = f"baseline {board.baseline}"
+    ahead, start, behind = (run, run, f"the {base}") if pair["a"] == run else (f"the {base}", f"The {base}", run)
     if pair["significant"]:
-        return [(f"It is {'better' if beaten else 'worse'} than the baseline {board.baseline}, by {shown}. ", False)]
+        return [(f"{start} is better than {behind}, by {shown}. ", False)]
     if pair["category"] == "tied":
-        return [(f"It is tied with the baseline {board.baseline}: {shown}. ", False)]
-    return [(f"Whether it is better than the baseline {board.baseline} cannot be told yet: {shown}. ", False)]
+        return [(f"{start} is tied with {behind}: {shown}. ", False)]
+    return [(f"Whether {ahead} is better than {behind} cannot be told yet: {shown}{_settled(board, pair)}. ", False)]

@@ -19,9 +19,9 @@ from headstart.progress import progress
 from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
 from headstart.storage.names import folder_name
-from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
 from headstart.study.results.facts import read_facts
+from headstart.study.results.folder import StudyFolder
 
 _TRIES = 20
 _PATIENCE = 2.0  # seconds
@@ -144,6 +144,7 @@ class StudyFiles:
         learning: learning.json: what the next doubling of labels is expected to bring, or None.
         similarity: similarity.json: how alike source and target are, or None.
         explained: explained.json: pairs of runs explained on the same images, or None.
+        uncertainty: uncertainty.json: what the answers of the study's model are worth, or None.
     """
 
     root: Path
@@ -155,6 +156,7 @@ class StudyFiles:
     learning: Any = None
     similarity: Any = None
     explained: Any = None
+    uncertainty: Any = None
 
 
 def read_study_folder(place: str | Path) -> StudyFiles:
@@ -164,9 +166,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         StoreError: it is not a study folder, or a file is missing, altered or unreadable; the message says which.
     """
     root = Path(place)
-    if not (root / "study.json").is_file():
-        raise StoreError(f"{root}: no study here (it has no study.json); give the folder of a study")
-    facts = read_state(root)
+    facts = StudyFolder(root).read_study()
     expected = [(str(row["run"]), int(row["seed"])) for row in facts.get("expected", [])]
     folders = sorted(p for p in (root / "runs").glob("[!.]*/seed-*") if p.is_dir() and not p.name.startswith("."))
     records, metric = [], metric_of(facts)
@@ -193,6 +193,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         learning=_read_if_there(root / "learning.json"),
         similarity=_read_if_there(root / "similarity.json"),
         explained=_read_if_there(root / "explained.json"),
+        uncertainty=_read_if_there(root / "uncertainty.json"),
     )
 
 
@@ -250,18 +251,6 @@ def read_record(folder: Path, metric: str = "accuracy") -> Record:
             if _manifest(folder) == before:  # else some files are of the old folder, some of the new one
                 return record
     raise StoreError(f"{folder}: keeps being rewritten; read it when the study has ended")
-
-
-def read_state(root: Path) -> dict[str, Any]:
-    """Read study.json; a study that says that it is running, and at which no process is at work, was interrupted.
-
-    Raises:
-        StoreError: it is damaged.
-    """
-    facts = unsealed(root / "study.json")
-    if facts.get("status") == "running" and since(root) is None:
-        facts["status"] = "interrupted"
-    return facts
 
 
 def _manifest(folder: Path) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.audit.findings import problems
 from headstart.evaluate.comparison.compare import over_seeds
+from headstart.models.refitted import REFITTED, words
 from headstart.report import numbers
 from headstart.report.read.conclusion import Segment, answer_of, plain
 from headstart.report.read.leaderboard import Board, make_boards
@@ -165,6 +166,7 @@ class Summary:
             "learning": self.files.learning,
             "similarity": self.files.similarity,
             "explained": self.files.explained,
+            "uncertainty": self.files.uncertainty,
             "command": self.command,
             "version": self.version,
             "created": self.created,
@@ -192,7 +194,7 @@ def load_summary(study: str | Path) -> Summary:
         question=str(facts.get("question") or "Which run is best, and is it really better?"),
         status=status,
         partial=partial,
-        answer=answer_of(boards, costs, partial=partial, kept=facts.get("best")),
+        answer=answer_of(boards, costs, partial=partial, kept=facts.get("best"), refitted=_refitted(facts)),
         boards=boards,
         runs=runs,
         failed=tuple(Failure(r.run, r.seed, r.error) for r in files.records if r.error is not None),
@@ -207,6 +209,14 @@ def load_summary(study: str | Path) -> Summary:
         spec=facts.get("spec") or {},
         files=files,
     )
+
+
+def _refitted(facts: Mapping[str, Any]) -> str | None:
+    """Return how the saved model was refitted on all images, or why it could not be."""
+    if facts.get(REFITTED):
+        return words(facts[REFITTED])
+    failed = facts.get("not_refitted")
+    return None if failed is None else str(failed)
 
 
 def total_seconds(cost: Mapping[str, Any]) -> float | None:
@@ -294,7 +304,6 @@ def _environment(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], run: RunFacts) -> dict[str, Any]:
-    against = next((pair for pair in board.against_baseline if run.run in (pair["a"], pair["b"])), None)
     return {
         "rank": rank,
         **row,
@@ -304,7 +313,7 @@ def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], r
         "dataset": board.title,
         "best": rank == 1,
         "baseline": run.run == board.baseline,
-        "against_baseline": against,
+        "against_baseline": _against_baseline(board, run.run),
         "seconds": run.cost.get("seconds"),
         "shared_seconds": run.cost.get("shared_seconds"),
         "total_seconds": total_seconds(run.cost),
@@ -312,4 +321,20 @@ def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], r
         "parameters": run.parameters.get("total"),
         "backbone": run.spec.get("backbone"),
         "strategy": run.spec.get("strategy"),
+    }
+
+
+def _against_baseline(board: Board, run: str) -> dict[str, Any] | None:
+    """Return a run's difference from the baseline, above zero if the run's score is higher; None for the baseline."""
+    pair = next((p for p in board.against_baseline if run in (p["a"], p["b"])), None)
+    if pair is None or run == board.baseline:
+        return None
+    ends = [pair["low"], pair["high"]] if pair["a"] == run else [-pair["high"], -pair["low"]]
+    sign = 1 if pair["a"] == run else -1
+    return {
+        "difference": sign * pair["difference"],
+        "low": ends[0],
+        "high": ends[1],
+        "p_adjusted": pair["p_adjusted"],
+        "significant": pair["significant"],
     }

@@ -123,7 +123,8 @@ class WiderIntervals:
             found = with_training_images(mean, table, bounds, correction=correction)
         else:
             images = next(iter(self.found.scores.values())).shape[1]
-            found = over_splits(table.tolist(), 1 / (self.folds - 1), bounds, images=images)
+            level = table + (mean - table.mean())  # folds differ in size, and each image counts alike
+            found = over_splits(level.tolist(), 1 / (self.folds - 1), bounds, images=images)
         assert found["low"] is not None
         assert found["high"] is not None
         return {"wider_low": min(row["low"], found["low"]), "wider_high": max(row["high"], found["high"])}
@@ -139,7 +140,11 @@ def _aligned(resampled: Resampled, run: str, rows: npt.NDArray[np.int64]) -> Tab
 
 
 def _fold_means(scores: Table, fold: npt.NDArray[np.int64]) -> Table:
-    """Return the mean score of every fold of every repeat."""
+    """Return the mean score of every fold of every repeat.
+
+    Where the metric is no mean over images, it is that of the fold's contributions to the score of the whole repeat, as
+    in the ranking: alone, a fold that lacks a rare class would be judged by the others only.
+    """
     means: Sequence[float] = [
         float(row[part == number].mean())
         for row, part in zip(scores.astype(np.float64), fold, strict=True)

@@ -38,6 +38,7 @@ SCRIPTS = (
     "matrix.js",
     "gallery.js",
     "evidence.js",
+    "uncertainty.js",
     "audit.js",
     "likeness.js",
     "runs.js",
@@ -58,6 +59,8 @@ LEADS = {
     "mistakes": "Images that most seeds get wrong; those with the lowest probability for the true class come first.",
     "calibration": "On the diagonal, predictions made with 80 % confidence are right in 8 of 10 cases. Probabilities"
     " are shown after temperature scaling on validation.",
+    "uncertainty": "What the study's model may answer of an image that nobody has labelled. It was calibrated on"
+    " validation images; every figure below was measured on test images.",
     "transfer": "What the embeddings predicted before any training, and what was measured after it.",
     "explained": "The same test images, explained for two networks. They are drawn with a fixed seed, in turn from each"
     " class. Below each map is the class that it explains: the one that this network predicts, with its probability.",
@@ -140,6 +143,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
         "datasets": datasets,
         "transferability": summary.transferability,
         "similarity": summary.files.similarity,
+        "uncertainty": summary.files.uncertainty,
         "explained": paired_pictures(summary.files.root, (summary.files.explained or {}).get("pairs", [])),
         "spec": summary.spec,
         "environment": summary.environment,
@@ -184,6 +188,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "mistakes": any(run["mistakes"] for run in runs),
         "explained": bool(payload["explained"]),
         "calibration": any(run["reliability"] for run in runs),
+        "uncertainty": bool(payload["uncertainty"]),
         "data": bool(payload["datasets"]),
         "transfer": bool(payload["transferability"]),
         "similarity": any((payload["similarity"] or {}).get(key) for key in ("frechet", "stages")),
@@ -200,6 +205,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "mistakes": "Mistakes",
         "explained": "Side by side",
         "calibration": "Calibration",
+        "uncertainty": "How sure an answer is",
         "data": "Data",
         "transfer": "Transferability",
         "similarity": "Similarity",
@@ -283,6 +289,9 @@ def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict
     }
     share = BUDGET // max(1, len(summary.datasets))
     explained = [int(item["row"]) for run in ranked for item in details[run].explanations]
+    found = summary.files.uncertainty or {}
+    if found.get("data") == key:
+        explained = [*(int(row) for row, _ in (found.get("familiarity") or {}).get("least", [])), *explained]
     images = embed(folder, rows_wanted([details[run] for run in ranked], explained), labels, share)
     good = ranked[: max(1, len(ranked) // 2)]  # what a poor run confuses is chance
     cells = [cell for run in good for cell in details[run].cells]

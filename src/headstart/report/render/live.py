@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from headstart import disclosure, progress, units
+from headstart.evaluate.metrics.scoring import POINTWISE
 from headstart.report import numbers
 
 QUEUED, RUNNING, REUSED, DONE, FAILED = "queued", "running", "reused", "done", "failed"
@@ -25,6 +26,7 @@ class _Seed:
     started: float | None = None
     ended: float = 0.0
     score: float | None = None
+    images: int | None = None
     seconds: float | None = None
     why: str = ""
 
@@ -55,9 +57,9 @@ class _Run:
 
     @property
     def score(self) -> float | None:
-        """The mean score of the seeds that were done now."""
-        scores = [seed.score for seed in self.seeds.values() if seed.score is not None]
-        return sum(scores) / len(scores) if scores else None
+        """The mean score of the seeds that were done now, each test image counted alike: folds differ in size."""
+        scores = [(seed.score, seed.images or 1) for seed in self.seeds.values() if seed.score is not None]
+        return sum(score * images for score, images in scores) / sum(images for _, images in scores) if scores else None
 
     @property
     def seconds(self) -> float | None:
@@ -65,12 +67,18 @@ class _Run:
         known = [seed.seconds for seed in self.seeds.values() if seed.seconds is not None]
         return sum(known) if known else None
 
-    def words(self) -> str:
-        """Return how many seeds it has, and how many of them were reused or did not end well; "" for one that did."""
+    def words(self, metric: str) -> str:
+        """Return how many seeds it has, and how many of them were reused or did not end well; "" for one that did.
+
+        The report judges the predictions of all folds together; where that is not the mean of the folds' scores,
+        which is all that is known while a study runs, it is said.
+        """
         counted = [(self.states.count(state), state) for state in (REUSED, FAILED, RUNNING, QUEUED)]
         odd = ", ".join(f"{count} {state}" for count, state in counted if count)
         things = "folds" if any("(fold " in name for name in self.seeds) else "seeds"
         many = f"{len(self.seeds)} {things}" if len(self.seeds) > 1 else ""
+        if many and things == "folds" and metric not in POINTWISE:
+            many = f"mean of {many}, each judged alone"
         return f" ({', '.join(part for part in (many, odd) if part)})" if many else ""
 
 
@@ -146,11 +154,11 @@ class LiveStudy:
         """A task was found done."""
         self._end(run, REUSED)
 
-    def done(self, run: str, score: float, seconds: float | None = None) -> None:
-        """A task ended with this test score; it took these seconds, or those since it began."""
+    def done(self, run: str, score: float, seconds: float | None = None, images: int | None = None) -> None:
+        """A task ended with this score on so many test images; it took these seconds, or those since it began."""
         with self._lock:
             seed = self._seed(run)
-            seed.score = score
+            seed.score, seed.images = score, images
             since = None if seed.started is None else self._clock() - seed.started
             seed.seconds = since if seconds is None else seconds
         self._end(run, DONE)
@@ -268,7 +276,7 @@ class LiveStudy:
         score = numbers.score(run.score, self.metric)
         took = f" in {units.duration(run.seconds)}" if run.seconds is not None else ""
         ended = sum(each.state in _ENDED for each in self.runs.values())
-        self._say(f"{run.name}: {score}{run.words()}{took}; {ended} of {len(self.runs)} runs ended")
+        self._say(f"{run.name}: {score}{run.words(self.metric)}{took}; {ended} of {len(self.runs)} runs ended")
 
     def _counts(self) -> str:
         with self._lock:

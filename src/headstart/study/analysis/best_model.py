@@ -1,4 +1,4 @@
-"""The model that was chosen on validation, saved as one file."""
+"""The model that was chosen on validation, saved as one file, or refitted on all images if the study asks for it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 from headstart.evaluate.metrics.scoring import merit
 from headstart.models.bundle import MODEL, model_bytes, read_ensemble
 from headstart.storage.files import disk_errors, link_or_copy, read_json, write_atomic
+from headstart.study.analysis.refit_on_all import refit_on_all
 from headstart.study.execution.session import Session
 from headstart.study.planning.ensemble_keys import expected
-from headstart.study.results.model_selection import Candidate, best_single, choose, named, representative
+from headstart.study.results.model_selection import Candidate, best_single, choose, representative
 from headstart.study.results.state import Kept
 
 
 def save_best(session: Session) -> None:
-    """Write the run that is best on validation, on the study's own images, as one whole model file."""
+    """Write the run that is best on validation, on the study's own images, as one whole model file; or its refit."""
     folder, ensembles = session.folder, session.plan.study.spec.ensembles
     done = [(t.run.name, t.seed) for t in session.plan.own_tasks if session.finished(t)]
     gone = {(row["run"], row["seed"]) for row in session.state.left_out}
@@ -47,9 +48,10 @@ def save_best(session: Session) -> None:
 
     session.state.best = kept(best, by)
     with disk_errors(folder.root):
-        _write_whole(folder.root / session.state.best["folder"], folder.root / MODEL)
+        if not refit_on_all(session, session.state.best):
+            _write_whole(folder.root / session.state.best["folder"], folder.root / MODEL)
     if best in ensembles:  # what can be looked into is one network
-        session.state.best_network = kept(best_single(found, ensembles), named(metric))
+        session.state.best_network = kept(*best_single(found, ensembles, metric))
 
 
 def _parameters(run: Path) -> int:

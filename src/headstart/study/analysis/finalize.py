@@ -11,11 +11,12 @@ from headstart.study.analysis.paired_explanations import explain_pairs
 from headstart.study.analysis.similarity import measure_similarity
 from headstart.study.analysis.training_images import resample_training_images
 from headstart.study.analysis.transferability import score_transferability
+from headstart.study.analysis.uncertainty import calibrate_best
 from headstart.study.execution.session import Session
 
 
 def close_study(session: Session) -> None:
-    """Write the results of the study as a whole: data and audit, best model, wider intervals, explained mistakes."""
+    """Write the results of the study as a whole: data, audit, best model, uncertainty, wider intervals, mistakes."""
     seen: set[str] = set()
     for task in session.plan.tasks:
         dataset = session.resources.dataset(task.run.data)
@@ -27,6 +28,7 @@ def close_study(session: Session) -> None:
     score_transferability(session)
     learning_curves(session)
     save_best(session)
+    calibrate_best(session)
     resample_training_images(session)
     explain_mistakes(session, session.plan.study.spec.explain)
     explain_pairs(session)

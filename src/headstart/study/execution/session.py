@@ -32,8 +32,8 @@ class Listener(Protocol):
     def reused(self, run: str) -> None:
         """A task was done before."""
 
-    def done(self, run: str, score: float, seconds: float | None = None) -> None:
-        """A task finished with this test score, after so many seconds of its own (None: unknown)."""
+    def done(self, run: str, score: float, seconds: float | None = None, images: int | None = None) -> None:
+        """A task finished with this score on so many test images, after so many seconds of its own (None: unknown)."""
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""
@@ -60,7 +60,7 @@ class Silent:
     def reused(self, run: str) -> None:
         """Ignore."""
 
-    def done(self, run: str, score: float, seconds: float | None = None) -> None:
+    def done(self, run: str, score: float, seconds: float | None = None, images: int | None = None) -> None:
         """Ignore."""
 
     def failed(self, run: str, why: str) -> None:
@@ -97,7 +97,7 @@ class Session:
         """Tell the listener that a run finished, with its score by the study's metric."""
         metric = self.plan.study.spec.compare.metric
         score = result["metrics"]["test"].get(metric, {}).get("value", float("nan"))
-        self.listener.done(name, score, result["cost"]["seconds"])
+        self.listener.done(name, score, result["cost"]["seconds"], result["n_test"])
 
     def finished(self, task: Task) -> bool:
         """Say whether a task's results are in the study's folder."""

@@ -114,9 +114,9 @@ class RemoteListener:
         """A task was done before."""
         self._say(ListenerCall("reused", (run,)))
 
-    def done(self, run: str, score: float, seconds: float | None = None) -> None:
-        """A task finished with this test score, after so many seconds of its own."""
-        self._say(ListenerCall("done", (run, score, seconds)))
+    def done(self, run: str, score: float, seconds: float | None = None, images: int | None = None) -> None:
+        """A task finished with this score on so many test images, after so many seconds of its own."""
+        self._say(ListenerCall("done", (run, score, seconds, images)))
 
     def failed(self, run: str, why: str) -> None:
         """A task failed."""

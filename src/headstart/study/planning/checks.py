@@ -5,6 +5,7 @@ from __future__ import annotations
 from headstart.data.dataset import Split
 from headstart.errors import DataError, HeadstartError, SpecError, Unsuitable
 from headstart.evaluate.metrics.guards import check_classes
+from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy, Run
@@ -41,6 +42,20 @@ def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) ->
         check_classes(known.classes, asked.classes)
     except DataError as error:
         raise DataError(f"run {run.name!r} ({first.name!r} on {asked.name}): {error}") from error
+
+
+def check_costs(study: ResolvedStudy, resources: Resources) -> None:
+    """Refuse costs of classes that the study's own images do not have.
+
+    Raises:
+        SpecError: which class.
+    """
+    spec = study.spec.costs
+    if spec is not None:
+        dataset = resources.dataset(study.spec.data)
+        if dataset.multi_label:
+            raise SpecError("costs: they need one label per image, and these images have several; drop costs")
+        costs_of(dataset.classes, spec.confusions, mistake=spec.mistake, ask=spec.ask)
 
 
 def check_run(run: Run, resources: Resources) -> None:

@@ -10,6 +10,7 @@ from headstart.study.planning.availability import Availability
 from headstart.study.planning.checks import (
     check_batches,
     check_choosing,
+    check_costs,
     check_evaluate_only,
     check_labels,
     check_run,
@@ -38,6 +39,7 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
         HeadstartError: a dataset, network, stage, split or extra is unusable; nothing has been computed yet.
     """
     check_extras(study)
+    check_costs(study, resources)
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}
     availability = Availability(study)

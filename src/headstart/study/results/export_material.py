@@ -13,6 +13,7 @@ from headstart.data.dataset import Dataset
 from headstart.deploy.export.pictures import Material, Pictures, folder_of, noise, rows_of
 from headstart.errors import DataError
 from headstart.models.bundle import MEMBERS, Ensemble
+from headstart.models.refitted import refitted_of
 from headstart.progress import say
 from headstart.storage.files import read_json
 from headstart.storage.opening import default_store
@@ -69,7 +70,11 @@ def _of_run(run: Path, ensemble: Ensemble) -> Material:
         for part, title in (("train", "training"), ("validation", "validation"), ("test", "test"))
     }
     return replace(
-        bare, test=parts["test"], train=parts["train"], validation=parts["validation"], seen=_has_seen(run, result)
+        bare,
+        test=parts["test"],
+        train=parts["train"],
+        validation=parts["validation"],
+        seen=refitted_of(ensemble.members[0].provenance) is not None or _has_seen(run, result),
     )
 
 

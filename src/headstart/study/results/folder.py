@@ -25,6 +25,7 @@ from headstart.storage.checksums import sealed, sha256_of, unsealed
 from headstart.storage.files import disk_errors, read_json, temporary, write_atomic
 from headstart.storage.locks import locked
 from headstart.storage.names import folder_name
+from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
 from headstart.storage.swap import replace_folder
 
@@ -85,14 +86,17 @@ class StudyFolder:
         write_atomic(self.root / "study.json", sealed_bytes(facts))
 
     def read_study(self) -> dict[str, Any]:
-        """Read study.json.
+        """Read study.json; a study that says that it is running, and at which no process is at work, was interrupted.
 
         Raises:
             StoreError: there is none, or it is damaged.
         """
         if not (self.root / "study.json").is_file():
-            raise StoreError(f"{self.root}: is not a study folder (it has no study.json)")
-        return unsealed(self.root / "study.json")
+            raise StoreError(f"{self.root}: no study here (it has no study.json); give the folder of a study")
+        facts = unsealed(self.root / "study.json")
+        if facts.get("status") == "running" and since(self.root) is None:
+            facts["status"] = "interrupted"
+        return facts
 
     def write_run(
         self,

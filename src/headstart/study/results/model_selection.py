@@ -1,4 +1,4 @@
-"""Chooses a study's best model: on validation, never on test, allowing for chance among few images."""
+"""Chooses a study's best model, and says by which rule: on validation, never on test, allowing for chance."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.evaluate.metrics.scoring import image_scores, score_of
+from headstart.evaluate.metrics.scoring import METRICS, image_scores, score_of
 
+_DIGITS = 12  # of a mean over seeds: what is equal but for rounding is equal
+_NAMED = 3  # runs with the same mean
 _RESAMPLES = 200  # of the images, where a metric is not a mean over them
 
 
@@ -39,7 +41,7 @@ class Candidate:
 
 
 def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: str = "accuracy") -> tuple[str, str]:
-    """Return the name of the run to keep, and by what it was chosen.
+    """Return the name of the run to keep, and by which rule it was chosen.
 
     The run with the best mean on validation over the seeds that all runs have; but where an ensemble is
     below a single run by no more than one standard error of the difference on the same images (each counts once,
@@ -47,7 +49,8 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
     has many single runs, and the one that happens to lead on few images is likely to have been lucky; a mean of
     networks errs less on new images (the rule of one standard error: Breiman, Friedman, Olshen and Stone,
     Classification and regression trees, 1984, section 3.4.3; figures: LOG.md). Where the two do not differ on any
-    image, nothing is gained by the ensemble, and the single run is kept.
+    image, nothing is gained by the ensemble, and the single run is kept. Of runs with the same mean, a network comes
+    before a baseline, and then the smaller model first.
 
     Args:
         candidates: at least one.
@@ -57,7 +60,7 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
     fair = _fair(candidates)
     means = _means(fair)
     best = _best(means, fair)
-    by = named(metric)
+    by = _rule(best, means, fair, metric)
     averaged = [name for name in means if name in ensembles]
     if best in ensembles or not averaged:
         return best, by
@@ -65,18 +68,45 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
     gap, error = means[best] - means[rival], _standard_error(fair, best, rival, metric)
     if gap > error or gap == error == 0:
         return best, by
-    return rival, f"{by}: within one standard error of {best!r}, the best single run there"
+    level = f"{_plain(metric)} within one standard error of the {_extreme(metric)}, that of {best!r}"
+    return rival, f"{level}: an ensemble before a single run"
 
 
-def named(metric: str) -> str:
-    """Return what a choice by this metric is called."""
+def _plain(metric: str) -> str:
     return f"validation {metric.replace('_', ' ')}"
 
 
-def best_single(candidates: Sequence[Candidate], ensembles: Container[str]) -> str:
-    """Return the run of one network with the best mean on validation."""
+def _extreme(metric: str) -> str:
+    return "highest" if METRICS[metric].higher_is_better else "lowest"
+
+
+def best_single(
+    candidates: Sequence[Candidate], ensembles: Container[str], metric: str = "accuracy"
+) -> tuple[str, str]:
+    """Return the run of one network with the best mean on validation, and by which rule it was chosen."""
     fair = [each for each in _fair(candidates) if each.run not in ensembles]
-    return _best(_means(fair), fair)
+    means = _means(fair)
+    best = _best(means, fair)
+    return best, f"{_rule(best, means, fair, metric)}, among single networks"
+
+
+def _rule(best: str, means: Mapping[str, float], candidates: Sequence[Candidate], metric: str) -> str:
+    """Say what decided: the metric alone, or what made the difference between runs with the same mean."""
+    by_name = {each.run: each for each in candidates}
+    level = [name for name in means if means[name] == means[best] and name != best]
+    alone = f"the {_extreme(metric)} {_plain(metric)}"
+    if not level:
+        return alone
+    rules = []
+    if any(by_name[name].baseline and not by_name[best].baseline for name in level):
+        rules.append("a network before a baseline")
+    same = [by_name[name] for name in level if by_name[name].baseline == by_name[best].baseline]
+    if any(each.parameters > by_name[best].parameters for each in same):
+        rules.append("the smaller model first")
+    if any(each.parameters == by_name[best].parameters for each in same):
+        rules.append("in the order of the study")
+    names = ", ".join(map(repr, level[:_NAMED])) + (f" and {len(level) - _NAMED} more" if len(level) > _NAMED else "")
+    return f"{alone}, the same as {names}: {', then '.join(rules)}"
 
 
 def representative(candidates: Sequence[Candidate], run: str) -> Candidate:
@@ -106,7 +136,9 @@ def _fair(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def _means(candidates: Sequence[Candidate]) -> dict[str, float]:
     names = dict.fromkeys(each.run for each in candidates)
-    return {name: float(np.mean([each.score for each in candidates if each.run == name])) for name in names}
+    return {
+        name: round(float(np.mean([each.score for each in candidates if each.run == name])), _DIGITS) for name in names
+    }
 
 
 def _standard_error(candidates: Sequence[Candidate], first: str, second: str, metric: str) -> float:

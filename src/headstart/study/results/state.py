@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
+
+from headstart.models.refitted import REFITTED, Refitted
 
 
 class Expected(TypedDict):
@@ -37,6 +39,23 @@ class Kept(TypedDict):
     seeds: int
 
 
+def kept_words(facts: Mapping[str, Any], which: Literal["best", "best_network"] = "best") -> str | None:
+    """Say which run a kept model is of, by which rule it was chosen, and which of its seeds (or folds) it is.
+
+    Args:
+        facts: the content of study.json.
+        which: the kept model, or the single network in place of an ensemble.
+    """
+    kept = facts.get(which)
+    if not kept:
+        return None
+    split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
+    word = "fold" if split.get("fold") == "seed" else "seed"
+    seed = f"; {word} {kept['seed']}, the median of {kept['seeds']}" if kept.get("seeds", 1) > 1 else ""
+    again = "; refitted on all images, test images included" if which == "best" and facts.get(REFITTED) else ""
+    return f"{kept['run']}, chosen by {kept['by']}{seed}{again}"
+
+
 @dataclass
 class StudyState:
     """The state of a study; None means not decided yet, or not part of this study.
@@ -52,6 +71,8 @@ class StudyState:
         left_out: runs and seeds that are skipped.
         best: the model that was chosen on validation.
         best_network: the best single network, if the best model is an ensemble.
+        refitted: the saved model is the best one, refitted on all images.
+        not_refitted: why it could not be refitted, where that was asked for.
         spending: seconds of the budget and seconds spent.
         halving: settings, rungs and number of runs of successive halving.
     """
@@ -71,6 +92,8 @@ class StudyState:
     left_out: list[LeftOut] = field(default_factory=list)
     best: Kept | None = None
     best_network: Kept | None = None
+    refitted: Refitted | None = None
+    not_refitted: str | None = None
     spending: Mapping[str, float] | None = None
     halving: Mapping[str, Any] | None = None
 
@@ -83,6 +106,6 @@ class StudyState:
 
     def to_dict(self, status: str) -> dict[str, Any]:
         """Return the content of study.json: "status" is running, complete or interrupted."""
-        optional = ("left_out", "best", "best_network", "spending", "halving")
+        optional = ("left_out", "best", "best_network", "refitted", "not_refitted", "spending", "halving")
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in found.items() if value or name not in optional} | {"status": status}

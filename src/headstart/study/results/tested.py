@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import StoreError
+from headstart.models.refitted import REFITTED
 from headstart.storage.files import read_json
 from headstart.study.results.folder import StudyFolder
+from headstart.study.results.state import kept_words
 
 DEPTH = 4  # folders from a run's file up to its study
 
@@ -28,6 +30,8 @@ class Tested:
         metrics: its test measures, as `evaluate` gives them.
         learned, test: digests of the images that it was fitted or chosen on, and tested on; empty where the study did
             not keep them.
+        refitted: the model is this run refitted on all images: it has learned from the test images too, and the
+            measures are those of the run.
     """
 
     run: str
@@ -37,6 +41,7 @@ class Tested:
     metrics: Mapping[str, Any]
     learned: frozenset[str]
     test: frozenset[str]
+    refitted: bool = False
 
 
 def run_folder(place: Path) -> Path | None:
@@ -49,6 +54,12 @@ def run_folder(place: Path) -> Path | None:
         best = StudyFolder(folder).read_study().get("best")
         return folder / best["folder"] if best else None
     return None
+
+
+def said_model(place: Path) -> str | None:
+    """Say which run the model of a study's folder is of, and why; None for any other place."""
+    folder = place.expanduser()
+    return kept_words(StudyFolder(folder).read_study()) if (folder / "study.json").is_file() else None
 
 
 def find_tested(place: str | Path) -> Tested | None:
@@ -64,32 +75,43 @@ def find_tested(place: str | Path) -> Tested | None:
         spec, result = read_json(folder / "spec.json"), read_json(folder / "result.json")
     except (OSError, StoreError):
         return None
-    learned, test = _digests(folder, root / "data" / str(spec["data"]["fingerprint"]) / "items.parquet")
+    learned, test, every = _digests(folder, root / "data" / str(spec["data"]["fingerprint"]) / "items.parquet")
+    facts = StudyFolder(root).read_study()
+    refitted = bool(facts.get(REFITTED)) and not _is_of_run(Path(place), folder)
     return Tested(
         run=str(spec["run"]),
         folder=folder,
         dataset=str(spec["data"]["name"]),
-        metric=str((StudyFolder(root).read_study().get("compare") or {}).get("metric") or "accuracy"),
+        metric=str((facts.get("compare") or {}).get("metric") or "accuracy"),
         metrics=result["metrics"].get("test") or {},
-        learned=learned,
+        learned=every if refitted else learned,
         test=test,
+        refitted=refitted,
     )
+
+
+def _is_of_run(place: Path, run: Path) -> bool:
+    """Say whether a model was given as its run's folder, or a file in it; else, as that of its study."""
+    return place.expanduser().resolve().is_relative_to(run)
 
 
 def _study_of(run: Path) -> Path | None:
     return next((each for each in run.parents[:DEPTH] if (each / "study.json").is_file()), None)
 
 
-def _digests(run: Path, items: Path) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the digests of the images that a run learned from or was chosen on, and of its test images."""
+def _digests(run: Path, items: Path) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return the digests of the images that a run learned from or was chosen on, of its test images, and of all."""
+    nothing = frozenset[str]()
     if not (run / "split.npz").is_file() or not items.is_file():
-        return frozenset(), frozenset()
+        return nothing, nothing, nothing
     import pyarrow.parquet as pq
 
     table = pq.read_table(items)
     if "digest" not in table.column_names:
-        return frozenset(), frozenset()
+        return nothing, nothing, nothing
     digests = np.array(table["digest"].to_pylist())
     with np.load(run / "split.npz") as parts:
         rows = np.concatenate([parts["train"], parts["validation"]])
-        return frozenset(digests[rows].tolist()), frozenset(digests[parts["test"]].tolist())
+        sets = digests[rows], digests[parts["test"]], digests
+    learned, test, every = (frozenset[str](each.tolist()) for each in sets)
+    return learned, test, every

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headstart.errors import StoreError
+from headstart.progress import say
 from headstart.storage.names import folder_name
 from headstart.study.results.folder import StudyFolder
 
@@ -23,5 +25,15 @@ def versioned_name(out: str | Path, name: str, fingerprint: str) -> str:
     folder = study_folder(out, name)
     if not (folder.root / "study.json").is_file():
         return name
-    before = folder.read_study().get("fingerprint")
-    return name if before in (None, fingerprint) else f"{name}-{fingerprint[:_DIGITS]}"
+    before = _fingerprints(folder)
+    return name if not before or fingerprint in before else f"{name}-{fingerprint[:_DIGITS]}"
+
+
+def _fingerprints(folder: StudyFolder) -> set[str]:
+    """Return of which images a study is; where its study.json is damaged, as the folders of its data are named."""
+    try:
+        found = folder.read_study().get("fingerprint")
+    except StoreError:
+        say(f"{folder.root / 'study.json'}: damaged; it will be written anew")
+        return {path.name for path in folder.data_folder("x").parent.glob("*")}
+    return set() if found is None else {found}

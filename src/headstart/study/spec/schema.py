@@ -176,6 +176,13 @@ class RunSpec(Spec):
             return {**value, "weights": "none"}
         return value
 
+    @field_validator("refit", mode="before")
+    @classmethod
+    def _refits_itself(cls, value: Any) -> Any:
+        if value == "all":
+            raise ValueError("'all' is of the study, not of a run: write `refit: all` beside `runs`")
+        return value
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, value: str) -> str:
@@ -290,6 +297,17 @@ class HalvingSpec(Spec):
     runs: Annotated[list[str], Field(min_length=2)] | None = None
 
 
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class CostsSpec(Spec):
+    """What answers cost: each mistake, some confusions (right class, answer, cost), and asking a person instead."""
+
+    mistake: Cost = 1.0
+    ask: Cost | None = None
+    confusions: dict[str, dict[str, Cost]] = {}
+
+
 class StudySpec(Spec):
     """A study file. `defaults` and `runs` stay plain mappings until `headstart.study.spec.load` expands them."""
 
@@ -300,14 +318,26 @@ class StudySpec(Spec):
     defaults: dict[str, Any] = {}
     runs: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     compare: CompareSpec = CompareSpec()
+    costs: CostsSpec | None = None
     budget: str | None = None
     halving: HalvingSpec | None = None
     audit: bool = True
     explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
     similarity: SimilaritySpec | None = None
     ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
+    refit: Literal["all"] | None = None
     track: str | None = None
     smoke: dict[str, Any] = {}
+
+    @field_validator("refit", mode="before")
+    @classmethod
+    def _refits_the_model(cls, value: Any) -> Any:
+        if value not in (None, "all"):
+            raise ValueError(
+                f"{value!r:.40} is not known here: 'all' trains the saved model on every image, test images included;"
+                " what a run is refitted on is a key of the run"
+            )
+        return value
 
     @field_validator("budget", mode="before")
     @classmethod

@@ -73,6 +73,31 @@ def predict_probabilities(
     return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 
+def predict_outputs(
+    network: nn.Module,
+    images: Any,
+    rows: npt.NDArray[np.int64],
+    preprocessing: Preprocessing,
+    *,
+    device: str = "cpu",
+    title: str = "embeddings",
+) -> npt.NDArray[np.float32]:
+    """Return what a network in evaluation mode gives for the images in `rows`, float32 [n, d].
+
+    Args:
+        network: normalised images -> [n, d], such as a backbone.
+        images, rows, preprocessing, device, title: as of `predict_probabilities`.
+    """
+    run = _runner(network.eval(), preprocessing, device, len(rows))
+    parts = []
+    with torch.inference_mode(), progress(title, len(rows)) as ticker:
+        for start in range(0, len(rows), BATCH):
+            pixels = as_tensor(batch_of(images, rows[start : start + BATCH], preprocessing.size))
+            parts.append(run(pixels.float()).float().cpu().numpy())
+            ticker.advance(len(pixels))
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
 def _runner(network: nn.Module, preprocessing: Preprocessing, device: str, count: int) -> Callable[[Tensor], Tensor]:
     """Return what makes logits of pixels [n, 3, h, w] in 0 … 255: for many images on the CPU, an engine."""
     if device == "cpu" and count >= MANY:

@@ -71,6 +71,8 @@ class HeadFit:
         seconds: spent on this job alone; what was shared counts for the job that came first.
         validation_probabilities: float32 [validation rows, C], by the head that had not seen those rows;
             None without validation rows.
+        left_out: float32 [training rows, C], of each training row by the head fitted without it, in the order of
+            `train`; from a ridge head with `leave_one_out`, else None.
     """
 
     head: nn.Module
@@ -79,6 +81,7 @@ class HeadFit:
     notes: list[str]
     seconds: float
     validation_probabilities: npt.NDArray[np.float32] | None = None
+    left_out: npt.NDArray[np.float32] | None = None
 
 
 def fit_majority(problem: Problem, options: Mapping[str, Any]) -> Fitted:
@@ -208,7 +211,8 @@ def _answer(
         head, notes = kept.head, notes + [f"refit: {note}" for note in kept.notes]
     judged = probabilities(fitted.head, workspace.features, job.validation) if len(job.validation) else None
     seconds = time.perf_counter() - began + spent
-    return HeadFit(copy.deepcopy(head), dict(fitted.chosen), copy.deepcopy(fitted.tried), notes, seconds, judged)
+    chosen, tried = dict(fitted.chosen), copy.deepcopy(fitted.tried)
+    return HeadFit(copy.deepcopy(head), chosen, tried, notes, seconds, judged, fitted.left_out)
 
 
 @torch.no_grad()

@@ -84,12 +84,15 @@ class Fitted:
         chosen: the configuration it was fitted with, complete enough to fit it again.
         tried: every configuration with its validation scores.
         notes: what a reader should know.
+        left_out: float32 [training rows, C], the probabilities of each training row by the fit without it; None where
+            the solver does not give them.
     """
 
     head: nn.Module
     chosen: dict[str, Any]
     tried: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
+    left_out: npt.NDArray[np.float32] | None = None
 
 
 def listed(value: Any) -> list[Any]:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headstart.models.heads import LinearHead
+from headstart.models.heads import LinearHead, class_probabilities
 from headstart.transfer.heads.catalogue import complete
 from headstart.transfer.heads.feature_rows import Dense, Rows, Transform, wide
 from headstart.transfer.heads.gram import principal, rotate
@@ -62,7 +62,7 @@ def fit_ridge(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     by_self = bool(options["leave_one_out"]) or not len(problem.validation)
     shown = not by_self or options["leave_one_out"]
     judged = shown or not options["temperature"] or len(penalties) > 1  # a refit needs no scores of its own rows
-    selection: Selection[LinearHead] = Selection(problem.multi_label, problem.metric)
+    selection: Selection[tuple[LinearHead, Tensor | None]] = Selection(problem.multi_label, problem.metric)
     for normalise in listed(options["normalise"]):
         transform = problem.transform(normalise, centred=True)
         decomposition = decompose(problem, problem.train_rows(transform))
@@ -80,12 +80,16 @@ def fit_ridge(problem: Problem, options: Mapping[str, Any]) -> Fitted:
             selection.offer(
                 {"penalty": penalty, "normalise": normalise},
                 score(scale * scores, labels, problem.metric) if scores is not None and shown else None,
-                partial(_head, problem, decomposition, transform, penalty, scale),
+                partial(
+                    _kept, problem, decomposition, transform, penalty, scale, scores if shown and by_self else None
+                ),
                 simplicity=(penalty,),
                 keep={"temperature": scale},
             )
     notes = ["penalty chosen by leave-one-out on the training rows"] if options["leave_one_out"] else []
-    return Fitted(selection.value, selection.chosen, selection.tried, notes)
+    head, logits = selection.value
+    left_out = None if logits is None else class_probabilities(logits, multi_label=problem.multi_label).cpu().numpy()
+    return Fitted(head, selection.chosen, selection.tried, notes, left_out)
 
 
 def decompose(problem: Problem, rows: Rows) -> Decomposition:
@@ -128,9 +132,16 @@ def _half(problem: Problem) -> float:
     return 0.5 if problem.multi_label else 0.0  # one half stands between no and yes
 
 
-def _head(
-    problem: Problem, decomposition: Decomposition, transform: Transform, penalty: float, scale: float
-) -> LinearHead:
+def _kept(
+    problem: Problem,
+    decomposition: Decomposition,
+    transform: Transform,
+    penalty: float,
+    scale: float,
+    scores: Tensor | None,
+) -> tuple[LinearHead, Tensor | None]:
+    """Return the head, and the logits of the training rows by the fits without each, if their scores are given."""
     weight = decomposition.basis @ decomposition.coefficients(penalty)
     bias = decomposition.mean - _half(problem)
-    return transform.linear_head(scale * weight.T, scale * bias, multi_label=problem.multi_label)
+    head = transform.linear_head(scale * weight.T, scale * bias, multi_label=problem.multi_label)
+    return head, None if scores is None else scale * scores

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -53,6 +54,19 @@ def test_of_several_labels_those_above_the_threshold_are_said(model: Model, monk
     scores = model.probabilities(PICTURES[:4])
     for row, answer in zip(scores, model.predict(PICTURES[:4]), strict=True):
         assert answer["class"] == "|".join(name for name, s in zip(model.classes, row, strict=True) if s > 0.25)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.25, 0.9])
+def test_the_server_folder_has_the_label_rule_of_the_classifier(
+    model: Model, parts: Parts, monkeypatch: pytest.MonkeyPatch, threshold: float | None
+) -> None:
+    several = {} if threshold is None else {"multi_label": True, "threshold": threshold, "temperature": 1.0}
+    member = dataclasses.replace(parts.ensemble.members[0], **several)
+    classifier = Classifier(dataclasses.replace(parts.ensemble, members=(member,)))
+    monkeypatch.setattr(model, "threshold", threshold)
+    for scores in np.float32([[0.2, 0.7, 0.1], [0.5, 0.5, 0.0], [0.25, 0.25, 0.5], [0.1, 0.1, 0.1], [0.9, 0.95, 0.91]]):
+        said, answer = classifier.said("x", scores), model._answer("x", scores)
+        assert (said.label, said.probability) == (answer["class"], answer["probability"])
 
 
 def test_csv_holds_no_text_that_a_spreadsheet_would_compute(

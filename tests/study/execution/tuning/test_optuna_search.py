@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from side_by_side import side_by_side
 from told import Told
 
 from headstart.storage.opening import default_store
@@ -20,14 +18,30 @@ from headstart.study.execution.tuning import optuna_search as search
 from headstart.study.execution.tuning import train as tuning
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
+from tests.study.conftest import draw, small
 
 RECIPE = {"epochs": 2, "batch_size": 8, "lr": {"search": {"low": 0.001, "high": 0.1, "log": True}}}
 
 
-@pytest.fixture
-def searched(small_study: dict[str, Any]) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     recipe = {**RECIPE, "weight_decay": {"search": [0, 1]}}
-    return {**small_study, "seeds": 1, "runs": {"a": {"strategy": "scratch", "trials": 8, "recipe": recipe}}}
+    runs = {"a": {"strategy": "scratch", "trials": 8, "recipe": recipe}}
+    return {**small(draw(tmp_path_factory.mktemp("searched"), 14)), "seeds": 1, "runs": runs}
+
+
+@pytest.fixture
+def searched(study: dict[str, Any]) -> dict[str, Any]:
+    return {**study}
+
+
+@pytest.fixture(scope="module")
+def alone(study: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Return the trials of the search that one process does without a break."""
+    place = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(place / "cache"))
+        return execute(study, place / "out")
 
 
 def tried(root: Path) -> list[dict[str, Any]]:
@@ -39,21 +53,19 @@ def execute(spec: dict[str, Any], out: Path) -> list[dict[str, Any]]:
     return tried(run_study(load_study(spec), out, device="cpu").root)
 
 
-def test_its_points_differ_and_lie_between_whole_ends(searched: dict[str, Any], tmp_path: Path) -> None:
-    found = execute(searched, tmp_path / "out")
-    decays = {trial["recipe.weight_decay"] for trial in found}
-    assert len(decays) == len(found) >= 5 and all(0 < decay < 1 for decay in decays)
+def test_its_points_differ_and_lie_between_whole_ends(alone: list[dict[str, Any]]) -> None:
+    decays = {trial["recipe.weight_decay"] for trial in alone}
+    assert len(decays) == len(alone) >= 5 and all(0 < decay < 1 for decay in decays)
 
 
 def test_the_order_of_a_round_changes_nothing(
-    searched: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    searched: dict[str, Any], alone: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = execute(searched, tmp_path / "one")
     for number in (1, 2):
         monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / f"cache {number}"))
         turn = itertools.count(number, number + 2)
         monkeypatch.setattr(search, "_turn", lambda turn=turn: next(turn))
-        assert execute(searched, tmp_path / f"again {number}") == first
+        assert execute(searched, tmp_path / f"again {number}") == alone
 
 
 class Killed(BaseException):
@@ -61,10 +73,8 @@ class Killed(BaseException):
 
 
 def test_killed_again_and_again_it_ends_the_same(
-    searched: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    searched: dict[str, Any], alone: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = execute(searched, tmp_path / "whole")
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another cache"))
     finetune, epochs = tuning.finetune, itertools.count(1)
 
     def killed(job: Any) -> Any:
@@ -84,20 +94,15 @@ def test_killed_again_and_again_it_ends_the_same(
             again = execute(searched, tmp_path / "again")
         except Killed:
             deaths += 1
-    assert deaths >= 5 and again == whole
+    assert deaths >= 5 and again == alone
 
 
 def test_two_processes_share_one_search(searched: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(searched))
-    own = {**os.environ, "HEADSTART_THREADS": "1"}
-    command = [sys.executable, "-m", "headstart", "run", str(path), "--out"]
-    both = [
-        subprocess.Popen([*command, str(tmp_path / f"out {n}")], env=own, stderr=subprocess.PIPE, text=True)
-        for n in range(2)
-    ]
-    said = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], "\n".join(said)[-2000:]
+    ended = side_by_side([["run", str(path), "--out", str(tmp_path / f"out {n}")] for n in range(2)])
+    said = [words for _, words in ended]
+    assert [status for status, _ in ended] == [0, 0], "\n".join(said)[-2000:]
     one, other = (tried(tmp_path / f"out {n}" / "small") for n in range(2))
     assert one == other
     assert all("trial" in words for words in said)  # each has done some

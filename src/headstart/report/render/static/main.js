@@ -33,6 +33,7 @@ const DRAW = {
   mistakes: (host) => drawMistakes(host, data),
   calibration: (host) => drawCalibration(host, data),
   data: (host) => drawData(host, data),
+  uncertainty: (host) => drawUncertainty(host, data),
   transfer: (host) => drawTransfer(host, data),
   explained: (host) => drawExplained(host, data),
   similarity: (host) => drawSimilarity(host, data),

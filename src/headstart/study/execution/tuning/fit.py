@@ -9,15 +9,15 @@ import numpy as np
 
 from headstart.data.dataset import Split
 from headstart.errors import RunFailed
-from headstart.models.bundle import MODEL, read_bundle
+from headstart.models.bundle import MODEL, Bundle, read_bundle
 from headstart.study.execution.tuning.auto_lr import with_curve
 from headstart.study.execution.tuning.train import (
     TRIALS,
     BestTrial,
     _probabilities,
-    _refit,
     _tried,
     forget_model,
+    refit,
     try_one,
 )
 from headstart.study.execution.tuning.trial import Trial, TrialContext, Values
@@ -59,15 +59,19 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
     best = max(trials, key=lambda trial: trial.rank)
     best = _with_model(context, best, lambda: try_one(context, best.values))
     chosen = {".".join(path): value for path, value in best.values.items()}
-    refit = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
+    asked = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
     final, notes = best, [*best.notes, *broken]
     seconds = sum(trial.seconds for trial in trials)
-    if refit == "train+validation" and len(split.validation):
-        final = _with_model(context, _refit(context, best), lambda: _refit(context, best))
+    if asked == "train+validation" and len(split.validation):
+
+        def again() -> Trial:
+            return refit(context, best.values, best.best_epoch)
+
+        final = _with_model(context, again(), again)
         seconds += final.seconds
         notes = [*notes, f"trained once more on train and validation, epochs: {best.best_epoch}", *final.notes]
     else:
-        refit = "none"
+        asked = "none"
     judged = best.folder / "validation.npz"
     fit = Fit(
         chosen={**chosen, "epoch": best.best_epoch},
@@ -78,11 +82,30 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
         learned=final.learned,
         total=final.total,
         seconds=seconds,
-        refit=refit,
+        refit=asked,
         whole=True,
     )
     save_fit(folder, fit, final.folder / MODEL)
     return [*trials, best, final]
+
+
+def retrained(
+    task: Task, split: Split, resources: Resources, note: Callable[[str], None], *, values: Values, epochs: int
+) -> Bundle:
+    """Return the network of one configuration, trained on the train and validation rows of `split`; not calibrated.
+
+    Raises:
+        RunFailed: the loss became NaN, or memory was insufficient.
+    """
+    context = TrialContext(task, split, resources.dataset(task.run.data), resources, {}, note)
+
+    def again() -> Trial:
+        return refit(context, values, epochs)
+
+    trial = _with_model(context, again(), again)
+    bundle = read_bundle(trial.folder, agreed=True)
+    forget_model(trial)
+    return bundle
 
 
 def _search(context: TrialContext) -> list[Trial]:

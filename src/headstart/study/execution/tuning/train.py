@@ -83,9 +83,10 @@ def try_one(context: TrialContext, values: Values, place: str = "", on_epoch: On
     return _train(context, settled, split.train, split.validation, None, place, on_epoch)
 
 
-def _refit(context: TrialContext, best: Trial) -> Trial:
+def refit(context: TrialContext, values: Values, epochs: int) -> Trial:
+    """Train a configuration on training and validation rows together, for as many epochs."""
     both = np.sort(np.concatenate([context.split.train, context.split.validation]))
-    return _train(context, best.values, both, both[:0], best.best_epoch, "refit", None)
+    return _train(context, values, both, both[:0], epochs, "refit", None)
 
 
 def _train(

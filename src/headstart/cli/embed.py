@@ -1,0 +1,87 @@
+"""What `embed` and `similar` do and print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from headstart.cli.outputs import check_file
+from headstart.cli.tables import show_table
+from headstart.disclosure import show
+from headstart.errors import DataError, SpecError
+
+
+def embed_and_write(data: str, out: Path, backbone: str, weights: str, *, label: str | None, device: str) -> None:
+    """Compute the vectors of all images and write them to a file.
+
+    Raises:
+        SpecError: a file of another kind, or that cannot be written.
+        DataError: there is no usable image.
+    """
+    from headstart.labelling.vector_files import check_suffix, write_vectors
+
+    check_suffix(out)
+    check_file(out)
+    found = _embedded(data, backbone, weights, label, device)
+    write_vectors(found, out)
+    show(f"{len(found):,} vectors of {found.vectors.shape[1]:,} numbers by {found.network}: {out}")
+
+
+def similar_and_show(
+    data: str,
+    picture: Path,
+    count: int,
+    backbone: str,
+    weights: str,
+    *,
+    label: str | None,
+    out: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Print the images of a dataset that are most like a picture, and draw them if asked.
+
+    Raises:
+        SpecError: the picture cannot be read, or the output cannot be written.
+        DataError: there is no usable image.
+    """
+    from headstart.data.decoding.decode import UndecodableError
+    from headstart.labelling.similar import most_similar
+
+    if out is not None:
+        if out.suffix.lower() != ".png":
+            raise SpecError(f"--out {out}: choose a name that ends in .png")
+        check_file(out)
+    if not picture.expanduser().is_file():
+        raise DataError(f"{picture}: is no file; give one image")
+    found = _embedded(data, backbone, weights, label, device)
+    try:
+        nearest = most_similar(found, picture, count)
+    except UndecodableError as error:
+        raise DataError(f"{picture}: {error}") from error
+    if out is not None:
+        from headstart.labelling.contact_sheet import contact_sheet
+        from headstart.storage.files import write_atomic
+
+        write_atomic(out, contact_sheet(found, picture, nearest))
+    if as_json:
+        listed = [{"name": each.name, "cosine": round(each.cosine, 6), "label": each.label} for each in nearest]
+        print(json.dumps({"picture": str(picture), "network": found.network, "similar": listed}))
+        return
+    rows = [(each.name, f"{each.cosine:.3f}", each.label or "") for each in nearest]
+    show(f"most like {picture.name}, by {found.network}:")
+    show_table(("image", "cosine", "label"), rows)
+    if out is not None:
+        show(f"drawn: {out}")
+
+
+def _embedded(data: str, backbone: str, weights: str, label: str | None, device: str) -> Any:
+    from headstart.data.overview import given_by, overview
+    from headstart.labelling.embeddings import embed, images_of
+    from headstart.progress import say
+
+    dataset = images_of(data, label)
+    for line in overview(dataset, given_by(dataset)):
+        say(line)
+    return embed(dataset, backbone=backbone, weights=weights, device=device)

@@ -1,0 +1,57 @@
+"""What `label` does and prints."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from headstart.cli.outputs import check_file
+from headstart.deploy.serve.limits import Limits
+from headstart.deploy.serve.run import listen, run
+from headstart.disclosure import show
+from headstart.errors import SpecError, require
+from headstart.progress import say
+
+
+def label_and_serve(
+    folder: str,
+    classes: str | None,
+    backbone: str,
+    weights: str,
+    *,
+    out: Path | None,
+    host: str,
+    port: int,
+    random: float,
+    device: str,
+) -> None:
+    """Serve the page on which people label the images of a folder, until the process is told to stop.
+
+    Raises:
+        SpecError: a port in use, an impossible share, a place that cannot be written.
+        DataError: no image, or a file of labels that is another table.
+    """
+    for package in ("fastapi", "uvicorn"):
+        require(package, "headstart label", "serve")
+    if not 0 < random < 1:
+        raise SpecError(f"--random {random:g}: choose a share between 0 and 1, such as 0.25")
+    file = out or Path(f"{Path(folder).expanduser().absolute().name}-labels.csv")
+    check_file(file)
+    with listen(host, port) as listening:
+        from headstart.data.overview import overview
+        from headstart.labelling.app import make_app
+        from headstart.labelling.folder_session import label_session
+
+        names = [name for name in (classes or "").split(",") if name.strip()]
+        session = label_session(
+            folder, names, file=file, backbone=backbone, weights=weights, share=random, device=device
+        )
+        for line in overview(session.embeddings.dataset, ""):
+            say(line)
+        done = sum(session.counts().values())
+        say(f"labels: {file}" + (f", {done:,} so far" if done else ""))
+        key = secrets.token_urlsafe(12)
+        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
+        show(f"open {shown}  (Ctrl-C ends it)")
+        run(make_app(session, key), listening, Limits())
+        say(f"{sum(session.counts().values()):,} images are labelled; next: headstart compare {file}")

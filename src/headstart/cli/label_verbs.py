@@ -1,0 +1,87 @@
+"""The verbs that work on images by their vectors: label, embed, similar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import Data, Device, Json, Label
+
+Backbone = Annotated[str, typer.Option(help="The network that computes the vectors.")]
+Weights = Annotated[str, typer.Option(help="imagenet, none or a file.")]
+EMBEDDED = "efficientnet_lite0"
+
+
+def add_label_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command line."""
+    for verb in (label, embed, similar):
+        app.command()(verb)
+
+
+def label(
+    folder: Annotated[str, typer.Argument(help="A folder of images; its subfolders are searched too.")],
+    classes: Annotated[
+        str | None, typer.Option(help="Names of classes, separated by commas; more can be added.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The CSV of labels (default: FOLDER-labels.csv).")
+    ] = None,
+    backbone: Backbone = EMBEDDED,
+    weights: Weights = "imagenet",
+    random: Annotated[float, typer.Option(help="Share of labels for a random sample, which measures accuracy.")] = 0.25,
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8010,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; the page needs the key that is printed.")
+    ] = "127.0.0.1",
+    device: Device = "auto",
+) -> None:
+    """Label images in the browser, the most useful ones first.
+
+    Each label is saved at once in a CSV that `compare` takes. Stop and start again as you like.
+
+    Example: headstart label photos/ --classes cat,dog
+    """
+    from headstart.cli.label import label_and_serve
+
+    label_and_serve(folder, classes, backbone, weights, out=out, host=host, port=port, random=random, device=device)
+
+
+def embed(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .parquet, .csv or .npz file.")] = Path(
+        "embeddings.parquet"
+    ),
+    backbone: Backbone = EMBEDDED,
+    weights: Weights = "imagenet",
+    label: Label = None,
+    device: Device = "auto",
+) -> None:
+    """Write one vector per image, with its name and label.
+
+    Example: headstart embed photos/ --out embeddings.parquet
+    """
+    from headstart.cli.embed import embed_and_write
+
+    embed_and_write(data, out, backbone, weights, label=label, device=device)
+
+
+def similar(
+    data: Data,
+    picture: Annotated[Path, typer.Argument(help="An image.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 10,
+    backbone: Backbone = EMBEDDED,
+    weights: Weights = "imagenet",
+    label: Label = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also draw them in a PNG file.")] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Find the images most like a given one.
+
+    Example: headstart similar photos/ photo.jpg --out similar.png
+    """
+    from headstart.cli.embed import similar_and_show
+
+    similar_and_show(data, picture, count, backbone, weights, label=label, out=out, device=device, as_json=json)

@@ -1,0 +1,119 @@
+"""What a JPEG's markers show without decoding it: where its scans end, impossible tables, missing restart markers.
+
+The tables are held to what the JPEG readers of guetzli and libjxl accept: libjpeg decodes with any.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from headstart.data.decoding.faults import UndecodableError
+
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")  # not a stuffed byte, not a fill byte
+_PICTURE_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # one that ends a scan: not a restart
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_CYCLE = b"".join(bytes((0xFF, 0xD0 + number)) for number in range(8))
+_TABLES = {0xC4: "code", 0xDB: "quantisation"}
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # those that libjpeg decodes
+_SCAN, _END, _INTERVAL = 0xDA, 0xD9, 0xDD
+
+
+def scan_ends(data: bytes) -> tuple[list[int], int]:
+    """Return where the data of each scan end, and the end of the picture.
+
+    Raises:
+        UndecodableError: there is no end of the picture, a table is impossible, or a restart marker is missing, out of
+            order or superfluous.
+    """
+    position, length = 2, len(data)
+    ends: list[int] = []
+    frame, interval = b"", 0
+    while (position := data.find(b"\xff", position)) >= 0:
+        while position < length and data[position] == 0xFF:
+            position += 1
+        if position >= length:
+            break
+        marker = data[position]
+        position += 1
+        if marker == _END:
+            return ends, position
+        if marker in (0, 1) or 0xD0 <= marker <= 0xD8:
+            continue
+        start, position = position + 2, position + int.from_bytes(data[position : position + 2], "big")
+        if marker in _TABLES:
+            if _is_impossible(_TABLES[marker], data[start:position]):
+                raise UndecodableError(f"is damaged: a {_TABLES[marker]} table is impossible")
+        elif marker in _FRAMES:
+            frame = data[start:position]
+        elif marker == _INTERVAL:
+            interval = int.from_bytes(data[start:position], "big")
+        elif marker == _SCAN:
+            end = _scan_end(data, position, _restarts(frame, data[start:position], interval))
+            if end is None:
+                break
+            ends.append(position := end)
+    raise UndecodableError("is cut short (it has no end)")
+
+
+def _scan_end(data: bytes, start: int, restarts: int | None) -> int | None:
+    """Return where the data of a scan end, None if they do not.
+
+    Args:
+        restarts: how many restart markers are in it; None if that is unknown.
+    """
+    found = (_MARKER if restarts == 0 else _PICTURE_MARKER).search(data, start)
+    if found is None:
+        return None
+    if restarts == 0:
+        if _RESTART.match(found.group()):
+            raise UndecodableError("is damaged: a restart marker is out of place")
+    elif restarts is not None:
+        markers = b"".join(_RESTART.findall(data, start, found.start()))
+        right = (_CYCLE * (restarts // 8 + 1))[: 2 * restarts + 2]
+        if markers not in (right, right[:-2]):  # some encoders write one after the last part, too
+            raise UndecodableError("is damaged: a restart marker is missing or out of order")
+    return found.start()
+
+
+def _restarts(frame: bytes, scan: bytes, interval: int) -> int | None:
+    """Return how many restart markers separate the parts of a scan; None where the header does not say it."""
+    if interval == 0:
+        return 0
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    parts = {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(6, len(frame) - 2, 3)}
+    if not height or not width or not scan or scan[1] not in parts or not all(map(all, parts.values())):
+        return None
+    across, down = (max(part[side] for part in parts.values()) for side in (0, 1))
+    if scan[0] == 1:  # its units are the blocks of this part alone
+        own = parts[scan[1]]
+        width, height = -(-width * own[0] // across), -(-height * own[1] // down)
+        across = down = 1
+    units = -(-width // (8 * across)) * -(-height // (8 * down))
+    return -(-units // interval) - 1
+
+
+@lru_cache(maxsize=64)  # most pictures have the same ones
+def _is_impossible(kind: str, content: bytes) -> bool:
+    return (_codes_are_impossible if kind == "code" else _steps_are_impossible)(content)
+
+
+def _codes_are_impossible(content: bytes) -> bool:
+    """Say whether one of the tables gives two codes to the same symbol."""
+    while len(content) >= 17:
+        symbols = content[17 : 17 + sum(content[1:17])]
+        if len(set(symbols)) < len(symbols):
+            return True
+        content = content[17 + len(symbols) :]
+    return False
+
+
+def _steps_are_impossible(content: bytes) -> bool:
+    """Say whether a step of one of the tables is zero."""
+    while content:
+        size = 2 if content[0] >> 4 else 1
+        steps = content[1 : 1 + 64 * size]
+        if any(not any(steps[at : at + size]) for at in range(0, len(steps), size)):
+            return True
+        content = content[1 + 64 * size :]
+    return False

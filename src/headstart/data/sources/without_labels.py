@@ -1,0 +1,104 @@
+"""Images whose labels nobody has given yet, as a dataset: every row's label is `UNKNOWN`, and there are no classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.dataset import ChosenRows, Dataset, Reader, Skip, fingerprint_of
+from headstart.data.decoding.digests import examine
+from headstart.data.image_files import file_identity, read_file
+from headstart.data.readers import FileReader
+from headstart.data.reasons import counted
+from headstart.data.sources.layout import NOT_AN_IMAGE
+from headstart.data.sources.unlabelled import Member, Unlabelled, find_images
+from headstart.errors import DataError
+
+UNKNOWN = -1  # the label of an image that has none
+
+
+class UnlabelledReader:
+    """Images found by `find_images`, without those that are not usable.
+
+    Args:
+        images: each with a source.
+        root: what the names are relative to, where the images are below it.
+    """
+
+    def __init__(self, images: Sequence[Unlabelled], root: Path | None = None) -> None:
+        self.images, self.root = images, root
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, row: int) -> str:
+        """Return the path relative to the folder that was searched, else as it was given."""
+        image = self.images[row]
+        if self.root is not None and image.path is not None and image.path.is_relative_to(self.root):
+            return image.path.relative_to(self.root).as_posix()
+        return image.name
+
+    def path(self, row: int) -> Path | None:
+        """Return the image's own file, if it has one."""
+        return self.images[row].path
+
+    def read(self, row: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return the file's bytes."""
+        source = self.images[row].source
+        if isinstance(source, Member):
+            return source.reader.read(source.row)
+        assert isinstance(source, str | Path), "inputs are paths or members of archives"
+        return read_file(Path(source).expanduser())
+
+    def identity(self, row: int) -> str:
+        """Return the path and the state of the file."""
+        source = self.images[row].source
+        if isinstance(source, Member):
+            return source.reader.identity(source.row)
+        assert isinstance(source, str | Path), "inputs are paths or members of archives"
+        return file_identity(Path(source).expanduser())
+
+
+def load_without_labels(source: str | Path, name: str | None = None) -> Dataset:
+    """Return the images of a folder (searched to any depth), a glob, a table of paths or an archive.
+
+    Args:
+        source: what is searched.
+        name: for people; by default the last part of the path.
+
+    Raises:
+        DataError: there is no usable image.
+    """
+    found = find_images([source])
+    usable = [image for image in found.images if image.error is None]
+    skipped = [Skip(image.name, image.error) for image in found.images if image.error is not None]
+    skipped += [Skip(f"*{suffix}", NOT_AN_IMAGE) for suffix in found.ignored.elements()]
+    title = name or Path(source).expanduser().absolute().name or "images"
+    reader = UnlabelledReader(usable, found.folders[0] if len(found.folders) == 1 else None)
+    seen = examine(reader)
+    skipped += [Skip(reader.name(row), why) for row, why in sorted(seen.problems.items())]
+    keep = np.setdiff1d(np.arange(len(usable)), np.fromiter(seen.problems, dtype=np.int64))
+    if not len(keep):
+        why = counted(skip.reason for skip in skipped) if skipped else "it is empty"
+        raise DataError(f"{source}: no usable image: {why}")
+    labels, digests = np.full(len(keep), UNKNOWN, dtype=np.int64), seen.digests[keep]
+    return Dataset(
+        title,
+        UnlabelledReader([usable[row] for row in keep], reader.root),
+        labels,
+        (),
+        fingerprint=fingerprint_of(digests, labels, ()),
+        skipped=tuple(skipped),
+        about={"source": str(source)},
+        digests=digests,
+    )
+
+
+def file_of(reader: Reader, row: int) -> Path | None:
+    """Return the file of an image, or None where it is inside an archive or a table."""
+    while isinstance(reader, ChosenRows):
+        reader, row = reader.at(row)
+    return reader.path(row) if isinstance(reader, FileReader | UnlabelledReader) else None

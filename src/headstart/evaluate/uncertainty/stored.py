@@ -1,0 +1,117 @@
+"""How uncertainty is kept in a model's file: small tensors, and facts about them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.errors import HeadstartError, ModelError
+from headstart.evaluate.uncertainty.answers import MOST_HELD_OUT, HeldOut, Uncertainty
+from headstart.evaluate.uncertainty.costs import Costs
+from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_needed
+from headstart.models.uncertainty import UncertaintyPart
+
+_HALVED = ("whitening", "bank", "principal")  # kept in half precision, each divided by its largest number
+
+
+def rounded(reference: Reference, score: str) -> Reference:
+    """Return the reference as a file keeps it for one score; calibrate with this one."""
+    return _reference(_tensors(only_needed(reference, score)))
+
+
+def to_part(uncertainty: Uncertainty, seed: int = 0) -> UncertaintyPart:
+    """Return what a model's file holds; of more than ten thousand held-out images, a random sample."""
+    held, familiar = uncertainty.held_out, uncertainty.familiar
+    rows = np.sort(np.random.default_rng(seed).permutation(len(held))[:MOST_HELD_OUT])
+    tensors = {f"held_out.{each.name}": _tensor(getattr(held, each.name)[rows]) for each in fields(HeldOut)}
+    if uncertainty.reference is not None:
+        tensors["familiar"] = _tensor(familiar[rows])
+        tensors |= {f"reference.{name}": each for name, each in _tensors(uncertainty.reference).items()}
+    facts: dict[str, Any] = {
+        "score": uncertainty.score,
+        "selection": uncertainty.selection,
+        "notes": list(uncertainty.notes),
+    }
+    if uncertainty.costs is not None:
+        tensors["costs"] = _tensor(uncertainty.costs.matrix)
+        facts["ask"] = None if np.isinf(uncertainty.costs.ask) else uncertainty.costs.ask
+    return UncertaintyPart(facts, tensors)
+
+
+def from_part(part: UncertaintyPart, classes: int) -> Uncertainty:
+    """Return what a model's file says of a model of so many classes.
+
+    Raises:
+        ModelError: it does not fit together.
+    """
+    try:
+        return _read(part, classes)
+    except HeadstartError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"what the model's file says about its uncertainty does not fit: {error!s:.200}") from error
+
+
+def _read(part: UncertaintyPart, classes: int) -> Uncertainty:
+    facts, tensors = part.facts, part.tensors
+    arrays = {each.name: tensors[f"held_out.{each.name}"].numpy() for each in fields(HeldOut)}
+    labels, n = arrays["labels"], len(arrays["labels"])
+    _demand(n > 0 and all(each.shape == (n,) for each in arrays.values()), "its held-out images")
+    _demand(labels.dtype == arrays["rank"].dtype == np.int64, "its held-out images")
+    _demand(labels.min() >= 0 and labels.max() < classes, "the classes of its held-out images")
+    held = HeldOut(**arrays)
+    score, reference, familiar = str(facts["score"]), None, np.zeros(0)
+    if score:
+        _demand(score in NEEDS, "its familiarity score")
+        stored = {name.removeprefix("reference."): each for name, each in tensors.items() if name.startswith("ref")}
+        reference, familiar = _reference(stored), tensors["familiar"].numpy()
+        _demand(familiar.shape == (n,), "its familiar images")
+        _demand(reference.location.shape == reference.spread.shape == (4,), "its familiarity score")
+        _demand(all(getattr(reference, name).size for name in NEEDS[score]), "its training images")
+    costs = None
+    if "costs" in tensors:
+        matrix = tensors["costs"].numpy()
+        _demand(matrix.shape == (classes, classes) and matrix.min() >= 0, "its costs")
+        costs = Costs(matrix, np.inf if facts["ask"] is None else float(facts["ask"]))
+    notes = tuple(str(note) for note in facts["notes"])
+    selection = {str(name): float(value) for name, value in facts["selection"].items()}
+    return Uncertainty(classes, held, score, reference, familiar, costs, selection, notes)
+
+
+def _demand(holds: bool | np.bool_, what: str) -> None:
+    if not holds:
+        raise ModelError(f"what the model's file says about its uncertainty does not fit: {what}")
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(array))
+
+
+def _tensors(reference: Reference) -> dict[str, Tensor]:
+    found = {}
+    for each in fields(Reference):
+        array = getattr(reference, each.name)
+        if each.name in _HALVED and array.size:
+            largest = float(np.abs(array).max()) or 1.0
+            found[f"{each.name}.largest"] = torch.tensor(largest, dtype=torch.float64)
+            array = (array / largest).astype(np.float16)
+        elif array.size:
+            array = array.astype(np.float32)
+        if array.size:
+            found[each.name] = _tensor(array)
+    return found
+
+
+def _reference(tensors: dict[str, Tensor]) -> Reference:
+    arrays = []
+    for each in fields(Reference):
+        found = tensors.get(each.name)
+        array = np.zeros(0) if found is None else found.numpy().astype(np.float64)
+        if each.name in _HALVED and found is not None:
+            array = array * float(tensors[f"{each.name}.largest"])
+        arrays.append(array)
+    return Reference(*arrays)

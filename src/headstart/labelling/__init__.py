@@ -1,0 +1,1 @@
+"""From images without labels to labels: embeddings, similar images, and what to label next."""

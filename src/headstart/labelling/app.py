@@ -1,0 +1,237 @@
+"""The page of `headstart label`: images in, labels out, for one or several people on one folder.
+
+It answers only those who have its key: the address that is printed at the start has it, and leaves it in a cookie that
+no other site can use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files as package_files
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import BaseModel, Field
+
+from headstart.errors import HeadstartError
+from headstart.labelling.pictures import Pictures
+from headstart.labelling.refitting import Refitting
+from headstart.labelling.session import LabelSession
+from headstart.labelling.similar import nearest_rows
+from headstart.labelling.suggest import RANDOM, TYPICAL, UNCERTAIN, Suggestion
+
+_STATIC = {
+    "": ("page.html", "text/html"),
+    "page.js": ("page.js", "text/javascript"),
+    "page.css": ("page.css", "text/css"),
+}
+_OPEN = "/open/"
+_MOST = 60  # images of one answer
+_WHO = Field(min_length=1, max_length=60)
+
+
+class Change(BaseModel):
+    """Images that get a label: rows of the folder's images, and why each was shown."""
+
+    rows: list[int] = Field(min_length=1, max_length=_MOST)
+    label: str = Field(min_length=1, max_length=200)
+    who: str = _WHO
+    how: dict[int, Literal["random", "typical", "uncertain", "similar", "chosen"]] = {}
+
+
+class Rows(BaseModel):
+    """Images that a person skips, or whose labels are taken away."""
+
+    rows: list[int] = Field(min_length=1, max_length=_MOST)
+    who: str = _WHO
+
+
+class Person(BaseModel):
+    """Who asks."""
+
+    who: str = _WHO
+
+
+class NewClass(BaseModel):
+    """A class to add."""
+
+    name: str = Field(min_length=1, max_length=200)
+
+
+def make_app(session: LabelSession, key: str) -> FastAPI:
+    """Return the application, for uvicorn or any other ASGI server.
+
+    Args:
+        session: what is being labelled.
+        key: that the address of the page holds.
+    """
+    page, fitting = _Page(session), Refitting(session)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        fitting.wake()
+        yield
+        fitting.close()
+
+    app = FastAPI(title="headstart label", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.url.path.removeprefix(_OPEN) if request.url.path.startswith(_OPEN) else None
+        if given is not None and _equal(given, key):
+            welcome = RedirectResponse("/", 303)
+            welcome.set_cookie(_cookie(request), key, httponly=True, samesite="strict")
+            return welcome
+        if not _equal(request.cookies.get(_cookie(request), ""), key):
+            return JSONResponse({"detail": "open the address that headstart printed; it has the key"}, 401)
+        answer = await proceed(request)
+        if request.method == "POST" and answer.status_code == 200:
+            fitting.wake()
+        return answer
+
+    @app.exception_handler(HeadstartError)
+    async def refused(request: Request, error: HeadstartError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    for name in _STATIC:
+        app.get(f"/{name}")(_static(name))
+    app.get("/api/state")(page.state)
+    app.get("/api/next")(page.next)
+    app.get("/api/similar")(page.similar)
+    app.get("/api/labelled")(page.labelled)
+    app.get("/image/{row}")(page.image)
+    for action in (page.label, page.unlabel, page.skip, page.undo, page.add_class):
+        app.post(f"/api/{action.__name__}")(action)
+    return app
+
+
+class _Page:
+    """The answers of the page's server; they run in threads, except where a session has locks of its own."""
+
+    def __init__(self, session: LabelSession) -> None:
+        self.session = session
+        self.pictures = Pictures(session.embeddings.dataset.reader)
+
+    def state(self) -> dict[str, Any]:
+        """Say what is labelled, and how good the classifier is."""
+        session, fitted = self.session, self.session.fitted
+        labelled = int((session.labels >= 0).sum())
+        found: dict[str, Any] = {
+            "name": session.embeddings.dataset.name,
+            "images": len(session.paths),
+            "labelled": labelled,
+            "sampled": int(session.at_random.sum()),
+            "sample": len(session.suggester.sample),
+            "skipped_sample": session.skipped_sample,
+            "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
+            "file": str(session.file.path),
+            "mode": TYPICAL if session.margins() is None else UNCERTAIN,
+            "accuracy": None,
+            "curve": [],
+            "gain": None,
+        }
+        if fitted is not None:
+            found |= {"taught": fitted.taught, "accuracy": fitted.accuracy, "curve": fitted.curve}
+            gain = fitted.gain
+            found["gain"] = None if gain is None else {**gain.__dict__, "pays": gain.pays}
+        return found
+
+    def next(self, who: Annotated[str, Query(max_length=60)], count: Annotated[int, Query(ge=1, le=_MOST)] = 12) -> Any:
+        """Return images to label next."""
+        return [self._shown(each) for each in self.session.next(count, who)]
+
+    def similar(self, row: int, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
+        """Return the unlabelled images most like this one, which is the first; none of the random sample, whose order
+        must not depend on what the images show."""
+        session = self.session
+        vectors = session.embeddings.vectors
+        self._check([row])
+        rows, _ = nearest_rows(vectors, vectors[row], len(vectors))
+        others = [each for each in rows.tolist() if session.labels[each] < 0 and each not in session.in_sample]
+        free = [row, *(each for each in others if each != row)]
+        return [self._shown(Suggestion(each, "similar")) for each in free[:count]]
+
+    def labelled(self, name: str | None = None, count: Annotated[int, Query(ge=1, le=_MOST)] = 60) -> Any:
+        """Return the images that were labelled last, of one class or of all."""
+        session = self.session
+        rows = [row for row in session.order.argsort()[::-1].tolist() if session.labels[row] >= 0]
+        named = [
+            {**self._shown(Suggestion(row, "chosen")), "label": session.classes[session.labels[row]]} for row in rows
+        ]
+        return [each for each in named if name is None or each["label"] == name][:count]
+
+    def image(self, row: int, side: Annotated[int, Query(ge=32, le=1600)] = 320) -> Response:
+        """Return an image as JPEG."""
+        self._check([row])
+        return Response(
+            self.pictures.jpeg(row, side), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"}
+        )
+
+    def label(self, change: Change) -> dict[str, Any]:
+        """Give images a label; it is on the disk before the answer."""
+        self._check(change.rows)
+        self.session.label(change.rows, change.label, change.who, change.how)
+        return self.state()
+
+    def unlabel(self, change: Rows) -> dict[str, Any]:
+        """Take labels away."""
+        self._check(change.rows)
+        self.session.unlabel(change.rows, change.who)
+        return self.state()
+
+    def skip(self, change: Rows) -> dict[str, Any]:
+        """Show these images to this person no more."""
+        self._check(change.rows)
+        self.session.skip(change.rows, change.who)
+        return self.state()
+
+    def undo(self, person: Person) -> dict[str, Any]:
+        """Take back a person's last change."""
+        rows = self.session.undo(person.who)
+        return {**self.state(), "undone": [self._shown(Suggestion(row, "chosen")) for row in rows]}
+
+    def add_class(self, new: NewClass) -> dict[str, Any]:
+        """Add a class."""
+        self.session.add_class(new.name)
+        return self.state()
+
+    def _shown(self, each: Suggestion) -> dict[str, Any]:
+        """Describe an image; the guess about one of the random sample is kept back, since it would sway the person."""
+        session, fitted = self.session, self.session.fitted
+        guess = None
+        if fitted is not None and each.how != RANDOM and each.row not in session.in_sample:
+            scores = fitted.probabilities[each.row]
+            best = int(scores.argmax())
+            guess = {"label": fitted.classes[best], "probability": round(float(scores[best]), 4)}
+        return {
+            "row": each.row,
+            "name": session.embeddings.dataset.reader.name(each.row),
+            "how": each.how,
+            "guess": guess,
+        }
+
+    def _check(self, rows: list[int]) -> None:
+        for row in rows:
+            if not 0 <= row < len(self.session.paths):
+                raise HTTPException(422, f"there is no image {row}")
+
+
+def _equal(given: str, key: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
+
+
+def _cookie(request: Request) -> str:
+    return f"headstart-{request.url.port or 80}"  # other ports of this machine share its cookies
+
+
+def _static(name: str) -> Callable[[], Response]:
+    file, kind = _STATIC[name]
+    content = (package_files("headstart.labelling") / "page" / file).read_text(encoding="utf-8")
+
+    def answer() -> Response:
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    return answer

@@ -1,0 +1,33 @@
+"""Draws a picture and the images that are most like it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headstart.data.decoding.decode import content_of, decode, quiet_pillow
+from headstart.data.decoding.pictures import Picture
+from headstart.explain.picture import Column, gallery
+from headstart.labelling.embeddings import Embeddings
+from headstart.labelling.similar import Similar
+
+_COLUMNS, _TILE = 6, 170
+
+
+def contact_sheet(embeddings: Embeddings, picture: Picture, nearest: Sequence[Similar]) -> bytes:
+    """Return a PNG: the picture first, then the images like it with their cosines, in rows of six.
+
+    Raises:
+        UndecodableError: an image cannot be read any more.
+    """
+    reader = embeddings.dataset.reader
+    with quiet_pillow():
+        images = [decode(content_of(picture)), *(decode(reader.read(each.row)) for each in nearest)]
+    notes = ["the picture", *(f"{each.cosine:.3f} {each.label or each.name}" for each in nearest)]
+    columns = min(_COLUMNS, len(images))
+    while len(images) % columns:
+        images.append(np.full((1, 1, 3), 255, dtype=np.uint8))
+        notes.append("")
+    cells = [Column("", images[place::columns], notes=notes[place::columns]) for place in range(columns)]
+    return gallery(cells, tile=_TILE)

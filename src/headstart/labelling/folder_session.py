@@ -1,0 +1,45 @@
+"""Opens the labelling of a folder: finds the images, computes their vectors, reads the labels there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from headstart.data.sources.without_labels import load_without_labels
+from headstart.labelling.embeddings import BACKBONE, embed
+from headstart.labelling.label_file import LabelFile
+from headstart.labelling.session import LabelSession
+from headstart.storage.store import Store
+
+
+def label_session(
+    folder: str | Path,
+    classes: Sequence[str] = (),
+    *,
+    file: str | Path | None = None,
+    backbone: str = BACKBONE,
+    weights: str = "imagenet",
+    share: float = 0.25,
+    seed: int = 0,
+    device: str = "auto",
+    store: Store | None = None,
+) -> LabelSession:
+    """Return the labelling of a folder, which goes on where it was left if the file of labels exists.
+
+    Args:
+        folder: is searched to any depth; names of folders are not taken for labels.
+        classes: those to begin with; more can be added.
+        file: a CSV; by default FOLDER-labels.csv in the current folder.
+        backbone, weights, device, store: of the vectors; see `embed`.
+        share: of suggestions that come from a random sample, which measures the accuracy, between 0 and 1.
+        seed: of the random sample.
+
+    Raises:
+        DataError: no image, or the file is another table.
+        ModelError, WeightsError: the network is unknown, or its weights are unavailable.
+    """
+    place = Path(file or f"{Path(folder).expanduser().absolute().name}-labels.csv")
+    labels = LabelFile(place)
+    labels.read()  # refused before anything is computed
+    embeddings = embed(load_without_labels(folder), backbone=backbone, weights=weights, device=device, store=store)
+    return LabelSession(embeddings, labels, list(classes), share=share, seed=seed)

@@ -1,0 +1,193 @@
+"use strict";
+// Keys: 1-9, 0 and then letters give the class of that place; Enter accepts the guess, space skips, Z undoes,
+// G changes between one image and similar ones together, N goes to the field for a new class.
+const LETTERS = "abcdefhijklmopqrstuvwxy"; // without g, n and z
+const AHEAD = 12, TOGETHER = 24;
+const $ = (id) => document.getElementById(id);
+const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, shown: [], busy: false };
+
+const who = () => $("who").value.trim() || "me";
+try { $("who").value = localStorage.getItem("headstart-who") || "me"; } catch { $("who").value = "me"; }
+$("who").addEventListener("change", () => { try { localStorage.setItem("headstart-who", who()); } catch { /* private window */ } });
+
+async function ask(path, body) {
+  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  let answer;
+  try { answer = await fetch(path, options); } catch { throw new Error("headstart does not answer: is it still running? Nothing that was confirmed is lost."); }
+  const found = await answer.json();
+  if (!answer.ok) throw new Error(typeof found.detail === "string" ? found.detail : "the request was refused");
+  return found;
+}
+
+async function attempt(work) {
+  if (page.busy) return;
+  page.busy = true;
+  try { await work(); $("error").hidden = true; } catch (error) { $("error").textContent = error.message; $("error").hidden = false; }
+  page.busy = false;
+}
+
+const source = (row, side) => `image/${row}?side=${side}`;
+const percent = (value) => `${(100 * value).toFixed(1)} %`;
+const keyOf = (place) => place < 9 ? String(place + 1) : place === 9 ? "0" : LETTERS[place - 10] || "";
+function element(tag, text, kind) { const made = document.createElement(tag); if (text !== undefined) made.textContent = text; if (kind) made.className = kind; return made; }
+
+async function fill() {
+  if (page.queue.length < AHEAD / 2) {
+    const known = new Set([...page.queue.map((item) => item.row), page.current && page.current.row]);
+    const more = await ask(`api/next?who=${encodeURIComponent(who())}&count=${AHEAD}`);
+    page.queue.push(...more.filter((item) => !known.has(item.row)));
+    for (const item of page.queue.slice(0, 3)) new Image().src = source(item.row, 1024);
+  }
+}
+
+async function advance() {
+  page.current = null;
+  await fill();
+  page.current = page.queue.shift() || null;
+  if (page.grid && page.current) {
+    page.shown = page.current.how === "random" ? [page.current] : await ask(`api/similar?row=${page.current.row}&count=${TOGETHER}`);
+    page.chosen = new Set(page.shown.map((item) => item.row));
+  }
+  draw();
+}
+
+const REASONS = { random: "from the random sample, which measures the accuracy", typical: "typical of many images", uncertain: "the classifier is unsure here", similar: "similar images", chosen: "chosen by you" };
+
+function draw() {
+  const item = page.current, guess = item && item.guess;
+  $("empty").hidden = Boolean(item);
+  $("empty").textContent = "Every image is labelled, skipped, or shown to somebody else.";
+  $("one").hidden = page.grid || !item;
+  $("grid").hidden = !page.grid || !item;
+  $("why").textContent = item ? REASONS[item.how] || "" : "";
+  if (item && !page.grid) { $("image").src = source(item.row, 1024); $("image").alt = item.name; $("caption").textContent = item.name; }
+  if (page.grid && item) {
+    $("grid").replaceChildren(...page.shown.map((each) => {
+      const button = element("button"), picture = element("img");
+      picture.src = source(each.row, 240); picture.alt = each.name; picture.loading = "lazy";
+      button.title = each.name; button.setAttribute("aria-pressed", page.chosen.has(each.row)); button.append(picture);
+      button.addEventListener("click", () => { page.chosen.has(each.row) ? page.chosen.delete(each.row) : page.chosen.add(each.row); button.setAttribute("aria-pressed", page.chosen.has(each.row)); });
+      return button;
+    }));
+  }
+  drawClasses(guess);
+  $("accept").hidden = !guess;
+}
+
+function drawClasses(guess) {
+  if (!page.state) return;
+  $("classes").replaceChildren(...page.state.classes.map((each, place) => {
+    const button = element("button"), key = keyOf(place);
+    if (key) button.append(element("kbd", key));
+    button.append(element("span", each.name, "label"), element("span", guess && guess.label === each.name ? `${percent(guess.probability)} · ${each.count}` : String(each.count), "count"));
+    if (guess && guess.label === each.name) button.className = "guess";
+    button.addEventListener("click", () => attempt(() => give(each.name)));
+    return button;
+  }));
+}
+
+function drawState() {
+  const state = page.state;
+  $("name").textContent = state.name;
+  $("progress").textContent = `${state.labelled.toLocaleString("en")} of ${state.images.toLocaleString("en")} images labelled`;
+  $("file").textContent = state.file;
+  $("command").textContent = `headstart compare ${/\s/.test(state.file) ? `'${state.file}'` : state.file}`;
+  $("fair").textContent = state.sampled ? `Its test images will be the ${state.sampled} of the random sample; the others were chosen for what they teach.` : "";
+  const accuracy = state.accuracy;
+  if (accuracy && accuracy.n) {
+    $("accuracy").replaceChildren(element("b", percent(accuracy.value)), document.createTextNode(` (95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), measured on the ${accuracy.n} images of the random sample, each judged without its own label${state.skipped_sample ? `; ${state.skipped_sample} skipped ones are not counted` : ""}`));
+  } else $("accuracy").textContent = state.classes.length < 2 ? "Give at least two classes some labels." : "A few more labels are needed.";
+  const gain = state.gain, points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+  $("gain").textContent = gain ? `The last ${gain.labels} labels brought ${points(gain.points)} points (${points(gain.low)} to ${points(gain.high)}). ${gain.pays ? "More labels may still pay." : "More labels of this kind hardly pay."}` : "";
+  drawCurve(state.curve);
+}
+
+function drawCurve(points) {
+  const drawn = points.filter(([, estimate]) => estimate.n);
+  $("curve").toggleAttribute("hidden", drawn.length < 2);
+  if (drawn.length < 2) return;
+  const most = drawn[drawn.length - 1][0], x = (count) => 30 + 215 * count / most, y = (value) => 100 - 90 * value;
+  const make = (tag, attributes, text) => { const made = document.createElementNS("http://www.w3.org/2000/svg", tag); for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value); if (text !== undefined) made.textContent = text; return made; };
+  const parts = [0, 0.5, 1].flatMap((value) => [make("line", { x1: 30, x2: 250, y1: y(value), y2: y(value), stroke: "var(--line)" }), make("text", { x: 26, y: y(value) + 3, "text-anchor": "end" }, `${100 * value}`)]);
+  for (const [count, estimate] of drawn) {
+    parts.push(make("line", { x1: x(count), x2: x(count), y1: y(estimate.low), y2: y(estimate.high), stroke: "var(--accent)", "stroke-width": 2 }));
+    parts.push(make("circle", { cx: x(count), cy: y(estimate.value), r: 3.5, fill: "var(--accent)" }), make("text", { x: x(count), y: 114, "text-anchor": "middle" }, String(count)));
+  }
+  parts.push(make("polyline", { points: drawn.map(([count, estimate]) => `${x(count)},${y(estimate.value)}`).join(" "), fill: "none", stroke: "var(--accent)" }));
+  $("curve").replaceChildren(...parts);
+}
+
+async function drawRecent() {
+  const rows = await ask("api/labelled?count=8");
+  $("recent").replaceChildren(...rows.map((each) => {
+    const button = element("button"), picture = element("img");
+    picture.src = source(each.row, 120); picture.alt = each.name; button.title = `${each.label}: click to take the label away and look again`;
+    button.append(picture, element("span", each.label));
+    button.addEventListener("click", () => attempt(async () => {
+      page.state = await ask("api/unlabel", { rows: [each.row], who: who() });
+      if (page.current) page.queue.unshift(page.current);
+      page.queue.unshift({ row: each.row, name: each.name, how: "chosen", guess: null });
+      drawState(); await advance(); await drawRecent();
+    }));
+    return button;
+  }));
+}
+
+async function give(name) {
+  if (!page.current) return;
+  const items = page.grid ? page.shown.filter((each) => page.chosen.has(each.row)) : [page.current];
+  if (!items.length) throw new Error("no image is chosen: click on some, or skip");
+  page.state = await ask("api/label", { rows: items.map((each) => each.row), label: name, who: who(), how: Object.fromEntries(items.map((each) => [each.row, each.how])) });
+  $("saved").textContent = `saved: ${items.length > 1 ? `${items.length} images` : items[0].name} as ${name}`;
+  const done = new Set(items.map((each) => each.row));
+  page.queue = page.queue.filter((each) => !done.has(each.row));
+  drawState(); await advance(); await drawRecent();
+}
+
+async function skip() {
+  if (!page.current) return;
+  page.state = await ask("api/skip", { rows: [page.current.row], who: who() });
+  drawState(); await advance();
+}
+
+async function undo() {
+  const found = await ask("api/undo", { who: who() });
+  page.state = found;
+  $("saved").textContent = found.undone.length ? `undone: ${found.undone.length > 1 ? `${found.undone.length} images` : found.undone[0].name}` : "nothing to undo";
+  if (found.undone.length) { if (page.current) page.queue.unshift(page.current); page.queue.unshift(...found.undone); await advance(); await drawRecent(); }
+  drawState(); draw();
+}
+
+async function change(grid) {
+  page.grid = grid;
+  $("mode-one").setAttribute("aria-pressed", !grid); $("mode-grid").setAttribute("aria-pressed", grid);
+  if (page.current) page.queue.unshift(page.current);
+  await advance();
+}
+
+$("skip").addEventListener("click", () => attempt(skip));
+$("undo").addEventListener("click", () => attempt(undo));
+$("accept").addEventListener("click", () => attempt(() => give(page.current.guess.label)));
+$("mode-one").addEventListener("click", () => attempt(() => change(false)));
+$("mode-grid").addEventListener("click", () => attempt(() => change(true)));
+$("new").addEventListener("submit", (event) => { event.preventDefault(); attempt(async () => {
+  const name = $("new-name").value.trim();
+  if (!name) return;
+  page.state = await ask("api/add_class", { name }); $("new-name").value = ""; $("new-name").blur(); drawState(); draw();
+}); });
+document.addEventListener("keydown", (event) => {
+  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey || !page.state) return;
+  const key = event.key.toLowerCase(), place = page.state.classes.findIndex((_, index) => keyOf(index) === key);
+  if (place >= 0) { event.preventDefault(); attempt(() => give(page.state.classes[place].name)); }
+  else if (key === " ") { event.preventDefault(); attempt(skip); }
+  else if (key === "z") attempt(undo);
+  else if (key === "g") attempt(() => change(!page.grid));
+  else if (key === "n") { event.preventDefault(); $("new-name").focus(); }
+  else if (key === "enter" && page.current && page.current.guess && !event.target.matches("button")) attempt(() => give(page.current.guess.label));
+});
+
+async function refresh() {
+  try { if (!page.busy) { page.state = await ask("api/state"); drawState(); drawClasses(page.current && page.current.guess); } } catch { /* said at the next action */ }
+}
+attempt(async () => { page.state = await ask("api/state"); drawState(); await advance(); await drawRecent(); });
+setInterval(refresh, 3000);

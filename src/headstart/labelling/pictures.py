@@ -1,0 +1,50 @@
+"""Images made small for the page, a few hundred of them kept in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from PIL import Image
+
+from headstart.data.dataset import Reader
+from headstart.data.decoding.decode import UndecodableError, decode, quiet_pillow
+from headstart.data.decoding.thumbnail import thumbnail
+from headstart.errors import DataError
+
+_KEPT = 600
+_QUALITY = 85
+
+
+class Pictures:
+    """JPEGs of the images of a reader, upright and in colour, as the networks see them.
+
+    Args:
+        reader: gives the image of each row.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self._made: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def jpeg(self, row: int, side: int) -> bytes:
+        """Return the JPEG of an image whose longer side is at most `side` px.
+
+        Raises:
+            DataError: it cannot be read any more.
+        """
+        with self._lock:
+            if (row, side) in self._made:
+                self._made.move_to_end((row, side))
+                return self._made[row, side]
+        try:
+            with quiet_pillow():
+                small = thumbnail(Image.fromarray(decode(self.reader.read(row))), side, _QUALITY)
+        except (OSError, UndecodableError) as error:
+            raise DataError(f"{self.reader.name(row)}: {getattr(error, 'strerror', None) or error}") from error
+        with self._lock:
+            self._made[row, side] = small
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        return small

@@ -1,0 +1,188 @@
+"""One folder being labelled: what is labelled, what to label next, the classifier so far and how good it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.data.class_names import normal_form
+from headstart.data.sources.manifest import SEPARATOR
+from headstart.data.sources.text_column import MISSING
+from headstart.data.sources.without_labels import UNKNOWN, file_of
+from headstart.errors import DataError, SpecError
+from headstart.labelling.classifier_so_far import ClassifierSoFar, fit_so_far
+from headstart.labelling.embeddings import Embeddings
+from headstart.labelling.label_file import RANDOM, Given, LabelFile
+from headstart.labelling.suggest import Suggester, Suggestion
+
+IntArray = npt.NDArray[np.int64]
+CHOSEN = "chosen"  # `how` of an image that a person picked
+_RESERVED = 120.0  # seconds for which a suggestion is not made to anybody else
+
+
+@dataclass
+class LabelSession:
+    """The state of labelling one folder.
+
+    All methods may be called from several threads.
+
+    Args:
+        embeddings: of the images; each has a file of its own.
+        file: where the labels are.
+        classes: in the order of the page's keys; those in the file are added.
+        share: of suggestions that come from a random sample, which measures the accuracy.
+        seed: of the random sample.
+    """
+
+    embeddings: Embeddings
+    file: LabelFile
+    classes: list[str] = field(default_factory=list)
+    share: float = 0.25
+    seed: int = 0
+    fitted: ClassifierSoFar | None = None
+    needs_fit: bool = True
+
+    def __post_init__(self) -> None:
+        self.paths = _paths(self.embeddings)
+        self._row = {path: row for row, path in enumerate(self.paths)}
+        self.suggester = Suggester(self.embeddings.vectors, seed=self.seed, share=self.share)
+        self.in_sample = frozenset(self.suggester.sample.tolist())
+        self._lock = threading.RLock()
+        self._reserved: dict[int, tuple[str, float]] = {}
+        self._skipped: dict[str, set[int]] = {}
+        self._undo: dict[str, list[dict[Path, Given | None]]] = {}
+        self.labels: IntArray = np.full(len(self.paths), UNKNOWN, dtype=np.int64)
+        self.order: IntArray = self.labels.copy()  # the place of each label in the file
+        self.at_random = np.zeros(len(self.paths), dtype=bool)
+        named, self.classes = self.classes, []
+        for name in named:
+            self.add_class(name)
+        self._take(self.file.read())
+
+    def add_class(self, name: str) -> str:
+        """Add a class, unless it is known; return its name in normal form.
+
+        Raises:
+            SpecError: a name that a table of labels cannot hold.
+        """
+        tidy = normal_form(name)
+        if tidy in MISSING or SEPARATOR in tidy:
+            raise SpecError(f"a class cannot be named {name!r}: tables read it as missing, or as several labels")
+        with self._lock:
+            if tidy not in self.classes:
+                self.classes.append(tidy)
+        return tidy
+
+    def label(self, rows: Sequence[int], name: str, who: str, how: str | Mapping[int, str] = CHOSEN) -> None:
+        """Give images a label; it is on the disk when this returns.
+
+        Only an image of the random sample can count as random: any other was picked for a reason.
+
+        Raises:
+            SpecError: a name that no class can have.
+            StoreError: the file cannot be written; nothing has changed.
+        """
+        tidy, now = self.add_class(name), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        changes: dict[Path, Given | None] = {}
+        for row in rows:
+            reason = how if isinstance(how, str) else how.get(row, CHOSEN)
+            reason = CHOSEN if reason == RANDOM and row not in self.in_sample else reason
+            changes[self.paths[row]] = Given(tidy, who, now, reason)
+        self._change(changes, who)
+
+    def unlabel(self, rows: Sequence[int], who: str) -> None:
+        """Take the labels of images away."""
+        self._change({self.paths[row]: None for row in rows}, who)
+
+    def undo(self, who: str) -> list[int]:
+        """Take back this person's last change; return the rows it had changed, [] if there is none."""
+        with self._lock:
+            if not self._undo.get(who):
+                return []
+            before = self._undo[who].pop()
+            self._take(self.file.change(before)[1])
+            return [self._row[path] for path in before if path in self._row]
+
+    def skip(self, rows: Sequence[int], who: str) -> None:
+        """Suggest these images to this person no more, as long as the session lasts."""
+        with self._lock:
+            self._skipped.setdefault(who, set()).update(rows)
+
+    @property
+    def skipped_sample(self) -> int:
+        """How many images of the random sample somebody skipped and nobody labelled: they are not measured."""
+        skipped = set().union(*self._skipped.values())
+        return sum(1 for row in skipped & self.in_sample if self.labels[row] == UNKNOWN)
+
+    def next(self, count: int, who: str) -> list[Suggestion]:
+        """Return images to label next; for two minutes they are suggested to nobody else."""
+        with self._lock:
+            now = time.monotonic()
+            self._reserved = {
+                row: (owner, until) for row, (owner, until) in self._reserved.items() if until > now and owner != who
+            }
+            busy = np.zeros(len(self.paths), dtype=bool)
+            busy[[*self._reserved, *self._skipped.get(who, ())]] = True
+            found = self.suggester.next(self.labels != UNKNOWN, count, margins=self.margins(), busy=busy)
+            self._reserved |= {each.row: (who, now + _RESERVED) for each in found}
+        return found
+
+    def margins(self) -> npt.NDArray[np.float32] | None:
+        """Return how sure the classifier so far is of each image; None while it has learned from too few labels."""
+        return None if self.fitted is None else self.fitted.margins
+
+    def refit(self) -> ClassifierSoFar | None:
+        """Fit the classifier to the labels so far; None if fewer than two classes have labels."""
+        with self._lock:
+            labels, at_random, order = self.labels.copy(), self.at_random.copy(), self.order.copy()
+            classes, self.needs_fit = tuple(self.classes), False
+        self.fitted = fit_so_far(self.embeddings.vectors, labels, at_random, classes, order)
+        return self.fitted
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images each class has."""
+        found = np.bincount(self.labels[self.labels != UNKNOWN], minlength=len(self.classes))
+        return dict(zip(self.classes, found.tolist(), strict=True))
+
+    def _change(self, changes: Mapping[Path, Given | None], who: str) -> None:
+        with self._lock:
+            before, after = self.file.change(changes)
+            self._undo.setdefault(who, []).append({path: before.get(path) for path in changes})
+            self._take(after)
+
+    def _take(self, given: Mapping[Path, Given]) -> None:
+        """Take over what the file says."""
+        with self._lock:
+            for name in dict.fromkeys(each.label for each in given.values()):
+                self.add_class(name)
+            code = {name: place for place, name in enumerate(self.classes)}
+            labels = np.full(len(self.paths), UNKNOWN, dtype=np.int64)
+            order, at_random = labels.copy(), np.zeros(len(self.paths), dtype=bool)
+            for place, (path, each) in enumerate(given.items()):
+                row = self._row.get(path)
+                if row is not None:
+                    labels[row] = code[normal_form(each.label)]
+                    at_random[row], order[row] = each.how == RANDOM, place
+            self.labels, self.at_random, self.order, self.needs_fit = labels, at_random, order, True
+
+
+def _paths(embeddings: Embeddings) -> list[Path]:
+    """Return the absolute path of each image.
+
+    Raises:
+        DataError: an image is inside an archive or a table.
+    """
+    paths = []
+    for row, name in enumerate(embeddings.names):
+        path = file_of(embeddings.dataset.reader, row)
+        if path is None:
+            raise DataError(f"{name}: is inside an archive or a table; unpack the images into a folder to label them")
+        paths.append(path.expanduser().absolute())
+    return paths

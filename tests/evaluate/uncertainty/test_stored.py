@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.errors import ModelError
+from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.costs import costs_of
+from headstart.evaluate.uncertainty.familiarity import SCORES, familiarity, fit_reference
+from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
+from headstart.models.uncertainty import UncertaintyPart
+from tests.evaluate.uncertainty.test_conformal import honest
+from tests.evaluate.uncertainty.test_familiarity import CLASSES, clouds, logits_of
+
+NAMES = tuple("abcdefgh")
+
+
+def known(score: str = "energy+neighbour", n: int = 60) -> Uncertainty:
+    embeddings, labels = clouds(300, 0)
+    held, _ = clouds(n, 1)
+    reference = rounded(fit_reference(embeddings, labels, logits_of(embeddings)), score)
+    probabilities, right = honest(n, CLASSES, 2)
+    return Uncertainty(
+        CLASSES,
+        held_out_of(probabilities.astype(np.float32), right),
+        score,
+        reference,
+        familiarity(score, reference, held, logits_of(held)),
+        costs_of(NAMES, {"a": {"b": 7}}, ask=0.5),
+        {score: 0.9},
+        ("a note",),
+    )
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
+    own = known(score)
+    again = from_part(to_part(own), CLASSES)
+    images, _ = clouds(40, 7)
+    assert np.array_equal(again.shares(images, logits_of(images)), own.shares(images, logits_of(images)))
+    for sets in ("lac", "aps", "raps"):
+        asked = Asked(0.9, sets, by_class=True)
+        assert np.array_equal(again.thresholds(asked).values, own.thresholds(asked).values)
+    assert again.costs is not None and own.costs is not None
+    assert np.array_equal(again.costs.matrix, own.costs.matrix) and again.costs.ask == 0.5
+    assert (again.selection, again.notes, again.score) == (own.selection, own.notes, score)
+
+
+def test_a_score_alters_little_by_rounding() -> None:
+    embeddings, labels = clouds(300, 0)
+    images, _ = clouds(40, 7)
+    for score in SCORES:
+        exact = fit_reference(embeddings, labels, logits_of(embeddings))
+        both = [familiarity(score, each, images, logits_of(images)) for each in (exact, rounded(exact, score))]
+        assert np.abs(both[0] - both[1]).max() < 0.02 * both[0].std()
+
+
+def test_without_a_score_or_costs_there_are_sets_alone() -> None:
+    plain = Uncertainty(CLASSES, known().held_out)
+    part = to_part(plain)
+    assert all(name.startswith("held_out.") for name in part.tensors)
+    again = from_part(part, CLASSES)
+    assert again.reference is None and again.costs is None and not again.score
+    never = replace(plain, costs=costs_of(NAMES, {}))
+    found = from_part(to_part(never), CLASSES).costs
+    assert found is not None and found.ask == np.inf
+
+
+def test_no_more_than_ten_thousand_held_out_images_are_stored() -> None:
+    probabilities, labels = honest(12_000, 3, 0)
+    part = to_part(Uncertainty(3, held_out_of(probabilities, labels)))
+    assert len(part.tensors["held_out.labels"]) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("tensors", "facts", "what"),
+    [
+        ({"held_out.rank": torch.zeros(3, dtype=torch.int64)}, {}, "its held-out images"),
+        ({"held_out.labels": torch.full((60,), 8)}, {}, "the classes of its held-out images"),
+        ({"familiar": torch.zeros(2)}, {}, "its familiar images"),
+        ({"reference.spread": torch.zeros(3)}, {}, "its familiarity score"),
+        ({"reference.bank": torch.zeros(0)}, {}, "its training images"),
+        ({"costs": torch.zeros(2, 2)}, {}, "its costs"),
+        ({}, {"score": "magic"}, "its familiarity score"),
+        ({}, {"notes": 3}, "not iterable"),
+        ({}, {"selection": {"a": "b"}}, "could not convert"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tensors: dict[str, Any], facts: dict[str, Any], what: str) -> None:
+    part = to_part(known())
+    with pytest.raises(ModelError, match=rf"uncertainty does not fit: .*{what}"):
+        from_part(UncertaintyPart({**part.facts, **facts}, {**part.tensors, **tensors}), CLASSES)

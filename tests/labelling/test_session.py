@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from unlabelled_folder import colour_of, draw_folder, embedded
+
+from headstart.data.sources.without_labels import UNKNOWN, load_without_labels
+from headstart.errors import DataError, SpecError
+from headstart.labelling import session as sessions
+from headstart.labelling.embeddings import Embeddings
+from headstart.labelling.label_file import LabelFile
+from headstart.labelling.session import LabelSession
+
+
+def opened(tmp_path: Path, *classes: str, each: int = 20) -> LabelSession:
+    folder = tmp_path / "photos"
+    if not folder.exists():
+        draw_folder(folder, each)
+    return LabelSession(embedded(folder), LabelFile(tmp_path / "labels.csv"), list(classes))
+
+
+def answer(session: LabelSession, count: int, who: str = "ann") -> None:
+    """Label the next images as an oracle would."""
+    for each in session.next(count, who):
+        session.label([each.row], colour_of(session.paths[each.row]), who, {each.row: each.how})
+
+
+def test_labels_are_kept_and_the_next_session_goes_on_with_them(tmp_path: Path) -> None:
+    session = opened(tmp_path, "red", "green")
+    answer(session, 12)
+    assert session.classes[:2] == ["red", "green"] and set(session.classes) == {"red", "green", "blue"}
+    assert sum(session.counts().values()) == 12 == (session.labels != UNKNOWN).sum()
+    again = opened(tmp_path)
+    assert np.array_equal(np.array(again.classes)[again.labels], np.array(session.classes)[session.labels])
+    assert np.array_equal(again.at_random, session.at_random) and again.at_random.sum() == 3
+    assert not {each.row for each in again.next(12, "ann")} & set(np.flatnonzero(session.labels != UNKNOWN))
+
+
+def test_undo_restores_what_was_there_for_each_person(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.label([0, 1], "red", "ann")
+    session.label([1], "blue", "bob")
+    session.label([1], "green", "ann")
+    assert session.undo("ann") == [1] and session.classes[session.labels[1]] == "blue"
+    assert session.undo("ann") == [0, 1] and session.labels[0] == UNKNOWN == session.labels[1]
+    assert session.undo("ann") == []
+    session.unlabel([2], "ann")
+    assert session.undo("bob") == [1] and session.classes[session.labels[1]] == "red"
+
+
+def test_two_people_are_not_shown_the_same_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, now = opened(tmp_path), [1000.0]
+    monkeypatch.setattr(sessions.time, "monotonic", lambda: now[0])
+    mine = {each.row for each in session.next(10, "ann")}
+    assert not mine & {each.row for each in session.next(10, "bob")}
+    assert mine == {each.row for each in session.next(10, "ann")}
+    now[0] += sessions._RESERVED + 1
+    assert mine & {each.row for each in session.next(10, "bob")}
+
+
+def test_what_one_skips_is_left_to_others_and_said_where_it_belongs_to_the_sample(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    first = int(session.suggester.sample[0])
+    session.skip([first], "ann")
+    assert session.skipped_sample == 1
+    assert first not in {each.row for each in session.next(60, "ann")}
+    assert first in {each.row for each in session.next(60, "bob")}
+    session.label([first], "red", "bob", {first: "random"})
+    assert session.skipped_sample == 0 and session.at_random[first]
+
+
+def test_only_the_random_sample_can_measure(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    outside = next(row for row in range(len(session.paths)) if row not in session.in_sample)
+    inside = int(session.suggester.sample[0])
+    session.label([outside, inside], "red", "ann", {outside: "random"})
+    assert not session.at_random.any()
+    how = {path: each.how for path, each in session.file.read().items()}
+    assert how == {session.paths[outside]: "chosen", session.paths[inside]: "chosen"}
+
+
+def test_the_classifier_gets_good_and_then_says_what_it_is_unsure_of(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    assert session.refit() is None and session.margins() is None
+    for _ in range(4):
+        answer(session, 10)
+        session.refit()
+    assert session.fitted is not None and session.fitted.accuracy["n"] == 10 and not session.needs_fit
+    truth = [session.classes.index(colour_of(path)) for path in session.paths]
+    assert (session.fitted.probabilities.argmax(axis=1) == truth).mean() > 0.85
+    assert session.margins() is not None and {each.how for each in session.next(8, "ann")} == {"random", "uncertain"}
+    session.label([0], "red", "ann")
+    assert session.needs_fit
+
+
+def test_a_name_that_no_table_can_hold_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    for name in ("NA", "  ", "a|b"):
+        with pytest.raises(SpecError, match="a class cannot be named"):
+            session.label([0], name, "ann")
+    assert not (tmp_path / "labels.csv").exists() and session.classes == []
+    assert session.add_class(" cafe\u0301 ") == "caf\u00e9" == session.classes[0]
+
+
+def test_images_inside_an_archive_cannot_be_labelled(tmp_path: Path) -> None:
+    import zipfile
+
+    folder = draw_folder(tmp_path / "photos", 1)
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.write(folder / "red-000.png", "red.png")
+    found = embedded(folder)
+    inside = Embeddings(
+        load_without_labels(tmp_path / "p.zip"), found.vectors[:1], "drawn", "none", found.resources, found.spec
+    )
+    with pytest.raises(DataError, match="unpack the images into a folder"):
+        LabelSession(inside, LabelFile(tmp_path / "l.csv"))
+
+
+def test_labels_of_other_images_in_the_file_are_kept(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.label([0, 1], "red", "ann")
+    gone = session.paths[0]
+    gone.unlink()
+    later = opened(tmp_path)
+    later.label([5], "blue", "bob")
+    assert gone in later.file.read() and len(later.file.read()) == 3
+    assert sum(later.counts().values()) == 2
+
+
+def test_many_threads_at_once_lose_no_label(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+
+    def work(who: str) -> None:
+        for _ in range(8):
+            answer(session, 1, who)
+
+    threads = [threading.Thread(target=work, args=(who,)) for who in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(session.file.read()) == 24
