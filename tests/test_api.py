@@ -147,3 +147,13 @@ def test_results_without_a_model_say_so(tmp_path: Path) -> None:
     assert results.kept == "none" and not results.report.exists() and results.failed() == results.problems() == []
     with pytest.raises(StoreError, match="has no best model"):
         results.classifier()
+
+
+def test_a_budget_that_is_no_duration_is_refused_before_anything_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = draw(tmp_path / "photos", classes=2, per_class=4, size=16)
+    monkeypatch.setattr("headstart.api.require", lambda *_: pytest.fail("an extra was asked for"))
+    with pytest.raises(SpecError, match="budget: 'soon' is not a duration; write a number with s, min or h"):
+        compare_spec(photos, backbones=["efficientnet_lite0"], budget="soon")
+    assert capsys.readouterr() == ("", "")

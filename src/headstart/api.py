@@ -29,6 +29,7 @@ from headstart.study.spec.load import load_study
 from headstart.study.spec.run import ResolvedStudy
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.heads.catalogue import HEADS as KINDS
+from headstart.units import parse_duration
 
 OUT = "headstart-runs"
 FOLDS = 5  # of cross-validation
@@ -270,6 +271,8 @@ def compare_spec(
     runs = {name: dict(settings) for name, settings in BASELINES.items()}
     if random_features:
         runs["random features"] = {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}
+    if budget is not None:
+        _check_budget(budget)  # before anything is advised on what to do with it
     tuning = budget is not None and _can_tune()
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, _tuned_for(listed) if tuning else None)
@@ -363,6 +366,13 @@ def _named_data(study: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(data, Mapping) and isinstance(data.get("source"), Dataset | Mapping | Path):
         return {"data": {**data, "source": source_of(data["source"])}}
     return {"data": str(data)} if isinstance(data, Path) else {}
+
+
+def _check_budget(budget: str) -> None:
+    try:
+        parse_duration(budget)
+    except ValueError as error:
+        raise SpecError(f"budget: {error}") from error
 
 
 def _can_tune() -> bool:

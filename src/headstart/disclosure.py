@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,8 +40,16 @@ def printable(text: str) -> str:
 
 
 def show(line: str, stream: TextIO | None = None) -> None:
-    """Print a line (on standard output if no stream is given) without credentials and control characters."""
-    print(printable(without_secrets(line)), file=stream, flush=True)
+    """Print a line (on standard output if no stream is given) without credentials and control characters.
+
+    What is said on a standard error that cannot be written is lost, and nothing else.
+    """
+    try:
+        print(printable(without_secrets(line)), file=stream, flush=True)
+    except OSError:
+        if stream is None or stream is not sys.stderr:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def spreadsheet_text(value: Any) -> Any:

@@ -128,7 +128,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ArgumentError("there are no images")
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ArgumentError(f"all labels are of one class, {self.classes_[0]!r}; a classifier needs at least two")
+            raise ArgumentError(
+                f"all labels are of one class, {str(self.classes_[0])!r}; a classifier needs at least two"
+            )
         dataset = _dataset(pictures, codes.astype(np.int64), tuple(str(label) for label in self.classes_))
         seed = self._seed()
         split = make_split(dataset, validation=self.validation, test=0.0, given=False, seed=seed)

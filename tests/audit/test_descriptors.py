@@ -132,3 +132,8 @@ def test_an_inverted_file_finds_most_of_the_pairs_and_no_others() -> None:
     assert len(clear & set(keys(approximate))) >= 0.85 * len(clear) > 50
     assert set(keys(approximate)) <= set(keys(exact)) | all_pairs(descriptors)
     assert len(keys(approximate)) == len(set(keys(approximate)))
+
+
+def test_of_no_image_with_details_there_is_no_pair() -> None:
+    found = alike_pairs(np.zeros((0, 8, 8, 3), dtype=np.float32))
+    assert len(found.a) == len(found.b) == len(found.mirrored) == len(found.score) == 0

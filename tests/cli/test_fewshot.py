@@ -129,3 +129,15 @@ def test_a_row_shows_percentages_and_what_is_unknown_is_empty(capsys: pytest.Cap
     assert all(text in first for text in ("52.34 %", "51.20 to 53.40", "48.0 to 56.0", "12,346"))
     assert next(line for line in out.splitlines() if "knn" in line).split() == ["knn", "1", "100.00", "%"]
     assert [line for line in out.splitlines() if line.startswith("5 shots: ")] == [f"5 shots: v{k}" for k in range(6)]
+
+
+def test_images_with_several_labels_are_refused_after_what_was_found_is_told(call: Call, photos: Path) -> None:
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*"))[:6]
+    table = photos / "several.csv"
+    table.write_text(
+        "path,label\n" + "".join(f"{name},{'sun|moon' if row % 2 else 'sun'}\n" for row, name in enumerate(names))
+    )
+    code, _, said = call("fewshot", table, "--ways", 2, "--shots", 1)
+    table.unlink()
+    assert code == 2 and "several: 6 images, 2 labels, several per image" in said
+    assert said.endswith("headstart: several: episodes need one label per image; this dataset has several\n")

@@ -49,3 +49,30 @@ def test_files_and_pipes_get_utf_8_whatever_the_terminal_speaks(encoding: str) -
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
     assert ended.stdout.decode() == "käfer \\udcff\n字"
+
+
+@unix
+def test_a_closed_standard_error_costs_nothing_but_what_is_said_on_it() -> None:
+    ended = subprocess.run(["sh", "-c", f"{COMMAND} --json 2>&-"], capture_output=True, check=False)
+    assert ended.returncode == 0 and ended.stdout.startswith(b'{"caltech101"')
+    assert shell(f"{sys.executable} -m headstart report nowhere 2>&-") == (2, "")
+
+
+@unix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_a_full_disk_behind_standard_error_costs_nothing_but_what_is_said_on_it(tmp_path: Path) -> None:
+    code = "from headstart.progress import say; say('lost'); say('lost too'); print('kept')"
+    (tmp_path / "a.py").write_text(code)
+    ended = subprocess.run(
+        ["sh", "-c", f"{sys.executable} {tmp_path / 'a.py'} 2> /dev/full"], capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"kept\n")
+
+
+@unix
+def test_a_closed_standard_input_is_an_empty_one(tmp_path: Path) -> None:
+    code = (
+        "import sys; from headstart.cli.streams import replace_closed_streams as r; r(); print(sys.stdin.buffer.read())"
+    )
+    ended = subprocess.run(["sh", "-c", f'{sys.executable} -c "{code}" <&-'], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, b"b''\n")

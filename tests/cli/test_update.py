@@ -26,7 +26,9 @@ pytestmark = pytest.mark.usefixtures("shared_cache")
 def test_update_tells_what_is_new_and_compares_the_models(call: Call, finished: Path, tmp_path: Path) -> None:
     more = draw(tmp_path / "more", classes=2, per_class=8, seed=50, size=40)
     arguments = ("update", finished, more, "--out", tmp_path, "--device", "cpu")
-    code, out, _ = call(*arguments)
+    (more / "daisy" / "cut.jpg").touch()
+    code, out, said = call(*arguments)
+    assert said.splitlines()[0].startswith("more: 16 images, 2 classes") and "left out: 1 with zero bytes" in said
     assert code == 0 and "to learn from" in out and "small-update-" in out and "on the same images" in out
     found = json.loads(call(*arguments, "--json")[1])
     assert sum(found["new"].values()) == 16 and Path(found["model"]).is_file()

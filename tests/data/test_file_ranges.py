@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from headstart.data import file_ranges
-from headstart.data.file_ranges import LocalFile, RemoteFile, file_at, is_address
+from headstart.data.file_ranges import LocalFile, RemoteFile, file_at
 from headstart.errors import DataError
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes
@@ -67,8 +67,3 @@ def test_the_state_changes_with_the_file(remote: RemoteFile) -> None:
 def test_what_is_not_there_is_named(place: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         file_at(place)
-
-
-def test_a_path_is_no_address() -> None:
-    assert is_address("s3://bucket/x") and is_address("memory://x")
-    assert not is_address("C://x") and not is_address("a/b://c") and not is_address("hf:mnist")

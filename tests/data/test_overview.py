@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,13 @@ def test_a_split_that_is_drawn_says_so() -> None:
     words = split_words(found, make_split(found))
     assert words == "test 20% (seed 0); validation 20% of the rest (seed 0): 13 train, 3 validation, 4 test"
     assert given_by(found) == "none is given"
+
+
+def test_classes_without_training_images_are_told_before_any_work() -> None:
+    given = np.array(["train", "train", "test", "test", "validation"])
+    found = dataset([2, 1, 1, 1], given_split=given)
+    said = "no training images: b, c, d; no model can learn these; give the parts the same class names"
+    assert overview(found, "given")[-1] == said
+    assert not any("no training" in line for line in overview(replace(found, given_split=np.array([""] * 5)), "none"))
+    alike = np.array(["train", "test", "train", "train", "train"])
+    assert not any("no training" in line for line in overview(replace(found, given_split=alike), "given"))

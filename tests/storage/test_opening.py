@@ -75,3 +75,14 @@ def test_a_cache_that_is_a_file_is_refused_with_its_name(tmp_path: Path, monkeyp
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file"))
     with pytest.raises(StoreError, match="file: the cache is a file; set HEADSTART_CACHE to a folder"):
         default_store()
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file: this store is a file; give a folder"):
+        open_store(tmp_path / "file")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(StoreError, match=r"cannot be made there \(Not a directory\); set HEADSTART_CACHE to a folder"):
+        default_store()

@@ -32,9 +32,12 @@ SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}  # width, height
 
 @contextmanager
 def opened(
-    page: Path, size: tuple[int, int, bool], places: pytest.TempPathFactory, *levels: str, offline: bool = False
+    page: Path | str, size: tuple[int, int, bool], places: pytest.TempPathFactory, *levels: str, offline: bool = False
 ) -> Iterator[Any]:
-    """Give a browser with the page open; afterwards: nothing was fetched, and no entry of these levels was logged."""
+    """Give a browser with the page open; afterwards: no entry of these levels was logged, and nothing was fetched.
+
+    Of a page with an address, nothing was fetched from elsewhere.
+    """
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -54,12 +57,14 @@ def opened(
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
-        driver.get(page.as_uri())
+        address = page.as_uri() if isinstance(page, Path) else page
+        driver.get(address)
         driver.downloads, driver.phone = downloads, phone
         yield driver
         assert [entry for entry in driver.get_log("browser") if entry["level"] in levels] == []
         sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
         fetched = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-        assert [url for url in fetched if url.startswith(("http", "ws", "ftp"))] == []
+        own = address if isinstance(page, Path) else "/".join(address.split("/")[:3])  # http://host:port
+        assert [url for url in fetched if url.startswith(("http", "ws", "ftp")) and not url.startswith(own)] == []
     finally:
         driver.quit()

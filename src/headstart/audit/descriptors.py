@@ -9,6 +9,7 @@ neighbours come from an inverted file.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,7 +150,7 @@ def _blurred(values: Floats, width: float) -> Floats:
 
 
 def _unit(grids: Floats) -> Floats:
-    flat = grids.reshape(len(grids), -1)
+    flat = grids.reshape(len(grids), math.prod(grids.shape[1:]))
     length = np.sqrt(np.einsum("nd,nd->n", flat, flat))
     unit: Floats = flat / np.maximum(length, 1e-6)[:, None]
     return unit

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.cli.tables import show_table
+from headstart.disclosure import show
 from headstart.units import duration, size
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def benchmark_and_show(model: Path, *, int8: bool, images: Path | None, count: i
     found = benchmark(model, int8=int8, images=images, count=count)
     if as_json:
         facts = {"pictures": found.pictures, "n": found.n, "notes": list(found.notes)}
-        print(json.dumps({**facts, "forms": [row.to_dict() for row in found.rows]}, ensure_ascii=False))
+        show(json.dumps({**facts, "forms": [row.to_dict() for row in found.rows]}, ensure_ascii=False))
         return
     names = ("form", "size", "start", "median", "p95", "images/s", "labels that differ", "accuracy", "accuracy drop")
     show_table(names, [_cells(row) for row in found.rows])
-    print(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
+    show(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
     for note in found.notes:
-        print(f"note: {note}")
+        show(f"note: {note}")
 
 
 def _cells(row: Speed) -> tuple[str, ...]:

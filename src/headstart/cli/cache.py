@@ -6,6 +6,7 @@ import json
 import time
 
 from headstart.cli.tables import show_table
+from headstart.disclosure import show
 from headstart.errors import SpecError
 from headstart.units import parse_size, size
 
@@ -31,21 +32,21 @@ def show_cache(prune: str | None, *, verify: bool = False, as_json: bool) -> Non
         kind["unfinished"] += not row["complete"]
     if as_json:
         said = {"place": str(store.root), "kinds": kinds, "freed": freed}
-        print(json.dumps(said | ({"checked": len(checked), "damaged": damaged, "deleted": deleted} if verify else {})))
+        show(json.dumps(said | ({"checked": len(checked), "damaged": damaged, "deleted": deleted} if verify else {})))
         return
-    print(f"{store.root}   (set HEADSTART_CACHE to move it)")
+    show(f"{store.root}   (set HEADSTART_CACHE to move it)")
     table = [[kind, str(v["entries"]), size(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())]
     if table:
         oldest = min(row["used"] for row in rows)
         show_table(("kind", "entries", "size", "unfinished"), table)
-        print(f"least recently used: {time.strftime('%Y-%m-%d', time.localtime(oldest))}")
+        show(f"least recently used: {time.strftime('%Y-%m-%d', time.localtime(oldest))}")
     else:
-        print("empty")
+        show("empty")
     if verify:
         done = "" if not damaged else " and deleted" if deleted == damaged else f", {len(deleted):,} deleted"
-        print(f"checked {len(checked):,} entries: {len(damaged):,} damaged{done}")
+        show(f"checked {len(checked):,} entries: {len(damaged):,} damaged{done}")
     if prune is not None:
-        print(f"freed {size(freed)}")
+        show(f"freed {size(freed)}")
 
 
 def _bytes(text: str) -> int:

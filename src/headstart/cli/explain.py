@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.cli.outputs import check_file
+from headstart.disclosure import show
 from headstart.errors import SpecError, unknown_name
 from headstart.progress import say
 
@@ -60,11 +61,11 @@ def explain_and_show(
         for row, image in enumerate(images):
             aim = int(result.targets[row])
             chance = float(result.probabilities[row, aim])
-            print(f"{image}: {result.subject.title}: {result.subject.classes[aim]} {chance:.3f}")
+            show(f"{image}: {result.subject.title}: {result.subject.classes[aim]} {chance:.3f}")
         if checks:
             for name in methods:
-                print(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
-    print(out)
+                show(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
+    show(str(out))
 
 
 def _one_network(place: Path) -> tuple[Path, list[str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headstart.cli.outputs import check_folder
 from headstart.cli.tables import show_table
+from headstart.disclosure import show
 from headstart.units import size
 
 
@@ -42,7 +43,7 @@ def export_and_show(
             }
             for each in done
         ]
-        print(json.dumps(rows, ensure_ascii=False))
+        show(json.dumps(rows, ensure_ascii=False))
         return
     table = [
         (
@@ -57,6 +58,6 @@ def export_and_show(
     ]
     show_table(("folder", "file", "labels that differ", "largest difference", "size"), table)
     pictures = done[0].checks[0].pictures
-    print(f"Checked on {pictures}: the original and each file in a process of its own.")
+    show(f"Checked on {pictures}: the original and each file in a process of its own.")
     for note in dict.fromkeys(note for each in done for note in each.notes):
-        print(note)
+        show(note)

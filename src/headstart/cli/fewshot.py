@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from headstart.cli.tables import show_table
-from headstart.errors import SpecError, choose
+from headstart.disclosure import show
+from headstart.errors import DataError, SpecError, choose
 
 EPISODES = 10_000
 TUNED_EPISODES = 5  # each of them trains a network
@@ -34,7 +35,7 @@ def fewshot_and_show(
 
     Raises:
         SpecError: an invalid number or name.
-        DataError: too few images for the episodes; nothing has been computed yet.
+        DataError: too few images for the episodes, or several labels an image; nothing has been computed yet.
     """
     from headstart.fewshot.finetune_episode import NAME as FINETUNE
     from headstart.fewshot.methods import METHODS
@@ -50,7 +51,7 @@ def fewshot_and_show(
     with default_store_in_use() as store:
         result, name = _evaluated(Resources(store, device), data, label, backbone, weights, asked)
     if as_json:
-        print(json.dumps(result))
+        show(json.dumps(result))
         return
     _show(result, f"{name}: {ways}-way, {queries} queries, {episodes:,} episodes, seed {seed}")
 
@@ -70,8 +71,8 @@ def _evaluated(
 
     spec, network_spec = DataSpec(source=data, label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
     dataset = resources.dataset(spec)
-    draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
     _tell(dataset)
+    draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
     quick = set(asked.methods) != {FINETUNE}
     features = resources.features(spec, network_spec, asked.seed) if quick else None
     network = resources.loaded(network_spec, asked.seed).backbone
@@ -93,6 +94,8 @@ def _tell(dataset: Any) -> None:
 
     for line in overview(dataset, f"none; episodes are drawn from all {len(dataset):,} images"):
         say(line)
+    if dataset.multi_label:
+        raise DataError(f"{dataset.name}: episodes need one label per image; this dataset has several")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -119,4 +122,4 @@ def _show(table: dict[str, Any], title: str) -> None:
     show_table(columns, rows, title)
     for k, pairs in table["comparisons"].items():
         for pair in pairs[:6]:
-            print(f"{k} shots: {pair['verdict']}")
+            show(f"{k} shots: {pair['verdict']}")

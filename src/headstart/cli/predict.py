@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headstart.cli.outputs import check_file, check_folder
 from headstart.cli.streams import write_utf8
 from headstart.cli.tables import show_table
-from headstart.disclosure import printable
+from headstart.disclosure import printable, show
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
 
@@ -183,9 +183,9 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
             files.callback(rest.end)
             predictions = _without_withheld(predictions, rest)
         write_rows(predictions, rows, file.write, least_sure_first=output.least_sure_first)
-    print(output.out)
+    show(str(output.out))
     if output.rest is not None:
-        print(output.rest)
+        show(str(output.rest))
         say(f"headstart: {rest.count:,} images are left to a person: {_promised(classifier)}")
 
 

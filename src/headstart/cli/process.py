@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from headstart.cli.streams import discard_output, output_fails, prepare_streams
+from headstart.cli.streams import discard_output, output_fails, prepare_streams, replace_closed_streams
 from headstart.disclosure import disclosable, show
 from headstart.errors import HeadstartError
 
@@ -26,6 +26,7 @@ def run_as_process(command: Callable[[], object]) -> None:
     Every error is one line. Exit status: 0 done, 1 a run failed or an image was not read, 2 the input cannot be used,
     70 a defect of headstart; 128 plus the number of the signal that stopped it.
     """
+    replace_closed_streams()
     if sys.stdout is None:
         _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
     prepare_streams()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.cli.outputs import check_file
+from headstart.disclosure import show
 
 
 def report_and_show(study: Path, format: str, out: Path | None) -> None:
@@ -18,4 +19,4 @@ def report_and_show(study: Path, format: str, out: Path | None) -> None:
 
     if out is not None:
         check_file(out)
-    print(write_report(study, format, out))
+    show(str(write_report(study, format, out)))

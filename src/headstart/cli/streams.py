@@ -21,6 +21,14 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def replace_closed_streams() -> None:
+    """Read nothing from a standard input that is closed, and write to nowhere in place of a closed standard error."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 (open until the process ends)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
 def prepare_streams() -> None:
     """Write UTF-8 into files and pipes; on a terminal that cannot show a character, show another.
 

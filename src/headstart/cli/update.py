@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
@@ -29,7 +30,11 @@ def update_and_show(
     )
     if as_json:
         compared = None if done.evaluation is None else plain(done.evaluation)
-        facts = {"folder": str(done.results.folder), "model": str(done.results.model), "new": dict(done.new)}
+        facts: dict[str, Any] = {
+            "folder": str(done.results.folder),
+            "model": str(done.results.model),
+            "new": dict(done.new),
+        }
         facts["refitted"] = done.results.refitted
         print(json.dumps({**facts, "notes": list(done.notes), "evaluation": compared}, ensure_ascii=False))
         return

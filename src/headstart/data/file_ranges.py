@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+from headstart.addresses import is_address
 from headstart.data.image_files import file_state
 from headstart.errors import DataError, first_line
 
 WINDOW = 4 << 20  # bytes
 _KEPT = 16  # windows of a file in memory
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class FileRanges(Protocol):
@@ -152,11 +151,6 @@ class _Window:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.data: bytes | None = None
-
-
-def is_address(place: str) -> bool:
-    """Say whether this is an address such as s3://bucket/file, not a path."""
-    return _ADDRESS.match(place) is not None
 
 
 def file_at(place: str) -> FileRanges:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.reasons import counted
 from headstart.data.sources.layout import NOT_AN_IMAGE
@@ -28,9 +30,25 @@ def overview(dataset: Dataset, split: str) -> list[str]:
         f"left out: {left_out}" if left_out else "",
     ]
     lines += [
-        f"{key}: {fact}" for key in ("labels", "depth", "similar class names") for fact in _facts(dataset, (key,))
+        f"{key}: {fact}"
+        for key in ("labels", "folders", "depth", "similar class names")
+        for fact in _facts(dataset, (key,))
     ]
+    lines.append(_unlearned(dataset))
     return [line for line in lines if line]
+
+
+def _unlearned(dataset: Dataset) -> str:
+    """Return which classes of a given split have images to test on but none to learn from."""
+    given = dataset.given_split
+    if given is None or "train" not in given or "" in given:
+        return ""
+    rows = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
+    absent = [dataset.classes[code] for code in np.flatnonzero(~rows[given == "train"].any(axis=0))]
+    if not absent:
+        return ""
+    names = ", ".join(absent[:_NAMED]) + (f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else "")
+    return f"no training images: {names}; no model can learn these; give the parts the same class names"
 
 
 def split_words(dataset: Dataset, split: Split) -> str:

@@ -6,7 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 _MOST = 5  # kinds that are named
-_WORDS = {"is ": "", "has ": "with ", "does not ": "that do not "}  # how a reason begins of one image, and of several
+_WORDS = {
+    "is a ": "",
+    "is an ": "",
+    "is ": "",
+    "has ": "with ",
+    "does not ": "that do not ",
+}  # how a reason begins of one image, and of several
 
 
 def reason_counts(reasons: Iterable[str]) -> list[tuple[str, int]]:

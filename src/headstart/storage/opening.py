@@ -16,10 +16,17 @@ def default_store() -> Store:
     """Return the store at `cache_root()`; in front of `$HEADSTART_REMOTE`, where that is set.
 
     Raises:
-        StoreError: the cache is a file.
+        StoreError: the cache is a file, or its folder cannot be made.
     """
     if cache_root().is_file():
         raise StoreError(f"{cache_root()}: the cache is a file; set HEADSTART_CACHE to a folder")
+    try:
+        cache_root().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{cache_root()}: the cache cannot be made there ({error.strerror}); set HEADSTART_CACHE to a folder that"
+            " can be written"
+        ) from error
     return open_store(os.environ.get("HEADSTART_REMOTE") or cache_root())
 
 
@@ -39,9 +46,11 @@ def open_store(place: str | Path) -> Store:
     """Return the store in a folder, or the one that is shared through an address such as "s3://bucket/prefix".
 
     Raises:
-        StoreError: the address is invalid, or its package is not installed.
+        StoreError: the address is invalid, its package is not installed, or it is a file.
     """
     if "://" not in str(place):
+        if Path(place).expanduser().is_file():
+            raise StoreError(f"{place}: this store is a file; give a folder")
         return Store(Path(place).expanduser())
     from headstart.storage.remote import RemoteStore
 

@@ -17,8 +17,10 @@ import numpy as np
 from headstart.audit.audit import without_near_duplicates
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.image_store import decode_images
+from headstart.data.overview import overview
 from headstart.data.sources.written import written
 from headstart.errors import DataError, StoreError
+from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
@@ -89,8 +91,9 @@ def prepare_update(
     old_data = DataSpec.model_validate(spec["data"])
     old = resources.dataset(old_data)
     _check_unchanged(old, former)
-    dataset, notes = joined(old, _given(source, label, old_data, old, resources), former)
-    share = len(former.test) / len(old)
+    given = _given(source, label, old_data, old, resources)
+    dataset, notes = joined(old, given, former)
+    share = _told_share(given, len(former.test) / len(old))
     study = _study(facts, former, dataset, len(dataset) - len(old), refit)
     _compute_new(study, old_data, old, resources)
     assert dataset.given_split is not None
@@ -136,6 +139,13 @@ def _study(facts: Mapping[str, Any], former: Tested, dataset: Dataset, more: int
         "compare": {"metric": former.metric},
         "refit": refit or spec.get("refit"),
     }
+
+
+def _told_share(given: Dataset, share: float) -> float:
+    """Return the share, after what was found in the images that arrived is told."""
+    for line in overview(given, f"{share:.0%} of the images that are new become test images"):
+        say(line)
+    return share
 
 
 def _check_unchanged(old: Dataset, former: Tested) -> None:

@@ -195,3 +195,19 @@ def test_deep_numbers_give_the_same_pixels_from_a_file_and_from_memory(kind: str
     assert len(np.unique(expected)) > 50
     for picture in (values, torch.from_numpy(values.copy()), Image.open(buffer)):
         np.testing.assert_array_equal(decode(picture), expected)
+
+
+@pytest.mark.parametrize("shape", [(30, 20, 2), (30, 20, 5), (30, 28, 7)])
+def test_an_image_of_other_channels_is_no_batch_of_narrow_grey_images(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageTypeError, match=r"has neither 1, 3 nor 4 channels; choose three of them"):
+        pictures_of(np.zeros(shape, np.uint8))
+    assert len(pictures_of(np.zeros((30, 5, 5), np.uint8))) == len(pictures_of(np.zeros((30, 20, 8), np.uint8))) == 30
+    assert len(batch_of(np.zeros((30, 20, 2), np.uint8), 30)) == 30
+
+
+def test_a_closed_file_is_refused_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    with (tmp_path / "a").open("rb") as file:
+        pass
+    with pytest.raises(ImageTypeError, match="the file is closed; give it while it is open, or give its path"):
+        pictures_of(file)

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
 
 from headstart.data.decoding.image_store import View, decode_images
+from headstart.data.sources.arrays import from_mapping
 from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
 
@@ -100,3 +102,14 @@ def test_the_fingerprint_depends_on_the_pixels() -> None:
 def test_arrays_that_do_not_fit_together(source: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         load_dataset(source)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float32("nan"), pandas.NA])
+def test_a_missing_label_is_no_class_and_a_text_is_one(missing: Any) -> None:
+    for labels in (["a", missing, "b", "a"], pandas.Series(["a", missing, "b", "a"])):
+        found = from_mapping({"images": IMAGES[:4], "labels": labels})
+        assert found.classes == ("a", "b") and found.labels.tolist() == [0, 1, 0]
+        assert [skip.reason for skip in found.skipped] == ["has no label"]
+    with pytest.raises(DataError, match="no image has a label"):
+        from_mapping({"images": IMAGES[:2], "labels": [missing, missing]})
+    assert from_mapping({"images": IMAGES[:2], "labels": ["nan", "None"]}).classes == ("None", "nan")

@@ -101,7 +101,7 @@ def test_a_table_and_a_folder_as_kaggle_gives_them(
     assert labelled(data) == {f"{folders[0]}/{row}.png": cell for row, cell in enumerate(CELLS)}
     assert data.given_split is None
     if len(folders) > 1:
-        assert data.about["not listed"] == "4 images that no table names were left out"
+        assert data.about["not listed"] == "4 images that no table names"
 
 
 def test_the_same_in_an_archive(pictures: Any, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_folders_and_a_table_that_differ_are_refused_with_both_readings_and_one_
         load_dataset(root)
     assert str(refused.value) == (
         f"{root}: has two readings, the folders (summer, winter) and column 'label' of metadata.csv (ash, oak);"
-        " choose one: set label to 'folder' or to 'label'"
+        " choose one: label='folder' (--label folder) or label='label' (--label label)"
     )
     assert load_dataset(root, label="folder").classes == ("summer", "winter")
     assert load_dataset(root, label="label").classes == ("ash", "oak")
@@ -179,7 +179,7 @@ def test_a_table_of_something_else_beside_class_folders_is_no_reading(pictures: 
 @pytest.mark.parametrize(
     ("label", "says"),
     [
-        (None, "train.csv: sick, dry may each be the label; set label to one of them"),
+        (None, "train.csv: sick, dry may each be the label; choose one, such as label='sick'"),
         ("wet", "no table has a column 'wet'; the columns are image, sick, dry"),
     ],
 )

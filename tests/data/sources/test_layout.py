@@ -68,3 +68,22 @@ def test_a_study_folder_of_any_name_is_never_data_and_a_file_called_as_its_facts
     assert data_files([*study, *pets]) == pets
     assert read_tree("pets", [*study, *pets]).labels == ["cat", "dog", "results"]
     assert data_files(["study.json", "runs/knn/lime.png", "cat/1.jpg"]) == []
+
+
+def test_a_part_without_class_folders_does_not_give_the_split() -> None:
+    found = read_tree("pets", ["train/cat/1.jpg", "train/dog/1.jpg", "test/1.jpg", "test/2.jpg"])
+    assert found.about["split"] == "given by the folder train (test has no class folders)"
+
+
+def test_the_same_folders_in_each_class_are_told() -> None:
+    told = "in each class are the folders cat, dog; if these are the classes,"
+    told += " call the folders above them train and test"
+    assert read_tree("pets", both("seen", "unseen")).about == {"folders": told}
+    assert read_tree("pets", [*both("seen", "unseen"), "seen/1.jpg"]).about == {}
+    assert read_tree("pets", [*both("seen", "unseen"), "seen/bird/1.jpg"]).about == {}
+    assert read_tree("pets", ["cat/a/1.jpg", "dog/a/1.jpg"]).about == {}
+
+
+def test_what_windows_and_network_drives_throw_away_is_never_data() -> None:
+    thrown = ["$RECYCLE.BIN/1.jpg", "System Volume Information/1.jpg", "#recycle/1.jpg"]
+    assert read_tree("pets", [*thrown, "cat/1.jpg", "dog/1.jpg"]).paths == ["cat/1.jpg", "dog/1.jpg"]

@@ -161,7 +161,23 @@ def test_rows_that_name_one_file_are_one_image(place: Path) -> None:
         ("path,label\nimg/0.png,\n", "no row has a label"),
         ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,foo\n", "split 'foo' .* not one of train, validation, test"),
         ("path,label\nimg/0.png,a\nimg/1.png,a\n", "there is only one class"),
-        ("path,label\nx.png,a\ny.png,b\n", r"no usable image: 2 that do not exist \(the first: x\.png\)"),
+        (
+            "path,label\nx.png,a\ny.png,b\n",
+            r"no usable image: 2 that do not exist \(the first: x\.png; looked for in /.*\)",
+        ),
+        ("a/1.png,rose\na/2.png,lily\n", "are a/1.png, rose; these are values: begin .* line path,label"),
+        (
+            "path,Class Name\nimg/0.png,red\n",
+            r"name the one with the labels \(label=NAME, on the command line --label NAME\)",
+        ),
+        (
+            "url,label\nhttps://a.org/b.png,red\n",
+            "addresses are not fetched: download the images, and write their paths",
+        ),
+        (
+            "path,label\nhttps://a.org/b.png,a\nhttps://a.org/c.png,b\n",
+            r"2 address; download .* \(the first: https://a\.org/b\.png\)",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_manifest_is_said_in_one_line(place: Path, text: str, words: str) -> None:
@@ -252,3 +268,19 @@ def test_a_table_whose_text_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"path": ["a.png", "b.png"], "label": broken}), tmp_path / "m.parquet")
     with pytest.raises(DataError, match=r"m.parquet: the manifest (holds text that is not UTF-8|cannot be read)"):
         load_dataset(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize(
+    ("text", "coding"),
+    [
+        ("sep=;\r\npath;label\r\nimg\\0.png;Rosé\r\nimg\\1.png;Lily\r\n", "utf-8"),
+        ("sep=|\npath|label\nimg/0.png|Rosé\nimg/1.png|Lily\n", "utf-8-sig"),
+        ("path\tlabel\nimg/0.png\tRosé\nimg/1.png\tLily\n", "utf-16"),
+        ("File Name;Label\nimg/0.png;Rosé\nimg/1.png;Lily\n", "utf-8-sig"),
+    ],
+)
+def test_a_table_that_excel_wrote_is_read_as_it_is(place: Path, text: str, coding: str) -> None:
+    path = place / "excel.csv"
+    path.write_bytes(text.encode(coding))
+    found = load_dataset(path)
+    assert found.classes == ("Lily", "Rosé") and found.labels.tolist() == [1, 0]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,16 +92,43 @@ def test_the_average_of_the_weights_is_preferred_and_named(tmp_path: Path, name:
     assert torch.equal(read_checkpoint(tmp_path / "b.pth").state["weight"], plain["weight"])
 
 
-def test_a_folder_of_the_hub_is_read_and_one_of_many_files_refused(tmp_path: Path) -> None:
+def test_a_folder_of_the_hub_is_read(tmp_path: Path) -> None:
     state = nn.Linear(2, 3).state_dict()
     torch.save(state, tmp_path / "pytorch_model.bin")
     assert torch.equal(read_checkpoint(tmp_path).state["weight"], state["weight"])
     save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
     assert list(read_checkpoint(tmp_path).state) == ["a"]
-    (tmp_path / "model.safetensors").rename(tmp_path / "model-00001-of-00002.safetensors")
-    (tmp_path / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(WeightsError, match=r"divided among several files; save them as one model\.safetensors"):
+
+
+@pytest.mark.parametrize(("stem", "suffix"), [("model", "safetensors"), ("pytorch_model", "bin")])
+def test_weights_divided_among_files_are_read_by_their_index(tmp_path: Path, stem: str, suffix: str) -> None:
+    state = nn.Linear(2, 3).state_dict()
+    names = {"weight": f"{stem}-00001-of-00002.{suffix}", "bias": f"{stem}-00002-of-00002.{suffix}"}
+    for key, name in names.items():
+        part = {key: state[key]}
+        save_file(part, tmp_path / name) if suffix == "safetensors" else torch.save(part, tmp_path / name)
+    (tmp_path / f"{stem}.{suffix}.index.json").write_text(json.dumps({"weight_map": names}))
+    found = read_checkpoint(tmp_path)
+    assert {key: value.tolist() for key, value in found.state.items()} == {k: v.tolist() for k, v in state.items()}
+    digests = [hashlib.sha256((tmp_path / name).read_bytes()).digest() for name in sorted(names.values())]
+    assert found.sha256 == hashlib.sha256(b"".join(digests)).hexdigest()
+    (tmp_path / names["bias"]).unlink()
+    with pytest.raises(WeightsError, match=r"00002-of-00002.* is missing, 1 of 2 files .*; download the folder again"):
         read_checkpoint(tmp_path)
+
+
+def test_a_pickle_that_torch_did_not_write_is_refused_without_advice_to_run_it(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"a": Evil()}))
+    with pytest.raises(WeightsError, match=r"a\.pkl: is a pickle that torch.save did not write, .* with torch.save$"):
+        read_checkpoint(tmp_path / "a.pkl")
+    (tmp_path / "b.pth").write_text("hello")
+    with pytest.raises(WeightsError, match=r"b\.pth: is cut short or no checkpoint$"):
+        read_checkpoint(tmp_path / "b.pth")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])

@@ -231,15 +231,15 @@ def test_every_candidate_of_a_grid_is_checked() -> None:
 def test_unusable_files_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no such study file"):
         load_study(tmp_path / "none.yaml")
-    with pytest.raises(SpecError, match="cannot read this study file"):
+    with pytest.raises(SpecError, match=r"is a folder, not a study file|cannot read this study file"):
         load_study(tmp_path)
     listed = tmp_path / "list.yaml"
     listed.write_text("- a\n")
-    with pytest.raises(SpecError, match="a study file is a mapping with name, data and runs; this one is list"):
+    with pytest.raises(SpecError, match="a study file is a mapping with name, data and runs; this one is a list"):
         load_study(listed)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("name: é".encode("latin-1"))
-    with pytest.raises(SpecError, match="cannot read this study file"):
+    with pytest.raises(SpecError, match=r"is a folder, not a study file|cannot read this study file"):
         load_study(latin)
 
 
@@ -282,3 +282,43 @@ def test_the_smoke_block_is_not_applied_unless_asked(capsys: pytest.CaptureFixtu
 def test_a_run_with_a_dot_in_its_name_can_be_excluded() -> None:
     study = load_study({**BASE, "runs": {"a.b": {}, "c": {}}}, ["runs.a.b=null"])
     assert [run.name for run in study.runs] == ["c"]
+
+
+FILE = "name: a\ndata: photos\nseeds: 2\nruns:\n  probe: {backbone: pixels, strategy: ridge, head: {penalty: 1}}\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("runs.probe.strategey=ridge", "study.yaml, override runs.probe.strategey=ridge: unknown key 'strategey'"),
+        ("seeds=abc", "study.yaml, override seeds=abc: seeds: Input should be a valid integer"),
+        ("name=../up", "study.yaml, override name=../up: name: '../up' cannot name a folder: begin with a letter"),
+        ("runs.probe.shots=0", "study.yaml, override runs.probe.shots=0: "),
+        ("budget=soon", "study.yaml, override budget=soon: budget: 'soon' is not a duration"),
+    ],
+)
+def test_what_is_wrong_with_an_override_is_said_of_it(tmp_path: Path, override: str, says: str) -> None:
+    (tmp_path / "study.yaml").write_text(FILE)
+    with pytest.raises(SpecError) as caught:
+        load_study(tmp_path / "study.yaml", [override])
+    assert says in str(caught.value)
+
+
+def test_the_place_of_a_run_names_what_was_typed_for_it(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(FILE)
+    run = load_study(tmp_path / "study.yaml", ["runs.probe.head={normalise: l2}", "seeds=1"]).runs[0]
+    assert run.place == f"{tmp_path / 'study.yaml'}, line 5, with runs.probe.head={{normalise: l2}}"
+
+
+def test_an_override_leaves_the_lines_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(FILE.replace("ridge,", "rigde,"))
+    with pytest.raises(SpecError, match=r"study\.yaml, line 5: "):
+        load_study(tmp_path / "study.yaml", ["seeds=3"])
+
+
+def test_what_is_no_study_file_is_refused_with_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").touch()
+    with pytest.raises(SpecError, match=r"this one is empty$"):
+        load_study(tmp_path / "empty.yaml")
+    with pytest.raises(SpecError, match=r"is a folder, not a study file; .*: headstart compare "):
+        load_study(tmp_path)

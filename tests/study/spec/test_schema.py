@@ -133,7 +133,7 @@ def test_baselines_have_no_network_or_ignore_the_images(settings: dict[str, Any]
         (StudySpec, {**BASE, "seeds": 0}, "seeds"),
         (StudySpec, {**BASE, "seeds": []}, "seeds must be a number, or a list of different seeds"),
         (StudySpec, {**BASE, "seeds": [1, 1]}, "seeds must be a number, or a list of different seeds"),
-        (StudySpec, {**BASE, "name": "../up"}, "name: String should match pattern"),
+        (StudySpec, {**BASE, "name": "../up"}, "cannot name a folder: begin with a letter or a digit"),
         (StudySpec, {**BASE, "name": "n" * 81}, "name: String should have at most 80 characters"),
         (StudySpec, {**BASE, "runs": {}}, "runs: Dictionary should have at least 1 item"),
         (StudySpec, {**BASE, "ensembles": {"e": ["a"]}}, "ensembles.e: List should have at least 2 items"),

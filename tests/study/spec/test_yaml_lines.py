@@ -5,7 +5,7 @@ import time
 import pytest
 
 from headstart.errors import SpecError
-from headstart.study.spec.yaml_lines import MAX_DEPTH, line_of, load_yaml, place_of
+from headstart.study.spec.yaml_lines import MAX_DEPTH, line_of, load_yaml, place_of, with_override
 
 TEXT = "a: 1\nb:\n  c: [x, y]\n  d:\n    - e: 2\n"
 
@@ -96,3 +96,11 @@ def test_aliases_and_merges_within_the_bounds_are_read() -> None:
 
 def test_a_text_of_40_levels_is_read() -> None:
     load_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f.yaml")
+
+
+def test_an_override_replaces_the_lines_of_a_value_and_of_all_in_it() -> None:
+    lines = {("a",): 1, ("a", "b"): 2, ("a", "b", "c"): 3, ("d",): 4}
+    found = with_override(lines, ("a", "b"), "a.b={}")
+    assert set(found) == {("a",), ("a", "b"), ("d",)}
+    assert place_of("file", ("a", "b", "x"), found) == "file, override a.b={}"
+    assert place_of("file", ("a", "x"), found) == "file, line 1" and place_of("file", ("d",), found) == "file, line 4"

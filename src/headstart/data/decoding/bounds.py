@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from headstart.data.decoding.deep_colour import deep_mode
 from headstart.data.decoding.faults import UndecodableError
 from headstart.data.image_files import MAX_BYTES, too_many
 
@@ -60,6 +61,8 @@ def memory_of(image: Image.Image) -> int:
         each += 5
     elif image.mode.startswith("I"):
         each += 1  # its numbers in 8 bits
+    if deep_mode(image):
+        each += _RGB  # the file is read again for the lower eight bits
     alpha = image.mode in _ALPHA or "transparency" in image.info
     return pixels * each + _units(image) + (_COPIES * min(pixels, BAND) if alpha else 0)
 

@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
+from headstart.addresses import IS_ADDRESS, is_address
 from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
 from headstart.data.decoding.colour import to_srgb
 from headstart.data.decoding.damage import check_end, without_damage
+from headstart.data.decoding.deep_colour import add_lower_bits, deep_mode
 from headstart.data.decoding.depth import to_8_bits
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.faults import UndecodableError as UndecodableError
@@ -115,11 +117,14 @@ def load_whole(image: Image.Image, data: bytes) -> None:
     """
     if image.format in ("JPEG", "MPO"):
         load_jpeg(image, data)
-    else:
-        check_end(data, image)
-        if image.format == "TIFF":
-            check_jpegs(data, image)
-        image.load()
+        return
+    check_end(data, image)
+    if image.format == "TIFF":
+        check_jpegs(data, image)
+    deep = deep_mode(image)
+    image.load()
+    if deep:
+        add_lower_bits(image, deep, lambda: open_image(data))
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -175,9 +180,25 @@ def content_of(picture: Picture) -> bytes | Pixels:
     if not isinstance(found, Image.Image):
         content: bytes | Pixels = found
         return content
+    if file := _deep_file(found):
+        return file
     with _reasons(found.size[0] * found.size[1] * 8):
         found.load()
         return _pixels(to_rgb(upright(found)), None)
+
+
+def _deep_file(image: Image.Image) -> bytes | None:
+    """Return the file of a PIL image that Pillow would decode with fewer bits than the file has, or None."""
+    file = getattr(image, "fp", None)
+    if file is None or deep_mode(image) is None or image.tell():
+        return None
+    try:
+        file.seek(0)
+        found: bytes = file.read()
+        image.load()  # which closes the file, as it would have been closed
+    except (OSError, ValueError, SyntaxError):  # what Pillow says of it is the reason
+        return None
+    return found
 
 
 def decode_file(path: str | Path, view: View | None = None) -> Pixels:
@@ -189,7 +210,11 @@ def decode_file(path: str | Path, view: View | None = None) -> Pixels:
     try:
         with quiet_pillow():
             return decode(read_file(path), view)
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a folder, not an image") from error
     except OSError as error:
+        if is_address(str(path)):
+            raise DataError(f"{path}: {IS_ADDRESS}") from error
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UndecodableError as error:
         raise DataError(f"{path}: {error}") from error

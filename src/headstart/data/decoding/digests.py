@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
+from headstart.addresses import IS_ADDRESS, is_address
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import DECODER, UndecodableError, check, open_image, quiet_pillow
+from headstart.data.decoding.deep_colour import deep_mode
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.formats import heif_version
 from headstart.data.readers import item_codes
@@ -33,6 +35,7 @@ _BATCH = 64
 _QUERY = 500  # values in one SQL question
 _PATIENCE = 10.0  # seconds to wait for another process that writes
 _JPEG = b"\xff\xd8"  # always 8 bits
+ABSENT = "does not exist"
 _DEPTHS = {"I;16": "16 bits", "I": "32 bits", "F": "floats"}  # by the beginning of Pillow's mode
 _SETTLED = 0.1  # seconds: a file changed later than this before it was read may change again unseen
 
@@ -134,7 +137,7 @@ def _identity(reader: Reader, row: int) -> tuple[str, str]:
     try:
         return reader.identity(row), ""
     except OSError as error:
-        return "", _unreadable(error)
+        return "", _unreadable(error, reader.name(row))
 
 
 def _examine_one(reader: Reader, row: int) -> _Seen:
@@ -145,7 +148,7 @@ def _examine_one(reader: Reader, row: int) -> _Seen:
         problem = check(data) or ""
         return _Seen(digest_of(data), problem, "" if problem else _depth_of(data))
     except OSError as error:
-        return _Seen(problem=_unreadable(error))
+        return _Seen(problem=_unreadable(error, reader.name(row)))
     except (LacksMemoryError, MemoryError) as error:  # it says nothing about the image
         raise DataError(f"{reader.name(row)} {LacksMemoryError()}") from error
     except UndecodableError as error:
@@ -157,12 +160,13 @@ def _depth_of(data: bytes) -> str:
     if data.startswith(_JPEG):
         return ""
     with open_image(data) as image:
-        return next((words for mode, words in _DEPTHS.items() if image.mode.startswith(mode)), "")
+        mode = "I;16" if deep_mode(image) else image.mode
+        return next((words for begun, words in _DEPTHS.items() if mode.startswith(begun)), "")
 
 
-def _unreadable(error: OSError) -> str:
+def _unreadable(error: OSError, name: str) -> str:
     if isinstance(error, FileNotFoundError):
-        return "does not exist"
+        return IS_ADDRESS if is_address(name) else ABSENT
     return f"cannot be read ({error.strerror or error})"
 
 

@@ -17,6 +17,7 @@ from headstart.errors import ImageTypeError
 # A path, encoded bytes, an open file, a PIL image, or an array or tensor. Open files and tensors have no common type.
 Picture: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | npt.NDArray[Any] | Any
 
+_MANY = (2, 5, 6, 7)  # channels, rather than the width of grey images that are over four times as high
 CHANNELS = (1, 3, 4)  # grey, RGB, RGB with alpha
 TAKEN = (
     "an image is a path, encoded bytes, a file opened in binary mode, a PIL image, or a numpy array or torch tensor of"
@@ -142,6 +143,11 @@ def _rows(array: npt.NDArray[Any], count: int | None, *, first: bool) -> list[Pi
             f"{_described(array)} is one image where a batch is needed; give image[None], or images[..., None] if"
             f" they are {len(array)} grey images"
         )
+    if array.ndim == 3 and array.shape[-1] in _MANY and min(array.shape[:2]) >= 4 * array.shape[-1] and count is None:
+        raise ImageTypeError(
+            f"{_described(array)} has neither 1, 3 nor 4 channels; choose three of them, or give images[..., None]"
+            " if these are grey images"
+        )
     return [pixels_of(each, f"image {number}: ", first=first) for number, each in enumerate(array)]
 
 
@@ -167,6 +173,8 @@ def _is_file(value: Any) -> bool:
 
 def _read(file: Any, where: str) -> bytes:
     """Return what is in an open file, from its beginning."""
+    if getattr(file, "closed", False) is True:
+        raise ImageTypeError(f"{where}the file is closed; give it while it is open, or give its path")
     if callable(getattr(file, "seekable", None)) and file.seekable():
         file.seek(0)
     content = file.read()

@@ -6,6 +6,7 @@ Where the folders can be read as classes too and a table says otherwise, neither
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -93,7 +94,7 @@ def from_tree_or_tables(tree: Tree, label: str | None, name: str | None = None) 
     cells = sorted({cell for cell in table.cells(table.labels[0]) if cell})
     raise DataError(
         f"{tree.path}: has two readings, the folders ({_listed(folders.classes)}) and column {table.labels[0]!r} of"
-        f" {table.file} ({_listed(cells)}); choose one: set label to {BY_FOLDER!r} or to {table.labels[0]!r}"
+        f" {table.file} ({_listed(cells)}); choose one: {_choice(BY_FOLDER)} or {_choice(table.labels[0])}"
     )
 
 
@@ -199,7 +200,8 @@ def _alike(tables: Sequence[LabelTable]) -> list[LabelTable]:
     """
     first = next((table for table in tables if table.part == "train"), tables[0])
     if not first.sure:
-        raise DataError(f"{first.file}: {', '.join(first.labels)} may each be the label; set label to one of them")
+        choice = _choice(first.labels[0])
+        raise DataError(f"{first.file}: {', '.join(first.labels)} may each be the label; choose one, such as {choice}")
     column = first.labels[0]
     return [_chosen(table, column) for table in tables if column in table.table.schema.names]
 
@@ -243,7 +245,7 @@ def _from_tables(tree: Tree, tables: Sequence[LabelTable], name: str | None) -> 
         about["split"] = f"given by {files_used if by_table else 'folders'}"
     found = replace(found, about={**found.about, **about}, skipped=(*found.skipped, *skips))
     unnamed = len(set(filter(is_image_name, data_files(tree.files))) - set(paths))
-    note = f"{unnamed} images that no table names were left out"
+    note = f"{unnamed} images that no table names"
     return with_note(found, "not listed", note) if unnamed else found
 
 
@@ -265,6 +267,11 @@ def _text(value: Any) -> str:
         return SEPARATOR.join(_text(each) for each in value)
     text = "" if value is None else normal_form(str(value))
     return "" if text in MISSING else text
+
+
+def _choice(label: str) -> str:
+    """Return how a label is chosen, in Python and on the command line."""
+    return f"label={label!r} (--label {shlex.quote(label)})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -18,8 +18,10 @@ from headstart.errors import DataError
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
 NOT_AN_IMAGE = "does not have the name of an image"
+_NAMED = 5  # folders
 _STUDY = "study.json"  # with a folder "runs" beside it, what headstart writes
-_DEBRIS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "__pycache__", "headstart-runs")
+_DEBRIS = {"headstart-runs", "__pycache__", "lost+found", "thumbs.db", "desktop.ini", "$recycle.bin"}
+_DEBRIS |= {"system volume information", "__macosx", "@eadir", "#recycle"}  # of Windows, macOS and network drives
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     split = _split_folders(name, parts)
     depth = 1 if split else 0
     rows: list[tuple[str, str, str]] = []
-    about = {"split": f"given by the folders {', '.join(split)}"} if split else {}
     left_out: dict[str, int] = {}
     for path, part in zip(images, parts, strict=True):
         if split and part[0] not in split:
@@ -87,12 +88,33 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
             f"{name}: {len(images)} images but no class folders; put each class in a folder of its own, "
             "or give a manifest (CSV or Parquet: path, label)"
         )
+    about = _about_folders(split, parts, {path[len(prefix) :].partition("/")[0] for _, path, _ in rows})
     for folder, count in left_out.items():
         about["left out"] = f"{count} images of {folder}: {LEFT_OUT[folder]}"
     others = [skip for skip in others if not set(PurePosixPath(skip.name).parts) & set(left_out)]
     rows.sort()
     labels, ordered, splits = (list(column) for column in zip(*rows, strict=True))
     return Layout(ordered, labels, splits if depth else None, others, about)
+
+
+def _about_folders(split: dict[str, str], parts: Sequence[tuple[str, ...]], used: set[str]) -> dict[str, str]:
+    """Return by which folders the split is given; or that each class has the same folders, as parts of a split do."""
+    if split:
+        folders = [top for top in split if top in used]
+        empty = [top for top in split if top not in used]
+        words = f"given by the folder{'s' * (len(folders) > 1)} {', '.join(folders)}"
+        return {"split": words + (f" ({', '.join(empty)} has no class folders)" if empty else "")}
+    inside: dict[str, set[str]] = {}
+    for part in parts:
+        inside.setdefault(part[0], set()).add(part[1] if len(part) > 2 else "")
+    same = next(iter(inside.values()), set())
+    if len(inside) < 2 or len(same) < 2 or "" in same or any(each != same for each in inside.values()):
+        return {}
+    names = ", ".join(sorted(same)[:_NAMED]) + (", …" if len(same) > _NAMED else "")
+    return {
+        "folders": f"in each class are the folders {names}; if these are the classes, call the folders above them"
+        " train and test"
+    }
 
 
 def from_tree(tree: Tree, name: str | None = None) -> Dataset:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from headstart.addresses import is_address
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
-from headstart.data.decoding.digests import examine
-from headstart.data.file_ranges import is_address
+from headstart.data.decoding.digests import ABSENT, examine
 from headstart.data.reasons import counted
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import TAR_SUFFIXES as TARS
@@ -187,6 +187,8 @@ def _nowhere(text: str) -> str:
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if "$" in text:
         return f"{text}: this environment variable is not set"
+    if is_address(text):
+        return f"{text}: is an address; download it and give the path of the file or folder"
     if _is_path(text):
         return f"no such file or folder: {text}{hint}"
     looked = ", ".join(str(place) for place in places())
@@ -230,7 +232,14 @@ def _check_parts(dataset: Dataset, problems: Mapping[int, str]) -> None:
         if rows.any() and bad[rows].all():
             why = counted(reason for row, reason in sorted(problems.items()) if rows[row])
             first = dataset.reader.name(int(np.flatnonzero(rows)[0]))
-            raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first})")
+            sought = f"; looked for in {_folder_of(dataset)}" if set(problems.values()) == {ABSENT} else ""
+            raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first}{sought})")
+
+
+def _folder_of(dataset: Dataset) -> Path:
+    """Return where the paths of a dataset start: the folder of a manifest, or the source itself."""
+    source = Path(dataset.about.get("source", ""))
+    return source.parent if source.is_file() else source
 
 
 def _with_depths(dataset: Dataset, depths: Mapping[int, str]) -> Dataset:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import posixpath
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from headstart.addresses import is_address
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
+from headstart.data.decoding.decode import SUFFIXES as IMAGES
 from headstart.data.readers import FileReader
+from headstart.data.sources.delimited import options_of, options_of_file
 from headstart.data.sources.layout import with_note
 from headstart.data.sources.numbered_labels import class_numbers
 from headstart.data.sources.parquet import ParquetReader
@@ -25,7 +29,7 @@ from headstart.errors import DataError, first_line
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".pq")
 SEPARATOR = "|"  # between several labels of one image
 WRITTEN = b"headstart"  # in the metadata of a Parquet file that this program wrote: its text is taken as it is
-_HEADER = 1 << 16  # bytes within which the first line of a table ends
+_ADDRESSES = ("url", "urls", "image_url", "uri", "link")
 COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "filepath", "image_path", "image"),
     "bytes": ("bytes", "image_bytes", "image_data", "image"),
@@ -133,6 +137,8 @@ def images_of_table(path: Path) -> list[str] | ParquetReader:
 def tidy_path(text: str, folder: Path) -> str:
     """Return a path as this system writes it; what Windows wrote with backslashes is the same file."""
     text = text.strip()
+    if is_address(text):
+        return text
     if "\\" in text and not (folder / text).exists():
         text = text.replace("\\", "/")
     return posixpath.normpath(text) if text not in MISSING else ""
@@ -161,12 +167,8 @@ def _read_csv(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any
     import pyarrow
     import pyarrow.csv
 
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = file.readline()
-    if not header.strip():
-        raise DataError(f"{path}: the manifest is empty")
-    parse = _dialect(header)
-    with pyarrow.csv.open_csv(path, parse_options=parse) as stream:
+    read, parse = options_of_file(path)
+    with pyarrow.csv.open_csv(path, read_options=read, parse_options=parse) as stream:
         schema = stream.schema
     columns = roles_of(path, schema, label, needed, binary=False)
     convert = pyarrow.csv.ConvertOptions(
@@ -175,13 +177,8 @@ def _read_csv(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any
         null_values=[""],
         strings_can_be_null=True,
     )
-    return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert), columns
-
-
-def _dialect(header: str) -> Any:
-    import pyarrow.csv
-
-    return pyarrow.csv.ParseOptions(delimiter=max("\t;,", key=header.count), newlines_in_values=True)
+    table = pyarrow.csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+    return table, columns
 
 
 def read_whole(data: bytes, suffix: str) -> Any:
@@ -200,13 +197,13 @@ def read_whole(data: bytes, suffix: str) -> Any:
         return pyarrow.json.read_json(buffer)
     if suffix in (".parquet", ".pq"):
         return pyarrow.parquet.read_table(buffer)
-    parse = _dialect(data[:_HEADER].split(b"\n")[0].decode("utf-8-sig", "replace"))
-    with pyarrow.csv.open_csv(io.BytesIO(data), parse_options=parse) as stream:
+    read, parse = options_of(data)
+    with pyarrow.csv.open_csv(io.BytesIO(data), read_options=read, parse_options=parse) as stream:
         names = stream.schema.names
     convert = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pyarrow.string()), null_values=[""], strings_can_be_null=True
     )
-    return pyarrow.csv.read_csv(buffer, parse_options=parse, convert_options=convert)
+    return pyarrow.csv.read_csv(buffer, read_options=read, parse_options=parse, convert_options=convert)
 
 
 def _read_parquet(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
@@ -234,7 +231,7 @@ def roles_of(
             return "bytes" in [kind.field(index).name for index in range(kind.num_fields)]
         return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
 
-    by_lower = {column.strip().lower(): column for column in reversed(schema.names)}
+    by_lower = {re.sub(r"[ -]+", "_", column.strip().lower()): column for column in reversed(schema.names)}
     columns: dict[str, str] = {}
     for role, names in COLUMNS.items():
         for found in (by_lower[name] for name in names if name in by_lower):
@@ -246,8 +243,20 @@ def roles_of(
         columns["label"] = label
     for role, wanted in (("label", "label"), ("path", "path (or bytes)")):
         if role in needed and role not in columns and not (role == "path" and "bytes" in columns):
-            raise DataError(f"{path}: no column {wanted!r}; the columns are {', '.join(schema.names)}")
+            shown = ", ".join(name.strip() for name in schema.names)
+            raise DataError(f"{path}: no column {wanted!r}; the columns are {shown}; {_what_to_do(role, schema.names)}")
     return columns
+
+
+def _what_to_do(role: str, columns: Sequence[str]) -> str:
+    """Return how to make a table usable that lacks the column of a role."""
+    if any(PurePosixPath(name.strip().replace("\\", "/")).suffix.lower() in IMAGES for name in columns):
+        return "these are values: begin the file with the line path,label"
+    if role == "label":
+        return "name the one with the labels (label=NAME, on the command line --label NAME), or call it label"
+    if any(name.strip().lower() in _ADDRESSES for name in columns):
+        return "addresses are not fetched: download the images, and write their paths into a column 'path'"
+    return "call the one with the paths 'path'"
 
 
 def _labels(

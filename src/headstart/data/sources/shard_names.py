@@ -83,7 +83,7 @@ def listed(address: str) -> list[str]:
     found = shards_among(name[len(path) :].lstrip("/") for name in names if name.startswith(path))
     if not found:
         raise DataError(
-            f"{address}: no shard is there; from an address, WebDataset shards (.tar) and Parquet files are read"
+            f"{address}: is an address; download it and give the path (only .tar shards and Parquet are read there)"
         )
     return [f"{root}/{name}" for name in found]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from headstart.addresses import IS_ADDRESS, is_address
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import UndecodableError, open_image
 from headstart.data.decoding.pictures import Picture
@@ -30,7 +31,6 @@ from headstart.data.sources.text_column import MISSING
 from headstart.errors import DataError
 
 STANDARD_INPUT = "-"
-URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _MAGIC = re.compile(r"[*?\[]")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as PowerShell writes lists
 _BINARY = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")  # what no list of paths contains
@@ -116,8 +116,8 @@ def find_images(places: Iterable[str | Path], standard_input: Any = None) -> Fou
 
 def _add(found: Found, place: str, *, may_match: bool = False) -> None:
     """Add what one path stands for; `may_match`: it may be a glob."""
-    if URL.match(place):
-        found.images.append(_unusable(place, "is an address; download the image and give the file's path"))
+    if is_address(place):
+        found.images.append(_unusable(place, IS_ADDRESS))
         return
     path = Path(place).expanduser()
     try:
@@ -219,7 +219,7 @@ def _add_table(found: Found, place: str) -> None:
     for number, text in enumerate(rows, 1):
         if text.strip() in MISSING:
             found.images.append(_unusable(f"{place}!row {number}", "has no path"))
-        elif URL.match(text.strip()):
+        elif is_address(text):
             _add(found, text.strip())
         else:
             image = str(Path(place).parent / tidy_path(text, path.parent))

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.addresses import is_address
 from headstart.data.dataset import Dataset, IntArray, Reader, Skip
-from headstart.data.file_ranges import FileRanges, LocalFile, RemoteFile, file_at, is_address
+from headstart.data.file_ranges import FileRanges, LocalFile, RemoteFile, file_at
 from headstart.data.image_files import MAX_BYTES, too_many
 from headstart.data.sources.archives import DAMAGED, plain_tar
 from headstart.data.sources.layout import is_image_name

@@ -19,7 +19,7 @@ async function ask(path, body) {
   return found;
 }
 
-async function attempt(work) {
+async function attempt(work) { // a key that comes before the next image is shown was not meant for it
   if (page.busy) return;
   page.busy = true;
   try { await work(); $("error").hidden = true; } catch (error) { $("error").textContent = error.message; $("error").hidden = false; }
@@ -117,8 +117,9 @@ function drawCurve(points) {
   $("curve").replaceChildren(...parts);
 }
 
-async function drawRecent() {
-  const rows = await ask("api/labelled?count=8");
+async function drawRecent() { // not waited for: the next key counts as soon as the next image is shown
+  let rows;
+  try { rows = await ask("api/labelled?count=8"); } catch { return; }
   $("recent").replaceChildren(...rows.map((each) => {
     const button = element("button"), picture = element("img");
     picture.src = source(each.row, 120); picture.alt = each.name; button.title = `${each.label}: click to take the label away and look again`;
@@ -127,7 +128,7 @@ async function drawRecent() {
       page.state = await ask("api/unlabel", { rows: [each.row], who: who() });
       if (page.current) page.queue.unshift(page.current);
       page.queue.unshift({ row: each.row, name: each.name, how: "chosen", guess: null });
-      drawState(); await advance(); await drawRecent();
+      drawState(); await advance(); drawRecent();
     }));
     return button;
   }));
@@ -141,7 +142,7 @@ async function give(name) {
   $("saved").textContent = `saved: ${items.length > 1 ? `${items.length} images` : items[0].name} as ${name}`;
   const done = new Set(items.map((each) => each.row));
   page.queue = page.queue.filter((each) => !done.has(each.row));
-  drawState(); await advance(); await drawRecent();
+  drawState(); await advance(); drawRecent();
 }
 
 async function skip() {
@@ -154,7 +155,7 @@ async function undo() {
   const found = await ask("api/undo", { who: who() });
   page.state = found;
   $("saved").textContent = found.undone.length ? `undone: ${found.undone.length > 1 ? `${found.undone.length} images` : found.undone[0].name}` : "nothing to undo";
-  if (found.undone.length) { if (page.current) page.queue.unshift(page.current); page.queue.unshift(...found.undone); await advance(); await drawRecent(); }
+  if (found.undone.length) { if (page.current) page.queue.unshift(page.current); page.queue.unshift(...found.undone); await advance(); drawRecent(); }
   drawState(); draw();
 }
 
@@ -189,5 +190,5 @@ document.addEventListener("keydown", (event) => {
 async function refresh() {
   try { if (!page.busy) { page.state = await ask("api/state"); drawState(); drawClasses(page.current && page.current.guess); } } catch { /* said at the next action */ }
 }
-attempt(async () => { page.state = await ask("api/state"); drawState(); await advance(); await drawRecent(); });
+attempt(async () => { page.state = await ask("api/state"); drawState(); await advance(); drawRecent(); });
 setInterval(refresh, 3000);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +11,16 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from headstart.addresses import is_address
 from headstart.errors import WeightsError, first_line
+from headstart.models.weights.huggingface_folder import FILES
 from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
+from headstart.models.weights.shards import ENDING, digest_of_files, shards_of
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")  # where timm and torchvision keep the mean of the weights
 _NESTS = (*_AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "backbone", "encoder", "teacher")
 _DEEPEST = 8  # containers around a state dict
-_FILES = ("model.safetensors", "pytorch_model.bin")  # of a run folder, and of a Hugging Face folder
+_PICKLE, _MAGIC = b"\x80", b"l\xfc\x9cF\xf9 j\xa8P\x19"  # of any pickle; of torch.save before PyTorch 1.6
 _OTHERS = {  # first bytes of files that are weights elsewhere
     b"\x89HDF\r\n\x1a\n": "is an HDF5 file, as Keras writes; only PyTorch and safetensors files can be read",
     b"\x93NUMPY": "is a NumPy array, not a checkpoint",
@@ -48,7 +50,7 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     Nothing in a file is executed: see `inert`.
 
     Args:
-        place: the file, or a folder that holds `model.safetensors` or `pytorch_model.bin`.
+        place: the file, or a folder that holds `model.safetensors` or `pytorch_model.bin`, or their parts and index.
         sha256: what the file must hash to.
 
     Raises:
@@ -58,36 +60,28 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     if path.is_dir():
         path = _file_of(path)
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file")
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+        what = "is an address; download the weights and give the file's path" if is_address(str(place)) else ""
+        raise WeightsError(f"{place}: {what}" if what else f"{path}: no such weights file")
+    files = shards_of(path) if path.name.endswith(ENDING) else [path]
+    found = digest_of_files(files)
     if sha256 is not None and found != sha256.lower():
         raise WeightsError(f"{path}: sha256 is {found}, expected {sha256.lower()}; the file is altered or another one")
-    part, metadata = "", dict[str, str]()
-    if path.suffix == ".safetensors":
-        state, metadata = _read_safetensors(path)
-    else:
-        state, part = _read_pickle(path)
+    state, part, metadata = dict[str, Tensor](), "", dict[str, str]()
+    for file in files:
+        if file.suffix == ".safetensors":
+            read, metadata = _read_safetensors(file)
+        else:
+            read, part = _read_pickle(file)
+        state |= read
     if not state:
         raise WeightsError(f"{path}: holds no tensors of a network")
     return Checkpoint(path, state, found, metadata, part)
 
 
 def _file_of(folder: Path) -> Path:
-    """Return the weights file of a folder.
-
-    Raises:
-        WeightsError: the weights are divided among several files.
-    """
-    for name in _FILES:
-        if (folder / name).is_file():
-            return folder / name
-        if (folder / f"{name}.index.json").is_file():
-            raise WeightsError(f"{folder}: the weights are divided among several files; save them as one {name}")
-    return folder / _FILES[0]
+    """Return the weights file of a folder, or the index of several."""
+    names = (name for file in FILES for name in (file, f"{file}{ENDING}"))
+    return next((folder / name for name in names if (folder / name).is_file()), folder / FILES[0])
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -106,6 +100,11 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         content = load_inert(path)
     except pickle.UnpicklingError as error:
+        if first.startswith(_PICKLE) and _MAGIC not in first:
+            raise WeightsError(
+                f"{path}: is a pickle that torch.save did not write, and is not opened, because reading it could run"
+                " code; save the network's state_dict() with torch.save"
+            ) from error
         if "GLOBAL" in str(error) or "persistent_load" in str(error):
             reason = _refusal(str(error))
             raise WeightsError(
@@ -116,11 +115,13 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], str]:
                 f"{path}: holds a whole {name}, which cannot be read without running its code; save the state_dict()"
                 " of its network instead, such as learn.model.state_dict() with fastai"
             ) from error
-        raise WeightsError(f"{path}: is cut short or no checkpoint ({first_line(error)})") from error
+        raise WeightsError(f"{path}: is cut short or no checkpoint") from error  # torch's own words advise to run it
     except Exception as error:  # torch's reader raises anything on damaged files
         if "torchscript" in str(error).lower():
             raise WeightsError(f"{path}: is a TorchScript program; save the state_dict() of its network") from error
-        raise WeightsError(f"{path}: is cut short or no checkpoint ({first_line(error)})") from error
+        said = first_line(error)
+        why = f" ({said})" if " " in said else ""
+        raise WeightsError(f"{path}: is cut short or no checkpoint{why}") from error
     return _tensors(content)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from headstart.errors import WeightsError
 from headstart.models.architectures.build import timm_preprocessing
 from headstart.models.preprocessing import Preprocessing
+from headstart.models.weights.shards import ENDING
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 Channels = tuple[float, float, float]
@@ -25,7 +26,7 @@ def folder_facts(file: Path) -> tuple[Preprocessing | None, tuple[str, ...]]:
     Raises:
         WeightsError: one of them has values that make no sense, such as one channel, or no number where one is needed.
     """
-    if file.name not in FILES:
+    if file.name.removesuffix(ENDING) not in FILES:
         return None, ()
     folder = file.parent
     config = _read(folder / "config.json")

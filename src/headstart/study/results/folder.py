@@ -91,6 +91,10 @@ class StudyFolder:
         Raises:
             StoreError: there is none, or it is damaged.
         """
+        if not self.root.exists():
+            raise StoreError(
+                f"{self.root}: no such folder; give the folder of a study, as the command that ran it named it"
+            )
         if not (self.root / "study.json").is_file():
             raise StoreError(f"{self.root}: no study here (it has no study.json); give the folder of a study")
         facts = unsealed(self.root / "study.json")

@@ -21,7 +21,7 @@ from headstart.study.spec.relative_paths import from_folder
 from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec, validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
-from headstart.study.spec.yaml_lines import load_yaml, place_of
+from headstart.study.spec.yaml_lines import load_yaml, place_of, place_of_run, with_override
 
 
 def load_study(
@@ -36,12 +36,14 @@ def load_study(
     """
     raw, lines, text, name = _read(place)
     if not isinstance(raw, dict):
-        raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {type(raw).__name__}")
+        found = "empty" if raw is None else "a list" if isinstance(raw, list) else "a single value"
+        raise SpecError(f"{name}: a study file is a mapping with name, data and runs; this one is {found}")
     if smoke:
         raw = _small_form(raw, name, lines)
     settings, left_out = take_out(overrides, _mapping(raw, "runs", name, lines))
     for override in settings:
         raw = _override(raw, override)
+        lines = with_override(lines, tuple(override.partition("=")[0].split(".")), override)
     spec = validate(StudySpec, raw, name=name, at=(), lines=lines)
     check_counts(spec, name, lines)
     runs = [run for key, value in spec.runs.items() for run in _expand(key, value, spec, name, lines)]
@@ -59,6 +61,10 @@ def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SpecError(f"{path}: no such study file") from None
+    except IsADirectoryError:
+        raise SpecError(
+            f"{path}: is a folder, not a study file; to compare networks on the images in it: headstart compare {path}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot read this study file ({error})") from error
     value, lines = load_yaml(text, str(path))
@@ -108,7 +114,7 @@ def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, line
     for axis in AXES:
         if isinstance(raw.get(axis), list):
             raw[axis] = {"each": raw[axis]}
-    where = place_of(name, ("runs", key), lines)
+    where = place_of_run(name, key, lines)
     axes = list(find_markers(raw, "each", key, where))
     check_product(key, axes, "runs", name, lines)
     for values in itertools.product(*(candidates for _, candidates in axes)):

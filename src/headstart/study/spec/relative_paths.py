@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headstart.data.file_ranges import is_address
+from headstart.addresses import is_address
 from headstart.data.sources.shard_names import is_pattern
 from headstart.errors import SpecError
 

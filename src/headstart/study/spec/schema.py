@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,7 +22,7 @@ from headstart.errors import SpecError, unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
 from headstart.study.spec.yaml_lines import Path as KeyPath
-from headstart.study.spec.yaml_lines import line_of
+from headstart.study.spec.yaml_lines import place_of
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
@@ -308,10 +309,14 @@ class CostsSpec(Spec):
     confusions: dict[str, dict[str, Cost]] = {}
 
 
+_ALTERNATIVES = ("function-", "lax-", "constrained-")  # in pydantic's places: no key of a file
+_NAME = re.compile(r"[\w][\w .+-]*\Z")
+
+
 class StudySpec(Spec):
     """A study file. `defaults` and `runs` stay plain mappings until `headstart.study.spec.load` expands them."""
 
-    name: Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=80)]
+    name: Annotated[str, Field(max_length=80)]
     question: str | None = None
     data: Annotated[DataSpec, BeforeValidator(_source)]
     seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] | Annotated[list[Seed], Field(max_length=MAX_SEEDS)] = 3
@@ -336,6 +341,16 @@ class StudySpec(Spec):
             raise ValueError(
                 f"{value!r:.40} is not known here: 'all' trains the saved model on every image, test images included;"
                 " what a run is refitted on is a key of the run"
+            )
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError(
+                f"{value!r} cannot name a folder: begin with a letter or a digit, and use letters, digits, blanks and"
+                " . + - _ only"
             )
         return value
 
@@ -368,11 +383,9 @@ def validate(kind: type[S], value: Any, *, name: str, at: KeyPath, lines: dict[K
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains the rest
-        path = (*at, *(part for part in first["loc"] if not str(part).startswith(("function-", "lax-"))))
-        line = line_of(path, lines)
-        where = f"{name}, line {line}" if line else name
-        raise SpecError(f"{where}: {_say(kind, first, path)}") from error
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # an unknown key explains the rest
+        path = (*at, *(part for part in first["loc"] if not str(part).startswith(_ALTERNATIVES)))
+        raise SpecError(f"{place_of(name, path, lines)}: {_say(kind, first, path)}") from error
 
 
 def _say(kind: type[Spec], first: Mapping[str, Any], path: KeyPath) -> str:

@@ -127,10 +127,41 @@ class _Reader:
             raise SpecError(f"{self.name}, line {line}: {shown:.40} cannot be read ({said:.100})") from error
 
 
+class Typed(int):
+    """In place of the line of a setting that is not in the file: the override that was typed."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Typed:
+        """Return one that is no line of any file."""
+        typed = super().__new__(cls, 0)
+        typed.text = text
+        return typed
+
+
+def with_override(lines: Mapping[Path, int], path: Path, text: str) -> dict[Path, int]:
+    """Return the lines once an override replaced the value at a path, and all that was in it."""
+    left = {key: line for key, line in lines.items() if key[: len(path)] != path}
+    return {**left, path: Typed(text)}
+
+
 def place_of(name: str, path: Path, lines: Mapping[Path, int]) -> str:
-    """Return what a message begins with: the file's name, and the line of a path where it is known."""
+    """Return what a message begins with: the file's name, and the line or the override of a path where it is known."""
     line = line_of(path, lines)
+    if isinstance(line, Typed):
+        return f"{name}, override {line.text:.100}"
     return f"{name}, line {line}" if line else name
+
+
+def place_of_run(name: str, run: str, lines: Mapping[Path, int]) -> str:
+    """Return the place of a run as `place_of` does, with the overrides of what is in it and of the defaults."""
+    place, inside = place_of(name, ("runs", run), lines), [("runs", run), ("defaults",)]
+    typed = [
+        line.text
+        for path, line in lines.items()
+        if isinstance(line, Typed) and any(path[: len(p)] == p for p in inside)
+    ]
+    return place if ", override" in place or not typed else f"{place}, with {', '.join(typed):.200}"
 
 
 def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:

@@ -1,0 +1,130 @@
+"""The page as people use it: headless Chromium, keys, two tabs, a phone."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_browser import NEEDS, SIZES, opened
+from unlabelled_folder import colour_of, draw_folder, embedded
+
+from headstart.deploy.serve.run import listen
+from headstart.labelling.app import make_app
+from headstart.labelling.label_file import LabelFile
+from headstart.labelling.session import LabelSession
+
+pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
+pytestmark = NEEDS
+KEYS = {"red": "1", "green": "2", "blue": "3"}
+
+
+@contextlib.contextmanager
+def served(session: LabelSession) -> Iterator[str]:
+    """Serve the page in a thread; give its address."""
+    import uvicorn
+
+    with listen("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(uvicorn.Config(make_app(session, "key"), log_level="warning"))
+        thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/open/key"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> LabelSession:
+    return LabelSession(embedded(draw_folder(tmp_path / "p", 100)), LabelFile(tmp_path / "l.csv"), list(KEYS))
+
+
+def text(driver: Any, place: str) -> str:
+    return str(driver.find_element("id", place).text)
+
+
+def wait(driver: Any, holds: Any) -> None:
+    """Wait until something holds; it is asked at least once."""
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until, driver.find_element("tag name", "body").text
+        time.sleep(0.02)
+
+
+def press(driver: Any, key: str) -> None:
+    driver.find_element("tag name", "body").send_keys(key)
+
+
+def label_one(driver: Any, session: LabelSession) -> str:
+    """Give the image that is shown its right class by a key, and wait for the next."""
+    wait(driver, lambda: text(driver, "caption") != "")
+    name, before = text(driver, "caption"), int((session.labels >= 0).sum())
+    press(driver, KEYS[colour_of(name)])
+    wait(driver, lambda: int((session.labels >= 0).sum()) > before and text(driver, "caption") != name)
+    return name
+
+
+def test_two_hundred_labels_by_keyboard_undo_reload_and_two_tabs(
+    session: LabelSession, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+        names = [label_one(driver, session) for _ in range(200)]
+        assert len(set(names)) == 200 and "200 of 300 images labelled" in text(driver, "progress")
+        rows = session.file.read()
+        assert len(rows) == 200 and all(given.label == colour_of(path) for path, given in rows.items())
+        press(driver, "z")
+        wait(driver, lambda: text(driver, "caption") == names[-1])
+        assert len(session.file.read()) == 199
+        driver.refresh()
+        wait(driver, lambda: "199 of 300" in text(driver, "progress"))
+        label_one(driver, session)
+        first = driver.current_window_handle
+        driver.switch_to.new_window("tab")
+        driver.get(address)
+        driver.find_element("id", "who").send_keys("-two\t")
+        driver.refresh()
+        other = [label_one(driver, session) for _ in range(3)]
+        driver.switch_to.window(first)
+        mine = [label_one(driver, session) for _ in range(3)]
+        assert not set(other) & set(mine) and len(session.file.read()) == 206
+        assert {given.who for given in session.file.read().values()} == {"me", "me-two"}
+        wait(driver, lambda: "measured on the" in text(driver, "accuracy"))
+
+
+def test_similar_images_together_a_new_class_and_a_refusal(
+    session: LabelSession, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory) as driver:
+        wait(driver, lambda: text(driver, "caption") != "")
+        while "random sample" in text(driver, "why"):
+            label_one(driver, session)
+        before = int((session.labels >= 0).sum())
+        press(driver, "g")
+        wait(driver, lambda: len(driver.find_elements("css selector", "#grid button")) == 24)
+        tiles = driver.find_elements("css selector", "#grid button")
+        tiles[0].click()
+        assert tiles[0].get_attribute("aria-pressed") == "false"
+        press(driver, "1")
+        wait(driver, lambda: int((session.labels >= 0).sum()) == before + 23)
+        press(driver, "n")
+        driver.find_element("id", "new-name").send_keys("NA\n")
+        wait(driver, lambda: "cannot be named" in text(driver, "error"))
+        driver.find_element("id", "new-name").clear()
+        driver.find_element("id", "new-name").send_keys("teal\n")
+        wait(driver, lambda: "teal" in text(driver, "classes"))
+        assert session.classes == [*KEYS, "teal"]
+
+
+def test_a_phone_shows_everything_within_its_width(
+    session: LabelSession, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with served(session) as address, opened(address, SIZES["phone"], tmp_path_factory, "SEVERE") as driver:
+        wait(driver, lambda: text(driver, "caption") != "")
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        for button in driver.find_elements("css selector", "#classes button"):
+            assert button.size["height"] >= 36

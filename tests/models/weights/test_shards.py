@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headstart.errors import WeightsError
+from headstart.models.weights.shards import digest_of_files, shards_of
+
+
+def index(folder: Path, content: object) -> Path:
+    path = folder / "model.safetensors.index.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_the_files_of_an_index_are_named_once_and_sorted(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).touch()
+    assert shards_of(index(tmp_path, {"weight_map": {"x": "b", "y": "a", "z": "b"}})) == [
+        tmp_path / "a",
+        tmp_path / "b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is no index of weights"),
+        ({}, "is no index of weights"),
+        ({"weight_map": ["a"]}, "is no index of weights"),
+        ({"weight_map": {}}, "names no file of weights"),
+        ({"weight_map": {"x": "../a"}}, "which is not in its folder"),
+        ({"weight_map": {"x": "..\\a"}}, "which is not in its folder"),
+        ({"weight_map": {"x": "a"}}, "a is missing, 1 of 1 files"),
+    ],
+)
+def test_an_index_that_cannot_be_followed_is_refused(tmp_path: Path, content: object, reason: str) -> None:
+    with pytest.raises(WeightsError, match=reason):
+        shards_of(index(tmp_path, content))
+
+
+def test_the_digest_of_one_file_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # NIST's example
+    assert digest_of_files([tmp_path / "a"]) == known
+    assert digest_of_files([tmp_path / "a"] * 2) != known
+    with pytest.raises(WeightsError, match="absent: cannot be read"):
+        digest_of_files([tmp_path / "absent"])
