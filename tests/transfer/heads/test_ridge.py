@@ -10,6 +10,7 @@ import torch
 from head_subject import CLASSES, data, fit, parts, scores
 from sklearn.linear_model import Ridge, RidgeClassifier
 
+from headstart.transfer.heads import ridge
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 
@@ -120,3 +121,14 @@ def test_of_penalties_that_do_equally_well_the_strongest_is_chosen() -> None:
     labels = np.arange(16) % CLASSES
     found = fit("ridge", features, labels, penalty=[0.1, 10.0, 1.0], normalise="none", temperature=1.0)
     assert found.chosen["penalty"] == 10.0
+
+
+def test_a_refit_with_what_was_chosen_scores_no_row_and_is_the_same_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = data()
+    rows = np.arange(len(features))
+    chosen = {"penalty": 0.01, "temperature": 7.0}
+    judged = fit_heads(features, labels, [HeadJob("ridge", rows, rows[:0], CLASSES, {**chosen, "leave_one_out": True})])
+    monkeypatch.setattr(ridge, "_leave_one_out", lambda *_: pytest.fail("scores its own rows"))
+    refit = fit_heads(features, labels, [HeadJob("ridge", rows, rows[:0], CLASSES, chosen)])
+    assert refit[0].chosen == {"normalise": judged[0].chosen["normalise"], **chosen}
+    torch.testing.assert_close(refit[0].head.weight, judged[0].head.weight)

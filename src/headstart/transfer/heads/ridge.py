@@ -18,7 +18,7 @@ from torch import Tensor
 
 from headstart.models.heads import LinearHead, class_probabilities
 from headstart.transfer.heads.catalogue import complete
-from headstart.transfer.heads.feature_rows import Rows, Transform, wide
+from headstart.transfer.heads.feature_rows import Dense, Rows, Transform, wide
 from headstart.transfer.heads.gram import principal, rotate
 from headstart.transfer.heads.problem import Fitted, Problem, listed, numbers
 from headstart.transfer.heads.selection import Selection, best_scale, score
@@ -60,23 +60,26 @@ def fit_ridge(problem: Problem, options: Mapping[str, Any]) -> Fitted:
     options = complete("ridge", options)
     penalties = numbers("ridge", "penalty", options["penalty"])
     by_self = bool(options["leave_one_out"]) or not len(problem.validation)
+    shown = not by_self or options["leave_one_out"]
+    judged = shown or not options["temperature"] or len(penalties) > 1  # a refit needs no scores of its own rows
     selection: Selection[tuple[LinearHead, Tensor | None]] = Selection(problem.multi_label, problem.metric)
     for normalise in listed(options["normalise"]):
         transform = problem.transform(normalise, centred=True)
         decomposition = decompose(problem, problem.train_rows(transform))
-        if by_self:
+        path: Callable[[float], Tensor] | None = None
+        if by_self and judged:
             path = _leave_one_out(problem, decomposition, transform, penalties)
-        else:
+        elif judged:
             path = _held_out(problem, decomposition, transform)
         labels = problem.labels_of(problem.train if by_self else problem.validation)
-        scale = 10.0
+        scale = float(options["temperature"] or 10.0)
         for penalty in penalties:
-            scores = path(penalty)
-            scale = options["temperature"] or best_scale(scores, labels, start=scale, steps=6, tolerance=0.02)
-            shown = not by_self or options["leave_one_out"]
+            scores = path(penalty) if path is not None else None
+            if scores is not None and not options["temperature"]:
+                scale = best_scale(scores, labels, start=scale, steps=6, tolerance=0.02)
             selection.offer(
                 {"penalty": penalty, "normalise": normalise},
-                score(scale * scores, labels, problem.metric) if shown else None,
+                score(scale * scores, labels, problem.metric) if scores is not None and shown else None,
                 partial(
                     _kept, problem, decomposition, transform, penalty, scale, scores if shown and by_self else None
                 ),
@@ -115,7 +118,7 @@ def _leave_one_out(
     coordinates = rotate(problem.train_rows(transform), decomposition.basis)
     targets, n = problem.targets_of(problem.train), len(problem.train)
     inverse = torch.stack([1 / (n * (decomposition.values + penalty)) for penalty in penalties], 1)
-    leverages = coordinates.square() @ inverse + 1 / n  # of all penalties in one product
+    leverages = torch.cat([block.square() @ inverse for _, block in Dense(coordinates).blocks()]) + 1 / n
 
     def scores(penalty: float) -> Tensor:
         fitted = torch.addmm(decomposition.mean, coordinates, decomposition.coefficients(penalty))
