@@ -41,7 +41,8 @@ def test_evaluate_passes_on_its_options(call: Call, passed: Passed) -> None:
 
 def test_update_passes_on_its_options(call: Call, passed: Passed) -> None:
     assert call("update", "s", "d", "--label", "l", "--out", "o", "--device", "cpu", "--json")[0] == 0
-    assert passed == [((Path("s"), "d"), {"label": "l", "device": "cpu", "out": Path("o"), "as_json": True})]
+    options = {"label": "l", "refit": None, "device": "cpu", "out": Path("o"), "as_json": True}
+    assert passed == [((Path("s"), "d"), options)]
 
 
 def test_serve_passes_on_its_options(call: Call, passed: Passed) -> None:

@@ -43,7 +43,7 @@ def test_a_long_name_is_folded_and_never_cut(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_show_files_and_classes_literally(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    classifier: Any = SimpleNamespace(classes=(name, "[/]"))
+    classifier: Any = SimpleNamespace(classes=(name, "[/]"), judge=None)
     found = Prediction(f"{name}.png", name, 0.75, np.array([0.75, 0.25], np.float32), labels=(name,))
     _show_table(classifier, iter([found]), Output(top=2))
     out = capsys.readouterr().out

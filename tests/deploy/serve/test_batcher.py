@@ -20,15 +20,15 @@ def held(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> tuple[list[
     """Make the network wait: return the sizes of its batches, when the first is there, and what lets it go on."""
     sizes: list[int] = []
     first, go = threading.Event(), threading.Event()
-    true = classifier.averaged
+    true = classifier.answered
 
-    def slow(pixels: Any) -> Any:
-        sizes.append(len(pixels[0]))
+    def slow(names: Any, pixels: Any) -> Any:
+        sizes.append(len(names))
         first.set()
         assert go.wait(20)
-        return true(pixels)
+        return true(names, pixels)
 
-    monkeypatch.setattr(classifier, "averaged", slow)
+    monkeypatch.setattr(classifier, "answered", slow)
     return sizes, first, go
 
 

@@ -193,7 +193,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         learning=_read_if_there(root / "learning.json"),
         similarity=_read_if_there(root / "similarity.json"),
         explained=_read_if_there(root / "explained.json"),
-        uncertainty=_read_if_there(root / "uncertainty.json"),
+        uncertainty=_without_key(_read_if_there(root / "uncertainty.json")),
     )
 
 
@@ -225,6 +225,11 @@ def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
 
 def _read_if_there(path: Path) -> Any:
     return read_facts(path) if path.is_file() else None
+
+
+def _without_key(facts: Any) -> Any:
+    """Return facts without the key by which a second run knows them: it depends on the times in a run's files."""
+    return None if facts is None else {name: value for name, value in facts.items() if name != "key"}
 
 
 def metric_of(facts: Mapping[str, Any]) -> str:

@@ -39,10 +39,15 @@ _PROXY: Mapping[str, Any] = {"penalty": 0.001, "normalise": "standardise"}  # a 
 def calibrate_best(session: Session) -> None:
     """Add to the study's model what says how sure it is, and write what that is worth on the test images.
 
-    Nothing is added to a model of several labels an image, or without validation images.
+    Nothing is added to a model of several labels an image, without validation images, or that was refitted on all
+    images: there is none left that it has not seen.
     """
     best = session.state.best
     if not best:
+        return
+    if session.state.refitted:
+        for name in (FACTS, PART):
+            (session.folder.root / name).unlink(missing_ok=True)  # of the tested model, before it was refitted
         return
     folder = session.folder.root / best["folder"]
     with np.load(folder / "predictions.npz") as arrays:

@@ -66,13 +66,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         merit = SCORES[lr] if len(context.split.validation) else None
         return trial_of(context.resources.store, f"lr {lr}", merit, values)
 
-    def refit(context: Any, best: Trial) -> Trial:
+    def refit(context: Any, values: Any, epochs: int) -> Trial:
         asked.append("refit")
-        return trial_of(context.resources.store, "refit", None, best.values, seconds=10.0)
+        return trial_of(context.resources.store, "refit", None, values, seconds=10.0)
 
     monkeypatch.setattr("headstart.study.execution.tuning.train.try_one", try_one)
     monkeypatch.setattr(fitting, "try_one", try_one)
-    monkeypatch.setattr(fitting, "_refit", refit)
+    monkeypatch.setattr(fitting, "refit", refit)
     return asked
 
 
