@@ -235,7 +235,7 @@ def test_where_no_seed_is_common_all_seeds_count() -> None:
     found += [Candidate("b", 0.8, Path("b/seed-2"))]
     assert best_single(found, set())[0] == "b"  # 0.6 on average
     assert choose(found, set()) == ("b", VALIDATION)
-    assert choose(found, set(), "balanced_accuracy") == ("b", "validation balanced accuracy")
+    assert choose(found, set(), "balanced_accuracy") == ("b", "the highest validation balanced accuracy")
 
 
 def test_of_an_even_number_of_seeds_the_upper_median_is_saved() -> None:
