@@ -13,6 +13,7 @@ from headstart.api import Study
 from headstart.report.render import html
 from headstart.saved_models import evaluate_models, update_study
 from headstart.study import evaluation
+from headstart.study.results.folder import StudyFolder
 
 
 @pytest.fixture
@@ -52,12 +53,15 @@ def test_an_update_is_compared_with_the_former_model_where_it_knows_all_classes(
         saved_models, "prepare_update", lambda study, data, **how: wanted.append((study, data, how)) or prepared
     )
     classes = ("x", "y") if same else ("x", "y", "z")
-    results = SimpleNamespace(folder=tmp_path / "new", classifier=lambda: SimpleNamespace(classes=classes[::-1]))
+    results = SimpleNamespace(
+        folder=tmp_path / "new", refitted=None, classifier=lambda: SimpleNamespace(classes=classes[::-1])
+    )
+    monkeypatch.setattr(StudyFolder, "read_study", lambda self: {})
     monkeypatch.setattr(Study, "run", lambda self, out, **how: wanted.append((self.study.spec.name, out)) or results)
     former = SimpleNamespace(load=lambda place: SimpleNamespace(classes=("x", "y")))
     monkeypatch.setattr(saved_models, "Classifier", former)
     found = update_study(tmp_path / "old", "more photos", "out", label="l", device="cpu")
-    assert wanted == [(tmp_path / "old", "more photos", {"label": "l", "device": "cpu"}), ("s", "out")]
+    assert wanted == [(tmp_path / "old", "more photos", {"label": "l", "refit": None, "device": "cpu"}), ("s", "out")]
     assert found.results is results and (found.new, found.notes) == ({"train": 3, "test": 1}, ("a note",))
     if not same:
         assert found.evaluation is None and asked == []
