@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/\\]", re.IGNORECASE)  # a path that was made of one has one slash
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/(/|[^/\\])", re.IGNORECASE)  # a path that was made of one has one slash
 IS_ADDRESS = "is an address; download the image and give the file's path"
 
 

@@ -148,13 +148,13 @@ def test_the_same_as_mapie(method: str) -> None:
         Given(), confidence_level=0.9, conformity_score=method, prefit=True, random_state=3
     )
     peer.conformalize(probabilities[:400], labels[:400])
+    _, sets = peer.predict_set(probabilities[400:])  # the quantile is there after it
     quantile = peer._mapie_classifier.conformity_score_function_.quantiles_[0]
     draws = np.random.RandomState(3).uniform(size=400)
     mine = own(nonconformity(method, probabilities[:400], draws), labels[:400])
     thresholds = calibrate(mine, labels[:400], 6, 0.9)
     assert thresholds.values[0] == pytest.approx(quantile, abs=1e-12)
     if method == "lac":
-        _, sets = peer.predict_set(probabilities[400:])
         assert np.array_equal(prediction_sets(nonconformity("lac", probabilities[400:]), thresholds), sets[:, :, 0])
 
 
