@@ -29,6 +29,7 @@ from headstart.models.weights.registry import (
 )
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.opening import found_again
+from headstart.storage.store import cache_root
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ def _local(architecture: Architecture, path: Path, sha256: str | None) -> Source
 def _behind_head(architecture: Architecture, bundle: Checkpoint, origin: Mapping[str, Any]) -> Source:
     """Return the weights under a bundle that holds only a head, because its backbone was never changed."""
     named = origin.get("weights")
-    if named is not None and not _is_published(named):
+    own = bundle.path.resolve().is_relative_to(cache_root().resolve())  # what a study put there names what it was given
+    if named is not None and not own and not _is_published(named):
         raise WeightsError(
             f"{bundle.path}: holds only a head, for weights in {named!r}; give these weights themselves, or a whole"
             " model"
