@@ -29,7 +29,6 @@ from headstart.models.weights.registry import (
 )
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.opening import found_again
-from headstart.storage.store import cache_root
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ def create_backbone(
     seed: int = 0,
     input_size: int | None = None,
     download: bool = True,
+    agreed: bool = False,
 ) -> tuple[Backbone, Weights]:
     """Build a backbone and fill it.
 
@@ -58,6 +58,7 @@ def create_backbone(
         seed: of the random initialisation.
         input_size: side of the square images in pixels; None: what the weights were trained on.
         download: fetch published weights that are not here.
+        agreed: the user trusts a model given as weights: a file that it names, which its head was fitted on, is opened.
 
     Returns:
         the backbone in training mode, and what is known about its weights.
@@ -67,7 +68,7 @@ def create_backbone(
         WeightsError: weights absent, altered, cut short, of another architecture, or unsafe to read.
     """
     architecture = find_architecture(name)
-    source = find_weights(architecture, weights, download=download)
+    source = find_weights(architecture, weights, download=download, agreed=agreed)
     input_size = input_size or architecture.size
     native = source.facts.preprocessing if source else None
     backbone = build(architecture, seed, input_size or (native.size if native else None))
@@ -95,7 +96,11 @@ def _fill(backbone: Backbone, source: Source, input_size: int | None) -> Weights
 
 
 def find_weights(
-    architecture: Architecture, weights: str | Path | Mapping[str, Any] | None, *, download: bool = True
+    architecture: Architecture,
+    weights: str | Path | Mapping[str, Any] | None,
+    *,
+    download: bool = True,
+    agreed: bool = False,
 ) -> Source | None:
     """Return the weights asked for, downloaded if need be (and allowed); None for random ones.
 
@@ -108,13 +113,13 @@ def find_weights(
     if isinstance(weights, Mapping):
         if "path" not in weights or set(weights) - {"path", "sha256"}:
             raise SpecError(f"weights take 'path' and perhaps 'sha256', not {', '.join(map(str, weights))}")
-        return _local(architecture, Path(str(weights["path"])), weights.get("sha256"))
+        return _local(architecture, Path(str(weights["path"])), weights.get("sha256"), agreed)
     if weights == "imagenet":
         return _imagenet(architecture, download)
     library, colon, tag = str(weights).partition(":")
     if colon and library in ("timm", "torchvision"):
         return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
-    return _local(architecture, found_again(Path(weights).expanduser()), None)
+    return _local(architecture, found_again(Path(weights).expanduser()), None, agreed)
 
 
 def _is_published(weights: object) -> bool:
@@ -159,7 +164,7 @@ def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source
     )
 
 
-def _local(architecture: Architecture, path: Path, sha256: str | None) -> Source:
+def _local(architecture: Architecture, path: Path, sha256: str | None, agreed: bool) -> Source:
     checkpoint = read_checkpoint(path, sha256)
     facts = facts_of(checkpoint)
     if ENTRY not in checkpoint.metadata:
@@ -175,14 +180,13 @@ def _local(architecture: Architecture, path: Path, sha256: str | None) -> Source
         raise WeightsError(f"{checkpoint.path}: holds a {theirs}, not a {architecture.name}")
     if any(key.startswith("backbone.") for key in checkpoint.state):
         return Source(checkpoint, facts)
-    return _behind_head(architecture, checkpoint, origin)
+    return _behind_head(architecture, checkpoint, origin, agreed)
 
 
-def _behind_head(architecture: Architecture, bundle: Checkpoint, origin: Mapping[str, Any]) -> Source:
+def _behind_head(architecture: Architecture, bundle: Checkpoint, origin: Mapping[str, Any], agreed: bool) -> Source:
     """Return the weights under a bundle that holds only a head, because its backbone was never changed."""
     named = origin.get("weights")
-    own = bundle.path.resolve().is_relative_to(cache_root().resolve())  # what a study put there names what it was given
-    if named is not None and not own and not _is_published(named):
+    if named is not None and not agreed and not _is_published(named):
         raise WeightsError(
             f"{bundle.path}: holds only a head, for weights in {named!r}; give these weights themselves, or a whole"
             " model"

@@ -193,7 +193,8 @@ class Resources:
             return Loaded(backbone, None, f"pixels {backbone.preprocessing.size}")
         source = self.source(spec.weights, seed)
         start = spec.random_seed(seed)
-        backbone, weights = create_backbone(spec.backbone, source, seed=start, input_size=spec.input_size)
+        own = spec.weights.run is not None  # a run of this study, whose weights the study names
+        backbone, weights = create_backbone(spec.backbone, source, seed=start, input_size=spec.input_size, agreed=own)
         identity: str = f"random {start}" if source is None else str(weights.sha256)
         backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
         if spec.truncate_at:
