@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from headstart.data.decoding.pictures import Picture
 from headstart.data.sources.load import load_dataset
 from headstart.data.sources.without_labels import load_without_labels
 from headstart.errors import DataError, first_line
+from headstart.models.backbone import Backbone
 from headstart.progress import say
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
@@ -72,12 +74,19 @@ class Embeddings:
         Raises:
             UndecodableError: it cannot be read.
         """
-        backbone = self.resources.loaded(self.spec, 0).backbone
         with quiet_pillow():
-            pixels = decode(content_of(picture), view_of(backbone.preprocessing))
-        engine = Engine(backbone.stages, backbone.preprocessing, self.resources.device)
-        (vector,) = flat(engine(pixels[None]))
+            pixels = decode(content_of(picture), view_of(self._backbone.preprocessing))
+        (vector,) = flat(self._engine(pixels[None]))
         return np.asarray(vector, dtype=np.float32)
+
+    @property
+    def _backbone(self) -> Backbone:
+        return self.resources.loaded(self.spec, 0).backbone
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """What runs the network; it takes seconds to prepare."""
+        return Engine(self._backbone.stages, self._backbone.preprocessing, self.resources.device)
 
 
 def embed(
