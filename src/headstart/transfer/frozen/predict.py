@@ -19,6 +19,7 @@ from headstart.transfer.augment.framing import framed
 from headstart.transfer.frozen.engine import Engine
 
 BATCH = 64
+Run = Callable[[Tensor], Tensor]
 MANY = 500  # images for which it pays to prepare an engine
 
 
@@ -57,20 +58,11 @@ def predict_probabilities(
         SpecError: unknown `tta`.
     """
     views = choose("test-time augmentation", tta, TTA)
-    modes = [module.training for module in network.modules()]
-    run = _runner(network.eval(), preprocessing, device, len(rows))
-    parts = []
-    try:
-        with torch.inference_mode(), progress(title, len(rows)) as ticker:
-            for start in range(0, len(rows), BATCH):
-                pixels = as_tensor(batch_of(images, rows[start : start + BATCH], preprocessing.size))
-                logits = [run(view) for view in views(pixels.float())]
-                parts.append(mean_probabilities(logits, multi_label=multi_label).cpu().numpy())
-                ticker.advance(len(pixels))
-    finally:
-        for module, mode in zip(network.modules(), modes, strict=True):
-            module.training = mode
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    def judged(run: Run, pixels: Tensor) -> Tensor:
+        return mean_probabilities([run(view) for view in views(pixels)], multi_label=multi_label)
+
+    return _in_batches(network, images, rows, preprocessing, judged, device=device, title=title)
 
 
 def predict_outputs(
@@ -88,17 +80,41 @@ def predict_outputs(
         network: normalised images -> [n, d], such as a backbone.
         images, rows, preprocessing, device, title: as of `predict_probabilities`.
     """
+    return _in_batches(
+        network, images, rows, preprocessing, lambda run, pixels: run(pixels).float(), device=device, title=title
+    )
+
+
+def _in_batches(
+    network: nn.Module,
+    images: Any,
+    rows: npt.NDArray[np.int64],
+    preprocessing: Preprocessing,
+    each: Callable[[Run, Tensor], Tensor],
+    *,
+    device: str,
+    title: str,
+) -> npt.NDArray[np.float32]:
+    """Return what `each` makes of every batch, given what runs the network and pixels [n, 3, h, w] in 0 … 255.
+
+    The network is in evaluation mode meanwhile; its modes are restored.
+    """
+    modes = [module.training for module in network.modules()]
     run = _runner(network.eval(), preprocessing, device, len(rows))
     parts = []
-    with torch.inference_mode(), progress(title, len(rows)) as ticker:
-        for start in range(0, len(rows), BATCH):
-            pixels = as_tensor(batch_of(images, rows[start : start + BATCH], preprocessing.size))
-            parts.append(run(pixels.float()).float().cpu().numpy())
-            ticker.advance(len(pixels))
+    try:
+        with torch.inference_mode(), progress(title, len(rows)) as ticker:
+            for start in range(0, len(rows), BATCH):
+                pixels = as_tensor(batch_of(images, rows[start : start + BATCH], preprocessing.size))
+                parts.append(each(run, pixels.float()).cpu().numpy())
+                ticker.advance(len(pixels))
+    finally:
+        for module, mode in zip(network.modules(), modes, strict=True):
+            module.training = mode
     return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 
-def _runner(network: nn.Module, preprocessing: Preprocessing, device: str, count: int) -> Callable[[Tensor], Tensor]:
+def _runner(network: nn.Module, preprocessing: Preprocessing, device: str, count: int) -> Run:
     """Return what makes logits of pixels [n, 3, h, w] in 0 … 255: for many images on the CPU, an engine."""
     if device == "cpu" and count >= MANY:
         engine = Engine(copy.deepcopy(network).cpu(), preprocessing)
