@@ -93,7 +93,9 @@ class Results:
     @property
     def tested(self) -> Path:
         """The tested model: the saved one, or the run folder of the model that it was refitted from."""
-        facts = StudyFolder(self.folder).read_study()
+        return self._tested(StudyFolder(self.folder).read_study())
+
+    def _tested(self, facts: Mapping[str, Any]) -> Path:
         return self.folder / facts["best"]["folder"] if facts.get(REFITTED) else self.model
 
     def answer(self) -> str:
@@ -120,16 +122,16 @@ class Results:
         from headstart.report.read.conclusion import plain
         from headstart.report.read.summary import load_summary
 
-        summary = load_summary(self.folder)
+        summary, study = load_summary(self.folder), StudyFolder(self.folder).read_study()
         facts = summary.to_dict()
         return {
             "folder": str(self.folder),
             "report": str(self.report),
             "answer": plain(summary.answer),
             "model": str(self.model) if self.model.is_file() else None,
-            "kept": self.kept,
-            "refitted": self.refitted,
-            "tested_model": str(self.tested) if self.model.is_file() else None,
+            "kept": kept_words(study) or "none",
+            "refitted": study.get(REFITTED),
+            "tested_model": str(self._tested(study)) if self.model.is_file() else None,
             "ranking": facts["ranking"],
             "failed": facts["failed"],
             "problems": summary.problems,

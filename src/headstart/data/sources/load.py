@@ -187,8 +187,6 @@ def _nowhere(text: str) -> str:
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if "$" in text:
         return f"{text}: this environment variable is not set"
-    if is_address(text):
-        return f"{text}: is an address; download it and give the path of the file or folder"
     if _is_path(text):
         return f"no such file or folder: {text}{hint}"
     looked = ", ".join(str(place) for place in places())

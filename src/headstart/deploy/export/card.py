@@ -86,14 +86,14 @@ def results_text(parts: Parts) -> str:
         for name, title in MEASURES.items()
         if (each := results.get(name)) and each.get("value") is not None
     ]
-    if not rows and (again := refitted_of(parts.ensemble.members[0].provenance)) is not None:
-        return f"This model is not tested. {words(again)}"
-    if not rows:
-        return "No test results were at hand when this was exported: export the study folder to have them here."
     again = refitted_of(parts.ensemble.members[0].provenance)
+    untested = "" if again is None else f"This model is not tested. {words(again)}"
+    if not rows:
+        nothing = "No test results were at hand when this was exported: export the study folder to have them here."
+        return untested or nothing
     heading = f"On {results['n']:,} test images of {data.get('name', 'its dataset')}, which it had not learned from:"
-    if again is not None:
-        heading = f"This model is not tested. {words(again)} All measures of that tested model:"
+    if untested:
+        heading = f"{untested} All measures of that tested model:"
     return "\n".join([heading, "", "| measure | value | 95 % interval |", "|---|---|---|", *rows])
 
 
