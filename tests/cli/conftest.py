@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from headstart.cli import main as command_line
 from tests.docs.readers_files import draw
 
 Call = Callable[..., tuple[int, str, str]]
+Passed = list[tuple[tuple[Any, ...], dict[str, Any]]]
 STUDY = """
 name: small
 data: {photos}
@@ -23,6 +26,18 @@ runs:
   ridge: {{strategy: ridge}}
   knn: {{strategy: knn}}
 """
+
+
+def passed_to(monkeypatch: pytest.MonkeyPatch, *functions: tuple[ModuleType, str]) -> Passed:
+    """Return the list to which these functions add the arguments that they are called with, and do nothing else."""
+    found: Passed = []
+
+    def note(*given: Any, **named: Any) -> None:
+        found.append((given, named))
+
+    for module, name in functions:
+        monkeypatch.setattr(module, name, note)
+    return found
 
 
 @pytest.fixture

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headstart.cli import embed, label
-from tests.cli.conftest import Call
-
-Passed = list[tuple[tuple[Any, ...], dict[str, Any]]]
+from tests.cli.conftest import Call, Passed, passed_to
 
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
     """Collect the arguments of the functions that the verbs call, instead of calling them."""
-    found: Passed = []
-
-    def note(*given: Any, **named: Any) -> None:
-        found.append((given, named))
-
-    monkeypatch.setattr(label, "label_and_serve", note)
-    monkeypatch.setattr(embed, "embed_and_write", note)
-    monkeypatch.setattr(embed, "similar_and_show", note)
-    return found
+    return passed_to(monkeypatch, (label, "label_and_serve"), (embed, "embed_and_write"), (embed, "similar_and_show"))
 
 
 def test_label_passes_on_its_options(call: Call, passed: Passed) -> None:

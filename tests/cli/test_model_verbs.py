@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headstart.cli import evaluate, serve, update
-from tests.cli.conftest import Call
-
-Passed = list[tuple[tuple[Any, ...], dict[str, Any]]]
+from tests.cli.conftest import Call, Passed, passed_to
 
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
     """Collect the arguments of the functions that the verbs call, instead of calling them."""
-    found: Passed = []
-
-    def note(*given: Any, **named: Any) -> None:
-        found.append((given, named))
-
-    monkeypatch.setattr(evaluate, "evaluate_and_show", note)
-    monkeypatch.setattr(update, "update_and_show", note)
-    monkeypatch.setattr(serve, "serve_model", note)
-    return found
+    return passed_to(monkeypatch, (evaluate, "evaluate_and_show"), (update, "update_and_show"), (serve, "serve_model"))
 
 
 def test_evaluate_passes_on_its_options(call: Call, passed: Passed) -> None:

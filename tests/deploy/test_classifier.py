@@ -19,6 +19,7 @@ from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
 from headstart.models.preprocessing import normalise
+from tests.deploy.serve.conftest import untrained
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
 RED = np.full((40, 30, 3), [200, 10, 10], dtype=np.uint8)
@@ -27,11 +28,7 @@ RED = np.full((40, 30, 3), [200, 10, 10], dtype=np.uint8)
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     """Return an untrained network whose probabilities depend on where in the image something is."""
-    backbone, _ = create_backbone("lenet5", None, seed=3)
-    torch.manual_seed(0)
-    head = LinearHead(backbone.feature_dim, 3)
-    torch.nn.init.normal_(head.weight)
-    return Classifier(Bundle(Network(backbone, head).eval(), Origin("lenet5", seed=3), ("ant", "bee", "cat")))
+    return untrained()
 
 
 @pytest.fixture

@@ -22,16 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from headstart.data.decoding.bounds import MAX_MEMORY
-from headstart.deploy.classifier import Classifier
-from headstart.models.bundle import Bundle, Origin
-from headstart.models.create import create_backbone
-from headstart.models.heads import LinearHead
-from headstart.models.network import Network
 from headstart.threads import environment
+from tests.deploy.serve.conftest import untrained
 from tests.siege.images import FORMATS, encoded
 from tests.siege.mutators import damaged
 from tests.siege.siege import Attack, Broken
@@ -65,7 +60,7 @@ class Served:
 
     def __init__(self, scratch: Path) -> None:
         self.log = scratch / "server.log"
-        model = _untrained().save(scratch / "model.safetensors")
+        model = untrained().save(scratch / "model.safetensors")
         command = [sys.executable, "-m", "headstart", "serve", str(model), "--port", "0"]
         with self.log.open("wb") as log:
             settings = {**os.environ, **environment(1), "PYTHONUNBUFFERED": "1"}
@@ -148,14 +143,6 @@ class Served:
         self._process.kill()
         self._process.wait()
         atexit.unregister(self.close)
-
-
-def _untrained() -> Classifier:
-    backbone, _ = create_backbone("lenet5", None, seed=3)
-    torch.manual_seed(0)
-    head = LinearHead(backbone.feature_dim, 3)
-    torch.nn.init.normal_(head.weight)
-    return Classifier(Bundle(Network(backbone, head).eval(), Origin("lenet5", seed=3), ("ant", "bee", "cat")))
 
 
 def request(method: str, path: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
