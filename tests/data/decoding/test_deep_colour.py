@@ -105,6 +105,14 @@ def test_its_depth_is_told(tmp_path: Path) -> None:
     assert examine(FileReader(tmp_path, ["a.png", "b.png"])).depths == {0: "16 bits"}
 
 
+def test_an_open_image_is_read_the_same_every_time_and_can_be_used_afterwards() -> None:
+    image = Image.open(io.BytesIO(png(EIGHT)))
+    first, again = decode(image), decode(image)
+    assert np.array_equal(first, again) and first.max() > 15
+    image.load()
+    assert image.size == (first.shape[1], first.shape[0])
+
+
 def test_only_colour_of_16_bits_that_is_not_decoded_is_deep() -> None:
     image = Image.open(io.BytesIO(png(EIGHT)))
     assert deep_mode(image) == "RGB;16B"

@@ -195,9 +195,11 @@ def _deep_file(image: Image.Image) -> bytes | None:
     try:
         file.seek(0)
         found: bytes = file.read()
-        image.load()  # which closes the file, as it would have been closed
-    except (OSError, ValueError, SyntaxError):  # what Pillow says of it is the reason
+    except (OSError, ValueError):  # what Pillow says of it is the reason
         return None
+    image.fp = io.BytesIO(found)  # type: ignore[attr-defined]  # not loaded, so that it is read the same the next time
+    if getattr(image, "_exclusive_fp", False):  # Pillow opened it
+        file.close()
     return found
 
 
