@@ -49,7 +49,12 @@ def show(line: str, stream: TextIO | None = None) -> None:
     except OSError:
         if stream is None or stream is not sys.stderr:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Send everything that is still written to a stream to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def spreadsheet_text(value: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.cli.tables import show_table
 from headstart.disclosure import show
-from headstart.errors import DataError, SpecError, choose
+from headstart.errors import SpecError, choose
 
 EPISODES = 10_000
 TUNED_EPISODES = 5  # each of them trains a network
@@ -65,13 +65,14 @@ def _evaluated(
     from headstart.fewshot.finetune_episode import NAME as FINETUNE
     from headstart.fewshot.finetune_episode import finetune_episodes
     from headstart.fewshot.scores import EpisodeScores
-    from headstart.fewshot.study import LabelledFeatures, draw_episodes, run_fewshot
+    from headstart.fewshot.study import LabelledFeatures, check_one_label, draw_episodes, run_fewshot
     from headstart.study.spec.network import NetworkSpec
     from headstart.study.spec.schema import DataSpec, WeightsSpec
 
     spec, network_spec = DataSpec(source=data, label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
     dataset = resources.dataset(spec)
     _tell(dataset)
+    check_one_label(dataset)
     draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
     quick = set(asked.methods) != {FINETUNE}
     features = resources.features(spec, network_spec, asked.seed) if quick else None
@@ -94,8 +95,6 @@ def _tell(dataset: Any) -> None:
 
     for line in overview(dataset, f"none; episodes are drawn from all {len(dataset):,} images"):
         say(line)
-    if dataset.multi_label:
-        raise DataError(f"{dataset.name}: episodes need one label per image; this dataset has several")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from headstart.cli.streams import discard_output, output_fails, prepare_streams, replace_closed_streams
-from headstart.disclosure import disclosable, show
+from headstart.cli.streams import output_fails, prepare_streams, replace_closed_streams
+from headstart.disclosure import discard, disclosable, show
 from headstart.errors import HeadstartError
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -42,7 +42,7 @@ def run_as_process(command: Callable[[], object]) -> None:
             )
         raise
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted
-        discard_output()
+        discard(sys.stdout)
         sys.exit(1)
     except OSError as error:
         place = error.filename or ("standard output" if output_fails() else "the disk")

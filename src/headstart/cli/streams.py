@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
+from headstart.disclosure import discard
+
 
 def output_fails() -> bool:
     """Say whether standard output cannot be written; its content is discarded then."""
     try:
         print(flush=True)
     except OSError:
-        discard_output()
+        discard(sys.stdout)
         return True
     return False
-
-
-def discard_output() -> None:
-    """Send everything that is still printed to nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def replace_closed_streams() -> None:

@@ -43,8 +43,8 @@ def _unlearned(dataset: Dataset) -> str:
     given = dataset.given_split
     if given is None or "train" not in given or "" in given:
         return ""
-    rows = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
-    absent = [dataset.classes[code] for code in np.flatnonzero(~rows[given == "train"].any(axis=0))]
+    learned = dataset.counts(np.flatnonzero(given == "train"))
+    absent = [dataset.classes[code] for code in np.flatnonzero(learned == 0)]
     if not absent:
         return ""
     names = ", ".join(absent[:_NAMED]) + (f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else "")

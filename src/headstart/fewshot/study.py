@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from headstart.errors import SpecError, choose
+from headstart.data.dataset import Dataset
+from headstart.errors import DataError, SpecError, choose
 from headstart.fewshot.comparisons import Comparison, compare_pairs
 from headstart.fewshot.episodes import Episodes, sample_episodes
 from headstart.fewshot.intervals import Interval, class_interval, episode_interval
@@ -128,6 +129,16 @@ class FewShotResult:
                 str(shots): [pair.to_dict() for pair in pairs] for shots, pairs in self.comparisons.items()
             },
         }
+
+
+def check_one_label(dataset: Dataset) -> None:
+    """Refuse images with several labels.
+
+    Raises:
+        DataError: the dataset has several.
+    """
+    if dataset.multi_label:
+        raise DataError(f"{dataset.name}: episodes need one label per image; this dataset has several")
 
 
 def draw_episodes(data: LabelledFeatures, spec: FewShotSpec) -> dict[int, Episodes]:

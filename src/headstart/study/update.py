@@ -93,7 +93,9 @@ def prepare_update(
     _check_unchanged(old, former)
     given = _given(source, label, old_data, old, resources)
     dataset, notes = joined(old, given, former)
-    share = _told_share(given, len(former.test) / len(old))
+    share = len(former.test) / len(old)
+    for line in overview(given, f"{share:.0%} of the images that are new become test images"):
+        say(line)
     study = _study(facts, former, dataset, len(dataset) - len(old), refit)
     _compute_new(study, old_data, old, resources)
     assert dataset.given_split is not None
@@ -139,13 +141,6 @@ def _study(facts: Mapping[str, Any], former: Tested, dataset: Dataset, more: int
         "compare": {"metric": former.metric},
         "refit": refit or spec.get("refit"),
     }
-
-
-def _told_share(given: Dataset, share: float) -> float:
-    """Return the share, after what was found in the images that arrived is told."""
-    for line in overview(given, f"{share:.0%} of the images that are new become test images"):
-        say(line)
-    return share
 
 
 def _check_unchanged(old: Dataset, former: Tested) -> None:

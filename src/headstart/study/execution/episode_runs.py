@@ -19,7 +19,7 @@ from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.scores import EpisodeScores
-from headstart.fewshot.study import FewShotSpec, Judge, LabelledFeatures, run_fewshot
+from headstart.fewshot.study import FewShotSpec, Judge, LabelledFeatures, check_one_label, run_fewshot
 from headstart.fewshot.training import train_embedding
 from headstart.models.bundle import MODEL
 from headstart.storage.files import read_json, write_atomic
@@ -51,8 +51,7 @@ def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_
     spec = task.run.spec.episodes
     assert spec is not None
     dataset = resources.dataset(task.run.data)
-    if dataset.multi_label:
-        raise DataError(f"{dataset.name}: episodes need one label per image; this dataset has several")
+    check_one_label(dataset)
     if task.run.spec.strategy in EPISODIC:
         return _train(task, spec, dataset, resources, folder)
     tuned = spec.method == FINETUNE

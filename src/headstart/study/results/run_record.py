@@ -219,8 +219,7 @@ def _never_seen(dataset: Dataset, split: Split) -> list[str]:
     rows = np.concatenate([split.train, split.validation])
     if not len(rows):  # nothing was learned on these images
         return []
-    labels = dataset.labels if dataset.multi_label else np.eye(len(dataset.classes), dtype=bool)[dataset.labels]
-    unseen = np.flatnonzero(labels[split.test].any(0) & ~labels[rows].any(0))
+    unseen = np.flatnonzero((dataset.counts(split.test) > 0) & (dataset.counts(rows) == 0))
     if not len(unseen):
         return []
     names = ", ".join(dataset.classes[number] for number in unseen[:5])
