@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/(/|[^/\\])", re.IGNORECASE)  # a path that was made of one has one slash
-IS_ADDRESS = "is an address; download the image and give the file's path"
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
+_LOCAL_HOST = re.compile(r"localhost(?=/)", re.IGNORECASE)
 
 
 def is_address(text: str) -> bool:
     """Say whether a text is an address such as https://host/a.jpg, and not a path (a drive of Windows is a path)."""
     return bool(_ADDRESS.match(text.strip()))
+
+
+def as_given(place: object) -> str:
+    """Return an address as it was written, with the second slash that a `Path` made of it lacks."""
+    text = str(place).strip()
+    found = _SCHEME.match(text)
+    if found is None or not is_address(text) or "://" in text:
+        return text
+    return f"{found[1]}:{'///' if found[1].lower() == 'file' else '//'}{text[found.end() :]}"
+
+
+def local_path(place: object) -> str | None:
+    """Return the path that an address such as file:///folder/a.jpg stands for; None of any other address."""
+    scheme, mark, rest = as_given(place).partition("://")
+    if not mark or scheme.lower() != "file":
+        return None
+    path = unquote(_LOCAL_HOST.sub("", rest, count=1))
+    return path[1:] if re.match(r"/[a-z]:/", path, re.IGNORECASE) else path
+
+
+def needs_path(place: object, what: str = "image", needed: str = "the file's path") -> str:
+    """Return what a message says of an address where a path is needed.
+
+    Args:
+        place: the address.
+        what: what would have to be downloaded.
+        needed: what to give in its place.
+    """
+    path = local_path(place)
+    if path is not None:
+        return f"is an address of this computer; give the path, {path}"
+    return f"is an address; download the {what} and give {needed}"

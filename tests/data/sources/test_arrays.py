@@ -93,7 +93,10 @@ def test_the_fingerprint_depends_on_the_pixels() -> None:
         ({"images": IMAGES, "labels": [0, 1]}, "6 images, but 2 labels"),
         ({"images": IMAGES[..., :2], "labels": [0, 1] * 3}, "image 0: .*neither 1, 3 nor 4 channels"),
         ({"images": [IMAGES[0], 7], "labels": [0, 1]}, "image 1: int 7 is not an image; an image is a path"),
-        ({"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]}, "label 5 is not an index into 2 classes"),
+        (
+            {"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]},
+            "label 5 of image 1 is not an index into 2 classes",
+        ),
         ({"images": IMAGES, "labels": [0, 1] * 3, "split": ["foo"] * 6}, "unknown part of a split 'foo'"),
         ({"images": IMAGES[:0], "labels": []}, "no images"),
         ({"images": IMAGES, "labels": ["a"] * 6}, "only one class"),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from headstart.addresses import IS_ADDRESS, is_address
+from headstart.addresses import as_given, is_address, needs_path
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import UndecodableError, open_image
 from headstart.data.decoding.pictures import Picture
@@ -117,7 +117,7 @@ def find_images(places: Iterable[str | Path], standard_input: Any = None) -> Fou
 def _add(found: Found, place: str, *, may_match: bool = False) -> None:
     """Add what one path stands for; `may_match`: it may be a glob."""
     if is_address(place):
-        found.images.append(_unusable(place, IS_ADDRESS))
+        found.images.append(_unusable(as_given(place), needs_path(place)))
         return
     path = Path(place).expanduser()
     try:
