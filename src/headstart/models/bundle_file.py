@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from headstart.errors import WeightsError
-from headstart.models.weights.contents import beginning_of, other_content
+from headstart.models.contents import beginning_of, other_content
 
 FORMAT = 3
 ENTRY, SEAL = "headstart", "seal"  # of the metadata, of the description

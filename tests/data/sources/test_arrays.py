@@ -116,3 +116,14 @@ def test_a_missing_label_is_no_class_and_a_text_is_one(missing: Any) -> None:
     with pytest.raises(DataError, match="no image has a label"):
         from_mapping({"images": IMAGES[:2], "labels": [missing, missing]})
     assert from_mapping({"images": IMAGES[:2], "labels": ["nan", "None"]}).classes == ("None", "nan")
+
+
+@pytest.mark.parametrize("key", ["labels", "classes", "split", "groups"])
+@pytest.mark.parametrize("value", [3, "abcabc", {"a": 1}, {1, 2}, np.array(1), iter("abcabc")])
+def test_what_is_no_list_is_named(key: str, value: Any) -> None:
+    with pytest.raises(DataError, match=f"{key} are a list or an array, not {type(value).__name__} "):
+        load_dataset({"images": IMAGES, "labels": [0, 1] * 3, key: value})
+
+
+def test_names_in_bytes_are_names() -> None:
+    assert load_dataset({"images": IMAGES, "labels": np.array(["a", "b"] * 3, dtype="S1")}).classes == ("a", "b")

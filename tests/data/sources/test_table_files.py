@@ -98,3 +98,11 @@ def test_a_table_keeps_what_is_said_about_it() -> None:
     found = with_text("m", table, ["a", "b"], lists=["b"])
     assert found.to_pydict() == {"a": ["1", "2"], "b": [["x"], []]}
     assert found.schema.metadata == {b"headstart": b"1"}
+
+
+def test_two_columns_of_one_name_are_refused_where_one_is_needed() -> None:
+    content = b"path,label,label,,\na.png,x,y,,\n"
+    with pytest.raises(DataError, match=r"^m\.csv: two columns are called 'label'; rename or remove one$"):
+        read_table("m.csv", content)
+    assert read_table("m.csv", content, lambda _: ["path"]).to_pydict() == {"path": ["a.png"]}
+    assert read_table("m.csv", b"path,label,,\na.png,x,,\n").column_names == ["path", "label"]

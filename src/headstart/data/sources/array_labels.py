@@ -75,6 +75,8 @@ def _whole(label: Any) -> int | None:
 
 def _name(label: Any) -> str:
     """Return a label as the name of a class."""
+    if isinstance(label, bytes):
+        return normal_form(label.decode("utf-8", "replace"))
     number = None if isinstance(label, bool | np.bool_) else _whole(label)
     return normal_form(str(label if number is None else number))
 
@@ -86,7 +88,7 @@ def _class_of(label: Any, names: Sequence[str], row: int) -> str:
         if 0 <= number < len(names):
             return names[number]
         raise DataError(f"label {number} of image {row} is not an index into {len(names)} classes")
-    name = normal_form(str(label))
+    name = _name(label)
     if name in names:
         return name
     known = ", ".join(names[:_SHOWN]) + (f", … ({len(names)} in all)" if len(names) > _SHOWN else "")

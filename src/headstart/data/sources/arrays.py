@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,9 @@ def from_arrays(
         ImageTypeError: one of the images is not an image.
         DataError: they do not fit together.
     """
+    for what, each in (("labels", labels), ("classes", classes), ("split", split), ("groups", groups)):
+        if each is not None or what == "labels":
+            _check_listed(what, each)
     values = _column(labels)
     pictures = batch_of(images, count=len(values) if values.ndim else None)
     for what, column in (("labels", values), ("split", split), ("groups", groups)):
@@ -82,6 +85,17 @@ def from_arrays(
         return dataset
     why = "has no label" if values.ndim == 1 else "has a missing label"
     return dataset.without(unlabelled, *(Skip(dataset.reader.name(row), why) for row in unlabelled.tolist()))
+
+
+def _check_listed(what: str, values: Any) -> None:
+    """Refuse a single value, a text or a mapping where there is one value for each image."""
+    if (
+        isinstance(values, str | bytes | Mapping | Set)
+        or getattr(values, "ndim", 1) == 0
+        or not hasattr(values, "__len__")
+    ):
+        shown = " ".join(repr(values).split())
+        raise DataError(f"{what} are a list or an array, not {type(values).__name__} {shown:.40}")
 
 
 def _column(labels: Any) -> npt.NDArray[Any]:

@@ -34,8 +34,8 @@ def read_table(place: Path | str, data: bytes | None = None, columns: Columns | 
     suffix = PurePosixPath(str(place)).suffix.lower()
     try:
         if suffix in (".parquet", ".pq"):
-            return _read_parquet(opened, columns)
-        return _read_json(opened, columns) if suffix == ".jsonl" else _read_csv(opened, place, columns)
+            return _read_parquet(opened, place, columns)
+        return _read_json(opened, place, columns) if suffix == ".jsonl" else _read_csv(opened, place, columns)
     except UnicodeDecodeError as error:
         raise DataError(_not_utf_8(place, f" (byte {error.start})")) from error
     except (pyarrow.ArrowException, OSError) as error:
@@ -88,6 +88,19 @@ def _not_utf_8(place: Path | str, where: str = "") -> str:
     return f"{place}: the manifest is not UTF-8{where}; in Excel, save it as 'CSV UTF-8'"
 
 
+def _wanted(schema: Any, place: Path | str, columns: Columns | None) -> list[str]:
+    """Return the columns to read; by default all that have a name.
+
+    Raises:
+        DataError: two have one name.
+    """
+    wanted = [name for name in schema.names if name.strip()] if columns is None else columns(schema)
+    twice = next((name for name in wanted if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{place}: two columns are called {twice!r}; rename or remove one")
+    return list(wanted)
+
+
 def _read_csv(opened: Callable[[], BinaryIO], place: Path | str, columns: Columns | None) -> Any:
     import pyarrow
     import pyarrow.csv
@@ -96,7 +109,7 @@ def _read_csv(opened: Callable[[], BinaryIO], place: Path | str, columns: Column
         read, parse = options_of(file, place)
     with opened() as file, pyarrow.csv.open_csv(file, read_options=read, parse_options=parse) as stream:
         schema = stream.schema
-    names = list(schema.names if columns is None else columns(schema))
+    names = _wanted(schema, place, columns)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=names,
         column_types=dict.fromkeys(names, pyarrow.string()),
@@ -107,20 +120,20 @@ def _read_csv(opened: Callable[[], BinaryIO], place: Path | str, columns: Column
         return pyarrow.csv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
 
 
-def _read_json(opened: Callable[[], BinaryIO], columns: Columns | None) -> Any:
+def _read_json(opened: Callable[[], BinaryIO], place: Path | str, columns: Columns | None) -> Any:
     import pyarrow.json
 
     with opened() as file:
         file.seek(len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0)
         table = pyarrow.json.read_json(file)
-    return table if columns is None else table.select(columns(table.schema))
+    return table.select(_wanted(table.schema, place, columns))
 
 
-def _read_parquet(opened: Callable[[], BinaryIO], columns: Columns | None) -> Any:
+def _read_parquet(opened: Callable[[], BinaryIO], place: Path | str, columns: Columns | None) -> Any:
     import pyarrow.parquet
 
     with opened() as file:
         schema = pyarrow.parquet.read_schema(file)
-    names = None if columns is None else list(columns(schema))
+    names = _wanted(schema, place, columns)
     with opened() as file:
         return pyarrow.parquet.read_table(file, columns=names)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from headstart.addresses import as_given, is_address, needs_path
 from headstart.errors import WeightsError
-from headstart.models.weights.contents import beginning_of, is_safetensors, is_torch_file, other_content
+from headstart.models.contents import beginning_of, is_safetensors, is_torch_file, other_content
 from headstart.models.weights.huggingface_folder import FILES
 from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
 from headstart.models.weights.shards import ENDING, check_shard, digest_of_files, shards_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import WeightsError
-from headstart.models.weights.contents import BEGINNING, other_content
+from headstart.models.contents import BEGINNING, other_content
 
 ENDING = ".index.json"
 _AGAIN = "download the folder again"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from headstart.models.weights.contents import BEGINNING, beginning_of, is_safetensors, is_torch_file, other_content
+from headstart.models.contents import BEGINNING, beginning_of, is_safetensors, is_torch_file, other_content
 
 
 @pytest.mark.parametrize(
