@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headstart.addresses import as_given, is_address, local_path, needs_path
+from headstart.addresses import as_given, is_address, is_local, needs_path
 from headstart.data.decoding.decode import decode_file
 from headstart.data.sources.load import load_dataset
 from headstart.deploy.export.pictures import folder_of
@@ -49,7 +49,7 @@ def test_an_address_is_refused_as_such_by_every_way_in(tmp_path: Path) -> None:
         with pytest.raises(HeadstartError, match=r"https://a\.org/b\.zip: is an address; download the \w+ and give"):
             call("https://a.org/b.zip")
         with pytest.raises(
-            HeadstartError, match=r"file:///a/b c: is an address of this computer; give the path, /a/b c"
+            HeadstartError, match=r"file:///a/b c: is an address of this computer; give the path, without"
         ):
             call("file:///a/b c")
     with pytest.raises(HeadstartError, match="https://a"):
@@ -65,10 +65,11 @@ def test_a_path_is_no_address() -> None:
     assert not is_address("C://x") and not is_address("a/b://c") and not is_address("hf:mnist")
 
 
-def test_an_address_of_this_computer_is_a_path() -> None:
-    assert local_path("file:///a/b%20c.jpg") == "/a/b c.jpg" and local_path("FILE://localhost/a") == "/a"
-    assert local_path(Path("file:///a/b")) == "/a/b" and local_path("file:///C:/a.jpg") == "C:/a.jpg"
-    assert local_path("https://a.org") is None and local_path("/a") is None
+def test_an_address_of_this_computer_is_known() -> None:
+    for place in ("file:///a/b%20c.jpg", "FILE://localhost/a", Path("file:///a/b"), "file:///C:/a.jpg"):
+        assert is_local(place)
+    for place in ("https://a.org", "/a", "file", "hf:file"):
+        assert not is_local(place)
 
 
 def test_an_address_is_shown_as_it_was_given() -> None:

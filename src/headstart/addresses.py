@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/(/|[^/\\])", re.IGNORECASE)  # a path that was made of one has one slash
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
-_LOCAL_HOST = re.compile(r"localhost(?=/)", re.IGNORECASE)
 
 
 def is_address(text: str) -> bool:
@@ -24,13 +22,9 @@ def as_given(place: object) -> str:
     return f"{found[1]}:{'///' if found[1].lower() == 'file' else '//'}{text[found.end() :]}"
 
 
-def local_path(place: object) -> str | None:
-    """Return the path that an address such as file:///folder/a.jpg stands for; None of any other address."""
-    scheme, mark, rest = as_given(place).partition("://")
-    if not mark or scheme.lower() != "file":
-        return None
-    path = unquote(_LOCAL_HOST.sub("", rest, count=1))
-    return path[1:] if re.match(r"/[a-z]:/", path, re.IGNORECASE) else path
+def is_local(place: object) -> bool:
+    """Say whether an address is that of a file on this computer, such as file:///folder/a.jpg."""
+    return is_address(str(place)) and str(place).strip().lower().startswith("file:")
 
 
 def needs_path(place: object, what: str = "image", needed: str = "the file's path") -> str:
@@ -41,7 +35,6 @@ def needs_path(place: object, what: str = "image", needed: str = "the file's pat
         what: what would have to be downloaded.
         needed: what to give in its place.
     """
-    path = local_path(place)
-    if path is not None:
-        return f"is an address of this computer; give the path, {path}"
+    if is_local(place):
+        return "is an address of this computer; give the path, without file://"
     return f"is an address; download the {what} and give {needed}"
