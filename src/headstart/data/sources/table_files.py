@@ -81,7 +81,7 @@ def with_text(place: Path | str, table: Any, columns: Sequence[str], lists: Sequ
 def _no_text(place: Path | str, cells: Any, column: str) -> str:
     row = next((row for row, cell in enumerate(cells) if cell.is_valid), 0)
     shown = " ".join(str(cells[row].as_py()).split())
-    return f"{place}, row {row + 1}: {shown:.60} in column {column!r} is no text; write a text or a number there"
+    return f"{place}: row {row + 1}, column {column!r}: {shown:.60} is no text; write a text or a number there"
 
 
 def _not_utf_8(place: Path | str, where: str = "") -> str:
