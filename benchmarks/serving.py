@@ -5,9 +5,9 @@
 
 EfficientNet-Lite0 with a head of 101 classes; 64 JPEGs of 300 × 200. In each round, one after the other: the feature
 pass (decoding and the same engine, nothing cached) and each server with 32 clients that ask as fast as they are
-answered; then the server at half of that rate, and at ten times it. `milliseconds` are of CPU time an image, of the
-server's processes alone: where the machine has other work, they say what throughputs do not. LitServe is measured if it
-can be imported (`--peers FOLDER` adds a folder of packages to the path of the servers).
+answered; then the server at half of that rate (Poisson arrivals), and at ten times it. `milliseconds` are of CPU time
+an image, of the server's processes alone: where the machine has other work, they say what throughputs do not. LitServe
+is measured if it can be imported (`--peers FOLDER` adds a folder of packages to the path of the servers).
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="one round of 5 s")
     parser.add_argument("--seconds", type=int, default=20, help="of each load (default 20)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=512, help="images of the feature pass (default 512)")
+    parser.add_argument("--count", type=int, default=2048, help="images of the feature pass (default 2048)")
     options = parser.parse_args()
     if options.small:
         options.seconds, options.rounds, options.count = 5, 1, 64
