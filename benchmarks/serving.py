@@ -6,8 +6,8 @@
 EfficientNet-Lite0 with a head of 101 classes; 64 JPEGs of 300 × 200. In each round, one after the other: the feature
 pass (decoding and the same engine, nothing cached) and each server with 32 clients of wrk that ask as fast as they are
 answered; then the server at half of that rate (locust, Poisson arrivals), and at ten times it. `milliseconds` are of
-CPU time an image, of the server's processes alone: where the machine has other work, they say what throughputs do not. LitServe
-is measured if it can be imported (`--peers FOLDER` adds a folder of packages to the path of the servers).
+CPU time an image, of the server's processes alone: where the machine has other work, they say what throughputs do not.
+LitServe is measured if it can be imported (`--peers FOLDER` adds a folder of packages to the path of the servers).
 """
 
 from __future__ import annotations
