@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.siege import archives, bundles, clients, corruption, images, kills, limits, manifests, specs, weights
+from tests.siege import archives, bundles, clients, corruption, images, kills, labels, limits, manifests, specs, weights
 from tests.siege.siege import Prepare, besiege
 
 SIEGES: dict[str, Prepare] = {
@@ -18,6 +18,7 @@ SIEGES: dict[str, Prepare] = {
     "corruption": corruption.prepare,
     "images": images.prepare,
     "kills": kills.prepare,
+    "labels": labels.prepare,
     "limits": limits.prepare,
     "manifests": manifests.prepare,
     "specs": specs.prepare,
