@@ -125,6 +125,7 @@ def update_study(
     return Updated(results, found, update.new, update.notes)
 
 
+@default_store_in_use()
 def benchmark(
     model: str | Path | Classifier,
     *,
@@ -151,6 +152,7 @@ def benchmark(
     return measure(ensemble, material, int8=int8)
 
 
+@default_store_in_use()
 def export(
     model: str | Path | Classifier,
     to: str | Sequence[str] = "onnx",
