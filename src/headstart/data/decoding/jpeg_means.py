@@ -58,7 +58,7 @@ def check_means(data: bytes, image: Any) -> None:
     means = _means(data[:end], ends)
     if mode is None or means is None or means.size != image.size:
         return
-    small = Image.core.new(mode, tuple(-(-side // 8) for side in means.size))
+    small = Image.core.new(mode, tuple(-(-side // 8) for side in means.size))  # type: ignore[attr-defined]
     if not _is_decoded(small, mode, bytes(means.data)):
         return
     for number, table in enumerate(means.tables[: small.bands]):
