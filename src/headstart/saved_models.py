@@ -14,6 +14,7 @@ from headstart.deploy.export.benchmark import benchmark as measure
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError
+from headstart.storage.opening import default_store_in_use
 from headstart.study import evaluation
 from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
@@ -22,6 +23,7 @@ from headstart.study.spec.schema import DataSpec
 from headstart.study.update import prepare_update
 
 
+@default_store_in_use()
 def evaluate_models(
     models: str | Path | Sequence[str | Path],
     data: Data,
@@ -81,6 +83,7 @@ class Updated:
     notes: tuple[str, ...]
 
 
+@default_store_in_use()
 def update_study(
     study: str | Path,
     data: Data,
@@ -122,6 +125,7 @@ def update_study(
     return Updated(results, found, update.new, update.notes)
 
 
+@default_store_in_use()
 def benchmark(
     model: str | Path | Classifier,
     *,
@@ -148,6 +152,7 @@ def benchmark(
     return measure(ensemble, material, int8=int8)
 
 
+@default_store_in_use()
 def export(
     model: str | Path | Classifier,
     to: str | Sequence[str] = "onnx",

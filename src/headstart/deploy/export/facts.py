@@ -62,8 +62,9 @@ def _answers(ensemble: Ensemble) -> dict[str, Any] | None:
     """
     if ensemble.uncertainty is None:
         return None
-    asked = Asked()
-    found = from_part(ensemble.uncertainty, len(ensemble.members[0].classes)).thresholds(asked)
+    asked, first = Asked(), ensemble.members[0]
+    known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
+    found = known.thresholds(asked)
     return {"level": asked.level, "most": float(found.values[0]), "most_named": MOST_NAMED}
 
 
