@@ -251,6 +251,7 @@ def compare_spec(
     random_features: bool = False,
     training_images: int = 0,
     refit: str | None = None,
+    corrections: str | Path | None = None,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -266,6 +267,7 @@ def compare_spec(
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
         refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
     """
     chosen, place = list(backbones or installed_backbones()), source_of(data)
     listed = list_dataset(place, label=label)
@@ -280,6 +282,8 @@ def compare_spec(
     source: dict[str, Any] = {"source": place, **({} if label is None else {"label": label})}
     if drop_duplicates is not None:
         source["drop_duplicates"] = choose("kind of duplicates", drop_duplicates, COPIES)
+    if corrections is not None:
+        source["corrections"] = str(Path(corrections).expanduser().absolute())
     title, few = title_of(place), _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:
