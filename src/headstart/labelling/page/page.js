@@ -1,35 +1,13 @@
 "use strict";
+/* global $, who, ask, attempt, source, element */
 // Keys: 1-9, 0 and then letters give the class of that place; Enter accepts the guess, space skips, Z undoes,
 // G changes between one image and similar ones together, N goes to the field for a new class.
 const LETTERS = "abcdefhijklmopqrstuvwxy"; // without g, n and z
 const AHEAD = 12, TOGETHER = 24;
-const $ = (id) => document.getElementById(id);
 const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, shown: [], busy: false };
 
-const who = () => $("who").value.trim() || "me";
-try { $("who").value = localStorage.getItem("headstart-who") || "me"; } catch { $("who").value = "me"; }
-$("who").addEventListener("change", () => { try { localStorage.setItem("headstart-who", who()); } catch { /* private window */ } });
-
-async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  let answer;
-  try { answer = await fetch(path, options); } catch { throw new Error("headstart does not answer: is it still running? Nothing that was confirmed is lost."); }
-  const found = await answer.json();
-  if (!answer.ok) throw new Error(typeof found.detail === "string" ? found.detail : "the request was refused");
-  return found;
-}
-
-async function attempt(work) { // a key that comes before the next image is shown was not meant for it
-  if (page.busy) return;
-  page.busy = true;
-  try { await work(); $("error").hidden = true; } catch (error) { $("error").textContent = error.message; $("error").hidden = false; }
-  page.busy = false;
-}
-
-const source = (row, side) => `image/${row}?side=${side}`;
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const keyOf = (place) => place < 9 ? String(place + 1) : place === 9 ? "0" : LETTERS[place - 10] || "";
-function element(tag, text, kind) { const made = document.createElement(tag); if (text !== undefined) made.textContent = text; if (kind) made.className = kind; return made; }
 
 async function fill() {
   if (page.queue.length < AHEAD / 2) {
