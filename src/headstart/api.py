@@ -279,11 +279,10 @@ def compare_spec(
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, tuned)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    source: dict[str, Any] = {"source": place, **({} if label is None else {"label": label})}
-    if drop_duplicates is not None:
-        source["drop_duplicates"] = choose("kind of duplicates", drop_duplicates, COPIES)
-    if corrections is not None:
-        source["corrections"] = str(Path(corrections).expanduser().absolute())
+    copies = drop_duplicates and choose("kind of duplicates", drop_duplicates, COPIES)
+    file = corrections and str(Path(corrections).expanduser().absolute())
+    given = {"source": place, "label": label, "drop_duplicates": copies, "corrections": file}
+    source: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     title, few = title_of(place), _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:

@@ -18,16 +18,29 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
 
 
 def test_label_passes_on_its_options(call: Call, passed: Passed) -> None:
-    given = ("photos", "--classes", "a,b", "--out", "l.csv", "--backbone", "n", "--weights", "none", "--random", "0.5")
+    given = (
+        "photos",
+        "--classes",
+        "a,b",
+        "--out",
+        "l.csv",
+        "--backbone",
+        "n",
+        "--weights",
+        "none",
+        "--random",
+        "0.5",
+        "--suggest",
+    )
     assert call("label", *given, "--port", "1", "--host", "::1", "--device", "cpu")[0] == 0
     assert passed.pop() == (
         ("photos", "a,b", "n", "none"),
-        {"out": Path("l.csv"), "host": "::1", "port": 1, "random": 0.5, "device": "cpu"},
+        {"out": Path("l.csv"), "host": "::1", "port": 1, "random": 0.5, "suggest": True, "device": "cpu"},
     )
     call("label", "photos")
     assert passed.pop() == (
         ("photos", None, "efficientnet_lite0", "imagenet"),
-        {"out": None, "host": "127.0.0.1", "port": 8010, "random": 0.25, "device": "auto"},
+        {"out": None, "host": "127.0.0.1", "port": 8010, "random": 0.25, "suggest": False, "device": "auto"},
     )
 
 

@@ -32,12 +32,17 @@ def label(
     ] = None,
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
-    random: Annotated[float, typer.Option(help="Share of labels for a random sample, which measures accuracy.")] = 0.25,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Show the images that teach most first, instead of a random order.")
+    ] = False,
+    random: Annotated[
+        float, typer.Option(help="With --suggest: share of a random sample, which measures accuracy.")
+    ] = 0.25,
     port: Port = 8010,
     host: Host = "127.0.0.1",
     device: Device = "auto",
 ) -> None:
-    """Label images in the browser, the most useful ones first.
+    """Label images in the browser.
 
     Each label is saved at once in a CSV that `compare` takes. Stop and start again as you like.
 
@@ -45,7 +50,18 @@ def label(
     """
     from headstart.cli.label import label_and_serve
 
-    label_and_serve(folder, classes, backbone, weights, out=out, host=host, port=port, random=random, device=device)
+    label_and_serve(
+        folder,
+        classes,
+        backbone,
+        weights,
+        out=out,
+        host=host,
+        port=port,
+        random=random,
+        suggest=suggest,
+        device=device,
+    )
 
 
 def review(

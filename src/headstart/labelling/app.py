@@ -12,7 +12,7 @@ from headstart.labelling.pictures import Pictures
 from headstart.labelling.refitting import Refitting
 from headstart.labelling.session import LabelSession
 from headstart.labelling.similar import nearest_rows
-from headstart.labelling.suggest import RANDOM, TYPICAL, UNCERTAIN, Suggestion
+from headstart.labelling.suggest import RANDOM, Suggestion
 
 _STATIC = {"": "page.html", "asking.js": "asking.js", "page.js": "page.js", "page.css": "page.css"}
 _MOST = 60  # images of one answer
@@ -25,7 +25,7 @@ class Change(BaseModel):
     rows: list[int] = Field(min_length=1, max_length=_MOST)
     label: str = Field(min_length=1, max_length=200)
     who: str = _WHO
-    how: dict[int, Literal["random", "typical", "uncertain", "similar", "chosen"]] = {}
+    how: dict[int, Literal["random", "typical", "uncertain", "similar", "chosen", "rest"]] = {}
 
 
 class Rows(BaseModel):
@@ -86,7 +86,7 @@ class _Page:
             "skipped_sample": session.skipped_sample,
             "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
             "file": str(session.file.path),
-            "mode": TYPICAL if session.margins() is None else UNCERTAIN,
+            "suggests": session.suggests,
             "accuracy": None,
             "curve": [],
             "gain": None,
@@ -97,9 +97,14 @@ class _Page:
             found["gain"] = None if gain is None else {**gain.__dict__, "pays": gain.pays}
         return found
 
-    def next(self, who: Annotated[str, Query(max_length=60)], count: Annotated[int, Query(ge=1, le=_MOST)] = 12) -> Any:
+    def next(
+        self,
+        who: Annotated[str, Query(max_length=60)],
+        count: Annotated[int, Query(ge=1, le=_MOST)] = 12,
+        suggest: bool | None = None,
+    ) -> Any:
         """Return images to label next."""
-        return [self._shown(each) for each in self.session.next(count, who)]
+        return [self._shown(each) for each in self.session.next(count, who, suggest)]
 
     def similar(self, row: int, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
         """Return the unlabelled images most like this one, which is the first; none of the random sample, whose order
