@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.estimator import ImageClassifier
     from headstart.labelling.embeddings import embed
     from headstart.labelling.folder_session import label_session
+    from headstart.labelling.review.open_review import review_session
     from headstart.labelling.similar import most_similar
     from headstart.models.create import create_backbone
     from headstart.saved_models import benchmark, evaluate_models, export, update_study
@@ -37,6 +38,7 @@ _WHERE = {
     "label_session": "headstart.labelling.folder_session",
     "load_dataset": "headstart.data.sources.load",
     "most_similar": "headstart.labelling.similar",
+    "review_session": "headstart.labelling.review.open_review",
     "update_study": "headstart.saved_models",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "label_session",
     "load_dataset",
     "most_similar",
+    "review_session",
     "update_study",
 ]
 

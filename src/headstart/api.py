@@ -251,6 +251,7 @@ def compare_spec(
     random_features: bool = False,
     training_images: int = 0,
     refit: str | None = None,
+    corrections: str | Path | None = None,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -266,6 +267,7 @@ def compare_spec(
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
         refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
     """
     chosen, place = list(backbones or installed_backbones()), source_of(data)
     listed = list_dataset(place, label=label)
@@ -277,9 +279,10 @@ def compare_spec(
     for backbone in chosen:
         runs |= _runs_of(backbone, heads, tuned)
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    source: dict[str, Any] = {"source": place, **({} if label is None else {"label": label})}
-    if drop_duplicates is not None:
-        source["drop_duplicates"] = choose("kind of duplicates", drop_duplicates, COPIES)
+    copies = drop_duplicates and choose("kind of duplicates", drop_duplicates, COPIES)
+    file = corrections and str(Path(corrections).expanduser().absolute())
+    given = {"source": place, "label": label, "drop_duplicates": copies, "corrections": file}
+    source: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     title, few = title_of(place), _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded:

@@ -30,6 +30,7 @@ def evaluate_models(
     out: str | Path = OUT,
     *,
     label: str | None = None,
+    corrections: str | Path | None = None,
     part: str = "all",
     metric: str | None = None,
     baseline: int = 0,
@@ -43,6 +44,7 @@ def evaluate_models(
         data: what `compare` takes.
         out: the folder that holds studies.
         label: which label, where the data have several.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
         part: "all", or one part of a split that the data come with.
         metric: what models are compared by; by default that of the first model's study, or accuracy.
         baseline: the place in `models` of the one that the others are compared with, from 0.
@@ -58,7 +60,8 @@ def evaluate_models(
 
     places = [models] if isinstance(models, str | Path) else list(models)
     evaluation.check_request(places, metric, baseline)
-    source = DataSpec(source=source_of(data), label=label)
+    given = None if corrections is None else str(corrections)
+    source = DataSpec(source=source_of(data), label=label, corrections=given)
     options: dict[str, Any] = {"part": part, "metric": metric, "device": device, "command": command}
     found = evaluation.evaluate_models(places, source, out, baseline=baseline, **options)
     write_html(found.folder.root, found.report)

@@ -87,6 +87,7 @@ class DataSpec(Spec):
     strict: bool = False
     limit: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
+    corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
 
 
 class WeightsSpec(Spec):
