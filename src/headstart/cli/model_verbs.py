@@ -37,27 +37,38 @@ def benchmark(
 
 def evaluate(
     model: Model,
-    data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
+    data: Annotated[str, typer.Argument(help="Images: a folder, a manifest, an archive or a dataset's name.")],
     against: Annotated[
         list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
     ] = None,
     label: Label = None,
     part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
     metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="The folders of the images are not classes.")] = False,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Evaluate a saved model on new labelled images.
+    """Evaluate a saved model on new images.
 
-    Images that the model has learned from, and classes that it does not know, are left out and named.
+    Images that the model has learned from, and classes that it does not know, are left out and named. Without labels
+    it says whether the images are like those that the model was checked on, and how accurate it may be.
 
     Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
     """
     from headstart.cli.evaluate import evaluate_and_show
 
     evaluate_and_show(
-        model, data, against or [], label=label, part=part, metric=metric, device=device, out=out, as_json=json
+        model,
+        data,
+        against or [],
+        label=label,
+        part=part,
+        metric=metric,
+        device=device,
+        out=out,
+        no_labels=no_labels,
+        as_json=json,
     )
 
 
