@@ -104,6 +104,10 @@ def serve(
     queue: Annotated[int, typer.Option(min=1, help="Images that may wait; beyond, clients get status 503.")] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Images that the network takes together.")] = 32,
     megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
+    level: Annotated[float, typer.Option(help="How often a set must hold the right class.")] = 0.95,
+    at_least: Annotated[
+        float | None, typer.Option(help="Withhold answers that are not certain enough for this accuracy.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Serve a model over HTTP, with a page to try it.
@@ -111,8 +115,19 @@ def serve(
     Example: headstart serve headstart-runs/demo --port 8000
     """
     from headstart.cli.serve import serve_model
+    from headstart.evaluate.uncertainty.answers import Asked
 
-    serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)
+    serve_model(
+        model,
+        host,
+        port,
+        device=device,
+        key=api_key,
+        queue=queue,
+        batch=batch,
+        megabytes=megabytes,
+        asked=Asked(level=level, at_least=at_least),
+    )
 
 
 def export(

@@ -137,12 +137,7 @@ def evaluate_models(
         DataError: nothing is left to score, or the metric has no meaning for the labels.
     """
     check_request(places, metric, baseline)
-    resources = Resources(store or default_store(), device)
-    models = [
-        _Model(name, place, Classifier.load(place, device), find_tested(place))
-        for name, place in _named(places).items()
-    ]
-    _check_same_classes(models)
+    resources, models = Resources(store or default_store(), device), _loaded(places, device)
     metric = metric or (models[0].own.metric if models[0].own is not None else "accuracy")
     scorer_of(metric, multi_label=models[0].classifier.ensemble.members[0].multi_label)
     dataset, notes = _scored(resources.dataset(data), models, part)
@@ -158,8 +153,7 @@ def evaluate_models(
             key, metrics = _write(folder, model, dataset, split, answer, resources.device)
             keys[model.name] = {"0": key}
             drift, why = _drift(model, answer)
-            view = images[view_of(model.classifier.ensemble.members[0].preprocessing)]
-            drifts.append(drift_facts(model.name, drift, why, view, rows, dataset))
+            drifts.append(drift_facts(model.name, drift, why, images[_views(model)[0]], rows, dataset))
             found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric), drift, why))
     largest = max(images, key=lambda view: view.crop or 0)
     write_card(folder.data_folder(dataset.fingerprint), dataset, split, images[largest], bad)
@@ -229,6 +223,14 @@ def _named(places: Sequence[str | Path]) -> dict[str, str | Path]:
     return dict(zip(short, places, strict=True))
 
 
+def _loaded(places: Sequence[str | Path], device: str) -> list[_Model]:
+    """Return the models under their names; all have the same classes."""
+    named = _named(places).items()
+    models = [_Model(name, place, Classifier.load(place, device), find_tested(place)) for name, place in named]
+    _check_same_classes(models)
+    return models
+
+
 def _check_same_classes(models: Sequence[_Model]) -> None:
     first, *others = models
     for other in others:
@@ -295,9 +297,13 @@ def _decoded(
     dataset: Dataset, models: Sequence[_Model], resources: Resources
 ) -> tuple[dict[View, ImageArray], dict[int, str]]:
     """Return the images in each view that a model needs, and why rows cannot be decoded."""
-    wanted = {view_of(bundle.preprocessing) for model in models for bundle in model.classifier.ensemble.members}
+    wanted = {view for model in models for view in _views(model)}
     found = {view: decode_images(dataset, view, store=resources.store) for view in sorted(wanted, key=str)}
     return found, {row: why for images in found.values() for row, why in images.bad.items()}
+
+
+def _views(model: _Model) -> list[View]:
+    return [view_of(bundle.preprocessing) for bundle in model.classifier.ensemble.members]
 
 
 @dataclass(frozen=True)
@@ -310,7 +316,7 @@ class _Answer:
 
 
 def _answer(model: _Model, images: Mapping[View, ImageArray], rows: npt.NDArray[np.int64], ticker: Ticker) -> _Answer:
-    views = [images[view_of(bundle.preprocessing)] for bundle in model.classifier.ensemble.members]
+    views = [images[view] for view in _views(model)]
     observed = Observed(model.classifier) if why_not(model.classifier) is None else None
     seconds, parts = 0.0, []
     for start in range(0, len(rows), BATCH):

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from headstart.evaluate.metrics.intervals import normal_quantile, wilson_at
 from headstart.evaluate.uncertainty.drift import Sketch, nearest_labels
+from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 
 FEWEST = 30  # images on either side
 MOST_APART = 0.1  # of the two estimates: their middle is then within 5 points of what is between them
@@ -27,7 +28,8 @@ class Guess:
 
     Args:
         value: the middle of the estimates; None where it is not knowable.
-        low, high: the estimates with their 95 % intervals; 0 and 1 where even they cannot be had.
+        low, high: the estimates with their 95 % intervals; where more images are unfamiliar than of the same kind would
+            be, these may all be wrong. 0 and 1 where there are no estimates.
         before: on the held-out images.
         estimates: each by its name.
         why: why it is not knowable, or "".
@@ -69,6 +71,7 @@ def guess_accuracy(
     reach, effective = normal_quantile(), n * h / (n + h)
     low = wilson_at(min(estimates.values()), effective, reach)[0]
     high = wilson_at(max(estimates.values()), effective, reach)[1]
+    low = max(0.0, low - max(0.0, unfamiliar - MOST_REJECTED))
     why = ""
     if unfamiliar > MOST_UNFAMILIAR:
         why = f"at least {unfamiliar:.0%} of the images are unfamiliar, and may be of no class that it knows"
