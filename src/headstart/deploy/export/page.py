@@ -32,7 +32,7 @@ def build(parts: Parts, folder: Path) -> list[Form]:
         ModelError: it would be too large for a browser.
     """
     runtime = runtime_of(parts.page_runtime)
-    facts = json.dumps({name: parts.facts[name] for name in ("classes", "label_rule")}, ensure_ascii=False)
+    facts = json.dumps({name: parts.facts[name] for name in ("classes", "label_rule", "answers")}, ensure_ascii=False)
     text = filled(
         resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"),
         {
