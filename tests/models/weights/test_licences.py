@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from headstart.models.weights.licences import OPEN, RESTRICTED, UNKNOWN, of_card, of_published, of_text
+from headstart.models.weights.licences import (
+    OPEN,
+    RESTRICTED,
+    UNKNOWN,
+    in_words,
+    of_card,
+    of_published,
+    of_text,
+    status_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,29 @@ def test_cards_say_the_licence(architecture: str, tag: str, name: str, status: s
 def test_what_timm_says_counts_where_it_restricts(stated: str | None, name: str, status: str) -> None:
     found = of_published("tnt_s_patch16_224", "in1k", stated)
     assert (found.name, found.status) == (name, status)
+
+
+def test_the_words_for_people_name_restrictions() -> None:
+    assert [in_words(name) for name in ("apache-2.0", "CC-BY-NC-4.0", None, "none")] == [
+        "Apache-2.0",
+        "CC-BY-NC-4.0 (restricted)",
+        "unknown",
+        "none (random weights)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        ("Apache-2.0", OPEN),
+        ("none", OPEN),
+        ("none and MIT", OPEN),
+        ("Apache-2.0 and DINOv3-License", RESTRICTED),
+        ("DINOv3-License and unknown", UNKNOWN),
+    ],
+)
+def test_several_licences_are_as_open_as_the_least_open(names: str, status: str) -> None:
+    assert status_of(names) == status
 
 
 def test_a_text_is_a_licence_where_it_names_one() -> None:

@@ -90,6 +90,20 @@ def of_text(name: str | None, source: str) -> Licence:
     return Licence(known, OPEN if said.lower() in OPEN_LICENCES else RESTRICTED, source)
 
 
+def in_words(name: str | None) -> str:
+    """Return a licence for people: "Apache-2.0", "CC-BY-NC-4.0 (restricted)", "unknown"."""
+    if name == NONE:
+        return "none (random weights)"
+    found = of_text(name, "")
+    return f"{found.name} ({RESTRICTED})" if found.status == RESTRICTED else found.name
+
+
+def status_of(names: str) -> str:
+    """Return the status of licences joined by " and ": unknown if one is, else restricted if one is, else open."""
+    found = {of_text(name, "").status for name in names.split(" and ") if name != NONE}
+    return next((status for status in (UNKNOWN, RESTRICTED) if status in found), OPEN)
+
+
 def of_card(folder: Path) -> Licence | None:
     """Return the licence in the metadata of a model card (README.md of a Hugging Face folder); None without one."""
     card = folder / "README.md"
