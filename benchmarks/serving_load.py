@@ -2,7 +2,7 @@
 
 $SERVING_IMAGES is a folder of images; $SERVING_FORM=1 sends them as a form; $SERVING_PACE is the number of requests a
 second of each client, at random times (a Poisson process; one that is due while another is under way follows it at
-once), or 0: the next as soon as the last is answered. Status 503 counts as answered, under its own name.
+once). Status 503 counts as answered, under its own name.
 What all clients saw is written to $SERVING_OUT as JSON when the last of them has its answer.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from locust import FastHttpUser, events, task
 
 IMAGES = [path.read_bytes() for path in sorted(Path(os.environ["SERVING_IMAGES"]).iterdir())]
-PACE = float(os.environ.get("SERVING_PACE", "0"))
+PACE = float(os.environ["SERVING_PACE"])
 
 
 @events.quitting.add_listener
@@ -54,8 +54,6 @@ class Client(FastHttpUser):
 
     def wait_time(self) -> float:
         """Return the seconds until the next image is due."""
-        if not PACE:
-            return 0.0
         now = time.monotonic()
         self.due = (self.due or now) + random.expovariate(PACE)
         return max(0.0, self.due - now)

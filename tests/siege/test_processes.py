@@ -22,6 +22,7 @@ sys.exit(sum(main([name, "--count", str(count), "--seed", "0"]) for name, (count
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork") or not Path("/proc/self/fd").exists(), reason="needs fork and /proc")
 def test_a_study_survives_kills_and_limits() -> None:
     one = {"OMP_NUM_THREADS": "1", "HEADSTART_THREADS": "1"}
