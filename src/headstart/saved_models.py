@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.api import OUT, Data, Results, Study, source_of
+from headstart.api import OUT, Results, Study
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import DRIFT
 from headstart.deploy.export.benchmark import Benchmark
@@ -17,6 +17,7 @@ from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError
 from headstart.storage.opening import default_store_in_use
 from headstart.study import evaluation, unlabelled
+from headstart.study.comparison import Data, source_of
 from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
 from headstart.study.results.export_material import material_of

