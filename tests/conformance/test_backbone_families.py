@@ -18,6 +18,8 @@ from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import Architecture
 from headstart.models.backbone import Backbone
 
+pytestmark = pytest.mark.long
+
 RESNET = ("stem", "stage1", "stage2", "stage3", "stage4", "pool")
 SWIN = ("embed", "stage1", "stage2", "stage3", "stage4", "pool")
 VIT = ("embed", *(f"block{i}" for i in range(1, 13)), "norm")

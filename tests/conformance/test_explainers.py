@@ -14,6 +14,8 @@ from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
 
+pytestmark = pytest.mark.long
+
 FAMILIES = {
     "resnet18": 32,
     "efficientnet_lite0": 32,

@@ -28,6 +28,7 @@ sys.exit(sum(main([name, "--count", str(count), "--seed", "0"]) for name, (count
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork") or not Path("/proc/self/fd").exists(), reason="needs fork and /proc")
 def test_studies_and_labels_survive_kills_limits_signals_and_crowds() -> None:
     one = {"OMP_NUM_THREADS": "1", "HEADSTART_THREADS": "1"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from headstart.addresses import is_address
 from headstart.errors import SpecError, WeightsAbsent, WeightsError
 from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import ALIASES as ALIASES
@@ -113,12 +114,14 @@ def find_weights(
     if isinstance(weights, Mapping):
         if "path" not in weights or set(weights) - {"path", "sha256"}:
             raise SpecError(f"weights take 'path' and perhaps 'sha256', not {', '.join(map(str, weights))}")
-        return _local(architecture, Path(str(weights["path"])), weights.get("sha256"), agreed)
+        return _local(architecture, str(weights["path"]), weights.get("sha256"), agreed)
     if weights == "imagenet":
         return _imagenet(architecture, download)
     library, colon, tag = str(weights).partition(":")
     if colon and library in ("timm", "torchvision"):
         return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
+    if is_address(str(weights)):
+        return _local(architecture, str(weights), None, agreed)
     return _local(architecture, found_again(Path(weights).expanduser()), None, agreed)
 
 
@@ -164,7 +167,7 @@ def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source
     )
 
 
-def _local(architecture: Architecture, path: Path, sha256: str | None, agreed: bool) -> Source:
+def _local(architecture: Architecture, path: str | Path, sha256: str | None, agreed: bool) -> Source:
     checkpoint = read_checkpoint(path, sha256)
     facts = facts_of(checkpoint)
     if ENTRY not in checkpoint.metadata:

@@ -87,3 +87,33 @@ def test_the_same_folders_in_each_class_are_told() -> None:
 def test_what_windows_and_network_drives_throw_away_is_never_data() -> None:
     thrown = ["$RECYCLE.BIN/1.jpg", "System Volume Information/1.jpg", "#recycle/1.jpg"]
     assert read_tree("pets", [*thrown, "cat/1.jpg", "dog/1.jpg"]).paths == ["cat/1.jpg", "dog/1.jpg"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "test"), ("Training", "valid"), ("train_set", "hold-out")])
+def test_parts_inside_of_the_classes_are_the_split(first: str, second: str) -> None:
+    paths = [f"{name}/{part}/{n}.jpg" for name in ("cat", "dog") for part in (first, second) for n in (1, 2)]
+    found = read_tree("pets", [*paths, "owl/train/1.jpg", "BACKGROUND_Google/1.jpg"])
+    assert sorted(set(found.labels)) == ["cat", "dog", "owl"] and found.splits is not None
+    expected = [f"/{first}/" in path or path.startswith("owl") for path in found.paths]
+    assert [part == "train" for part in found.splits] == expected and sum(expected) == 5
+    assert found.about["split"] == f"given by the folders {', '.join(sorted({first, second, 'train'}))} in each class"
+
+
+@pytest.mark.parametrize(
+    ("paths", "says"),
+    [
+        (["cat/train/1.jpg", "cat/test/1.jpg", "dog/1.jpg"], "'dog' has images beside them"),
+        (["cat/train/1.jpg", "cat/test/1.jpg", "cat/2.jpg", "dog/train/1.jpg"], "'cat' has images beside them"),
+        (["cat/train/1.jpg", "cat/test/1.jpg", "dog/train/1.jpg", "dog/wild/1.jpg"], "'dog' has the folder 'wild'"),
+        (["cat/val/1.jpg", "cat/test/1.jpg", "dog/val/1.jpg", "dog/test/1.jpg"], "there is no training part"),
+    ],
+)
+def test_parts_inside_of_some_classes_are_refused_with_both_readings(paths: list[str], says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        read_tree("pets", paths)
+    assert "rename" in str(caught.value)
+
+
+def test_one_part_inside_of_the_classes_is_no_split() -> None:
+    found = read_tree("pets", ["cat/train/1.jpg", "cat/indoors/1.jpg", "dog/train/1.jpg"])
+    assert found.splits is None and found.labels == ["cat", "cat", "dog"]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from headstart.addresses import IS_ADDRESS, is_address
+from headstart.addresses import as_given, is_address, needs_path
 from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
 from headstart.data.decoding.colour import to_srgb
@@ -55,7 +55,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DECODER = 4  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
+DECODER = 5  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
 CHECK = 2  # part of the key of what is remembered of a file; raise it when `check` would give another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
@@ -184,6 +184,8 @@ def content_of(picture: Picture) -> bytes | Pixels:
         try:
             return read_file(Path(found).expanduser())
         except OSError as error:
+            if is_address(str(found)):
+                raise UndecodableError(needs_path(found)) from error
             raise UndecodableError(f"cannot be read ({error.strerror or error})") from error
     if not isinstance(found, Image.Image):
         content: bytes | Pixels = found
@@ -224,7 +226,7 @@ def decode_file(path: str | Path, view: View | None = None) -> Pixels:
         raise DataError(f"{path}: is a folder, not an image") from error
     except OSError as error:
         if is_address(str(path)):
-            raise DataError(f"{path}: {IS_ADDRESS}") from error
+            raise DataError(f"{as_given(path)}: {needs_path(path)}") from error
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UndecodableError as error:
         raise DataError(f"{path}: {error}") from error

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from headstart.addresses import IS_ADDRESS, is_address
+from headstart.addresses import is_address, needs_path
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import CHECK, DECODER, UndecodableError, check, open_image, quiet_pillow
 from headstart.data.decoding.deep_colour import deep_mode
@@ -166,7 +166,7 @@ def _depth_of(data: bytes) -> str:
 
 def _unreadable(error: OSError, name: str) -> str:
     if isinstance(error, FileNotFoundError):
-        return IS_ADDRESS if is_address(name) else ABSENT
+        return needs_path(name) if is_address(name) else ABSENT
     return f"cannot be read ({error.strerror or error})"
 
 

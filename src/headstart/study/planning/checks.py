@@ -32,7 +32,7 @@ def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) ->
     ours, theirs = find_architecture(run.spec.backbone), find_architecture(source.spec.backbone)
     if (ours.library, ours.name) != (theirs.library, theirs.name):
         raise SpecError(
-            f"run {run.name!r} evaluates the network of {source.name!r}, which is a {source.spec.backbone};"
+            f"{run.called} evaluates the network of {source.name!r}, which is a {source.spec.backbone};"
             f" set backbone: {source.spec.backbone}"
         )
     known, asked = resources.dataset(first.data), resources.dataset(run.data)
@@ -41,7 +41,7 @@ def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) ->
             raise DataError("one has several labels per image and the other has one; learn a new head")
         check_classes(known.classes, asked.classes)
     except DataError as error:
-        raise DataError(f"run {run.name!r} ({first.name!r} on {asked.name}): {error}") from error
+        raise DataError(f"{run.called} ({first.name!r} on {asked.name}): {error}") from error
 
 
 def check_costs(study: ResolvedStudy, resources: Resources) -> None:
@@ -94,10 +94,10 @@ def check_choosing(run: Run, resources: Resources, seed: int) -> None:
                 metric=run.metric,
             )
         except HeadstartError as error:
-            raise type(error)(f"run {run.name!r}: {error}") from error
+            raise type(error)(f"{run.called}: {error}") from error
     elif run.spec.strategy in TUNED and run.tries > 1 and not held:
         raise SpecError(
-            f"run {run.name!r}: has {run.tries} configurations and no validation images to choose on;"
+            f"{run.called}: has {run.tries} configurations and no validation images to choose on;"
             " set split.validation above 0"
         )
 

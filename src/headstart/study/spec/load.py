@@ -22,7 +22,7 @@ from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec
 from headstart.study.spec.validation import validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
-from headstart.study.spec.yaml_lines import load_yaml, place_of, place_of_run, with_override
+from headstart.study.spec.yaml_lines import load_yaml, place_of, place_of_run, with_defaults, with_override
 
 
 def load_study(
@@ -110,7 +110,7 @@ def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, line
     raw = merged(spec.defaults, value or {})
     trials = raw.pop("trials", 20)
     if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= MAX_TRIALS:
-        place = place_of(name, ("runs", key, "trials"), lines)
+        place = place_of(name, ("runs", key, "trials"), with_defaults(key, lines))
         raise SpecError(f"{place}: run {key!r}: trials must be between 1 and {MAX_TRIALS:,}, not {trials!r:.40}")
     for axis in AXES:
         if isinstance(raw.get(axis), list):
@@ -155,8 +155,7 @@ def _check_run(
     single: dict[str, Any], choices: Sequence[Choice], run: str, name: str, lines: dict[KeyPath, int]
 ) -> RunSpec:
     at: KeyPath = ("runs", run)
-    extra = {("runs", run, *path[1:]): line for path, line in lines.items() if path[:1] == ("defaults",)}
-    known = {**extra, **lines}  # a setting that comes from `defaults` has its line there
+    known = with_defaults(run, lines)
     checked = validate(RunSpec, single, name=name, at=at, lines=known)
     for choice in choices:
         for value in choice.values:
@@ -172,7 +171,7 @@ def _check_names(runs: Sequence[Run], spec: StudySpec, name: str, lines: dict[Ke
         raise SpecError(f"{name}: two runs are named {double!r:.100}")
     for run in runs:
         if run.needs is not None and run.needs not in names:
-            where = place_of(name, ("runs", run.name, "weights"), lines)
+            where = place_of(name, ("runs", run.name, "weights"), with_defaults(run.name, lines))
             raise SpecError(f"{where}: run {run.name!r} starts from {unknown_name('run', run.needs, names)}")
     if spec.compare.baseline is not None and spec.compare.baseline not in names:
         where = place_of(name, ("compare", "baseline"), lines)
