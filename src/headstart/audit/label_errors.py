@@ -178,7 +178,8 @@ class _Unit:
         self.middle = np.asarray(features[some], dtype=np.float32).mean(axis=0)
         if few:
             centred = np.asarray(features, dtype=np.float32) - self.middle
-            self.features, self.middle = np.linalg.qr(centred.T, mode="r").T, np.zeros(self.n, dtype=np.float32)
+            triangle: np.ndarray = np.linalg.qr(centred.T, mode="r")  # type: ignore[assignment]
+            self.features, self.middle = triangle.T, np.zeros(self.n, dtype=np.float32)
         self.width = min(d, self.n if few else _WIDEST) + 1
         self.directions = min(d, _WIDEST) + 1  # over which the mean eigenvalue is taken
 

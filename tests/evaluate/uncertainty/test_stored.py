@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from headstart.errors import ModelError
 from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.costs import costs_of
+from headstart.evaluate.uncertainty.drift import MOST_COMPARED, Sketch, sketch_of
 from headstart.evaluate.uncertainty.familiarity import SCORES, familiarity, fit_reference
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
 from headstart.models.uncertainty import UncertaintyPart
@@ -33,6 +34,7 @@ def known(score: str = "energy+neighbour", n: int = 60) -> Uncertainty:
         costs_of(NAMES, {"a": {"b": 7}}, ask=0.5),
         {score: 0.9},
         ("a note",),
+        sketch_of(embeddings, labels, held, np.ones((n, 6), np.float32), labels[:n]),
     )
 
 
@@ -48,6 +50,10 @@ def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
     assert again.costs is not None and own.costs is not None
     assert np.array_equal(again.costs.matrix, own.costs.matrix) and again.costs.ask == 0.5
     assert (again.selection, again.notes, again.score) == (own.selection, own.notes, score)
+    assert own.sketch is not None and again.sketch is not None
+    for each in fields(Sketch):
+        mine, its = getattr(own.sketch, each.name), getattr(again.sketch, each.name)
+        assert np.array_equal(mine, its) and mine.dtype == its.dtype
 
 
 def test_a_score_alters_little_by_rounding() -> None:
@@ -76,6 +82,24 @@ def test_no_more_than_ten_thousand_held_out_images_are_stored() -> None:
     assert len(part.tensors["held_out.labels"]) == 10_000
 
 
+def test_a_file_from_before_drift_is_read_without_it() -> None:
+    part = to_part(known())
+    older = {name: each for name, each in part.tensors.items() if not name.startswith("sketch.")}
+    again = from_part(UncertaintyPart(part.facts, older), CLASSES)
+    assert again.sketch is None and again.score == "energy+neighbour"
+
+
+def test_the_sketch_of_many_images_stays_below_a_megabyte() -> None:
+    generator = np.random.default_rng(0)
+    train, labels = generator.normal(0, 1, (1500, 2048)), np.arange(1500) % 7
+    own = sketch_of(
+        train, labels, train[:MOST_COMPARED], np.ones((MOST_COMPARED, 6), np.float32), labels[:MOST_COMPARED]
+    )
+    part = to_part(Uncertainty(7, known().held_out, sketch=own))
+    sizes = [each.nbytes for name, each in part.tensors.items() if name.startswith("sketch.")]
+    assert sum(sizes) < 600_000 and len(own.bank) == MOST_COMPARED
+
+
 @pytest.mark.parametrize(
     ("tensors", "facts", "what"),
     [
@@ -85,6 +109,9 @@ def test_no_more_than_ten_thousand_held_out_images_are_stored() -> None:
         ({"reference.spread": torch.zeros(3)}, {}, "its familiarity score"),
         ({"reference.bank": torch.zeros(0)}, {}, "its training images"),
         ({"costs": torch.zeros(2, 2)}, {}, "its costs"),
+        ({"sketch.looks": torch.zeros(60, 5)}, {}, "its sketch of held-out images"),
+        ({"sketch.bank_labels": torch.zeros(300)}, {}, "its sketch of held-out images"),
+        ({"sketch.predicted": torch.full((60,), 8)}, {}, "the classes in its sketch"),
         ({}, {"score": "magic"}, "its familiarity score"),
         ({}, {"notes": 3}, "not iterable"),
         ({}, {"selection": {"a": "b"}}, "could not convert"),

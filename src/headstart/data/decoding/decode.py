@@ -186,6 +186,8 @@ def content_of(picture: Picture) -> bytes | Pixels:
         except OSError as error:
             if is_address(str(found)):
                 raise UndecodableError(needs_path(found)) from error
+            if isinstance(error, FileNotFoundError):
+                raise UndecodableError("no such file or folder") from error
             raise UndecodableError(f"cannot be read ({error.strerror or error})") from error
     if not isinstance(found, Image.Image):
         content: bytes | Pixels = found

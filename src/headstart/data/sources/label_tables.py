@@ -16,7 +16,8 @@ import numpy as np
 
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
-from headstart.data.sources.layout import Tree, data_files, from_tree, is_image_name, with_note
+from headstart.data.sources.debris import data_files
+from headstart.data.sources.layout import Tree, from_tree, is_image_name, with_note
 from headstart.data.sources.manifest import COLUMNS, SEPARATOR, Listing, from_table
 from headstart.data.sources.parts import part_of
 from headstart.data.sources.table_files import SUFFIXES, read_table, text_cells

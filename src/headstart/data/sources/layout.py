@@ -12,16 +12,14 @@ import numpy as np
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import Dataset, Reader, Skip
 from headstart.data.decoding.decode import SUFFIXES
+from headstart.data.sources.debris import data_files
 from headstart.data.sources.parts import USUAL, part_of
-from headstart.errors import DataError
+from headstart.errors import DataError, NoLabels
 
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
 NOT_AN_IMAGE = "does not have the name of an image"
 _NAMED = 5  # folders
-_STUDY = "study.json"  # with a folder "runs" beside it, what headstart writes
-_DEBRIS = {"headstart-runs", "__pycache__", "lost+found", "thumbs.db", "desktop.ini", "$recycle.bin"}
-_DEBRIS |= {"system volume information", "__macosx", "@eadir", "#recycle"}  # of Windows, macOS and network drives
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
             given = split[part[0]] if split else inside[part[1]] if inside else ""
             rows.append((normal_form(part[depth]), path, given))
     if not rows:
-        raise DataError(
+        raise NoLabels(
             f"{name}: {len(images)} images but no class folders; put each class in a folder of its own, "
             "or give a manifest (CSV or Parquet: path, label)"
         )
@@ -198,14 +196,6 @@ def image_paths(paths: Iterable[str], *, any_name: bool = False) -> tuple[list[s
     return images, others
 
 
-def data_files(paths: Iterable[str]) -> list[str]:
-    """Return the paths that are neither debris nor in a study folder, whatever its name, in their order."""
-    files = [path for path in paths if not is_debris(path)]
-    homes = tuple(path.removesuffix(_STUDY) for path in files if f"/{path}".endswith(f"/{_STUDY}"))
-    studies = tuple(home for home in homes if any(path.startswith(f"{home}runs/") for path in files))
-    return [path for path in files if not path.startswith(studies)] if studies else files
-
-
 def is_image_name(path: str) -> bool:
     """Say whether a file's name ends as an image's does."""
     return PurePosixPath(path).suffix.lower() in SUFFIXES
@@ -217,11 +207,6 @@ def _is_text(path: str) -> bool:
 
 def _as_text(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def is_debris(path: str) -> bool:
-    """Say whether a path is hidden, was left behind by an operating system, or is in headstart's own output folder."""
-    return any(part.startswith(".") or part.lower() in _DEBRIS for part in PurePosixPath(path).parts)
 
 
 def _common_top(images: Sequence[str]) -> str:

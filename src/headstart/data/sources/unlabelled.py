@@ -23,8 +23,9 @@ from headstart.data.decoding.pictures import Picture
 from headstart.data.image_files import MAX_BYTES
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
+from headstart.data.sources.debris import is_debris
 from headstart.data.sources.folders import walk
-from headstart.data.sources.layout import image_paths, is_debris, is_image_name
+from headstart.data.sources.layout import image_paths, is_image_name
 from headstart.data.sources.manifest import images_of_table, tidy_path
 from headstart.data.sources.table_files import SUFFIXES as TABLES
 from headstart.data.sources.text_column import MISSING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -11,12 +12,15 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError, ModelError
 from headstart.evaluate.uncertainty.answers import MOST_HELD_OUT, HeldOut, Uncertainty
+from headstart.evaluate.uncertainty.appearance import APPEARANCE
 from headstart.evaluate.uncertainty.costs import Costs
+from headstart.evaluate.uncertainty.drift import Sketch
 from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_needed
 from headstart.models.uncertainty import UncertaintyPart
 
 _ROUNDING = 1e-3  # by which sums of probabilities may exceed 1
 _HALVED = ("whitening", "bank", "principal")  # kept in half precision, each divided by its largest number
+_HALVED_SKETCH, _NUMBERED = ("basis", "embeddings", "bank"), ("predicted", "bank_labels")
 
 
 def rounded(reference: Reference, score: str) -> Reference:
@@ -32,6 +36,8 @@ def to_part(uncertainty: Uncertainty, seed: int = 0) -> UncertaintyPart:
     if uncertainty.reference is not None:
         tensors["familiar"] = _tensor(familiar[rows])
         tensors |= {f"reference.{name}": each for name, each in _tensors(uncertainty.reference).items()}
+    if uncertainty.sketch is not None:
+        tensors |= {f"sketch.{each.name}": _sketched(uncertainty.sketch, each.name) for each in fields(Sketch)}
     facts: dict[str, Any] = {
         "score": uncertainty.score,
         "selection": uncertainty.selection,
@@ -84,9 +90,27 @@ def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
         _demand(matrix.dtype == np.float64 and matrix.shape == (classes, classes) and matrix.min() >= 0, "its costs")
         _demand(not matrix.diagonal().any() and ask >= 0, "its costs")
         costs = Costs(matrix, ask)
+    sketch = _sketch(tensors, classes) if "sketch.predicted" in tensors else None
     notes = tuple(str(note) for note in facts["notes"])
     selection = {str(name): float(value) for name, value in facts["selection"].items()}
-    return Uncertainty(classes, held, score, reference, familiar, costs, selection, notes)
+    return Uncertainty(classes, held, score, reference, familiar, costs, selection, notes, sketch)
+
+
+def _sketched(sketch: Sketch, name: str) -> Tensor:
+    array = getattr(sketch, name)
+    kind = np.int64 if name in _NUMBERED else np.float16 if name in _HALVED_SKETCH else np.float32
+    return _tensor(array.astype(kind))
+
+
+def _sketch(tensors: Mapping[str, Tensor], classes: int) -> Sketch:
+    found = {each.name: tensors[f"sketch.{each.name}"].numpy() for each in fields(Sketch)}
+    (d, k), n, b = found["basis"].shape, len(found["predicted"]), len(found["bank_labels"])
+    shapes = {"centre": (d,), "scales": (k,), "embeddings": (n, k), "looks": (n, len(APPEARANCE)), "bank": (b, k)}
+    _demand(all(found[name].shape == shape for name, shape in shapes.items()), "its sketch of held-out images")
+    for codes in (found[name] for name in _NUMBERED):
+        _demand(codes.ndim == 1 and codes.dtype == np.int64 and len(codes) > 0, "its sketch of held-out images")
+        _demand(codes.min() >= 0 and codes.max() < classes, "the classes in its sketch of held-out images")
+    return Sketch(**{name: each if name in _NUMBERED else each.astype(np.float32) for name, each in found.items()})
 
 
 def _held_out(part: UncertaintyPart, classes: int) -> HeldOut:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from headstart.data.dataset import Split
-from headstart.errors import DataError, HeadstartError, SpecError, Unsuitable
+from headstart.errors import DataError, HeadstartError, ModelError, SpecError, Unsuitable, WeightsAbsent
 from headstart.evaluate.metrics.guards import check_classes
 from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.models.architectures.catalogue import find_architecture
+from headstart.models.backbone import Backbone
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.spec.schema import AS_IS, TUNED
@@ -67,7 +68,17 @@ def check_run(run: Run, resources: Resources) -> None:
     dataset = resources.dataset(run.data)
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.name}: has only one class ({dataset.classes[0]}); a classifier needs two")
-    check_settings(run, None if run.needs is not None else resources.loaded(run.network, 0).backbone)
+    check_settings(run, None if run.needs is not None else _backbone(run, resources))
+
+
+def _backbone(run: Run, resources: Resources) -> Backbone:
+    """Return the network that the run starts from; what is wrong with its name, size or weights names the run."""
+    try:
+        return resources.loaded(run.network, 0).backbone
+    except (WeightsAbsent, Unsuitable):  # set aside with the run's name, and the study continues
+        raise
+    except (ModelError, SpecError) as error:
+        raise type(error)(f"{run.called}: {error}") from error
 
 
 def check_weights(run: Run, resources: Resources, seed: int) -> None:
