@@ -274,10 +274,8 @@ def compare_spec(
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
     random = {"random features": {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}}
     runs = {name: dict(settings) for name, settings in (BASELINES | (random if random_features else {})).items()}
-    tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
-    tuned = _tuned_for(listed) if tuning else None
-    for backbone in chosen:
-        runs |= _runs_of(backbone, heads, tuned)
+    tuned = _tuned_for(listed) if budget is not None and _is_budget(budget) and _can_tune() else None
+    runs |= {name: run for backbone in chosen for name, run in _runs_of(backbone, heads, tuned).items()}
     averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
     copies = drop_duplicates and choose("kind of duplicates", drop_duplicates, COPIES)
     file = corrections and str(Path(corrections).expanduser().absolute())
