@@ -15,12 +15,14 @@ from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, choose, require
+from headstart.models.line_ups.choose import Network
 from headstart.models.refitted import REFITTED, Refitted
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.storage.presence import at_work
 from headstart.study.execution.session import Listener
 from headstart.study.planning.describe import describe
+from headstart.study.planning.networks import networks_for
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.state import kept_words
 from headstart.study.results.version import study_folder, versioned_name
@@ -56,7 +58,6 @@ TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
 COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
 HEADS = ("logistic", "ridge", "prototypes", "knn")
-EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,8 @@ def compare_spec(
     *,
     label: str | None = None,
     backbones: Sequence[str] | None = None,
+    networks: str | Sequence[str] | None = None,
+    licence: str | None = None,
     heads: Sequence[str] = HEADS,
     seeds: int = 3,
     budget: str | None = None,
@@ -258,7 +261,9 @@ def compare_spec(
     Args:
         data: anything `load_dataset` takes, or a dataset that it returned.
         label: the label to use, if the dataset has several.
-        backbones: used with ImageNet weights; by default those whose weights are installed.
+        backbones: used with ImageNet weights; by default the line-up "auto" of what is on this machine.
+        networks: in place of backbones: "auto" (with what can be fetched), "embedded", "fast", "strong", or names.
+        licence: "open" leaves out networks whose weights have a restricted or unknown licence.
         heads: fitted to the cached features; those for one label an image are left out if images have several.
         seeds: number of seeds, or of repeats of five-fold cross-validation if a class has too few test images.
         budget: a time limit such as "5min"; time left after the frozen networks tunes the best one's last stages.
@@ -269,28 +274,24 @@ def compare_spec(
         refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
         corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
     """
-    chosen, place = list(backbones or installed_backbones()), source_of(data)
-    listed = list_dataset(place, label=label)
+    tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
+    listed = list_dataset(place := source_of(data), label=label)
+    chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
-    random = {"random features": {"backbone": chosen[0], "weights": "none", "strategy": "logistic"}}
+    names = [each.name for each in chosen]
+    random = {"random features": {"backbone": names[0], "weights": "none", "strategy": "logistic"}}
     runs = {name: dict(settings) for name, settings in (BASELINES | (random if random_features else {})).items()}
-    tuned = _tuned_for(listed) if budget is not None and _is_budget(budget) and _can_tune() else None
-    runs |= {name: run for backbone in chosen for name, run in _runs_of(backbone, heads, tuned).items()}
-    averaged = [f"{backbone} {head}" for backbone in chosen for head in AVERAGED if head in heads]
-    copies = drop_duplicates and choose("kind of duplicates", drop_duplicates, COPIES)
-    file = corrections and str(Path(corrections).expanduser().absolute())
-    given = {"source": place, "label": label, "drop_duplicates": copies, "corrections": file}
-    source: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    tuned = _tuned_for(listed) if tuning else None
+    runs |= {run: spec for network in chosen for run, spec in _runs_of(network, heads, tuned).items()}
+    averaged = [f"{name} {head}" for name in names for head in AVERAGED if head in heads]
     title, few = title_of(place), _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
-    if folded:
-        source["split"] = {"folds": FOLDS, "fold": "seed"}
     if folded and training_images:
         say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
-        "data": source,
+        "data": _data_of(place, label, drop_duplicates, corrections, folded=folded),
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
@@ -300,9 +301,19 @@ def compare_spec(
     }
 
 
-def _runs_of(backbone: str, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def _data_of(
+    place: str, label: str | None, drop_duplicates: str | None, corrections: str | Path | None, *, folded: bool
+) -> dict[str, Any]:
+    copies = drop_duplicates and choose("kind of duplicates", drop_duplicates, COPIES)
+    file = corrections and str(Path(corrections).expanduser().absolute())
+    given = {"source": place, "label": label, "drop_duplicates": copies, "corrections": file}
+    source: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return {**source, "split": {"folds": FOLDS, "fold": "seed"}} if folded else source
+
+
+def _runs_of(network: Network, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """Return the runs of one network: each head, and its last stages tuned, where there are settings for that."""
-    base = {"backbone": backbone, "weights": "imagenet"}
+    backbone, base = network.name, {"backbone": network.name, "weights": network.weights}
     runs: dict[str, dict[str, Any]] = {f"{backbone} {head}": {**base, "strategy": head} for head in heads}
     tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
     if tuned is not None and tail is not None:
@@ -384,17 +395,6 @@ def _can_tune() -> bool:
         say(str(error))
         return False
     return True
-
-
-def installed_backbones() -> list[str]:
-    """Return the backbones whose ImageNet weights are installed on this machine."""
-    from headstart.models.weights.registry import EMBEDDED as KNOWN
-
-    def there(name: str) -> bool:
-        path = KNOWN[f"tf_{name}"].path()
-        return path is not None and path.is_file()
-
-    return [name for name in EMBEDDED if there(name)]
 
 
 __all__ = ["Results", "Study", "compare", "compare_spec"]

@@ -9,19 +9,23 @@ from typing import Any
 
 from headstart.api import OUT, Data, Results, Study, source_of
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.drift import DRIFT
 from headstart.deploy.export.benchmark import Benchmark
 from headstart.deploy.export.benchmark import benchmark as measure
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError
-from headstart.study import evaluation
+from headstart.storage.opening import default_store_in_use
+from headstart.study import evaluation, unlabelled
 from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
 from headstart.study.results.export_material import material_of
 from headstart.study.spec.schema import DataSpec
+from headstart.study.unlabelled import DriftReport
 from headstart.study.update import prepare_update
 
 
+@default_store_in_use()
 def evaluate_models(
     models: str | Path | Sequence[str | Path],
     data: Data,
@@ -66,6 +70,29 @@ def evaluate_models(
     return found
 
 
+def measure_drift(
+    model: str | Path, images: str | Path, out: str | Path = OUT, *, device: str = "auto", command: str = ""
+) -> DriftReport:
+    """Say whether images without labels are like those that a model was checked on, and write the report.
+
+    Args:
+        model: a model file, or the folder of a study.
+        images: a folder (searched to any depth), a glob, a table of paths or an archive.
+        out: the folder that evaluations are written to.
+        device: "auto", "cpu", "cuda", "mps".
+        command: what the user typed, for the report.
+
+    Raises:
+        ModelError: drift cannot be measured with this model; the message says why.
+        DataError: the images are too few, or none can be used.
+    """
+    from headstart.report.render.drift_page import write_drift_page
+
+    found = unlabelled.measure_drift(model, images, out, device=device, command=command)
+    write_drift_page(found.folder / DRIFT, found.report)
+    return found
+
+
 @dataclass(frozen=True)
 class Updated:
     """A model that was retrained with more images.
@@ -84,6 +111,7 @@ class Updated:
     notes: tuple[str, ...]
 
 
+@default_store_in_use()
 def update_study(
     study: str | Path,
     data: Data,
@@ -125,6 +153,7 @@ def update_study(
     return Updated(results, found, update.new, update.notes)
 
 
+@default_store_in_use()
 def benchmark(
     model: str | Path | Classifier,
     *,
@@ -151,6 +180,7 @@ def benchmark(
     return measure(ensemble, material, int8=int8)
 
 
+@default_store_in_use()
 def export(
     model: str | Path | Classifier,
     to: str | Sequence[str] = "onnx",

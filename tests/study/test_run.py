@@ -119,6 +119,7 @@ def test_another_study_takes_fits_from_the_store(
     assert len(told.ran) == 8 and results(finished.root) == results(second)
 
 
+@pytest.mark.long
 def test_results_do_not_depend_on_what_is_run_together(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_results_do_not_depend_on_what_is_run_together(
     assert found == results(finished.root)
 
 
+@pytest.mark.long
 def test_choices_do_not_see_the_test_labels(small_study: dict[str, Any], tmp_path: Path) -> None:
     """Whoever looked at the test images' labels before the end would choose otherwise when they are shuffled."""
     import shutil

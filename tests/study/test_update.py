@@ -22,6 +22,8 @@ from headstart.study.update import prepare_update
 from headstart.transfer.frozen.engine import Engine
 from tests.study.conftest import draw
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:

@@ -135,6 +135,10 @@ def compare(
     label: Label = None,
     corrections: Corrections = None,
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
+    networks: Annotated[
+        str | None, typer.Option(help="auto, embedded, fast, strong, or names separated by commas.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="open: only weights that anybody may use for anything.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
     drop_duplicates: Annotated[str | None, typer.Option(help="Leave out copies of images: exact or near.")] = None,
@@ -164,6 +168,8 @@ def compare(
         data,
         label=label,
         backbones=backbone,
+        networks=networks,
+        licence=licence,
         seeds=seeds,
         budget=budget,
         drop_duplicates=drop_duplicates,

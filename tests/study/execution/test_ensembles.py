@@ -19,6 +19,8 @@ from headstart.report.read.summary import load_summary
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def study(small_study: dict[str, Any]) -> dict[str, Any]:

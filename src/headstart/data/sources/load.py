@@ -28,12 +28,12 @@ from headstart.data.sources.huggingface import from_huggingface
 from headstart.data.sources.label_tables import BY_FOLDER, from_tree_or_tables
 from headstart.data.sources.layout import is_image_name, with_note
 from headstart.data.sources.lists import Lists, default_lists, from_lists
-from headstart.data.sources.manifest import SUFFIXES as MANIFESTS
 from headstart.data.sources.manifest import from_manifest
 from headstart.data.sources.parquet_files import from_parquet_files
 from headstart.data.sources.places import find_local, places
 from headstart.data.sources.published import PUBLISHED, published
 from headstart.data.sources.shard_names import PARQUET, expanded, is_pattern, listed, shards_among, without_braces
+from headstart.data.sources.table_files import SUFFIXES as MANIFESTS
 from headstart.data.sources.torchvision_sets import torchvision_set
 from headstart.data.sources.webdataset import from_shards, is_webdataset
 from headstart.data.splits import rank_in_stratum, strata_of
