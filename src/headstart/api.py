@@ -205,6 +205,91 @@ class Study:
         return Results(folder.root)
 
 
+<<<<<<< HEAD
+=======
+def compare_spec(
+    data: Data,
+    *,
+    label: str | None = None,
+    backbones: Sequence[str] | None = None,
+    networks: str | Sequence[str] | None = None,
+    licence: str | None = None,
+    heads: Sequence[str] = HEADS,
+    seeds: int = 3,
+    budget: str | None = None,
+    drop_duplicates: str | None = None,
+    name: str | None = None,
+    random_features: bool = False,
+    training_images: int = 0,
+    refit: str | None = None,
+    corrections: str | Path | None = None,
+) -> dict[str, Any]:
+    """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
+
+    Args:
+        data: anything `load_dataset` takes, or a dataset that it returned.
+        label: the label to use, if the dataset has several.
+        backbones: used with ImageNet weights; by default the line-up "auto" of what is on this machine.
+        networks: in place of backbones: "auto" (with what can be fetched), "embedded", "fast", "strong", or names.
+        licence: "open" leaves out networks whose weights have a restricted or unknown licence.
+        heads: fitted to the cached features; those for one label an image are left out if images have several.
+        seeds: number of seeds, or of repeats of five-fold cross-validation if a class has too few test images.
+        budget: a time limit such as "5min"; time left after the frozen networks tunes the best one's last stages.
+        drop_duplicates: "exact" leaves out copies of images, "near" also those that were saved again or resized.
+        name: of the study; by default derived from the dataset's name.
+        random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
+        training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
+        refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+    """
+    tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
+    listed = list_dataset(place := source_of(data), label=label)
+    chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
+    heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
+    names = [each.name for each in chosen]
+    random = {"random features": {"backbone": names[0], "weights": "none", "strategy": "logistic"}}
+    runs = {name: dict(settings) for name, settings in (BASELINES | (random if random_features else {})).items()}
+    tuned = _tuned_for(listed) if tuning else None
+    runs |= {run: spec for network in chosen for run, spec in _runs_of(network, heads, tuned).items()}
+    averaged = [f"{name} {head}" for name in names for head in AVERAGED if head in heads]
+    title, few = title_of(place), _fewest_images(listed)
+    folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
+    if folded and training_images:
+        say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
+    return {
+        "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
+        "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
+        "data": _data_of(place, label, drop_duplicates, corrections, folded=folded),
+        "seeds": seeds * FOLDS if folded else seeds,
+        "runs": runs,
+        "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
+        "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
+        "budget": budget,
+        "refit": refit,
+    }
+
+
+def _data_of(
+    place: str, label: str | None, drop_duplicates: str | None, corrections: str | Path | None, *, folded: bool
+) -> dict[str, Any]:
+    copies = drop_duplicates and choose("kind of duplicates", drop_duplicates, COPIES)
+    file = corrections and str(Path(corrections).expanduser().absolute())
+    given = {"source": place, "label": label, "drop_duplicates": copies, "corrections": file}
+    source: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return {**source, "split": {"folds": FOLDS, "fold": "seed"}} if folded else source
+
+
+def _runs_of(network: Network, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Return the runs of one network: each head, and its last stages tuned, where there are settings for that."""
+    backbone, base = network.name, {"backbone": network.name, "weights": network.weights}
+    runs: dict[str, dict[str, Any]] = {f"{backbone} {head}": {**base, "strategy": head} for head in heads}
+    tail = next((stage for family, stage in TAILS.items() if backbone.startswith(family)), None)
+    if tuned is not None and tail is not None:
+        runs[f"{backbone} tuned"] = {**base, "freeze_until": tail, **tuned}
+    return runs
+
+
+>>>>>>> w-review
 def compare(
     data: Data,
     out: str | Path = OUT,
