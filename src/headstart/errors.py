@@ -3,6 +3,7 @@
 HeadstartError            one clear line for the user; the command line exits with status 2
 ├── DataError             images, labels, manifests, splits
 │   ├── DataAbsent        images that are not here and could not be fetched
+│   ├── NoLabels          images without any label
 │   ├── Unsuitable        images or weights that a run of a study cannot use; its other runs can
 │   ├── ImageTypeError    something that is not an image; a TypeError too
 │   └── ArgumentError     images or labels given from Python that cannot be used; a ValueError too
@@ -51,6 +52,10 @@ class DataError(HeadstartError):
 
 class DataAbsent(DataError):
     """Images that are not here and could not be fetched: the request itself is valid."""
+
+
+class NoLabels(DataError):
+    """Images whose source says of none what it shows."""
 
 
 class Unsuitable(DataError):

@@ -7,27 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.api import OUT, Data, Results, Study, source_of
+from headstart.api import OUT, Results, Study
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.drift import DRIFT
 from headstart.deploy.export.benchmark import Benchmark
 from headstart.deploy.export.benchmark import benchmark as measure
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError
-from headstart.study import evaluation
+from headstart.storage.opening import default_store_in_use
+from headstart.study import evaluation, unlabelled
+from headstart.study.comparison import Data, source_of
 from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
 from headstart.study.results.export_material import material_of
 from headstart.study.spec.schema import DataSpec
+from headstart.study.unlabelled import DriftReport
 from headstart.study.update import prepare_update
 
 
+@default_store_in_use()
 def evaluate_models(
     models: str | Path | Sequence[str | Path],
     data: Data,
     out: str | Path = OUT,
     *,
     label: str | None = None,
+    corrections: str | Path | None = None,
     part: str = "all",
     metric: str | None = None,
     baseline: int = 0,
@@ -41,6 +47,7 @@ def evaluate_models(
         data: what `compare` takes.
         out: the folder that holds studies.
         label: which label, where the data have several.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
         part: "all", or one part of a split that the data come with.
         metric: what models are compared by; by default that of the first model's study, or accuracy.
         baseline: the place in `models` of the one that the others are compared with, from 0.
@@ -56,10 +63,34 @@ def evaluate_models(
 
     places = [models] if isinstance(models, str | Path) else list(models)
     evaluation.check_request(places, metric, baseline)
-    source = DataSpec(source=source_of(data), label=label)
+    given = None if corrections is None else str(corrections)
+    source = DataSpec(source=source_of(data), label=label, corrections=given)
     options: dict[str, Any] = {"part": part, "metric": metric, "device": device, "command": command}
     found = evaluation.evaluate_models(places, source, out, baseline=baseline, **options)
     write_html(found.folder.root, found.report)
+    return found
+
+
+def measure_drift(
+    model: str | Path, images: str | Path, out: str | Path = OUT, *, device: str = "auto", command: str = ""
+) -> DriftReport:
+    """Say whether images without labels are like those that a model was checked on, and write the report.
+
+    Args:
+        model: a model file, or the folder of a study.
+        images: a folder (searched to any depth), a glob, a table of paths or an archive.
+        out: the folder that evaluations are written to.
+        device: "auto", "cpu", "cuda", "mps".
+        command: what the user typed, for the report.
+
+    Raises:
+        ModelError: drift cannot be measured with this model; the message says why.
+        DataError: the images are too few, or none can be used.
+    """
+    from headstart.report.render.drift_page import write_drift_page
+
+    found = unlabelled.measure_drift(model, images, out, device=device, command=command)
+    write_drift_page(found.folder / DRIFT, found.report)
     return found
 
 
@@ -81,6 +112,7 @@ class Updated:
     notes: tuple[str, ...]
 
 
+@default_store_in_use()
 def update_study(
     study: str | Path,
     data: Data,
@@ -122,6 +154,7 @@ def update_study(
     return Updated(results, found, update.new, update.notes)
 
 
+@default_store_in_use()
 def benchmark(
     model: str | Path | Classifier,
     *,
@@ -148,6 +181,7 @@ def benchmark(
     return measure(ensemble, material, int8=int8)
 
 
+@default_store_in_use()
 def export(
     model: str | Path | Classifier,
     to: str | Sequence[str] = "onnx",

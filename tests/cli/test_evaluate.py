@@ -67,6 +67,74 @@ def test_two_models_are_compared_on_the_same_images(call: Call, finished: Path, 
     )
 
 
+@pytest.fixture(scope="module")
+def checked(one_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a study whose model can be compared with new images."""
+    place = tmp_path_factory.mktemp("checked")
+    data = {"source": str(draw(place / "flowers", classes=2, per_class=60)), "split": {"validation": 0.5, "test": 0.2}}
+    runs = {"ridge": {"backbone": "lenet5", "weights": "none", "strategy": "ridge"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(one_cache))
+        study = {"name": "checked", "data": data, "seeds": 1, "audit": False, "runs": runs}
+        return Study(study).run(place / "runs", report=False).folder
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return pictures in one folder, without labels."""
+    place = tmp_path_factory.mktemp("flat")
+    draw(place / "season", classes=2, per_class=20, seed=78)
+    (place / "flat").mkdir()
+    for file in sorted((place / "season").rglob("*.jpg")):
+        shutil.copy(file, place / "flat" / f"{file.parent.name}-{file.name}")
+    return place / "flat"
+
+
+def test_images_without_labels_are_compared_with_those_that_the_model_was_checked_on(
+    call: Call, checked: Path, flat: Path, tmp_path: Path
+) -> None:
+    arguments = ("evaluate", checked, flat, "--out", tmp_path, "--device", "cpu")
+    code, out, _ = call(*arguments)
+    assert code == 0 and out.startswith("flat: 40 images without labels")
+    assert "that the model was checked on" in out and "Unfamiliar: " in out and "ccuracy" in out
+    assert "least familiar" in out and (tmp_path / out.splitlines()[-1].removeprefix("report:").strip()).is_file()
+    found = json.loads(call(*arguments, "--json")[1])
+    assert (found["n"], found["labels"], found["drift"]["compared"]) == (40, False, 40)
+
+
+def test_folders_that_are_no_classes_are_said_to_be_none(call: Call, checked: Path, flat: Path, tmp_path: Path) -> None:
+    for number, file in enumerate(sorted(flat.iterdir())):
+        (tmp_path / f"week-{number % 2}").mkdir(exist_ok=True)
+        shutil.copy(file, tmp_path / f"week-{number % 2}" / file.name)
+    week, out = tmp_path, tmp_path / "out"
+    code, _, err = call("evaluate", checked, week, "--out", out)
+    assert code == 2 and "if its folders are not classes, add --no-labels" in err
+    code, said, _ = call("evaluate", checked, week, "--no-labels", "--out", out, "--device", "cpu")
+    assert code == 0 and "40 images without labels" in said
+
+
+def test_with_labels_drift_is_told_too(call: Call, checked: Path, flat: Path, tmp_path: Path) -> None:
+    labelled = flat.parent / "season"
+    arguments = ("evaluate", checked, labelled, "--out", tmp_path, "--device", "cpu")
+    assert "that the model was checked on" in call(*arguments)[1]
+    (model,) = json.loads(call(*arguments, "--json")[1])["models"]
+    assert model["no_drift"] is None and model["drift"]["held_out"] == model["drift"]["held_out"] > 0
+    assert {each["what"] for each in model["drift"]["changes"]} >= {"embeddings", "predicted classes", "sharpness"}
+
+
+def test_what_needs_labels_is_refused_without_them(call: Call, checked: Path, flat: Path, tmp_path: Path) -> None:
+    code, _, err = call("evaluate", checked, flat, "--metric", "accuracy", "--part", "test", "--out", tmp_path)
+    assert code == 2 and err.count("\n") == 1
+    assert "--part, --metric: needs labels, and these images have none; leave it out" in err
+
+
+def test_a_model_that_cannot_be_compared_with_is_one_line(
+    call: Call, finished: Path, flat: Path, tmp_path: Path
+) -> None:
+    code, _, err = call("evaluate", finished, flat, "--out", tmp_path)
+    assert code == 2 and err.count("\n") == 1 and "works on raw pixels" in err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

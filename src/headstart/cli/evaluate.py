@@ -11,13 +11,15 @@ from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.cli.tables import show_table
 from headstart.disclosure import show
-from headstart.errors import choose
+from headstart.errors import HeadstartError, NoLabels, SpecError, choose
 
 if TYPE_CHECKING:
     from headstart.study.evaluation import Evaluated, Evaluation
+    from headstart.study.unlabelled import DriftReport
 
 PARTS = {name: name for name in ("all", "train", "validation", "test")}
 SHOWN = ("accuracy", "top5_accuracy", "balanced_accuracy", "f1_macro", "mcc", "roc_auc", "log_loss", "brier", "ece")
+SHOWN_LEAST = 8  # least familiar images
 SHOWN_MULTI_LABEL = ("subset_accuracy", "hamming_accuracy", "f1_micro", "f1_macro", "map", "log_loss")
 
 
@@ -27,29 +29,88 @@ def evaluate_and_show(
     against: Sequence[Path],
     *,
     label: str | None,
+    corrections: Path | None = None,
     part: str,
     metric: str | None,
     device: str,
     out: Path,
+    no_labels: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate saved models on labelled images; print the measures, what was left out and the report's place.
+    """Evaluate saved models on images; print the measures, drift, what was left out and the report's place.
+
+    Without labels there is only drift.
 
     Raises:
         SpecError: an option is unknown or impossible.
         DataError, WeightsError, ModelError: as `headstart.evaluate_models` raises them.
     """
-    from headstart.saved_models import evaluate_models
+    from headstart.saved_models import evaluate_models, measure_drift
 
     choose("part", part, PARTS)
     check_folder(out)
+    if no_labels or not _has_labels(data, label):
+        _check_without_labels(against, label, part, metric)
+        drifted = measure_drift(model, data, out, device=device, command=typed_command())
+        if as_json:
+            print(json.dumps(drifted.to_dict(), ensure_ascii=False))
+        else:
+            show_drift(drifted)
+        return
     found = evaluate_models(
-        [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=typed_command()
+        [model, *against],
+        data,
+        out,
+        label=label,
+        corrections=corrections,
+        part=part,
+        metric=metric,
+        device=device,
+        command=typed_command(),
     )
     if as_json:
         print(json.dumps(plain(found), ensure_ascii=False))
     else:
         show_evaluation(found)
+
+
+def _has_labels(data: str, label: str | None) -> bool:
+    """Say whether a source has labels; errors of another kind are left to who reads it."""
+    from headstart.data.sources.load import list_dataset
+
+    try:
+        list_dataset(data, label=label)
+    except NoLabels:
+        return False
+    except HeadstartError:
+        return True
+    return True
+
+
+def _check_without_labels(against: Sequence[Path], label: str | None, part: str, metric: str | None) -> None:
+    asked = {
+        "--against": bool(against),
+        "--label": label is not None,
+        "--part": part != "all",
+        "--metric": metric is not None,
+    }
+    if refused := [option for option, there in asked.items() if there]:
+        raise SpecError(f"{', '.join(refused)}: needs labels, and these images have none; leave it out")
+
+
+def show_drift(found: DriftReport) -> None:
+    """Print how images without labels differ, the least familiar ones, and the report's place."""
+    from headstart.report.render.drift_words import drift_sentences
+
+    plural = "s" if found.images != 1 else ""
+    show(f"{found.name}: {found.images:,} image{plural} without labels")
+    for note in found.notes:
+        show(f"note: {note}")
+    for sentence in drift_sentences(found.drift.to_dict()):
+        show(sentence)
+    rows = [(name.replace("\n", "\\n"), f"{share:.3f}") for name, share in found.least[:SHOWN_LEAST]]
+    show_table(("least familiar", "familiarity"), rows)
+    show(f"report:  {found.report}")
 
 
 def show_evaluation(found: Evaluation) -> None:
@@ -63,6 +124,9 @@ def show_evaluation(found: Evaluation) -> None:
     show_table(("measure", *(model.name for model in found.models)), _rows(found))
     for each in found.models:
         show(_change(each, found.metric))
+    for each in found.models:
+        for sentence in _drift(each):
+            show(sentence if len(found.models) == 1 else f"{each.name}: {sentence}")
     if len(found.models) > 1:
         _compared(load_summary(found.folder.root).boards[0].pairwise, found)
     show(f"report:  {found.report}")
@@ -106,6 +170,15 @@ def _change(model: Evaluated, metric: str) -> str:
     )
 
 
+def _drift(model: Evaluated) -> list[str]:
+    """Say how the images differ from the model's own, judged without their labels."""
+    from headstart.report.render.drift_words import drift_sentences
+
+    if model.drift is None:
+        return [f"Drift was not measured: {model.no_drift}."]
+    return drift_sentences(model.drift.to_dict())
+
+
 def _compared(pairs: Sequence[Mapping[str, Any]], found: Evaluation) -> None:
     """Say how the first model compares with each other one, paired over the images."""
     from headstart.report import numbers
@@ -129,6 +202,8 @@ def plain(found: Evaluation) -> dict[str, Any]:
             "own": None if each.own is None else each.own.metrics.get(found.metric),
             "change": each.change,
             "refitted": each.own is not None and each.own.refitted,
+            "drift": None if each.drift is None else each.drift.to_dict(),
+            "no_drift": each.no_drift or None,
         }
         for each in found.models
     ]

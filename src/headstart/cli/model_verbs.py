@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import OUT, Device, Json, Label, Model, Out, Refit
+from headstart.cli.options import OUT, Corrections, Device, Json, Label, Model, Out, Refit
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 
 
@@ -37,27 +37,40 @@ def benchmark(
 
 def evaluate(
     model: Model,
-    data: Annotated[str, typer.Argument(help="Labelled images: a folder, a manifest, an archive or a dataset's name.")],
+    data: Annotated[str, typer.Argument(help="Images: a folder, a manifest, an archive or a dataset's name.")],
     against: Annotated[
         list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
     ] = None,
     label: Label = None,
+    corrections: Corrections = None,
     part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
     metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="The folders of the images are not classes.")] = False,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Evaluate a saved model on new labelled images.
+    """Evaluate a saved model on new images.
 
-    Images that the model has learned from, and classes that it does not know, are left out and named.
+    Images that the model has learned from, and classes that it does not know, are left out and named. Without labels
+    it says whether the images are like those that the model was checked on, and how accurate it may be.
 
     Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
     """
     from headstart.cli.evaluate import evaluate_and_show
 
     evaluate_and_show(
-        model, data, against or [], label=label, part=part, metric=metric, device=device, out=out, as_json=json
+        model,
+        data,
+        against or [],
+        label=label,
+        corrections=corrections,
+        part=part,
+        metric=metric,
+        device=device,
+        out=out,
+        no_labels=no_labels,
+        as_json=json,
     )
 
 
@@ -93,6 +106,10 @@ def serve(
     queue: Annotated[int, typer.Option(min=1, help="Images that may wait; beyond, clients get status 503.")] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Images that the network takes together.")] = 32,
     megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
+    level: Annotated[float, typer.Option(help="How often a set must hold the right class.")] = 0.95,
+    at_least: Annotated[
+        float | None, typer.Option(help="Withhold answers that are not certain enough for this accuracy.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Serve a model over HTTP, with a page to try it.
@@ -100,8 +117,19 @@ def serve(
     Example: headstart serve headstart-runs/demo --port 8000
     """
     from headstart.cli.serve import serve_model
+    from headstart.evaluate.uncertainty.answers import Asked
 
-    serve_model(model, host, port, device=device, key=api_key, queue=queue, batch=batch, megabytes=megabytes)
+    serve_model(
+        model,
+        host,
+        port,
+        device=device,
+        key=api_key,
+        queue=queue,
+        batch=batch,
+        megabytes=megabytes,
+        asked=Asked(level=level, at_least=at_least),
+    )
 
 
 def export(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from headstart.deploy.serve.limits import MEBIBYTE, Limits
 from headstart.deploy.serve.run import check_packages, is_local, listen, run
 from headstart.errors import SpecError
+from headstart.evaluate.uncertainty.answers import Asked
 from headstart.progress import say
 
 if TYPE_CHECKING:
@@ -23,12 +24,22 @@ KEY = "HEADSTART_API_KEY"
 
 
 def serve_model(
-    model: Path, host: str, port: int, *, device: str, key: str | None, queue: int, batch: int, megabytes: int
+    model: Path,
+    host: str,
+    port: int,
+    *,
+    device: str,
+    key: str | None,
+    queue: int,
+    batch: int,
+    megabytes: int,
+    asked: Asked,
 ) -> None:
     """Serve a model until the process is told to stop.
 
     Raises:
-        SpecError: a port in use, an open address without a key, limits that contradict each other.
+        SpecError: a port in use, an open address without a key, limits that contradict each other, answers that the
+            model cannot promise.
         WeightsError: there is no model, or it is damaged.
     """
     check_packages()
@@ -47,7 +58,7 @@ def serve_model(
         from headstart.models.refitted import refitted_of, words
 
         file = _watched(model)
-        classifier = Classifier.load(model, device, engine=True)
+        classifier = Classifier.load(model, device, engine=True, asked=asked)
         app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")

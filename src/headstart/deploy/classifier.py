@@ -166,14 +166,24 @@ class Classifier:
 
     def answered(self, names: Sequence[str], pixels: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
         """Return the prediction of each image, decoded as for `averaged`."""
-        scores, features = self._answered(pixels)
-        plain = [self.said(name, row) for name, row in zip(names, scores, strict=True)]
         if self.judge is None:
-            return plain
-        with torch.inference_mode():
-            logits = self.ensemble.members[0].network.head(features).cpu().numpy()
-        answers = self.judge.answers(scores, features.cpu().numpy(), logits)
+            return [self.said(name, row) for name, row in zip(names, self.averaged(pixels), strict=True)]
+        scores, embeddings, logits = self.seen(pixels)
+        plain = [self.said(name, row) for name, row in zip(names, scores, strict=True)]
+        answers = self.judge.answers(scores, embeddings, logits)
         return [self._with_answer(each, answer) for each, answer in zip(plain, answers, strict=True)]
+
+    def seen(
+        self, pixels: Sequence[npt.NDArray[np.uint8]]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return calibrated probabilities [n, C], and the first network's embeddings [n, d] and logits [n, C].
+
+        Images are decoded as for `averaged`.
+        """
+        scores, features = self._answered(pixels)
+        with torch.inference_mode():
+            logits = self.ensemble.members[0].network.head(features)
+        return scores, features.cpu().numpy(), logits.cpu().numpy()
 
     def _with_answer(self, said: Prediction, answer: Answer) -> Prediction:
         decision = answer.decision
@@ -252,7 +262,9 @@ class Classifier:
 
 def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
     if ensemble.uncertainty is not None:
-        return Judge(from_part(ensemble.uncertainty, len(ensemble.members[0].classes)), asked or Asked())
+        first = ensemble.members[0]
+        known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
+        return Judge(known, asked or Asked())
     if asked is not None and asked.at_least is not None:
         raise SpecError(
             "this model promises no accuracy: its file holds no calibration; a study with validation images leaves it"

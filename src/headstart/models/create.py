@@ -16,6 +16,7 @@ from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_file import ENTRY, check_tensors, description_of
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
 from headstart.models.weights.download import fetch_timm, fetch_url
+from headstart.models.weights.huggingface_folder import folder_licence
 from headstart.models.weights.registry import (
     EMBEDDED,
     Embedded,
@@ -154,7 +155,10 @@ def _timm(architecture: Architecture, tag: str, download: bool) -> Source:
         known = f" (known: {', '.join(tags)})" if tags else ""
         raise WeightsError(f"timm has no weights {tag!r} for {architecture.name}{known}")
     cfg = cfgs[tag]
-    return Source(read_checkpoint(fetch_timm(cfg, download=download)), timm_facts(cfg))
+    path = fetch_timm(cfg, download=download)
+    facts = timm_facts(cfg)
+    licence = folder_licence(path)  # the weights' own card, where it was downloaded with them
+    return Source(read_checkpoint(path), replace(facts, licence=licence) if licence else facts)
 
 
 def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source:

@@ -21,6 +21,7 @@ from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, decode_images
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.drift import DRIFT, Drift, Observed, drift_facts, drift_of, why_not
 from headstart.errors import DataError, ModelError, SpecError, choose
 from headstart.evaluate.metrics.guards import listed_names
 from headstart.evaluate.metrics.intervals import Difference, independent_difference
@@ -32,6 +33,7 @@ from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.study.analysis.dataset_card import write_card
 from headstart.study.resources import Resources
+from headstart.study.results.facts import write_facts
 from headstart.study.results.folder import StudyFolder, json_bytes
 from headstart.study.results.run_record import Fit, judged, result_files
 from headstart.study.results.state import Expected, StudyState
@@ -64,12 +66,16 @@ class Evaluated:
         metrics: as `headstart.evaluate.metrics.metrics.evaluate` gives them.
         own: what its own study says of it, or None.
         change: the metric here less that on its own test images, with a 95 % interval; None where `own` is.
+        drift: how the images differ from its own, as if they had no labels; None where `no_drift` says why.
+        no_drift: why drift was not measured, or "".
     """
 
     name: str
     metrics: Mapping[str, Any]
     own: Tested | None
     change: Difference | None
+    drift: Drift | None = None
+    no_drift: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,12 +137,7 @@ def evaluate_models(
         DataError: nothing is left to score, or the metric has no meaning for the labels.
     """
     check_request(places, metric, baseline)
-    resources = Resources(store or default_store(), device)
-    models = [
-        _Model(name, place, Classifier.load(place, device), find_tested(place))
-        for name, place in _named(places).items()
-    ]
-    _check_same_classes(models)
+    resources, models = Resources(store or default_store(), device), _loaded(places, device)
     metric = metric or (models[0].own.metric if models[0].own is not None else "accuracy")
     scorer_of(metric, multi_label=models[0].classifier.ensemble.members[0].multi_label)
     dataset, notes = _scored(resources.dataset(data), models, part)
@@ -145,14 +146,18 @@ def evaluate_models(
     folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
     nothing = np.zeros(0, dtype=np.int64)
     split = Split(nothing, nothing, rows, _rule(part), 0)
-    keys, found = {}, []
+    keys, found, drifts = {}, [], list[dict[str, Any]]()
     with progress("evaluate", len(rows) * len(models)) as ticker:
         for model in models:
-            key, metrics = _write(folder, model, dataset, split, _answer(model, images, rows, ticker), resources.device)
+            answer = _answer(model, images, rows, ticker)
+            key, metrics = _write(folder, model, dataset, split, answer, resources.device)
             keys[model.name] = {"0": key}
-            found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric)))
+            drift, why = _drift(model, answer)
+            drifts.append(drift_facts(model.name, drift, why, images[_views(model)[0]], rows, dataset))
+            found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric), drift, why))
     largest = max(images, key=lambda view: view.crop or 0)
     write_card(folder.data_folder(dataset.fingerprint), dataset, split, images[largest], bad)
+    write_facts(folder.root / DRIFT, {"data": dataset.name, "n": len(rows), "models": drifts})
     compare = {"metric": metric, "baseline": models[baseline].name if len(models) > 1 else None}
     folder.write_study(_state(folder, models, data, dataset, compare, command, keys).to_dict("complete"))
     return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
@@ -218,6 +223,14 @@ def _named(places: Sequence[str | Path]) -> dict[str, str | Path]:
     return dict(zip(short, places, strict=True))
 
 
+def _loaded(places: Sequence[str | Path], device: str) -> list[_Model]:
+    """Return the models under their names; all have the same classes."""
+    named = _named(places).items()
+    models = [_Model(name, place, Classifier.load(place, device), find_tested(place)) for name, place in named]
+    _check_same_classes(models)
+    return models
+
+
 def _check_same_classes(models: Sequence[_Model]) -> None:
     first, *others = models
     for other in others:
@@ -255,7 +268,9 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
             notes.append(f"left out: {count} images {what}")
         keep &= ~out
     if not keep.any():
-        raise DataError(f"{whole.name}: no image to score; {'; '.join(notes) or f'none is in the part {part!r}'}")
+        hint = "; if its folders are not classes, add --no-labels" if foreign.all() else ""
+        why = "; ".join(notes) or f"none is in the part {part!r}"
+        raise DataError(f"{whole.name}: no image to score; {why}{hint}")
     found = whole.select(np.flatnonzero(keep), *(Skip(whole.name, note) for note in notes))
     own = frozenset[str]().union(*(model.own.test for model in models if model.own is not None))
     if again := sum(digest.decode() in own for digest in whole.digests[np.flatnonzero(keep)].tolist()):
@@ -282,27 +297,48 @@ def _decoded(
     dataset: Dataset, models: Sequence[_Model], resources: Resources
 ) -> tuple[dict[View, ImageArray], dict[int, str]]:
     """Return the images in each view that a model needs, and why rows cannot be decoded."""
-    wanted = {view_of(bundle.preprocessing) for model in models for bundle in model.classifier.ensemble.members}
+    wanted = {view for model in models for view in _views(model)}
     found = {view: decode_images(dataset, view, store=resources.store) for view in sorted(wanted, key=str)}
     return found, {row: why for images in found.values() for row, why in images.bad.items()}
 
 
+def _views(model: _Model) -> list[View]:
+    return [view_of(bundle.preprocessing) for bundle in model.classifier.ensemble.members]
+
+
 @dataclass(frozen=True)
 class _Answer:
-    """Probabilities [n, classes] of the scored rows, and the seconds that they took."""
+    """Probabilities [n, classes] of the scored rows, the seconds that they took, and what drift is measured from."""
 
     probabilities: npt.NDArray[np.float32]
     seconds: float
+    observed: Observed | None
 
 
 def _answer(model: _Model, images: Mapping[View, ImageArray], rows: npt.NDArray[np.int64], ticker: Ticker) -> _Answer:
-    views = [images[view_of(bundle.preprocessing)] for bundle in model.classifier.ensemble.members]
-    started, parts = time.perf_counter(), []
+    views = [images[view] for view in _views(model)]
+    observed = Observed(model.classifier) if why_not(model.classifier) is None else None
+    seconds, parts = 0.0, []
     for start in range(0, len(rows), BATCH):
-        chunk = rows[start : start + BATCH]
-        parts.append(model.classifier.averaged([view.batch(chunk) for view in views]))
+        started, chunk = time.perf_counter(), rows[start : start + BATCH]
+        pixels = [view.batch(chunk) for view in views]
+        probabilities, embeddings, logits = model.classifier.seen(pixels)
+        parts.append(probabilities)
+        seconds += time.perf_counter() - started
+        if observed is not None:
+            observed.add(pixels[0], probabilities, embeddings, logits)
         ticker.advance(len(chunk))
-    return _Answer(np.concatenate(parts), time.perf_counter() - started)
+    return _Answer(np.concatenate(parts), seconds, observed)
+
+
+def _drift(model: _Model, answer: _Answer) -> tuple[Drift | None, str]:
+    """Return how the images differ from the model's own, or why that was not measured."""
+    if answer.observed is None:
+        return None, why_not(model.classifier) or ""
+    try:
+        return drift_of(answer.observed), ""
+    except DataError as error:
+        return None, str(error)
 
 
 def _write(

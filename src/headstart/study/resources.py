@@ -99,6 +99,7 @@ class Resources:
                 drop_duplicates=bool(spec.drop_duplicates),
                 strict=spec.strict,
                 name=spec.name,
+                corrections=spec.corrections,
             )
             if spec.drop_duplicates == "near":
                 from headstart.audit.audit import without_near_duplicates

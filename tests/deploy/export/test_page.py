@@ -6,10 +6,13 @@ import hashlib
 import io
 import json
 import re
+import shutil
+import subprocess
 import tarfile
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headstart.deploy.classifier import Classifier
@@ -17,6 +20,7 @@ from headstart.deploy.export import page, page_runtime
 from headstart.deploy.export.checking import check_forms
 from headstart.deploy.export.page import build, filled, finish, packed, usage
 from headstart.deploy.export.page_runtime import SCRIPT, WASM, Runtime, runtime_of
+from headstart.deploy.export.served.predict import Model
 from headstart.deploy.export.target import Parts
 from headstart.disclosure import spreadsheet_text
 from headstart.errors import ModelError
@@ -30,6 +34,26 @@ def test_the_pages_csv_has_the_rule_of_predict_for_text_that_a_spreadsheet_would
         assert (re.match(found[1], first) is not None) == (spreadsheet_text(first) != first), repr(first)
     for cells in ("...facts.classes.map(text)]", "[text(r.name), text(r.label), r.probability"):
         assert cells in source
+
+
+NODE = shutil.which("node")
+
+
+@pytest.mark.skipif(NODE is None, reason="node runs the page's script")
+@pytest.mark.parametrize("most", [0.6, 0.75, 0.95])
+def test_the_page_s_sets_are_those_of_the_server_folder(most: float) -> None:
+    source = resources.files("headstart.deploy.export").joinpath("page.html").read_text(encoding="utf-8")
+    judged = re.search(r"^const judged = .*?^};$", source, re.MULTILINE | re.DOTALL)
+    assert judged is not None and NODE is not None
+    classes, rule = ["ant", "bee", "cat"], {"most": most, "most_named": 10}
+    rows = np.random.default_rng(0).dirichlet([1, 1, 1], 40).astype(np.float32)
+    call = f"const rows = {json.dumps(rows.tolist())}; const rule = {json.dumps(rule)};"
+    call += f"console.log(JSON.stringify(rows.map((row) => judged(row, {json.dumps(classes)}, rule))))"
+    done = subprocess.run([NODE, "-e", f"{judged[0]} {call}"], capture_output=True, text=True, check=True, timeout=30)
+    folder = Model.__new__(Model)
+    folder.classes = classes
+    expected = [folder._said(row, rule) for row in rows]
+    assert json.loads(done.stdout) == expected and len({each["answer"] for each in expected}) > 1
 
 
 @pytest.fixture
@@ -47,7 +71,11 @@ def test_the_graph_inside_the_page_is_the_model(parts: Parts, tmp_path: Path, ru
     assert "{{" not in text and page.CARD not in text and "a note &lt;b&gt;" in text
     facts = re.search(r'id="facts">([^<]*)<', text)
     assert facts is not None
-    assert json.loads(facts[1]) == {"classes": ["ant", "bee", "cat"], "label_rule": {"kind": "most probable"}}
+    assert json.loads(facts[1]) == {
+        "classes": ["ant", "bee", "cat"],
+        "label_rule": {"kind": "most probable"},
+        "answers": None,
+    }
     assert "connect-src 'none'" in text and not re.search(r"""(src|href)=["']?https?:""", text)
 
 

@@ -14,7 +14,7 @@ from exported_models import linear
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.serve.limits import Limits
 from headstart.errors import ModelError
-from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.stored import to_part
 from tests.deploy.serve.conftest import form, picture, served
 from tests.evaluate.uncertainty.test_conformal import honest
@@ -198,7 +198,36 @@ def test_the_server_says_how_sure_it_is(classifier: Classifier) -> None:
         row = ask("POST", "/predict", picture(1))[1]["predictions"][0]
         about = ask("GET", "/model")[1]["answers"]
     assert (row["answer"], row["set"], row["familiarity"]) == (expected.answer, list(expected.set), None)
-    assert about == {"level": 0.95, "sets": "lac", "held_out_images": 60, "familiarity": None, "notes": ["a note"]}
+    assert about == {
+        "level": 0.95,
+        "sets": "lac",
+        "held_out_images": 60,
+        "familiarity": None,
+        "notes": ["a note"],
+        "at_least": None,
+        "promise": "A set holds the right class of 95.0% of images like those of its study (60 checked).",
+    }
+    assert "withheld" not in row
     with served(classifier) as ask:
         assert ask("GET", "/model")[1]["answers"] is None
         assert "answer" not in ask("POST", "/predict", picture(1))[1]["predictions"][0]
+
+
+def test_answers_that_are_asked_to_be_accurate_may_be_withheld_and_the_interface_says_so(
+    classifier: Classifier,
+) -> None:
+    n = len(classifier.classes)
+    labels = np.arange(90) % n
+    sharp = np.full((90, n), 0.001 / (n - 1), np.float32)
+    sharp[np.arange(90), labels] = 0.999
+    sharp[:3] = np.roll(sharp[:3], 1, axis=1) * 0.5 + 0.5 / n  # the least certain are wrong
+    part = to_part(Uncertainty(n, held_out_of(sharp, labels)))
+    judged = Classifier(replace(classifier.ensemble, uncertainty=part), asked=Asked(level=0.9, at_least=0.95))
+    (expected,) = judged.predict(picture(1))
+    with served(judged) as ask:
+        row = ask("POST", "/predict", picture(1))[1]["predictions"][0]
+        about, interface = ask("GET", "/model")[1]["answers"], ask("GET", "/openapi.json")[1]
+    assert row["withheld"] is expected.withheld is True
+    assert (about["level"], about["at_least"]) == (0.9, 0.95)
+    assert about["promise"] in interface["info"]["description"]
+    assert "right in at least 95.0% of cases" in about["promise"] and "are withheld, for a person" in about["promise"]

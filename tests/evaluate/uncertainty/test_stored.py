@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ import torch
 from headstart.errors import ModelError
 from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.costs import costs_of
+from headstart.evaluate.uncertainty.drift import MOST_COMPARED, Sketch, sketch_of
 from headstart.evaluate.uncertainty.familiarity import SCORES, familiarity, fit_reference
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
 from headstart.models.uncertainty import UncertaintyPart
 from tests.evaluate.uncertainty.test_conformal import honest
-from tests.evaluate.uncertainty.test_familiarity import CLASSES, clouds, logits_of
+from tests.evaluate.uncertainty.test_familiarity import CLASSES, D, clouds, logits_of
 
 NAMES = tuple("abcdefgh")
 
@@ -33,13 +34,14 @@ def known(score: str = "energy+neighbour", n: int = 60) -> Uncertainty:
         costs_of(NAMES, {"a": {"b": 7}}, ask=0.5),
         {score: 0.9},
         ("a note",),
+        sketch_of(embeddings, labels, held, np.ones((n, 6), np.float32), labels[:n]),
     )
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
     own = known(score)
-    again = from_part(to_part(own), CLASSES)
+    again = from_part(to_part(own), CLASSES, D)
     images, _ = clouds(40, 7)
     assert np.array_equal(again.shares(images, logits_of(images)), own.shares(images, logits_of(images)))
     for sets in ("lac", "aps", "raps"):
@@ -48,6 +50,10 @@ def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
     assert again.costs is not None and own.costs is not None
     assert np.array_equal(again.costs.matrix, own.costs.matrix) and again.costs.ask == 0.5
     assert (again.selection, again.notes, again.score) == (own.selection, own.notes, score)
+    assert own.sketch is not None and again.sketch is not None
+    for each in fields(Sketch):
+        mine, its = getattr(own.sketch, each.name), getattr(again.sketch, each.name)
+        assert np.array_equal(mine, its) and mine.dtype == its.dtype
 
 
 def test_a_score_alters_little_by_rounding() -> None:
@@ -63,10 +69,10 @@ def test_without_a_score_or_costs_there_are_sets_alone() -> None:
     plain = Uncertainty(CLASSES, known().held_out)
     part = to_part(plain)
     assert all(name.startswith("held_out.") for name in part.tensors)
-    again = from_part(part, CLASSES)
+    again = from_part(part, CLASSES, D)
     assert again.reference is None and again.costs is None and not again.score
     never = replace(plain, costs=costs_of(NAMES, {}))
-    found = from_part(to_part(never), CLASSES).costs
+    found = from_part(to_part(never), CLASSES, D).costs
     assert found is not None and found.ask == np.inf
 
 
@@ -74,6 +80,24 @@ def test_no_more_than_ten_thousand_held_out_images_are_stored() -> None:
     probabilities, labels = honest(12_000, 3, 0)
     part = to_part(Uncertainty(3, held_out_of(probabilities, labels)))
     assert len(part.tensors["held_out.labels"]) == 10_000
+
+
+def test_a_file_from_before_drift_is_read_without_it() -> None:
+    part = to_part(known())
+    older = {name: each for name, each in part.tensors.items() if not name.startswith("sketch.")}
+    again = from_part(UncertaintyPart(part.facts, older), CLASSES, D)
+    assert again.sketch is None and again.score == "energy+neighbour"
+
+
+def test_the_sketch_of_many_images_stays_below_a_megabyte() -> None:
+    generator = np.random.default_rng(0)
+    train, labels = generator.normal(0, 1, (1500, 2048)), np.arange(1500) % 7
+    own = sketch_of(
+        train, labels, train[:MOST_COMPARED], np.ones((MOST_COMPARED, 6), np.float32), labels[:MOST_COMPARED]
+    )
+    part = to_part(Uncertainty(7, known().held_out, sketch=own))
+    sizes = [each.nbytes for name, each in part.tensors.items() if name.startswith("sketch.")]
+    assert sum(sizes) < 600_000 and len(own.bank) == MOST_COMPARED
 
 
 @pytest.mark.parametrize(
@@ -85,12 +109,24 @@ def test_no_more_than_ten_thousand_held_out_images_are_stored() -> None:
         ({"reference.spread": torch.zeros(3)}, {}, "its familiarity score"),
         ({"reference.bank": torch.zeros(0)}, {}, "its training images"),
         ({"costs": torch.zeros(2, 2)}, {}, "its costs"),
+        ({"sketch.looks": torch.zeros(60, 5)}, {}, "its sketch of held-out images"),
+        ({"sketch.bank_labels": torch.zeros(300)}, {}, "its sketch of held-out images"),
+        ({"sketch.predicted": torch.full((60,), 8)}, {}, "the classes in its sketch"),
         ({}, {"score": "magic"}, "its familiarity score"),
         ({}, {"notes": 3}, "not iterable"),
         ({}, {"selection": {"a": "b"}}, "could not convert"),
+        ({}, {"notes": 3, "score": "two\nlines"}, "its familiarity score"),
+        ({}, {"ask": -1.0}, "its costs"),
+        ({"costs": torch.ones(CLASSES, CLASSES, dtype=torch.float64)}, {}, "its costs"),
+        ({"held_out.rank": torch.zeros(60, dtype=torch.int64)}, {}, "the ranks of its held-out images"),
+        ({"held_out.right": torch.full((60,), 1.5)}, {}, "the probabilities of its held-out images"),
+        ({"held_out.confidence": torch.full((60,), -0.1)}, {}, "the probabilities of its held-out images"),
+        ({"reference.spread": torch.zeros(4)}, {}, "its familiarity score"),
+        ({"reference.bank": torch.ones(5, D + 1)}, {}, "its training images"),
+        ({"reference.bank": torch.ones(D)}, {}, "its training images"),
     ],
 )
 def test_what_does_not_fit_is_refused(tensors: dict[str, Any], facts: dict[str, Any], what: str) -> None:
     part = to_part(known())
     with pytest.raises(ModelError, match=rf"uncertainty does not fit: .*{what}"):
-        from_part(UncertaintyPart({**part.facts, **facts}, {**part.tensors, **tensors}), CLASSES)
+        from_part(UncertaintyPart({**part.facts, **facts}, {**part.tensors, **tensors}), CLASSES, D)

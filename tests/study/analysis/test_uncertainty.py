@@ -12,6 +12,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.errors import SpecError
 from headstart.evaluate.uncertainty.answers import ONE_OF, SURE, UNKNOWN, Asked
 from headstart.models.bundle import read_ensemble
+from headstart.study.analysis import best_model
 from headstart.study.analysis.uncertainty import FACTS, PART
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -108,20 +109,24 @@ def test_without_validation_images_nothing_is_promised(tmp_path: Path) -> None:
     assert not list(root.rglob(FACTS)) and not list(root.rglob(PART))
 
 
-def test_a_tuned_network_and_an_ensemble_are_calibrated_too(tmp_path: Path) -> None:
+def test_a_tuned_network_and_an_ensemble_are_calibrated_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05]}}}
     root = study_of(tmp_path, {"tuned": tuned})
     facts = facts_of(root)
     assert facts["familiarity"]["score"] and any("look more familiar" in note for note in facts["notes"])
+    tuned_part = read_ensemble(root).uncertainty
+    assert tuned_part is not None and not any(name.startswith("sketch.") for name in tuned_part.tensors)
+    monkeypatch.setattr(best_model, "choose", lambda found, ensembles, metric: ("a+b", "the test"))
     root = study_of(
         tmp_path / "e", {"a": {"strategy": "ridge"}, "b": {"strategy": "knn"}}, ensembles={"a+b": ["a", "b"]}
     )
-    best = json.loads((root / "study.json").read_text())["best"]
     facts = facts_of(root)
-    if best["run"] == "a+b":
-        assert facts["familiarity"] is None and any("ensemble" in note for note in facts["notes"])
+    assert facts["run"] == "a+b" and any("the ensemble's first network, a." in note for note in facts["notes"])
+    assert facts["familiarity"]["rejected"]["n"] == 36
+    part = read_ensemble(root).uncertainty
+    assert part is not None and len(part.tensors["sketch.predicted"]) == 34
     (found,) = Classifier.load(root).predict(np.zeros((40, 40, 3), np.uint8))
-    assert found.answer and found.set
+    assert found.answer and found.set and found.familiarity is not None
 
 
 def test_costs_of_unknown_classes_are_refused_before_anything_is_computed(tmp_path: Path) -> None:

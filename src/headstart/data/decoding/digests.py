@@ -21,7 +21,7 @@ import PIL
 
 from headstart.addresses import is_address, needs_path
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import DECODER, UndecodableError, check, open_image, quiet_pillow
+from headstart.data.decoding.decode import CHECK, DECODER, UndecodableError, check, open_image, quiet_pillow
 from headstart.data.decoding.deep_colour import deep_mode
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.formats import heif_version
@@ -233,7 +233,7 @@ class _Memory:
 
 
 def _key(identity: str) -> bytes:
-    decoder = f"{DECODER}|{PIL.__version__}|{heif_version()}".removesuffix("|")
+    decoder = f"{DECODER}.{CHECK}|{PIL.__version__}|{heif_version()}".removesuffix("|")
     text = f"{decoder}|{identity}"  # another decoder may find other problems
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 

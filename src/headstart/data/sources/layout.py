@@ -14,7 +14,7 @@ from headstart.data.dataset import Dataset, Reader, Skip
 from headstart.data.decoding.decode import SUFFIXES
 from headstart.data.sources.debris import data_files
 from headstart.data.sources.parts import USUAL, part_of
-from headstart.errors import DataError
+from headstart.errors import DataError, NoLabels
 
 # Folders that a dataset's own convention leaves out.
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
@@ -84,7 +84,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
             given = split[part[0]] if split else inside[part[1]] if inside else ""
             rows.append((normal_form(part[depth]), path, given))
     if not rows:
-        raise DataError(
+        raise NoLabels(
             f"{name}: {len(images)} images but no class folders; put each class in a folder of its own, "
             "or give a manifest (CSV or Parquet: path, label)"
         )

@@ -21,6 +21,7 @@ from headstart.data.sources.archives import TAR_SUFFIXES as TARS
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.arrays import from_mapping
 from headstart.data.sources.catalogue import DATASETS
+from headstart.data.sources.corrections import apply_corrections
 from headstart.data.sources.folders import folder_tree
 from headstart.data.sources.groceries import groceries
 from headstart.data.sources.huggingface import from_huggingface
@@ -52,6 +53,7 @@ def load_dataset(
     drop_duplicates: bool = False,
     strict: bool = False,
     name: str | None = None,
+    corrections: str | Path | None = None,
 ) -> Dataset:
     """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
 
@@ -67,11 +69,15 @@ def load_dataset(
         drop_duplicates: keep the first of images of equal content.
         strict: refuse what would otherwise be skipped and listed.
         name: for people; by default the source's own.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
 
     Raises:
-        DataError: the source cannot be used as it is; with `strict` also if any image had to be left out.
+        DataError: the source or the corrections cannot be used as they are; with `strict` also if any image had to
+            be left out.
     """
     found = _find(source, label, lists, name)
+    if corrections is not None:
+        found = apply_corrections(found, Path(corrections).expanduser())
     if strict and found.skipped:
         raise DataError(_refusal(found, found.skipped[0], len(found.skipped)))
     drop_duplicates |= source in ALWAYS_DISTINCT if isinstance(source, str) else False

@@ -31,6 +31,7 @@ from headstart.deploy.serve.bodies import Bodies, Received, busy
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.metrics import Metrics
 from headstart.errors import HeadstartError
+from headstart.evaluate.uncertainty.selective import Promise
 from headstart.version import VERSION
 
 OPEN = ("/health", "/")  # what needs no key
@@ -62,7 +63,8 @@ def make_app(
         yield
         await asyncio.to_thread(server.batcher.close)
 
-    app = FastAPI(title="headstart", version=VERSION, lifespan=lifespan, description=__doc__)
+    described = f"{__doc__}\n{_promised_words(classifier)}"
+    app = FastAPI(title="headstart", version=VERSION, lifespan=lifespan, description=described)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
@@ -182,6 +184,7 @@ class _Server:
             "class": prediction.label,
             "probability": round(prediction.probability, 6),
             **({} if self.classifier.judge is None else judgement(prediction)),
+            **({} if _promise(self.classifier) is None else {"withheld": prediction.withheld}),
             "probabilities": {
                 name: round(value, 6) for name, value in best_classes(prediction, classes, top or len(classes))
             },
@@ -232,7 +235,29 @@ def _how_judged(classifier: Classifier) -> dict[str, Any] | None:
         "held_out_images": len(own.held_out),
         "familiarity": own.score or None,
         "notes": list(own.notes),
+        "at_least": asked.at_least,
+        "promise": _promised_words(classifier),
     }
+
+
+def _promise(classifier: Classifier) -> Promise | None:
+    return None if classifier.judge is None else classifier.judge.promised
+
+
+def _promised_words(classifier: Classifier) -> str:
+    """Say what the answers promise, for people; "" of a model that was not calibrated to promise anything."""
+    if classifier.judge is None:
+        return ""
+    held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked
+    words = f"A set holds the right class of {asked.level:.1%} of images like those of its study ({held:,} checked)."
+    promise = _promise(classifier)
+    if promise is None:
+        return words
+    left = promise.left["value"] or 0.0
+    return (
+        f"{words} Answers that are not withheld are right in at least {promise.at_least:.1%} of cases; {left:.1%} are"
+        " withheld, for a person."
+    )
 
 
 def _has_key(headers: Headers, key: str) -> bool:

@@ -22,6 +22,7 @@ from headstart.evaluate.uncertainty.conformal import (
     prediction_sets,
 )
 from headstart.evaluate.uncertainty.costs import Costs, least_cost
+from headstart.evaluate.uncertainty.drift import Sketch
 from headstart.evaluate.uncertainty.familiarity import (
     MOST_REJECTED,
     Reference,
@@ -139,6 +140,7 @@ class Uncertainty:
         costs: what answers cost, or None.
         selection: the AUROC of each score on classes that were left out.
         notes: what a reader must know.
+        sketch: what new images are compared with, or None.
     """
 
     classes: int
@@ -149,6 +151,7 @@ class Uncertainty:
     costs: Costs | None = None
     selection: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sketch: Sketch | None = None
 
     def thresholds(self, asked: Asked) -> Thresholds:
         """Return the thresholds of the sets that are asked for.

@@ -145,6 +145,7 @@ class StudyFiles:
         similarity: similarity.json: how alike source and target are, or None.
         explained: explained.json: pairs of runs explained on the same images, or None.
         uncertainty: uncertainty.json: what the answers of the study's model are worth, or None.
+        drift: drift.json: how the images of an evaluation differ from the models' own, or None.
     """
 
     root: Path
@@ -157,6 +158,7 @@ class StudyFiles:
     similarity: Any = None
     explained: Any = None
     uncertainty: Any = None
+    drift: Any = None
 
 
 def read_study_folder(place: str | Path) -> StudyFiles:
@@ -194,6 +196,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         similarity=_read_if_there(root / "similarity.json"),
         explained=_read_if_there(root / "explained.json"),
         uncertainty=_without_key(_read_if_there(root / "uncertainty.json")),
+        drift=_read_if_there(root / "drift.json"),
     )
 
 

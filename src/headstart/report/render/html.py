@@ -8,14 +8,15 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from headstart import units
+from headstart.models.weights.licences import in_words
 from headstart.report import numbers
 from headstart.report.read.errors import Details, details_of
 from headstart.report.read.summary import RunFacts, Summary, load_summary, total_seconds
 from headstart.report.render.class_order import together
+from headstart.report.render.drift_page import template_environment
 from headstart.report.render.halving_text import halving_lines
 from headstart.report.render.thumbnails import (
     BUDGET,
@@ -61,6 +62,7 @@ LEADS = {
     " are shown after temperature scaling on validation.",
     "uncertainty": "What the study's model may answer of an image that nobody has labelled. It was calibrated on"
     " validation images; every figure below was measured on test images.",
+    "drift": "Whether these images are like those that a model was checked on, judged without their labels.",
     "transfer": "What the embeddings predicted before any training, and what was measured after it.",
     "explained": "The same test images, explained for two networks. They are drawn with a fixed seed, in turn from each"
     " class. Below each map is the class that it explains: the one that this network predicts, with its probability.",
@@ -95,13 +97,7 @@ def render(summary: Summary) -> str:
     def text(name: str) -> str:
         return (static / name).read_text(encoding="utf-8")
 
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader({name: text(f"{name}.jinja") for name in ("page", "reproduce")}),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = template_environment()
     environment.filters |= {"score": numbers.score, "seconds": units.duration}
     template = environment.get_template("page")
     payload = page_data(summary)
@@ -119,6 +115,7 @@ def render(summary: Summary) -> str:
         style=text("report.css"),
         scripts="\n".join(text(name) for name in SCRIPTS),
         data=script_json(payload),
+        drift=summary.files.drift,
     )
 
 
@@ -144,6 +141,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
         "transferability": summary.transferability,
         "similarity": summary.files.similarity,
         "uncertainty": summary.files.uncertainty,
+        "drift": summary.files.drift is not None,
         "explained": paired_pictures(summary.files.root, (summary.files.explained or {}).get("pairs", [])),
         "spec": summary.spec,
         "environment": summary.environment,
@@ -189,6 +187,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "explained": bool(payload["explained"]),
         "calibration": any(run["reliability"] for run in runs),
         "uncertainty": bool(payload["uncertainty"]),
+        "drift": bool(payload["drift"]),
         "data": bool(payload["datasets"]),
         "transfer": bool(payload["transferability"]),
         "similarity": any((payload["similarity"] or {}).get(key) for key in ("frechet", "stages")),
@@ -206,6 +205,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "explained": "Side by side",
         "calibration": "Calibration",
         "uncertainty": "How sure an answer is",
+        "drift": "Drift",
         "data": "Data",
         "transfer": "Transferability",
         "similarity": "Similarity",
@@ -217,8 +217,12 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def weights_used(summary: Summary) -> list[tuple[str, str, str]]:
     """Return origin, sha256 and licence of all weights that runs started from, each once."""
-    found = [tuple(str(run.weights.get(key) or "") for key in ("origin", "sha256", "licence")) for run in summary.runs]
-    return [(origin, digest, licence) for origin, digest, licence in dict.fromkeys(found) if origin]
+    found = [tuple(run.weights.get(key) for key in ("origin", "sha256", "licence")) for run in summary.runs]
+    return [
+        (str(origin), str(digest or ""), f"licence {in_words(licence)}" if digest else "")
+        for origin, digest, licence in dict.fromkeys(found)
+        if origin
+    ]
 
 
 def _run(run: RunFacts, details: Details | None, datasets: Mapping[str, Any], share: int) -> dict[str, Any]:

@@ -13,13 +13,16 @@ import torch
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.evaluate.uncertainty.answers import MOST_HELD_OUT, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.appearance import appearance
 from headstart.evaluate.uncertainty.costs import Costs, costs_of
+from headstart.evaluate.uncertainty.drift import MOST_COMPARED, Sketch, sketch_of
 from headstart.evaluate.uncertainty.familiarity import DEFAULT, Logits, choose_score, familiarity, fit_reference
 from headstart.evaluate.uncertainty.measured import measured
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
 from headstart.models.bundle import MODEL, Bundle, Ensemble, model_bytes, read_ensemble
 from headstart.models.bundle_file import file_content, read_file
 from headstart.models.pixels import NAME as PIXELS
+from headstart.models.preprocessing import Preprocessing
 from headstart.models.uncertainty import UncertaintyPart, part_facts, part_tensors, read_part
 from headstart.storage.files import read_json, write_atomic
 from headstart.storage.store import MANIFEST, content_key
@@ -31,8 +34,9 @@ from headstart.transfer.frozen.predict import predict_outputs
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 FACTS, PART = "uncertainty.json", "uncertainty.safetensors"
-VERSION = 1  # of what is computed here
+VERSION = 2  # of what is computed here
 MOST_TRAINING = 4000  # images that familiarity is learned from
+_BATCH = 64
 _PROXY: Mapping[str, Any] = {"penalty": 0.001, "normalise": "standardise"}  # a head that resembles a tuned one
 
 
@@ -100,21 +104,57 @@ def _calibrated(
     probabilities, labels = said["validation_probabilities"][held], said["validation_labels"][held]
     own = Uncertainty(probabilities.shape[1], held_out_of(probabilities, labels), costs=costs)
     shares = None
-    if task is None or len(ensemble.members) > 1:
-        notes.append("An ensemble has sets and promises; unfamiliar images are found by single networks only.")
-    elif task.run.spec.backbone != PIXELS:
+    if task is None:  # an ensemble
+        task, result = _first_network(session)
+        notes.append(
+            f"Unfamiliar images and drift are found by the embeddings of the ensemble's first network, {task.run.name}."
+        )
+    if task.run.spec.backbone != PIXELS:
         with np.load(folder / "split.npz") as parts:
             rows = {"train": _some(parts["train"]), "held": said["validation_rows"][held], "test": said["test_rows"]}
         seen = _seen(session, task, ensemble.members[0], rows)
         own, more = _with_familiarity(session, task, own, seen, result, rows["train"])
         notes += more
         shares = own.shares(seen.embeddings["test"], seen.logits["test"])
+        if task.run.spec.head_kind is not None or result["refit"] == "none":
+            own = replace(
+                own,
+                sketch=_sketch(session, task, ensemble.members[0].preprocessing, seen, rows, probabilities.argmax(1)),
+            )
     own = replace(own, notes=tuple(notes))
     part = to_part(own)
-    facts = measured(from_part(part, own.classes), said["test_probabilities"], said["test_labels"], shares)
+    stored = from_part(part, own.classes, ensemble.members[0].network.backbone.feature_dim)
+    facts = measured(stored, said["test_probabilities"], said["test_labels"], shares)
     if facts["familiarity"] is not None:
         facts["familiarity"]["least"] = [[int(said["test_rows"][k]), v] for k, v in facts["familiarity"]["least"]]
     return part, facts
+
+
+def _first_network(session: Session) -> tuple[Task, dict[str, Any]]:
+    """Return the task and the result of the network that an ensemble names first."""
+    best = session.state.best
+    assert best is not None
+    name = session.plan.study.spec.ensembles[best["run"]][0]
+    task = next(t for t in session.plan.tasks if t.run.name == name and t.seed == best["seed"])
+    return task, read_json(session.folder.run_folder(name, task.seed) / "result.json")
+
+
+def _sketch(
+    session: Session,
+    task: Task,
+    needs: Preprocessing,
+    seen: _Seen,
+    rows: Mapping[str, np.ndarray],
+    predicted: np.ndarray,
+) -> Sketch:
+    """Return what new images are compared with: some of the held-out images."""
+    some = np.sort(np.random.default_rng(2).permutation(len(predicted))[:MOST_COMPARED])
+    images = session.resources.images(task.run.data, needs)
+    held = rows["held"][some]
+    looks = [appearance(images.batch(held[start : start + _BATCH])) for start in range(0, len(held), _BATCH)]
+    labels = session.resources.dataset(task.run.data).labels[rows["train"]]
+    train, embeddings = seen.embeddings["train"], seen.embeddings["held"][some]
+    return sketch_of(train, labels, embeddings, np.concatenate(looks), predicted[some])
 
 
 def _some(rows: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from headstart.errors import SpecError, unknown_name
 from headstart.progress import say
 from headstart.study.spec.counts import AXES, MAX_TRIALS, check_counts, check_product
 from headstart.study.spec.markers import choices_of, find_markers, merged
+from headstart.study.spec.networks import networks_of, with_networks, with_weights
 from headstart.study.spec.overrides import take_out, without
 from headstart.study.spec.references import check_references
 from headstart.study.spec.relative_paths import from_folder
@@ -46,8 +47,10 @@ def load_study(
         raw = _override(raw, override)
         lines = with_override(lines, tuple(override.partition("=")[0].split(".")), override)
     spec = validate(StudySpec, raw, name=name, at=(), lines=lines)
-    check_counts(spec, name, lines)
-    runs = [run for key, value in spec.runs.items() for run in _expand(key, value, spec, name, lines)]
+    networks = networks_of(spec, place_of(name, ("networks",), lines))
+    each = spec.model_copy(update={"runs": with_networks(spec, networks)})
+    check_counts(each, name, lines)
+    runs = [run for key, value in each.runs.items() for run in _expand(key, value, each, networks, name, lines)]
     _check_names(runs, spec, name, lines)
     check_references(spec, runs, name, lines)
     runs = without(runs, left_out, spec.compare.baseline)
@@ -106,7 +109,14 @@ def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
     return changed
 
 
-def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, lines: dict[KeyPath, int]) -> Iterator[Run]:
+def _expand(
+    key: str,
+    value: Mapping[str, Any],
+    spec: StudySpec,
+    networks: Mapping[str, str],
+    name: str,
+    lines: dict[KeyPath, int],
+) -> Iterator[Run]:
     raw = merged(spec.defaults, value or {})
     trials = raw.pop("trials", 20)
     if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= MAX_TRIALS:
@@ -122,6 +132,7 @@ def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, line
         single = copy.deepcopy(raw)
         for (path, _), chosen in zip(axes, values, strict=True):
             set_at(single, path, chosen)
+        single = with_weights(single, networks)
         choices = choices_of(single, key, where)
         grids = [(choice.path, choice.values) for choice in choices]
         check_product(key, grids, "configurations", name, lines)
