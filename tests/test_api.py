@@ -11,6 +11,7 @@ from headstart.api import Results, compare_spec, source_of
 from headstart.errors import SpecError, StoreError
 from headstart.storage.names import folder_name
 from tests.docs.readers_files import draw, draw_one
+from tests.support.weights_cache import empty_caches
 
 
 def colours(count: int = 10) -> tuple[np.ndarray, list[str]]:
@@ -147,6 +148,16 @@ def test_results_without_a_model_say_so(tmp_path: Path) -> None:
     assert results.kept == "none" and not results.report.exists() and results.failed() == results.problems() == []
     with pytest.raises(StoreError, match="has no best model"):
         results.classifier()
+
+
+def test_strong_with_a_budget_lets_a_proxy_pass_decide_which_network_is_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_caches(monkeypatch, tmp_path)
+    photos = draw(tmp_path / "photos", classes=2, per_class=4, size=16)
+    assert compare_spec(photos, networks="strong", budget="5min")["proxy"] == 400
+    assert "proxy" not in compare_spec(photos, networks="strong")
+    assert "proxy" not in compare_spec(photos, networks="fast", budget="5min")
 
 
 def test_a_budget_that_is_no_duration_is_refused_before_anything_is_advised(

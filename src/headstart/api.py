@@ -16,6 +16,7 @@ from headstart.data.sources.written import written
 from headstart.deploy.classifier import Classifier
 from headstart.errors import MissingExtra, SpecError, StoreError, choose, require
 from headstart.models.line_ups.choose import Network
+from headstart.models.line_ups.table import STRONG
 from headstart.models.refitted import REFITTED, Refitted
 from headstart.progress import say
 from headstart.storage.names import readable
@@ -56,6 +57,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
 }
 TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
+PROXY_IMAGES = 400  # by which a budget chooses the first network of the line-up "strong"
 COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 
@@ -297,6 +299,7 @@ def compare_spec(
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
+        **({"proxy": PROXY_IMAGES} if budget is not None and networks == STRONG else {}),
         "refit": refit,
     }
 
