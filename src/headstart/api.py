@@ -279,13 +279,12 @@ def compare_spec(
     listed = list_dataset(place, label=label)
     chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
-    names = [each.name for each in chosen]
-    random = {"random features": {"backbone": names[0], "weights": "none", "strategy": "logistic"}}
-    runs = {name: dict(settings) for name, settings in (BASELINES | (random if random_features else {})).items()}
-    tuned = _tuned_for(listed) if tuning else None
+    runs = {name: dict(settings) for name, settings in BASELINES.items()}
+    if random_features and chosen:
+        runs["random features"] = {"backbone": chosen[0].name, "weights": "none", "strategy": "logistic"}
     for network in chosen:
-        runs |= _runs_of(network, heads, tuned)
-    averaged = [f"{name} {head}" for name in names for head in AVERAGED if head in heads]
+        runs |= _runs_of(network, heads, _tuned_for(listed) if tuning else None)
+    averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
     title, few = title_of(place), _fewest_images(listed)
     folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
     if folded and training_images:
