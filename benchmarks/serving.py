@@ -4,10 +4,10 @@
     python benchmarks/serving.py --locust VENV/bin/locust --small    1 round of 5 s: does it run?
 
 EfficientNet-Lite0 with a head of 101 classes; 64 JPEGs of 300 × 200. In each round, one after the other: the feature
-pass (decoding and the same engine, nothing cached) and each server with 32 clients that ask as fast as they are
-answered; then the server at half of that rate, and at ten times it. `milliseconds` are of CPU time an image, of the
-server's processes alone: where the machine has other work, they say what throughputs do not. LitServe is measured if it
-can be imported (`--peers FOLDER` adds a folder of packages to the path of the servers).
+pass (decoding and the same engine, nothing cached) and each server with 32 clients of wrk that ask as fast as they are
+answered; then the server at half of that rate (locust, Poisson arrivals), and at ten times it. `milliseconds` are of
+CPU time an image, of the server's processes alone: where the machine has other work, they say what throughputs do not.
+LitServe is measured if it can be imported (`--peers FOLDER` adds a folder of packages to the path of the servers).
 """
 
 from __future__ import annotations
@@ -183,43 +183,71 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the server does not answer")
 
 
-def load(server: Server, locust: Path, images: Path, clients: int, seconds: float, pace: float = 0) -> dict[str, Any]:
-    """Let clients ask for some seconds; return what they saw, and what it cost the server."""
-    sampled: list[int] = []
-    done = threading.Event()
+class Watched:
+    """What the server's processes use while clients ask."""
 
-    def sample() -> None:
-        while not done.wait(0.2):
-            sampled.append(server.memory())
+    def __init__(self, server: Server) -> None:
+        self._server, self._sampled, self._done = server, [server.memory()], threading.Event()
+        self._watcher = threading.Thread(target=self._sample, daemon=True)
 
-    given = {"SERVING_IMAGES": images, "SERVING_PACE": pace, "SERVING_FORM": int(server.form)}
+    def _sample(self) -> None:
+        while not self._done.wait(0.2):
+            self._sampled.append(self._server.memory())
+
+    def __enter__(self) -> Watched:
+        self._cpu, self._began = self._server.cpu(), time.perf_counter()
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._cpu, self.seconds = self._server.cpu() - self._cpu, time.perf_counter() - self._began
+        self._done.set()
+        self._watcher.join()
+
+    def used(self, answered: int) -> dict[str, float]:
+        """Return CPU milliseconds an answer, the memory's peak, and the time that it took with start and end."""
+        cost = 1000 * self._cpu / max(answered, 1)
+        return {"milliseconds": cost, "peak_bytes": max(self._sampled), "seconds": self.seconds}
+
+
+def full_load(server: Server, wrk: Path, images: Path, seconds: float) -> dict[str, Any]:
+    """Let clients ask as fast as they are answered; return what they saw, and what it cost the server.
+
+    wrk leaves the cores to the server; locust, in Python, takes a share of them.
+    """
+    command = [str(wrk), "-t", "1", "-c", str(CLIENTS), "-d", f"{seconds:g}s", "--timeout", "60s"]
+    command += ["-s", str(HERE / "serving_load.lua"), f"http://127.0.0.1:{server.port}"]
+    command += ["--", str(images), str(IMAGES), str(int(server.form))]
+    with Watched(server) as watched:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    return {**found, "rate": found["answered"] / found["seconds"], **watched.used(found["answered"])}
+
+
+def paced_load(server: Server, locust: Path, images: Path, clients: int, seconds: float, rate: float) -> dict[str, Any]:
+    """Let clients ask at a rate, at random times; return what they saw, and what it cost the server."""
+    given = {"SERVING_IMAGES": images, "SERVING_PACE": rate / clients, "SERVING_FORM": int(server.form)}
     settings = {**os.environ, **{name: str(value) for name, value in given.items()}}
+    settings.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory() as place:
         settings["SERVING_OUT"] = f"{place}/found.json"
         command = [str(locust), "-f", str(HERE / "serving_load.py"), "--headless"]
         command += ["-u", str(clients), "-r", str(clients), "-t", f"{seconds}s", "--stop-timeout", "60"]
         command += ["-H", f"http://127.0.0.1:{server.port}", "--only-summary", "--loglevel", "CRITICAL"]
-        watcher = threading.Thread(target=sample, daemon=True)
-        used, began = server.cpu(), time.perf_counter()
-        watcher.start()
-        settings.pop("PYTHONPATH", None)
-        subprocess.run(command, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        used, took = server.cpu() - used, time.perf_counter() - began
-        done.set()
-        watcher.join()
+        with Watched(server) as watched:
+            subprocess.run(command, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         found = json.loads(Path(settings["SERVING_OUT"]).read_text(encoding="utf-8"))
     nothing = {"answered": 0, "lost": 0, "seconds": 0.0, "p95_ms": None}
     good, refused = found.get("200", nothing), found.get("503", nothing)
     return {
+        "asked_rate": rate,
         "answered": good["answered"],
         "refused": refused["answered"],
         "lost": sum(each["lost"] for each in found.values()),
         "rate": good["answered"] / max(good["seconds"], 1e-9),
         "p95_ms": good["p95_ms"],
         "p95_refused_ms": refused["p95_ms"],
-        "milliseconds": 1000 * used / max(good["answered"], 1),
-        "peak_bytes": max(sampled, default=0),
-        "seconds": took,
+        **watched.used(good["answered"]),
     }
 
 
@@ -232,8 +260,8 @@ def predicted(server: Server) -> int:
 
 def overload(server: Server, locust: Path, images: Path, rate: float, seconds: float) -> dict[str, Any]:
     """Ask at ten times the rate; say also whether all that was accepted was answered, and a request afterwards."""
-    clients, before = 400, predicted(server)
-    found = load(server, locust, images, clients, seconds, pace=10 * rate / clients)
+    before = predicted(server)
+    found = paced_load(server, locust, images, 400, seconds, 10 * rate)
     found["asked"] = found["answered"] + found["refused"] + found["lost"]
     found["classified"] = predicted(server) - before
     request = urllib.request.Request(f"http://127.0.0.1:{server.port}/predict", next(images.iterdir()).read_bytes())
@@ -250,12 +278,12 @@ def rounds(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         found["pass"].append(feature_pass(images, folder, options.count))
         for name in names:
             with served(name, model, options.peers) as server:
-                load(server, options.locust, images, CLIENTS, min(4, options.seconds))
-                found[name].append(load(server, options.locust, images, CLIENTS, options.seconds))
+                full_load(server, options.wrk, images, min(4, options.seconds))
+                found[name].append(full_load(server, options.wrk, images, options.seconds))
                 if name == OURS:
                     rate = found[name][-1]["rate"]
-                    half = load(server, options.locust, images, CLIENTS, options.seconds, pace=rate / 2 / CLIENTS)
-                    found["half"].append({**half, "asked_rate": rate / 2})
+                    half = paced_load(server, options.locust, images, CLIENTS, options.seconds, rate / 2)
+                    found["half"].append(half)
                     found["overload"].append(overload(server, options.locust, images, rate, options.seconds))
     return found
 
@@ -281,11 +309,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--locust", type=Path, required=True, help="the program locust")
+    parser.add_argument("--wrk", type=Path, default=Path("wrk"), help="the program wrk (Debian's package wrk)")
     parser.add_argument("--peers", type=Path, help="a folder of packages, with LitServe in it")
     parser.add_argument("--small", action="store_true", help="one round of 5 s")
     parser.add_argument("--seconds", type=int, default=20, help="of each load (default 20)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=512, help="images of the feature pass (default 512)")
+    parser.add_argument("--count", type=int, default=2048, help="images of the feature pass (default 2048)")
     options = parser.parse_args()
     if options.small:
         options.seconds, options.rounds, options.count = 5, 1, 64

@@ -1,7 +1,8 @@
 """Clients for `serving.py`: images at random to POST /predict, as locust sends them.
 
 $SERVING_IMAGES is a folder of images; $SERVING_FORM=1 sends them as a form; $SERVING_PACE is the number of requests a
-second of each client (0: the next as soon as the last is answered). Status 503 counts as answered, under its own name.
+second of each client, at random times (a Poisson process; one that is due while another is under way follows it at
+once). Status 503 counts as answered, under its own name.
 What all clients saw is written to $SERVING_OUT as JSON when the last of them has its answer.
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
-from locust import FastHttpUser, constant, constant_throughput, events, task
+from locust import FastHttpUser, events, task
 
 IMAGES = [path.read_bytes() for path in sorted(Path(os.environ["SERVING_IMAGES"]).iterdir())]
-PACE = float(os.environ.get("SERVING_PACE", "0"))
+PACE = float(os.environ["SERVING_PACE"])
 
 
 @events.quitting.add_listener
@@ -43,8 +45,18 @@ def form(content: bytes) -> tuple[bytes, dict[str, str]]:
 class Client(FastHttpUser):
     """Sends one image after the other."""
 
-    wait_time = constant_throughput(PACE) if PACE else constant(0)
+    due = 0.0
     network_timeout = connection_timeout = 60.0
+
+    def on_start(self) -> None:
+        """Draw when the first image is sent: not all clients begin together."""
+        time.sleep(self.wait_time())
+
+    def wait_time(self) -> float:
+        """Return the seconds until the next image is due."""
+        now = time.monotonic()
+        self.due = (self.due or now) + random.expovariate(PACE)
+        return max(0.0, self.due - now)
 
     @task
     def predict(self) -> None:

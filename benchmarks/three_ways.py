@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from headstart.api import BASELINES, Results
+from headstart.api import Results
+from headstart.study.comparison import BASELINES
 
 THREADS = "1"  # of every process: with another number, sums have other last bits (docs/many-processes-and-machines.md)
 TABLE = ("run", "rank", "mean", "low", "high", "seeds", "tied_with_best")

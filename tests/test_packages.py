@@ -87,6 +87,7 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_main_job_runs_without_any_extra(tmp_path: Path) -> None:
     for part in ("train", "test"):  # with a split of its own, nothing is cross-validated
         photographs(tmp_path / "photos" / part)

@@ -12,6 +12,7 @@ from headstart import saved_models
 from headstart.api import Study
 from headstart.report.render import html
 from headstart.saved_models import evaluate_models, update_study
+from headstart.storage.presence import since
 from headstart.study import evaluation
 from headstart.study.results.folder import StudyFolder
 
@@ -28,6 +29,24 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(evaluation, "evaluate_models", evaluate)
     monkeypatch.setattr(html, "write_html", lambda folder, report: found.append(("report", folder, report)))
     return found
+
+
+def test_the_cache_is_in_use_while_models_are_evaluated_and_updated(
+    monkeypatch: pytest.MonkeyPatch, own_store: Path
+) -> None:
+    class Reached(Exception):
+        pass
+
+    def reached(*_: Any, **__: Any) -> None:
+        assert since(own_store) is not None
+        raise Reached
+
+    monkeypatch.setattr(evaluation, "check_request", reached)
+    monkeypatch.setattr(saved_models, "prepare_update", reached)
+    for call in (lambda: evaluate_models("model", "photos"), lambda: update_study("study", "photos")):
+        with pytest.raises(Reached):
+            call()
+        assert since(own_store) is None
 
 
 def test_one_model_or_several_are_evaluated_and_the_report_is_written(asked: list[Any]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.estimator import ImageClassifier
     from headstart.labelling.embeddings import embed
     from headstart.labelling.folder_session import label_session
+    from headstart.labelling.review.open_review import review_session
     from headstart.labelling.similar import most_similar
     from headstart.models.create import create_backbone
     from headstart.saved_models import benchmark, evaluate_models, export, measure_drift, update_study
@@ -38,6 +39,7 @@ _WHERE = {
     "load_dataset": "headstart.data.sources.load",
     "measure_drift": "headstart.saved_models",
     "most_similar": "headstart.labelling.similar",
+    "review_session": "headstart.labelling.review.open_review",
     "update_study": "headstart.saved_models",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "load_dataset",
     "measure_drift",
     "most_similar",
+    "review_session",
     "update_study",
 ]
 

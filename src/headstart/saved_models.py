@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.api import OUT, Data, Results, Study, source_of
+from headstart.api import OUT, Results, Study
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import DRIFT
 from headstart.deploy.export.benchmark import Benchmark
@@ -15,7 +15,9 @@ from headstart.deploy.export.benchmark import benchmark as measure
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError
+from headstart.storage.opening import default_store_in_use
 from headstart.study import evaluation, unlabelled
+from headstart.study.comparison import Data, source_of
 from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
 from headstart.study.results.export_material import material_of
@@ -24,12 +26,14 @@ from headstart.study.unlabelled import DriftReport
 from headstart.study.update import prepare_update
 
 
+@default_store_in_use()
 def evaluate_models(
     models: str | Path | Sequence[str | Path],
     data: Data,
     out: str | Path = OUT,
     *,
     label: str | None = None,
+    corrections: str | Path | None = None,
     part: str = "all",
     metric: str | None = None,
     baseline: int = 0,
@@ -43,6 +47,7 @@ def evaluate_models(
         data: what `compare` takes.
         out: the folder that holds studies.
         label: which label, where the data have several.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
         part: "all", or one part of a split that the data come with.
         metric: what models are compared by; by default that of the first model's study, or accuracy.
         baseline: the place in `models` of the one that the others are compared with, from 0.
@@ -58,7 +63,8 @@ def evaluate_models(
 
     places = [models] if isinstance(models, str | Path) else list(models)
     evaluation.check_request(places, metric, baseline)
-    source = DataSpec(source=source_of(data), label=label)
+    given = None if corrections is None else str(corrections)
+    source = DataSpec(source=source_of(data), label=label, corrections=given)
     options: dict[str, Any] = {"part": part, "metric": metric, "device": device, "command": command}
     found = evaluation.evaluate_models(places, source, out, baseline=baseline, **options)
     write_html(found.folder.root, found.report)
@@ -106,6 +112,7 @@ class Updated:
     notes: tuple[str, ...]
 
 
+@default_store_in_use()
 def update_study(
     study: str | Path,
     data: Data,
@@ -147,6 +154,7 @@ def update_study(
     return Updated(results, found, update.new, update.notes)
 
 
+@default_store_in_use()
 def benchmark(
     model: str | Path | Classifier,
     *,
@@ -173,6 +181,7 @@ def benchmark(
     return measure(ensemble, material, int8=int8)
 
 
+@default_store_in_use()
 def export(
     model: str | Path | Classifier,
     to: str | Sequence[str] = "onnx",

@@ -160,11 +160,23 @@ def test_a_class_of_two_images_is_not_judged() -> None:
     assert not set(find_label_errors(features, labels, 4).rows.tolist()) & {0, 1}
 
 
-def test_very_wide_features_are_projected_and_the_result_is_the_same_each_time() -> None:
-    features, labels = clusters(120, 3, 5000, 0.5)
+def test_very_wide_features_are_projected_and_the_result_is_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_errors, "_WIDEST", 64)
+    features, labels = clusters(300, 3, 200, 0.5)
     first, second = (find_label_errors(features, labels, 3).probabilities for _ in range(2))
     assert (first == second).all()
     assert (first.argmax(axis=1) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize(("width", "spread"), [(61, 2.0), (200, 6.0)])
+def test_few_images_are_judged_by_their_coordinates_as_by_all_their_features(
+    width: int, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, labels = clusters(20, 3, width, spread)
+    narrow = out_of_fold(features, labels, 3)
+    monkeypatch.setattr(label_errors, "_are_few", lambda n, d: False)
+    np.testing.assert_allclose(narrow, out_of_fold(features, labels, 3), atol=5e-4)
+    assert 0.4 < (narrow.argmax(axis=1) == labels).mean() < 1  # neither a guess nor a certainty
 
 
 def test_of_very_many_images_a_sample_chooses_penalty_and_temperature(monkeypatch: pytest.MonkeyPatch) -> None:

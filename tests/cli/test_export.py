@@ -58,6 +58,7 @@ def test_what_cannot_be_exported_is_one_line_also_where_no_pictures_are_at_hand(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_int8_on_pictures_of_ones_own_and_as_json(
     call: Call, finished: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(call: Call, finished: Path, tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_classifier_in_memory_is_checked_on_noise_and_says_so(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,7 +40,19 @@ def test_label_serves_a_page_whose_labels_compare_reads(
     monkeypatch.setattr(label, "show", printed.append)
     seen["stdout"] = lambda: "\n".join(printed)
     out = tmp_path / "labels.csv"
-    arguments = ("--classes", "red,green,blue", "--out", out, "--backbone", "lenet5", "--random", 0.34, "--port", 0)
+    arguments = (
+        "--classes",
+        "red,green,blue",
+        "--out",
+        out,
+        "--backbone",
+        "lenet5",
+        "--random",
+        0.34,
+        "--port",
+        0,
+        "--suggest",
+    )
     status, _output, error = call(
         "label", photos, *arguments, "--host", "127.0.0.1", "--device", "cpu", "--weights", "none"
     )

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from headstart.cli.listing import show_backbones, show_datasets
+from headstart.cli.listing import show_backbones, show_datasets, show_line_ups
 from headstart.data.sources.catalogue import DATASETS
 from headstart.errors import ModelError, SpecError
 from headstart.models.create import ALIASES, create_backbone
 from headstart.models.describe import list_backbones
+from tests.support.weights_cache import empty_caches, put_marker
 
 Capture = pytest.CaptureFixture[str]
 
@@ -32,14 +34,44 @@ def test_one_dataset_is_shown_in_detail_and_an_unknown_one_refused(capsys: Captu
         show_datasets("cifar1000", as_json=False)
 
 
-def test_every_short_name_is_listed_with_its_architecture(capsys: Capture) -> None:
+def test_every_short_name_is_listed_with_its_architecture(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.models.line_ups.at_hand.place_of", lambda _: None)  # nothing is measured
     show_backbones(None, as_json=False)
     out = capsys.readouterr().out
-    rows = [line.split() for line in out.splitlines()[1 : len(ALIASES) + 1]]
+    lines = out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["short", "name"])
+    rows = [line.split() for line in lines[start + 1 : start + len(ALIASES) + 1]]
     assert rows == [[alias, target] for alias, target in sorted(ALIASES.items())]
     assert f"{len(list_backbones())} in all (--json lists them)" in out
     show_backbones(None, as_json=True)
     assert json.loads(capsys.readouterr().out) == list_backbones()
+
+
+def test_the_line_ups_are_listed_with_licence_place_and_speed(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = empty_caches(monkeypatch, tmp_path)
+    bytes_there = put_marker(cache, "dinov2_small").stat().st_size
+    monkeypatch.setattr("headstart.study.planning.networks.seconds_per_image", lambda _: 0.02)
+    show_line_ups()
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert f"cached, {bytes_there} B" in rows["dinov2_small"] and rows["dinov2_small"].rstrip().endswith(" 50")
+    assert "81.1 linear " in rows["dinov2_small"] and "21.6 M" in rows["dinov2_small"]
+    assert "installed" in rows["efficientnet_lite0"]
+    assert "no, 343 MB" in rows["dinov3_base"] and rows["dinov3_base"].rstrip().endswith("-")
+    assert "CC-BY-NC-4.0" in rows["convnextv2_nano"] and "89.3 linear, ReaL" in rows["dinov3_base"]
+
+
+def test_what_is_published_of_a_network_comes_with_its_sources(capsys: Capture) -> None:
+    show_backbones("resnet18", as_json=False)
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1].startswith("published: 69.8 % supervised on ImageNet-1k (torchvision")
+    assert out[-2] == "licence: BSD-3-Clause, open (torchvision)"
+    assert out[-3] == "in line-ups with weights torchvision:IMAGENET1K_V1, which learned from ImageNet-1k"
+    show_backbones("resnet18", as_json=True)
+    assert json.loads(capsys.readouterr().out)["published"]["licence"]["status"] == "open"
+    show_backbones("lenet5", as_json=True)
+    assert json.loads(capsys.readouterr().out)["published"] is None
 
 
 def test_the_stages_of_a_backbone_add_up(capsys: Capture) -> None:

@@ -137,3 +137,20 @@ def test_no_summary_is_cut_off_at_80_columns(
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--version")
     assert (code, out) == (0, f"headstart {VERSION}\n")
+
+
+@pytest.mark.parametrize("verb", ["run", "compare", "audit", "evaluate"])
+def test_corrections_that_do_not_fit_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    for place in ("a/0.png", "a/1.png", "b/0.png", "b/1.png"):
+        picture(tmp_path / "photos" / place, len(place) + int(place[2]) + 5 * (place[0] == "b"))
+    (tmp_path / "c: 1.csv").write_text("path,decision,after\na/0.png,relabel,c\n")
+    monkeypatch.chdir(tmp_path)
+    text = "name: s\ndata: photos\nruns: {p: {backbone: pixels, strategy: majority}}\n"
+    given = {"run": [study(tmp_path, text)], "evaluate": ["no.safetensors", "photos"]}.get(verb, ["photos"])
+    code, _, err = run(capsys, verb, *given, "--corrections", "c: 1.csv")
+    if verb == "evaluate":
+        assert "no.safetensors" in one_line(code, err)
+    else:
+        assert "c: 1.csv: a/0.png: unknown class 'c'" in one_line(code, err)

@@ -15,6 +15,7 @@ from headstart.cli import study as study_verbs
 from headstart.errors import WeightsAbsent
 from headstart.models import create
 from tests.cli.conftest import Call
+from tests.support.weights_cache import empty_caches, put_marker, put_random
 
 Passed = dict[str, Any]
 
@@ -97,6 +98,51 @@ def test_compare_makes_the_study_that_its_options_ask_for(call: Call, manifest: 
     assert (study["data"]["source"], study["data"]["label"]) == (str(manifest), "half")
     backbones = {settings["backbone"] for settings in study["runs"].values()}
     assert backbones == {"pixels", "efficientnet_lite0", "resnet18"}
+
+
+def test_compare_takes_a_line_up_of_what_is_cached(
+    call: Call, photos: Path, passed: Passed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = empty_caches(monkeypatch, tmp_path)
+    monkeypatch.setattr("headstart.study.planning.networks.default_device", lambda: "cpu")
+    lites = {f"efficientnet_lite{i}" for i in range(3)}
+
+    def backbones() -> set[str]:
+        return {settings["backbone"] for settings in passed["study"]["runs"].values()} - {"pixels"}
+
+    code, _, said = call("compare", photos, "--networks", "auto")
+    assert code == 0 and backbones() == lites and "(now HF_HUB_OFFLINE is set)" in said
+    put_marker(cache, "dinov3_small")
+    call("compare", photos, "--networks", "auto")
+    assert backbones() == lites | {"dinov3_small"}
+    assert passed["study"]["runs"]["dinov3_small logistic"]["weights"] == "timm:lvd1689m"
+    call("compare", photos, "--networks", "auto", "--licence", "open")
+    assert backbones() == lites
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--networks", "dinov2_smal"], "unknown backbone 'dinov2_smal'; did you mean dinov2_small"),
+        (["--networks", "fast", "--backbone", "resnet18"], "give networks or backbones, not both"),
+        (["--licence", "gpl"], "unknown licence 'gpl'"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused_in_one_line(
+    call: Call, photos: Path, passed: Passed, options: list[str], says: str
+) -> None:
+    code, _, said = call("compare", photos, *options)
+    assert code == 2 and says in said and len(said.strip().splitlines()) == 1 and not passed
+
+
+@pytest.mark.slow
+def test_a_comparison_runs_with_random_weights_in_the_cache(
+    call: Call, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_random(empty_caches(monkeypatch, tmp_path), "mobilenetv4_small")
+    code, said, _ = call("compare", photos, "--networks", "auto", "--seeds", 1, "--out", tmp_path / "out", "--json")
+    ranked = {row["run"] for row in json.loads(said)["ranking"]}
+    assert code == 0 and {"mobilenetv4_small logistic", "efficientnet_lite0 logistic"} <= ranked
 
 
 def test_compare_asks_for_samples_of_the_training_images_unless_folds_vary_them(

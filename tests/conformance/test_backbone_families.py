@@ -18,10 +18,14 @@ from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import Architecture
 from headstart.models.backbone import Backbone
 
+pytestmark = pytest.mark.long
+
 RESNET = ("stem", "stage1", "stage2", "stage3", "stage4", "pool")
 SWIN = ("embed", "stage1", "stage2", "stage3", "stage4", "pool")
 VIT = ("embed", *(f"block{i}" for i in range(1, 13)), "norm")
 SEVEN = ("stem", *(f"stage{i}" for i in range(1, 8)), "conv_head", "pool")
+FIVE = ("stem", *(f"stage{i}" for i in range(1, 6)), "pool")
+HIERA = ("embed", "stage1", "stage2", "stage3", "stage4", "pool")
 SIX = ("stem", *(f"stage{i}" for i in range(1, 7)), "pool")
 VGG = ("block1", "block2", "block3", "block4", "block5", "fc6", "fc7")
 ALEXNET = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
@@ -57,7 +61,13 @@ FAST = (
     Member("timm", "resnetv2_18", 64, ()),
     Member("timm", "mixer_s32_224", 64, ()),
     Member("timm", "ghostnet_050", 64, ()),
-    Member("timm", "eva02_tiny_patch14_224", 56, ("body", "pool")),
+    Member("timm", "eva02_tiny_patch14_224", 28, VIT),
+    Member("timm", "vit_tiny_patch16_dinov3_qkvb", 32, VIT),
+    Member("timm", "vit_pe_core_tiny_patch16_384", 32, VIT),
+    Member("timm", "hiera_tiny_224", 64, HIERA),
+    Member("timm", "convnextv2_atto", 64, RESNET),
+    Member("timm", "mobilenetv4_conv_small_035", 64, FIVE),
+    Member("timm", "fastvit_t8", 64, ()),
     Member("torchvision", "resnet18", 64, RESNET),
     Member("torchvision", "mobilenet_v2", 64, SEVEN),
     Member("torchvision", "mobilenet_v3_small", 64, (*SIX[:-2], "conv_head", "pool")),
@@ -77,7 +87,17 @@ SLOW = (
     Member("timm", "swinv2_tiny_window8_256", 64, SWIN),
     Member("timm", "vit_small_patch14_dinov2", 56, VIT),
     Member("timm", "deit_tiny_patch16_224", 64, VIT),
-    Member("timm", "mobilenetv4_conv_small", 64, ()),
+    Member("timm", "mobilenetv4_conv_small", 64, FIVE),
+    Member("timm", "mobilenetv4_hybrid_medium_075", 64, FIVE),
+    Member("timm", "hiera_small_abswin_256", 64, HIERA),
+    Member("timm", "vit_base_patch16_siglip_224", 32, VIT),
+    Member("timm", "naflexvit_base_patch16_siglip", 32, VIT),
+    Member("timm", "naflexvit_base_patch16_par_gap", 32, VIT),
+    Member("timm", "vit_base_patch14_reg1_tipsv2", 28, VIT),
+    Member("timm", "vit_small_patch16_rope_224", 32, VIT),
+    Member("timm", "vit_small_patch16_rope_mixed_224", 32, ("body", "pool")),
+    Member("timm", "eva_large_patch14_196", 28, ("embed", *(f"block{i}" for i in range(1, 25)), "norm")),
+    Member("timm", "fastvit_mci0", 64, ()),
     Member("torchvision", "vgg11", 64, VGG),
     Member("torchvision", "vgg11_bn", 64, VGG),
     Member("torchvision", "regnet_x_400mf", 64, RESNET),
@@ -116,8 +136,11 @@ def library_network(member: Member) -> Any:
         torch.manual_seed(3)
         if member.library == "timm":
             fixed = timm.get_pretrained_cfg(member.name).fixed_input_size
-            return timm.create_model(member.name, **({"img_size": member.size} if fixed else {})).eval()
-        options: dict[str, Any] = {"image_size": member.size} if member.name.startswith("vit") else {}
+            options: dict[str, Any] = {"img_size": member.size} if fixed else {}
+            if "dinov3" in member.name:
+                options["global_pool"] = "token"  # as DINOv3's authors read it
+            return timm.create_model(member.name, **options).eval()
+        options = {"image_size": member.size} if member.name.startswith("vit") else {}
         if member.name == "googlenet":
             options = {"aux_logits": False, "init_weights": True}
         return torchvision.models.get_model(member.name, weights=None, **options).eval()

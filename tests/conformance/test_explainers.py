@@ -14,6 +14,8 @@ from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
 
+pytestmark = pytest.mark.long
+
 FAMILIES = {
     "resnet18": 32,
     "efficientnet_lite0": 32,
@@ -22,8 +24,20 @@ FAMILIES = {
     "vit_tiny_patch16_224": 32,
     "deit_tiny_distilled_patch16_224": 32,
     "swin_tiny_patch4_window7_224": 32,
+    "eva02_tiny_patch14_224": 28,
+    "vit_tiny_patch16_dinov3_qkvb": 32,
+    "vit_pe_core_tiny_patch16_384": 32,
+    "hiera_tiny_224": 64,
+    "mobilenetv4_conv_small_035": 32,
+    "fastvit_t8": 64,
 }
-WITH_ROLLOUT = {"vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"}
+WITH_ROLLOUT = {
+    "vit_tiny_patch16_224",
+    "deit_tiny_distilled_patch16_224",
+    "eva02_tiny_patch14_224",
+    "vit_tiny_patch16_dinov3_qkvb",
+    "vit_pe_core_tiny_patch16_384",
+}
 QUICK: dict[str, dict[str, Any]] = {
     "lime": {"samples": 12, "most_samples": 24, "pieces": 9},
     "integrated_gradients": {"steps": 3, "most_steps": 6},

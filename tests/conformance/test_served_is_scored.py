@@ -18,6 +18,8 @@ from headstart.storage.names import folder_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
+pytestmark = pytest.mark.long
+
 COLOURS = {"blue": (70, 80, 150), "green": (80, 140, 90), "red": (150, 85, 80)}
 TRAINING = {"epochs": 1, "batch_size": 8, "lr": 0.02}
 HEADS: dict[str, dict[str, Any]] = {

@@ -16,6 +16,8 @@ import tuning_subject as subject
 from headstart.transfer.finetune.finetune import finetune
 from headstart.transfer.finetune.recipe import Recipe
 
+pytestmark = pytest.mark.long
+
 SUPPORT = Path(__file__).parents[1] / "support"
 # which stages' own values may differ afterwards; LoRA's additions are merged into the weights at the end
 LEARNED = {

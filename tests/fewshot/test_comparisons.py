@@ -123,6 +123,7 @@ def test_a_difference_that_was_claimed_no_longer_counts_for_the_others() -> None
     assert pairs[2].p == pytest.approx(stats.ttest_rel(scores["1"], scores["2"]).pvalue, abs=0.015)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("times", "few", "many"), [(100, 1, 10), pytest.param(300, 6, 24, marks=pytest.mark.slow)])
 def test_false_claims_among_equal_methods_are_as_rare_as_wanted(times: int, few: int, many: int) -> None:
     wrong = 0

@@ -19,7 +19,7 @@ KEY = "a-key"
 @pytest.fixture
 def session(tmp_path: Path) -> LabelSession:
     folder = draw_folder(tmp_path / "photos")
-    return LabelSession(embedded(folder), LabelFile(tmp_path / "labels.csv"), ["red", "green", "blue"])
+    return LabelSession(embedded(folder), LabelFile(tmp_path / "labels.csv"), ["red", "green", "blue"], suggests=True)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_person_labels_and_everything_is_in_the_file(client: TestClient, sessi
     assert len(rows) == 24 and all(each.label == colour_of(path) and each.who == "ann" for path, each in rows.items())
     session.refit()
     state = client.get("/api/state").json()
-    assert state["taught"] == 24 and state["accuracy"]["n"] == 6 and state["mode"] == "uncertain"
+    assert state["taught"] == 24 and state["accuracy"]["n"] == 6 and state["suggests"] is True
     items = client.get("/api/next?who=ann&count=12").json()
     assert all((item["guess"] is None) == (item["how"] == "random") for item in items)
     last = client.get("/api/labelled?count=3").json()

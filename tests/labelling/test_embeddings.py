@@ -10,6 +10,8 @@ from headstart.data.decoding.decode import UndecodableError
 from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError, ModelError
 from headstart.labelling.embeddings import embed, images_of
+from headstart.storage.presence import since
+from headstart.study.resources import Resources
 
 
 def test_vectors_are_those_of_the_network_for_images_with_and_without_labels(tmp_path: Path) -> None:
@@ -50,3 +52,14 @@ def test_a_source_that_is_no_dataset_is_read_without_labels_and_that_is_said(
 def test_an_unknown_network_is_refused_before_the_images_are_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="resnet1800"):
         embed(tmp_path / "absent", backbone="resnet1800")
+
+
+def test_the_cache_is_in_use_while_images_are_embedded(
+    monkeypatch: pytest.MonkeyPatch, own_store: Path, tmp_path: Path
+) -> None:
+    flat = draw_folder(tmp_path / "flat", 1)
+    seen: list[float | None] = []
+    real = Resources.features_of
+    monkeypatch.setattr(Resources, "features_of", lambda *given: (seen.append(since(own_store)), real(*given))[1])
+    embed(flat, backbone="lenet5", weights="none")
+    assert seen[0] is not None and since(own_store) is None

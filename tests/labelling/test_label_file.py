@@ -71,3 +71,11 @@ def test_another_table_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     other.write_bytes(b"path,label,who,when,how\n\xff\xfe,x,,,\n")
     with pytest.raises(DataError, match="cannot be read"):
         LabelFile(other).read()
+
+
+def test_what_a_killed_program_had_half_written_is_deleted_at_the_next_change(tmp_path: Path) -> None:
+    half, other = tmp_path / ".labels.csv.0123456789ab-01234567.tmp", tmp_path / ".labels.csv.bak.0123456789ab-01.tmp"
+    half.write_text("path,la")
+    other.write_text("somebody else's")
+    LabelFile(tmp_path / "labels.csv").change({tmp_path / "1.png": Given("cat", "ann", "now", "chosen")})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "labels.csv"]

@@ -41,7 +41,9 @@ def served(session: LabelSession) -> Iterator[str]:
 
 @pytest.fixture
 def session(tmp_path: Path) -> LabelSession:
-    return LabelSession(embedded(draw_folder(tmp_path / "p", 100)), LabelFile(tmp_path / "l.csv"), list(KEYS))
+    return LabelSession(
+        embedded(draw_folder(tmp_path / "p", 100)), LabelFile(tmp_path / "l.csv"), list(KEYS), suggests=True
+    )
 
 
 def text(driver: Any, place: str) -> str:
@@ -118,6 +120,23 @@ def test_similar_images_together_a_new_class_and_a_refusal(
         driver.find_element("id", "new-name").send_keys("teal\n")
         wait(driver, lambda: "teal" in text(driver, "classes"))
         assert session.classes == [*KEYS, "teal"]
+
+
+def test_images_come_in_random_order_until_s_is_pressed(
+    session: LabelSession, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    session.suggests = False
+    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+        wait(driver, lambda: "random sample" in text(driver, "why"))
+        assert "fewer labels in simulations" in text(driver, "savings")
+        names = [label_one(driver, session) for _ in range(5)]
+        first = [session.embeddings.dataset.reader.name(row) for row in session.suggester.sample[:5].tolist()]
+        assert names == first and session.at_random.sum() == 5
+        press(driver, "s")
+        wait(driver, lambda: "typical" in text(driver, "why"))
+        assert driver.find_element("id", "order-suggested").get_attribute("aria-pressed") == "true"
+        press(driver, "s")
+        wait(driver, lambda: "random sample" in text(driver, "why"))
 
 
 def test_a_phone_shows_everything_within_its_width(

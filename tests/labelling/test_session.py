@@ -19,7 +19,7 @@ def opened(tmp_path: Path, *classes: str, each: int = 20) -> LabelSession:
     folder = tmp_path / "photos"
     if not folder.exists():
         draw_folder(folder, each)
-    return LabelSession(embedded(folder), LabelFile(tmp_path / "labels.csv"), list(classes))
+    return LabelSession(embedded(folder), LabelFile(tmp_path / "labels.csv"), list(classes), suggests=True)
 
 
 def answer(session: LabelSession, count: int, who: str = "ann") -> None:
@@ -59,6 +59,17 @@ def test_two_people_are_not_shown_the_same_image(tmp_path: Path, monkeypatch: py
     assert mine == {each.row for each in session.next(10, "ann")}
     now[0] += sessions._RESERVED + 1
     assert mine & {each.row for each in session.next(10, "bob")}
+
+
+def test_without_suggestions_all_images_come_in_random_order_and_the_sample_measures(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.suggests = False
+    rows = [each.row for each in session.next(60, "ann")]
+    assert rows[:18] == session.suggester.sample.tolist() and sorted(rows) == list(range(60))
+    assert [each.how for each in session.next(20, "ann")] == 18 * ["random"] + 2 * ["rest"]
+    answer(session, 20)
+    assert session.at_random.sum() == 18 and [each.row for each in session.next(3, "ann")] == rows[20:23]
+    assert {each.how for each in session.next(8, "ann", suggest=True)} == {"typical"}
 
 
 def test_what_one_skips_is_left_to_others_and_said_where_it_belongs_to_the_sample(tmp_path: Path) -> None:

@@ -161,3 +161,9 @@ def test_numbers_that_are_not_finite_or_real_are_refused() -> None:
     with pytest.raises(ModelError, match="complex"):
         check_finite({"a": torch.zeros(1, dtype=torch.complex64)})
     assert MAX_CLASSES >= 100_000
+
+
+def test_a_whole_number_too_large_for_a_float_is_refused() -> None:
+    given = {"size": 8, "resize": 8, "interpolation": "bicubic", "mean": [10**400, 0, 0], "std": [1, 1, 1]}
+    with pytest.raises(ModelError, match=r"preprocessing\.mean must be a finite number"):
+        check_preprocessing(given)

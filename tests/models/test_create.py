@@ -105,7 +105,7 @@ def test_dinov2_weights_are_resized_to_the_224_px_of_the_short_name(
     save_file(timm.create_model("vit_small_patch14_dinov2").state_dict(), path)
     monkeypatch.setattr(create, "fetch_timm", lambda cfg, download: path)
     backbone, weights = create_backbone("dinov2_small", "imagenet")
-    assert weights.origin == "timm vit_small_patch14_dinov2.lvd142m" and weights.licence == "apache-2.0"
+    assert weights.origin == "timm vit_small_patch14_dinov2.lvd142m" and weights.licence == "Apache-2.0"
     assert weights.preprocessing.size == backbone.preprocessing.size == 224
     assert weights.report.resized == ("stages.embed.part.pos_embed",)
     assert backbone.source_classes == ()

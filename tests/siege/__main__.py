@@ -8,7 +8,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.siege import archives, bundles, clients, corruption, images, kills, limits, manifests, specs, weights
+from tests.siege import (
+    archives,
+    bundles,
+    clients,
+    corruption,
+    crowds,
+    images,
+    kills,
+    labels,
+    limits,
+    manifests,
+    signals,
+    specs,
+    weights,
+)
 from tests.siege.siege import Prepare, besiege
 
 SIEGES: dict[str, Prepare] = {
@@ -16,10 +30,13 @@ SIEGES: dict[str, Prepare] = {
     "bundles": bundles.prepare,
     "clients": clients.prepare,
     "corruption": corruption.prepare,
+    "crowds": crowds.prepare,
     "images": images.prepare,
     "kills": kills.prepare,
+    "labels": labels.prepare,
     "limits": limits.prepare,
     "manifests": manifests.prepare,
+    "signals": signals.prepare,
     "specs": specs.prepare,
     "weights": weights.prepare,
 }

@@ -1,23 +1,34 @@
-"""Altered bundles: refused, or the same predictions; and bundles that are sealed well but say anything."""
+"""Altered bundles: refused, or the same answers; and bundles that are sealed well but say anything.
+
+An answer is the probabilities and all that a calibrated model adds to them: its prediction set, how familiar the image
+is, whether it is left to a person, and the decision of least cost.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
 from headstart.deploy.classifier import Classifier
-from headstart.models.bundle import Bundle, Ensemble, Origin, bundle_bytes, ensemble_bytes
+from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.costs import costs_of
+from headstart.evaluate.uncertainty.familiarity import familiarity, fit_reference
+from headstart.evaluate.uncertainty.stored import rounded, to_part
+from headstart.models.bundle import Bundle, Ensemble, Origin, bundle_bytes, ensemble_bytes, model_bytes
 from headstart.models.bundle_file import ENTRY, file_content
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead, NearestNeighbourHead, select_classes
 from headstart.models.network import Network
+from headstart.models.uncertainty import KEY, UncertaintyPart
 from tests.siege.guarded import Guarded
 from tests.siege.images import picture
 from tests.siege.mutators import damaged
@@ -26,6 +37,13 @@ from tests.siege.siege import Attack, Broken
 CLASSES = ("cat", "dog", "cow")
 VALUES: tuple[Any, ...] = (None, True, 0, -1, 2, 10**12, 0.5, float("nan"), float("inf"), "", "x", "linear", [], {})
 VALUES += (["cat", "dog"], ["dog", "cat", "cow"], [1, 2, 3], {"kind": "linear"}, "imagenet", "/etc/passwd", "flip")
+VALUES += ("energy", "vim", "two\nlines", 10**400, -0.5, [[]], {"a": {"b": 1}})
+SURE = {  # the models that say how sure they are, by name: what is asked of them
+    "sure": Asked(0.9, at_least=0.5),
+    "sure by class": Asked(0.8, "raps", by_class=True),
+    "sure of distances": Asked(0.9, "aps", at_least=0.5),
+    "sure ensemble": Asked(0.9),
+}
 
 
 def models() -> dict[str, bytes]:
@@ -45,7 +63,28 @@ def models() -> dict[str, bytes]:
         "selected": bundle_bytes(picked, whole=True),
         "head alone": bundle_bytes(one, whole=False),
         "ensemble": ensemble_bytes(Ensemble((one, other), 0.8)),
+        "sure": model_bytes(Ensemble((one,), uncertainty=_uncertainty("energy+neighbour", costs=True))),
+        "sure by class": model_bytes(Ensemble((other,), uncertainty=_uncertainty("", costs=False))),
+        "sure of distances": model_bytes(Ensemble((one,), uncertainty=_uncertainty("energy+mahalanobis", costs=False))),
+        "sure ensemble": model_bytes(Ensemble((one, other), 0.8, _uncertainty("vim", costs=True))),
     }
+
+
+def _uncertainty(score: str, *, costs: bool) -> UncertaintyPart:
+    """Return what a model of three classes and 84 features knows about its answers."""
+    rng = np.random.default_rng(0)
+    labels, embeddings = rng.integers(0, 3, 90), rng.normal(size=(90, 84)).astype(np.float32)
+    logits = rng.normal(size=(90, 3)).astype(np.float32)
+    logits[np.arange(90), labels] += 3
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    known = Uncertainty(3, held_out_of(probabilities[30:], labels[30:]), notes=("a note",))
+    if costs:
+        known = replace(known, costs=costs_of(CLASSES, {"cat": {"dog": 7}}, ask=0.3))
+    if score:
+        reference = rounded(fit_reference(embeddings, labels, logits, score=score), score)
+        familiar = familiarity(score, reference, embeddings[30:], logits[30:])
+        known = replace(known, score=score, reference=reference, familiar=familiar, selection={score: 0.9})
+    return to_part(known)
 
 
 def prepare(scratch: Path) -> Attack:
@@ -55,21 +94,22 @@ def prepare(scratch: Path) -> Attack:
     sound = models()
     image = picture(0)
 
-    def said(content: bytes) -> list[float]:
+    def said(kind: str, content: bytes) -> list[Any]:
         path.write_bytes(content)
-        (found,) = Classifier.load(path).predict(image)
-        return [float(each) for each in found.probabilities]
+        (found,) = Classifier.load(path, asked=SURE.get(kind)).predict(image)
+        added = [found.answer, found.set, found.familiarity, found.withheld, found.decision]
+        return [found.label, *(float(each) for each in found.probabilities), *added]
 
-    expected = {kind: said(content) for kind, content in sound.items()}
+    expected = {kind: said(kind, content) for kind, content in sound.items()}
 
     def work(given: tuple[str, bytes, bool]) -> str:
         kind, content, sealed = given
-        found = said(content)
+        found = said(kind, content)
         if sealed:
             return "sealed anew: read"
         if found != expected[kind]:
-            raise Broken(f"a silently different prediction: {found}, not {expected[kind]}")
-        return "the same prediction"
+            raise Broken(f"a silently different answer: {found}, not {expected[kind]}")
+        return "the same answer"
 
     guarded = Guarded(work)
 
@@ -88,10 +128,12 @@ def prepare(scratch: Path) -> Attack:
 def _rewritten(content: bytes, rng: random.Random, *, seal: bool) -> bytes:
     """Return a bundle with another value at one place of its description, or another tensor."""
     described, tensors = _parts(content)
-    if rng.random() < 0.3:
-        _alter_tensor(tensors, rng)
+    newer = KEY in described and rng.random() < 0.7  # aimed at the part that says how sure it is
+    if rng.random() < (0.6 if newer else 0.3):
+        _alter_tensor(tensors, rng, [name for name in tensors if name.startswith(KEY)] if newer else list(tensors))
     else:
-        at = rng.choice(_places(described))
+        places = _places(described)
+        at = rng.choice([place for place in places if place[0] == KEY] if newer else places)
         described = _with_value(described, at, rng.choice(VALUES), gone=rng.random() < 0.2)
     if seal:
         return file_content(tensors, described)
@@ -110,16 +152,26 @@ def _parts(content: bytes) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             return described, {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
 
 
-def _alter_tensor(tensors: dict[str, torch.Tensor], rng: random.Random) -> None:
-    name = rng.choice(sorted(tensors))
+def _alter_tensor(tensors: dict[str, torch.Tensor], rng: random.Random, names: list[str]) -> None:
+    name = rng.choice(sorted(names))
     tensor = tensors[name]
-    how = rng.choice(("gone", "zeros", "nan", "type", "shape", "name"))
+    how = rng.choice(("gone", "zeros", "nan", "type", "shape", "name", "large", "negative", "other", "deeper", "empty"))
     if how == "gone" or tensor.numel() == 0:
         del tensors[name]
     elif how == "zeros":
         tensors[name] = torch.zeros_like(tensor)
     elif how == "nan":
         tensors[name] = torch.full(tensor.shape, float("nan"))
+    elif how == "large":
+        tensors[name] = (tensor.double() * rng.choice((1e3, 1e30, 1e300))).clamp(-1e308, 1e308).to(tensor.dtype)
+    elif how == "negative":
+        tensors[name] = -tensor if tensor.dtype != torch.bool else ~tensor
+    elif how == "other":
+        tensors[name] = tensors[rng.choice(sorted(names))].clone()
+    elif how == "deeper":
+        tensors[name] = tensor[..., None].clone()
+    elif how == "empty":
+        tensors[name] = tensor.new_zeros((0, *tensor.shape[1:]))
     elif how == "type":
         tensors[name] = tensor.to(rng.choice((torch.float64, torch.float16, torch.int32, torch.bool)))
     elif how == "shape":

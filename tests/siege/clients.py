@@ -108,8 +108,12 @@ class Served:
 
     def _read(self, client: socket.socket) -> bytes:
         found = bytearray()
-        while part := client.recv(1 << 16):
-            found += part
+        try:
+            while part := client.recv(1 << 16):
+                found += part
+        except ConnectionResetError:  # the server left a part of the body unread: what it said before is an answer
+            if not found:
+                raise
         return bytes(found)
 
     def check(self) -> None:
@@ -265,7 +269,8 @@ class Clients:
         method = rng.choice(("GET", "PUT", "DELETE", "OPTIONS")) if rng.random() < 0.05 else "POST"
         headers = [f"Content-Type: {kind}"] if kind and rng.random() < 0.5 else []
         answer = self.server.send(request(method, path, self._made(rng), *headers))
-        read = method == "POST" and path.startswith("/predict") and not any("\x00" in header for header in headers)
+        refused = method != "POST" or "top=0" in path or any("\x00" in header for header in headers)
+        read = path.startswith("/predict") and not refused
         return _owed(answer) if read else answer  # else the body is not read, and the reset may overtake the answer
 
     def _form(self, rng: random.Random) -> bytes:

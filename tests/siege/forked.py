@@ -35,12 +35,13 @@ class Ended:
     seconds: float
 
 
-def run_forked(work: Callable[[], object], *, kill_after: float | None = None) -> Ended:
+def run_forked(work: Callable[[], object], *, kill_after: float | None = None, number: int = signal.SIGKILL) -> Ended:
     """Do the work in a process of its own as a command of headstart does it, and wait for its end.
 
     Args:
         work: what is done.
-        kill_after: seconds after which it gets SIGKILL.
+        kill_after: seconds after which it gets a signal.
+        number: of the signal; of any but SIGKILL the process may take its time to end.
     """
     began = time.monotonic()
     read, write = os.pipe()  # not a file, whose size a limit may bound
@@ -52,7 +53,8 @@ def run_forked(work: Callable[[], object], *, kill_after: float | None = None) -
     said: list[bytes] = []
     reader = threading.Thread(target=lambda: said.extend(iter(partial(os.read, read, 1 << 16), b"")))
     reader.start()
-    killer = threading.Timer(_PATIENCE if kill_after is None else kill_after, os.kill, (process, signal.SIGKILL))
+    given = (process, signal.SIGKILL if kill_after is None else number)
+    killer = threading.Timer(_PATIENCE if kill_after is None else kill_after, os.kill, given)
     killer.start()
     _, status = os.waitpid(process, 0)
     killer.cancel()

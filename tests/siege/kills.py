@@ -33,7 +33,7 @@ def prepare(scratch: Path) -> Attack:
         kills = edge = 0
         try:
             for _ in range(count):
-                moment = _moment(draw, whole)
+                moment = moment_of(draw, whole)
                 ended = run_forked(study, kill_after=moment)
                 kills += ended.status == -9
                 edge += ended.status == -9 and (moment < _EDGE or moment > whole - _EDGE)
@@ -44,7 +44,7 @@ def prepare(scratch: Path) -> Attack:
             last = run_forked(study)
             if last.status:
                 raise Broken(f"after {kills} kills it ends with {last.status}: {last.said[-2000:]}")
-            _is_as_it_should_be(place, wanted, done)
+            check_continued(place, wanted, done)
             return f"continued after {kills} kills, {edge} of them in the first or last second"
         finally:
             shutil.rmtree(place)
@@ -61,7 +61,7 @@ def finished(place: Path) -> dict[str, float]:
     return found
 
 
-def _moment(draw: random.Random, whole: float) -> float:
+def moment_of(draw: random.Random, whole: float) -> float:
     """Return seconds from the beginning of a study that takes `whole`; a quarter of them are near one of its ends."""
     if draw.random() < 0.25:
         near = min(_EDGE, whole / 2) * draw.random()
@@ -78,7 +78,12 @@ def _is_seen_as_ended(place: Path, *, killed: bool) -> None:
         raise Broken(f"the study is shown as {status} though its process {'was killed' if killed else 'has ended'}")
 
 
-def _is_as_it_should_be(place: Path, wanted: dict[str, object], done: dict[str, float]) -> None:
+def check_continued(place: Path, wanted: dict[str, object], done: dict[str, float]) -> None:
+    """Check the results of a study that was continued.
+
+    Raises:
+        Broken: they are others, what was done was done again, or a stale file is left.
+    """
     if changed := scene.differences(wanted, scene.results(place)):
         raise Broken(f"another result: {changed[:3]}")
     now = finished(place)

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def prepare(scratch: Path) -> Attack:
                 lost = [name for name, code in confirmed.items() if found.get(name) != f"class {code}"]
                 if lost:
                     raise Broken(f"{len(lost)} of {len(confirmed)} confirmed labels are lost, such as {lost[0]}")
+            LabelFile(place / "labels.csv").change({})
+            if left := [path.name for path in place.iterdir() if path.name != "labels.csv"]:
+                raise Broken(f"left {left}")
             return "every confirmed label is there"
         finally:
             shutil.rmtree(place)
@@ -46,16 +50,29 @@ def prepare(scratch: Path) -> Attack:
 
 
 def _label_and_kill(file: Path, first: int, draw: random.Random, confirmed: dict[str, int]) -> None:
-    """Let two processes label until both are killed; add what they confirmed."""
+    """Let two processes label; kill both some time after the first label is confirmed; add what they confirmed."""
     command = [sys.executable, "-c", _WRITER, str(file)]
     writers = {
         who: subprocess.Popen([*command, who, str(first)], stdout=subprocess.PIPE, text=True) for who in ("ann", "bob")
     }
-    time.sleep(draw.uniform(0.1, 1.0))
+    said: dict[str, list[str]] = {who: [] for who in writers}
+    readers = [
+        threading.Thread(target=lambda lines, who: said[who].extend(lines), args=(process.stdout, who))
+        for who, process in writers.items()
+    ]
+    for reader in readers:
+        reader.start()
+    while not any(said.values()) and all(process.poll() is None for process in writers.values()):
+        time.sleep(0.01)
+    time.sleep(draw.uniform(0, 0.5))
     for process in writers.values():
         process.kill()
         time.sleep(draw.uniform(0, 0.05))
-    for who, process in writers.items():
-        said, _ = process.communicate()
-        for line in said.split("\n")[:-1]:  # the last line may be cut
-            confirmed[f"{who}-{line}.png"] = int(line) % 7
+    for reader, process in zip(readers, writers.values(), strict=True):
+        reader.join()
+        if process.wait() != -9:
+            raise Broken(f"a program that labels ended with {process.returncode} before it was killed")
+    for who, lines in said.items():
+        for line in lines:
+            if line.endswith("\n"):  # the last one may be cut
+                confirmed[f"{who}-{line.strip()}.png"] = int(line) % 7

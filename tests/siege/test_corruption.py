@@ -7,6 +7,8 @@ import pytest
 from tests.siege import corruption
 from tests.siege.siege import besiege
 
+pytestmark = pytest.mark.long
+
 FEW = 6
 
 

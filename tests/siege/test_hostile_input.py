@@ -12,6 +12,8 @@ from tests.siege.guarded import Guarded
 from tests.siege.mutators import BYTES, damaged
 from tests.siege.siege import Broken, Outcome, Prepare, besiege
 
+pytestmark = pytest.mark.long
+
 
 def outcome_of(prepare: Prepare, scratch: Path, count: int) -> Outcome:
     outcome = besiege(prepare, scratch, range(count))

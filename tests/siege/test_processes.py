@@ -14,7 +14,13 @@ ROOT = Path(__file__).parents[2]
 
 # How many attempts, and how some of them end. The fifth limit, of memory, is left to the long form: where the memory
 # for a new thread runs out, Python itself waits for ever for that thread to start.
-FEW = {"kills": (2, "continued after"), "limits": (4, "one line")}
+FEW = {
+    "kills": (2, "continued after"),
+    "limits": (4, "one line"),
+    "labels": (1, "every confirmed label"),
+    "signals": (2, "SIG"),
+    "crowds": (1, "at once"),
+}
 BOTH = f"""
 import sys
 from tests.siege.__main__ import main
@@ -22,8 +28,9 @@ sys.exit(sum(main([name, "--count", str(count), "--seed", "0"]) for name, (count
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork") or not Path("/proc/self/fd").exists(), reason="needs fork and /proc")
-def test_a_study_survives_kills_and_limits() -> None:
+def test_studies_and_labels_survive_kills_limits_signals_and_crowds() -> None:
     one = {"OMP_NUM_THREADS": "1", "HEADSTART_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", BOTH], cwd=ROOT, env={**os.environ, **one}, capture_output=True, text=True

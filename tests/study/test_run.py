@@ -15,6 +15,7 @@ from told import Told
 
 from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError
+from headstart.saved_models import evaluate_models
 from headstart.storage.opening import default_store
 from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
@@ -118,6 +119,7 @@ def test_another_study_takes_fits_from_the_store(
     assert len(told.ran) == 8 and results(finished.root) == results(second)
 
 
+@pytest.mark.long
 def test_results_do_not_depend_on_what_is_run_together(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +131,7 @@ def test_results_do_not_depend_on_what_is_run_together(
     assert found == results(finished.root)
 
 
+@pytest.mark.long
 def test_choices_do_not_see_the_test_labels(small_study: dict[str, Any], tmp_path: Path) -> None:
     """Whoever looked at the test images' labels before the end would choose otherwise when they are shuffled."""
     import shutil
@@ -252,3 +255,24 @@ def test_two_processes_do_not_disturb_each_other(small_study: dict[str, Any], tm
     os.environ["HEADSTART_CACHE"] = str(tmp_path / "own cache")
     alone, _ = execute(small_study, tmp_path / "alone")
     assert results(tmp_path / "both" / "small") == results(alone)
+
+
+def test_a_study_says_what_a_file_of_corrections_changed(pictures: Path, tmp_path: Path) -> None:
+    file = tmp_path / "corrections.csv"
+    file.write_text("path,problem,decision,after\nblue/000.png,label,relabel,red\nred/001.png,dark,exclude,\n")
+    runs = {"pixels": {"backbone": "pixels", "strategy": "ridge"}}
+    spec = {"name": "c", "data": {"source": str(pictures)}, "seeds": 1, "audit": False, "runs": runs}
+    plain, _ = execute(spec, tmp_path / "out")
+    data = {"source": str(pictures), "corrections": str(file)}
+    corrected, _ = execute({**spec, "data": data}, tmp_path / "out")
+    facts = json.loads((corrected / "study.json").read_text())
+    assert [(each["name"], each["before"], each["after"]) for each in facts["corrected"]] == [
+        ("red/001.png", "red", ""),
+        ("blue/000.png", "blue", "red"),
+    ]
+    assert "corrected" not in json.loads((plain / "study.json").read_text())
+    assert corrected.name.startswith("c-")  # other images than the first
+    (card,) = (json.loads(path.read_text()) for path in corrected.glob("data/*/dataset.json"))
+    assert card["corrected"] == facts["corrected"] and card["n"] == 41
+    found = evaluate_models(corrected / "model.safetensors", pictures, tmp_path / "e", corrections=file, device="cpu")
+    assert [each.name for each in found.dataset.corrected] == ["red/001.png", "blue/000.png"]

@@ -22,6 +22,8 @@ from headstart.study.update import prepare_update
 from headstart.transfer.frozen.engine import Engine
 from tests.study.conftest import draw
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
@@ -215,3 +217,16 @@ def test_names_stay_short_however_often_a_study_is_updated() -> None:
 
 
 RUN = {"backbone": "pixels", "strategy": "majority"}
+
+
+def test_corrections_of_the_old_images_do_not_concern_the_new_ones(more: Path, tmp_path: Path) -> None:
+    file = tmp_path / "corrections.csv"
+    file.write_text("path,decision,after\nblue/013.png,exclude,\n")
+    runs = {"floor": {"backbone": "pixels", "strategy": "majority"}}
+    data = {"source": str(draw(tmp_path / "pictures", 14)), "corrections": str(file)}
+    spec = {"name": "c", "data": data, "seeds": 1, "audit": False, "runs": runs}
+    root = run_study(load_study(spec), tmp_path / "out", device="cpu").root
+    update = prepare_update(root, str(more), device="cpu")
+    names = pq.read_table(update.study["data"]["source"])["path"].to_pylist()
+    assert not any(str(name).endswith("pictures/blue/013.png") for name in names)
+    assert "corrections" not in update.study["data"] and sum(update.new.values()) > 0

@@ -113,7 +113,7 @@ def out_of_fold(
     fold = _folds(labels, groups, folds, generator)
     with progress("checking labels", 2 * len(labels)) as ticker:
         unit = _Unit(features, generator)
-        weights = _weights(*_products(unit, labels, fold, classes, folds, ticker))
+        weights = _weights(*_products(unit, labels, fold, classes, folds, ticker), unit.directions)
         some = np.arange(unit.n)
         if unit.n > _SAMPLE:
             some = np.sort(generator.permutation(unit.n)[:_SAMPLE])
@@ -163,15 +163,25 @@ def _chosen(
 
 
 class _Unit:
-    """The features in blocks: projected if very wide, centred, of unit length, with a constant."""
+    """The features in blocks: projected if very wide, centred, of unit length, with a constant.
+
+    Where there are fewer images than features, the coordinates in the space of these images take their place: they
+    have the same products, and far smaller systems to solve.
+    """
 
     def __init__(self, features: np.ndarray, generator: np.random.Generator) -> None:
         self.features, (self.n, d) = features, features.shape
-        wide = d > _WIDEST
+        few = _are_few(self.n, d)
+        wide = d > _WIDEST and not few
         self.turn = generator.standard_normal((d, _WIDEST)).astype(np.float32) / np.sqrt(d) if wide else None
         some = np.sort(generator.permutation(self.n)[:_BLOCK])
         self.middle = np.asarray(features[some], dtype=np.float32).mean(axis=0)
-        self.width = min(d, _WIDEST) + 1
+        if few:
+            centred = np.asarray(features, dtype=np.float32) - self.middle
+            triangle: np.ndarray = np.linalg.qr(centred.T, mode="r")  # type: ignore[assignment]
+            self.features, self.middle = triangle.T, np.zeros(self.n, dtype=np.float32)
+        self.width = min(d, self.n if few else _WIDEST) + 1
+        self.directions = min(d, _WIDEST) + 1  # over which the mean eigenvalue is taken
 
     def rows(self, rows: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m w"]:
         centred = np.asarray(self.features[rows], dtype=np.float32) - self.middle
@@ -181,6 +191,10 @@ class _Unit:
         block = np.ones((len(rows), self.width), dtype=np.float32)
         np.divide(centred, np.maximum(length, 1e-12), out=block[:, :-1])
         return block
+
+
+def _are_few(n: int, d: int) -> bool:
+    return n < d and n <= _WIDEST
 
 
 def _folds(
@@ -215,11 +229,12 @@ def _products(
     return gram, cross
 
 
-def _weights(gram: Float[np.ndarray, "f w w"], cross: Float[np.ndarray, "f w c"]) -> list[Float[np.ndarray, "f w c"]]:
+def _weights(
+    gram: Float[np.ndarray, "f w w"], cross: Float[np.ndarray, "f w c"], directions: int
+) -> list[Float[np.ndarray, "f w c"]]:
     """Return for each penalty what is learned from all folds but one."""
     total, total_cross = gram.sum(axis=0), cross.sum(axis=0)
-    width = len(total)
-    step = np.eye(width, dtype=np.float32) * (float(np.trace(total)) / width)
+    step = np.eye(len(total), dtype=np.float32) * (float(np.trace(total)) / directions)
     found = [np.empty_like(cross) for _ in PENALTIES]
     for each in range(len(gram)):
         others, target = total - gram[each], total_cross - cross[each]

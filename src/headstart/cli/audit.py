@@ -12,7 +12,15 @@ from headstart.disclosure import show
 
 
 def audit_and_show(
-    data: str, others: Sequence[str], backbone: str, *, label: str | None, device: str, out: Path, as_json: bool
+    data: str,
+    others: Sequence[str],
+    backbone: str,
+    *,
+    label: str | None,
+    corrections: Path | None = None,
+    device: str,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Audit a dataset, compare it with others if there are any, write audit.json and print the findings.
 
@@ -24,14 +32,13 @@ def audit_and_show(
 
     check_folder(out)
     with default_store_in_use() as store:
-        _audit_and_show(data, others, backbone, label, device, out, as_json, store)
+        _audit_and_show((data, label, corrections), others, backbone, device, out, as_json, store)
 
 
 def _audit_and_show(
-    data: str,
+    data: tuple[str, str | None, Path | None],
     others: Sequence[str],
     backbone: str,
-    label: str | None,
     device: str,
     out: Path,
     as_json: bool,
@@ -49,16 +56,16 @@ def _audit_and_show(
 
     resources, network = Resources(store, device), NetworkSpec(backbone)
 
-    def load(source: str, label: str | None = None) -> tuple[Any, Any, Any]:
-        spec = DataSpec(source=source, label=label)
+    def load(spec: DataSpec) -> tuple[Any, Any, Any]:
         dataset, features = resources.dataset(spec), resources.features(spec, network, 0)
         return dataset, features, resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
 
-    first = DataSpec(source=data, label=label)
+    source, label, corrections = data
+    first = DataSpec(source=source, label=label, corrections=None if corrections is None else str(corrections))
     for line in overview(resources.dataset(first), given_by(resources.dataset(first))):
         say(line)
-    dataset, features, images = load(data, label)
-    beside = [Other(other, found) for other, found, _ in map(load, others)]
+    dataset, features, images = load(first)
+    beside = [Other(other, found) for other, found, _ in (load(DataSpec(source=other)) for other in others)]
     audit = audit_dataset(
         dataset, bad=None if images is None else images.bad, features=features, others=beside, store=resources.store
     )

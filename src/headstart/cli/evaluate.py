@@ -29,6 +29,7 @@ def evaluate_and_show(
     against: Sequence[Path],
     *,
     label: str | None,
+    corrections: Path | None = None,
     part: str,
     metric: str | None,
     device: str,
@@ -57,7 +58,15 @@ def evaluate_and_show(
             show_drift(drifted)
         return
     found = evaluate_models(
-        [model, *against], data, out, label=label, part=part, metric=metric, device=device, command=typed_command()
+        [model, *against],
+        data,
+        out,
+        label=label,
+        corrections=corrections,
+        part=part,
+        metric=metric,
+        device=device,
+        command=typed_command(),
     )
     if as_json:
         print(json.dumps(plain(found), ensure_ascii=False))

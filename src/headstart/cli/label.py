@@ -23,6 +23,7 @@ def label_and_serve(
     host: str,
     port: int,
     random: float,
+    suggest: bool,
     device: str,
 ) -> None:
     """Serve the page on which people label the images of a folder, until the process is told to stop.
@@ -44,7 +45,14 @@ def label_and_serve(
 
         names = [name for name in (classes or "").split(",") if name.strip()]
         session = label_session(
-            folder, names, file=file, backbone=backbone, weights=weights, share=random, device=device
+            folder,
+            names,
+            file=file,
+            backbone=backbone,
+            weights=weights,
+            share=random,
+            suggest=suggest,
+            device=device,
         )
         for line in overview(session.embeddings.dataset, ""):
             say(line)

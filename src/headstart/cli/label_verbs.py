@@ -1,4 +1,4 @@
-"""The verbs that work on images by their vectors: label, embed, similar."""
+"""The verbs that work on images by their vectors: label, review, embed, similar."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from headstart.cli.options import Data, Device, Json, Label
 
 Backbone = Annotated[str, typer.Option(help="The network that computes the vectors.")]
 Weights = Annotated[str, typer.Option(help="imagenet, none or a file.")]
+Port = Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")]
+Host = Annotated[str, typer.Option(help="The address to listen on; the page needs the key that is printed.")]
 EMBEDDED = "efficientnet_lite0"
 
 
 def add_label_verbs(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
-    for verb in (label, embed, similar):
+    for verb in (label, review, embed, similar):
         app.command()(verb)
 
 
@@ -30,14 +32,17 @@ def label(
     ] = None,
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
-    random: Annotated[float, typer.Option(help="Share of labels for a random sample, which measures accuracy.")] = 0.25,
-    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8010,
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; the page needs the key that is printed.")
-    ] = "127.0.0.1",
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Show the images that teach most first, instead of a random order.")
+    ] = False,
+    random: Annotated[
+        float, typer.Option(help="With --suggest: share of a random sample, which measures accuracy.")
+    ] = 0.25,
+    port: Port = 8010,
+    host: Host = "127.0.0.1",
     device: Device = "auto",
 ) -> None:
-    """Label images in the browser, the most useful ones first.
+    """Label images in the browser.
 
     Each label is saved at once in a CSV that `compare` takes. Stop and start again as you like.
 
@@ -45,7 +50,39 @@ def label(
     """
     from headstart.cli.label import label_and_serve
 
-    label_and_serve(folder, classes, backbone, weights, out=out, host=host, port=port, random=random, device=device)
+    label_and_serve(
+        folder,
+        classes,
+        backbone,
+        weights,
+        out=out,
+        host=host,
+        port=port,
+        random=random,
+        suggest=suggest,
+        device=device,
+    )
+
+
+def review(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The CSV of corrections.")] = Path("corrections.csv"),
+    backbone: Backbone = EMBEDDED,
+    weights: Weights = "imagenet",
+    label: Label = None,
+    port: Port = 8011,
+    host: Host = "127.0.0.1",
+    device: Device = "auto",
+) -> None:
+    """Review copies, wrong labels and odd images in the browser.
+
+    Each decision is saved at once in a CSV that studies take. No image is changed.
+
+    Example: headstart review photos/
+    """
+    from headstart.cli.review import review_and_serve
+
+    review_and_serve(data, backbone, weights, label=label, out=out, host=host, port=port, device=device)
 
 
 def embed(

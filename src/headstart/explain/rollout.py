@@ -15,6 +15,7 @@ from torch.nn import functional
 from headstart.errors import ModelError
 from headstart.explain.cam import token_grid
 from headstart.explain.scope import backbone_of, device_of
+from headstart.models.architectures.parts import Reduce
 from headstart.models.backbone import Backbone
 
 
@@ -29,7 +30,7 @@ def attention_rollout(
     """Return how much each patch contributes to the input of the head: the product of the attention of all layers.
 
     Each layer counts as half attention (the mean over heads) and half identity (the residual path). What
-    the head reads is the class token where there is one, else the mean of all tokens. The map is the same
+    the head reads is the class token where the network pools by it, else the mean of the patches. The map is the same
     for every target class.
 
     Raises:
@@ -48,7 +49,7 @@ def attention_rollout(
         if grid is None:
             raise _refusal(backbone, f"its {flow.shape[1]} tokens do not form a grid over the image")
         before, rows, columns = grid
-        shares = flow[:, 0] if before else flow.mean(1)
+        shares = flow[:, 0] if before and _reads_class_token(backbone) else flow[:, before:].mean(1)
         heat = shares[:, before:].reshape(-1, 1, rows, columns)
         maps.append(functional.interpolate(heat, size, mode="bilinear", align_corners=False)[:, 0])
     return torch.cat(maps).float().cpu().numpy()
@@ -62,6 +63,14 @@ def rollout(attention: list[Float[Tensor, "n heads t t"]]) -> Float[Tensor, "n t
     for weights in attention:
         flow = ((weights.mean(1) + identity) / 2) @ flow
     return flow
+
+
+def _reads_class_token(backbone: Backbone) -> bool:
+    """Say whether the last stage hands on the class token, as all do that do not say otherwise."""
+    end = list(backbone.stages)[-1]
+    if isinstance(end, Reduce):  # cut short: the patches are averaged
+        return False
+    return getattr(getattr(end, "part", None), "global_pool", "token") == "token"
 
 
 def _attention_layers(backbone: Backbone) -> list[Any]:

@@ -1,34 +1,20 @@
-"""The page of `headstart label`: images in, labels out, for one or several people on one folder.
-
-It answers only those who have its key: the address that is printed at the start has it, and leaves it in a cookie that
-no other site can use.
-"""
+"""The page of `headstart label`: images in, labels out, for one or several people on one folder."""
 
 from __future__ import annotations
 
-import contextlib
-import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.resources import files as package_files
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi import FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
-from headstart.errors import HeadstartError
+from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.pictures import Pictures
 from headstart.labelling.refitting import Refitting
 from headstart.labelling.session import LabelSession
 from headstart.labelling.similar import nearest_rows
-from headstart.labelling.suggest import RANDOM, TYPICAL, UNCERTAIN, Suggestion
+from headstart.labelling.suggest import RANDOM, Suggestion
 
-_STATIC = {
-    "": ("page.html", "text/html"),
-    "page.js": ("page.js", "text/javascript"),
-    "page.css": ("page.css", "text/css"),
-}
-_OPEN = "/open/"
+_STATIC = {"": "page.html", "asking.js": "asking.js", "page.js": "page.js", "page.css": "page.css"}
 _MOST = 60  # images of one answer
 _WHO = Field(min_length=1, max_length=60)
 
@@ -39,7 +25,7 @@ class Change(BaseModel):
     rows: list[int] = Field(min_length=1, max_length=_MOST)
     label: str = Field(min_length=1, max_length=200)
     who: str = _WHO
-    how: dict[int, Literal["random", "typical", "uncertain", "similar", "chosen"]] = {}
+    how: dict[int, Literal["random", "typical", "uncertain", "similar", "chosen", "rest"]] = {}
 
 
 class Rows(BaseModel):
@@ -69,35 +55,7 @@ def make_app(session: LabelSession, key: str) -> FastAPI:
         key: that the address of the page holds.
     """
     page, fitting = _Page(session), Refitting(session)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        fitting.wake()
-        yield
-        fitting.close()
-
-    app = FastAPI(title="headstart label", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.middleware("http")
-    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.url.path.removeprefix(_OPEN) if request.url.path.startswith(_OPEN) else None
-        if given is not None and _equal(given, key):
-            welcome = RedirectResponse("/", 303)
-            welcome.set_cookie(_cookie(request), key, httponly=True, samesite="strict")
-            return welcome
-        if not _equal(request.cookies.get(_cookie(request), ""), key):
-            return JSONResponse({"detail": "open the address that headstart printed; it has the key"}, 401)
-        answer = await proceed(request)
-        if request.method == "POST" and answer.status_code == 200:
-            fitting.wake()
-        return answer
-
-    @app.exception_handler(HeadstartError)
-    async def refused(request: Request, error: HeadstartError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 422)
-
-    for name in _STATIC:
-        app.get(f"/{name}")(_static(name))
+    app = keyed_app("headstart label", key, _STATIC, changed=fitting.wake, closed=fitting.close)
     app.get("/api/state")(page.state)
     app.get("/api/next")(page.next)
     app.get("/api/similar")(page.similar)
@@ -128,7 +86,7 @@ class _Page:
             "skipped_sample": session.skipped_sample,
             "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
             "file": str(session.file.path),
-            "mode": TYPICAL if session.margins() is None else UNCERTAIN,
+            "suggests": session.suggests,
             "accuracy": None,
             "curve": [],
             "gain": None,
@@ -139,9 +97,14 @@ class _Page:
             found["gain"] = None if gain is None else {**gain.__dict__, "pays": gain.pays}
         return found
 
-    def next(self, who: Annotated[str, Query(max_length=60)], count: Annotated[int, Query(ge=1, le=_MOST)] = 12) -> Any:
+    def next(
+        self,
+        who: Annotated[str, Query(max_length=60)],
+        count: Annotated[int, Query(ge=1, le=_MOST)] = 12,
+        suggest: bool | None = None,
+    ) -> Any:
         """Return images to label next."""
-        return [self._shown(each) for each in self.session.next(count, who)]
+        return [self._shown(each) for each in self.session.next(count, who, suggest)]
 
     def similar(self, row: int, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
         """Return the unlabelled images most like this one, which is the first; none of the random sample, whose order
@@ -217,21 +180,3 @@ class _Page:
         for row in rows:
             if not 0 <= row < len(self.session.paths):
                 raise HTTPException(422, f"there is no image {row}")
-
-
-def _equal(given: str, key: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
-
-
-def _cookie(request: Request) -> str:
-    return f"headstart-{request.url.port or 80}"  # other ports of this machine share its cookies
-
-
-def _static(name: str) -> Callable[[], Response]:
-    file, kind = _STATIC[name]
-    content = (package_files("headstart.labelling") / "page" / file).read_text(encoding="utf-8")
-
-    def answer() -> Response:
-        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
-
-    return answer

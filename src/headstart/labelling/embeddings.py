@@ -117,13 +117,14 @@ def embed(
     resources = Resources(store or default_store(), device)
     named = weights in ("imagenet", "none")
     spec = NetworkSpec(backbone, WeightsSpec(name=weights) if named else WeightsSpec(path=weights))
-    loaded = resources.loaded(spec, 0)
-    dataset = images_of(data, label)
-    features = resources.features_of(dataset, spec, 0)
-    bad = sorted(resources.bad_rows(dataset))
-    if bad:
-        keep = np.setdiff1d(np.arange(len(dataset)), np.array(bad, dtype=np.int64))
-        dataset, features = dataset.select(keep), features[keep]
+    with resources.store.in_use():
+        loaded = resources.loaded(spec, 0)
+        dataset = images_of(data, label)
+        features = resources.features_of(dataset, spec, 0)
+        bad = sorted(resources.bad_rows(dataset))
+        if bad:
+            keep = np.setdiff1d(np.arange(len(dataset)), np.array(bad, dtype=np.int64))
+            dataset, features = dataset.select(keep), features[keep]
     origin = "none" if loaded.weights is None else f"{loaded.weights.origin} {loaded.weights.sha256 or ''}".strip()
     return Embeddings(dataset, flat(features), loaded.backbone.name, origin, resources, spec)
 

@@ -20,6 +20,7 @@ def label_session(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     share: float = 0.25,
+    suggest: bool = False,
     seed: int = 0,
     device: str = "auto",
     store: Store | None = None,
@@ -32,6 +33,7 @@ def label_session(
         file: a CSV; by default FOLDER-labels.csv in the current folder.
         backbone, weights, device, store: of the vectors; see `embed`.
         share: of suggestions that come from a random sample, which measures the accuracy, between 0 and 1.
+        suggest: show images that teach; otherwise all come in random order.
         seed: of the random sample.
 
     Raises:
@@ -42,4 +44,4 @@ def label_session(
     labels = LabelFile(place)
     labels.read()  # refused before anything is computed
     embeddings = embed(load_without_labels(folder), backbone=backbone, weights=weights, device=device, store=store)
-    return LabelSession(embeddings, labels, list(classes), share=share, seed=seed)
+    return LabelSession(embeddings, labels, list(classes), share=share, seed=seed, suggests=suggest)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import DataError
-from headstart.storage.files import disk_errors, write_atomic
+from headstart.storage.files import disk_errors, sync, write_atomic
 from headstart.storage.locks import locked
 
 COLUMNS = ("path", "label", "who", "when", "how")
@@ -50,6 +51,7 @@ class LabelFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._swept = False
 
     def read(self) -> dict[Path, Given]:
         """Return the label of each image by its absolute path; {} if there is no file yet.
@@ -84,6 +86,7 @@ class LabelFile:
             DataError: it is not one of these.
         """
         with locked(self.path.with_name(f".{self.path.name}.lock")), disk_errors(self.path):
+            self._sweep()
             before = self.read()
             found = dict(before)
             for path, given in changes.items():
@@ -91,7 +94,18 @@ class LabelFile:
                 if given is not None:
                     found[path] = given
             write_atomic(self.path, self._text(found))
+            sync(self.path.parent)
         return before, found
+
+    def _sweep(self) -> None:
+        """Delete, once, what programs that were killed had half written: the caller holds the lock, so none writes."""
+        if self._swept:
+            return
+        half = re.compile(rf"\.{re.escape(self.path.name[:80])}\.[0-9a-f]{{12}}-[0-9a-f]{{8}}\.tmp")
+        for part in self.path.parent.iterdir():
+            if half.fullmatch(part.name):
+                part.unlink(missing_ok=True)
+        self._swept = True
 
     def _text(self, found: Mapping[Path, Given]) -> str:
         at_random = {given.how == RANDOM for given in found.values()}

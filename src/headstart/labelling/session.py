@@ -39,6 +39,7 @@ class LabelSession:
         classes: in the order of the page's keys; those in the file are added.
         share: of suggestions that come from a random sample, which measures the accuracy.
         seed: of the random sample.
+        suggests: show images that teach; otherwise all come in random order.
     """
 
     embeddings: Embeddings
@@ -46,6 +47,7 @@ class LabelSession:
     classes: list[str] = field(default_factory=list)
     share: float = 0.25
     seed: int = 0
+    suggests: bool = False
     fitted: ClassifierSoFar | None = None
     needs_fit: bool = True
 
@@ -121,8 +123,14 @@ class LabelSession:
         skipped = set().union(*self._skipped.values())
         return sum(1 for row in skipped & self.in_sample if self.labels[row] == UNKNOWN)
 
-    def next(self, count: int, who: str) -> list[Suggestion]:
-        """Return images to label next; for two minutes they are suggested to nobody else."""
+    def next(self, count: int, who: str, suggest: bool | None = None) -> list[Suggestion]:
+        """Return images to label next; for two minutes they are shown to nobody else.
+
+        Args:
+            count: at most so many.
+            who: the person.
+            suggest: images that teach, or all in random order; by default as the session does.
+        """
         with self._lock:
             now = time.monotonic()
             self._reserved = {
@@ -130,7 +138,11 @@ class LabelSession:
             }
             busy = np.zeros(len(self.paths), dtype=bool)
             busy[[*self._reserved, *self._skipped.get(who, ())]] = True
-            found = self.suggester.next(self.labels != UNKNOWN, count, margins=self.margins(), busy=busy)
+            labelled = self.labels != UNKNOWN
+            if self.suggests if suggest is None else suggest:
+                found = self.suggester.next(labelled, count, margins=self.margins(), busy=busy)
+            else:
+                found = self.suggester.at_random(labelled, count, busy)
             self._reserved |= {each.row: (who, now + _RESERVED) for each in found}
         return found
 

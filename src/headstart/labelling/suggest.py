@@ -19,6 +19,7 @@ IntArray = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 RANDOM, TYPICAL, UNCERTAIN = "random", "typical", "uncertain"
+REST = "rest"  # in random order, when the random sample is used up
 PER_CLASS = 2  # labels per class, on average, from which on uncertain images teach more than typical ones
 GROUPS = 600  # representatives of similar images
 _DIMENSIONS = 64
@@ -53,7 +54,8 @@ class Suggester:
         self.share = share
         order = generator.permutation(len(vectors))
         self.sample: IntArray = order[: min(most, int(0.3 * len(vectors)))]
-        self._others = np.setdiff1d(np.arange(len(vectors)), self.sample)
+        self._rest: IntArray = order[len(self.sample) :]
+        self._others = np.sort(self._rest)
         self.typical, self.weights = representatives(self.short, self._others, GROUPS, generator)
 
     def next(
@@ -86,6 +88,15 @@ class Suggester:
         for place, row in enumerate(sample.tolist()):  # spread among the others
             found.insert(min(len(found), round((place + 0.5) * count / max(1, len(sample)))), Suggestion(row, RANDOM))
         return found
+
+    def at_random(
+        self, labelled: npt.NDArray[np.bool_], count: int, busy: npt.NDArray[np.bool_] | None = None
+    ) -> list[Suggestion]:
+        """Return at most `count` images without labels in random order, those of the random sample first."""
+        free = ~labelled if busy is None else ~(labelled | busy)
+        sample = [Suggestion(row, RANDOM) for row in self.sample[free[self.sample]].tolist()]
+        rest = [Suggestion(row, REST) for row in self._rest[free[self._rest]].tolist()]
+        return [*sample, *rest][:count]
 
     def _random_wanted(self, done: int, labelled: int, count: int) -> int:
         """Return how many of the next labels keep the share of the random sample."""

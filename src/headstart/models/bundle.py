@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from headstart.addresses import as_given, is_address, needs_path
 from headstart.disclosure import disclosable
 from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
 from headstart.models.backbone import Backbone, output_shape
@@ -327,6 +328,8 @@ def find_bundle(place: str | Path) -> Path:
     Raises:
         WeightsError: there is none.
     """
+    if is_address(str(place)):
+        raise WeightsError(f"{as_given(place)}: {needs_path(place, 'model')}")
     path = Path(place).expanduser()
     for candidate in (path, path / MODEL, path / HEAD):
         if candidate.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from headstart.errors import ModelError
 
 MAX_SIDE = 4096  # px, of a network's input and of the resized image
 MAX_CLASSES = 1_000_000
+_LARGEST = sys.float_info.max
 _INTERPOLATIONS = ("bicubic", "bilinear", "nearest", "lanczos")
 
 
@@ -169,7 +171,7 @@ def _expect(described: Mapping[str, Any], key: str, kind: type[Any]) -> None:
 
 
 def _number(key: str, value: Any, above: float = -math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not max(above, -_LARGEST) < value <= _LARGEST:
         raise ModelError(f"{key} must be a finite number{'' if above == -math.inf else ' above 0'}, not {value!r:.40}")
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from headstart.errors import WeightsError
+from headstart.models.contents import beginning_of, other_content
 
 FORMAT = 3
 ENTRY, SEAL = "headstart", "seal"  # of the metadata, of the description
@@ -41,6 +42,8 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         WeightsError: cut short, altered, of another format, or not saved by headstart.
     """
     try:
+        if reason := other_content(beginning_of(path)):
+            raise WeightsError(f"{path}: {reason}")
         with safe_open(str(path), framework="pt") as file:
             facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from headstart.addresses import is_address
 from headstart.errors import SpecError, WeightsAbsent, WeightsError
 from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import ALIASES as ALIASES
@@ -15,6 +16,7 @@ from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_file import ENTRY, check_tensors, description_of
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
 from headstart.models.weights.download import fetch_timm, fetch_url
+from headstart.models.weights.huggingface_folder import folder_licence
 from headstart.models.weights.registry import (
     EMBEDDED,
     Embedded,
@@ -113,12 +115,14 @@ def find_weights(
     if isinstance(weights, Mapping):
         if "path" not in weights or set(weights) - {"path", "sha256"}:
             raise SpecError(f"weights take 'path' and perhaps 'sha256', not {', '.join(map(str, weights))}")
-        return _local(architecture, Path(str(weights["path"])), weights.get("sha256"), agreed)
+        return _local(architecture, str(weights["path"]), weights.get("sha256"), agreed)
     if weights == "imagenet":
         return _imagenet(architecture, download)
     library, colon, tag = str(weights).partition(":")
     if colon and library in ("timm", "torchvision"):
         return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
+    if is_address(str(weights)):
+        return _local(architecture, str(weights), None, agreed)
     return _local(architecture, found_again(Path(weights).expanduser()), None, agreed)
 
 
@@ -151,7 +155,10 @@ def _timm(architecture: Architecture, tag: str, download: bool) -> Source:
         known = f" (known: {', '.join(tags)})" if tags else ""
         raise WeightsError(f"timm has no weights {tag!r} for {architecture.name}{known}")
     cfg = cfgs[tag]
-    return Source(read_checkpoint(fetch_timm(cfg, download=download)), timm_facts(cfg))
+    path = fetch_timm(cfg, download=download)
+    facts = timm_facts(cfg)
+    licence = folder_licence(path)  # the weights' own card, where it was downloaded with them
+    return Source(read_checkpoint(path), replace(facts, licence=licence) if licence else facts)
 
 
 def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source:
@@ -164,7 +171,7 @@ def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source
     )
 
 
-def _local(architecture: Architecture, path: Path, sha256: str | None, agreed: bool) -> Source:
+def _local(architecture: Architecture, path: str | Path, sha256: str | None, agreed: bool) -> Source:
     checkpoint = read_checkpoint(path, sha256)
     facts = facts_of(checkpoint)
     if ENTRY not in checkpoint.metadata:

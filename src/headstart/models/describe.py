@@ -82,7 +82,7 @@ def _count(stages: nn.Sequential, images: Tensor) -> list[tuple[list[int], int]]
     """Return (output shape without the batch, multiply-adds) of each stage."""
     rows: list[tuple[list[int], int]] = []
     activations = images
-    stages.eval()
+    stages.eval().requires_grad_(False)  # the counter's hooks need no gradients, and attention pooling refuses them
     with torch.no_grad():
         for stage in stages:
             with FlopCounterMode(display=False) as counter:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.addresses import is_address
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
@@ -98,6 +99,7 @@ class Resources:
                 drop_duplicates=bool(spec.drop_duplicates),
                 strict=spec.strict,
                 name=spec.name,
+                corrections=spec.corrections,
             )
             if spec.drop_duplicates == "near":
                 from headstart.audit.audit import without_near_duplicates
@@ -207,10 +209,9 @@ class Resources:
         if weights.run is not None:
             return self._run_weights(weights.run, seed)
         if weights.path is not None:
-            path = Path(weights.path).expanduser()
             if weights.sha256 is not None:
-                read_checkpoint(path, weights.sha256)
-            return path
+                read_checkpoint(weights.path, weights.sha256)
+            return weights.path if is_address(weights.path) else Path(weights.path).expanduser()
         return None if weights.name == "none" else weights.name
 
     def features_key(self, data: DataSpec, network: NetworkSpec, seed: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from headstart.data.dataset import Dataset
 from headstart.storage.opening import default_store
 from headstart.storage.presence import at_work, clear
 from headstart.storage.store import Store
@@ -134,7 +135,7 @@ def open_session(
         study = replace(study, spec=study.spec.model_copy(update={"name": name}))
         plan = replace(plan, study=study)
     folder = study_folder(out, name)
-    return Session(plan, resources, folder, _state_of(plan, command), listener)
+    return Session(plan, resources, folder, _state_of(plan, command, resources.dataset(study.spec.data)), listener)
 
 
 def begin(session: Session) -> None:
@@ -149,7 +150,7 @@ def begin(session: Session) -> None:
     session.listener.plan([*own, *others])
 
 
-def _state_of(plan: Plan, command: str) -> StudyState:
+def _state_of(plan: Plan, command: str, dataset: Dataset) -> StudyState:
     study, spec = plan.study, plan.study.spec
     resolved = {
         **spec.model_dump(exclude={"runs", "defaults"}),
@@ -171,6 +172,7 @@ def _state_of(plan: Plan, command: str) -> StudyState:
         compare=spec.compare.model_dump(),
         budget=spec.budget,
         keys=_keys(plan),
+        corrected=[asdict(each) for each in dataset.corrected],
     )
 
 

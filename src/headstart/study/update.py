@@ -159,6 +159,7 @@ def _check_unchanged(old: Dataset, former: Tested) -> None:
 def _given(source: str, label: str | None, old_data: DataSpec, old: Dataset, resources: Resources) -> Dataset:
     """Return the images that arrived, loaded as the study's own were."""
     whole = {"source": source, "label": label or old_data.label, "split": SplitSpec(), "name": None, "classes": None}
+    whole["corrections"] = None  # they are of the old images
     given = resources.dataset(old_data.model_copy(update=whole))
     if old_data.classes is not None:
         shared = [name for name in given.classes if name in old.classes]

@@ -49,6 +49,20 @@ def tiff(numbers: Numbers, order: str = "<") -> bytes:
     return out + struct.pack(f"{order}I", 0) + bits + numbers.astype(f"{order}u2").tobytes()
 
 
+def tiff_with_alpha(numbers: Numbers, kind: int = 2) -> bytes:
+    """Encode uint16 [h, w, 4] as one uncompressed strip; kind 1 of alpha: the colours are multiplied by it."""
+    height, width, channels = numbers.shape
+    start = 8 + 2 + 12 * 10 + 4
+    entries = {256: width, 257: height, 258: start, 259: 1, 262: 2, 273: start + 8, 277: 4, 278: height}
+    entries |= {279: numbers.size * 2, 338: kind}
+    out = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for tag, value in entries.items():
+        out += struct.pack(
+            "<HHII", tag, 3 if tag == 258 else 4 if tag in (273, 279) else 3, 4 if tag == 258 else 1, value
+        )
+    return out + struct.pack("<I", 0) + struct.pack("<4H", *[16] * channels) + numbers.astype("<u2").tobytes()
+
+
 def deflated_tiff(numbers: Numbers) -> bytes:
     """Return the TIFF with its strip compressed, as libtiff reads it."""
     plain = tiff(numbers)
@@ -82,6 +96,30 @@ def test_alpha_is_of_16_bits_whatever_the_colours_are() -> None:
     assert (decode(png(np.concatenate([EIGHT << 4, clear], axis=-1))) == 255).all()
     grey = decode(png(np.concatenate([EIGHT[..., :1] << 4, opaque], axis=-1)))
     np.testing.assert_array_equal(grey, np.repeat(EIGHT[..., :1], 3, axis=-1))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("alpha_bits", [8, 10, 12, 14, 16])
+def test_alpha_has_no_say_in_the_depth_of_the_colours(bits: int, alpha_bits: int) -> None:
+    colours = EIGHT << (bits - 8)
+    alpha = np.arange(EIGHT[..., 0].size, dtype=np.uint16).reshape(40, 30, 1) % 256
+    numbers = np.concatenate([colours, alpha << (alpha_bits - 8)], axis=-1)
+    wide = alpha << (alpha_bits - 8) >> (max(bits, alpha_bits) - 8)
+    share = wide.astype(np.float64) / 255
+    expected = EIGHT * share + 255 * (1 - share)
+    for way in (png(numbers), tiff_with_alpha(numbers), numbers):
+        assert np.abs(decode(way) - expected).max() <= 1
+    np.testing.assert_array_equal(decode(png(numbers)), decode(numbers))
+    np.testing.assert_array_equal(decode(tiff_with_alpha(numbers)), decode(numbers))
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_colours_that_are_written_multiplied_by_alpha_are_composited_once(bits: int) -> None:
+    top = 2**bits - 1
+    share = np.linspace(0.25, 1, 40 * 30).reshape(40, 30, 1)
+    numbers = np.rint(np.concatenate([EIGHT / 255 * share, share], axis=-1) * top).astype(np.uint16)
+    expected = EIGHT * share + 255 * (1 - share)
+    assert np.abs(decode(tiff_with_alpha(numbers, kind=1)) - expected).max() <= (2 if bits < 16 else 5)
 
 
 def test_a_dark_picture_is_the_same_by_every_way_in(tmp_path: Path) -> None:

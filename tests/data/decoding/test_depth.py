@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headstart.data.decoding.depth import range_of, to_8_bits
+from headstart.data.decoding.depth import alpha_top, range_of, to_8_bits
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,27 @@ def test_given_ends_are_used_for_every_type() -> None:
 def test_at_least_64_grey_levels_of_a_fine_ramp_remain() -> None:
     for bits in range(9, 17):
         assert len(np.unique(to_8_bits(np.arange(2**bits, dtype=np.uint16)))) >= 64
+
+
+@pytest.mark.parametrize(
+    ("kind", "white", "opaque"),
+    [
+        ("uint16", 4095, 65535),
+        ("uint16", 4095, 4095),
+        ("uint16", 255, 65535),
+        ("int32", 255, 255),
+        ("float32", 1.0, 1.0),
+        ("float32", 255.0, 1.0),
+        ("float32", 1.0, 255.0),
+        ("float64", 7000.0, 1.0),
+        ("bool", 1, 1),
+    ],
+)
+def test_alpha_has_ends_of_its_own(kind: str, white: float, opaque: float) -> None:
+    pixels = np.array([[[0, white, white, opaque], [white, 0, 0, 0]]], dtype=kind)
+    np.testing.assert_array_equal(to_8_bits(pixels), [[[0, 255, 255, 255], [255, 0, 0, 0]]])
+
+
+def test_alpha_of_whole_numbers_has_the_depth_of_the_colours_or_a_wider_one() -> None:
+    assert alpha_top(100, (0.0, 4095.0), whole=True) == 4095 and alpha_top(5000, (0.0, 4095.0), whole=True) == 16383
+    assert alpha_top(0.5, (0.0, 255.0), whole=False) == 1 and alpha_top(2.0, (0.0, 1.0), whole=False) == 255

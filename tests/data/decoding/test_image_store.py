@@ -88,7 +88,7 @@ def test_equal_images_are_stored_once(many: Path) -> None:
 def test_the_second_call_decodes_nothing(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = load_dataset(many)
     first = decode_images(dataset, VIEW)
-    monkeypatch.setattr(images_module, "decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(images_module, "decode", lambda *_, **__: pytest.fail("decoded again"))
     again = decode_images(load_dataset(many), VIEW)
     assert again.key == first.key
     np.testing.assert_array_equal(again.batch([5]), first.batch([5]))
@@ -153,7 +153,7 @@ def test_work_goes_on_after_an_interruption_where_it_stopped(many: Path, monkeyp
         decode_images(dataset, VIEW, on_chunk=stop)
     decoded = []
     real = images_module.decode
-    monkeypatch.setattr(images_module, "decode", lambda *args: (decoded.append(1), real(*args))[1])
+    monkeypatch.setattr(images_module, "decode", lambda *given, **how: decoded.append(1) or real(*given, **how))
     seen: list[int] = []
     array = decode_images(dataset, VIEW, on_chunk=lambda start, stop, _: seen.extend(range(start, stop)))
     assert seen == list(range(300))
@@ -188,9 +188,9 @@ from headstart.data.decoding import image_store as images
 from headstart.data.decoding.decode import View
 from headstart.data.sources.load import load_dataset
 real = images.decode
-def slow(*args):
+def slow(*args, **how):
     time.sleep(0.008)
-    return real(*args)
+    return real(*args, **how)
 images.decode = slow
 images.decode_images(load_dataset(sys.argv[1]), View(10, 8), workers=2)
 """
@@ -329,7 +329,7 @@ def test_only_the_same_first_images_are_copied(
     }[rows]
     store, decoded, decode = Store(tmp_path / "store"), [], images_module.decode
     decode_images(old, view, store=store)
-    monkeypatch.setattr(images_module, "decode", lambda *given: decoded.append(1) or decode(*given))
+    monkeypatch.setattr(images_module, "decode", lambda *given, **how: decoded.append(1) or decode(*given, **how))
     dataset = whole.select(new)
     found = decode_images(dataset, view, store=store, beginning=old)
     wanted = 49 if rows == "more rows" else len(np.unique(dataset.digests))  # row 150 equals row 0

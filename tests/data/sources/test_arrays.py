@@ -93,7 +93,10 @@ def test_the_fingerprint_depends_on_the_pixels() -> None:
         ({"images": IMAGES, "labels": [0, 1]}, "6 images, but 2 labels"),
         ({"images": IMAGES[..., :2], "labels": [0, 1] * 3}, "image 0: .*neither 1, 3 nor 4 channels"),
         ({"images": [IMAGES[0], 7], "labels": [0, 1]}, "image 1: int 7 is not an image; an image is a path"),
-        ({"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]}, "label 5 is not an index into 2 classes"),
+        (
+            {"images": IMAGES, "labels": [0, 5] * 3, "classes": ["a", "b"]},
+            "label 5 of image 1 is not an index into 2 classes",
+        ),
         ({"images": IMAGES, "labels": [0, 1] * 3, "split": ["foo"] * 6}, "unknown part of a split 'foo'"),
         ({"images": IMAGES[:0], "labels": []}, "no images"),
         ({"images": IMAGES, "labels": ["a"] * 6}, "only one class"),
@@ -113,3 +116,14 @@ def test_a_missing_label_is_no_class_and_a_text_is_one(missing: Any) -> None:
     with pytest.raises(DataError, match="no image has a label"):
         from_mapping({"images": IMAGES[:2], "labels": [missing, missing]})
     assert from_mapping({"images": IMAGES[:2], "labels": ["nan", "None"]}).classes == ("None", "nan")
+
+
+@pytest.mark.parametrize("key", ["labels", "classes", "split", "groups"])
+@pytest.mark.parametrize("value", [3, "abcabc", {"a": 1}, {1, 2}, np.array(1), iter("abcabc")])
+def test_what_is_no_list_is_named(key: str, value: Any) -> None:
+    with pytest.raises(DataError, match=f"{key} are a list or an array, not {type(value).__name__} "):
+        load_dataset({"images": IMAGES, "labels": [0, 1] * 3, key: value})
+
+
+def test_names_in_bytes_are_names() -> None:
+    assert load_dataset({"images": IMAGES, "labels": np.array(["a", "b"] * 3, dtype="S1")}).classes == ("a", "b")

@@ -172,8 +172,51 @@ def test_a_table_of_something_else_beside_class_folders_is_no_reading(pictures: 
     root = pictures("oak", "ash")
     (root / "labels.csv").write_text("id,name\n0,oak\n1,ash\n")
     (root / "prices.csv").write_text("file,price\noak/0.png,3\noak/1.png,3\nash/0.png,4\nash/1.png,4\n")
-    (root / "train.csv").write_bytes(b"\xff\xfe\x00broken")
-    assert load_dataset(root).classes == ("ash", "oak")
+    (root / "notes.csv").write_bytes(b"\xff\xfe\x00broken")
+    data = load_dataset(root)
+    assert data.classes == ("ash", "oak") and data.about["tables"].startswith("notes.csv is not used: the manifest is")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig", "blank first line"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_is_seen_as_a_manifest_would_be(pictures: Any, encoding: str, packed: bool) -> None:
+    root = pictures("seen", "unseen")
+    text = "file_name,label\n" + "".join(f"{f}/{n}.png,{c}\n" for f in ("seen", "unseen") for n, c in enumerate(CELLS))
+    content = b"\r\n" + text.encode() if encoding == "blank first line" else text.encode(encoding)
+    (root / "metadata.csv").write_bytes(content)
+    source = Path(shutil.make_archive(str(root), "zip", root)) if packed else root
+    with pytest.raises(DataError, match=r"has two readings, the folders \(seen, unseen\) and column 'label'"):
+        load_dataset(source)
+    assert load_dataset(source, label="label").classes == ("ash", "oak")
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "labels.tsv", "train.csv", "annotations.jsonl", "metadata.parquet"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_of_labels_that_cannot_be_read_is_said(pictures: Any, name: str, packed: bool) -> None:
+    root = pictures("oak", "ash")
+    (root / name).write_bytes("file_name,label\noak/0.png,café\n".encode("cp1252"))
+    source = Path(shutil.make_archive(str(root), "zip", root)) if packed else root
+    with pytest.raises(DataError, match=rf"{name} may hold the labels and cannot be read: .*--label folder\)$"):
+        load_dataset(source)
+    assert load_dataset(source, label="folder").classes == ("ash", "oak")
+
+
+def test_a_table_that_cannot_be_read_is_said_where_there_are_no_classes(pictures: Any) -> None:
+    root = pictures("images")
+    (root / "data.csv").write_bytes("file_name,label\n0.png,café\n".encode("cp1252"))
+    for label in (None, "label"):
+        with pytest.raises(
+            DataError, match=r"data\.csv may hold the labels and cannot be read: the manifest is not UTF-8"
+        ):
+            load_dataset(root, label=label)
+
+
+def test_an_object_as_a_label_is_refused(pictures: Any) -> None:
+    root = pictures("images")
+    rows = [{"file_name": f"{n}.png", "label": {"name": "oak"}} for n in range(4)]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"metadata\.jsonl: row 1, column 'label': .* is no text"):
+        load_dataset(root)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from headstart.data.sources.layout import data_files, read_tree
+from headstart.data.sources.layout import read_tree
 from headstart.errors import DataError
 
 
@@ -65,9 +65,7 @@ def test_own_output_and_what_systems_leave_is_never_data() -> None:
 def test_a_study_folder_of_any_name_is_never_data_and_a_file_called_as_its_facts_alone_is_no_study() -> None:
     study = ["results/a/study.json", "results/a/runs/knn/seed-0/lime.png", "results/a/data/1/x.png"]
     pets = ["cat/1.jpg", "cat/study.json", "dog/1.jpg", "results/mine/1.jpg"]
-    assert data_files([*study, *pets]) == pets
     assert read_tree("pets", [*study, *pets]).labels == ["cat", "dog", "results"]
-    assert data_files(["study.json", "runs/knn/lime.png", "cat/1.jpg"]) == []
 
 
 def test_a_part_without_class_folders_does_not_give_the_split() -> None:
@@ -87,3 +85,33 @@ def test_the_same_folders_in_each_class_are_told() -> None:
 def test_what_windows_and_network_drives_throw_away_is_never_data() -> None:
     thrown = ["$RECYCLE.BIN/1.jpg", "System Volume Information/1.jpg", "#recycle/1.jpg"]
     assert read_tree("pets", [*thrown, "cat/1.jpg", "dog/1.jpg"]).paths == ["cat/1.jpg", "dog/1.jpg"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "test"), ("Training", "valid"), ("train_set", "hold-out")])
+def test_parts_inside_of_the_classes_are_the_split(first: str, second: str) -> None:
+    paths = [f"{name}/{part}/{n}.jpg" for name in ("cat", "dog") for part in (first, second) for n in (1, 2)]
+    found = read_tree("pets", [*paths, "owl/train/1.jpg", "BACKGROUND_Google/1.jpg"])
+    assert sorted(set(found.labels)) == ["cat", "dog", "owl"] and found.splits is not None
+    expected = [f"/{first}/" in path or path.startswith("owl") for path in found.paths]
+    assert [part == "train" for part in found.splits] == expected and sum(expected) == 5
+    assert found.about["split"] == f"given by the folders {', '.join(sorted({first, second, 'train'}))} in each class"
+
+
+@pytest.mark.parametrize(
+    ("paths", "says"),
+    [
+        (["cat/train/1.jpg", "cat/test/1.jpg", "dog/1.jpg"], "'dog' has images beside them"),
+        (["cat/train/1.jpg", "cat/test/1.jpg", "cat/2.jpg", "dog/train/1.jpg"], "'cat' has images beside them"),
+        (["cat/train/1.jpg", "cat/test/1.jpg", "dog/train/1.jpg", "dog/wild/1.jpg"], "'dog' has the folder 'wild'"),
+        (["cat/val/1.jpg", "cat/test/1.jpg", "dog/val/1.jpg", "dog/test/1.jpg"], "there is no training part"),
+    ],
+)
+def test_parts_inside_of_some_classes_are_refused_with_both_readings(paths: list[str], says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        read_tree("pets", paths)
+    assert "rename" in str(caught.value)
+
+
+def test_one_part_inside_of_the_classes_is_no_split() -> None:
+    found = read_tree("pets", ["cat/train/1.jpg", "cat/indoors/1.jpg", "dog/train/1.jpg"])
+    assert found.splits is None and found.labels == ["cat", "cat", "dog"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from headstart.data.decoding.image_store import View, decode_images
 from headstart.data.sources.load import load_dataset
+from headstart.data.sources.manifest import images_of_table
 from headstart.data.splits import make_split
 from headstart.errors import DataError
 
@@ -285,3 +287,40 @@ def test_a_table_that_excel_wrote_is_read_as_it_is(place: Path, text: str, codin
     path.write_bytes(text.encode(coding))
     found = load_dataset(path)
     assert found.classes == ("Lily", "Rosé") and found.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("column", ["path", "label", "split", "group"])
+@pytest.mark.parametrize("cell", [{"a": 1}, [["a"]], [{"a": 1}]])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_cell_that_is_no_text_is_refused_with_its_row(place: Path, column: str, cell: Any, suffix: str) -> None:
+    rows = [{"path": f"img/{n}.png", "label": "ab"[n % 2], "split": "train", "group": "g"} for n in range(6)]
+    rows = [{**row, column: cell if n else None} for n, row in enumerate(rows)]
+    path = place / f"m.{suffix}"
+    if suffix == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    with pytest.raises(DataError, match=rf"m\.{suffix}: row 2, column '{column}': .* is no text"):
+        load_dataset(path)
+    if column == "path":
+        with pytest.raises(DataError, match=r"row 2, .* is no text"):
+            images_of_table(path)
+
+
+def test_numbers_in_json_lines_are_text(place: Path) -> None:
+    rows = [{"path": 7, "label": n % 2, "split": None, "group": n} for n in range(4)]
+    path = write(place, "".join(json.dumps(row) + "\n" for row in rows), "m.jsonl")
+    assert images_of_table(path) == ["7"] * 4
+    rows = [{"path": f"img/{n}.png", "label": [n % 2, None] if n else None, "group": n} for n in range(4)]
+    data = load_dataset(write(place, "".join(json.dumps(row) + "\n" for row in rows), "n.jsonl"))
+    assert data.classes == ("0", "1") and data.labels.tolist() == [[False, True], [True, False], [False, True]]
+
+
+def test_a_label_in_a_list_that_is_missing_is_no_class(place: Path) -> None:
+    labels = [["a", None], [None], ["NaN", "b"], ["a", "b"]]
+    table = pyarrow.table({"path": [f"img/{n}.png" for n in range(4)], "label": labels})
+    pyarrow.parquet.write_table(table, place / "m.parquet")
+    data = load_dataset(place / "m.parquet")
+    assert data.classes == ("a", "b") and data.labels.tolist() == [[True, False], [False, True], [True, True]]
+    data = load_dataset(write(place, "path,label\nimg/0.png,a|NaN\nimg/1.png,b\nimg/2.png,a|b\n"))
+    assert data.classes == ("a", "b") and data.labels.tolist() == [[True, False], [False, True], [True, True]]

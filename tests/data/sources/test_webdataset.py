@@ -235,7 +235,7 @@ def test_shards_at_an_address_are_those_on_disk(shards: Path) -> None:
         assert pickle.loads(pickle.dumps(data.reader)).read(7) == plain.reader.read(7)
     with pytest.raises(DataError, match=r"no such file: memory://bucket/data-003\.tar"):
         load_dataset("memory://bucket/data-{002..003}.tar")
-    with pytest.raises(DataError, match="is an address; download it"):
+    with pytest.raises(DataError, match="is an address; download the dataset"):
         load_dataset("memory://elsewhere/")
     with pytest.raises(DataError, match="cannot be read in place"):
         load_dataset("memory://bucket/data-000.tar.gz")

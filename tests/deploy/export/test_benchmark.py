@@ -35,6 +35,7 @@ def test_every_form_answers_as_the_original_does() -> None:
         assert row.lost is None if row.form == "headstart" else row.lost is not None and row.lost.points == 0
 
 
+@pytest.mark.long
 def test_a_form_is_measured_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble = Ensemble((linear(),))
     monkeypatch.setattr("headstart.deploy.export.benchmark._forms", only_two)

@@ -52,6 +52,12 @@ def test_the_card_says_results_with_intervals_data_licence_and_limits() -> None:
     assert "calibration error" not in text
 
 
+def test_a_licence_that_restricts_is_named_with_what_to_do() -> None:
+    bundle = replace(linear(), origin=Origin("convnextv2_nano", weights="imagenet", sha256="f" * 64))
+    text = card_text(Parts(Ensemble((bundle,)), Material(noise())), [], [], "")
+    assert "CC-BY-NC-4.0, which restricts what they may be used for. Read its terms before" in text
+
+
 def test_what_is_not_known_is_said() -> None:
     text = card_text(Parts(three(), Material(noise())), [], [], "")
     assert "the mean of 3 networks' probabilities: lenet5 (head: linear), small_cnn (head: linear)" in text

@@ -17,6 +17,7 @@ from headstart.models.bundle import Ensemble
 MATERIAL = Material(noise().first(4))
 
 
+@pytest.mark.long
 def test_every_format_is_checked_described_and_in_its_place(tmp_path: Path) -> None:
     done = export_model(Ensemble((linear(),)), ["onnx", "torch", "server"], tmp_path, MATERIAL)
     assert [each.target for each in done] == ["onnx", "torch", "server"]

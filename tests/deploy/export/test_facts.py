@@ -20,7 +20,9 @@ RESNET = "25254364d9d2d366c00c1b5d1411cd7bd88a9a4dc5614845d7786a503d4f03dc"
         (Origin("resnet18", weights="resnet18.safetensors", sha256=RESNET), "BSD-3-Clause"),
         (Origin("resnet50", weights="imagenet", sha256="f" * 64), "BSD-3-Clause"),
         (Origin("efficientnet_lite1", weights="imagenet"), "Apache-2.0"),
-        (Origin("vit_tiny_patch16_224", weights="imagenet", sha256="f" * 64), "apache-2.0"),
+        (Origin("vit_tiny_patch16_224", weights="imagenet", sha256="f" * 64), "Apache-2.0"),
+        (Origin("dinov3_small", weights="timm:lvd1689m"), "DINOv3-License"),
+        (Origin("resnet50", weights="timm:gluon_in1k"), "unknown"),
         (Origin("resnet18", weights="timm:absent"), "unknown"),
         (Origin("resnet18", weights="mine.pt", sha256="f" * 64), "unknown"),
         (Origin("lenet5"), "none"),
@@ -42,6 +44,7 @@ def test_an_ensembles_facts_are_those_of_all_its_networks() -> None:
         (first, replace(first, origin=Origin("lenet5", weights="x")), replace(first, origin=Origin("lenet5")))
     )
     assert licence_of(mixed) == "none and unknown"
+    assert facts_of_model(mixed, inputs_of(mixed))["licence_status"] == "unknown"
 
 
 def test_the_label_rule_of_several_labels_has_its_threshold() -> None:

@@ -24,6 +24,7 @@ def parts_of(bundle: Bundle) -> Parts:
     return Parts(Ensemble((bundle,)), Material(noise(), results=RESULTS, data=DATA))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_timm_loads_the_folder_in_another_process_and_agrees(tmp_path: Path, multi_label: bool) -> None:
     parts = parts_of(linear("timm/test_efficientnet", multi_label=multi_label))

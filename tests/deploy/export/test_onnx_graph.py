@@ -43,6 +43,7 @@ def test_the_metadata_says_what_the_model_is(parts: Parts) -> None:
         assert facts["licence"] == "none" and facts["precision"] == "float32"
 
 
+@pytest.mark.long
 def test_an_ensemble_is_one_graph_that_computes_a_shared_body_once() -> None:
     ensemble = three()
     graph = onnx_of(program_of(ensemble), inputs_of(ensemble))

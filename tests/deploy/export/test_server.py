@@ -50,7 +50,8 @@ def test_the_folder_predicts_as_the_classifier_does_turned_transparent_and_deep_
     done = run(folder, "predict.py", "../photos", "--format", "csv")
     assert done.returncode == 1 and "broken.jpg: is not an image" in done.stderr
     rows = {Path(row["image"]).name: row for row in csv.DictReader(io.StringIO(done.stdout))}
-    assert sorted(rows) == ["clear.png", "deep.png", "turned.png"]
+    assert sorted(rows) == ["broken.jpg", "clear.png", "deep.png", "turned.png"]
+    assert rows.pop("broken.jpg")["error"] == "is not an image"
     for name, row in rows.items():
         (expected,) = Classifier(parts.ensemble).predict(folder.parent / "photos" / name)
         found = [float(row[label]) for label in ("ant", "bee", "cat")]

@@ -20,7 +20,8 @@ from PIL import Image
 
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.serve.app import make_app
-from headstart.deploy.serve.run import listen
+from headstart.deploy.serve.limits import Limits
+from headstart.deploy.serve.run import listen, settings
 from headstart.models.bundle import Bundle, Origin
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
@@ -59,7 +60,7 @@ def form(files: list[tuple[str, bytes]]) -> tuple[bytes, dict[str, str]]:
 def served(classifier: Classifier, **options: Any) -> Iterator[Ask]:
     """Run a server; give a function that sends a request and returns status, answer and headers."""
     listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(make_app(classifier, **options), log_level="critical"))
+    server = uvicorn.Server(settings(make_app(classifier, **options), options.get("limits") or Limits()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     port = listening.getsockname()[1]

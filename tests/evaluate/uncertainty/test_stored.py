@@ -15,7 +15,7 @@ from headstart.evaluate.uncertainty.familiarity import SCORES, familiarity, fit_
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
 from headstart.models.uncertainty import UncertaintyPart
 from tests.evaluate.uncertainty.test_conformal import honest
-from tests.evaluate.uncertainty.test_familiarity import CLASSES, clouds, logits_of
+from tests.evaluate.uncertainty.test_familiarity import CLASSES, D, clouds, logits_of
 
 NAMES = tuple("abcdefgh")
 
@@ -41,7 +41,7 @@ def known(score: str = "energy+neighbour", n: int = 60) -> Uncertainty:
 @pytest.mark.parametrize("score", SCORES)
 def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
     own = known(score)
-    again = from_part(to_part(own), CLASSES)
+    again = from_part(to_part(own), CLASSES, D)
     images, _ = clouds(40, 7)
     assert np.array_equal(again.shares(images, logits_of(images)), own.shares(images, logits_of(images)))
     for sets in ("lac", "aps", "raps"):
@@ -69,10 +69,10 @@ def test_without_a_score_or_costs_there_are_sets_alone() -> None:
     plain = Uncertainty(CLASSES, known().held_out)
     part = to_part(plain)
     assert all(name.startswith("held_out.") for name in part.tensors)
-    again = from_part(part, CLASSES)
+    again = from_part(part, CLASSES, D)
     assert again.reference is None and again.costs is None and not again.score
     never = replace(plain, costs=costs_of(NAMES, {}))
-    found = from_part(to_part(never), CLASSES).costs
+    found = from_part(to_part(never), CLASSES, D).costs
     assert found is not None and found.ask == np.inf
 
 
@@ -115,9 +115,18 @@ def test_the_sketch_of_many_images_stays_below_a_megabyte() -> None:
         ({}, {"score": "magic"}, "its familiarity score"),
         ({}, {"notes": 3}, "not iterable"),
         ({}, {"selection": {"a": "b"}}, "could not convert"),
+        ({}, {"notes": 3, "score": "two\nlines"}, "its familiarity score"),
+        ({}, {"ask": -1.0}, "its costs"),
+        ({"costs": torch.ones(CLASSES, CLASSES, dtype=torch.float64)}, {}, "its costs"),
+        ({"held_out.rank": torch.zeros(60, dtype=torch.int64)}, {}, "the ranks of its held-out images"),
+        ({"held_out.right": torch.full((60,), 1.5)}, {}, "the probabilities of its held-out images"),
+        ({"held_out.confidence": torch.full((60,), -0.1)}, {}, "the probabilities of its held-out images"),
+        ({"reference.spread": torch.zeros(4)}, {}, "its familiarity score"),
+        ({"reference.bank": torch.ones(5, D + 1)}, {}, "its training images"),
+        ({"reference.bank": torch.ones(D)}, {}, "its training images"),
     ],
 )
 def test_what_does_not_fit_is_refused(tensors: dict[str, Any], facts: dict[str, Any], what: str) -> None:
     part = to_part(known())
     with pytest.raises(ModelError, match=rf"uncertainty does not fit: .*{what}"):
-        from_part(UncertaintyPart({**part.facts, **facts}, {**part.tensors, **tensors}), CLASSES)
+        from_part(UncertaintyPart({**part.facts, **facts}, {**part.tensors, **tensors}), CLASSES, D)

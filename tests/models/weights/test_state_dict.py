@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ RESNET18 = Architecture("timm", "resnet18")
 
 def published(name: str, seed: int = 1, **options: object) -> dict[str, Tensor]:
     """Return the state dict of timm's own network."""
+    return dict(made(name, seed, **options))
+
+
+@lru_cache(maxsize=4)
+def made(name: str, seed: int, **options: object) -> dict[str, Tensor]:
+    """Make each network once: its random weights are what takes the time. No test alters them."""
     torch.manual_seed(seed)
     state: dict[str, Tensor] = timm.create_model(name, **options).state_dict()
     return state

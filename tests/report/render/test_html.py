@@ -134,7 +134,8 @@ def test_missing_and_failed_runs_are_part_of_the_expected_number(tiny: Path) -> 
 
 def test_weights_are_listed_once_with_their_origin(study: Path) -> None:
     found = weights_used(load_summary(study))
-    assert len(found) == len(set(found)) and ("timm:efficientnet_lite0", "ab" * 32, "apache-2.0") in found
+    assert len(found) == len(set(found)) and ("timm:efficientnet_lite0", "ab" * 32, "licence Apache-2.0") in found
+    assert all(licence == "" for _, digest, licence in found if not digest)
 
 
 def test_the_cells_of_a_page_are_limited_and_correct_answers_stay(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

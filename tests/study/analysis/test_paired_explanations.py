@@ -17,6 +17,8 @@ from headstart.study.spec.load import load_study
 from tests.study.analysis.conftest import Finished, run
 from tests.study.conftest import OpenStudy
 
+pytestmark = pytest.mark.long
+
 
 def test_pairs_are_drawn_on_the_same_test_images_and_reported(finished: Finished) -> None:
     root = finished.root

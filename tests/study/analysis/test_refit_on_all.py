@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from headstart.api import Results, compare_spec
+from headstart.api import Results
 from headstart.data.decoding.decode import decode
 from headstart.deploy.classifier import Classifier
 from headstart.errors import RunFailed, SpecError
@@ -24,6 +24,7 @@ from headstart.saved_models import evaluate_models, update_study
 from headstart.storage.files import read_json
 from headstart.study.analysis import best_model, refit_on_all
 from headstart.study.analysis.refit_on_all import INDEX
+from headstart.study.comparison import compare_spec
 from headstart.study.results.tested import find_tested
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study

@@ -66,6 +66,7 @@ def right(train: np.ndarray, labels: np.ndarray, rows: list[np.ndarray], test: n
     return np.stack([fit.head.probabilities(block).argmax(1).numpy() == truth for fit in fits])  # type: ignore[operator]
 
 
+@pytest.mark.long
 def test_the_wider_interval_covers_what_other_training_images_give_and_the_narrow_one_does_not() -> None:
     population = draw(np.random.default_rng(1), 10_000)
     others = [draw(np.random.default_rng([7, each]), 50) for each in range(40)]

@@ -24,6 +24,8 @@ from headstart.study.planning.plan import TaskGroup
 from headstart.study.run import open_session, run_study
 from headstart.study.spec.load import load_study
 
+pytestmark = pytest.mark.long
+
 
 class Clock:
     """A clock that the test sets: each group that begins costs so many seconds."""

@@ -10,14 +10,16 @@ from PIL import Image
 from safetensors import safe_open
 from told import Told
 
-from headstart.api import compare_spec
 from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError, SpecError
 from headstart.evaluate.metrics.calibration import apply_temperature
 from headstart.models.bundle import read_bundle, shared_backbones
 from headstart.report.read.summary import load_summary
+from headstart.study.comparison import compare_spec
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

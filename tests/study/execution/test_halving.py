@@ -14,6 +14,8 @@ from headstart.report.render.halving_text import halving_lines
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
+pytestmark = pytest.mark.long
+
 RECIPE = {"epochs": 4, "batch_size": 8, "schedule": "none", "warmup_epochs": 0}
 
 

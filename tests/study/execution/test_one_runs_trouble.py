@@ -17,6 +17,8 @@ from headstart.study.execution import head_runs
 from headstart.transfer.heads.fit import fit_heads
 from tests.study.conftest import draw
 
+pytestmark = pytest.mark.long
+
 BROKEN = "layer3.0.conv1.weight"
 RESNET = {"backbone": "resnet18", "input_size": 32}
 

@@ -27,6 +27,8 @@ from headstart.study.resources import Resources
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
+pytestmark = pytest.mark.long
+
 
 class Inline:
     """A pool that runs each job at once, in this process; some jobs kill its worker."""

@@ -68,6 +68,7 @@ def mlflow_server(tmp_path: Path) -> Any:
         server.wait(timeout=30)
 
 
+@pytest.mark.tracking
 @pytest.mark.filterwarnings("ignore")  # MLflow's own deprecations
 def test_a_real_mlflow_server_gets_parameters_curves_and_scores(
     small_study: dict[str, Any], tmp_path: Path, mlflow_server: str
@@ -91,6 +92,7 @@ def test_a_real_mlflow_server_gets_parameters_curves_and_scores(
     assert len(client.get_metric_history(tuned.info.run_id, "train_loss")) == 1
 
 
+@pytest.mark.tracking
 @pytest.mark.filterwarnings("ignore")
 def test_mlflow_goes_to_an_sqlite_file_unless_told_otherwise(small_study: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'headstart[track]'")
@@ -98,6 +100,7 @@ def test_mlflow_goes_to_an_sqlite_file_unless_told_otherwise(small_study: dict[s
     assert (root / "mlflow.db").stat().st_size > 0
 
 
+@pytest.mark.tracking
 @pytest.mark.filterwarnings("ignore")
 def test_an_mlflow_server_that_does_not_answer_is_one_line(
     small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

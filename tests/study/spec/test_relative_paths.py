@@ -48,3 +48,9 @@ def test_a_path_from_the_current_folder_is_refused_with_the_remedy(
 
 def test_what_is_no_mapping_is_left_to_the_check_that_follows(tmp_path: Path) -> None:
     assert from_folder(["a"], tmp_path) == ["a"] and from_folder({"data": 3}, tmp_path) == {"data": 3}
+
+
+def test_a_file_of_corrections_starts_from_the_folder_too(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("path,decision,after\n")
+    found = from_folder({"data": {"source": "caltech101", "corrections": "c.csv"}}, tmp_path)
+    assert found == {"data": {"source": "caltech101", "corrections": str(tmp_path / "c.csv")}}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from headstart.study.spec.network import IMAGENET, NetworkSpec, Subset
@@ -69,3 +70,8 @@ def test_setting_a_path_makes_what_is_missing_and_copies_what_is_there() -> None
     set_at(target, ("s", "t"), 4)
     assert target == {"a": {"x": 1, "y": 2}, "b": {"c": {"d": 3}}, "s": {"t": 4}}
     assert inner == {"x": 1}
+
+
+def test_a_message_names_a_run_after_its_place() -> None:
+    assert run().called == "run 'a'"
+    assert replace(run(), place="f.yaml, line 3, with x=1").called == "f.yaml, line 3, with x=1: run 'a'"

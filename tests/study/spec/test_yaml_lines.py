@@ -5,7 +5,7 @@ import time
 import pytest
 
 from headstart.errors import SpecError
-from headstart.study.spec.yaml_lines import MAX_DEPTH, line_of, load_yaml, place_of, with_override
+from headstart.study.spec.yaml_lines import MAX_DEPTH, load_yaml, place_of, place_of_run, with_defaults, with_override
 
 TEXT = "a: 1\nb:\n  c: [x, y]\n  d:\n    - e: 2\n"
 
@@ -28,10 +28,10 @@ def test_every_key_and_item_has_its_line() -> None:
 
 def test_the_line_of_an_unknown_path_is_that_of_its_nearest_ancestor() -> None:
     _, lines = load_yaml(TEXT, "f.yaml")
-    assert line_of(("b", "d", 0, "z", "y"), lines) == 5
-    assert line_of(("b", "z"), lines) == 2
-    assert line_of(("z",), lines) == 1
-    assert line_of(("z",), {}) is None
+    assert place_of("f", ("b", "d", 0, "z", "y"), lines) == "f, line 5"
+    assert place_of("f", ("b", "z"), lines) == "f, line 2"
+    assert place_of("f", ("z",), lines) == "f, line 1"
+    assert place_of("f", ("z",), {}) == "f"
 
 
 def test_an_empty_file_has_no_lines() -> None:
@@ -104,3 +104,26 @@ def test_an_override_replaces_the_lines_of_a_value_and_of_all_in_it() -> None:
     assert set(found) == {("a",), ("a", "b"), ("d",)}
     assert place_of("file", ("a", "b", "x"), found) == "file, override a.b={}"
     assert place_of("file", ("a", "x"), found) == "file, line 1" and place_of("file", ("d",), found) == "file, line 4"
+
+
+def test_an_override_inside_of_a_value_is_named_beside_the_line_of_the_value() -> None:
+    lines = with_override({(): 1, ("a",): 2, ("a", "b"): 3, ("d",): 4}, ("a", "b", "c"), "a.b.c=1")
+    assert place_of("f", ("a", "b"), lines) == "f, line 3, with a.b.c=1"
+    assert place_of("f", ("a",), lines) == "f, line 2, with a.b.c=1"
+    assert place_of("f", ("a", "b", "x"), lines) == "f, line 3" and place_of("f", ("d",), lines) == "f, line 4"
+
+
+def test_a_value_that_only_an_override_made_is_not_blamed_on_a_line() -> None:
+    lines = with_override({(): 1, ("runs",): 2}, ("runs", "b", "recipe", "lr"), "runs.b.recipe.lr=0.1")
+    for path in (("runs", "b"), ("runs", "b", "backbone"), ("runs", "b", "recipe", "x")):
+        assert place_of("f", path, lines) == "f, override runs.b.recipe.lr=0.1"
+    assert place_of("f", ("name",), lines) == "f, line 1"
+
+
+def test_the_defaults_are_settings_of_every_run_that_has_none_of_its_own() -> None:
+    lines = with_override({("defaults",): 2, ("runs", "a"): 5, ("runs", "a", "lr"): 6}, ("defaults", "lr"), "lr=1")
+    lines = with_override(lines, ("defaults", "k"), "k=2")
+    known = with_defaults("a", lines)
+    assert place_of("f", ("runs", "a", "lr"), known) == "f, line 6"
+    assert place_of("f", ("runs", "a", "k"), known) == "f, override k=2"
+    assert place_of_run("f", "a", lines) == "f, line 5, with k=2"

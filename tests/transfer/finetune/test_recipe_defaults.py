@@ -27,6 +27,9 @@ def test_every_family_has_a_default_recipe_that_names_its_source(family: str, ki
 def test_names_find_their_family() -> None:
     names = ["timm/tf_efficientnet_lite0", "resnext50_32x4d", "deit_small", "efficientnet_lite0[:stage3]", "xception"]
     assert [family_of(name) for name in names] == ["efficientnet", "resnet", "vit", "efficientnet", "resnet"]
+    current = ["eva02_tiny", "dinov3_small", "vit_pe_core_tiny_patch16_384", "hiera_tiny_224", "fastvit_t8", "pe_small"]
+    assert [family_of(name) for name in current] == ["vit", "vit", "vit", "swin", "convnext", "vit"]
+    assert family_of("mobilenetv4_small") == "mobilenet" and family_of("convnextv2_nano") == "convnext"
     assert default_layer_decay("vit_base_patch16_224") == 0.75 and default_layer_decay("resnet18") == 1.0
 
 

@@ -1,4 +1,4 @@
-"""Damage that a file's own structure shows without decoding it: checksums, ends, tails of zeros."""
+"""Damage that a file shows without its pixels: checksums, ends, tails of zeros, blocks that no picture has."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import zlib
 from PIL import Image
 
 from headstart.data.decoding.faults import UndecodableError
-from headstart.data.decoding.jpeg_structure import scan_ends
+from headstart.data.decoding.jpeg_means import check_means
 from headstart.data.decoding.said_length import is_longer_than_it_says, webp_end
+from headstart.data.decoding.tiff_jpeg import jpegs_in
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})
@@ -42,6 +43,19 @@ def without_damage(data: bytes) -> bytes:
     return b"".join(data[start:stop] for start, stop in kept)
 
 
+def check_blocks(data: bytes, image: Image.Image) -> None:
+    """Look at the structure of an opened JPEG, or of those in a TIFF, and at the mean of each of its blocks.
+
+    Raises:
+        UndecodableError: a part is missing, or no picture has such blocks.
+    """
+    if image.format in ("JPEG", "MPO"):
+        check_means(data, image)
+    elif image.format == "TIFF":
+        for part, opened in jpegs_in(data, image):
+            check_means(part, opened)
+
+
 def check_end(data: bytes, image: Image.Image) -> bool:
     """Say whether the end of an opened image's file shows that nothing is missing; False where only decoding can tell.
 
@@ -50,7 +64,6 @@ def check_end(data: bytes, image: Image.Image) -> bool:
     """
     kind = image.format
     if kind in ("JPEG", "MPO"):
-        scan_ends(data)
         return True
     length = webp_end(data) if kind == "WEBP" else len(data)
     if kind in ("WEBP", "AVIF", "JPEG2000") and data.endswith(_ZEROS, 0, length):

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from headstart.addresses import IS_ADDRESS, is_address
+from headstart.addresses import as_given, is_address, needs_path
 from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
 from headstart.data.decoding.colour import to_srgb
-from headstart.data.decoding.damage import check_end, without_damage
+from headstart.data.decoding.damage import check_blocks, check_end, without_damage
 from headstart.data.decoding.deep_colour import add_lower_bits, deep_mode
 from headstart.data.decoding.depth import to_8_bits
 from headstart.data.decoding.faults import LacksMemoryError
@@ -55,7 +55,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DECODER = 4  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
+DECODER = 5  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
+CHECK = 2  # part of the key of what is remembered of a file; raise it when `check` would give another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
@@ -88,8 +89,13 @@ class View:
         choose("interpolation", self.interpolation, INTERPOLATIONS)
 
 
-def decode(picture: Picture, view: View | None = None) -> Pixels:
+def decode(picture: Picture, view: View | None = None, *, checked: bool = False) -> Pixels:
     """Return uint8 [h, w, 3] of a path, encoded bytes, an open file, a PIL image, an array or a tensor.
+
+    Args:
+        picture: what is decoded.
+        view: how it is brought to size; by default it is not.
+        checked: `check` found nothing wrong with it, so that its blocks are not looked at again.
 
     Raises:
         UndecodableError: with the reason; LacksMemoryError where it is only that too little memory is free.
@@ -105,6 +111,8 @@ def decode(picture: Picture, view: View | None = None) -> Pixels:
     size = memory_of(image)
     with ROOM.of(size), _reasons(size):
         load_whole(image, content)
+        if not checked:
+            check_blocks(content, image)
         image = upright(image)
         return _pixels(to_rgb(image), view)
 
@@ -176,6 +184,10 @@ def content_of(picture: Picture) -> bytes | Pixels:
         try:
             return read_file(Path(found).expanduser())
         except OSError as error:
+            if is_address(str(found)):
+                raise UndecodableError(needs_path(found)) from error
+            if isinstance(error, FileNotFoundError):
+                raise UndecodableError("no such file or folder") from error
             raise UndecodableError(f"cannot be read ({error.strerror or error})") from error
     if not isinstance(found, Image.Image):
         content: bytes | Pixels = found
@@ -216,7 +228,7 @@ def decode_file(path: str | Path, view: View | None = None) -> Pixels:
         raise DataError(f"{path}: is a folder, not an image") from error
     except OSError as error:
         if is_address(str(path)):
-            raise DataError(f"{path}: {IS_ADDRESS}") from error
+            raise DataError(f"{as_given(path)}: {needs_path(path)}") from error
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UndecodableError as error:
         raise DataError(f"{path}: {error}") from error
@@ -241,6 +253,9 @@ def check(data: bytes) -> str | None:
     try:
         with open_image(data) as image:
             unclear = not check_end(data, image)
+            size = memory_of(image)
+            with ROOM.of(size), _reasons(size):
+                check_blocks(data, image)
         if unclear:
             decode(data)
     except LacksMemoryError:

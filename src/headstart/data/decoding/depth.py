@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 _BLOCK = 1 << 20  # numbers that are converted at a time
+RGBA = 4  # channels
 DEPTHS = (8, 10, 12, 14, 16, 24, 32, 64)  # bits that cameras, scanners and file formats use
 
 
@@ -40,11 +41,47 @@ def to_8_bits(values: npt.NDArray[Any], ends: tuple[float, float] | None = None)
     """Return the same shape in uint8, `ends` (by default `range_of` them) becoming 0 and 255.
 
     Whole numbers keep the upper eight bits of their depth, floats are rounded. What is not a number becomes black.
+    Of four channels [h, w, 4] the last is alpha, which says nothing about the depth of the colours.
     """
     if values.dtype == np.uint8 and ends is None:
         return values
-    low, high = range_of(values) if ends is None else ends
-    whole = values.dtype.kind in "ui" and ends is None
+    if ends is None and values.ndim >= 3 and values.shape[-1] == RGBA:
+        return _with_alpha(values)
+    return _to_8_bits(
+        values, range_of(values) if ends is None else ends, whole=values.dtype.kind in "ui" and ends is None
+    )
+
+
+def alpha_top(largest: float, colours: tuple[float, float], *, whole: bool) -> float:
+    """Return the number that stands for opaque, where `colours` are the ends of the colours beside it.
+
+    Whole numbers have the depth of the colours, or a wider one if they need it; floats are 0 … 1 or 0 … 255.
+
+    Args:
+        largest: of the alpha.
+        colours: see `range_of`.
+        whole: the numbers are whole.
+    """
+    if whole:
+        depth = next(2**bits - 1 for bits in DEPTHS if largest < 2**bits)
+        return colours[1] if largest <= colours[1] else float(depth)
+    return next((top for top in (1.0, 255.0) if largest <= top), float(largest))
+
+
+def _with_alpha(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return RGBA in uint8, the depth of the colours taken from the colours alone."""
+    colours, alpha = values[..., :3], values[..., 3]
+    ends, whole = range_of(colours), values.dtype.kind in "ui"
+    finite = alpha[np.isfinite(alpha)]
+    top = 1.0 if values.dtype.kind == "b" else alpha_top(float(finite.max(initial=0)), ends, whole=whole)
+    eight = np.empty(values.shape, dtype=np.uint8)
+    eight[..., :3] = _to_8_bits(colours, ends, whole=whole)
+    eight[..., 3] = _to_8_bits(np.maximum(alpha, 0), (0.0, top), whole=whole)
+    return eight
+
+
+def _to_8_bits(values: npt.NDArray[Any], ends: tuple[float, float], *, whole: bool) -> npt.NDArray[np.uint8]:
+    low, high = ends
     flat, eight = values.reshape(-1), np.empty(values.size, dtype=np.uint8)
     for start in range(0, values.size, _BLOCK):
         numbers = flat[start : start + _BLOCK].astype(np.float64)

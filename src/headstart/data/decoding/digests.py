@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from headstart.addresses import IS_ADDRESS, is_address
+from headstart.addresses import is_address, needs_path
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import DECODER, UndecodableError, check, open_image, quiet_pillow
+from headstart.data.decoding.decode import CHECK, DECODER, UndecodableError, check, open_image, quiet_pillow
 from headstart.data.decoding.deep_colour import deep_mode
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.formats import heif_version
@@ -166,7 +166,7 @@ def _depth_of(data: bytes) -> str:
 
 def _unreadable(error: OSError, name: str) -> str:
     if isinstance(error, FileNotFoundError):
-        return IS_ADDRESS if is_address(name) else ABSENT
+        return needs_path(name) if is_address(name) else ABSENT
     return f"cannot be read ({error.strerror or error})"
 
 
@@ -233,7 +233,7 @@ class _Memory:
 
 
 def _key(identity: str) -> bytes:
-    decoder = f"{DECODER}|{PIL.__version__}|{heif_version()}".removesuffix("|")
+    decoder = f"{DECODER}.{CHECK}|{PIL.__version__}|{heif_version()}".removesuffix("|")
     text = f"{decoder}|{identity}"  # another decoder may find other problems
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 

@@ -194,7 +194,7 @@ class _Job:
                 data = self.dataset.reader.read(row)
                 if digest_of(data).encode() != self.digests[row]:
                     raise DataError(f"{self.name(row)} has changed since it was loaded; load it again")
-                images.append(decode(data, self.view))
+                images.append(decode(data, self.view, checked=True))
             except LacksMemoryError as error:  # it says nothing about the image: what was decoded so far is kept
                 raise DataError(f"{self.name(row)} {error}") from error
             except UndecodableError as error:

@@ -6,6 +6,7 @@ The tables are held to what the JPEG readers of guetzli and libjxl accept: libjp
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from headstart.data.decoding.faults import UndecodableError
@@ -14,9 +15,11 @@ _MARKER = re.compile(rb"\xff[\x01-\xfe]")  # not a stuffed byte, not a fill byte
 _PICTURE_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # one that ends a scan: not a restart
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _CYCLE = b"".join(bytes((0xFF, 0xD0 + number)) for number in range(8))
-_TABLES = {0xC4: "code", 0xDB: "quantisation"}
-_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # those that libjpeg decodes
-_SCAN, _END, _INTERVAL = 0xDA, 0xD9, 0xDD
+STEPS, SCAN, END = 0xDB, 0xDA, 0xD9
+FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # those that libjpeg decodes
+PROGRESSIVE = frozenset({0xC2, 0xCA})
+_TABLES = {0xC4: "code", STEPS: "quantisation"}
+_INTERVAL = 0xDD
 
 
 def scan_ends(data: bytes) -> tuple[list[int], int]:
@@ -26,34 +29,57 @@ def scan_ends(data: bytes) -> tuple[list[int], int]:
         UndecodableError: there is no end of the picture, a table is impossible, or a restart marker is missing, out of
             order or superfluous.
     """
-    position, length = 2, len(data)
+    position = 2
     ends: list[int] = []
     frame, interval = b"", 0
-    while (position := data.find(b"\xff", position)) >= 0:
-        while position < length and data[position] == 0xFF:
-            position += 1
-        if position >= length:
-            break
-        marker = data[position]
-        position += 1
-        if marker == _END:
+    while (found := _segment(data, position)) is not None:
+        marker, start, position = found
+        if marker == END:
             return ends, position
-        if marker in (0, 1) or 0xD0 <= marker <= 0xD8:
-            continue
-        start, position = position + 2, position + int.from_bytes(data[position : position + 2], "big")
         if marker in _TABLES:
             if _is_impossible(_TABLES[marker], data[start:position]):
                 raise UndecodableError(f"is damaged: a {_TABLES[marker]} table is impossible")
-        elif marker in _FRAMES:
+        elif marker in FRAMES:
             frame = data[start:position]
         elif marker == _INTERVAL:
             interval = int.from_bytes(data[start:position], "big")
-        elif marker == _SCAN:
+        elif marker == SCAN:
             end = _scan_end(data, position, _restarts(frame, data[start:position], interval))
             if end is None:
                 break
             ends.append(position := end)
     raise UndecodableError("is cut short (it has no end)")
+
+
+def segments(data: bytes, ends: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment and where its content starts and stops.
+
+    Args:
+        ends: where the data of each scan end.
+    """
+    position, following = 2, iter(ends)
+    while (found := _segment(data, position)) is not None:
+        yield found
+        if found[0] == END:
+            return
+        position = next(following) if found[0] == SCAN else found[2]
+
+
+def _segment(data: bytes, position: int) -> tuple[int, int, int] | None:
+    """Return the next marker, and where its content starts and stops; None where there is no further one."""
+    length = len(data)
+    while (position := data.find(b"\xff", position)) >= 0:
+        while position < length and data[position] == 0xFF:
+            position += 1
+        if position >= length:
+            return None
+        marker = data[position]
+        position += 1
+        if marker == END:
+            return marker, position, position
+        if marker not in (0, 1) and not 0xD0 <= marker <= 0xD8:
+            return marker, position + 2, position + int.from_bytes(data[position : position + 2], "big")
+    return None
 
 
 def _scan_end(data: bytes, start: int, restarts: int | None) -> int | None:

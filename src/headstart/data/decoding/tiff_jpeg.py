@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -15,12 +16,8 @@ _PLACES = ((273, 279), (324, 325))  # offsets and sizes of strips, and of tiles
 _END = b"\xff\xd9"
 
 
-def check_jpegs(data: bytes, image: Any) -> None:
-    """Decode the strips or tiles of an opened TIFF, where they are JPEGs, to see whether they are complete.
-
-    Raises:
-        UndecodableError: a part of one is missing or left over.
-    """
+def jpegs_in(data: bytes, image: Any) -> Iterator[tuple[bytes, Image.Image]]:
+    """Yield the strips or tiles of an opened TIFF as JPEG files, with each one opened, where they are JPEGs."""
     tags = image.tag_v2
     if tags.get(_COMPRESSION) != _JPEG:
         return
@@ -29,14 +26,25 @@ def check_jpegs(data: bytes, image: Any) -> None:
         for offset, size in zip(offsets or (), sizes or (), strict=False):
             part = data[offset : offset + size]
             if size:
-                _check_one(part if not tables else tables.removesuffix(_END) + part[2:])
+                part = (part if not tables else tables.removesuffix(_END) + part[2:]) + _END  # some writers omit it
+                if (opened := _opened(part)) is not None:
+                    yield part, opened
 
 
-def _check_one(data: bytes) -> None:
-    data += _END  # some writers leave it out
+def check_jpegs(data: bytes, image: Any) -> None:
+    """Decode the strips or tiles of an opened TIFF, where they are JPEGs, to see whether they are complete.
+
+    Raises:
+        UndecodableError: a part of one is missing or left over.
+    """
+    for part, opened in jpegs_in(data, image):
+        check_header(opened)
+        load_jpeg(opened, part)
+
+
+def _opened(data: bytes) -> Image.Image | None:
+    """Return an opened JPEG; None where it is a kind of JPEG that only libtiff reads."""
     try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
-    except (UnidentifiedImageError, OSError, SyntaxError):  # a kind of JPEG that only libtiff reads
-        return
-    check_header(image)
-    load_jpeg(image, data)
+        return Image.open(io.BytesIO(data), formats=("JPEG",))
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        return None

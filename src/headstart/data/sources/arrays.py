@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.class_names import normal_form
-from headstart.data.dataset import Dataset, IntArray, Skip
+from headstart.data.dataset import Dataset, Skip
 from headstart.data.decoding.pictures import batch_of
+from headstart.data.sources.array_labels import labels_of
 from headstart.data.sources.in_memory import PictureReader
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, unknown_name
@@ -46,7 +45,8 @@ def from_arrays(
     Args:
         images: an array or tensor [n, …], or a sequence of paths, bytes, open files, PIL images, arrays or tensors;
             see `pictures`.
-        labels: [n] class names, or numbers into `classes`; bool [n, C] where an image may have several.
+        labels: [n] class names, or numbers into `classes`; bool [n, C] where an image may have several. An image
+            whose label, or one of them, is missing (None, NaN) is left out.
         classes: the class names; without them the labels' own values, sorted by name.
         split: "train", "validation" or "test" of each image.
         groups: images of one group stay on one side of a split.
@@ -55,6 +55,9 @@ def from_arrays(
         ImageTypeError: one of the images is not an image.
         DataError: they do not fit together.
     """
+    for what, each in (("labels", labels), ("classes", classes), ("split", split), ("groups", groups)):
+        if each is not None or what == "labels":
+            _check_listed(what, each)
     values = _column(labels)
     pictures = batch_of(images, count=len(values) if values.ndim else None)
     for what, column in (("labels", values), ("split", split), ("groups", groups)):
@@ -62,7 +65,7 @@ def from_arrays(
             raise DataError(f"{len(pictures)} images, but {len(column)} {what}; there must be one for each image")
     if not pictures:
         raise DataError("there are no images in the array")
-    numbers, names, unlabelled = _named(values, classes)
+    numbers, names, unlabelled = labels_of(values, classes)
     parts = None
     if split is not None:
         for part in set(split):
@@ -80,47 +83,29 @@ def from_arrays(
     )
     if not len(unlabelled):
         return dataset
-    return dataset.without(unlabelled, *(Skip(dataset.reader.name(row), "has no label") for row in unlabelled.tolist()))
+    why = "has no label" if values.ndim == 1 else "has a missing label"
+    return dataset.without(unlabelled, *(Skip(dataset.reader.name(row), why) for row in unlabelled.tolist()))
+
+
+def _check_listed(what: str, values: Any) -> None:
+    """Refuse a single value, a text or a mapping where there is one value for each image."""
+    if (
+        isinstance(values, str | bytes | Mapping | Set)
+        or getattr(values, "ndim", 1) == 0
+        or not hasattr(values, "__len__")
+    ):
+        shown = " ".join(repr(values).split())
+        raise DataError(f"{what} are a list or an array, not {type(values).__name__} {shown:.40}")
 
 
 def _column(labels: Any) -> npt.NDArray[Any]:
     """Return labels as an array in which a missing one beside texts is still what it was."""
-    values = np.asarray(labels)
+    try:
+        values = np.asarray(labels)
+    except ValueError as error:  # rows of different lengths
+        raise DataError(
+            "labels are lists of different lengths; give one label an image, or, for several, a row of 0 and 1 over all"
+            " classes"
+        ) from error
     listed = isinstance(labels, list | tuple) and values.ndim == 1 and values.dtype.kind in "US"
     return np.array(labels, dtype=object) if listed else values
-
-
-def _is_missing(label: Any) -> bool:
-    """Say whether it is None, NaN, or what pandas has in place of them; a text is a name, whatever it says."""
-    if isinstance(label, str):
-        return False
-    return (
-        label is None or (isinstance(label, float | np.floating) and math.isnan(label)) or str(label) in ("<NA>", "NaT")
-    )
-
-
-def _named(
-    values: npt.NDArray[Any], classes: Sequence[str] | None
-) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
-    """Return the labels as numbers into sorted class names, the names, and the rows without a label."""
-    if values.ndim == 2:
-        titles = [normal_form(str(each)) for each in (classes if classes is not None else range(values.shape[1]))]
-        if len(titles) != values.shape[1]:
-            raise DataError(f"{values.shape[1]} columns of labels, but {len(titles)} class names")
-        order = np.argsort(np.array(titles, dtype=np.str_), kind="stable")
-        return values.astype(bool)[:, order], tuple(titles[place] for place in order), np.zeros(0, dtype=np.int64)
-    if values.ndim != 1:
-        raise DataError(f"labels have the shape {list(values.shape)}; [n] or [n, classes] is needed")
-    if classes is not None and np.issubdtype(values.dtype, np.integer):
-        if len(values) and (values.min() < 0 or values.max() >= len(classes)):
-            wrong = values.max() if values.min() >= 0 else values.min()
-            raise DataError(f"label {wrong} is not an index into {len(classes)} classes")
-        texts = np.array([normal_form(str(each)) for each in classes], dtype=np.str_)[values]
-    else:
-        texts = np.array([normal_form(str(each)) for each in values.tolist()], dtype=np.str_)
-    missing = np.array([_is_missing(each) for each in values.tolist()])
-    if missing.all():
-        raise DataError("no image has a label: all are missing (None or NaN)")
-    names = np.unique(texts[~missing])
-    numbers = np.where(missing, 0, np.searchsorted(names, texts))
-    return numbers.astype(np.int64), tuple(str(each) for each in names), np.flatnonzero(missing)

@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from headstart.errors import DataError
 
 _SEPARATED = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)  # Excel names the separator so, in a line before the header
-_BEGINNING = 1 << 16  # bytes within which the header ends
+_BLANK = ' \t\r\n,;"'  # of a line before the header, as Excel writes an empty row
 
 
-def options_of_file(path: Path) -> tuple[Any, Any]:
-    """Return pyarrow's options for reading and for parsing a file.
+def options_of(file: BinaryIO, place: Path | str) -> tuple[Any, Any]:
+    """Return pyarrow's options for reading and for parsing an open file; its beginning is read.
 
     Raises:
         DataError: the file is empty.
         UnicodeDecodeError: it is neither UTF-8 nor UTF-16 with a byte order mark.
     """
-    with path.open("rb") as binary:
-        coding = "utf-16" if binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    with path.open(encoding=coding, newline="") as file:
-        lines = [file.readline()]
-        if _SEPARATED.match(lines[0]):
-            lines.append(file.readline())
-    if not lines[-1].strip():
-        raise DataError(f"{path}: the manifest is empty")
-    return _options(lines, "utf-16" if coding == "utf-16" else "utf8")
-
-
-def options_of(data: bytes) -> tuple[Any, Any]:
-    """Return pyarrow's options for reading and for parsing the content of a file in UTF-8."""
-    return _options(data[:_BEGINNING].decode("utf-8-sig", "replace").splitlines()[:2] or [""], "utf8")
-
-
-def _options(lines: list[str], encoding: str) -> tuple[Any, Any]:
     import pyarrow.csv
 
-    told = _SEPARATED.match(lines[0])
-    header = lines[1] if told and len(lines) > 1 else lines[0]
-    mark = told[1] if told else max("\t;,", key=header.count)
-    read = pyarrow.csv.ReadOptions(skip_rows=1 if told else 0, encoding=encoding)
+    coding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    file.seek(0)
+    before, told, header = 0, "", ""
+    text = io.TextIOWrapper(file, encoding=coding, newline="")
+    try:
+        for line in text:
+            found = _SEPARATED.match(line)
+            if line.strip(_BLANK) and (told or not found):
+                header = line
+                break
+            before, told = before + 1, found[1] if found else told
+    finally:
+        text.detach()
+    if not header:
+        raise DataError(f"{place}: the manifest is empty")
+    if "\0" in header:  # of UTF-16 without its mark
+        raise UnicodeDecodeError("utf-8", header.encode(), header.index("\0"), header.index("\0") + 1, "no text")
+    mark = told or max("\t;,", key=header.count)
+    read = pyarrow.csv.ReadOptions(skip_rows=before, encoding="utf-16" if coding == "utf-16" else "utf8")
     return read, pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=True)

@@ -16,9 +16,11 @@ import numpy as np
 
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
-from headstart.data.sources.layout import Tree, data_files, from_tree, is_image_name, with_note
-from headstart.data.sources.manifest import COLUMNS, SEPARATOR, SUFFIXES, Listing, from_table, read_whole
+from headstart.data.sources.debris import data_files
+from headstart.data.sources.layout import Tree, from_tree, is_image_name, with_note
+from headstart.data.sources.manifest import COLUMNS, SEPARATOR, Listing, from_table
 from headstart.data.sources.parts import part_of
+from headstart.data.sources.table_files import SUFFIXES, read_table, text_cells
 from headstart.data.sources.text_column import MISSING
 from headstart.errors import DataError
 
@@ -64,8 +66,31 @@ class LabelTable:
         return covers and (named or self.labels[0].strip().lower() in COLUMNS["label"])
 
     def cells(self, column: str) -> list[str]:
-        """Return a column as text, "" where a cell is missing; several labels are joined."""
-        return [_text(value) for value in self.table[column].to_pylist()]
+        """Return a column as text, "" where a cell is missing; several labels are joined.
+
+        Raises:
+            DataError: a cell is no text and no list of texts.
+        """
+        return [_text(value) for value in text_cells(self.file, self.table, column, lists=True).to_pylist()]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A table of a tree that cannot be read.
+
+    Args:
+        file: its path in the tree.
+        why: in a few words.
+    """
+
+    file: str
+    why: str
+
+    @property
+    def usual(self) -> bool:
+        """Say whether it is called as tables of labels usually are."""
+        stem = PurePosixPath(self.file).stem
+        return bool(_KNOWN.search(stem)) or part_of(stem) is not None
 
 
 def from_tree_or_tables(tree: Tree, label: str | None, name: str | None = None) -> Dataset:
@@ -77,20 +102,24 @@ def from_tree_or_tables(tree: Tree, label: str | None, name: str | None = None) 
     Raises:
         DataError: both are possible and differ, or neither is.
     """
-    tables = [] if label == BY_FOLDER else find_tables(tree)
+    tables, unread = ([], []) if label == BY_FOLDER else find_tables(tree)
     if label is not None and label != BY_FOLDER:
-        return _from_tables(tree, [_chosen(table, label) for table in _with(tables, label, tree)], name)
+        _check_read(tree, [] if tables else unread)
+        return _noted(_from_tables(tree, [_chosen(table, label) for table in _with(tables, label, tree)], name), unread)
     try:
         folders = from_tree(tree, name)
     except DataError:
         if not tables:
+            _check_read(tree, unread)
             raise
         folders = None
     if folders is None or (len(folders.classes) < 2 and tables):
-        return _from_tables(tree, _alike(tables), name)
+        return _noted(_from_tables(tree, _alike(tables), name), unread)
     table = next((each for each in tables if each.usual and each.sure and not _agrees(each, folders)), None)
     if table is None:
-        return folders
+        few = len(folders.classes) < 2
+        _check_read(tree, [each for each in unread if few or each.usual], folders)
+        return _noted(folders, unread)
     cells = sorted({cell for cell in table.cells(table.labels[0]) if cell})
     raise DataError(
         f"{tree.path}: has two readings, the folders ({_listed(folders.classes)}) and column {table.labels[0]!r} of"
@@ -98,28 +127,60 @@ def from_tree_or_tables(tree: Tree, label: str | None, name: str | None = None) 
     )
 
 
-def find_tables(tree: Tree) -> list[LabelTable]:
-    """Return the tables whose rows name images of the tree and that have a column which may be the label."""
+def _check_read(tree: Tree, unread: Sequence[Unreadable], folders: Dataset | None = None) -> None:
+    """Refuse a tree of which a table may hold the labels and cannot be read.
+
+    Args:
+        tree: the files.
+        unread: the tables.
+        folders: what the folders say, where they can be read as classes.
+
+    Raises:
+        DataError: which table, and why.
+    """
+    if not unread:
+        return
+    choice = f"; or choose the folders ({_listed(folders.classes)}): {_choice(BY_FOLDER)}" if folders else ""
+    raise DataError(f"{tree.path}: {unread[0].file} may hold the labels and cannot be read: {unread[0].why}{choice}")
+
+
+def _noted(dataset: Dataset, unread: Sequence[Unreadable]) -> Dataset:
+    """Return the dataset with a note on the tables that cannot be read."""
+    if not unread:
+        return dataset
+    more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
+    return with_note(dataset, "tables", f"{unread[0].file} is not used: {unread[0].why}{more}")
+
+
+def find_tables(tree: Tree) -> tuple[list[LabelTable], list[Unreadable]]:
+    """Return the tables whose rows name images of the tree and that have a column which may be the label.
+
+    The second list is of the tables that cannot be read.
+    """
     files = data_files(tree.files)
     where = _places(files)
-    found = []
+    found, unread = list[LabelTable](), list[Unreadable]()
     for file in sorted(files):
         path = PurePosixPath(file)
-        if path.suffix.lower() in SUFFIXES and len(path.parts) <= _DEEPEST:
-            table = None if _NO_LABELS.search(path.stem) else _read(tree, file, where)
-            found += [table] if table is not None else []
-    return found
+        if path.suffix.lower() in SUFFIXES and len(path.parts) <= _DEEPEST and not _NO_LABELS.search(path.stem):
+            table = _read(tree, file, where)
+            if isinstance(table, LabelTable):
+                found.append(table)
+            elif table is not None:
+                unread.append(table)
+    return found, unread
 
 
-def _read(tree: Tree, file: str, where: dict[str, list[str]]) -> LabelTable | None:
-    import pyarrow
-
+def _read(tree: Tree, file: str, where: dict[str, list[str]]) -> LabelTable | Unreadable | None:
+    """Return a table of labels, or why it cannot be read; None where it is one of something else."""
     try:
         content = tree.reader([file]).read(0)
         assert isinstance(content, bytes)
-        table = read_whole(content, PurePosixPath(file).suffix.lower())
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError):
-        return None  # a table of something else
+        table = read_table(file, content)
+    except OSError as error:
+        return Unreadable(file, f"{error.strerror or error}")
+    except DataError as error:
+        return Unreadable(file, str(error).removeprefix(f"{file}: "))
     best: tuple[str, list[str | None]] = ("", [])
     by_lower = {column.strip().lower(): column for column in reversed(table.schema.names)}
     for column in (by_lower[each] for each in _FILES if each in by_lower):

@@ -12,6 +12,7 @@ import numpy as np
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import Dataset, Reader, Skip
 from headstart.data.decoding.decode import SUFFIXES
+from headstart.data.sources.debris import data_files
 from headstart.data.sources.parts import USUAL, part_of
 from headstart.errors import DataError, NoLabels
 
@@ -19,9 +20,6 @@ from headstart.errors import DataError, NoLabels
 LEFT_OUT = {"BACKGROUND_Google": "left out by the convention for Caltech-101"}
 NOT_AN_IMAGE = "does not have the name of an image"
 _NAMED = 5  # folders
-_STUDY = "study.json"  # with a folder "runs" beside it, what headstart writes
-_DEBRIS = {"headstart-runs", "__pycache__", "lost+found", "thumbs.db", "desktop.ini", "$recycle.bin"}
-_DEBRIS |= {"system volume information", "__macosx", "@eadir", "#recycle"}  # of Windows, macOS and network drives
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,10 @@ class Layout:
 
 
 def read_tree(name: str, paths: Iterable[str]) -> Layout:
-    """Read class and split out of relative POSIX paths `[split/]class/…/file`.
+    """Read class and split out of relative POSIX paths `[split/]class/…/file` or `class/split/…/file`.
 
     Raises:
-        DataError: no image, or no class folder.
+        DataError: no image, or no class folder, or the folders can be read in two ways.
     """
     images, others = image_paths(paths)
     if not images:
@@ -71,6 +69,7 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     prefix = _common_top(images)
     parts = [PurePosixPath(path[len(prefix) :]).parts for path in images]
     split = _split_folders(name, parts)
+    inside = {} if split else _split_in_classes(name, parts)
     depth = 1 if split else 0
     rows: list[tuple[str, str, str]] = []
     left_out: dict[str, int] = {}
@@ -79,22 +78,25 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
             others.append(Skip(path, f"is not in {', '.join(sorted(split))}, which are the parts of the split"))
         elif len(part) < depth + 2:
             others.append(Skip(path, "is in no class folder"))
-        elif part[depth] in LEFT_OUT:
+        elif part[depth] in LEFT_OUT:  # never a class, nor a part of a split
             left_out[part[depth]] = left_out.get(part[depth], 0) + 1
         else:
-            rows.append((normal_form(part[depth]), path, split[part[0]] if split else ""))
+            given = split[part[0]] if split else inside[part[1]] if inside else ""
+            rows.append((normal_form(part[depth]), path, given))
     if not rows:
         raise NoLabels(
             f"{name}: {len(images)} images but no class folders; put each class in a folder of its own, "
             "or give a manifest (CSV or Parquet: path, label)"
         )
     about = _about_folders(split, parts, {path[len(prefix) :].partition("/")[0] for _, path, _ in rows})
+    if inside:
+        about = {"split": f"given by the folders {', '.join(sorted(inside))} in each class"}
     for folder, count in left_out.items():
         about["left out"] = f"{count} images of {folder}: {LEFT_OUT[folder]}"
     others = [skip for skip in others if not set(PurePosixPath(skip.name).parts) & set(left_out)]
     rows.sort()
     labels, ordered, splits = (list(column) for column in zip(*rows, strict=True))
-    return Layout(ordered, labels, splits if depth else None, others, about)
+    return Layout(ordered, labels, splits if depth or inside else None, others, about)
 
 
 def _about_folders(split: dict[str, str], parts: Sequence[tuple[str, ...]], used: set[str]) -> dict[str, str]:
@@ -115,6 +117,36 @@ def _about_folders(split: dict[str, str], parts: Sequence[tuple[str, ...]], used
         "folders": f"in each class are the folders {names}; if these are the classes, call the folders above them"
         " train and test"
     }
+
+
+def _split_in_classes(name: str, parts: Sequence[tuple[str, ...]]) -> dict[str, str]:
+    """Return folder -> part of a split where the folders in the classes are one, as in `cat/train`, `cat/test`.
+
+    Raises:
+        DataError: they are in some of the places only, so that the folders can be read in two ways.
+    """
+    inside: dict[str, set[str]] = {}
+    for part in parts:
+        if len(part) > 1 and part[0] not in LEFT_OUT:
+            inside.setdefault(part[0], set()).add(part[1] if len(part) > 2 else "")
+    named = {folder: meant for found in inside.values() for folder in sorted(found) if (meant := part_of(folder))}
+    divided = [top for top, found in sorted(inside.items()) if len({named.get(each, "") for each in found} - {""}) > 1]
+    if not divided:
+        return {}
+    shown = ", ".join(repr(folder) for folder in sorted(named))
+    if "train" not in named.values():
+        raise DataError(
+            f"{name}: in {divided[0]!r}, {shown} are named like parts of a split, but there is no training part; name"
+            " one 'train', or, if these are no parts, rename them"
+        )
+    for top, found in sorted(inside.items()):
+        if strangers := sorted(found - set(named)):
+            what = f"the folder {strangers[-1]!r}" if strangers[-1] else "images"
+            raise DataError(
+                f"{name}: in {divided[0]!r}, {shown} are named like the parts of a split, but {top!r} has {what} beside"
+                " them; move these into the parts to use the split, or, if they are no parts, rename them"
+            )
+    return named
 
 
 def from_tree(tree: Tree, name: str | None = None) -> Dataset:
@@ -164,14 +196,6 @@ def image_paths(paths: Iterable[str], *, any_name: bool = False) -> tuple[list[s
     return images, others
 
 
-def data_files(paths: Iterable[str]) -> list[str]:
-    """Return the paths that are neither debris nor in a study folder, whatever its name, in their order."""
-    files = [path for path in paths if not is_debris(path)]
-    homes = tuple(path.removesuffix(_STUDY) for path in files if f"/{path}".endswith(f"/{_STUDY}"))
-    studies = tuple(home for home in homes if any(path.startswith(f"{home}runs/") for path in files))
-    return [path for path in files if not path.startswith(studies)] if studies else files
-
-
 def is_image_name(path: str) -> bool:
     """Say whether a file's name ends as an image's does."""
     return PurePosixPath(path).suffix.lower() in SUFFIXES
@@ -183,11 +207,6 @@ def _is_text(path: str) -> bool:
 
 def _as_text(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def is_debris(path: str) -> bool:
-    """Say whether a path is hidden, was left behind by an operating system, or is in headstart's own output folder."""
-    return any(part.startswith(".") or part.lower() in _DEBRIS for part in PurePosixPath(path).parts)
 
 
 def _common_top(images: Sequence[str]) -> str:

@@ -21,18 +21,19 @@ from headstart.data.sources.archives import TAR_SUFFIXES as TARS
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.arrays import from_mapping
 from headstart.data.sources.catalogue import DATASETS
+from headstart.data.sources.corrections import apply_corrections
 from headstart.data.sources.folders import folder_tree
 from headstart.data.sources.groceries import groceries
 from headstart.data.sources.huggingface import from_huggingface
 from headstart.data.sources.label_tables import BY_FOLDER, from_tree_or_tables
 from headstart.data.sources.layout import is_image_name, with_note
 from headstart.data.sources.lists import Lists, default_lists, from_lists
-from headstart.data.sources.manifest import SUFFIXES as MANIFESTS
 from headstart.data.sources.manifest import from_manifest
 from headstart.data.sources.parquet_files import from_parquet_files
 from headstart.data.sources.places import find_local, places
 from headstart.data.sources.published import PUBLISHED, published
 from headstart.data.sources.shard_names import PARQUET, expanded, is_pattern, listed, shards_among, without_braces
+from headstart.data.sources.table_files import SUFFIXES as MANIFESTS
 from headstart.data.sources.torchvision_sets import torchvision_set
 from headstart.data.sources.webdataset import from_shards, is_webdataset
 from headstart.data.splits import rank_in_stratum, strata_of
@@ -52,6 +53,7 @@ def load_dataset(
     drop_duplicates: bool = False,
     strict: bool = False,
     name: str | None = None,
+    corrections: str | Path | None = None,
 ) -> Dataset:
     """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
 
@@ -67,11 +69,15 @@ def load_dataset(
         drop_duplicates: keep the first of images of equal content.
         strict: refuse what would otherwise be skipped and listed.
         name: for people; by default the source's own.
+        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
 
     Raises:
-        DataError: the source cannot be used as it is; with `strict` also if any image had to be left out.
+        DataError: the source or the corrections cannot be used as they are; with `strict` also if any image had to
+            be left out.
     """
     found = _find(source, label, lists, name)
+    if corrections is not None:
+        found = apply_corrections(found, Path(corrections).expanduser())
     if strict and found.skipped:
         raise DataError(_refusal(found, found.skipped[0], len(found.skipped)))
     drop_duplicates |= source in ALWAYS_DISTINCT if isinstance(source, str) else False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import posixpath
 import re
@@ -18,15 +17,14 @@ from headstart.addresses import is_address
 from headstart.data.dataset import ChosenRows, Dataset, IntArray, Reader, Skip
 from headstart.data.decoding.decode import SUFFIXES as IMAGES
 from headstart.data.readers import FileReader
-from headstart.data.sources.delimited import options_of, options_of_file
 from headstart.data.sources.layout import with_note
 from headstart.data.sources.numbered_labels import class_numbers
 from headstart.data.sources.parquet import ParquetReader
 from headstart.data.sources.parts import part_of
+from headstart.data.sources.table_files import read_table, text_cells, with_text
 from headstart.data.sources.text_column import MISSING, Encoded, encode
-from headstart.errors import DataError, first_line
+from headstart.errors import DataError
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".pq")
 SEPARATOR = "|"  # between several labels of one image
 WRITTEN = b"headstart"  # in the metadata of a Parquet file that this program wrote: its text is taken as it is
 _ADDRESSES = ("url", "urls", "image_url", "uri", "link")
@@ -92,9 +90,11 @@ def from_table(listing: Listing, name: str) -> Dataset:
     Raises:
         DataError: it has no rows, or gives one path two labels or two parts.
     """
-    path, table, columns = listing.path, listing.table, listing.columns
-    if not table.num_rows:
+    path, columns = listing.path, listing.columns
+    if not listing.table.num_rows:
         raise DataError(f"{path}: the manifest has no rows")
+    texts = [column for role, column in columns.items() if role != "bytes"]
+    table = with_text(path, listing.table, texts, lists=[columns["label"]])
     labels, classes, label_codes = _labels(table, columns["label"], path, exact=listing.exact)
     missing = label_codes < 0
     if "bytes" in columns:
@@ -130,7 +130,8 @@ def images_of_table(path: Path) -> list[str] | ParquetReader:
         DataError: the table cannot be read, or has no column of paths or bytes.
     """
     table, columns = _read(path, None, ("path",))
-    texts = [value or "" for value in table[columns["path"]].to_pylist()] if "path" in columns else None
+    cells = text_cells(path, table, columns["path"]).to_pylist() if "path" in columns else None
+    texts = None if cells is None else [cell or "" for cell in cells]
     return texts or [] if "bytes" not in columns else ParquetReader(path, columns["bytes"], texts)
 
 
@@ -146,73 +147,14 @@ def tidy_path(text: str, folder: Path) -> str:
 
 def _read(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
     """Return the columns of the roles (but for the bytes) and which column has which role; `needed` must be there."""
-    import pyarrow
+    roles: dict[str, str] = {}
+    binary = path.suffix.lower() in (".parquet", ".pq")
 
-    try:
-        if path.suffix.lower() in (".csv", ".tsv"):
-            return _read_csv(path, label, needed)
-        if path.suffix.lower() == ".jsonl":
-            table = read_whole(path.read_bytes(), ".jsonl")
-            return table, roles_of(path, table.schema, label, needed, binary=False)
-        return _read_parquet(path, label, needed)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: the manifest is not UTF-8 (byte {error.start}); in Excel, save it as 'CSV UTF-8'"
-        ) from error
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: the manifest cannot be read ({first_line(error)})") from error
+    def chosen(schema: Any) -> list[str]:
+        roles.update(roles_of(path, schema, label, needed, binary=binary))
+        return sorted({column for role, column in roles.items() if role != "bytes"})
 
-
-def _read_csv(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
-    import pyarrow
-    import pyarrow.csv
-
-    read, parse = options_of_file(path)
-    with pyarrow.csv.open_csv(path, read_options=read, parse_options=parse) as stream:
-        schema = stream.schema
-    columns = roles_of(path, schema, label, needed, binary=False)
-    convert = pyarrow.csv.ConvertOptions(
-        include_columns=sorted(set(columns.values())),
-        column_types=dict.fromkeys(columns.values(), pyarrow.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-    )
-    table = pyarrow.csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
-    return table, columns
-
-
-def read_whole(data: bytes, suffix: str) -> Any:
-    """Return all columns of a small table of any kind; those of a CSV or TSV file as text.
-
-    Raises:
-        ArrowException: it cannot be read.
-    """
-    import pyarrow
-    import pyarrow.csv
-    import pyarrow.json
-    import pyarrow.parquet
-
-    buffer = io.BytesIO(data)
-    if suffix == ".jsonl":
-        return pyarrow.json.read_json(buffer)
-    if suffix in (".parquet", ".pq"):
-        return pyarrow.parquet.read_table(buffer)
-    read, parse = options_of(data)
-    with pyarrow.csv.open_csv(io.BytesIO(data), read_options=read, parse_options=parse) as stream:
-        names = stream.schema.names
-    convert = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pyarrow.string()), null_values=[""], strings_can_be_null=True
-    )
-    return pyarrow.csv.read_csv(buffer, read_options=read, parse_options=parse, convert_options=convert)
-
-
-def _read_parquet(path: Path, label: str | None, needed: Sequence[str]) -> tuple[Any, dict[str, str]]:
-    import pyarrow.parquet
-
-    schema = pyarrow.parquet.read_schema(path)
-    columns = roles_of(path, schema, label, needed, binary=True)
-    taken = sorted({column for role, column in columns.items() if role != "bytes"})
-    return pyarrow.parquet.read_table(path, columns=taken), columns
+    return read_table(path, columns=chosen), roles
 
 
 def roles_of(
@@ -277,7 +219,7 @@ def _labels(
     if names is not None:
         encoded = _named(encoded, names, f"{path}, column {column!r}")
     if is_list or any(SEPARATOR in value for value in encoded.values):
-        return _several(encoded)
+        return _several(encoded, frozenset() if exact else MISSING)
     if not encoded.values:
         raise DataError(f"{path}: no row has a label in column {column!r}")
     classes, place = np.unique(np.array(encoded.values, dtype=np.str_), return_inverse=True)
@@ -295,8 +237,8 @@ def _named(encoded: Encoded, names: list[str], where: str) -> Encoded:
     return Encoded(codes[encoded.codes], [names[number] for number in order])
 
 
-def _several(encoded: Encoded) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
-    sets = [frozenset(filter(None, map(str.strip, value.split(SEPARATOR)))) for value in encoded.values]
+def _several(encoded: Encoded, missing: frozenset[str]) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
+    sets = [frozenset(filter(None, map(str.strip, value.split(SEPARATOR)))) - missing for value in encoded.values]
     classes = tuple(sorted(frozenset().union(*sets)))
     column = {name: index for index, name in enumerate(classes)}
     rows = np.zeros((len(sets) + 1, len(classes)), dtype=bool)
@@ -308,7 +250,9 @@ def _several(encoded: Encoded) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], 
 
 
 def _joined(labels: list[Any] | None, *, exact: bool) -> str | None:
-    return SEPARATOR.join(map(str, labels)) if labels or (exact and labels is not None) else None
+    """Return a list of labels as one text, without those that are missing; None where all are."""
+    texts = [str(label) for label in labels or () if label is not None and (exact or str(label).strip() not in MISSING)]
+    return SEPARATOR.join(texts) if texts or (exact and labels is not None) else None
 
 
 def _names_of_numbers(schema: Any, column: str) -> list[str] | None:

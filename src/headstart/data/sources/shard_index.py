@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, cast
 
 from headstart.data.file_ranges import FileRanges
 from headstart.data.sources.archive_bounds import SmallReads, check_count
-from headstart.data.sources.layout import NOT_AN_IMAGE, is_debris, is_image_name
+from headstart.data.sources.debris import is_debris
+from headstart.data.sources.layout import NOT_AN_IMAGE, is_image_name
 from headstart.data.sources.manifest import COLUMNS, SEPARATOR
 from headstart.errors import DataError
 from headstart.storage.opening import default_store

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
+from headstart.addresses import as_given, is_local, needs_path
 from headstart.data.file_ranges import answers, file_system
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError
@@ -82,9 +83,8 @@ def listed(address: str) -> list[str]:
     path = path.rstrip("/")
     found = shards_among(name[len(path) :].lstrip("/") for name in names if name.startswith(path))
     if not found:
-        raise DataError(
-            f"{address}: is an address; download it and give the path (only .tar shards and Parquet are read there)"
-        )
+        more = "" if is_local(address) else " (only .tar shards and Parquet are read there)"
+        raise DataError(f"{as_given(address)}: {needs_path(address, 'dataset', 'its path')}{more}")
     return [f"{root}/{name}" for name in found]
 
 

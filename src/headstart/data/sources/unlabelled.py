@@ -16,17 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from headstart.addresses import IS_ADDRESS, is_address
+from headstart.addresses import as_given, is_address, needs_path
 from headstart.data.dataset import Reader
 from headstart.data.decoding.decode import UndecodableError, open_image
 from headstart.data.decoding.pictures import Picture
 from headstart.data.image_files import MAX_BYTES
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import archive_tree
+from headstart.data.sources.debris import is_debris
 from headstart.data.sources.folders import walk
-from headstart.data.sources.layout import image_paths, is_debris, is_image_name
-from headstart.data.sources.manifest import SUFFIXES as TABLES
+from headstart.data.sources.layout import image_paths, is_image_name
 from headstart.data.sources.manifest import images_of_table, tidy_path
+from headstart.data.sources.table_files import SUFFIXES as TABLES
 from headstart.data.sources.text_column import MISSING
 from headstart.errors import DataError
 
@@ -117,7 +118,7 @@ def find_images(places: Iterable[str | Path], standard_input: Any = None) -> Fou
 def _add(found: Found, place: str, *, may_match: bool = False) -> None:
     """Add what one path stands for; `may_match`: it may be a glob."""
     if is_address(place):
-        found.images.append(_unusable(place, IS_ADDRESS))
+        found.images.append(_unusable(as_given(place), needs_path(place)))
         return
     path = Path(place).expanduser()
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from headstart.deploy.export.checking import Check
 from headstart.deploy.export.target import Parts
 from headstart.models.refitted import refitted_of, words
+from headstart.models.weights.licences import RESTRICTED, UNKNOWN
 from headstart.storage.files import write_atomic
 from headstart.units import size
 
@@ -142,8 +143,13 @@ def _licence(facts: Mapping[str, Any]) -> str:
     licence = facts["licence"]
     if licence == "none":
         return "The network was trained from random weights; its licence is that of your training images and work."
-    if "unknown" in licence:
+    if facts["licence_status"] == UNKNOWN:
         return f"Weights that it was made from: {licence}. Find out the licence before you pass the model on."
+    if facts["licence_status"] == RESTRICTED:
+        return (
+            f"The pretrained weights that it was made from: {licence}, which restricts what they may be used for."
+            " Read its terms before you use the model for gain or pass it on; they may hold for the model, too."
+        )
     return f"The pretrained weights that it was made from: {licence}."
 
 

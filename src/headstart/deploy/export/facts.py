@@ -13,18 +13,10 @@ from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.heads import head_config
 from headstart.models.pixels import NAME as PIXELS_BACKBONE
-from headstart.models.weights.registry import (
-    EMBEDDED,
-    REPACKED,
-    TORCHVISION_LICENCE,
-    embedded_facts,
-    preferred,
-    timm_facts,
-    timm_weights,
-)
+from headstart.models.weights.licences import UNKNOWN, status_of
+from headstart.models.weights.registry import REPACKED, TORCHVISION_LICENCE, embedded_facts
+from headstart.models.weights.registry import licence_of as published_licence
 from headstart.version import VERSION
-
-UNKNOWN = "unknown"
 
 
 def facts_of_model(ensemble: Ensemble, inputs: tuple[Input, ...], *, precision: str = "float32") -> dict[str, Any]:
@@ -51,6 +43,7 @@ def facts_of_model(ensemble: Ensemble, inputs: tuple[Input, ...], *, precision: 
         ],
         "networks": [_network(bundle) for bundle in ensemble.members],
         "licence": licence_of(ensemble),
+        "licence_status": status_of(licence_of(ensemble)),
         "provenance": [dict(bundle.provenance) for bundle in ensemble.members],
     }
 
@@ -62,8 +55,9 @@ def _answers(ensemble: Ensemble) -> dict[str, Any] | None:
     """
     if ensemble.uncertainty is None:
         return None
-    asked = Asked()
-    found = from_part(ensemble.uncertainty, len(ensemble.members[0].classes)).thresholds(asked)
+    asked, first = Asked(), ensemble.members[0]
+    known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
+    found = known.thresholds(asked)
     return {"level": asked.level, "most": float(found.values[0]), "most_named": MOST_NAMED}
 
 
@@ -96,14 +90,6 @@ def licence_of_weights(origin: Origin) -> str:
     if origin.sha256 in REPACKED:
         return TORCHVISION_LICENCE
     try:
-        architecture = find_architecture(origin.name)
-        asked = preferred(architecture) if origin.weights == "imagenet" else origin.weights
+        return published_licence(find_architecture(origin.name), str(origin.weights)).name
     except HeadstartError:
         return UNKNOWN
-    library, _, tag = str(asked).partition(":")
-    if library == "torchvision":
-        return TORCHVISION_LICENCE
-    if library == "embedded":
-        return EMBEDDED[architecture.name].facts().licence or UNKNOWN
-    configurations = timm_weights(architecture.name) if library == "timm" else {}
-    return timm_facts(configurations[tag]).licence or UNKNOWN if tag in configurations else UNKNOWN

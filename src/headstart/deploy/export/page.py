@@ -72,7 +72,7 @@ def finish(parts: Parts, folder: Path, checks: Sequence[Check], notes: Sequence[
     lines = [
         results_text(parts),
         checks_text(checks, notes, learned=learned),
-        f"Licence of the weights: {parts.facts['licence']}.",
+        f"Licence of the weights: {parts.facts['licence']} ({parts.facts['licence_status']}).",
     ]
     shown = "".join(f"<pre style='white-space: pre-wrap'>{html.escape(line)}</pre>" for line in lines)
     write_atomic(path, path.read_text(encoding="utf-8").replace(CARD, shown))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.addresses import is_address
+from headstart.addresses import as_given, is_address, needs_path
 from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, decode
 from headstart.errors import DataError
@@ -79,7 +79,7 @@ def folder_of(place: str | Path) -> Pictures:
     folder = Path(place).expanduser()
     if not folder.is_dir():
         if is_address(str(place)):
-            raise DataError(f"images {place}: is an address; download the images and give their folder")
+            raise DataError(f"images {as_given(place)}: {needs_path(place, 'images', 'their folder')}")
         raise DataError(f"images {folder}: no such folder")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     readable = [path for path in files if _decodes(path)]

@@ -11,9 +11,10 @@ from headstart.deploy.serve.limits import Limits
 from headstart.errors import SpecError, require
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
-PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
+PACKAGES = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
 
 
 def check_packages() -> None:
@@ -53,19 +54,27 @@ def is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
-    """Serve an application on a socket until SIGINT or SIGTERM; what was begun is answered first."""
+def settings(app: FastAPI, limits: Limits) -> uvicorn.Config:
+    """Return how uvicorn serves an application."""
     import uvicorn
 
-    config = uvicorn.Config(
+    from headstart.deploy.serve.http import BoundedHttp
+
+    return uvicorn.Config(
         app,
+        http=BoundedHttp,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=int(2 * limits.seconds),
         limit_concurrency=8 * limits.queue,  # connections; beyond, uvicorn answers 503 by itself
-        h11_max_incomplete_event_size=1 << 16,
     )
+
+
+def run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+    """Serve an application on a socket until SIGINT or SIGTERM; what was begun is answered first."""
+    import uvicorn
+
     with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn raises the signal again when it is done
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(settings(app, limits)).run(sockets=[listening])

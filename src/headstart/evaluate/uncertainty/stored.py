@@ -18,6 +18,7 @@ from headstart.evaluate.uncertainty.drift import Sketch
 from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_needed
 from headstart.models.uncertainty import UncertaintyPart
 
+_ROUNDING = 1e-3  # by which sums of probabilities may exceed 1
 _HALVED = ("whitening", "bank", "principal")  # kept in half precision, each divided by its largest number
 _HALVED_SKETCH, _NUMBERED = ("basis", "embeddings", "bank"), ("predicted", "bank_labels")
 
@@ -48,28 +49,31 @@ def to_part(uncertainty: Uncertainty, seed: int = 0) -> UncertaintyPart:
     return UncertaintyPart(facts, tensors)
 
 
-def from_part(part: UncertaintyPart, classes: int) -> Uncertainty:
+def from_part(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
     """Return what a model's file says of a model of so many classes.
+
+    Args:
+        part: what the file holds.
+        classes: C.
+        features: d of the embeddings of the model's first network.
 
     Raises:
         ModelError: it does not fit together.
     """
     try:
-        return _read(part, classes)
+        return _read(part, classes, features)
     except HeadstartError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelError(f"what the model's file says about its uncertainty does not fit: {error!s:.200}") from error
+        raise ModelError(
+            f"what the model's file says about its uncertainty does not fit: {' '.join(str(error).split()):.200}"
+        ) from error
 
 
-def _read(part: UncertaintyPart, classes: int) -> Uncertainty:
+def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
     facts, tensors = part.facts, part.tensors
-    arrays = {each.name: tensors[f"held_out.{each.name}"].numpy() for each in fields(HeldOut)}
-    labels, n = arrays["labels"], len(arrays["labels"])
-    _demand(n > 0 and all(each.shape == (n,) for each in arrays.values()), "its held-out images")
-    _demand(labels.dtype == arrays["rank"].dtype == np.int64, "its held-out images")
-    _demand(labels.min() >= 0 and labels.max() < classes, "the classes of its held-out images")
-    held = HeldOut(**arrays)
+    held = _held_out(part, classes)
+    n = len(held)
     score, reference, familiar = str(facts["score"]), None, np.zeros(0)
     if score:
         _demand(score in NEEDS, "its familiarity score")
@@ -77,12 +81,15 @@ def _read(part: UncertaintyPart, classes: int) -> Uncertainty:
         reference, familiar = _reference(stored), tensors["familiar"].numpy()
         _demand(familiar.shape == (n,), "its familiar images")
         _demand(reference.location.shape == reference.spread.shape == (4,), "its familiarity score")
-        _demand(all(getattr(reference, name).size for name in NEEDS[score]), "its training images")
+        _demand(reference.spread.min() > 0, "its familiarity score")
+        _check_shapes(reference, NEEDS[score], features)
     costs = None
     if "costs" in tensors:
         matrix = tensors["costs"].numpy()
-        _demand(matrix.shape == (classes, classes) and matrix.min() >= 0, "its costs")
-        costs = Costs(matrix, np.inf if facts["ask"] is None else float(facts["ask"]))
+        ask = np.inf if facts["ask"] is None else float(facts["ask"])
+        _demand(matrix.dtype == np.float64 and matrix.shape == (classes, classes) and matrix.min() >= 0, "its costs")
+        _demand(not matrix.diagonal().any() and ask >= 0, "its costs")
+        costs = Costs(matrix, ask)
     sketch = _sketch(tensors, classes) if "sketch.predicted" in tensors else None
     notes = tuple(str(note) for note in facts["notes"])
     selection = {str(name): float(value) for name, value in facts["selection"].items()}
@@ -104,6 +111,30 @@ def _sketch(tensors: Mapping[str, Tensor], classes: int) -> Sketch:
         _demand(codes.ndim == 1 and codes.dtype == np.int64 and len(codes) > 0, "its sketch of held-out images")
         _demand(codes.min() >= 0 and codes.max() < classes, "the classes in its sketch of held-out images")
     return Sketch(**{name: each if name in _NUMBERED else each.astype(np.float32) for name, each in found.items()})
+
+
+def _held_out(part: UncertaintyPart, classes: int) -> HeldOut:
+    arrays = {each.name: part.tensors[f"held_out.{each.name}"].numpy() for each in fields(HeldOut)}
+    labels, rank, n = arrays["labels"], arrays["rank"], len(arrays["labels"])
+    _demand(n > 0 and all(each.shape == (n,) for each in arrays.values()), "its held-out images")
+    _demand(labels.dtype == rank.dtype == np.int64, "its held-out images")
+    _demand(labels.min() >= 0 and labels.max() < classes, "the classes of its held-out images")
+    _demand(rank.min() >= 1 and rank.max() <= classes, "the ranks of its held-out images")
+    for name in ("right", "above", "confidence"):
+        known = arrays[name].dtype.kind == "f" and arrays[name].min() >= 0 and arrays[name].max() <= 1 + _ROUNDING
+        _demand(known, "the probabilities of its held-out images")
+    return HeldOut(**arrays)
+
+
+def _check_shapes(reference: Reference, needed: tuple[str, ...], features: int) -> None:
+    """Refuse arrays that embeddings of so many features do not fit."""
+    d, any_ = features, None
+    shapes = {"centre": (d,), "whitening": (d, d), "means": (any_, d), "bank": (any_, d), "principal": (d, any_)}
+    for name in needed:
+        found = getattr(reference, name)
+        _demand(found.size > 0 and found.ndim == len(shapes[name]), "its training images")
+        same = (own in (any_, side) for own, side in zip(shapes[name], found.shape, strict=True))
+        _demand(all(same), "its training images")
 
 
 def _demand(holds: bool | np.bool_, what: str) -> None:

@@ -1,40 +1,18 @@
 "use strict";
+/* global $, who, ask, attempt, source, element */
 // Keys: 1-9, 0 and then letters give the class of that place; Enter accepts the guess, space skips, Z undoes,
-// G changes between one image and similar ones together, N goes to the field for a new class.
-const LETTERS = "abcdefhijklmopqrstuvwxy"; // without g, n and z
+// G changes between one image and similar ones together, S between a random order and suggestions, N goes to the field for a new class.
+const LETTERS = "abcdefhijklmopqrtuvwxy"; // without g, n, s and z
 const AHEAD = 12, TOGETHER = 24;
-const $ = (id) => document.getElementById(id);
-const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, shown: [], busy: false };
+const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, suggest: false, shown: [], busy: false };
 
-const who = () => $("who").value.trim() || "me";
-try { $("who").value = localStorage.getItem("headstart-who") || "me"; } catch { $("who").value = "me"; }
-$("who").addEventListener("change", () => { try { localStorage.setItem("headstart-who", who()); } catch { /* private window */ } });
-
-async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  let answer;
-  try { answer = await fetch(path, options); } catch { throw new Error("headstart does not answer: is it still running? Nothing that was confirmed is lost."); }
-  const found = await answer.json();
-  if (!answer.ok) throw new Error(typeof found.detail === "string" ? found.detail : "the request was refused");
-  return found;
-}
-
-async function attempt(work) { // a key that comes before the next image is shown was not meant for it
-  if (page.busy) return;
-  page.busy = true;
-  try { await work(); $("error").hidden = true; } catch (error) { $("error").textContent = error.message; $("error").hidden = false; }
-  page.busy = false;
-}
-
-const source = (row, side) => `image/${row}?side=${side}`;
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const keyOf = (place) => place < 9 ? String(place + 1) : place === 9 ? "0" : LETTERS[place - 10] || "";
-function element(tag, text, kind) { const made = document.createElement(tag); if (text !== undefined) made.textContent = text; if (kind) made.className = kind; return made; }
 
 async function fill() {
   if (page.queue.length < AHEAD / 2) {
     const known = new Set([...page.queue.map((item) => item.row), page.current && page.current.row]);
-    const more = await ask(`api/next?who=${encodeURIComponent(who())}&count=${AHEAD}`);
+    const more = await ask(`api/next?who=${encodeURIComponent(who())}&count=${AHEAD}&suggest=${page.suggest}`);
     page.queue.push(...more.filter((item) => !known.has(item.row)));
     for (const item of page.queue.slice(0, 3)) new Image().src = source(item.row, 1024);
   }
@@ -51,7 +29,7 @@ async function advance() {
   draw();
 }
 
-const REASONS = { random: "from the random sample, which measures the accuracy", typical: "typical of many images", uncertain: "the classifier is unsure here", similar: "similar images", chosen: "chosen by you" };
+const REASONS = { random: "from the random sample, which measures the accuracy", typical: "typical of many images", uncertain: "the classifier is unsure here", similar: "similar images", chosen: "chosen by you", rest: "in random order; the random sample is complete" };
 
 function draw() {
   const item = page.current, guess = item && item.guess;
@@ -92,7 +70,7 @@ function drawState() {
   $("progress").textContent = `${state.labelled.toLocaleString("en")} of ${state.images.toLocaleString("en")} images labelled`;
   $("file").textContent = state.file;
   $("command").textContent = `headstart compare ${/\s/.test(state.file) ? `'${state.file}'` : state.file}`;
-  $("fair").textContent = state.sampled ? `Its test images will be the ${state.sampled} of the random sample; the others were chosen for what they teach.` : "";
+  $("fair").textContent = state.sampled ? `Its test images will be the ${state.sampled} of the random sample.` : "";
   const accuracy = state.accuracy;
   if (accuracy && accuracy.n) {
     $("accuracy").replaceChildren(element("b", percent(accuracy.value)), document.createTextNode(` (95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), measured on the ${accuracy.n} images of the random sample, each judged without its own label${state.skipped_sample ? `; ${state.skipped_sample} skipped ones are not counted` : ""}`));
@@ -166,11 +144,20 @@ async function change(grid) {
   await advance();
 }
 
+async function order(suggest) {
+  page.suggest = suggest;
+  $("order-random").setAttribute("aria-pressed", !suggest); $("order-suggested").setAttribute("aria-pressed", suggest);
+  page.queue = [];
+  await advance();
+}
+
 $("skip").addEventListener("click", () => attempt(skip));
 $("undo").addEventListener("click", () => attempt(undo));
 $("accept").addEventListener("click", () => attempt(() => give(page.current.guess.label)));
 $("mode-one").addEventListener("click", () => attempt(() => change(false)));
 $("mode-grid").addEventListener("click", () => attempt(() => change(true)));
+$("order-random").addEventListener("click", () => attempt(() => order(false)));
+$("order-suggested").addEventListener("click", () => attempt(() => order(true)));
 $("new").addEventListener("submit", (event) => { event.preventDefault(); attempt(async () => {
   const name = $("new-name").value.trim();
   if (!name) return;
@@ -183,6 +170,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === " ") { event.preventDefault(); attempt(skip); }
   else if (key === "z") attempt(undo);
   else if (key === "g") attempt(() => change(!page.grid));
+  else if (key === "s") attempt(() => order(!page.suggest));
   else if (key === "n") { event.preventDefault(); $("new-name").focus(); }
   else if (key === "enter" && page.current && page.current.guess && !event.target.matches("button")) attempt(() => give(page.current.guess.label));
 });
@@ -190,5 +178,5 @@ document.addEventListener("keydown", (event) => {
 async function refresh() {
   try { if (!page.busy) { page.state = await ask("api/state"); drawState(); drawClasses(page.current && page.current.guess); } } catch { /* said at the next action */ }
 }
-attempt(async () => { page.state = await ask("api/state"); drawState(); await advance(); drawRecent(); });
+attempt(async () => { page.state = await ask("api/state"); drawState(); await order(page.state.suggests); drawRecent(); });
 setInterval(refresh, 3000);

@@ -50,8 +50,10 @@ def _timm(name: str, input_size: int | None) -> Backbone:
     import timm
 
     cfg: dict[str, Any] = timm.get_pretrained_cfg(name).to_dict()
-    sized = {"img_size": input_size} if input_size and cfg.get("fixed_input_size") else {}
-    model = _made(name, input_size, lambda: timm.create_model(name, pretrained=False, **sized))
+    options: dict[str, Any] = {"img_size": input_size} if input_size and cfg.get("fixed_input_size") else {}
+    if name.startswith("vit_") and "_dinov3" in name:
+        options["global_pool"] = "token"  # as its authors read it; timm's default is the mean of the patches
+    model = _made(name, input_size, lambda: timm.create_model(name, pretrained=False, **options))
     preprocessing = timm_preprocessing(cfg)
     keys = model.state_dict(keep_vars=True)
     staged = stage_timm(model, input_size or preprocessing.size)

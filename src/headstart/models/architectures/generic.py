@@ -26,18 +26,18 @@ def stage_any(model: Any, size: int) -> Staged:
         ModelError: it cannot take images of this size.
     """
     classifier = model.get_classifier()
-    _take_out(model, classifier)
+    take_out(model, classifier)
     body, head = _children_called(model, size)
     stages = _chain(model, body, size)
     if stages is None:
         inside = set(model._modules) - (set(head) - set(body))
         stages = OrderedDict(body=Apply(part_of(model, inside, own=True), _forward_features))
-    end = Apply(part_of(model, head), _forward_pre_logits)
+    end = Apply(part_of(model, head), forward_pre_logits)
     stages["pool"] = sequence(("head", end), ("reduce", Reduce()))
     return Staged(stages, classifier if isinstance(classifier, nn.Linear) else None)
 
 
-def _take_out(model: nn.Module, classifier: object) -> None:
+def take_out(model: nn.Module, classifier: object) -> None:
     """Put a module that does nothing in the place of the classifier."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
@@ -50,7 +50,8 @@ def _forward_features(part: Any, images: Tensor) -> Tensor:
     return activations
 
 
-def _forward_pre_logits(part: Any, activations: Tensor) -> Tensor:
+def forward_pre_logits(part: Any, activations: Tensor) -> Tensor:
+    """Return what the head makes of activations, without the classifier."""
     features: Tensor = part.forward_head(activations, pre_logits=True)
     return features
 
@@ -109,6 +110,8 @@ def _keep_inputs(stages: OrderedDict[str, nn.Module], size: int) -> OrderedDict[
             try:
                 outputs = copy.deepcopy(stage).eval()(activations)
             except _REFUSALS:
+                return stages
+            if not isinstance(outputs, Tensor):  # no chain: a stage hands on more than its activations
                 return stages
             if joined and not torch.equal(before, activations):
                 last, previous = joined.popitem()

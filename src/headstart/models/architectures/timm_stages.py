@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from headstart.models.architectures.generic import stage_any
 from headstart.models.architectures.parts import Apply, Reduce, Staged, blocks, part_of, sequence, split_at_pools
+from headstart.models.architectures.timm_transformers import SIZED
 
 
 def stage_timm(model: nn.Module, size: int) -> Staged:
     """Take a timm classifier apart; `size` is the side of an image it can take, in pixels."""
-    known = FAMILIES.get(type(model).__name__)
+    name = type(model).__name__
+    if name in SIZED:
+        return SIZED[name](model, size)
+    known = FAMILIES.get(name)
     return known(model) if known else stage_any(model, size)
 
 

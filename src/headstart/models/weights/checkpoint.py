@@ -11,23 +11,19 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from headstart.addresses import is_address
-from headstart.errors import WeightsError, first_line
+from headstart.addresses import as_given, is_address, needs_path
+from headstart.errors import WeightsError
+from headstart.models.contents import beginning_of, is_safetensors, is_torch_file, other_content
 from headstart.models.weights.huggingface_folder import FILES
 from headstart.models.weights.inert import Shell, first_name, load_inert, tensors_of
-from headstart.models.weights.shards import ENDING, digest_of_files, shards_of
+from headstart.models.weights.shards import ENDING, check_shard, digest_of_files, shards_of
+from headstart.progress import say
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")  # where timm and torchvision keep the mean of the weights
 _NESTS = (*_AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "backbone", "encoder", "teacher")
 _DEEPEST = 8  # containers around a state dict
 _PICKLE, _MAGIC = b"\x80", b"l\xfc\x9cF\xf9 j\xa8P\x19"  # of any pickle; of torch.save before PyTorch 1.6
-_OTHERS = {  # first bytes of files that are weights elsewhere
-    b"\x89HDF\r\n\x1a\n": "is an HDF5 file, as Keras writes; only PyTorch and safetensors files can be read",
-    b"\x93NUMPY": "is a NumPy array, not a checkpoint",
-    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; run 'git lfs pull'",
-    b"<!DOCTYPE": "is a web page, not a checkpoint; the download failed",
-    b"<html": "is a web page, not a checkpoint; the download failed",
-}
+_CUT_SHORT = "is cut short or no checkpoint"  # torch's and safetensors' own words on it are long, or advise to run it
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,9 @@ class Checkpoint:
 
 
 def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
-    """Read a safetensors file, a file of `torch.save` (.pt, .pth, .bin, .ckpt, .pkl), or the model of a folder.
+    """Read a safetensors file, a file of `torch.save`, or the model of a folder.
 
-    Nothing in a file is executed: see `inert`.
+    What a file is, its content says and not its name. Nothing in it is executed: see `inert`.
 
     Args:
         place: the file, or a folder that holds `model.safetensors` or `pytorch_model.bin`, or their parts and index.
@@ -60,22 +56,34 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     if path.is_dir():
         path = _file_of(path)
     if not path.is_file():
-        what = "is an address; download the weights and give the file's path" if is_address(str(place)) else ""
-        raise WeightsError(f"{place}: {what}" if what else f"{path}: no such weights file")
-    files = shards_of(path) if path.name.endswith(ENDING) else [path]
-    found = digest_of_files(files)
+        if is_address(str(place)):
+            raise WeightsError(f"{as_given(place)}: {needs_path(place, 'weights')}")
+        raise WeightsError(f"{path}: no such weights file")
+    placed = shards_of(path) if path.name.endswith(ENDING) else {path: None}
+    found = digest_of_files(list(placed))
     if sha256 is not None and found != sha256.lower():
         raise WeightsError(f"{path}: sha256 is {found}, expected {sha256.lower()}; the file is altered or another one")
     state, part, metadata = dict[str, Tensor](), "", dict[str, str]()
-    for file in files:
-        if file.suffix == ".safetensors":
-            read, metadata = _read_safetensors(file)
-        else:
-            read, part = _read_pickle(file)
+    beside: list[str] = []
+    for file, named in placed.items():
+        read, part, metadata = _read(file)
+        if named is not None:
+            check_shard(path, file, named, read)
+            beside += sorted(set(read) - set(named))
+            read = {tensor: read[tensor] for tensor in named}
         state |= read
     if not state:
         raise WeightsError(f"{path}: holds no tensors of a network")
+    if beside:
+        _say_beside(path, beside, state)
     return Checkpoint(path, state, found, metadata, part)
+
+
+def _say_beside(index: Path, beside: list[str], state: Mapping[str, Tensor]) -> None:
+    """Say which tensors are in a file in which the index does not place them; they are not used."""
+    what = "is also in another file" if beside[0] in state else "is in a file, but not in the index"
+    more = f" (and {len(beside) - 1} more)" if len(beside) > 1 else ""
+    say(f"{index}: the tensor {beside[0]!r} {what}{more}; each is taken from the file that the index names")
 
 
 def _file_of(folder: Path) -> Path:
@@ -84,19 +92,29 @@ def _file_of(folder: Path) -> Path:
     return next((folder / name for name in names if (folder / name).is_file()), folder / FILES[0])
 
 
+def _read(path: Path) -> tuple[dict[str, Tensor], str, dict[str, str]]:
+    """Return the tensors of one file, the name of the average among them, and the metadata of a safetensors file."""
+    try:
+        first = beginning_of(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    if reason := other_content(first):
+        raise WeightsError(f"{path}: {reason}")
+    if is_safetensors(first) or (path.suffix == ".safetensors" and not is_torch_file(first)):
+        tensors, metadata = _read_safetensors(path)
+        return tensors, "", metadata
+    return *_read_pickle(path, first), {}
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: is cut short or no safetensors file ({error})") from error
+        raise WeightsError(f"{path}: {_CUT_SHORT}") from error
 
 
-def _read_pickle(path: Path) -> tuple[dict[str, Tensor], str]:
-    with path.open("rb") as file:
-        first = file.read(64)
-    if reason := next((reason for start, reason in _OTHERS.items() if first.lstrip().startswith(start)), None):
-        raise WeightsError(f"{path}: {reason}")
+def _read_pickle(path: Path, first: bytes) -> tuple[dict[str, Tensor], str]:
     try:
         content = load_inert(path)
     except pickle.UnpicklingError as error:
@@ -115,13 +133,13 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], str]:
                 f"{path}: holds a whole {name}, which cannot be read without running its code; save the state_dict()"
                 " of its network instead, such as learn.model.state_dict() with fastai"
             ) from error
-        raise WeightsError(f"{path}: is cut short or no checkpoint") from error  # torch's own words advise to run it
+        raise WeightsError(f"{path}: {_CUT_SHORT}") from error
     except Exception as error:  # torch's reader raises anything on damaged files
         if "torchscript" in str(error).lower():
             raise WeightsError(f"{path}: is a TorchScript program; save the state_dict() of its network") from error
-        said = first_line(error)
-        why = f" ({said})" if " " in said else ""
-        raise WeightsError(f"{path}: is cut short or no checkpoint{why}") from error
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise WeightsError(f"{path}: needs more memory than is free") from error
+        raise WeightsError(f"{path}: {_CUT_SHORT}") from error
     return _tensors(content)
 
 

@@ -12,6 +12,28 @@ from headstart.errors import WeightsAbsent, WeightsError, first_line
 from headstart.progress import say
 
 
+def cached_timm(cfg: dict[str, Any]) -> Path | None:
+    """Return the local file of one of timm's pretrained configurations if it is cached, without asking any network."""
+    if not cfg.get("hf_hub_id"):
+        return cached_url(str(cfg["url"])) if cfg.get("url") else None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(str(cfg["hf_hub_id"]), _file_of(cfg))
+    return Path(found) if isinstance(found, str) else None
+
+
+def cached_url(url: str) -> Path | None:
+    """Return the copy of a file in torch's hub folder, if there is one."""
+    import torch
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    return path if path.is_file() else None
+
+
+def _file_of(cfg: dict[str, Any]) -> str:
+    return str(cfg.get("hf_hub_filename") or "model.safetensors")
+
+
 def fetch_timm(cfg: dict[str, Any], *, download: bool = True) -> Path:
     """Return the local file of one of timm's pretrained configurations, downloaded if it is not cached (and allowed).
 
@@ -24,7 +46,7 @@ def fetch_timm(cfg: dict[str, Any], *, download: bool = True) -> Path:
         return fetch_url(str(cfg["url"]), download=download)
     from huggingface_hub import hf_hub_download, hf_hub_url
 
-    repo, file = str(cfg["hf_hub_id"]), str(cfg.get("hf_hub_filename") or "model.safetensors")
+    repo, file = str(cfg["hf_hub_id"]), _file_of(cfg)
     try:
         return Path(hf_hub_download(repo, file, local_files_only=True))
     except OSError:  # not in the cache yet

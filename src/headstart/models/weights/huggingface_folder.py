@@ -12,6 +12,7 @@ from typing import Any
 from headstart.errors import WeightsError
 from headstart.models.architectures.build import timm_preprocessing
 from headstart.models.preprocessing import Preprocessing
+from headstart.models.weights.licences import of_card
 from headstart.models.weights.shards import ENDING
 
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -40,6 +41,14 @@ def folder_facts(file: Path) -> tuple[Preprocessing | None, tuple[str, ...]]:
     with _sense(folder / "preprocessor_config.json", "preprocessing"):
         processor = _processor(_read(folder / "preprocessor_config.json"))
     return processor, _classes(config.get("id2label"))
+
+
+def folder_licence(file: Path) -> str | None:
+    """Return the licence that the model card beside a weights file names; None without one."""
+    if file.name.removesuffix(ENDING) not in FILES:
+        return None
+    licence = of_card(file.parent)
+    return None if licence is None else licence.name
 
 
 def _classes(labels: Any) -> tuple[str, ...]:

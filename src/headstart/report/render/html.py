@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from headstart import units
+from headstart.models.weights.licences import in_words
 from headstart.report import numbers
 from headstart.report.read.errors import Details, details_of
 from headstart.report.read.summary import RunFacts, Summary, load_summary, total_seconds
@@ -216,8 +217,12 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def weights_used(summary: Summary) -> list[tuple[str, str, str]]:
     """Return origin, sha256 and licence of all weights that runs started from, each once."""
-    found = [tuple(str(run.weights.get(key) or "") for key in ("origin", "sha256", "licence")) for run in summary.runs]
-    return [(origin, digest, licence) for origin, digest, licence in dict.fromkeys(found) if origin]
+    found = [tuple(run.weights.get(key) for key in ("origin", "sha256", "licence")) for run in summary.runs]
+    return [
+        (str(origin), str(digest or ""), f"licence {in_words(licence)}" if digest else "")
+        for origin, digest, licence in dict.fromkeys(found)
+        if origin
+    ]
 
 
 def _run(run: RunFacts, details: Details | None, datasets: Mapping[str, Any], share: int) -> dict[str, Any]:

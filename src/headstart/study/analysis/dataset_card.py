@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
         "n": len(dataset),
         "about": dataset.about,
         "skipped": skipped,
+        "corrected": [asdict(each) for each in dataset.corrected],
         "split": split.rule,
         "counts": {side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")},
     }

@@ -123,7 +123,8 @@ def _calibrated(
             )
     own = replace(own, notes=tuple(notes))
     part = to_part(own)
-    facts = measured(from_part(part, own.classes), said["test_probabilities"], said["test_labels"], shares)
+    stored = from_part(part, own.classes, ensemble.members[0].network.backbone.feature_dim)
+    facts = measured(stored, said["test_probabilities"], said["test_labels"], shares)
     if facts["familiarity"] is not None:
         facts["familiarity"]["least"] = [[int(said["test_rows"][k]), v] for k, v in facts["familiarity"]["least"]]
     return part, facts

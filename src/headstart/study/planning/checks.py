@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from headstart.data.dataset import Split
-from headstart.errors import DataError, HeadstartError, SpecError, Unsuitable
+from headstart.errors import DataError, HeadstartError, ModelError, SpecError, Unsuitable, WeightsAbsent
 from headstart.evaluate.metrics.guards import check_classes
 from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.models.architectures.catalogue import find_architecture
+from headstart.models.backbone import Backbone
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.spec.schema import AS_IS, TUNED
@@ -32,7 +33,7 @@ def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) ->
     ours, theirs = find_architecture(run.spec.backbone), find_architecture(source.spec.backbone)
     if (ours.library, ours.name) != (theirs.library, theirs.name):
         raise SpecError(
-            f"run {run.name!r} evaluates the network of {source.name!r}, which is a {source.spec.backbone};"
+            f"{run.called} evaluates the network of {source.name!r}, which is a {source.spec.backbone};"
             f" set backbone: {source.spec.backbone}"
         )
     known, asked = resources.dataset(first.data), resources.dataset(run.data)
@@ -41,7 +42,7 @@ def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) ->
             raise DataError("one has several labels per image and the other has one; learn a new head")
         check_classes(known.classes, asked.classes)
     except DataError as error:
-        raise DataError(f"run {run.name!r} ({first.name!r} on {asked.name}): {error}") from error
+        raise DataError(f"{run.called} ({first.name!r} on {asked.name}): {error}") from error
 
 
 def check_costs(study: ResolvedStudy, resources: Resources) -> None:
@@ -67,7 +68,17 @@ def check_run(run: Run, resources: Resources) -> None:
     dataset = resources.dataset(run.data)
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.name}: has only one class ({dataset.classes[0]}); a classifier needs two")
-    check_settings(run, None if run.needs is not None else resources.loaded(run.network, 0).backbone)
+    check_settings(run, None if run.needs is not None else _backbone(run, resources))
+
+
+def _backbone(run: Run, resources: Resources) -> Backbone:
+    """Return the network that the run starts from; what is wrong with its name, size or weights names the run."""
+    try:
+        return resources.loaded(run.network, 0).backbone
+    except (WeightsAbsent, Unsuitable):  # set aside with the run's name, and the study continues
+        raise
+    except (ModelError, SpecError) as error:
+        raise type(error)(f"{run.called}: {error}") from error
 
 
 def check_weights(run: Run, resources: Resources, seed: int) -> None:
@@ -94,10 +105,10 @@ def check_choosing(run: Run, resources: Resources, seed: int) -> None:
                 metric=run.metric,
             )
         except HeadstartError as error:
-            raise type(error)(f"run {run.name!r}: {error}") from error
+            raise type(error)(f"{run.called}: {error}") from error
     elif run.spec.strategy in TUNED and run.tries > 1 and not held:
         raise SpecError(
-            f"run {run.name!r}: has {run.tries} configurations and no validation images to choose on;"
+            f"{run.called}: has {run.tries} configurations and no validation images to choose on;"
             " set split.validation above 0"
         )
 

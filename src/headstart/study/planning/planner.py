@@ -16,6 +16,7 @@ from headstart.study.planning.checks import (
     check_run,
     check_weights,
 )
+from headstart.study.planning.effects import check_effects
 from headstart.study.planning.extras import check_extras
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.priority import ordered
@@ -39,6 +40,7 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
         HeadstartError: a dataset, network, stage, split or extra is unusable; nothing has been computed yet.
     """
     check_extras(study)
+    check_effects(study)
     check_costs(study, resources)
     tasks: list[Task] = []
     keys: dict[tuple[str, int], str] = {}

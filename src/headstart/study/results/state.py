@@ -75,6 +75,7 @@ class StudyState:
         not_refitted: why it could not be refitted, where that was asked for.
         spending: seconds of the budget and seconds spent.
         halving: settings, rungs and number of runs of successive halving.
+        corrected: images of the study's own data that a file of corrections relabelled or left out.
     """
 
     name: str
@@ -96,6 +97,7 @@ class StudyState:
     not_refitted: str | None = None
     spending: Mapping[str, float] | None = None
     halving: Mapping[str, Any] | None = None
+    corrected: list[dict[str, str]] = field(default_factory=list)
 
     def leave_out(self, rows: Iterable[LeftOut]) -> None:
         """Record runs and seeds that are skipped; they are no longer expected."""
@@ -106,6 +108,6 @@ class StudyState:
 
     def to_dict(self, status: str) -> dict[str, Any]:
         """Return the content of study.json: "status" is running, complete or interrupted."""
-        optional = ("left_out", "best", "best_network", "refitted", "not_refitted", "spending", "halving")
+        optional = ("left_out", "best", "best_network", "refitted", "not_refitted", "spending", "halving", "corrected")
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in found.items() if value or name not in optional} | {"status": status}

@@ -10,7 +10,7 @@ from headstart.errors import SpecError
 from headstart.study.spec.markers import find_markers, merged
 from headstart.study.spec.schema import StudySpec
 from headstart.study.spec.yaml_lines import Path as KeyPath
-from headstart.study.spec.yaml_lines import place_of
+from headstart.study.spec.yaml_lines import place_of, place_of_run, with_defaults
 
 AXES = ("shots", "fraction")  # a list under one of these keys is an axis, as `each` is
 MAX_RUNS = 2_000
@@ -31,7 +31,7 @@ def check_counts(spec: StudySpec, name: str, lines: Mapping[KeyPath, int]) -> No
         axes = [len(raw[axis]) for axis in AXES if isinstance(raw.get(axis), list)]
         total += math.prod(axes) * math.prod(len(values) for _, values in find_markers(raw, "each", key, name))
         if total > MAX_RUNS:
-            where = place_of(name, ("runs", key), lines)
+            where = place_of_run(name, key, lines)
             raise SpecError(f"{where}: the study has {total:,} runs or more, and at most {MAX_RUNS:,} are possible")
     fits = total * len(spec.seed_list)
     if fits > MAX_FITS:
@@ -51,7 +51,7 @@ def check_product(
     """
     count = math.prod(max(1, len(values)) for _, values in axes)
     if count > MAX_CONFIGURATIONS:
-        where = place_of(name, ("runs", run, *axes[-1][0]), lines)
+        where = place_of(name, ("runs", run, *axes[-1][0]), with_defaults(run, lines))
         raise SpecError(
             f"{where}: run {run!r:.80} has {count:,} {what}, and at most {MAX_CONFIGURATIONS:,} are possible"
         )

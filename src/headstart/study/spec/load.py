@@ -15,6 +15,7 @@ from headstart.errors import SpecError, unknown_name
 from headstart.progress import say
 from headstart.study.spec.counts import AXES, MAX_TRIALS, check_counts, check_product
 from headstart.study.spec.markers import choices_of, find_markers, merged
+from headstart.study.spec.networks import networks_of, with_networks, with_weights
 from headstart.study.spec.overrides import take_out, without
 from headstart.study.spec.references import check_references
 from headstart.study.spec.relative_paths import from_folder
@@ -22,7 +23,7 @@ from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec
 from headstart.study.spec.validation import validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
-from headstart.study.spec.yaml_lines import load_yaml, place_of, place_of_run, with_override
+from headstart.study.spec.yaml_lines import load_yaml, place_of, place_of_run, with_defaults, with_override
 
 
 def load_study(
@@ -46,8 +47,10 @@ def load_study(
         raw = _override(raw, override)
         lines = with_override(lines, tuple(override.partition("=")[0].split(".")), override)
     spec = validate(StudySpec, raw, name=name, at=(), lines=lines)
-    check_counts(spec, name, lines)
-    runs = [run for key, value in spec.runs.items() for run in _expand(key, value, spec, name, lines)]
+    networks = networks_of(spec, place_of(name, ("networks",), lines))
+    each = spec.model_copy(update={"runs": with_networks(spec, networks)})
+    check_counts(each, name, lines)
+    runs = [run for key, value in each.runs.items() for run in _expand(key, value, each, networks, name, lines)]
     _check_names(runs, spec, name, lines)
     check_references(spec, runs, name, lines)
     runs = without(runs, left_out, spec.compare.baseline)
@@ -106,11 +109,18 @@ def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
     return changed
 
 
-def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, lines: dict[KeyPath, int]) -> Iterator[Run]:
+def _expand(
+    key: str,
+    value: Mapping[str, Any],
+    spec: StudySpec,
+    networks: Mapping[str, str],
+    name: str,
+    lines: dict[KeyPath, int],
+) -> Iterator[Run]:
     raw = merged(spec.defaults, value or {})
     trials = raw.pop("trials", 20)
     if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= MAX_TRIALS:
-        place = place_of(name, ("runs", key, "trials"), lines)
+        place = place_of(name, ("runs", key, "trials"), with_defaults(key, lines))
         raise SpecError(f"{place}: run {key!r}: trials must be between 1 and {MAX_TRIALS:,}, not {trials!r:.40}")
     for axis in AXES:
         if isinstance(raw.get(axis), list):
@@ -122,6 +132,7 @@ def _expand(key: str, value: Mapping[str, Any], spec: StudySpec, name: str, line
         single = copy.deepcopy(raw)
         for (path, _), chosen in zip(axes, values, strict=True):
             set_at(single, path, chosen)
+        single = with_weights(single, networks)
         choices = choices_of(single, key, where)
         grids = [(choice.path, choice.values) for choice in choices]
         check_product(key, grids, "configurations", name, lines)
@@ -155,8 +166,7 @@ def _check_run(
     single: dict[str, Any], choices: Sequence[Choice], run: str, name: str, lines: dict[KeyPath, int]
 ) -> RunSpec:
     at: KeyPath = ("runs", run)
-    extra = {("runs", run, *path[1:]): line for path, line in lines.items() if path[:1] == ("defaults",)}
-    known = {**extra, **lines}  # a setting that comes from `defaults` has its line there
+    known = with_defaults(run, lines)
     checked = validate(RunSpec, single, name=name, at=at, lines=known)
     for choice in choices:
         for value in choice.values:
@@ -172,7 +182,7 @@ def _check_names(runs: Sequence[Run], spec: StudySpec, name: str, lines: dict[Ke
         raise SpecError(f"{name}: two runs are named {double!r:.100}")
     for run in runs:
         if run.needs is not None and run.needs not in names:
-            where = place_of(name, ("runs", run.name, "weights"), lines)
+            where = place_of(name, ("runs", run.name, "weights"), with_defaults(run.name, lines))
             raise SpecError(f"{where}: run {run.name!r} starts from {unknown_name('run', run.needs, names)}")
     if spec.compare.baseline is not None and spec.compare.baseline not in names:
         where = place_of(name, ("compare", "baseline"), lines)

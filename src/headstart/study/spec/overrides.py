@@ -9,7 +9,7 @@ import yaml
 from headstart.errors import SpecError, unknown_name
 from headstart.study.spec.run import Run
 
-_OF_EACH = " · "  # between a run's key and the values that `each` gave it
+OF_EACH = " · "  # between a run's key and the values that `each` gave it
 
 
 def take_out(overrides: Sequence[str], keys: Collection[str]) -> tuple[list[str], list[str]]:
@@ -30,7 +30,7 @@ def take_out(overrides: Sequence[str], keys: Collection[str]) -> tuple[list[str]
             if sign or not key.startswith("~runs.") or not name:
                 raise SpecError(f"{override!r}: exclude a run with ~runs.NAME")
             left_out.append(name)
-        elif key.startswith("runs.") and _is_null(value) and ("." not in name or name in keys or _OF_EACH in name):
+        elif key.startswith("runs.") and _is_null(value) and ("." not in name or name in keys or OF_EACH in name):
             left_out.append(name)
         else:
             kept.append(override)
@@ -50,9 +50,9 @@ def without(runs: Sequence[Run], left_out: Sequence[str], baseline: str | None) 
     """
     gone: dict[str, str] = {}
     for name in left_out:
-        found = [run.name for run in runs if run.name == name or run.name.startswith(name + _OF_EACH)]
+        found = [run.name for run in runs if run.name == name or run.name.startswith(name + OF_EACH)]
         if not found:
-            known = dict.fromkeys(part for run in runs for part in (run.name, run.name.split(_OF_EACH)[0]))
+            known = dict.fromkeys(part for run in runs for part in (run.name, run.name.split(OF_EACH)[0]))
             raise SpecError(f"~runs.{name}: {unknown_name('run', name, known)}")
         gone.update(dict.fromkeys(found, name))
     for name in dict.fromkeys(gone.values()):

@@ -32,14 +32,14 @@ def _block(key: str, value: Any, folder: Path) -> Any:
     return _read(value, _PATH[key], folder) if key in _PATH else value
 
 
-_PATH = {"data": "source", "weights": "path"}  # the key that holds the path, where the value is a mapping
+_PATH = {"data": ("source", "corrections"), "weights": ("path",)}  # keys that hold paths, where it is a mapping
 
 
-def _read(value: Any, key: str, folder: Path) -> Any:
+def _read(value: Any, keys: tuple[str, ...], folder: Path) -> Any:
     if isinstance(value, str):
         return _placed(value, folder)
-    if isinstance(value, dict) and isinstance(value.get(key), str):
-        return {**value, key: _placed(value[key], folder)}
+    if isinstance(value, dict):
+        return value | {key: _placed(value[key], folder) for key in keys if isinstance(value.get(key), str)}
     return value
 
 

@@ -52,6 +52,11 @@ class Run:
     place: str = field(default="", compare=False, repr=False)
 
     @property
+    def called(self) -> str:
+        """The run as a message names it, after its place where it has one."""
+        return f"{self.place}: run {self.name!r}" if self.place else f"run {self.name!r}"
+
+    @property
     def needs(self) -> str | None:
         """The run whose network this one starts from, or None."""
         return self.spec.weights.run

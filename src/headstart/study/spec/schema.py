@@ -87,6 +87,7 @@ class DataSpec(Spec):
     strict: bool = False
     limit: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
+    corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
 
 
 class WeightsSpec(Spec):
@@ -314,6 +315,8 @@ class StudySpec(Spec):
     data: Annotated[DataSpec, BeforeValidator(_source)]
     seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] | Annotated[list[Seed], Field(max_length=MAX_SEEDS)] = 3
     defaults: dict[str, Any] = {}
+    networks: str | Annotated[list[str], Field(min_length=1)] | None = None
+    licence: Literal["open"] | None = None
     runs: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     compare: CompareSpec = CompareSpec()
     costs: CostsSpec | None = None
@@ -326,6 +329,14 @@ class StudySpec(Spec):
     refit: Literal["all"] | None = None
     track: str | None = None
     smoke: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_choice_of_networks(self) -> StudySpec:
+        if self.networks is not None and "backbone" in self.defaults:
+            raise ValueError("networks and defaults.backbone exclude each other: both say which network a run uses")
+        if self.licence is not None and self.networks is None:
+            raise ValueError("licence says which networks a line-up may have; give networks, too")
+        return self
 
     @field_validator("refit", mode="before")
     @classmethod

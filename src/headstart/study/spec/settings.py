@@ -163,8 +163,7 @@ def check_settings(run: Run, backbone: Backbone | None) -> None:
             if backbone is not None and backbone.name != PIXELS:
                 resolve(strategy, backbone, recipe.epochs)
     except HeadstartError as error:
-        where = f"{run.place}: " if run.place else ""
-        raise type(error)(f"{where}run {run.name!r}: {error}") from error
+        raise type(error)(f"{run.called}: {error}") from error
 
 
 def _check_episodes(spec: RunSpec, backbone: Backbone | None) -> None:

@@ -146,28 +146,39 @@ def with_override(lines: Mapping[Path, int], path: Path, text: str) -> dict[Path
 
 
 def place_of(name: str, path: Path, lines: Mapping[Path, int]) -> str:
-    """Return what a message begins with: the file's name, and the line or the override of a path where it is known."""
-    line = line_of(path, lines)
-    if isinstance(line, Typed):
-        return f"{name}, override {line.text:.100}"
-    return f"{name}, line {line}" if line else name
+    """Return what a message begins with: the file's name, and where a path was set, as far as that is known.
+
+    That is the line of the path, with the overrides of what is in it; or the override that set it; or, for a path that
+    is nowhere, the same of its nearest ancestor that is somewhere.
+    """
+    for length in range(len(path), -1, -1):
+        place = path[:length]
+        line, inside = lines.get(place), _typed_in(place, lines)
+        if isinstance(line, Typed):
+            return f"{name}, override {line.text:.100}"
+        if line is None and inside and place:  # only overrides made it
+            return f"{name}, override {', '.join(inside):.200}"
+        if line is not None:
+            more = f", with {', '.join(inside):.200}" if inside and place == path else ""
+            return f"{name}, line {line}{more}"
+    return name
+
+
+def _typed_in(path: Path, lines: Mapping[Path, int]) -> list[str]:
+    """Return the overrides of what is in the value at a path."""
+    return [
+        line.text
+        for key, line in lines.items()
+        if isinstance(line, Typed) and key[: len(path)] == path and len(key) > len(path)
+    ]
+
+
+def with_defaults(run: str, lines: Mapping[Path, int]) -> dict[Path, int]:
+    """Return the lines with those of `defaults` as settings of a run, where the run has none of its own."""
+    taken = {("runs", run, *path[1:]): line for path, line in lines.items() if path[:1] == ("defaults",) and path[1:]}
+    return {**taken, **lines}
 
 
 def place_of_run(name: str, run: str, lines: Mapping[Path, int]) -> str:
     """Return the place of a run as `place_of` does, with the overrides of what is in it and of the defaults."""
-    place, inside = place_of(name, ("runs", run), lines), [("runs", run), ("defaults",)]
-    typed = [
-        line.text
-        for path, line in lines.items()
-        if isinstance(line, Typed) and any(path[: len(p)] == p for p in inside)
-    ]
-    return place if ", override" in place or not typed else f"{place}, with {', '.join(typed):.200}"
-
-
-def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
-    """Return the line of a path, or of its nearest ancestor."""
-    while path:
-        if path in lines:
-            return lines[path]
-        path = path[:-1]
-    return lines.get(())
+    return place_of(name, ("runs", run), with_defaults(run, lines))

@@ -47,7 +47,15 @@ def test_a_picture_that_cannot_be_read_has_an_error_and_the_status_says_so(
     assert files == [str(tmp_path / "bad.png"), str(tmp_path / "good.png")]
     assert show(model, model.answers(files), "json", 2) == 1
     out, err = capsys.readouterr()
-    assert json.loads(out)["image"] == files[1] and err == f"predict.py: {files[0]}: is not an image\n"
+    bad, good = map(json.loads, out.splitlines())
+    assert bad == {"image": files[0], "error": "is not an image"} and good["image"] == files[1]
+    assert err == f"predict.py: {files[0]}: is not an image\n"
+    assert show(model, model.answers(files), "csv", 2) == 1
+    head, bad, good = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert head[:4] == ["image", "class", "probability", "error"] and len(head) == len(bad) == len(good)
+    assert bad == [files[0], "", "", "is not an image", "", "", ""] and (good[0], good[3]) == (files[1], "")
+    assert show(model, model.answers(files), "table", 2) == 1
+    assert capsys.readouterr().out.count("\t") == 1
     assert show(model, model.answers(files[1:]), "table", 2) == 0
     assert capsys.readouterr().out.count(",") == 1  # two classes
 
@@ -80,15 +88,28 @@ def test_csv_holds_no_text_that_a_spreadsheet_would_compute(
     monkeypatch.setattr(model, "classes", ["@ant", "-bee", "+cat"])
     assert show(model, model.answers(["=1.png"]), "csv", 3) == 0
     head, row = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert head == ["image", "class", "probability", "'@ant", "'-bee", "'+cat"]
-    assert row[0] == "'=1.png" and row[1] in head[3:] and abs(sum(map(float, row[3:])) - 1) < 1e-5
+    assert head == ["image", "class", "probability", "error", "'@ant", "'-bee", "'+cat"]
+    assert row[0] == "'=1.png" and row[1] in head[4:] and abs(sum(map(float, row[4:])) - 1) < 1e-5
     assert show(model, model.answers(["=1.png"]), "json", 3) == 0
     assert json.loads(capsys.readouterr().out)["image"] == "=1.png", "no spreadsheet reads JSON"
 
 
-def test_a_place_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no such file or folder"):
-        files_of([str(tmp_path / "nothing")])
+def test_an_absent_file_and_an_address_have_their_reason(model: Model, tmp_path: Path) -> None:
+    places = [str(tmp_path / "nothing.jpg"), "https://example.org/a.jpg"]
+    assert [answer["error"] for answer in model.predict(files_of(places))] == [
+        "no such file or folder",
+        "is an address; download the image and give the file's path",
+    ]
+
+
+def test_hidden_files_and_those_of_systems_are_no_pictures(tmp_path: Path) -> None:
+    for name in ("a/1.png", "a/.ipynb_checkpoints/1.png", "__MACOSX/a/1.png", "a/._1.png", "headstart-runs/x/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(PICTURES[0]).save(tmp_path / name)
+    assert files_of([str(tmp_path)]) == [str(tmp_path / "a" / "1.png")]
+    with pytest.raises(SystemExit, match="headstart-runs: no picture in it"):
+        (tmp_path / "headstart-runs" / "x" / "1.png").unlink()
+        files_of([str(tmp_path / "headstart-runs")])
 
 
 def test_answers_and_sets_are_those_of_the_classifier(
@@ -106,4 +127,4 @@ def test_answers_and_sets_are_those_of_the_classifier(
     assert len({p.set for p in expected}) > 1
     assert show(model, iter(found[:1]), "csv", 1) == 0
     header, row = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert header[3:5] == ["answer", "set"] and row[4] == "|".join(expected[0].set)
+    assert header[3:6] == ["error", "answer", "set"] and row[5] == "|".join(expected[0].set)

@@ -53,11 +53,13 @@ def execute(spec: dict[str, Any], out: Path) -> list[dict[str, Any]]:
     return tried(run_study(load_study(spec), out, device="cpu").root)
 
 
+@pytest.mark.long
 def test_its_points_differ_and_lie_between_whole_ends(alone: list[dict[str, Any]]) -> None:
     decays = {trial["recipe.weight_decay"] for trial in alone}
     assert len(decays) == len(alone) >= 5 and all(0 < decay < 1 for decay in decays)
 
 
+@pytest.mark.long
 def test_the_order_of_a_round_changes_nothing(
     searched: dict[str, Any], alone: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +74,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.long
 def test_killed_again_and_again_it_ends_the_same(
     searched: dict[str, Any], alone: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +100,7 @@ def test_killed_again_and_again_it_ends_the_same(
     assert deaths >= 5 and again == alone
 
 
+@pytest.mark.long
 def test_two_processes_share_one_search(searched: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(searched))

@@ -18,6 +18,8 @@ from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.transfer.finetune import lr_range_test as lr_range
 
+pytestmark = pytest.mark.long
+
 RECIPE = {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05, 0.1]}}
 
 

@@ -13,7 +13,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import onnxruntime
 
 from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.decoding.pictures import name_of
+from headstart.data.sources.debris import data_files
 from headstart.disclosure import spreadsheet_text
 
 BATCH = 16
@@ -113,16 +114,18 @@ class Model:
 
 
 def files_of(places: Sequence[str]) -> list[str]:
-    """Return the files, and of folders the pictures in them."""
+    """Return the places that are no folder, and of folders the pictures in them, without hidden files and the like."""
     found: list[str] = []
     for place in places:
         path = Path(place)
-        if path.is_dir():
-            found += sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        elif path.exists():
+        if not path.is_dir():
             found.append(place)
-        else:
-            raise SystemExit(f"predict.py: {place}: no such file or folder")
+            continue
+        names = [str(PurePosixPath(file.relative_to(path))) for file in path.rglob("*")]
+        pictures = sorted(name for name in data_files(names) if PurePosixPath(name).suffix.lower() in SUFFIXES)
+        if not pictures:
+            raise SystemExit(f"predict.py: {place}: no picture in it")
+        found += [str(path / name) for name in pictures]
     return found
 
 
@@ -131,20 +134,23 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
     writer = csv.writer(sys.stdout)
     if form == "csv":
         judged = ["answer", "set"] if model.judged else []
-        writer.writerow(["image", "class", "probability", *judged, *map(spreadsheet_text, model.classes)])
+        writer.writerow(["image", "class", "probability", "error", *judged, *map(spreadsheet_text, model.classes)])
     unread = 0
     for answer in answers:
         if "error" in answer:
             unread += 1
             print(f"predict.py: {answer['image']}: {answer['error']}", file=sys.stderr)
+        if form == "csv" and "error" in answer:
+            empty = [""] * (2 * model.judged + len(model.classes))
+            writer.writerow([spreadsheet_text(answer["image"]), "", "", spreadsheet_text(answer["error"]), *empty])
         elif form == "csv":
             scores = [f"{each:.6f}" for each in answer["probabilities"].values()]
             names = map(spreadsheet_text, (answer["image"], answer["class"]))
             judged = [answer["answer"], spreadsheet_text("|".join(answer["set"]))] if model.judged else []
-            writer.writerow([*names, f"{answer['probability']:.6f}", *judged, *scores])
+            writer.writerow([*names, f"{answer['probability']:.6f}", "", *judged, *scores])
         elif form == "json":
             print(json.dumps(answer, ensure_ascii=False))
-        else:
+        elif "error" not in answer:
             ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:top]
             print(answer["image"], ", ".join(f"{name} {score:.3f}" for name, score in ranked), sep="\t")
     return 1 if unread else 0

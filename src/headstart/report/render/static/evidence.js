@@ -68,6 +68,11 @@ function drawData(host, data) {
       part.append(h("details", {}, h("summary", {}, `Files skipped (${set.skipped.length})`), skipped));
       table(skipped, [{ key: "name", label: "File", value: (r) => r.name }, { key: "reason", label: "Why", value: (r) => r.reason }], set.skipped, { label: "Files skipped", limit: 10 });
     }
+    if ((set.corrected || []).length) {
+      const corrected = h("div");
+      part.append(h("details", {}, h("summary", {}, `Labels changed and images left out by corrections (${set.corrected.length.toLocaleString("en")})`), corrected));
+      table(corrected, [{ key: "name", label: "Image", value: (r) => r.name }, { key: "problem", label: "Problem", value: (r) => r.problem }, { key: "before", label: "Label before", value: (r) => r.before }, { key: "after", label: "After", value: (r) => r.after || "left out" }], set.corrected, { label: "Corrections", limit: 10 });
+    }
     part.append(set.audit ? auditOf(set) : h("p", { class: "empty" }, "This study has no audit of these images; run headstart audit on them to find duplicates and label errors."));
     host.append(part);
   }

@@ -1,0 +1,32 @@
+"""A hook of MkDocs: the page of commands has the help of each command, as the program prints it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.testing import CliRunner
+
+MARK = "[every command]"
+
+
+def on_page_markdown(markdown: str, page: Any, **rest: Any) -> str:
+    """Put the help texts where a page asks for them."""
+    return markdown.replace(MARK, commands()) if MARK in markdown else markdown
+
+
+def commands() -> str:
+    """Return a section for each command."""
+    from headstart.cli.main import app
+
+    names = sorted(each.name or each.callback.__name__.replace("_", "-") for each in app.registered_commands)
+    return "\n".join(f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in names)
+
+
+def help_of(name: str) -> str:
+    """Return what `headstart NAME --help` prints at 100 columns."""
+    from headstart.cli.main import app
+
+    shown = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1"}).invoke(app, [name, "--help"], prog_name="headstart")
+    if shown.exit_code:
+        raise RuntimeError(f"headstart {name} --help ended with {shown.exit_code}: {shown.output}")
+    return shown.output.strip()

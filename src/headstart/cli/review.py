@@ -1,0 +1,47 @@
+"""What `review` does and prints."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from headstart.cli.outputs import check_file
+from headstart.deploy.serve.limits import Limits
+from headstart.deploy.serve.run import listen, run
+from headstart.disclosure import show
+from headstart.errors import require
+from headstart.progress import say
+
+
+def review_and_serve(
+    data: str, backbone: str, weights: str, *, label: str | None, out: Path, host: str, port: int, device: str
+) -> None:
+    """Serve the page on which people decide what an audit found, until the process is told to stop.
+
+    Raises:
+        SpecError: a port in use, or a place that cannot be written.
+        DataError: no labelled image, or a file of corrections that is another table.
+    """
+    for package in ("fastapi", "uvicorn"):
+        require(package, "headstart review", "serve")
+    check_file(out)
+    with listen(host, port) as listening:
+        from headstart.data.overview import given_by, overview
+        from headstart.labelling.review.open_review import review_session
+        from headstart.labelling.review.problems import KINDS
+        from headstart.labelling.review.review_app import make_review_app
+
+        session = review_session(data, file=out, label=label, backbone=backbone, weights=weights, device=device)
+        for line in overview(session.dataset, given_by(session.dataset)):
+            say(line)
+        counts = session.counts()
+        found = ", ".join(f"{whole:,} {KINDS[kind]}" for kind, (_, whole) in counts.items())
+        left = sum(left for left, _ in counts.values())
+        say(f"found: {found or 'nothing'}; {left:,} to decide")
+        key = secrets.token_urlsafe(12)
+        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
+        show(f"open {shown}  (Ctrl-C ends it)")
+        run(make_review_app(session, key, data), listening, Limits())
+        relabelled, excluded = session.changed()
+        next_ = f"headstart compare {data} --corrections {out}"
+        say(f"{relabelled:,} labels changed, {excluded:,} images left out; next: {next_}")

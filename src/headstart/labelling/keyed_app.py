@@ -1,0 +1,97 @@
+"""A page for people on this machine or network: it answers only those who have its key, and only in their browser.
+
+The address that is printed at the start has the key, and leaves it in a cookie that no other site can use. The page may
+load nothing from elsewhere, and no other page may show it in a frame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from importlib.resources import files as package_files
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from headstart.errors import HeadstartError
+
+_OPEN = "/open/"
+_KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def keyed_app(
+    title: str,
+    key: str,
+    static: Mapping[str, str],
+    *,
+    changed: Callable[[], None] = nothing,
+    closed: Callable[[], None] = nothing,
+) -> FastAPI:
+    """Return an application that serves some files of the page to whoever has the key; routes are added to it.
+
+    Args:
+        title: of the application.
+        key: that the address of the page holds.
+        static: path → file in the folder `page`.
+        changed: called at the start and after each change.
+        closed: called at the end.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        changed()
+        yield
+        closed()
+
+    app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.url.path.removeprefix(_OPEN) if request.url.path.startswith(_OPEN) else None
+        if given is not None and _equal(given, key):
+            welcome = RedirectResponse("/", 303)
+            welcome.set_cookie(_cookie(request), key, httponly=True, samesite="strict")
+            return welcome
+        if not _equal(request.cookies.get(_cookie(request), ""), key):
+            return JSONResponse({"detail": "open the address that headstart printed; it has the key"}, 401)
+        answer = await proceed(request)
+        answer.headers.update(_HEADERS)
+        if request.method == "POST" and answer.status_code == 200:
+            changed()
+        return answer
+
+    @app.exception_handler(HeadstartError)
+    async def refused(request: Request, error: HeadstartError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    for path, file in static.items():
+        app.get(f"/{path}")(_static(file))
+    return app
+
+
+def _equal(given: str, key: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
+
+
+def _cookie(request: Request) -> str:
+    return f"headstart-{request.url.port or 80}"  # other ports of this machine share its cookies
+
+
+def _static(file: str) -> Callable[[], Response]:
+    content = (package_files("headstart.labelling") / "page" / file).read_text(encoding="utf-8")
+    kind = _KINDS[file.rpartition(".")[2]]
+
+    def answer() -> Response:
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    return answer

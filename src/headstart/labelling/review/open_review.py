@@ -1,0 +1,51 @@
+"""Opens the review of a dataset: loads it, computes the vectors, looks for problems, reads the decisions there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headstart.data.dataset import Dataset
+from headstart.data.sources.load import load_dataset
+from headstart.labelling.embeddings import BACKBONE, Source, embed
+from headstart.labelling.review.correction_file import CorrectionFile
+from headstart.labelling.review.problems import find_problems
+from headstart.labelling.review.session import ReviewSession
+from headstart.storage.opening import default_store
+from headstart.storage.store import Store
+
+FILE = "corrections.csv"
+
+
+def review_session(
+    data: Source,
+    *,
+    file: str | Path = FILE,
+    label: str | None = None,
+    backbone: str = BACKBONE,
+    weights: str = "imagenet",
+    seed: int = 0,
+    device: str = "auto",
+    store: Store | None = None,
+) -> ReviewSession:
+    """Return the review of a dataset, which continues where it was left if the file of corrections exists.
+
+    Args:
+        data: what `compare` takes; the images need labels.
+        file: a CSV, the `data.corrections` of a study.
+        label: which label, where the data have several.
+        backbone, weights, device, store: of the vectors; see `embed`.
+        seed: of the folds that judge the labels.
+
+    Raises:
+        DataError: the data cannot be used, or the file is another table.
+        ModelError, WeightsError: the network is unknown, or its weights are unavailable.
+    """
+    corrections = CorrectionFile(Path(file).expanduser())
+    corrections.read()  # refused before anything is computed
+    store = store or default_store()
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
+    embeddings = embed(dataset, backbone=backbone, weights=weights, device=device, store=store)
+    problems = find_problems(embeddings.dataset, np.asarray(embeddings.vectors), store, seed=seed)
+    return ReviewSession(embeddings, problems, corrections)

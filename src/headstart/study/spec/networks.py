@@ -1,0 +1,56 @@
+"""The key `networks` of a study: every run that names no backbone is made once for each network of a line-up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headstart.devices import default_device
+from headstart.errors import HeadstartError, SpecError
+from headstart.models.line_ups.choose import AUTO, cheap, choose_networks
+from headstart.progress import say
+from headstart.study.spec.markers import merged
+from headstart.study.spec.schema import StudySpec
+
+
+def networks_of(spec: StudySpec, place: str) -> dict[str, str]:
+    """Return the weights of each network of a study's line-up, by name; says in one line which ones were taken.
+
+    Args:
+        spec: the study.
+        place: file and line of the key, for messages.
+
+    Raises:
+        SpecError: an unknown name, or no network is left.
+    """
+    if spec.networks is None:
+        return {}
+    fits = cheap(default_device()) if spec.networks == AUTO else None
+    try:
+        chosen = choose_networks(spec.networks, licence=spec.licence, fits=fits)
+    except HeadstartError as error:
+        raise SpecError(f"{place}: {error}") from error
+    if chosen.words:
+        say(chosen.words)
+    return {each.name: each.weights for each in chosen.networks}
+
+
+def with_networks(spec: StudySpec, networks: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the runs of a study, those without a backbone of their own with one for each network."""
+    if not networks:
+        return spec.runs
+    found = {}
+    for key, value in spec.runs.items():
+        raw = merged(spec.defaults, value or {})
+        carried = isinstance(raw.get("weights"), Mapping)  # from a file or another run, which has its own network
+        free = "backbone" not in raw and not carried
+        found[key] = {**value, "backbone": {"each": list(networks)}} if free else value
+    return found
+
+
+def with_weights(run: Mapping[str, Any], networks: Mapping[str, str]) -> dict[str, Any]:
+    """Return a run with the weights of its network in the line-up, if it does not say which weights it starts from."""
+    weights = networks.get(str(run.get("backbone")))
+    if weights is None or "weights" in run or run.get("strategy") == "scratch":
+        return dict(run)
+    return {**run, "weights": weights}

@@ -1,0 +1,69 @@
+"""The current families beyond their stages: LoRA, and ONNX Runtime against PyTorch, whole and cut."""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from headstart.models.adapt import add_lora, merge_lora
+from headstart.models.architectures.build import build
+from headstart.models.architectures.catalogue import Architecture
+from headstart.models.backbone import Backbone
+from headstart.transfer.frozen.engine import Engine, Normalised
+
+FAMILIES = {
+    "eva02_tiny_patch14_224": (28, "block6"),
+    "vit_tiny_patch16_dinov3_qkvb": (32, "block6"),
+    "vit_pe_core_tiny_patch16_384": (32, "block6"),
+    "hiera_tiny_224": (64, "stage2.block1"),
+    "convnextv2_atto": (64, "stage2"),
+    "mobilenetv4_conv_small_035": (64, "stage3"),
+    "fastvit_t8": (64, "stage2"),
+}
+SLOW = {"vit_base_patch16_siglip_224": (32, "block6"), "naflexvit_base_patch16_siglip": (32, "block6")}
+NAMES = [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+
+
+@lru_cache(maxsize=1)
+def backbone_of(name: str) -> Backbone:
+    backbone = build(Architecture("timm", name), seed=3, input_size=(FAMILIES | SLOW)[name][0]).eval()
+    shaken = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in backbone.parameters():  # layers that start at zero hide what is behind them
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=shaken))
+    return backbone
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_onnx_runtime_gives_what_pytorch_gives_whole_and_cut(name: str) -> None:
+    backbone, (size, point) = backbone_of(name), (FAMILIES | SLOW)[name]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
+    for network in (backbone.stages, backbone.cut(point)[0]):
+        engine = Engine(network, backbone.preprocessing)
+        with torch.no_grad():
+            expected = Normalised(network, backbone.preprocessing).eval()(torch.from_numpy(pixels)).numpy()
+        assert engine.name == "onnxruntime"
+        np.testing.assert_allclose(engine(pixels), expected, atol=1e-4 * float(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lora_reaches_the_blocks_and_merges_back_into_a_plain_network(name: str) -> None:
+    backbone, (size, _) = backbone_of(name), (FAMILIES | SLOW)[name]
+    tail: nn.Module = copy.deepcopy(backbone.stages)
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    keys = set(tail.state_dict())
+    fresh = add_lora(tail, 2, 2.0, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(tail(images), backbone(images))  # nothing is changed before training
+        for parameter in fresh:
+            parameter.add_(0.05)
+        changed = tail(images)
+        assert not torch.allclose(changed, backbone(images), atol=1e-3)
+        merge_lora(tail)
+        torch.testing.assert_close(tail(images), changed, rtol=1e-3, atol=1e-4)
+    assert set(tail.state_dict()) == keys

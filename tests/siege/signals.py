@@ -1,0 +1,59 @@
+"""Signals: SIGTERM or SIGHUP at a random moment of a study: it ends in one line, and continues to the same bits."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+
+from headstart.study.results.folder import StudyFolder
+from tests.siege import scene
+from tests.siege.forked import Ended, learn_imports, run_forked
+from tests.siege.kills import check_continued, finished, moment_of
+from tests.siege.siege import Attack, Broken
+
+
+def prepare(scratch: Path) -> Attack:
+    """Run the study once without a signal, and see how long it takes."""
+    pictures = scene.draw(scratch / "pictures")
+    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
+    if first.status:
+        raise Broken(f"the study itself failed: {first.said[-2000:]}")
+    whole = run_forked(partial(scene.run, pictures, scratch / "whole")).seconds
+    wanted = scene.results(scratch / "first")
+
+    def attack(seed: int) -> str:
+        draw, place = random.Random(seed), scratch / f"attempt-{seed}"
+        place.mkdir()
+        study = partial(scene.run, pictures, place)
+        try:
+            number = draw.choice((signal.SIGTERM, signal.SIGHUP))
+            how = _ended_well(run_forked(study, kill_after=moment_of(draw, whole), number=number), number, place)
+            done = finished(place)
+            last = run_forked(study)
+            if last.status:
+                raise Broken(f"after {number.name} it ends with {last.status}: {last.said[-2000:]}")
+            check_continued(place, wanted, done)
+            return f"{number.name}: {how}"
+        finally:
+            shutil.rmtree(place)
+
+    return attack
+
+
+def _ended_well(ended: Ended, number: signal.Signals, place: Path) -> str:
+    if ended.status == -number and not any(place.iterdir()):
+        return "before it began"
+    status = "complete" if ended.status == 0 else "interrupted"
+    lines = [line for line in ended.said.splitlines() if line.startswith("headstart: ")]
+    if ended.status not in (0, 128 + number) or "Traceback" in ended.said or len(lines) != (ended.status != 0):
+        raise Broken(f"{number.name}: ended with {ended.status}: {ended.said[-2000:]}")
+    root = place / "out" / scene.NAME
+    shown = StudyFolder(root).read_study()["status"] if (root / "study.json").is_file() else status
+    if shown not in (status, "complete"):  # the signal may come when all is done
+        raise Broken(f"{number.name}: the study is shown as {shown}, not as {status}")
+    if left := [path for path in scene.stale(place) if not path.endswith(".partial")]:
+        raise Broken(f"{number.name}: left {left[:5]}")
+    return status

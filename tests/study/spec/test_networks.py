@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.errors import SpecError
+from headstart.study.spec.load import load_study
+from headstart.study.spec.networks import with_weights
+from tests.support.weights_cache import empty_caches, put_marker
+
+LITES = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    return empty_caches(monkeypatch, tmp_path)
+
+
+def study(**settings: Any) -> dict[str, Any]:
+    runs = {"floor": {"backbone": "pixels", "strategy": "logistic"}, "probe": {"strategy": "ridge"}}
+    return {"name": "s", "data": "photos", "runs": runs, **settings}
+
+
+def test_every_run_without_a_backbone_is_made_for_each_network(cache: Path) -> None:
+    put_marker(cache, "dinov2_small")
+    found = load_study(study(networks="auto"))
+    chosen = ["dinov2_small", *LITES]
+    assert [run.name for run in found.runs] == ["floor", *(f"probe · {name}" for name in chosen)]
+    assert [run.spec.backbone for run in found.runs] == ["pixels", *chosen]
+    assert [run.spec.weights.name for run in found.runs] == ["imagenet", "timm:lvd142m", *["imagenet"] * 3]
+    assert found.runs[1].axes == {"backbone": "dinov2_small"}
+
+
+def test_networks_multiply_with_each_and_leave_weights_that_a_run_says() -> None:
+    runs = {
+        "random": {"weights": "none", "strategy": "ridge"},
+        "scratch": {"strategy": "scratch"},
+        "heads": {"strategy": {"each": ["ridge", "knn"]}},
+        "carried": {"weights": {"run": "scratch · resnet18"}, "backbone": "resnet18"},
+    }
+    found = {run.name: run.spec for run in load_study(study(networks=["resnet18"], runs=runs)).runs}
+    assert list(found) == [
+        "random · resnet18",
+        "scratch · resnet18",
+        "heads · ridge · resnet18",
+        "heads · knn · resnet18",
+        "carried",
+    ]
+    assert found["random · resnet18"].weights.name == found["scratch · resnet18"].weights.name == "none"
+    assert found["heads · knn · resnet18"].weights.name == "torchvision:IMAGENET1K_V1"
+
+
+def test_it_is_said_in_one_line_what_was_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    load_study(study(networks="embedded"))
+    assert capsys.readouterr().err.strip() == f"networks: {', '.join(LITES)}"
+
+
+def test_a_bad_name_has_the_line_and_the_nearest_name(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("name: s\ndata: photos\nnetworks: dinov2_smal\nruns: {probe: {strategy: ridge}}\n")
+    with pytest.raises(SpecError, match=r"s\.yaml, line 3: unknown backbone 'dinov2_smal'; did you mean dinov2_small"):
+        load_study(file)
+
+
+def test_a_licence_filters_and_contradictions_are_refused() -> None:
+    found = load_study(study(networks=["convnextv2_nano", "resnet18"], licence="open"))
+    assert [run.spec.backbone for run in found.runs] == ["pixels", "resnet18"]
+    with pytest.raises(SpecError, match=r"networks and defaults\.backbone exclude each other"):
+        load_study(study(networks="auto", defaults={"backbone": "resnet18"}))
+    with pytest.raises(SpecError, match="give networks, too"):
+        load_study(study(licence="open"))
+
+
+def test_weights_are_those_of_the_line_up() -> None:
+    networks = {"dinov2_small": "timm:lvd142m"}
+    assert with_weights({"backbone": "dinov2_small"}, networks)["weights"] == "timm:lvd142m"
+    assert "weights" not in with_weights({"backbone": "resnet18"}, networks)
+    assert with_weights({"backbone": "dinov2_small", "weights": "none"}, networks)["weights"] == "none"
