@@ -20,3 +20,9 @@ def test_rare_kinds_are_counted_together() -> None:
     reasons = [f"kind {letter}" for letter in "aabbccddeefghh"]
     assert counted(reasons) == "2 kind a, 2 kind b, 2 kind c, 2 kind d, 2 kind e, 4 for other reasons"
     assert counted([]) == ""
+
+
+def test_what_is_no_file_is_counted_in_words_of_one_and_of_several() -> None:
+    address = "is an address; download the image and give the file's path"
+    said = "2 given as an address; download the image and give the file's path, 1 that are a folder, not an image"
+    assert counted([address, address, "is a folder, not an image"]) == said

@@ -5,7 +5,9 @@ import pytest
 from sklearn.linear_model import RidgeClassifierCV
 
 from headstart.evaluate.metrics.intervals import wilson
-from headstart.labelling.classifier_so_far import LEAST, Gain, fit_so_far
+from headstart.labelling.classifier_so_far import LEAST, Fitter, Gain, fit_so_far
+from headstart.labelling.suggest import margins_of
+from headstart.transfer.heads.fit import HeadJob, fit_heads, probabilities
 
 NAMES = ("a", "b", "c")
 
@@ -67,3 +69,22 @@ def test_one_class_is_no_classifier() -> None:
     assert fit_so_far(vectors, labels, np.zeros(60, dtype=bool), NAMES) is None
     unmeasured = fit_so_far(vectors, truth, np.zeros(60, dtype=bool), NAMES)
     assert unmeasured is not None and unmeasured.accuracy["value"] is None and unmeasured.accuracy["n"] == 0
+
+
+@pytest.mark.parametrize("dimensions", [6, 400])  # fewer and more than images that teach
+def test_margins_are_those_of_a_ridge_head_without_the_sample_and_with_the_penalty_of_all(dimensions: int) -> None:
+    vectors, truth = scene()
+    noise = 0.1 * np.random.default_rng(1).standard_normal((240, dimensions - 6))
+    wide = np.concatenate([vectors, noise], axis=1).astype(np.float32)
+    labels, at_random = np.where(np.arange(240) < 120, truth, -1), np.arange(240) < 40
+    found = Fitter(wide).fit(labels, at_random, NAMES)
+    assert found is not None and found.margins is not None and found.gain is None
+    none = np.zeros(0, dtype=np.int64)
+    options = {"leave_one_out": True, "normalise": ["l2-centre"]}
+    (first,) = fit_heads(wide, np.maximum(labels, 0), [HeadJob("ridge", np.arange(120), none, 3, options, refit=False)])
+    assert found.probabilities == pytest.approx(probabilities(first.head, wide, np.arange(240)), abs=1e-4)
+    chosen = {"penalty": [first.chosen["penalty"]], "temperature": first.chosen["temperature"]}
+    job = HeadJob("ridge", np.arange(40, 120), none, 3, {**options, **chosen}, refit=False)
+    (oracle,) = fit_heads(wide, np.maximum(labels, 0), [job])
+    assert found.margins == pytest.approx(margins_of(probabilities(oracle.head, wide, np.arange(240))), abs=1e-3)
+    assert Fitter(wide).fit(labels, at_random, NAMES, margins=False).margins is None  # type: ignore[union-attr]

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 _MOST = 5  # kinds that are named
 _WORDS = {
+    "is an address": "given as an address",
+    "is a device": "that are a device",
+    "is a folder": "that are a folder",
     "is a ": "",
     "is an ": "",
     "is ": "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from headstart.data.sources.manifest import SEPARATOR
 from headstart.data.sources.text_column import MISSING
 from headstart.data.sources.without_labels import UNKNOWN, file_of
 from headstart.errors import DataError, SpecError
-from headstart.labelling.classifier_so_far import ClassifierSoFar, fit_so_far
+from headstart.labelling.classifier_so_far import ClassifierSoFar, Fitter
 from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.label_file import RANDOM, Given, LabelFile
 from headstart.labelling.suggest import Suggester, Suggestion
@@ -55,6 +55,7 @@ class LabelSession:
         self.paths = _paths(self.embeddings)
         self._row = {path: row for row, path in enumerate(self.paths)}
         self.suggester = Suggester(self.embeddings.vectors, seed=self.seed, share=self.share)
+        self._fitter = Fitter(self.embeddings.vectors)
         self.in_sample = frozenset(self.suggester.sample.tolist())
         self._lock = threading.RLock()
         self._reserved: dict[int, tuple[str, float]] = {}
@@ -151,11 +152,22 @@ class LabelSession:
         return None if self.fitted is None else self.fitted.margins
 
     def refit(self) -> ClassifierSoFar | None:
-        """Fit the classifier to the labels so far; None if fewer than two classes have labels."""
+        """Fit the classifier to the labels so far; None if fewer than two classes have labels.
+
+        It serves suggestions before its curve and gain are known; until then, it shows those of the fit before.
+        """
         with self._lock:
             labels, at_random, order = self.labels.copy(), self.at_random.copy(), self.order.copy()
             classes, self.needs_fit = tuple(self.classes), False
-        self.fitted = fit_so_far(self.embeddings.vectors, labels, at_random, classes, order)
+        fitted = self._fitter.fit(labels, at_random, classes)
+        if fitted is None:
+            self.fitted = None
+            return None
+        if self.fitted is not None and self.fitted.gain is not None:
+            self.fitted = replace(fitted, curve=(*self.fitted.curve[:-1], *fitted.curve), gain=self.fitted.gain)
+        else:
+            self.fitted = fitted
+        self.fitted = self._fitter.with_curve(fitted, labels, at_random, classes, order)
         return self.fitted
 
     def counts(self) -> dict[str, int]:

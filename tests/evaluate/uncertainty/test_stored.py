@@ -85,7 +85,7 @@ def test_no_more_than_ten_thousand_held_out_images_are_stored() -> None:
 def test_a_file_from_before_drift_is_read_without_it() -> None:
     part = to_part(known())
     older = {name: each for name, each in part.tensors.items() if not name.startswith("sketch.")}
-    again = from_part(UncertaintyPart(part.facts, older), CLASSES)
+    again = from_part(UncertaintyPart(part.facts, older), CLASSES, D)
     assert again.sketch is None and again.score == "energy+neighbour"
 
 

@@ -65,7 +65,7 @@ def decisions(session: ReviewSession) -> dict[str, tuple[str, str]]:
 def test_everything_is_decided_by_keyboard_undone_and_continued(
     session: ReviewSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory) as driver:
         wait(driver, lambda: text(driver, "title").lower() == "copies")
         press(driver, "2")  # the second image is not marked any more
         press(driver, "1")

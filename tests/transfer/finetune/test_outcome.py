@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tuning_subject import Pictures, job
 
+from headstart.models.heads import LinearHead
 from headstart.transfer.finetune.assembly import make_learner
 from headstart.transfer.finetune.outcome import _constant_accuracy, _knows_something
 
@@ -25,10 +26,17 @@ from headstart.transfer.finetune.outcome import _constant_accuracy, _knows_somet
 def test_better_than_guessing_is_more_accurate_than_a_constant_or_a_lower_loss(
     loss: float, accuracy: float, expected: bool, tmp_path: Path
 ) -> None:
-    made = job(tmp_path)
+    made = job(tmp_path, initial_head=LinearHead(16, 3))
     learner, _ = make_learner(made, "cpu")
     learner.history.begin(loss, accuracy)
     assert _knows_something(made, learner, 0) is expected
+
+
+def test_a_new_head_before_its_first_step_is_right_by_chance_only(tmp_path: Path) -> None:
+    made = job(tmp_path)
+    learner, _ = make_learner(made, "cpu")
+    learner.history.begin(0.68, 1.0)  # every one of a handful of validation images
+    assert _knows_something(made, learner, 0) is False
 
 
 def test_the_best_constant_answer_by_hand() -> None:

@@ -90,7 +90,7 @@ def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
         _demand(matrix.dtype == np.float64 and matrix.shape == (classes, classes) and matrix.min() >= 0, "its costs")
         _demand(not matrix.diagonal().any() and ask >= 0, "its costs")
         costs = Costs(matrix, ask)
-    sketch = _sketch(tensors, classes) if "sketch.predicted" in tensors else None
+    sketch = _sketch(tensors, classes, features) if "sketch.predicted" in tensors else None
     notes = tuple(str(note) for note in facts["notes"])
     selection = {str(name): float(value) for name, value in facts["selection"].items()}
     return Uncertainty(classes, held, score, reference, familiar, costs, selection, notes, sketch)
@@ -102,10 +102,17 @@ def _sketched(sketch: Sketch, name: str) -> Tensor:
     return _tensor(array.astype(kind))
 
 
-def _sketch(tensors: Mapping[str, Tensor], classes: int) -> Sketch:
+def _sketch(tensors: Mapping[str, Tensor], classes: int, features: int) -> Sketch:
     found = {each.name: tensors[f"sketch.{each.name}"].numpy() for each in fields(Sketch)}
-    (d, k), n, b = found["basis"].shape, len(found["predicted"]), len(found["bank_labels"])
-    shapes = {"centre": (d,), "scales": (k,), "embeddings": (n, k), "looks": (n, len(APPEARANCE)), "bank": (b, k)}
+    (_, k), n, b = found["basis"].shape, len(found["predicted"]), len(found["bank_labels"])
+    shapes = {
+        "basis": (features, k),
+        "centre": (features,),
+        "scales": (k,),
+        "embeddings": (n, k),
+        "looks": (n, len(APPEARANCE)),
+        "bank": (b, k),
+    }
     _demand(all(found[name].shape == shape for name, shape in shapes.items()), "its sketch of held-out images")
     for codes in (found[name] for name in _NUMBERED):
         _demand(codes.ndim == 1 and codes.dtype == np.int64 and len(codes) > 0, "its sketch of held-out images")

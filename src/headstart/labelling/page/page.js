@@ -70,7 +70,7 @@ function drawState() {
   $("progress").textContent = `${state.labelled.toLocaleString("en")} of ${state.images.toLocaleString("en")} images labelled`;
   $("file").textContent = state.file;
   $("command").textContent = `headstart compare ${/\s/.test(state.file) ? `'${state.file}'` : state.file}`;
-  $("fair").textContent = state.sampled ? `Its test images will be the ${state.sampled} of the random sample.` : "";
+  $("fair").textContent = state.sampled && state.sampled < state.labelled ? `Its test images will be the ${state.sampled} of the random sample.` : "";
   const accuracy = state.accuracy;
   if (accuracy && accuracy.n) {
     $("accuracy").replaceChildren(element("b", percent(accuracy.value)), document.createTextNode(` (95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), measured on the ${accuracy.n} images of the random sample, each judged without its own label${state.skipped_sample ? `; ${state.skipped_sample} skipped ones are not counted` : ""}`));

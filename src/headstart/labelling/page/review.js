@@ -109,7 +109,9 @@ async function decide(decision, label) {
   page.state = await ask("api/decide", { place: item.place, decision, who: who(), rows, label: label || null });
   const words = { keep: "kept", relabel: `labelled ${label || item.proposed}`, exclude: "excluded", "not sure": "not sure" }[decision];
   $("saved").textContent = `saved: ${item.rows.length > 1 && rows.length ? item.rows.filter((each) => rows.includes(each.row)).map((each) => each.name)[0] : item.rows[0].name} ${words}`;
-  page.queue = page.queue.filter((each) => each.place !== item.place);
+  const gone = new Set(decision === "exclude" ? rows || [item.rows[0].row] : []); // other findings about these are settled
+  const left = (each) => each.rows.filter((one) => !gone.has(one.row)).length;
+  page.queue = page.queue.filter((each) => each.place !== item.place && (left(each) === each.rows.length || left(each) > 1));
   drawState(); await advance(); drawRecent();
 }
 
@@ -118,8 +120,7 @@ async function undo() {
   page.state = found;
   $("saved").textContent = found.undone ? `undone: ${found.undone.rows[0].name}` : "nothing to undo";
   if (found.undone) {
-    if (page.current) page.queue.unshift(page.current);
-    page.queue = page.queue.filter((each) => each.place !== found.undone.place);
+    page.queue = []; // what the decision had settled waits again
     show(found.undone); drawRecent();
   }
   drawState();

@@ -51,8 +51,11 @@ def _knows_something(job: TuneJob, learner: Learner, epoch: int) -> bool:
     """Say whether an epoch is better than guessing.
 
     It is if its loss is lower than that of equal probabilities, or if it is more accurate than the best constant answer
-    while its loss is not absurd: weights that are about to overflow can be right by chance.
+    while its loss is not absurd: weights that are about to overflow can be right by chance. So can a new head before
+    its first step, if it is judged on a handful of images: it knows nothing. A head that was fitted before is trusted.
     """
+    if epoch == 0 and job.initial_head is None:
+        return False
     several = job.labels.ndim == 2
     guessing = math.log(2) if several else math.log(job.classes)
     rows = job.validation if len(job.validation) else job.train
@@ -62,8 +65,8 @@ def _knows_something(job: TuneJob, learner: Learner, epoch: int) -> bool:
     elif epoch:
         row = learner.history.rows[epoch - 1]
         accuracy, loss = float(row["train_accuracy"] or 0.0), float(row["train_loss"] or 0.0)
-    else:  # nothing was measured: a head that was fitted before is trusted, a new one knows nothing
-        return job.initial_head is not None
+    else:  # nothing was measured
+        return True
     return loss < guessing * (1 - 1e-6) or (accuracy > share + 1e-9 and loss < _ABSURD * guessing)
 
 
