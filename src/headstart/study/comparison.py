@@ -145,7 +145,7 @@ def _is_small(dataset: Dataset) -> bool:
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
         return False
     counts = dataset.labels.sum(0) if dataset.multi_label else np.bincount(dataset.labels)
-    return min(count for count in counts.tolist() if count) * TEST_SHARE < FEW_TEST_IMAGES
+    return bool(min(count for count in counts.tolist() if count) * TEST_SHARE < FEW_TEST_IMAGES)
 
 
 def source_of(data: Data) -> str:
