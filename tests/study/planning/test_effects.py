@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,3 +63,8 @@ def test_a_default_must_change_one_run() -> None:
         check(TUNED, defaults={"probe_epochs": 1})
     with_both = {"r": TUNED, "s": {**TUNED, "strategy": "lp_ft"}}
     check_effects(load_study({"name": "s", "data": "d", "runs": with_both, "defaults": {"probe_epochs": 1}}))
+
+
+def test_a_run_that_is_not_in_the_file_is_no_fault() -> None:
+    study = load_study({"name": "s", "data": "d", "runs": {"r": {"strategy": "ridge"}}})
+    check_effects(replace(study, runs=(replace(study.runs[0], name="made by hand"),)))

@@ -40,14 +40,14 @@ def check_effects(study: ResolvedStudy) -> None:
     for run in study.runs:
         own.setdefault(_key(run, study), []).append(run)
     for key, runs in own.items():
-        _check(runs, study.spec.runs[key])
+        _check(runs, study.spec.runs.get(key) or {})
     _check(study.runs, study.spec.defaults)
 
 
 def _key(run: Run, study: ResolvedStudy) -> str:
-    """Return the name in the file of the run, or of the group of runs that `each` made."""
+    """Return the name in the file of the run, or of the group of runs that `each` made; "" of a run that was made otherwise."""
     name = run.name
-    while name not in study.spec.runs:
+    while name and name not in study.spec.runs:
         name = name.rpartition(OF_EACH)[0]
     return name
 
