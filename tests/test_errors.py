@@ -24,7 +24,8 @@ def test_errors_are_caught_by_the_kinds_that_their_docstring_draws() -> None:
     assert issubclass(errors.ImageTypeError, errors.DataError) and issubclass(errors.ImageTypeError, TypeError)
     assert issubclass(errors.ArgumentError, errors.DataError) and issubclass(errors.ArgumentError, ValueError)
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__module__ == errors.__name__]
-    assert len(kinds) == 14 and all(issubclass(kind, errors.HeadstartError) for kind in kinds)
+    assert issubclass(errors.NoLabels, errors.DataError)
+    assert len(kinds) == 15 and all(issubclass(kind, errors.HeadstartError) for kind in kinds)
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
 
 

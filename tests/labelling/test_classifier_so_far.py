@@ -77,6 +77,7 @@ def test_margins_are_those_of_a_ridge_head_without_the_sample_and_with_the_penal
     noise = 0.1 * np.random.default_rng(1).standard_normal((240, dimensions - 6))
     wide = np.concatenate([vectors, noise], axis=1).astype(np.float32)
     labels, at_random = np.where(np.arange(240) < 120, truth, -1), np.arange(240) < 40
+    wide.flags.writeable = False  # as vectors in the cache are
     found = Fitter(wide).fit(labels, at_random, NAMES)
     assert found is not None and found.margins is not None and found.gain is None
     none = np.zeros(0, dtype=np.int64)

@@ -9,6 +9,7 @@ import headstart
 from headstart.errors import SpecError
 from headstart.study.comparison import compare_spec
 from tests.docs.readers_files import draw
+from tests.support.weights_cache import empty_caches
 
 
 def test_two_sets_of_images_are_two_studies() -> None:
@@ -59,6 +60,16 @@ def test_a_comparison_with_a_budget_fits_its_batches_to_few_photographs(
     place = draw(tmp_path / "photos", classes=3, per_class=per_class, size=16)
     spec = compare_spec(place, backbones=["efficientnet_lite0"], budget="5min")
     assert spec["runs"]["efficientnet_lite0 tuned"]["recipe"].get("batch_size") == batch
+
+
+def test_strong_with_a_budget_lets_a_proxy_pass_decide_which_network_is_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_caches(monkeypatch, tmp_path)
+    photos = draw(tmp_path / "photos", classes=2, per_class=4, size=16)
+    assert compare_spec(photos, networks="strong", budget="5min")["proxy"] == 400
+    assert "proxy" not in compare_spec(photos, networks="strong")
+    assert "proxy" not in compare_spec(photos, networks="fast", budget="5min")
 
 
 def test_a_budget_that_is_no_duration_is_refused_before_anything_is_advised(

@@ -159,7 +159,9 @@ class Fitter:
         biases = torch.cat([head.bias for head in heads]).detach()  # type: ignore[misc]
         found = np.empty((len(self.vectors), len(biases)), dtype=np.float32)
         for start in range(0, len(found), BLOCK):
-            block = torch.from_numpy(np.asarray(self.vectors[start : start + BLOCK], dtype=np.float32))
+            block = torch.from_numpy(
+                np.array(self.vectors[start : start + BLOCK], dtype=np.float32)
+            )  # they may be read-only
             scores = block @ weights * torch.from_numpy(self._shrink[start : start + BLOCK]) + biases
             each = scores.reshape(len(block), len(heads), -1).softmax(dim=2)
             found[start : start + len(block)] = each.reshape(len(block), -1).numpy()

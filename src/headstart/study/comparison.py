@@ -13,6 +13,7 @@ from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.errors import MissingExtra, SpecError, choose, require
 from headstart.models.line_ups.choose import Network
+from headstart.models.line_ups.table import STRONG
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.study.planning.networks import networks_for
@@ -42,6 +43,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
 }
 TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
+PROXY_IMAGES = 400  # by which a budget chooses the first network of the line-up "strong"
 COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 
@@ -86,13 +88,12 @@ def compare_spec(
     chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
     runs = {baseline: dict(settings) for baseline, settings in BASELINES.items()}
-    if random_features:
+    if random_features and chosen:
         runs["random features"] = {"backbone": chosen[0].name, "weights": "none", "strategy": "logistic"}
     for network in chosen:
         runs |= _runs_of(network, heads, _tuned_for(listed) if tuning else None)
     averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
-    title, few = title_of(place), _fewest_images(listed)
-    folded = few is not None and few * TEST_SHARE < FEW_TEST_IMAGES
+    title, folded = title_of(place), _is_small(listed)
     if folded and training_images:
         say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
@@ -104,6 +105,7 @@ def compare_spec(
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
+        **({"proxy": PROXY_IMAGES} if budget is not None and networks == STRONG else {}),
         "refit": refit,
     }
 
@@ -136,14 +138,14 @@ def _tuned_for(dataset: Dataset) -> dict[str, Any]:
     return {**TUNED, "recipe": recipe if batch >= Recipe.batch_size else {**recipe, "batch_size": batch}}
 
 
-def _fewest_images(dataset: Dataset) -> int | None:
-    """Return the size of the smallest class; None if the test images are given or there are too few groups."""
+def _is_small(dataset: Dataset) -> bool:
+    """Say whether a class has too few images for a test part, and folds can be made."""
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
-        return None
+        return False
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
-        return None
+        return False
     counts = dataset.labels.sum(0) if dataset.multi_label else np.bincount(dataset.labels)
-    return int(min(count for count in counts.tolist() if count))
+    return bool(min(count for count in counts.tolist() if count) * TEST_SHARE < FEW_TEST_IMAGES)
 
 
 def source_of(data: Data) -> str:

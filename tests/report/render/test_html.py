@@ -71,7 +71,7 @@ def test_line_separators_cannot_end_a_line_of_the_script() -> None:
 def payload(**more: Any) -> dict[str, Any]:
     nothing = {"axes": {}, "history": {}, "per_class": [], "mistakes": [], "reliability": [], "total_seconds": None}
     known = {"boards": [], "explained": [], "datasets": {}, "transferability": None, "similarity": None, "failed": []}
-    known["uncertainty"] = None
+    known |= {"uncertainty": None, "drift": False}
     return {**known, "runs": [{**nothing, **more}]}
 
 
@@ -98,6 +98,7 @@ def test_sections_of_the_study_as_a_whole_are_shown_where_they_have_content() ->
         "transferability": {"rows": []},
         "similarity": {"frechet": [1], "stages": []},
         "uncertainty": {"answers": []},
+        "drift": True,
     }
     shown = [key for key, _ in sections(whole)]
     assert shown == [
@@ -105,6 +106,7 @@ def test_sections_of_the_study_as_a_whole_are_shown_where_they_have_content() ->
         "pairs",
         "explained",
         "uncertainty",
+        "drift",
         "data",
         "transfer",
         "similarity",

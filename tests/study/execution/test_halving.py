@@ -65,13 +65,13 @@ def test_the_dead_do_not_see_test_images(
     from headstart.study.resources import Resources
 
     seen: list[int] = []
-    real = module._features
+    real = module.features_of_rows
 
     def watch(task: Any, rows: Any, resources: Resources) -> Any:
         seen.extend(rows.tolist())
         return real(task, rows, resources)
 
-    monkeypatch.setattr(module, "_features", watch)
+    monkeypatch.setattr(module, "features_of_rows", watch)
     runs = {name: contest["runs"][name] for name in ("good", "frozen still")}
     root, _ = execute({**contest, "runs": runs, "halving": {"eta": 2, "rungs": 2}}, tmp_path / "out")
     with np.load(root / "runs/good/seed-0/split.npz") as split:

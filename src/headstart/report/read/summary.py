@@ -121,6 +121,12 @@ class Summary:
         return found
 
     @property
+    def proxy(self) -> Mapping[str, Any] | None:
+        """What a proxy pass said about the networks before a budget was spent, or None."""
+        found: Mapping[str, Any] | None = self.files.facts.get("proxy")
+        return found
+
+    @property
     def problems(self) -> list[str]:
         """What the audit of the images found that a person must know, the worst first."""
         used = list(dict.fromkeys(record.data for record in self.files.records))

@@ -18,7 +18,7 @@ from headstart.report import numbers
 from headstart.report.read.conclusion import plain
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary, load_summary
-from headstart.report.render.halving_text import halving_lines
+from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.html import write_html
 from headstart.report.render.png import write_png
 from headstart.report.render.words import interval_words, state_words, times, times_head
@@ -109,6 +109,9 @@ def markdown(summary: Summary) -> str:
         ]
     if summary.halving:
         lines += ["## Successive halving", "", *(_cell(f"- {line}") for line in halving_lines(summary.halving)), ""]
+    if summary.proxy:
+        shown = proxy_lines(summary.proxy, summary.left_out)
+        lines += ["## Which network first", "", *(_cell(f"- {line}") for line in shown), ""]
     if summary.failed:
         lines += ["## Failed", "", *(_cell(f"- {f.run}, seed {f.seed}: {f.why}") for f in summary.failed), ""]
     lines += ["## Reproduce", ""]

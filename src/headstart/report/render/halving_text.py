@@ -1,8 +1,8 @@
-"""What successive halving did, in sentences."""
+"""What successive halving and a proxy pass did, in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.report import numbers
@@ -23,3 +23,15 @@ def halving_lines(halving: Mapping[str, Any]) -> list[str]:
         share = numbers.percent(rung["share"], 0)
         lines.append(f"rung {number}, {share} of the labels or epochs: {shown} continued; dropped: {gone or 'none'}")
     return lines
+
+
+def proxy_lines(proxy: Mapping[str, Any], left_out: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the order that a proxy pass gave the networks, how sure it is, and what was not run after it."""
+    names = [f"{row['network']} ({row['logme']:.3f})" for row in proxy["networks"]]
+    lines = [
+        f"The budget went to the most promising networks first, by LogME on {proxy['images']} training images, more is"
+        f" better: {'; '.join(names)}.",
+        f"Two halves of these images order {proxy['alike']} of {proxy['pairs']} pairs of networks alike.",
+    ]
+    gone = list(dict.fromkeys(str(row["run"]) for row in left_out))
+    return [*lines, f"Not run, in whole or in part: {', '.join(gone)}."] if gone else lines

@@ -17,7 +17,7 @@ from headstart.report.read.errors import Details, details_of
 from headstart.report.read.summary import RunFacts, Summary, load_summary, total_seconds
 from headstart.report.render.class_order import together
 from headstart.report.render.drift_page import template_environment
-from headstart.report.render.halving_text import halving_lines
+from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.thumbnails import (
     BUDGET,
     embed,
@@ -108,6 +108,7 @@ def render(summary: Summary) -> str:
         sections=sections(payload),
         interval=numbers.interval,
         halving_lines=halving_lines(summary.halving) if summary.halving else [],
+        proxy_lines=proxy_lines(summary.proxy, summary.left_out) if summary.proxy else [],
         leads=LEADS,
         intervals=interval_words(summary.boards),
         states=state_words(summary.boards),

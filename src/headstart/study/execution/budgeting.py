@@ -17,6 +17,7 @@ from headstart.errors import SpecError
 from headstart.evaluate.metrics.scoring import merit
 from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.session import Session
+from headstart.study.execution.which_first import order_by_proxy
 from headstart.study.planning.cost import CostModel
 from headstart.study.planning.microbenchmarks import Meter
 from headstart.study.planning.plan import TaskGroup
@@ -55,6 +56,7 @@ def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Sess
     spending = Spending(budget, CostModel(resources, session.folder, Meter(resources.store, resources.device)))
     resources.watch = budget.check
     try:
+        _order(session, budget)
         for group in spending.groups(session):
             try:
                 run_group(group, session)
@@ -69,6 +71,17 @@ def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Sess
     if left_out:
         names = list(dict.fromkeys(row["run"] for row in left_out))
         session.listener.note(f"skipped {len(left_out)} runs and seeds over budget ({', '.join(names)})")
+
+
+def _order(session: Session, budget: Budget) -> None:
+    """Let a proxy pass decide which network comes first, where the study asks for one."""
+    images = session.plan.study.spec.proxy
+    if images is None:
+        return
+    try:
+        order_by_proxy(session, images, budget)
+    except OverBudget:
+        session.listener.note("the budget was used up before all networks had a proxy pass; the plan's order holds")
 
 
 @dataclass

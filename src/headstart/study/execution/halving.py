@@ -163,7 +163,7 @@ def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
     with resources.store.building(KIND, task.key) as entry:
         if entry is not None:
             rows = np.sort(np.concatenate([split.train, split.validation]))
-            features, good = _features(task, rows, resources)
+            features, good = features_of_rows(task, rows, resources)
             place = {int(row): number for number, row in enumerate(rows) if good[number]}
             train, held = (
                 np.array([place[int(row)] for row in side if int(row) in place], dtype=np.int64)
@@ -180,7 +180,7 @@ def _judge_head(task: Task, split: Split, resources: Resources) -> RungScore:
     return RungScore(facts["merit"], -facts["log_loss"], facts["accuracy"])
 
 
-def _features(
+def features_of_rows(
     task: Task, rows: IntArray, resources: Resources
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Return features float32 [len(rows), d] of some rows, and whether the image of each could be decoded."""

@@ -76,6 +76,7 @@ class StudyState:
         spending: seconds of the budget and seconds spent.
         halving: settings, rungs and number of runs of successive halving.
         corrected: images of the study's own data that a file of corrections relabelled or left out.
+        proxy: scores of the networks on a few images, which decided what a budget was spent on first.
     """
 
     name: str
@@ -98,6 +99,7 @@ class StudyState:
     spending: Mapping[str, float] | None = None
     halving: Mapping[str, Any] | None = None
     corrected: list[dict[str, str]] = field(default_factory=list)
+    proxy: Mapping[str, Any] | None = None
 
     def leave_out(self, rows: Iterable[LeftOut]) -> None:
         """Record runs and seeds that are skipped; they are no longer expected."""
@@ -108,6 +110,16 @@ class StudyState:
 
     def to_dict(self, status: str) -> dict[str, Any]:
         """Return the content of study.json: "status" is running, complete or interrupted."""
-        optional = ("left_out", "best", "best_network", "refitted", "not_refitted", "spending", "halving", "corrected")
+        optional = (
+            "left_out",
+            "best",
+            "best_network",
+            "refitted",
+            "not_refitted",
+            "spending",
+            "halving",
+            "corrected",
+            "proxy",
+        )
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in found.items() if value or name not in optional} | {"status": status}

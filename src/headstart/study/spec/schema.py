@@ -322,6 +322,7 @@ class StudySpec(Spec):
     costs: CostsSpec | None = None
     budget: str | None = None
     halving: HalvingSpec | None = None
+    proxy: Annotated[int, Field(ge=20, le=100_000)] | None = None
     audit: bool = True
     explain: Annotated[ExplainSpec, BeforeValidator(_explain)] = ExplainSpec()
     similarity: SimilaritySpec | None = None
@@ -336,6 +337,12 @@ class StudySpec(Spec):
             raise ValueError("networks and defaults.backbone exclude each other: both say which network a run uses")
         if self.licence is not None and self.networks is None:
             raise ValueError("licence says which networks a line-up may have; give networks, too")
+        return self
+
+    @model_validator(mode="after")
+    def _proxy_of_a_budget(self) -> StudySpec:
+        if self.proxy is not None and self.budget is None:
+            raise ValueError("proxy says on how many images a budget chooses its first network; give a budget, too")
         return self
 
     @field_validator("refit", mode="before")

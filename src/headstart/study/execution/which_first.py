@@ -1,0 +1,90 @@
+"""Which network first, where a budget is not enough for all: LogME of each on a few hundred training images decides.
+
+The images are drawn from the training part of the study's first seed. How sure the order is: the share of pairs of
+networks that two halves of these images order alike. No validation or test image is looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import IntArray
+from headstart.errors import DataError
+from headstart.evaluate.transferability import logme
+from headstart.progress import progress
+from headstart.study.execution.budget import Budget
+from headstart.study.execution.halving import features_of_rows
+from headstart.study.execution.session import Session
+from headstart.study.planning.plan import TaskGroup
+from headstart.study.planning.priority import DEFAULT, FROZEN, kind_of, preferred_backbone
+from headstart.study.task import Task
+
+FEWEST = 3  # networks, below which a proxy pass decides nothing
+WORTH = 2  # a proxy pass is made of at most 1 / WORTH of the images: of more, the whole pass costs little more
+
+
+def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
+    """Put the frozen networks of the plan in the order of their proxy scores, the best first, and record the scores.
+
+    Nothing changes where there are fewer than three networks, several labels an image, or too few images.
+
+    Args:
+        session: its plan is replaced, and its state says what was found.
+        images: how many training images are drawn.
+        budget: counts the time, and stops the proxy when it is used up.
+    """
+    preferred = preferred_backbone(session.plan.study)
+    groups = session.plan.groups
+    frozen = [group for group in groups if group.kind == "heads" and kind_of(group, preferred) in (DEFAULT, FROZEN)]
+    if len(frozen) < FEWEST:
+        return
+    first = frozen[0].first
+    dataset = session.resources.dataset(first.run.data)
+    train = session.resources.split(first.run.data, first.seed, first.run.subset).train
+    same = all(group.first.run.data == first.run.data for group in frozen)
+    if dataset.multi_label or not same or len(train) < WORTH * images:
+        return
+    drawn = np.sort(np.random.default_rng(0).permutation(train)[:images])
+    scores: dict[str, tuple[float, float, float]] = {}
+    with progress("which network first", len(frozen), "networks") as ticker:
+        for group in frozen:
+            if budget.left() <= 0:
+                return
+            try:
+                scores[_name(group.first)] = _scores(group.first, drawn, session)
+            except DataError:  # a half with fewer than two classes: nothing can be said
+                return
+            ticker.advance()
+    ranked = sorted(frozen, key=lambda group: -scores[_name(group.first)][0])
+    order = iter(ranked)
+    chosen = {id(group) for group in frozen}
+    session.plan = replace(session.plan, groups=tuple(next(order) if id(g) in chosen else g for g in groups))
+    session.state.proxy = facts(ranked, scores, images)
+    session.listener.note(f"most promising first, by {images} images: {', '.join(_name(g.first) for g in ranked)}")
+
+
+def facts(ranked: list[TaskGroup], scores: dict[str, tuple[float, float, float]], images: int) -> dict[str, Any]:
+    """Return what the report says: the scores in order, and how many pairs two halves of the images order alike."""
+    pairs = list(combinations(scores.values(), 2))
+    alike = sum((a[1] - b[1]) * (a[2] - b[2]) > 0 for a, b in pairs)
+    rows = [{"network": _name(group.first), "logme": scores[_name(group.first)][0]} for group in ranked]
+    return {"images": images, "networks": rows, "pairs": len(pairs), "alike": int(alike)}
+
+
+def _name(task: Task) -> str:
+    spec = task.run.spec
+    return f"{spec.backbone}, {spec.weights.name or spec.weights.path or spec.weights.run}"
+
+
+def _scores(task: Task, rows: IntArray, session: Session) -> tuple[float, float, float]:
+    """Return LogME on all of these rows, and on each half of them."""
+    features, good = features_of_rows(task, rows, session.resources)
+    labels = session.resources.dataset(task.run.data).labels[rows][good]
+    kept = np.asarray(features, dtype=np.float32)[good]
+    halves = (slice(0, None, 2), slice(1, None, 2))
+    first, second = (logme(kept[half], labels[half]) for half in halves)
+    return logme(kept, labels), first, second

@@ -1,0 +1,136 @@
+"""Which network a budget is spent on first: LogME on some training images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart.errors import SpecError
+from headstart.evaluate.transferability import logme
+from headstart.report.read.summary import load_summary
+from headstart.report.render.formats import markdown
+from headstart.report.render.halving_text import proxy_lines
+from headstart.study.execution import which_first as module
+from headstart.study.execution.budget import Budget
+from headstart.study.execution.which_first import order_by_proxy
+from headstart.study.planning import microbenchmarks
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
+from tests.study.conftest import OpenStudy, draw
+
+NETWORKS = ("conv4", "small_cnn", "lenet5")
+
+
+def study(pictures: Path, **settings: Any) -> dict[str, Any]:
+    return {
+        "name": "first",
+        "data": str(pictures),
+        "seeds": 1,
+        "audit": False,
+        "budget": "10min",
+        "runs": {
+            "floor": {"backbone": "pixels", "strategy": "ridge", "input_size": 16},
+            **{name: {"backbone": name, "weights": "none", "strategy": "ridge", "input_size": 32} for name in NETWORKS},
+        },
+        **settings,
+    }
+
+
+@pytest.fixture(autouse=True)
+def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """Say that networks with random weights are pretrained ones, and note on which rows each is scored."""
+    asked: dict[str, list[int]] = {}
+    real = module._scores
+
+    def score(task: Any, rows: Any, session: Any) -> Any:
+        asked[task.run.spec.backbone] = rows.tolist()
+        return real(task, rows, session)
+
+    monkeypatch.setattr(module, "_scores", score)
+    monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)
+    monkeypatch.setattr(module, "kind_of", lambda group, _: -1 if group.first.run.spec.is_baseline else module.FROZEN)
+    return asked
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    return draw(tmp_path / "many", 40)
+
+
+def run(spec: dict[str, Any], out: Path) -> tuple[Path, dict[str, Any]]:
+    root = run_study(load_study(spec), out, device="cpu").root
+    return root, json.loads((root / "study.json").read_text())
+
+
+def test_the_best_by_logme_on_training_images_comes_first(
+    many: Path, tmp_path: Path, scored: dict[str, list[int]]
+) -> None:
+    root, facts = run(study(many, proxy=30), tmp_path / "out")
+    found = facts["proxy"]
+    values = [row["logme"] for row in found["networks"]]
+    assert found["images"] == 30 and found["pairs"] == 3 and 0 <= found["alike"] <= 3
+    assert {row["network"] for row in found["networks"]} == {f"{name}, none" for name in NETWORKS}
+    assert values == sorted(values, reverse=True) and len(set(values)) == 3
+    with np.load(root / "runs" / "conv4" / "seed-0" / "split.npz") as split:
+        train = split["train"].tolist()
+    drawn = scored["conv4"]
+    assert len(drawn) == 30 and set(drawn) <= set(train) and scored["lenet5"] == scored["small_cnn"] == drawn
+    text = markdown(load_summary(root))
+    assert "## Which network first" in text and f"Two halves of these images order {found['alike']} of 3 pairs" in text
+
+
+def test_scores_are_those_of_the_features_and_the_groups_change_places(
+    many: Path, tmp_path: Path, open_study: OpenStudy
+) -> None:
+    session = open_study(study(many)["runs"], data=str(many), budget="10min", proxy=30)
+    before = [group.first.run.name for group in session.plan.groups]
+    order_by_proxy(session, 30, Budget(600.0))
+    after = [group.first.run.name for group in session.plan.groups]
+    ranked = [row["network"].split(",")[0] for row in (session.state.proxy or {})["networks"]]
+    assert after == ["floor", *ranked] and sorted(after) == sorted(before) and before[0] == "floor"
+    task = next(task for task in session.plan.tasks if task.run.name == "conv4")
+    split = session.resources.split(task.run.data, 0, task.run.subset)
+    rows = np.sort(np.random.default_rng(0).permutation(split.train)[:30])
+    features = session.resources.features(task.run.data, task.run.network, 0)[rows]
+    expected = logme(np.asarray(features), session.resources.dataset(task.run.data).labels[rows])
+    found = {row["network"]: row["logme"] for row in (session.state.proxy or {})["networks"]}
+    assert found["conv4, none"] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("images", [30, 60])
+def test_too_few_networks_or_images_leave_the_order(images: int, pictures: Path, open_study: OpenStudy) -> None:
+    runs = study(pictures)["runs"]
+    if images == 30:
+        del runs["conv4"]
+    session = open_study(runs, budget="10min", proxy=images)
+    groups = session.plan.groups
+    order_by_proxy(session, images, Budget(600.0))
+    assert session.plan.groups == groups and session.state.proxy is None
+
+
+def test_a_budget_that_is_used_up_ends_the_proxy(many: Path, open_study: OpenStudy) -> None:
+    session = open_study(study(many)["runs"], data=str(many), budget="10min", proxy=30)
+    groups = session.plan.groups
+    order_by_proxy(session, 30, Budget(1e-9))
+    assert session.plan.groups == groups and session.state.proxy is None
+
+
+def test_what_was_not_run_is_said_beside_the_order() -> None:
+    proxy = {"images": 400, "networks": [{"network": "a, imagenet", "logme": 0.5}], "pairs": 3, "alike": 2}
+    left = [{"run": "b ridge", "seed": 0, "why": "over budget"}, {"run": "b ridge", "seed": 1, "why": "over budget"}]
+    lines = proxy_lines(proxy, left)
+    assert "by LogME on 400 training images, more is better: a, imagenet (0.500)." in lines[0]
+    assert lines[1:] == [
+        "Two halves of these images order 2 of 3 pairs of networks alike.",
+        "Not run, in whole or in part: b ridge.",
+    ]
+    assert len(proxy_lines(proxy, [])) == 2
+
+
+def test_a_proxy_without_a_budget_is_refused(pictures: Path) -> None:
+    with pytest.raises(SpecError, match="proxy says on how many images a budget chooses"):
+        load_study({**study(pictures, proxy=30), "budget": None})
