@@ -45,7 +45,7 @@ def check_effects(study: ResolvedStudy) -> None:
 
 
 def _key(run: Run, study: ResolvedStudy) -> str:
-    """Return the name in the file of the run, or of the group of runs that `each` made; "" of a run that was made otherwise."""
+    """Return the name in the file of the run, or of the runs that `each` made; "" of one that was made otherwise."""
     name = run.name
     while name and name not in study.spec.runs:
         name = name.rpartition(OF_EACH)[0]
