@@ -19,11 +19,12 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
 
 def test_evaluate_passes_on_its_options(call: Call, passed: Passed) -> None:
     given = ("m", "d", "--against", "a", "--against", "b", "--label", "l", "--part", "test", "--metric", "f1_macro")
+    given += ("--corrections", "c.csv")
     assert call("evaluate", *given, "--out", "o", "--device", "cpu", "--json", "--no-labels")[0] == 0
     options = {"label": "l", "part": "test", "metric": "f1_macro", "device": "cpu", "out": Path("o")}
     assert passed.pop() == (
         (Path("m"), "d", [Path("a"), Path("b")]),
-        {**options, "as_json": True, "no_labels": True},
+        {**options, "corrections": Path("c.csv"), "as_json": True, "no_labels": True},
     )
     call("evaluate", "m", "d")
     given_, named = passed.pop()

@@ -51,7 +51,7 @@ def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
     assert [row.get("class") or "" for row in rows] == ["daisy", "", "lily", "", "", "", "", "lily"]
     (line,) = err.splitlines()
     assert line.endswith(f"; the model is {Results(finished).kept}")
-    assert line.startswith("headstart: 3 of 8 images read; 5 not read (1 address; download the image")
+    assert line.startswith("headstart: 3 of 8 images read; 5 not read (") and "1 given as an address; download" in line
     assert "1 no such file or folder" in line and "1 cut short" in line and "1 not an image" in line
 
 

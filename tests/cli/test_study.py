@@ -153,7 +153,7 @@ def test_compare_asks_for_samples_of_the_training_images_unless_folds_vary_them(
     assert code == 0 and "training_images" not in passed["study"]["compare"]
     assert "the wider interval comes from them, without bootstrap samples" in said
     passed.clear()
-    monkeypatch.setattr("headstart.api._fewest_images", lambda listed: None)
+    monkeypatch.setattr("headstart.study.comparison._is_small", lambda listed: False)
     call(*asked)
     assert passed["study"]["compare"] == {"baseline": "raw pixels", "training_images": 20}
 

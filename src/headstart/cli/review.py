@@ -43,5 +43,5 @@ def review_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_review_app(session, key, data), listening, Limits())
         relabelled, excluded = session.changed()
-        next_ = f"headstart compare {data} --corrections {out}"
+        next_ = f"headstart compare --corrections {out} {data}"
         say(f"{relabelled:,} labels changed, {excluded:,} images left out; next: {next_}")

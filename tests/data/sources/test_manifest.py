@@ -179,7 +179,7 @@ def test_rows_that_name_one_file_are_one_image(place: Path) -> None:
         ),
         (
             "path,label\nhttps://a.org/b.png,a\nhttps://a.org/c.png,b\n",
-            r"2 address; download .* \(the first: https://a\.org/b\.png\)",
+            r"2 given as an address; download .* \(the first: https://a\.org/b\.png\)",
         ),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_run_that_lacks_a_fold_that_most_have_is_left_out_and_named() -> None:
     del by_run["c"][3]
     found, notes = complete_repeats(by_run, 2)
     assert sorted(found) == ["a", "b"]
-    assert notes[1] == "left out, for want of a fold: c"
+    assert notes[1] == "left out, since not every fold was run: c"
 
 
 def test_a_study_without_one_whole_repeat_has_no_leaderboard() -> None:

@@ -63,15 +63,9 @@ def test_runs_without_an_axis_or_a_score_have_no_curve(open_study: OpenStudy, mo
     assert not (session.folder.root / "learning.json").exists()
 
 
-def test_the_curve_is_of_the_metric_of_the_study_and_of_episodes_by_accuracy(
-    open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    episodes = {"ways": 3, "shots": 1, "queries": 2}
-    runs = {
-        "few": {"strategy": "ridge", "shots": {"each": list(SHOTS)}},
-        "drawn": {"episodes": episodes, "fraction": {"each": [0.4, 0.7, 1.0]}},
-    }
+def test_the_curve_is_of_the_metric_of_the_study(open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = {"few": {"strategy": "ridge", "shots": {"each": list(SHOTS)}}}
     session = open_study(runs, compare={"metric": "f1_macro"})
     scored(session, monkeypatch)
     learning_curves(session)
-    assert {curve["run"]: curve["metric"] for curve in written(session)} == {"few": "f1_macro", "drawn": "accuracy"}
+    assert {curve["run"]: curve["metric"] for curve in written(session)} == {"few": "f1_macro"}

@@ -50,5 +50,5 @@ def _notes(lacking: list[str], repeats: int, folds: int) -> list[str]:
         f" the scores are those of models trained on {100 * (1 - 1 / folds):.0f} % of the images"
     ]
     if lacking:
-        notes.append(f"left out, for want of a fold: {', '.join(lacking)}")
+        notes.append(f"left out, since not every fold was run: {', '.join(lacking)}")
     return notes

@@ -14,19 +14,18 @@ def learning_curves(session: Session) -> None:
     from headstart.fewshot.learning_curve import learning_curve
 
     found: list[dict[str, Any]] = []
-    wanted = session.plan.study.spec.compare.metric
-    groups: dict[tuple[str, str, str], dict[float, list[float]]] = {}
+    metric = session.plan.study.spec.compare.metric
+    groups: dict[tuple[str, str], dict[float, list[float]]] = {}
     for task in session.plan.tasks:
         axis = (
             "shots" if task.run.spec.shots is not None else "fraction" if task.run.spec.fraction is not None else None
         )
-        metric = wanted if task.run.spec.episodes is None else "accuracy"
         score = session.folder.score(task.run.name, task.seed, "test", metric)
         if axis is None or score is None:
             continue
         base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))
-        groups.setdefault((base, axis, metric), {}).setdefault(_labels(session, task, axis), []).append(score)
-    for (run, axis, metric), scores in groups.items():
+        groups.setdefault((base, axis), {}).setdefault(_labels(session, task, axis), []).append(score)
+    for (run, axis), scores in groups.items():
         unit = "labels per class" if axis == "shots" else "labels"
         curve = learning_curve(dict(sorted(scores.items())), metric=metric, unit=unit)
         found.append({"run": run, "axis": axis, "metric": metric, **curve.to_dict()})
