@@ -74,7 +74,7 @@ def test_only_new_images_are_decoded_and_pass_the_network(
     decoded: list[int] = []
     passed: list[int] = []
     decode, run = image_store.decode, Engine.__call__
-    monkeypatch.setattr(image_store, "decode", lambda *given: decoded.append(1) or decode(*given))
+    monkeypatch.setattr(image_store, "decode", lambda *given, **how: decoded.append(1) or decode(*given, **how))
     monkeypatch.setattr(Engine, "__call__", lambda self, pixels: passed.append(len(pixels)) or run(self, pixels))
     prepare_update(study, str(more), device="cpu")
     assert len(decoded) == 24 and sum(passed) == 24
