@@ -161,6 +161,7 @@ def test_pruning_the_cache_meanwhile_leaves_what_a_fit_has_stored(
     assert default_store().entries() == []  # nobody is at work any more
 
 
+@pytest.mark.long
 def test_a_study_with_the_same_images_and_seed_has_the_same_probabilities(paths: list[Path], tmp_path: Path) -> None:
     parts = ["train"] * 18 + ["test"] * 6
     rows = "".join(f"{path},{label},{part}\n" for path, label, part in zip(paths, LABELS, parts, strict=True))

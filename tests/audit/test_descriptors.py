@@ -124,6 +124,7 @@ def test_blocks_do_not_matter() -> None:
     assert any(a >= 512 for a, b, _ in found)
 
 
+@pytest.mark.long
 def test_an_inverted_file_finds_most_of_the_pairs_and_no_others() -> None:
     # drawn at random, without neighbourhoods: the hardest case
     descriptors = near_copies(2100, 4)

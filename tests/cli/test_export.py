@@ -33,6 +33,7 @@ def finished(photos: Path, one_cache: Path, tmp_path_factory: pytest.TempPathFac
 pytestmark = pytest.mark.usefixtures("shared_cache")
 
 
+@pytest.mark.long
 def test_a_study_is_exported_checked_on_its_test_images_and_described(
     call: Call, finished: Path, tmp_path: Path
 ) -> None:

@@ -35,7 +35,7 @@ def test_review_serves_a_page_whose_decisions_studies_take(
     assert status == 0, error
     assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(Ctrl-C ends it\)", printed[0])
     assert "found: " in error and "1 copies" in error
-    assert f"0 labels changed, 1 images left out; next: headstart compare {folder} --corrections {out}" in error
+    assert f"0 labels changed, 1 images left out; next: headstart compare --corrections {out} {folder}" in error
     assert len(headstart.load_dataset(folder, corrections=out)) == 18
 
 

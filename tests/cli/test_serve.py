@@ -26,6 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return untrained().save(tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process instead of telling it to stop")
 def test_serve_answers_until_it_is_told_to_stop(model: Path) -> None:
     command = [sys.executable, "-m", "headstart", "serve", str(model), "--port", "0", "--queue", "64", "--batch", "8"]

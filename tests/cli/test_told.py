@@ -114,6 +114,7 @@ def test_compare_tells_that_it_tests_by_cross_validation(call: Call, photos: Pat
     ]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("shared_cache")
 def test_what_the_audit_advises_leaves_the_copies_out(call: Call, parts: Path, tmp_path: Path) -> None:
     options = ("-o", tmp_path / "out", "--seeds", 1, "--backbone", "efficientnet_lite0", "--json")

@@ -39,6 +39,7 @@ def backbone_of(name: str) -> Backbone:
     return backbone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_onnx_runtime_gives_what_pytorch_gives_whole_and_cut(name: str) -> None:
     backbone, (size, point) = backbone_of(name), (FAMILIES | SLOW)[name]
@@ -51,6 +52,7 @@ def test_onnx_runtime_gives_what_pytorch_gives_whole_and_cut(name: str) -> None:
         np.testing.assert_allclose(engine(pixels), expected, atol=1e-4 * float(np.abs(expected).max()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_lora_reaches_the_blocks_and_merges_back_into_a_plain_network(name: str) -> None:
     backbone, (size, _) = backbone_of(name), (FAMILIES | SLOW)[name]

@@ -21,9 +21,10 @@ def at_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reader")
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, id=page.name, marks=() if page.name == "README.md" else pytest.mark.docs) for page in PAGES],
+    [pytest.param(page, id=page.name) for page in PAGES],
 )
 def test_every_block_of_the_page_runs(
     page: Path, at_hand: Path, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -103,6 +103,7 @@ def test_one_episode_has_no_interval(interval: Callable[[np.ndarray, int], objec
         interval(np.array([0.5], dtype=np.float32), 20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("episodes", "mean", "concentration"),
     [
@@ -150,6 +151,7 @@ def class_experiment(generator: np.random.Generator, classes: int, episodes: int
     return accuracy.astype(np.float32), chosen
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("classes", "episodes"), [(8, 300), (20, 300), (20, 3000), (60, 600)])
 def test_class_intervals_cover_the_truth_of_new_classes(classes: int, episodes: int) -> None:
     generator = np.random.default_rng(classes)

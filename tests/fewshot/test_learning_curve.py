@@ -279,6 +279,7 @@ def forecasts(rounds: int, seed: int) -> np.ndarray:
     return np.array(found)
 
 
+@pytest.mark.long
 def test_intervals_of_the_gain_cover_the_truth_of_curves_that_are_no_power_law() -> None:
     found = forecasts(20, seed=5)
     assert 0.90 <= found[:, 0].mean() < 1.0

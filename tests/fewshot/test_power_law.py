@@ -43,6 +43,7 @@ def quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.interp([0.025, 0.5, 0.975], np.cumsum(weights[order]), values[order])
 
 
+@pytest.mark.long
 def test_the_posterior_is_that_of_weighting_draws_from_the_prior() -> None:
     errors, weights = brute_force(1_500_000)
     assert 1 / (weights**2).sum() > 1000  # draws that count

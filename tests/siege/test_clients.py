@@ -19,6 +19,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clients.Clients
     found.server.close()
 
 
+@pytest.mark.long
 def test_a_server_outlives_hostile_clients_and_shows_them_no_traceback(attack: clients.Clients, tmp_path: Path) -> None:
     outcome = besiege(lambda scratch: attack, tmp_path, range(150), limit=40)
     assert outcome.failures == {}
@@ -34,6 +35,7 @@ def test_a_bomb_is_refused_by_its_size(attack: clients.Clients) -> None:
     attack.server.check()
 
 
+@pytest.mark.long
 def test_a_server_that_died_is_noticed(tmp_path: Path) -> None:
     server = clients.Served(tmp_path)
     server.close()

@@ -196,6 +196,7 @@ images.decode_images(load_dataset(sys.argv[1]), View(10, 8), workers=2)
 """
 
 
+@pytest.mark.long
 def test_sigkill_at_any_moment_leaves_nothing_that_is_taken_for_whole(many: Path) -> None:
     dataset = load_dataset(many)
     wanted = np.stack(expected(many, dataset, VIEW))

@@ -85,6 +85,7 @@ def test_the_macro_error_is_that_of_the_mean_influence() -> None:
     assert standard_error(np.array([0.5])) == pytest.approx(0.5)
 
 
+@pytest.mark.long
 def test_the_error_is_the_spread_under_resampling() -> None:
     found, positive = scores(300, 7, True)
     generator = np.random.default_rng(8)

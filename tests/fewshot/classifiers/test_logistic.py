@@ -12,6 +12,7 @@ from headstart.fewshot.scores import first_best
 SCENE = scene()
 
 
+@pytest.mark.long
 def test_logistic_regression_equals_scikit_learn_on_200_episodes() -> None:
     scores = logistic_scores(SCENE.gram(), 0.5)
     predicted, probabilities = first_best(scores).numpy(), scores.softmax(dim=1).transpose(1, 2).numpy()

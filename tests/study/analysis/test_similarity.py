@@ -19,6 +19,7 @@ from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
 from tests.study.analysis.conftest import Finished, run
 
 
+@pytest.mark.long
 def test_distances_are_those_of_the_features_and_larger_than_within_the_target(finished: Finished) -> None:
     rows = json.loads((finished.root / "similarity.json").read_text())["frechet"]
     assert [row["network"] for row in rows] == ["lenet5, none", "lenet5, source"]

@@ -103,6 +103,7 @@ def study(data: str, **compare: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_a_study_fits_its_heads_again_and_the_report_shows_the_wider_interval(pictures: Path, tmp_path: Path) -> None:
     spec = study(str(pictures))
     names = [run.name for run in load_study(spec | {"ensembles": {}}).runs]

@@ -109,6 +109,7 @@ def test_without_validation_images_nothing_is_promised(tmp_path: Path) -> None:
     assert not list(root.rglob(FACTS)) and not list(root.rglob(PART))
 
 
+@pytest.mark.long
 def test_a_tuned_network_and_an_ensemble_are_calibrated_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = {"strategy": "scratch", "recipe": {"epochs": 1, "batch_size": 8, "lr": {"grid": [0.01, 0.05]}}}
     root = study_of(tmp_path, {"tuned": tuned})

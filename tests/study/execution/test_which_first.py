@@ -66,6 +66,7 @@ def run(spec: dict[str, Any], out: Path) -> tuple[Path, dict[str, Any]]:
     return root, json.loads((root / "study.json").read_text())
 
 
+@pytest.mark.long
 def test_the_best_by_logme_on_training_images_comes_first(
     many: Path, tmp_path: Path, scored: dict[str, list[int]]
 ) -> None:

@@ -58,11 +58,13 @@ def test_tuning_in_episodes_costs_its_epochs_and_its_queries(
     assert asked == [("conv1", "adamw", 4, True, 3)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("freeze_until", ["input", "fc6"])
 def test_every_depth_of_tuning_in_episodes_can_be_planned(pictures: Path, tmp_path: Path, freeze_until: str) -> None:
     assert episodes_stage(pictures, tmp_path / "out", {"freeze_until": freeze_until})["seconds"] > 0
 
 
+@pytest.mark.long
 def test_a_study_that_tunes_in_episodes_runs_within_a_budget(pictures: Path, tmp_path: Path) -> None:
     root = run_study(load_study(study(pictures, budget="1h")), tmp_path / "out", device="cpu").root
     assert (root / "runs" / "tuned" / "seed-0" / "episodes.npz").is_file()

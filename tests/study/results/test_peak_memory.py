@@ -8,6 +8,7 @@ import pytest
 from headstart.study.results.peak_memory import peak_memory
 
 
+@pytest.mark.long
 def test_the_peak_rises_by_what_is_held() -> None:
     before = peak_memory()
     assert before is not None
