@@ -116,6 +116,7 @@ def test_images_of_several_sizes_and_grey_ones() -> None:
     assert clone(model).fit(stack, [0] * 6 + [1] * 6).score(stack, [0] * 6 + [1] * 6) == 1.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["paths", "array", "list of arrays", "PIL"])
 def test_it_cross_validates_and_grid_searches(kind: str, paths: list[Path]) -> None:
     images = BATCHES[kind](paths, list(range(24)))

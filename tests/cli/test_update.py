@@ -35,6 +35,7 @@ def test_update_tells_what_is_new_and_compares_the_models(call: Call, finished: 
     assert len(found["evaluation"]["models"]) == 2 and found["evaluation"]["n"] == 4 + found["new"]["test"]
 
 
+@pytest.mark.long
 def test_a_model_that_is_refitted_on_all_images_says_so_wherever_it_is_used(
     call: Call, finished: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_the_sentence_names_the_method_that_is_ahead_first(unclear: bool) -> Non
     assert pair.verdict.startswith(f"{start} points (-7.7 to +22.7)")
 
 
+@pytest.mark.long
 def test_the_verdict_says_whether_a_difference_holds_for_new_classes() -> None:
     generator = np.random.default_rng(5)
     chosen = np.argsort(generator.random((4000, 12)), axis=1)[:, :5]

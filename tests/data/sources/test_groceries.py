@@ -11,6 +11,7 @@ from headstart.data.splits import make_split
 from headstart.errors import MissingExtra, SpecError
 
 
+@pytest.mark.long
 def test_the_embedded_groceries_are_1393_distinct_photographs_with_a_given_split() -> None:
     before = set(sys.modules)
     data = load_dataset("groceries")
@@ -22,6 +23,7 @@ def test_the_embedded_groceries_are_1393_distinct_photographs_with_a_given_split
     assert (len(split.train), len(split.validation), len(split.test)) == (675, 57, 661)
 
 
+@pytest.mark.long
 def test_the_coarse_label_has_five_classes_and_the_same_images() -> None:
     fine, coarse = load_dataset("groceries"), load_dataset("groceries", label="coarse")
     assert coarse.classes == ("Apple", "Melon", "Orange", "Pear", "Satsumas")

@@ -68,6 +68,7 @@ def test_a_contribution_to_matthews_correlation_is_its_derivative() -> None:
         assert each[image] - each.mean() == pytest.approx(150 * (ends[0] - ends[1]) / (2 * step), abs=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("metric", NO_MEANS)
 def test_the_error_of_a_difference_is_that_of_a_paired_bootstrap(metric: str) -> None:
     for draw in (one_label, several_labels):

@@ -202,6 +202,7 @@ def test_evaluate_leaves_out_what_the_delivered_model_has_learned_and_names_the_
     assert tested is not None and not tested.refitted and len(tested.learned) + len(tested.test) == 42
 
 
+@pytest.mark.long
 def test_an_update_compares_the_tested_models_and_refits_again(run: Run, tmp_path: Path) -> None:
     study = run({"ridge": {"strategy": "ridge"}})
     more = draw(tmp_path / "more", 8, seed=5)

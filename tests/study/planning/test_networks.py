@@ -79,6 +79,7 @@ def test_a_network_far_over_the_budget_is_not_even_measured(monkeypatch: Patch) 
     assert asked == ["efficientnet_lite0"] * 2
 
 
+@pytest.mark.long
 def test_the_speed_is_measured_once(monkeypatch: Patch) -> None:
     small = BY_NAME["mobilenetv4_small"]
     first = seconds_per_image(small)

@@ -131,6 +131,7 @@ def test_another_job_in_the_same_folder_begins_anew(tmp_path: Path) -> None:
     assert bits(other) == bits(finetune(job(tmp_path / "fresh", recipe=recipe(lr=0.01))))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fail_at", [1, 3, 4])
 def test_interrupted_with_early_stopping_and_plateau_it_ends_the_same(
     fail_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -322,6 +323,7 @@ def test_several_labels_an_image(tmp_path: Path) -> None:
     assert losses(result)[-1] < losses(result)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("several", [False, True])
 def test_the_best_epoch_follows_the_studys_metric(several: bool, tmp_path: Path) -> None:
     labels = np.eye(CLASSES, dtype=bool)[Pictures().labels] if several else Pictures().labels

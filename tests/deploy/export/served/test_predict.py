@@ -28,6 +28,7 @@ def model(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model(place)
 
 
+@pytest.mark.long
 def test_pictures_of_several_batches_are_answered_as_the_classifier_does(model: Model, parts: Parts) -> None:
     expected = Classifier(parts.ensemble).predict(PICTURES)
     answers = model.predict(PICTURES)
@@ -112,6 +113,7 @@ def test_hidden_files_and_those_of_systems_are_no_pictures(tmp_path: Path) -> No
         files_of([str(tmp_path / "headstart-runs")])
 
 
+@pytest.mark.long
 def test_answers_and_sets_are_those_of_the_classifier(
     parts: Parts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
