@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import DataError
-from headstart.storage.files import disk_errors, sync, write_atomic
-from headstart.storage.locks import locked
+from headstart.labelling.shared_table import SharedTable
 
 COLUMNS = ("path", "label", "who", "when", "how")
 SPLIT = "split"
@@ -36,22 +34,16 @@ class Given:
     how: str
 
 
-class LabelFile:
+class LabelFile(SharedTable[Path, Given]):
     """A CSV with one row per labelled image, in the order of their labels' times.
 
     Paths are relative to the folder of the file. Where some images are of the random sample and others are not, a
     column `split` makes the random ones the test images of any study: the others were chosen for what they teach, so
     that an accuracy measured on them would say nothing about new images.
 
-    Several programs may change the file: each change reads it again under a lock and replaces it in one rename.
-
     Args:
         path: of the CSV.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        self._swept = False
 
     def read(self) -> dict[Path, Given]:
         """Return the label of each image by its absolute path; {} if there is no file yet.
@@ -75,37 +67,6 @@ class LabelFile:
             if row["path"] and given.label:
                 found[self._absolute(row["path"])] = given
         return found
-
-    def change(self, changes: Mapping[Path, Given | None]) -> tuple[dict[Path, Given], dict[Path, Given]]:
-        """Give images a label, or take it away (None); return all labels before and after.
-
-        The change is on the disk when this returns.
-
-        Raises:
-            StoreError: the file cannot be written.
-            DataError: it is not one of these.
-        """
-        with locked(self.path.with_name(f".{self.path.name}.lock")), disk_errors(self.path):
-            self._sweep()
-            before = self.read()
-            found = dict(before)
-            for path, given in changes.items():
-                found.pop(path, None)
-                if given is not None:
-                    found[path] = given
-            write_atomic(self.path, self._text(found))
-            sync(self.path.parent)
-        return before, found
-
-    def _sweep(self) -> None:
-        """Delete, once, what programs that were killed had half written: the caller holds the lock, so none writes."""
-        if self._swept:
-            return
-        half = re.compile(rf"\.{re.escape(self.path.name[:80])}\.[0-9a-f]{{12}}-[0-9a-f]{{8}}\.tmp")
-        for part in self.path.parent.iterdir():
-            if half.fullmatch(part.name):
-                part.unlink(missing_ok=True)
-        self._swept = True
 
     def _text(self, found: Mapping[Path, Given]) -> str:
         at_random = {given.how == RANDOM for given in found.values()}

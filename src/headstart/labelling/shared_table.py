@@ -1,0 +1,72 @@
+"""A table that several programs change at once, rewritten as a whole: no change that was reported as done is lost."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from headstart.storage.files import disk_errors, sync, write_atomic
+from headstart.storage.locks import locked
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class SharedTable(ABC, Generic[K, V]):
+    """A file of rows by what they are about, in the order of their changes.
+
+    Each change reads the file again under a lock and replaces it in one rename.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._swept = False
+
+    @abstractmethod
+    def read(self) -> dict[K, V]:
+        """Return the rows; {} if there is no file yet.
+
+        Raises:
+            DataError: the file is another table.
+        """
+
+    @abstractmethod
+    def _text(self, found: Mapping[K, V]) -> str:
+        """Return the content of the file."""
+
+    def change(self, changes: Mapping[K, V | None]) -> tuple[dict[K, V], dict[K, V]]:
+        """Write rows, or take them away (None); return all rows before and after.
+
+        The change is on the disk when this returns.
+
+        Raises:
+            StoreError: the file cannot be written.
+            DataError: it is another table.
+        """
+        with locked(self.path.with_name(f".{self.path.name}.lock")), disk_errors(self.path):
+            self._sweep()
+            before = self.read()
+            found = dict(before)
+            for key, row in changes.items():
+                found.pop(key, None)
+                if row is not None:
+                    found[key] = row
+            write_atomic(self.path, self._text(found))
+            sync(self.path.parent)
+        return before, found
+
+    def _sweep(self) -> None:
+        """Delete, once, what programs that were killed had half written: the caller holds the lock, so none writes."""
+        if self._swept:
+            return
+        half = re.compile(rf"\.{re.escape(self.path.name[:80])}\.[0-9a-f]{{12}}-[0-9a-f]{{8}}\.tmp")
+        for part in self.path.parent.iterdir():
+            if half.fullmatch(part.name):
+                part.unlink(missing_ok=True)
+        self._swept = True

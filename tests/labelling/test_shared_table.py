@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from headstart.data.sources.corrections import Correction
+from headstart.labelling.review.correction_file import CorrectionFile
+from headstart.labelling.shared_table import SharedTable
+
+
+class Lines(SharedTable[str, str]):
+    def read(self) -> dict[str, str]:
+        rows = self.path.read_text().splitlines() if self.path.exists() else []
+        return dict(row.split("=") for row in rows)
+
+    def _text(self, found: Mapping[str, str]) -> str:
+        return "".join(f"{key}={row}\n" for key, row in found.items())
+
+
+def test_a_change_keeps_what_another_program_wrote_and_moves_what_it_changes_to_the_end(tmp_path: Path) -> None:
+    mine, other = Lines(tmp_path / "t"), Lines(tmp_path / "t")
+    assert mine.change({"a": "1", "b": "2"}) == ({}, {"a": "1", "b": "2"})
+    other.change({"c": "3"})
+    before, after = mine.change({"a": "9", "b": None})
+    assert (before, after) == ({"a": "1", "b": "2", "c": "3"}, {"c": "3", "a": "9"})
+    assert (tmp_path / "t").read_text() == "c=3\na=9\n" and list(after) == ["c", "a"]
+
+
+def test_what_a_killed_program_had_half_written_is_deleted_at_the_first_change(tmp_path: Path) -> None:
+    """Of decisions as of labels; what belongs to another file stays."""
+    half = tmp_path / ".c.csv.0123456789ab-01234567.tmp"
+    others = tmp_path / ".d.csv.0123456789ab-01234567.tmp"
+    half.touch()
+    others.touch()
+    CorrectionFile(tmp_path / "c.csv").change(
+        {("a.jpg", "label", ""): Correction("a.jpg", "label", "", "keep", "x", "x")}
+    )
+    assert not half.exists() and others.exists()
