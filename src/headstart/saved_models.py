@@ -71,6 +71,7 @@ def evaluate_models(
     return found
 
 
+@default_store_in_use()
 def measure_drift(
     model: str | Path, images: str | Path, out: str | Path = OUT, *, device: str = "auto", command: str = ""
 ) -> DriftReport:
