@@ -9,18 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from tests.siege import scene
-from tests.siege.forked import Ended, learn_imports, run_forked
+from tests.siege.forked import Ended, run_forked
+from tests.siege.rehearsal import check_same, rehearsed, seconds_of
 from tests.siege.siege import Attack, Broken
 
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once alone, and see how long it takes."""
-    pictures = scene.draw(scratch / "pictures")
-    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
-    if first.status:
-        raise Broken(f"the study itself failed: {first.said[-2000:]}")
-    whole = run_forked(partial(scene.run, pictures, scratch / "whole")).seconds
-    wanted = scene.results(scratch / "first")
+    pictures, wanted = rehearsed(scratch)
+    whole = seconds_of(pictures, scratch)
 
     def attack(seed: int) -> str:
         draw, place = random.Random(seed), scratch / f"attempt-{seed}"
@@ -45,10 +42,7 @@ def prepare(scratch: Path) -> Attack:
                 last = run_forked(study)
                 if last.status:
                     raise Broken(f"after a crowd it ends with {last.status}: {last.said[-2000:]}")
-            if changed := scene.differences(wanted, scene.results(place)):
-                raise Broken(f"another result: {changed[:3]}")
-            if left := scene.stale(place):
-                raise Broken(f"left {left[:5]}")
+            check_same(place, wanted)
             return f"{len(kills)} at once, {killed} killed"
         finally:
             shutil.rmtree(place)

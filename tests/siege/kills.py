@@ -10,7 +10,8 @@ from pathlib import Path
 
 from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
-from tests.siege.forked import learn_imports, run_forked
+from tests.siege.forked import run_forked
+from tests.siege.rehearsal import check_same, rehearsed, seconds_of
 from tests.siege.siege import Attack, Broken
 
 _EDGE = 1.0  # seconds: at least a quarter of the kills are aimed at the first and the last one
@@ -18,12 +19,8 @@ _EDGE = 1.0  # seconds: at least a quarter of the kills are aimed at the first a
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a kill, and see how long it takes."""
-    pictures = scene.draw(scratch / "pictures")
-    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
-    if first.status:
-        raise Broken(f"the study itself failed: {first.said[-2000:]}")
-    whole = run_forked(partial(scene.run, pictures, scratch / "whole")).seconds
-    wanted = scene.results(scratch / "first")
+    pictures, wanted = rehearsed(scratch)
+    whole = seconds_of(pictures, scratch)
 
     def attack(seed: int) -> str:
         draw = random.Random(seed)
@@ -84,10 +81,7 @@ def check_continued(place: Path, wanted: dict[str, object], done: dict[str, floa
     Raises:
         Broken: they are others, what was done was done again, or a stale file is left.
     """
-    if changed := scene.differences(wanted, scene.results(place)):
-        raise Broken(f"another result: {changed[:3]}")
+    check_same(place, wanted)
     now = finished(place)
     if redone := [entry for entry, made in done.items() if now.get(entry) != made]:
         raise Broken(f"what was finished was made again: {redone}")
-    if left := scene.stale(place):
-        raise Broken(f"left {left[:5]}")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.siege import scene
-from tests.siege.forked import Ended, learn_imports, run_forked
+from tests.siege.forked import Ended, run_forked
+from tests.siege.rehearsal import check_same, rehearsed
 from tests.siege.siege import Attack, Broken
 
 _CALLS = ("fsync", "replace", "mkdir", "posix_fallocate", "link")  # of `os`: where a study writes
@@ -64,11 +65,7 @@ LIMITS: dict[str, Callable[[random.Random], None]] = {
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a limit."""
-    pictures = scene.draw(scratch / "pictures")
-    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
-    if first.status:
-        raise Broken(f"the study itself failed: {first.said[-2000:]}")
-    wanted = scene.results(scratch / "first")
+    pictures, wanted = rehearsed(scratch)
 
     def attack(seed: int) -> str:
         draw = random.Random(seed)
@@ -85,10 +82,7 @@ def prepare(scratch: Path) -> Attack:
             last = run_forked(partial(scene.run, pictures, place))
             if last.status:
                 raise Broken(f"{limit}: afterwards it ends with {last.status}: {last.said[-2000:]}")
-            if changed := scene.differences(wanted, scene.results(place)):
-                raise Broken(f"{limit}: another result afterwards: {changed[:3]}")
-            if left := scene.stale(place):
-                raise Broken(f"{limit}: left {left[:5]}")
+            check_same(place, wanted, f"{limit}: afterwards ")
             return f"{limit}: {how}"
         finally:
             shutil.rmtree(place)

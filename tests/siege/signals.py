@@ -10,19 +10,16 @@ from pathlib import Path
 
 from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
-from tests.siege.forked import Ended, learn_imports, run_forked
+from tests.siege.forked import Ended, run_forked
 from tests.siege.kills import check_continued, finished, moment_of
+from tests.siege.rehearsal import rehearsed, seconds_of
 from tests.siege.siege import Attack, Broken
 
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a signal, and see how long it takes."""
-    pictures = scene.draw(scratch / "pictures")
-    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
-    if first.status:
-        raise Broken(f"the study itself failed: {first.said[-2000:]}")
-    whole = run_forked(partial(scene.run, pictures, scratch / "whole")).seconds
-    wanted = scene.results(scratch / "first")
+    pictures, wanted = rehearsed(scratch)
+    whole = seconds_of(pictures, scratch)
 
     def attack(seed: int) -> str:
         draw, place = random.Random(seed), scratch / f"attempt-{seed}"
