@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page_browser import NEEDS, SIZES, opened
+from page_browser import NEEDS, SIZES, opened, press, served, text, wait
 from unlabelled_folder import colour_of, draw_folder, embedded
 
-from headstart.deploy.serve.run import listen
 from headstart.labelling.app import make_app
 from headstart.labelling.label_file import LabelFile
 from headstart.labelling.session import LabelSession
@@ -23,20 +19,8 @@ pytestmark = NEEDS
 KEYS = {"red": "1", "green": "2", "blue": "3"}
 
 
-@contextlib.contextmanager
-def served(session: LabelSession) -> Iterator[str]:
-    """Serve the page in a thread; give its address."""
-    import uvicorn
-
-    with listen("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(make_app(session, "key"), log_level="warning"))
-        thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/open/key"
-        finally:
-            server.should_exit = True
-            thread.join()
+def page_of(session: LabelSession) -> contextlib.AbstractContextManager[str]:
+    return served(make_app(session, "key"))
 
 
 @pytest.fixture
@@ -44,22 +28,6 @@ def session(tmp_path: Path) -> LabelSession:
     return LabelSession(
         embedded(draw_folder(tmp_path / "p", 100)), LabelFile(tmp_path / "l.csv"), list(KEYS), suggests=True
     )
-
-
-def text(driver: Any, place: str) -> str:
-    return str(driver.find_element("id", place).text)
-
-
-def wait(driver: Any, holds: Any) -> None:
-    """Wait until something holds; it is asked at least once."""
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until, driver.find_element("tag name", "body").text
-        time.sleep(0.02)
-
-
-def press(driver: Any, key: str) -> None:
-    driver.find_element("tag name", "body").send_keys(key)
 
 
 def label_one(driver: Any, session: LabelSession) -> str:
@@ -74,7 +42,10 @@ def label_one(driver: Any, session: LabelSession) -> str:
 def test_two_hundred_labels_by_keyboard_undo_reload_and_two_tabs(
     session: LabelSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+    with (
+        page_of(session) as address,
+        opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver,
+    ):
         names = [label_one(driver, session) for _ in range(200)]
         assert len(set(names)) == 200 and "200 of 300 images labelled" in text(driver, "progress")
         rows = session.file.read()
@@ -101,7 +72,7 @@ def test_two_hundred_labels_by_keyboard_undo_reload_and_two_tabs(
 def test_similar_images_together_a_new_class_and_a_refusal(
     session: LabelSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory) as driver:
+    with page_of(session) as address, opened(address, SIZES["desk"], tmp_path_factory) as driver:
         wait(driver, lambda: text(driver, "caption") != "")
         while "random sample" in text(driver, "why"):
             label_one(driver, session)
@@ -126,7 +97,10 @@ def test_images_come_in_random_order_until_s_is_pressed(
     session: LabelSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     session.suggests = False
-    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+    with (
+        page_of(session) as address,
+        opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver,
+    ):
         wait(driver, lambda: "random sample" in text(driver, "why"))
         assert "fewer labels in simulations" in text(driver, "savings")
         names = [label_one(driver, session) for _ in range(5)]
@@ -142,7 +116,10 @@ def test_images_come_in_random_order_until_s_is_pressed(
 def test_a_phone_shows_everything_within_its_width(
     session: LabelSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with served(session) as address, opened(address, SIZES["phone"], tmp_path_factory, "SEVERE") as driver:
+    with (
+        page_of(session) as address,
+        opened(address, SIZES["phone"], tmp_path_factory, "SEVERE") as driver,
+    ):
         wait(driver, lambda: text(driver, "caption") != "")
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
         for button in driver.find_elements("css selector", "#classes button"):

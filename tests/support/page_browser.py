@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from headstart.deploy.serve.run import listen
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 NEEDS = [
@@ -68,3 +72,35 @@ def opened(
         assert [url for url in fetched if url.startswith(("http", "ws", "ftp")) and not url.startswith(own)] == []
     finally:
         driver.quit()
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """Serve the page of people, whose key is "key", in a thread; give its address."""
+    import uvicorn
+
+    with listen("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/open/key"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def text(driver: Any, place: str) -> str:
+    return str(driver.find_element("id", place).text)
+
+
+def wait(driver: Any, holds: Any) -> None:
+    """Wait until something holds; it is asked at least once."""
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until, driver.find_element("tag name", "body").text
+        time.sleep(0.02)
+
+
+def press(driver: Any, key: str) -> None:
+    driver.find_element("tag name", "body").send_keys(key)

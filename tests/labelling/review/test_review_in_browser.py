@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from page_browser import NEEDS, SIZES, opened
+from page_browser import NEEDS, SIZES, opened, press, served, text, wait
 from reviewed_folder import draw_classes, review_of
 
-from headstart.deploy.serve.run import listen
 from headstart.labelling.review.review_app import make_review_app
 from headstart.labelling.review.session import ReviewSession
 
@@ -21,41 +16,13 @@ pytest.importorskip("selenium", reason="selenium is not installed: pip install s
 pytestmark = NEEDS
 
 
-@contextlib.contextmanager
-def served(session: ReviewSession) -> Iterator[str]:
-    """Serve the page in a thread; give its address."""
-    import uvicorn
-
-    with listen("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(make_review_app(session, "key", "photos"), log_level="warning"))
-        thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/open/key"
-        finally:
-            server.should_exit = True
-            thread.join()
+def page_of(session: ReviewSession) -> contextlib.AbstractContextManager[str]:
+    return served(make_review_app(session, "key", "photos"))
 
 
 @pytest.fixture
 def session(tmp_path: Path) -> ReviewSession:
     return review_of(draw_classes(tmp_path / "p"), tmp_path / "c.csv")
-
-
-def text(driver: Any, place: str) -> str:
-    return str(driver.find_element("id", place).text)
-
-
-def wait(driver: Any, holds: Any) -> None:
-    """Wait until something holds; it is asked at least once."""
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until, driver.find_element("tag name", "body").text
-        time.sleep(0.02)
-
-
-def press(driver: Any, key: str) -> None:
-    driver.find_element("tag name", "body").send_keys(key)
 
 
 def decisions(session: ReviewSession) -> dict[str, tuple[str, str]]:
@@ -65,7 +32,10 @@ def decisions(session: ReviewSession) -> dict[str, tuple[str, str]]:
 def test_everything_is_decided_by_keyboard_undone_and_continued(
     session: ReviewSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with served(session) as address, opened(address, SIZES["desk"], tmp_path_factory) as driver:
+    with (
+        page_of(session) as address,
+        opened(address, SIZES["desk"], tmp_path_factory) as driver,
+    ):
         wait(driver, lambda: text(driver, "title").lower() == "copies")
         press(driver, "2")  # the second image is not marked any more
         press(driver, "1")
@@ -102,7 +72,10 @@ def test_everything_is_decided_by_keyboard_undone_and_continued(
 def test_a_phone_shows_everything_within_its_width(
     session: ReviewSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with served(session) as address, opened(address, SIZES["phone"], tmp_path_factory, "SEVERE") as driver:
+    with (
+        page_of(session) as address,
+        opened(address, SIZES["phone"], tmp_path_factory, "SEVERE") as driver,
+    ):
         for _ in range(3):
             wait(driver, lambda: text(driver, "title") != "")
             assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
