@@ -75,8 +75,8 @@ def overwrite(path: Path, draw: random.Random, others: list[Path]) -> None:
 
 def swap(path: Path, draw: random.Random, others: list[Path]) -> None:
     """Exchange it with a file of the same name elsewhere, or any other."""
-    alike = [other for other in others if other.name == path.name and other != path] or others
-    other = draw.choice(alike)
+    there = [other for other in others if other.exists()]
+    other = draw.choice([other for other in there if other.name == path.name and other != path] or there)
     mine, its = path.read_bytes(), other.read_bytes()
     path.write_bytes(its)
     other.write_bytes(mine)
