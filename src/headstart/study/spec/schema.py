@@ -23,7 +23,8 @@ from headstart.evaluate.metrics.scoring import METRICS
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
-TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
+DISTIL = "distil"  # learns the soft labels of a teacher
+TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL)
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
 AS_IS = "as_is"  # evaluates another run's network without learning
 MAX_SEEDS = 1_000
@@ -87,6 +88,7 @@ class DataSpec(Spec):
     strict: bool = False
     limit: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
+    unlabelled: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
     corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
 
 
@@ -109,6 +111,23 @@ def _weights(value: Any) -> Any:
     if value is None:
         return {"name": "none"}
     return {"name": value} if isinstance(value, str) else value
+
+
+class TeacherSpec(Spec):
+    """What a run with strategy distil learns from: another run or an ensemble of the study, or a saved model."""
+
+    run: str | None = None
+    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
+
+    @model_validator(mode="after")
+    def _one_teacher(self) -> TeacherSpec:
+        if (self.run is None) == (self.path is None):
+            raise ValueError("teacher needs exactly one of run (a run or an ensemble) or path (a saved model)")
+        return self
+
+
+def _teacher(value: Any) -> Any:
+    return {"run": value} if isinstance(value, str) else value
 
 
 class ClassSplitSpec(Spec):
@@ -157,6 +176,10 @@ class RunSpec(Spec):
     thaw_every: Annotated[int, Field(ge=1)] | None = None
     views: Annotated[int, Field(ge=0)] | None = None
     probe_epochs: Annotated[int, Field(ge=0)] | None = None
+    teacher: Annotated[TeacherSpec, BeforeValidator(_teacher)] | None = None
+    teacher_views: Literal["same", "plain"] | None = None
+    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    hard_labels: Annotated[float, Field(ge=0, le=1)] | None = None
     input_size: Annotated[int, Field(ge=8, le=MAX_SIDE)] | None = None
     resize: Annotated[int, Field(ge=8, le=MAX_SIDE)] | None = None
     recipe: dict[str, Any] = {}
@@ -202,6 +225,13 @@ class RunSpec(Spec):
             )
         if self.strategy in HEADS and (self.freeze_until or self.train_only):
             raise ValueError(f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only")
+        if self.strategy == DISTIL and self.teacher is None:
+            raise ValueError(
+                "strategy 'distil' learns from a teacher; set teacher: NAME, a run or an ensemble, or"
+                " teacher: {path: model.safetensors}"
+            )
+        if self.strategy == DISTIL and self.episodes is not None:
+            raise ValueError("strategy 'distil' trains on labelled images, not on episodes; drop episodes")
         if self.shots is not None and self.fraction is not None:
             raise ValueError("shots and fraction exclude each other")
         return self
