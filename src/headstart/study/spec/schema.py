@@ -20,6 +20,8 @@ from pydantic import (
 from headstart.errors import unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
+from headstart.study.spec.origins import TeacherSpec, given_teacher, given_weights
+from headstart.study.spec.origins import WeightsSpec as WeightsSpec
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
@@ -92,44 +94,6 @@ class DataSpec(Spec):
     corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
 
 
-class WeightsSpec(Spec):
-    """Where the parameters come from: a named source, a file, or another run of the study."""
-
-    name: str | None = None
-    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
-    sha256: str | None = None
-    run: str | None = None
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> WeightsSpec:
-        if sum(x is not None for x in (self.name, self.path, self.run)) != 1:
-            raise ValueError("weights need exactly one of name, path or run")
-        return self
-
-
-def _weights(value: Any) -> Any:
-    if value is None:
-        return {"name": "none"}
-    return {"name": value} if isinstance(value, str) else value
-
-
-class TeacherSpec(Spec):
-    """What a run with strategy distil learns from: another run or an ensemble of the study, or a saved model."""
-
-    run: str | None = None
-    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
-
-    @model_validator(mode="after")
-    def _one_teacher(self) -> TeacherSpec:
-        if (self.run is None) == (self.path is None):
-            raise ValueError("teacher needs exactly one of run (a run or an ensemble) or path (a saved model)")
-        return self
-
-
-def _teacher(value: Any) -> Any:
-    return {"run": value} if isinstance(value, str) else value
-
-
 class ClassSplitSpec(Spec):
     """The classes for training, for model selection and for testing."""
 
@@ -164,7 +128,7 @@ class RunSpec(Spec):
 
     data: Annotated[DataSpec, BeforeValidator(_source)] | None = None
     backbone: str = "efficientnet_lite0"
-    weights: Annotated[WeightsSpec, BeforeValidator(_weights)] = WeightsSpec(name="imagenet")
+    weights: Annotated[WeightsSpec, BeforeValidator(given_weights)] = WeightsSpec(name="imagenet")
     strategy: str = "linear_probe"
     head: dict[str, Any] = {}
     freeze_until: str | None = None
@@ -176,7 +140,7 @@ class RunSpec(Spec):
     thaw_every: Annotated[int, Field(ge=1)] | None = None
     views: Annotated[int, Field(ge=0)] | None = None
     probe_epochs: Annotated[int, Field(ge=0)] | None = None
-    teacher: Annotated[TeacherSpec, BeforeValidator(_teacher)] | None = None
+    teacher: Annotated[TeacherSpec, BeforeValidator(given_teacher)] | None = None
     teacher_views: Literal["same", "plain"] | None = None
     temperature: Annotated[float, Field(gt=0, le=100)] | None = None
     hard_labels: Annotated[float, Field(ge=0, le=1)] | None = None
