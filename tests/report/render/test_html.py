@@ -13,7 +13,8 @@ from fake_study import study_of
 from headstart.report.read.summary import load_summary
 from headstart.report.render import html
 from headstart.report.render.formats import write_report
-from headstart.report.render.html import page_data, script_json, sections, tiles, weights_used, write_html
+from headstart.maps.script_json import script_json
+from headstart.report.render.html import page_data, sections, tiles, weights_used, write_html
 from headstart.storage.presence import at_work
 from headstart.study.results.facts import write_facts
 from headstart.units import duration

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart import units
+from headstart.maps.script_json import script_json
 from headstart.models.weights.licences import in_words
 from headstart.report import numbers
 from headstart.report.read.errors import Details, details_of
@@ -118,12 +116,6 @@ def render(summary: Summary) -> str:
         data=script_json(payload),
         drift=summary.files.drift,
     )
-
-
-def script_json(value: Any) -> str:
-    """Return JSON that is safe inside a script element."""
-    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def page_data(summary: Summary) -> dict[str, Any]:
@@ -306,13 +298,3 @@ def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
