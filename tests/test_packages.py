@@ -27,6 +27,7 @@ OPTIONAL = (
     "datasets",
     "lightning",
     "mlflow",
+    "openTSNE",
     "optuna",
     "pillow_heif",
     "pytorch_lightning",

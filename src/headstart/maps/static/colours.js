@@ -2,6 +2,7 @@
 
 // Twelve colours whose smallest distance in OKLab is 0.11 for full and for three kinds of colour-blind sight; shapes differ too.
 const MAP_PALETTE = ["#101ff8", "#eab509", "#960209", "#964f9a", "#05d7a5", "#949724", "#c91251", "#5879fd", "#c0a9f7", "#4b19af", "#d26db2", "#72166f"];
+const MAP_LIGHTER = 0.2; // of white, on a dark page
 const MAP_RAMP = ["#443983", "#31688e", "#21918c", "#35b779", "#b5de2b"];
 const MAP_SHAPES = ["M6 1a5 5 0 1 0 .01 0z", "M2 2h8v8h-8z", "M6 1l5 9h-10z", "M6 0.5l5.5 5.5-5.5 5.5-5.5-5.5z"];
 
@@ -41,6 +42,15 @@ class MapColours {
     this.all = colours.map((each) => ({ ...each, codes: new Uint16Array(mapBytes(each.codes)) }));
     if (this.now) this.show(this.now.name, true);
   }
+
+  /** Take the colours for a dark or a light page: the same, lighter on a dark one. */
+  on(dark) {
+    if (this.dark === dark) return;
+    this.dark = dark;
+    if (this.now) this.draw();
+  }
+
+  rgb(slot) { return this.dark ? mapMixed(MAP_RGB[slot], [255, 255, 255], MAP_LIGHTER) : MAP_RGB[slot]; }
 
   show(name, keep = false) {
     this.now = this.all.find((each) => each.name === name) || this.all[0] || null;
@@ -95,7 +105,7 @@ class MapColours {
       return [mapMixed(mapRgb(MAP_RAMP[low]), mapRgb(MAP_RAMP[low + 1]), at - low), 0];
     }
     const slot = this.slots.get(code);
-    return slot === undefined ? null : [MAP_RGB[slot], slot % MAP_SHAPES.length];
+    return slot === undefined ? null : [this.rgb(slot), slot % MAP_SHAPES.length];
   }
 
   /** Say what a row is by a colouring, or "". */
@@ -114,7 +124,7 @@ class MapColours {
     const shown = this.sorted.filter((code) => this.counts[code] && (!this.text || labels[code].toLowerCase().includes(this.text)));
     const buttons = shown.map((code) => {
       const slot = this.slots.get(code), on = slot !== undefined;
-      const mark = mapElement("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" }, mapElement("path", { d: MAP_SHAPES[on ? slot % MAP_SHAPES.length : 0], fill: on ? MAP_PALETTE[slot] : "var(--map-other)" }));
+      const mark = mapElement("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" }, mapElement("path", { d: MAP_SHAPES[on ? slot % MAP_SHAPES.length : 0], fill: on ? `rgb(${this.rgb(slot)})` : "var(--map-other)" }));
       return mapElement("button", { type: "button", "data-code": code, "aria-pressed": String(on), title: labels[code], onclick: () => this.toggle(code) }, mark, mapElement("span", { class: "map-name" }, labels[code]), mapElement("span", { class: "map-count" }, this.counts[code].toLocaleString("en")));
     });
     if (!this.list) this.list = mapElement("div", { class: "map-list" });

@@ -6,7 +6,7 @@ uniform vec2 scale; uniform vec2 shift; uniform float size;
 out vec4 tint; flat out float kind;
 void main() { gl_Position = vec4(place * scale + shift, 0.0, 1.0); gl_PointSize = size + (colour.a < 0.9 ? 0.0 : min(2.0, 0.25 * size)); tint = vec4(colour.rgb, 1.0); kind = shape; }`;
 const MAP_FRAGMENT = `#version 300 es
-precision mediump float;
+precision highp float;
 in vec4 tint; flat in float kind; uniform float size; uniform vec4 rim;
 out vec4 found;
 void main() {
@@ -16,15 +16,16 @@ void main() {
   else if (kind < 2.5) far = max(at.x * 0.9 + (0.45 - 0.5 * y), y * 1.2 + 0.02);
   else far = at.x + at.y;
   float edge = 2.0 / size;
-  if (far > 1.0) discard;
-  float border = size > 7.0 ? smoothstep(1.0 - edge * 1.2, 1.0 - edge * 0.6, far) : 0.0;
-  found = mix(tint, rim, border);
+  float cover = 1.0 - smoothstep(1.0 - edge, 1.0, far);
+  if (cover <= 0.0) discard;
+  float border = size > 7.0 ? smoothstep(1.0 - edge * 1.9, 1.0 - edge * 1.1, far) : 0.0;
+  found = mix(tint, rim, border) * cover;
 }`;
 
 /** Both kinds: `load` takes what is drawn in the order of drawing, `draw` a view {scale, x, y} in pixels of the canvas. */
 class MapGl {
   constructor(canvas) {
-    const gl = canvas.getContext("webgl2", { antialias: false, alpha: true, premultipliedAlpha: true, preserveDrawingBuffer: true });
+    const gl = canvas.getContext("webgl2", { antialias: false, alpha: true, premultipliedAlpha: true });
     if (!gl) throw new Error("no WebGL2");
     [this.gl, this.canvas] = [gl, canvas];
     this.kind = "WebGL2";
@@ -38,6 +39,8 @@ class MapGl {
     gl.linkProgram(program);
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error("WebGL2 cannot draw here");
     gl.useProgram(program);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     this.uniform = Object.fromEntries(["scale", "shift", "size", "rim"].map((name) => [name, gl.getUniformLocation(program, name)]));
     this.buffers = {};
     for (const [name, size, type] of [["place", 2, gl.UNSIGNED_SHORT], ["colour", 4, gl.UNSIGNED_BYTE], ["shape", 1, gl.UNSIGNED_BYTE]]) {

@@ -8,7 +8,7 @@ class ImageMap {
    *   host: an empty element.
    *   data: positions, colours, and perhaps names and sheets of small pictures.
    *   options: picture(row) → element or null; chosen(rows): the lasso's images, else a list of them is drawn;
-   *     always: scrolling zooms even before the map has been clicked; plain: no WebGL2; file: of saved names.
+   *     passes(key): whether the page itself takes a key; always: scrolling zooms even before the map has been clicked; plain: no WebGL2; file: of saved names.
    */
   constructor(host, data, options = {}) {
     [this.host, this.data, this.options] = [host, data, options];
@@ -32,7 +32,7 @@ class ImageMap {
     const button = (text, label, act, attributes = {}) => mapElement("button", { type: "button", title: label, "aria-label": label, onclick: act, ...attributes }, text);
     this.by = mapElement("select", { "aria-label": "Colour by", onchange: (event) => { this.colours.show(event.target.value); this.recolour(); } });
     this.lassoButton = button("Lasso", "Draw around images to choose them (L, or Shift and drag)", () => this.setLasso(!this.lassoing), { "aria-pressed": "false" });
-    this.bar = mapElement("div", { class: "map-bar" }, mapElement("label", { class: "map-field" }, "Colour by ", this.by), mapElement("span", { class: "map-push" }), this.lassoButton, button("+", "Zoom in (+)", () => this.zoom(1.5)), button("−", "Zoom out (−)", () => this.zoom(1 / 1.5)), button("Whole", "Show the whole map (0)", () => this.whole()));
+    this.bar = mapElement("div", { class: "map-bar" }, mapElement("label", { class: "map-field" }, mapElement("span", {}, "Colour by "), this.by), mapElement("span", { class: "map-push" }), this.lassoButton, button("+", "Zoom in (+)", () => this.zoom(1.5)), button("−", "Zoom out (−)", () => this.zoom(1 / 1.5)), button("Whole", "Show the whole map (0)", () => this.whole()));
     this.outline = mapElement("path", {});
     this.overlay = mapElement("svg", { class: "map-overlay", "aria-hidden": "true" }, this.outline);
     this.ring = mapElement("div", { class: "map-ring", hidden: true });
@@ -73,6 +73,7 @@ class ImageMap {
   recolour() {
     const { points, colours, chosen } = this, style = getComputedStyle(this.host);
     const [other, paper] = [mapRgb(style.getPropertyValue("--map-other").trim()), mapRgb(style.getPropertyValue("--paper").trim())];
+    this.colours.on(paper[1] < 128);
     const layers = [[], [], []];
     for (const row of points.order) layers[chosen.has(row) ? 2 : colours.of(row) ? 1 : 0].push(row);
     const places = new Uint16Array(2 * points.count), tints = new Uint8Array(4 * points.count), shapes = new Uint8Array(points.count);
@@ -99,7 +100,7 @@ class ImageMap {
     if (!width || !height) return;
     const fresh = this.width !== width || this.height !== height;
     if (!fresh && canvas.width === Math.round(width * ratio) && canvas.height === Math.round(height * ratio)) return;
-    const before = this.view && { x: (this.width / 2 - this.view.x) / this.view.scale, y: (this.height / 2 - this.view.y) / this.view.scale, zoomed: this.view.scale / this.fit() };
+    const before = this.view && this.width && { x: (this.width / 2 - this.view.x) / this.view.scale, y: (this.height / 2 - this.view.y) / this.view.scale, zoomed: this.view.scale / this.fit() };
     [this.width, this.height, this.ratio] = [width, height, ratio];
     [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (!before || before.zoomed < 1.01) this.whole();
@@ -135,7 +136,7 @@ class ImageMap {
   /** The diameter of a point in pixels of the page: larger with fewer points, and as one zooms in. */
   size() {
     const crowd = Math.sqrt((this.width * this.height) / Math.max(1, this.points.count));
-    return Math.max(2, Math.min(13, 0.34 * crowd, 8) * Math.min(2.4, Math.pow(this.view.scale / this.fit(), 0.4)));
+    return Math.min(16, Math.max(2, Math.min(0.34 * crowd, 8)) * Math.max(1, Math.pow(this.view.scale / this.fit(), 0.55)));
   }
 
   later() {
@@ -210,9 +211,9 @@ class ImageMap {
     this.chosen = new Set(rows);
     if (!rows.length) this.lasso = null;
     this.recolour();
+    if (this.options.chosen) { this.options.chosen(rows); return; }
     this.said.textContent = rows.length ? `${rows.length.toLocaleString("en")} images chosen` : "";
-    if (this.options.chosen) this.options.chosen(rows);
-    else mapChoice(this, rows);
+    mapChoice(this, rows);
   }
 
   listen() {
@@ -241,8 +242,9 @@ class ImageMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
     document.addEventListener("paperwidth", (event) => {
       stage.style.width = event.detail ? `${event.detail}px` : "";
+      this.drawOn(Boolean(event.detail) || this.options.plain);  // on paper, only pixels are sure to remain
+      this.width = 0;
       this.resize();
-      this.recolour();
       this.paint();
     });
   }
@@ -276,7 +278,7 @@ class ImageMap {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (this.options.passes && this.options.passes(event.key))) return;
     const step = 60, moves = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
     const acts = { "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.whole(), l: () => this.setLasso(!this.lassoing), L: () => this.setLasso(!this.lassoing), Escape: () => { this.forget(); this.setLasso(false); this.choose([]); }, Enter: () => this.describe() };
     if (moves[event.key]) { this.forget(); this.pan(...moves[event.key]); } else if (acts[event.key]) acts[event.key]();
