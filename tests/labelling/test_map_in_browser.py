@@ -32,7 +32,8 @@ def lasso(driver: Any, session: LabelSession, colour: str) -> int:
     rows = [row for row, path in enumerate(session.paths) if colour_of(path) == colour]
     box = driver.execute_script(
         "const map = labelMap.view; map.whole(); map.paint(); const all = map.points.positions;"
-        " const at = arguments[0].map((row) => map.screen([all[2 * row], all[2 * row + 1]])); const xs = at.map((p) => p[0]), ys = at.map((p) => p[1]);"
+        " const at = arguments[0].map((row) => map.screen([all[2 * row], all[2 * row + 1]]));"
+        " const xs = at.map((p) => p[0]), ys = at.map((p) => p[1]);"
         " return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys), map.width, map.height]",
         rows,
     )

@@ -4,7 +4,7 @@ const MAP_VERTEX = `#version 300 es
 in vec2 place; in vec4 colour; in float shape;
 uniform vec2 scale; uniform vec2 shift; uniform float size;
 out vec4 tint; flat out float kind;
-void main() { gl_Position = vec4(place * scale + shift, 0.0, 1.0); gl_PointSize = size + (colour.a < 0.9 ? 0.0 : min(2.0, 0.25 * size)); tint = vec4(colour.rgb, 1.0); kind = shape; }`;
+void main() { gl_Position = vec4(place * scale + shift, 0.0, 1.0); gl_PointSize = (size + (colour.a < 0.9 ? 0.0 : min(2.0, 0.25 * size))) * (shape > 1.5 ? 1.3 : 1.0); tint = vec4(colour.rgb, 1.0); kind = shape; }`;
 const MAP_FRAGMENT = `#version 300 es
 precision highp float;
 in vec4 tint; flat in float kind; uniform float size; uniform vec4 rim;
@@ -111,7 +111,7 @@ class MapPixels {
       this.pixels = new Uint32Array(this.image.data.buffer);
     }
     this.pixels.fill(0);
-    const stamps = [0, 1, 2, 3].map((shape) => this.stamp(shape, size));
+    const stamps = [0, 1, 2, 3].map((shape) => this.stamp(shape, shape > 1 ? 1.3 * size : size));
     for (let k = 0; k < shapes.length; k++) {
       const x = Math.round(view.x + places[2 * k] * view.scale), y = Math.round(view.y + places[2 * k + 1] * view.scale);
       if (x < -size || y < -size || x > width + size || y > height + size) continue;

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import units
+from headstart.maps.page import STYLE, map_scripts, static_text
 from headstart.maps.script_json import script_json
 from headstart.models.weights.licences import in_words
 from headstart.report import numbers
@@ -16,6 +17,7 @@ from headstart.report.read.summary import RunFacts, Summary, load_summary, total
 from headstart.report.render.class_order import together
 from headstart.report.render.drift_page import template_environment
 from headstart.report.render.halving_text import halving_lines, proxy_lines
+from headstart.report.render.map_section import map_data
 from headstart.report.render.thumbnails import (
     BUDGET,
     embed,
@@ -40,6 +42,7 @@ SCRIPTS = (
     "uncertainty.js",
     "audit.js",
     "likeness.js",
+    "map_section.js",
     "runs.js",
     "main.js",
 )
@@ -56,6 +59,7 @@ LEADS = {
     " interval.",
     "training": "One line for each seed.",
     "mistakes": "Images that most seeds get wrong; those with the lowest probability for the true class come first.",
+    "map": "Test images that the network sees as similar are close together.",
     "calibration": "On the diagonal, predictions made with 80 % confidence are right in 8 of 10 cases. Probabilities"
     " are shown after temperature scaling on validation.",
     "uncertainty": "What the study's model may answer of an image that nobody has labelled. It was calibrated on"
@@ -111,8 +115,8 @@ def render(summary: Summary) -> str:
         intervals=interval_words(summary.boards),
         states=state_words(summary.boards),
         weights=weights_used(summary),
-        style=text("report.css"),
-        scripts="\n".join(text(name) for name in SCRIPTS),
+        style=text("report.css") + static_text(STYLE),
+        scripts="\n".join([map_scripts(), *(text(name) for name in SCRIPTS)]),
         data=script_json(payload),
         drift=summary.files.drift,
     )
@@ -134,6 +138,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
         "transferability": summary.transferability,
         "similarity": summary.files.similarity,
         "uncertainty": summary.files.uncertainty,
+        "map": map_data(summary.files),
         "drift": summary.files.drift is not None,
         "explained": paired_pictures(summary.files.root, (summary.files.explained or {}).get("pairs", [])),
         "spec": summary.spec,
@@ -177,6 +182,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "training": any(run["history"] for run in runs),
         "classes": any(run["per_class"] for run in runs),
         "mistakes": any(run["mistakes"] for run in runs),
+        "map": bool(payload["map"]),
         "explained": bool(payload["explained"]),
         "calibration": any(run["reliability"] for run in runs),
         "uncertainty": bool(payload["uncertainty"]),
@@ -195,6 +201,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "training": "Training",
         "classes": "Classes",
         "mistakes": "Mistakes",
+        "map": "Map",
         "explained": "Side by side",
         "calibration": "Calibration",
         "uncertainty": "How sure an answer is",
