@@ -28,6 +28,7 @@ OPTIONAL = (
     "datasets",
     "lightning",
     "mlflow",
+    "openTSNE",
     "optuna",
     "pillow_heif",
     "pytorch_lightning",

@@ -25,6 +25,7 @@ FOR_WIDTH = 300  # images that the width of the kernel is taken from
 EMBEDDINGS, MIX = "embeddings", "predicted classes"
 _MOST_CELLS = 40_000_000  # numbers in memory at once
 _FLOOR = 1e-12
+_MOST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def _projected(
 
 
 def _halved(array: np.ndarray) -> np.ndarray:
-    """Return float32 with the precision of float16, for both groups alike."""
-    return np.asarray(array.astype(np.float16).astype(np.float32))
+    """Return float32 with the precision of float16, for both groups alike; what is beyond its range is its end."""
+    return np.asarray(array.clip(-_MOST_HALF, _MOST_HALF).astype(np.float16).astype(np.float32))
 
 
 @dataclass(frozen=True)
