@@ -249,7 +249,7 @@ def fewshot(
         typer.Option(help="A classifier; repeatable; 'all': all that use features; finetune trains in each episode."),
     ] = None,
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
-    weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
+    weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
     device: Device = "auto",

@@ -93,7 +93,7 @@ def test_the_distances_of_appearances_are_those_of_scipy_with_ties_too() -> None
     generator = np.random.default_rng(2)
     for values in (generator.normal(0, 1, 40), generator.integers(0, 4, 40).astype(float)):
         groups = drift._divisions(25, 15, 3, 0)
-        found = drift._kolmogorov(values, groups, 25, 15)
+        found = drift._kolmogorov(values, groups.T, 25, 15)
         expected = [stats.ks_2samp(values[row == 0], values[row == 1]).statistic for row in groups]
         assert found == pytest.approx(expected, abs=1e-6)
 
