@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headstart.labelled_images import audit_images, evaluate_fewshot
     from headstart.labelling.embeddings import embed
     from headstart.labelling.folder_session import label_session
+    from headstart.labelling.image_map import map_images
     from headstart.labelling.review.open_review import review_session
     from headstart.labelling.similar import most_similar
     from headstart.models.create import create_backbone
@@ -49,6 +50,7 @@ _WHERE = {
     "export": "headstart.saved_models",
     "label_session": "headstart.labelling.folder_session",
     "load_dataset": "headstart.data.sources.load",
+    "map_images": "headstart.labelling.image_map",
     "measure_drift": "headstart.saved_models",
     "most_similar": "headstart.labelling.similar",
     "review_session": "headstart.labelling.review.open_review",
@@ -72,6 +74,7 @@ __all__ = [
     "export",
     "label_session",
     "load_dataset",
+    "map_images",
     "measure_drift",
     "most_similar",
     "review_session",

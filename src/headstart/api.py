@@ -147,15 +147,16 @@ class Study:
         machine, which are cached. Nothing else is computed. With `strict`, unavailable weights or images are an
         error.
         """
-        from headstart.storage.opening import default_store
+        from headstart.storage.opening import default_store_in_use
         from headstart.study.planning.cost import with_costs
         from headstart.study.planning.planner import make_plan
         from headstart.study.resources import Resources
 
-        resources = Resources(default_store(), device)
-        plan = make_plan(self.study, resources, strict=strict)
-        folder = study_folder(out, versioned_name(out, self.study.spec.name, plan.fingerprint))
-        return PlanRows(with_costs(describe(plan, resources, folder), plan, resources, folder))
+        with default_store_in_use() as store:
+            resources = Resources(store, device)
+            plan = make_plan(self.study, resources, strict=strict)
+            folder = study_folder(out, versioned_name(out, self.study.spec.name, plan.fingerprint))
+            return PlanRows(with_costs(describe(plan, resources, folder), plan, resources, folder))
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return the folder that the study is written to, unless a study of other images is there already."""

@@ -82,13 +82,20 @@ class Classifier:
         engine: run the networks as a study computes features: on the CPU by ONNX Runtime, which takes seconds to
             prepare and is then faster; probabilities agree within 1e-3. It suits a model that stays in memory.
         asked: of the answers: level and kind of their sets, and the accuracy below which they are withheld.
+        threads: that one call keeps busy with an engine; None: all that this process may.
 
     Raises:
         SpecError: what is asked cannot be promised.
     """
 
     def __init__(
-        self, model: Bundle | Ensemble, device: str = "cpu", *, engine: bool = False, asked: Asked | None = None
+        self,
+        model: Bundle | Ensemble,
+        device: str = "cpu",
+        *,
+        engine: bool = False,
+        asked: Asked | None = None,
+        threads: int | None = None,
     ) -> None:
         self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
         self.judge = _judge(self.ensemble, asked)
@@ -100,13 +107,19 @@ class Classifier:
         if engine:
             bodies = {first: self.ensemble.members[first] for first in self._backbones}
             self._engines = {
-                first: Engine(bundle.network.backbone, bundle.preprocessing, str(self.device))
+                first: Engine(bundle.network.backbone, bundle.preprocessing, str(self.device), threads=threads)
                 for first, bundle in bodies.items()
             }
 
     @classmethod
     def load(
-        cls, place: str | Path, device: str = "cpu", *, engine: bool = False, asked: Asked | None = None
+        cls,
+        place: str | Path,
+        device: str = "cpu",
+        *,
+        engine: bool = False,
+        asked: Asked | None = None,
+        threads: int | None = None,
     ) -> Classifier:
         """Read a classifier from a model file, a run folder or a study folder.
 
@@ -114,7 +127,7 @@ class Classifier:
             WeightsError: there is none, or it is damaged.
             SpecError: what is asked cannot be promised.
         """
-        return cls(read_ensemble(place), device, engine=engine, asked=asked)
+        return cls(read_ensemble(place), device, engine=engine, asked=asked, threads=threads)
 
     def save(self, place: str | Path) -> Path:
         """Write the whole classifier as one file; return its path."""
