@@ -129,7 +129,7 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
 def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> RungScore:
     """Return the validation score of a candidate after a share of its labels or epochs."""
     run = replace(task.run, spec=smaller(task.run.spec, share, spec.over))
-    part = Task(run, task.seed, content_key([task.key, "rung", share, spec.over]))
+    part = replace(task, run=run, key=content_key([task.key, "rung", share, spec.over]))
     resources = session.resources
     split = resources.split(run.data, task.seed, run.subset)
     if not len(split.validation):

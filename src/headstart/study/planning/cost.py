@@ -302,12 +302,13 @@ def _teaching(forecast: CostModel, task: Task, routes: Sequence[Route], recipe: 
     views = (spec.views if routes[-1].mode == "views" and spec.views else recipe.epochs) if fresh else 1
     found = []
     for name, backbone, frozen in _teachers(forecast, task):
-        reads = frozen and not fresh and more is None  # features that the teacher's head was fitted on
-        cost = {} if reads else forecast.meter.passing(backbone.stages, backbone.preprocessing)
-        seconds = cost.get("setup", 0.0) + cost.get("seconds", 0.0) * images * views
+        if frozen and not fresh and more is None:  # its head reads the features that it was fitted on
+            continue
+        cost = forecast.meter.passing(backbone.stages, backbone.preprocessing)
+        seconds = cost["setup"] + cost["seconds"] * images * views
         key = f"soft labels {task.teacher} {task.seed} {name} {fresh} {views}"
         what = f"{name}: {views} views" if views > 1 else name
-        found.append(Stage("soft labels", what, seconds, 0, cost.get("memory", 0), key))
+        found.append(Stage("soft labels", what, seconds, 0, cost["memory"], key))
     return found
 
 

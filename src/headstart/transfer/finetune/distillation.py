@@ -101,7 +101,7 @@ class DistillationObjective(Objective):
 
     def forward(self, logits: Tensor, targets: Tensor, total: Tensor) -> Tensor:
         """Return the training loss of a batch, or its share of the loss if these are a piece of the batch."""
-        hard, soft = targets.split(self.classes, dim=1)
+        hard, soft = targets[:, : self.classes], targets[:, self.classes :]
         smoothing = self.recipe.label_smoothing
         return distillation_loss(logits, soft, hard, self.temperature, self.share, smoothing).sum() / total
 

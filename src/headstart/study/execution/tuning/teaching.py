@@ -5,8 +5,10 @@ Probabilities are those of the teacher as it is served: calibrated, and averaged
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,14 +80,17 @@ class StudyTeacher:
     resources: Resources
     title: str
     _tables: dict[int | None, Probabilities] = field(default_factory=dict)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def __call__(self, rows: IntArray, view: int | None) -> Probabilities:
         """Return float32 [len(rows), C] of these images, augmented as in the epoch `view`; None: as they are."""
-        if view not in self._tables:
-            while len(self._tables) >= _KEPT:
-                self._tables.pop(next(iter(self._tables)))
-            self._tables[view] = self._table(view)
-        found: Probabilities = self._tables[view][np.searchsorted(self.rows, rows)]
+        with self._lock:  # several threads prepare batches
+            if view not in self._tables:
+                while len(self._tables) >= _KEPT:
+                    self._tables.pop(next(iter(self._tables)))
+                self._tables[view] = self._table(view)
+            table = self._tables[view]
+        found: Probabilities = table[np.searchsorted(self.rows, rows)]
         return found
 
     def _table(self, view: int | None) -> Probabilities:
