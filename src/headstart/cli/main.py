@@ -10,7 +10,20 @@ import typer
 from headstart.cli.command_line import run_typer
 from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
-from headstart.cli.options import OUT, Corrections, Data, Device, Json, Label, Model, Out, Refit
+from headstart.cli.options import (
+    OUT,
+    Bands,
+    Corrections,
+    Data,
+    Device,
+    Json,
+    Label,
+    Model,
+    Out,
+    Refit,
+    Show,
+    listed_bands,
+)
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -146,6 +159,8 @@ def compare(
         int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
     ] = 0,
     refit: Refit = None,
+    bands: Bands = None,
+    show: Show = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -177,6 +192,8 @@ def compare(
         training_images=training_images,
         refit=refit,
         corrections=corrections,
+        bands=listed_bands(bands),
+        show=listed_bands(show),
     )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 

@@ -20,4 +20,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 Refit = Annotated[
     str | None, typer.Option(help="all: train the saved model on every image, test images included, once it is chosen.")
 ]
+Bands = Annotated[
+    str | None, typer.Option(help="Bands to read of each file: all, or indices from 0 and names, such as 0,1,B8A.")
+]
+Show = Annotated[str | None, typer.Option(help="Three bands to show as red, green and blue, such as 3,2,1.")]
 OUT = Path("headstart-runs")
+
+
+def listed_bands(text: str | None) -> str | list[int | str] | None:
+    """Return the bands of an option: "all", or indices and names; None where it is not given."""
+    if text is None or text == "all":
+        return text
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) if part.isdecimal() else part for part in parts if part]

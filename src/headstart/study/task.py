@@ -71,6 +71,9 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         "seed": seed if _draws(run) else None,
         "device": resources.device.split(":")[0],
     }
+    bands = resources.bands(run.data)
+    if bands is not None:
+        payload["bands"] = bands.facts()
     return Task(run, seed, content_key(payload), _is_deterministic(run, seed, resources))
 
 

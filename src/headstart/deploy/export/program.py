@@ -71,7 +71,7 @@ class Deployed(nn.Module):
         self.bodies = nn.ModuleDict({str(k): _body(self.members[k]) for k in dict.fromkeys(self.body_of)})
         self.heads = nn.ModuleList(bundle.network.head for bundle in self.members)
 
-    def forward(self, *pixels: UInt8[Tensor, "n h w 3"]) -> tuple[Tensor, Tensor]:
+    def forward(self, *pixels: UInt8[Tensor, "n h w c"]) -> tuple[Tensor, Tensor]:
         """Return probabilities float32 [n, C], and labels: int64 [n], of multi-label models bool [n, C]."""
         passes: dict[tuple[int, str], list[Tensor]] = {}
         scores = []
@@ -94,7 +94,7 @@ class Deployed(nn.Module):
 
 def _body(bundle: Bundle) -> nn.Module:
     size = bundle.preprocessing.size
-    return with_fixed_padding(bundle.network.backbone, torch.zeros(1, 3, size, size)).eval()
+    return with_fixed_padding(bundle.network.backbone, torch.zeros(1, bundle.preprocessing.channels, size, size)).eval()
 
 
 def _scores(bundle: Bundle, head: nn.Module, features: list[Tensor]) -> Tensor:
@@ -125,7 +125,8 @@ def program_of(ensemble: Ensemble) -> ExportedProgram:
     """
     module = Deployed(ensemble).eval()
     examples = tuple(
-        torch.zeros(EXAMPLES, each.view.crop or 1, each.view.crop or 1, 3, dtype=torch.uint8) for each in module.inputs
+        torch.zeros(EXAMPLES, each.view.crop or 1, each.view.crop or 1, each.view.channels, dtype=torch.uint8)
+        for each in module.inputs
     )
     dynamic = (tuple({0: Dim("n", min=1)} for _ in examples),)  # one entry for *pixels
     try:

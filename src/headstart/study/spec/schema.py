@@ -76,6 +76,9 @@ def _source(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
 
+Band = Annotated[int, Field(ge=0)] | str
+
+
 class DataSpec(Spec):
     """Which images, and how they are split."""
 
@@ -88,6 +91,16 @@ class DataSpec(Spec):
     limit: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
     corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
+    bands: Literal["all"] | Annotated[list[Band], Field(min_length=1)] | None = None
+    show: Annotated[list[Band], Field(min_length=1, max_length=3)] | None = None
+
+    @model_validator(mode="after")
+    def _bands_are_measured(self) -> DataSpec:
+        if self.show is not None and self.bands is None:
+            raise ValueError("data.show says how bands are shown; give data.bands, too, such as bands: all")
+        if self.bands is not None and self.split.fold == "seed":
+            raise ValueError("data.bands is measured on training images, which change with fold: seed; give one fold")
+        return self
 
 
 class WeightsSpec(Spec):
