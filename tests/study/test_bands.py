@@ -88,7 +88,8 @@ def test_thirteen_bands_run_from_tiff_to_report_predict_evaluate_explain_and_exp
     tuned = next(found.folder.glob("**/trained/**/model.safetensors"))
     out = tmp_path / "explained.png"
     assert status(["explain", str(tuned), str(picture), "--method", "grad_cam", "-o", str(out)]) == 0
-    assert Image.open(out).size[0] > 100
+    with Image.open(out) as drawn:
+        assert drawn.size[0] > 100
     assert status(["export", model, "--to", "onnx,torch", "-o", str(tmp_path / "out")]) == 0
     check = json.loads((tmp_path / "out" / "onnx" / "check.json").read_text(encoding="utf-8"))
     assert [each["form"] for each in check["checks"]] == ["model.onnx"] and check["checks"][0]["labels_differ"] == 0
