@@ -137,6 +137,8 @@ def test_colours_and_folds_by_seed_are_refused_in_one_line(tmp_path: Path) -> No
         make_plan(load_study(wrong), Resources(headstart_store(tmp_path), "cpu"))
     with pytest.raises(SpecError, match="measured on training images, which change with fold: seed"):
         load_study(study_of(folder, split={"folds": 4, "fold": "seed"}))
+    with pytest.raises(SpecError, match="holds ordinary pictures, which have no bands"):
+        load_study(study_of(folder, unlabelled=str(folder)))
     with pytest.raises(SpecError, match=r"give data\.bands, too"):
         load_study(study_of(folder, bands=None))
 

@@ -13,16 +13,23 @@ from headstart.cli.model_verbs import add_model_verbs
 from headstart.cli.options import (
     OUT,
     Bands,
+    Budget,
     Corrections,
     Data,
     Device,
     Json,
     Label,
     Model,
+    On,
     Out,
+    Overrides,
+    Place,
     Refit,
     Show,
+    Strict,
+    Workers,
     listed_bands,
+    show_version,
 )
 from headstart.cli.process import run_as_process
 
@@ -39,40 +46,33 @@ app = typer.Typer(
     ),
 )
 
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
-Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
-On = Annotated[
-    str | None, typer.Option(help="ray (this machine) or the address of a Ray cluster: HOST:6379, ray://HOST:10001.")
-]
-Place = Annotated[
-    str | None, typer.Option("--store", help="Shared cache: a folder, or an address such as s3://bucket/prefix.")
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
-]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
 
-
-def _show_version(asked: bool) -> None:
-    if asked:
-        from headstart.version import VERSION
-
-        print(f"headstart {VERSION}")
-        raise typer.Exit
+UNHELD = {
+    "backbones": "reads no cache",
+    "cache": "prunes it, and would protect what it has just looked at",
+    "datasets": "reads no cache",
+    "doctor": "reads no cache",
+    "report": "reads a study's folder only",
+}
+"""Verbs that may run while the cache is pruned, and why; all others keep what they use."""
 
 
 @app.callback()
 def _globals(
+    context: typer.Context,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
     from headstart.progress import NORMAL, QUIET, VERBOSE, set_verbosity
 
     set_verbosity(QUIET if quiet else VERBOSE if verbose else NORMAL)
+    if context.invoked_subcommand not in UNHELD:
+        from headstart.storage.opening import cache_in_use
+
+        context.with_resource(cache_in_use())
 
 
 @app.command()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.bands import BandChoice
+from headstart.notebook import Shown
 
 IntArray = npt.NDArray[np.int64]
 
@@ -112,7 +113,7 @@ class Corrected:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Shown):
     """Images and labels.
 
     Args:

@@ -31,7 +31,7 @@ _SMALL = Preprocessing(size=128, resize=128)
 def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:
     """Write the facts, items and thumbnails of a dataset of the study."""
     folder = session.folder.data_folder(dataset.fingerprint)
-    if known_facts(folder / "dataset.json") is None:
+    if known_facts(folder / "dataset.json", dataset.fingerprint) is None:
         bad = session.resources.bad_rows(dataset)
         needs, bands = _decoded_preprocessing(session, dataset), session.resources.bands(data)
         images = session.resources.images(data, needs if bands is None else needs.of_bands(bands))
@@ -52,6 +52,7 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
+        "key": dataset.fingerprint,
         "classes": list(dataset.classes),
         "multi_label": dataset.multi_label,
         "n": len(dataset),
