@@ -22,11 +22,15 @@ void main() {
   found = mix(tint, rim, border) * cover;
 }`;
 
+const MAP_SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i; // what computes WebGL2 without a graphics card
+
 /** Both kinds: `load` takes what is drawn in the order of drawing, `draw` a view {scale, x, y} in pixels of the canvas. */
 class MapGl {
   constructor(canvas, software) {
     const gl = canvas.getContext("webgl2", { antialias: false, failIfMajorPerformanceCaveat: !software });
     if (!gl) throw new Error("no WebGL2");
+    const more = gl.getExtension("WEBGL_debug_renderer_info");
+    if (!software && MAP_SOFTWARE.test(gl.getParameter(more ? more.UNMASKED_RENDERER_WEBGL : gl.RENDERER))) throw new Error("no graphics card");
     [this.gl, this.canvas] = [gl, canvas];
     this.kind = "WebGL2";
     const program = gl.createProgram();
