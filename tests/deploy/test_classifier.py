@@ -275,8 +275,9 @@ def test_networks_are_put_into_evaluation_mode() -> None:
 class FakeEngine:
     """Runs the network itself, and remembers what it was made for."""
 
-    def __init__(self, backbone: Any, preprocessing: Any, device: str) -> None:
+    def __init__(self, backbone: Any, preprocessing: Any, device: str, *, threads: int | None = None) -> None:
         self.backbone, self.preprocessing, self.device, self.calls = backbone, preprocessing, device, 0
+        self.threads = threads
         made.append(self)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -307,5 +308,5 @@ def test_an_engine_is_made_for_each_backbone_and_computes_its_features(
     assert len(made) == 2
     Classifier.load(path)
     assert len(made) == 2
-    Classifier.load(path, engine=True)
-    assert len(made) == 4
+    Classifier.load(path, engine=True, threads=2)
+    assert [each.threads for each in made] == [None, None, 2, 2]

@@ -75,6 +75,7 @@ def _one_network(place: Path) -> tuple[Path, list[str]]:
     """
     from headstart.study.results.folder import StudyFolder
     from headstart.study.results.state import kept_words
+    from headstart.study.results.tested import single_network
 
     if not (place / "study.json").is_file():
         return place, []
@@ -84,7 +85,7 @@ def _one_network(place: Path) -> tuple[Path, list[str]]:
     if network is None:
         return place, said
     why = f"headstart: an ensemble cannot be explained; this is its study's best network, {network}"
-    return place / str(facts["best_network"]["folder"]), [*said, why]
+    return single_network(place), [*said, why]
 
 
 def _title(place: Path) -> str:

@@ -10,7 +10,7 @@ import typer
 from headstart.cli.options import Data, Device, Json, Label
 
 Backbone = Annotated[str, typer.Option(help="The network that computes the vectors.")]
-Weights = Annotated[str, typer.Option(help="imagenet, none or a file.")]
+Weights = Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")]
 Port = Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")]
 Host = Annotated[str, typer.Option(help="The address to listen on; the page needs the key that is printed.")]
 EMBEDDED = "efficientnet_lite0"

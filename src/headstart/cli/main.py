@@ -49,8 +49,19 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+UNHELD = {
+    "backbones": "reads no cache",
+    "cache": "prunes it, and would protect what it has just looked at",
+    "datasets": "reads no cache",
+    "doctor": "reads no cache",
+    "report": "reads a study's folder only",
+}
+"""Verbs that may run while the cache is pruned, and why; all others keep what they use."""
+
+
 @app.callback()
 def _globals(
+    context: typer.Context,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail.")] = False,
     version: Annotated[
@@ -60,6 +71,10 @@ def _globals(
     from headstart.progress import NORMAL, QUIET, VERBOSE, set_verbosity
 
     set_verbosity(QUIET if quiet else VERBOSE if verbose else NORMAL)
+    if context.invoked_subcommand not in UNHELD:
+        from headstart.storage.opening import cache_in_use
+
+        context.with_resource(cache_in_use())
 
 
 @app.command()
@@ -234,7 +249,7 @@ def fewshot(
         typer.Option(help="A classifier; repeatable; 'all': all that use features; finetune trains in each episode."),
     ] = None,
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
-    weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
+    weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
     device: Device = "auto",

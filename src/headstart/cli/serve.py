@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.deploy.serve.limits import MEBIBYTE, Limits
-from headstart.deploy.serve.run import check_packages, is_local, listen, run
+from headstart.deploy.serve.run import check_packages, is_local, listen, run, side_by_side
 from headstart.errors import SpecError
 from headstart.evaluate.uncertainty.answers import Asked
 from headstart.progress import say
@@ -50,7 +50,8 @@ def serve_model(
         raise SpecError(
             f"--host {host}: others can reach this address; set a key that clients must send (--api-key or ${KEY})"
         )
-    limits = replace(Limits(), batch=batch, queue=queue, body=megabytes * MEBIBYTE)
+    workers, threads = side_by_side(device)
+    limits = replace(Limits(), batch=batch, workers=workers, queue=queue, body=megabytes * MEBIBYTE)
     limits = replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
     with listen(host, port) as listening:
         from headstart.deploy.classifier import Classifier
@@ -58,7 +59,7 @@ def serve_model(
         from headstart.models.refitted import refitted_of, words
 
         file = _watched(model)
-        classifier = Classifier.load(model, device, engine=True, asked=asked)
+        classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
         app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")

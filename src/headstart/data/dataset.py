@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from headstart.notebook import Shown
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -110,7 +112,7 @@ class Corrected:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Shown):
     """Images and labels.
 
     Args:

@@ -108,8 +108,9 @@ FORMATS: dict[str, type[CsvRows] | type[JsonRows]] = {"csv": CsvRows, "json": Js
 
 def best_classes(prediction: Prediction, classes: Sequence[str], top: int) -> list[tuple[str, float]]:
     """Return the `top` most probable classes with their probabilities, the most probable first."""
-    order = np.argsort(-prediction.probabilities, kind="stable")[:top].tolist()
-    return [(classes[code], float(prediction.probabilities[code])) for code in order]
+    order = np.argsort(-prediction.probabilities, kind="stable")[:top]
+    values: list[float] = prediction.probabilities[order].tolist()
+    return [(classes[code], value) for code, value in zip(order.tolist(), values, strict=True)]
 
 
 class RowWriter:

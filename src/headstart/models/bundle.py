@@ -36,6 +36,7 @@ from headstart.models.pixels import pixels_backbone
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.test_time_augmentation import TTA
 from headstart.models.uncertainty import UncertaintyPart, part_facts, part_tensors, read_part
+from headstart.models.weights.registry import NAMED
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.files import read_json
 from headstart.storage.opening import found_again
@@ -391,7 +392,7 @@ def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: boo
 def _check_at_hand(path: Path, source: str) -> None:
     """Refuse to open a file only because a bundle names it, unless it is in headstart's own cache."""
     library, colon, _ = source.partition(":")
-    if source in ("imagenet", "none") or (colon and library in ("timm", "torchvision")):
+    if source in NAMED or (colon and library in ("timm", "torchvision")):
         return
     if not found_again(Path(source).expanduser()).resolve().is_relative_to(cache_root().resolve()):
         raise WeightsError(

@@ -27,6 +27,7 @@ from headstart.evaluate.metrics.guards import listed_names
 from headstart.evaluate.metrics.intervals import Difference, independent_difference
 from headstart.evaluate.metrics.scoring import METRICS, scorer_of
 from headstart.models.bundle import model_bytes
+from headstart.notebook import Shown
 from headstart.progress import Ticker, progress
 from headstart.storage.names import folder_name, readable
 from headstart.storage.opening import default_store
@@ -79,7 +80,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Shown):
     """Models on the same images.
 
     Args:

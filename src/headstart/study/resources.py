@@ -15,6 +15,7 @@ from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
 from headstart.data.sources.load import load_dataset
+from headstart.data.sources.without_labels import load_without_labels
 from headstart.data.splits import make_split, subsample
 from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, unknown_name
@@ -29,6 +30,7 @@ from headstart.models.weights.registry import Weights
 from headstart.storage.store import Store, content_key
 from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, WeightsSpec
+from headstart.study.teachers import SavedTeacher, new_images, read_teacher, with_unlabelled
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.views import view_of
@@ -78,6 +80,8 @@ class Resources:
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
     _features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    _unlabelled: dict[str, Dataset] = field(default_factory=dict)
+    _teachers: dict[str, SavedTeacher] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.device = resolve_device(self.device, remote=self.remote)
@@ -88,7 +92,7 @@ class Resources:
         Raises:
             DataError: they are unavailable, or unsuitable for a classifier.
         """
-        key = content_key(spec.model_dump(exclude={"split"}) | {"lists": spec.split.given})
+        key = content_key(spec.model_dump(exclude={"split", "unlabelled"}) | {"lists": spec.split.given})
         if key not in self._datasets:
             lists = spec.split.given if isinstance(spec.split.given, list) else None
             found = load_dataset(
@@ -107,6 +111,30 @@ class Resources:
                 found = without_near_duplicates(found, self.store)
             self._datasets[key] = found if spec.classes is None else only_classes(found, spec.classes)
         return self._datasets[key]
+
+    def unlabelled(self, spec: DataSpec) -> Dataset | None:
+        """Return the images without labels that a study file names, without copies of labelled ones; None: no such.
+
+        Raises:
+            DataError: none can be used, or each is a copy of a labelled one.
+        """
+        if spec.unlabelled is None:
+            return None
+        key = content_key([spec.unlabelled, self.dataset(spec).fingerprint])
+        if key not in self._unlabelled:
+            self._unlabelled[key] = new_images(load_without_labels(spec.unlabelled), self.dataset(spec))
+        return self._unlabelled[key]
+
+    def pictures(self, spec: DataSpec) -> Dataset:
+        """Return the labelled images that a study file names, then those without labels, whose label is -1."""
+        labelled, more = self.dataset(spec), self.unlabelled(spec)
+        return labelled if more is None else with_unlabelled(labelled, more)
+
+    def saved_teacher(self, path: str) -> SavedTeacher:
+        """Return a saved model, read once."""
+        if path not in self._teachers:
+            self._teachers[path] = read_teacher(path)
+        return self._teachers[path]
 
     def split(self, data: DataSpec, seed: int, subset: Subset = ALL) -> Split:
         """Return the rows of train, validation and test for one seed.
@@ -228,7 +256,10 @@ class Resources:
 
     def features_of(self, dataset: Dataset, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
         """Return the frozen features of a dataset that is at hand, labelled or not; see `features`."""
-        backbone = self.loaded(network, seed).backbone
+        return self.features_by(dataset, self.loaded(network, seed).backbone)
+
+    def features_by(self, dataset: Dataset, backbone: Backbone) -> npt.NDArray[np.float32]:
+        """Return the frozen features that a network at hand computes of a dataset at hand; see `features`."""
         key = self._features_key(dataset, backbone)
         if key not in self._features:
             view = view_of(backbone.preprocessing)

@@ -52,6 +52,31 @@ def test_pictures_that_wait_make_one_batch(classifier: Classifier, monkeypatch: 
     assert sizes[:3] == [1, 4, 2]
 
 
+def test_workers_run_side_by_side_and_share_the_batch(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    both = threading.Barrier(2)  # passed by two batches at once only
+    true = classifier.answered
+    expected = np.stack([p.probabilities for p in classifier.predict([picture(n) for n in range(4)])])
+
+    def meeting(names: Any, pixels: Any) -> Any:
+        sizes.append(len(names))
+        if len(sizes) <= 2:
+            both.wait(20)
+        return true(names, pixels)
+
+    async def clients() -> None:
+        monkeypatch.setattr(classifier, "answered", meeting)
+        batcher = Batcher(classifier, Limits(batch=3, workers=2))
+        answers = await batcher.predict([(str(n), picture(n)) for n in range(4)])
+        batcher.close()
+        assert np.allclose([p.probabilities for p in answers], expected, atol=1e-5)
+        assert not any(worker.is_alive() for worker in batcher._workers)
+
+    asyncio.run(clients())
+    assert sum(sizes) == 4
+    assert max(sizes) <= 2
+
+
 def test_a_full_queue_takes_none_of_a_request(classifier: Classifier) -> None:
     async def clients() -> None:
         batcher = Batcher(classifier, Limits(queue=2))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from headstart.deploy.serve.run import check_packages, is_local, listen
+from headstart.deploy.serve.run import check_packages, is_local, listen, side_by_side
 from headstart.errors import MissingExtra, SpecError
 
 
@@ -28,3 +30,10 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"headstart serve .* 'headstart\[serve\]'"):
         check_packages()
+
+
+@pytest.mark.parametrize(("cores", "shared"), [(1, (1, 1)), (2, (2, 1)), (4, (4, 1)), (7, (4, 1)), (16, (4, 4))])
+def test_workers_share_the_cores_of_a_server(cores: int, shared: tuple[int, int], monkeypatch: Any) -> None:
+    monkeypatch.setenv("HEADSTART_THREADS", str(cores))
+    assert side_by_side("cpu") == shared
+    assert side_by_side("cuda:1") == (1, cores)

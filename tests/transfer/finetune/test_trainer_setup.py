@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from headstart.transfer.finetune.trainer_setup import accelerator, own_randomness, quiet, several
+from headstart.transfer.finetune.trainer_setup import accelerator, own_randomness, quiet, reseed, several
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,17 @@ def test_seeding_inside_does_not_reach_outside() -> None:
         torch.manual_seed(1)
         torch.rand(3)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_step_on_the_cpu_draws_as_after_torchs_own_seeding() -> None:
+    with own_randomness():
+        torch.manual_seed(2**62 + 5)
+        expected = torch.rand(4)
+        reseed(2**62 + 5, torch.device("cpu"))
+        assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_step_on_the_cpu_leaves_other_devices_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("CUDA was seeded"))
+    with own_randomness():
+        reseed(7, torch.device("cpu"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -39,6 +40,25 @@ def test_the_engine_gives_what_pytorch_gives() -> None:
     assert engine.name == "onnxruntime" and engine.output_shape == (5,)
     assert np.allclose(engine(pixels), plainly(subject, pixels), atol=1e-5)
     assert np.array_equal(engine(pixels), Engine(subject, NEEDS)(pixels)), "to the last bit"
+
+
+@pytest.mark.parametrize(("threads", "kept_busy"), [(None, 3), (1, 1)])
+def test_one_call_keeps_as_many_threads_busy_as_it_may(
+    threads: int | None, kept_busy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    true = onnxruntime.InferenceSession
+
+    def session(
+        graph: bytes, options: onnxruntime.SessionOptions, providers: list[str]
+    ) -> onnxruntime.InferenceSession:
+        asked.append(options.intra_op_num_threads)
+        return true(graph, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setenv("HEADSTART_THREADS", "3")
+    Engine(network(), NEEDS, threads=threads)
+    assert asked == [kept_busy]
 
 
 def test_a_network_that_onnx_cannot_hold_is_run_by_pytorch() -> None:

@@ -171,7 +171,10 @@ def _unreadable(error: OSError, name: str) -> str:
 
 
 class _Memory:
-    """The database of files seen; without one (a read-only cache) every image is looked at afresh."""
+    """The database of files seen; without one (a read-only cache) every image is looked at afresh.
+
+    Each row has a checksum: what was damaged is looked at again, and never believed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -184,9 +187,7 @@ class _Memory:
         except (sqlite3.OperationalError, OSError):  # busy, or no place to write: do without
             self.connection = None
         except sqlite3.DatabaseError:  # damaged: what it held can be found again
-            with contextlib.suppress(sqlite3.Error, OSError):
-                self.path.unlink(missing_ok=True)
-                self.connection = self._open()
+            self._renew()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -201,24 +202,41 @@ class _Memory:
         result: dict[str, _Seen] = {}
         for part in _parts(list(keys), _QUERY):
             marks = ",".join("?" * len(part))
-            question = f"SELECT key, digest, problem, depth FROM images WHERE key IN ({marks})"
-            with contextlib.suppress(sqlite3.Error):
-                for key, digest, problem, depth in self.connection.execute(question, part):
-                    result[keys[key]] = _Seen(digest.hex(), problem, depth)
+            question = f"SELECT key, digest, problem, depth, sum FROM seen WHERE key IN ({marks})"
+            try:
+                for *row, checksum in self.connection.execute(question, part):
+                    if checksum == _sum(*row):
+                        result[keys[row[0]]] = _Seen(row[1].hex(), row[2], row[3])
+            except sqlite3.OperationalError:  # busy
+                continue
+            except sqlite3.Error:
+                self._renew()
+                return result
         return result
 
     def remember(self, found: dict[str, _Seen]) -> None:
         """Note what was found, except of files that changed a moment ago."""
         latest = (self.started - _SETTLED) * 1e9
-        rows = [
+        facts = [
             (_key(identity), bytes.fromhex(each.digest), each.problem, each.depth)
             for identity, each in found.items()
             if int(identity.rpartition("|")[2]) < latest
         ]
+        rows = [(*row, _sum(*row)) for row in facts]
         if self.connection is None or not rows:
             return
         with contextlib.suppress(sqlite3.Error), self.connection:  # it is only a memory
-            self.connection.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", rows)
+            self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _renew(self) -> None:
+        """Begin anew in the place of a damaged database."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        with contextlib.suppress(sqlite3.Error, OSError):
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.path}{end}").unlink(missing_ok=True)
+            self.connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,8 +244,8 @@ class _Memory:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS images"
-            " (key BLOB PRIMARY KEY, digest BLOB, problem TEXT, depth TEXT) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS seen"
+            " (key BLOB PRIMARY KEY, digest BLOB, problem TEXT, depth TEXT, sum BLOB) WITHOUT ROWID"
         )
         return connection
 
@@ -236,6 +254,10 @@ def _key(identity: str) -> bytes:
     decoder = f"{DECODER}.{CHECK}|{PIL.__version__}|{heif_version()}".removesuffix("|")
     text = f"{decoder}|{identity}"  # another decoder may find other problems
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+
+
+def _sum(*row: object) -> bytes:
+    return hashlib.blake2b(repr(row).encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def _parts(values: list[bytes], size: int) -> Iterator[list[bytes]]:

@@ -6,10 +6,14 @@ from pathlib import Path
 
 from headstart.deploy.export.card import write_card
 from headstart.deploy.export.checking import Form
+from headstart.deploy.export.familiar import FAMILIARITY
 from headstart.deploy.export.onnx_graph import save_graph
+from headstart.deploy.export.program import outputs_of
 from headstart.deploy.export.target import FLOAT, Parts, Target, always
+from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 
 MODEL, ANY_SIZE = "model.onnx", "model-any-size.onnx"
+_MEANING = f"which share of familiar images is no more familiar; {MOST_REJECTED:g} and less is unlike all of them"
 
 
 def build(parts: Parts, folder: Path) -> list[Form]:
@@ -29,14 +33,15 @@ def usage(parts: Parts) -> str:
         f" {each.view.resize} px, {each.view.interpolation}, then the centre square)"
         for each in parts.inputs
     )
+    familiarity = f", `{FAMILIARITY}` float32 [n] ({_MEANING})" if FAMILIARITY in outputs_of(parts.ensemble) else ""
     labels = "bool [n, classes]" if parts.ensemble.members[0].multi_label else "int64 [n]"
     return f"""\
 - `{MODEL}` takes RGB pixels that are at the network's size already: {names}.
 - `{ANY_SIZE}` takes RGB pixels of any size, `pictures` uint8 [n, height, width, 3], and resizes and crops them itself.
 
-Both give `probabilities` float32 [n, classes] and `labels` {labels}. Everything else is in the graph: normalisation,
-test-time augmentation, calibration and the label rule. Class names are in the metadata, as JSON under `classes`. Apply
-the EXIF orientation of a photograph before you pass its pixels.
+Both give `probabilities` float32 [n, classes]{familiarity} and `labels` {labels}. Everything else is in the graph:
+normalisation, test-time augmentation, calibration and the label rule. Class names are in the metadata, as JSON under
+`classes`. Apply the EXIF orientation of a photograph before you pass its pixels.
 
 ```python
 import json
@@ -47,7 +52,7 @@ from PIL import Image, ImageOps
 session = onnxruntime.InferenceSession("{ANY_SIZE}")
 classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
 picture = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-probabilities, labels = session.run(None, {{"pictures": np.asarray(picture)[None]}})
+probabilities, labels = session.run(["probabilities", "labels"], {{"pictures": np.asarray(picture)[None]}})
 ```"""
 
 

@@ -16,7 +16,7 @@ from headstart.deploy.export.checking import Check, Form
 from headstart.deploy.export.facts import facts_of_model
 from headstart.deploy.export.onnx_graph import onnx_of, with_metadata
 from headstart.deploy.export.pictures import Material
-from headstart.deploy.export.program import Input, inputs_of, program_of
+from headstart.deploy.export.program import Input, inputs_of, outputs_of, program_of
 from headstart.models.bundle import Ensemble
 
 FLOAT, INT8 = "float32", "int8"
@@ -55,7 +55,7 @@ class Parts:
     @cached_property
     def float_graph(self) -> ModelProto:
         """The model as an ONNX graph of floats."""
-        return onnx_of(self.program, self.inputs)
+        return onnx_of(self.program, self.inputs, outputs_of(self.ensemble))
 
     def use(self, quantised: ModelProto) -> None:
         """Replace the graph by a quantised one in all that is built from now on."""

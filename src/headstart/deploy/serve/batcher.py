@@ -1,13 +1,16 @@
 """Groups the pictures of concurrent requests, so that the network sees them in batches.
 
-Pictures are decoded in threads as they arrive. One more thread takes what is decoded, as many at once as there are up
-to the batch size, and never waits for more: a lone request is answered at once, and under load batches fill by
-themselves. A picture whose request was given up is passed over, and counts as waiting until then.
+Pictures are decoded in threads as they arrive. More threads take what is decoded, as many at once as there are up
+to the batch size, and never wait for more: a lone request is answered at once, and under load batches fill by
+themselves. On the CPU there are several of them, each with its share of the cores: a network that runs on one core
+never waits for a second core that decodes meanwhile. A picture whose request was given up is passed over, and counts
+as waiting until then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -48,19 +51,23 @@ class Batcher:
 
     Args:
         classifier: the model.
-        limits: `batch` and `queue` are used.
+        limits: `batch`, `queue` and `workers` are used.
     """
 
     def __init__(self, classifier: Classifier, limits: Limits) -> None:
         self.classifier, self.limits = classifier, limits
+        self._batch = math.ceil(limits.batch / limits.workers)
         self._views = [view_of(bundle.preprocessing) for bundle in classifier.ensemble.members]
         self._waiting, self._counting = 0, threading.Lock()
         self._ready: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
-        self._worker = threading.Thread(target=self._work, name="predict", daemon=True)
+        self._workers = [
+            threading.Thread(target=self._work, name="predict", daemon=True) for _ in range(limits.workers)
+        ]
         self._quiet = quiet_pillow()
         self._quiet.__enter__()
-        self._worker.start()
+        for worker in self._workers:
+            worker.start()
 
     @property
     def waiting(self) -> int:
@@ -108,8 +115,11 @@ class Batcher:
         end = False
         while not end:
             batch: list[_Item] = []
-            while not end and len(batch) < self.limits.batch and not (batch and self._ready.empty()):
-                item = self._ready.get()
+            while not end and len(batch) < self._batch:
+                try:
+                    item = self._ready.get(block=not batch)
+                except queue.Empty:  # another worker may have taken what was there
+                    break
                 end = item is None
                 if item is not None and not self._given_up(item):
                     batch.append(item)
@@ -154,6 +164,8 @@ class Batcher:
     def close(self) -> None:
         """Answer what was taken, then end the threads."""
         self._decoders.shutdown(wait=True)
-        self._ready.put(None)
-        self._worker.join()
+        for _ in self._workers:  # each takes one
+            self._ready.put(None)
+        for worker in self._workers:
+            worker.join()
         self._quiet.__exit__(None, None, None)

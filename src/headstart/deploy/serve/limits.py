@@ -12,7 +12,8 @@ class Limits:
     """The bounds of a server; what is beyond is refused at once.
 
     Args:
-        batch: pictures that the network takes together.
+        batch: pictures that the network takes together; workers share them.
+        workers: threads that run the network side by side.
         queue: pictures that wait, in all.
         body: bytes of one request.
         waiting: bytes of all requests that are being received or wait; `Bodies` says what copies add.
@@ -21,6 +22,7 @@ class Limits:
     """
 
     batch: int = 32
+    workers: int = 1
     queue: int = 256
     body: int = 64 * MEBIBYTE
     waiting: int = 256 * MEBIBYTE

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from headstart.deploy.serve.limits import Limits
 from headstart.errors import SpecError, require
+from headstart.threads import cores
 
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
+WORKERS = 4
 PACKAGES = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
 
 
@@ -54,6 +56,19 @@ def is_local(host: str) -> bool:
         return host == "localhost"
 
 
+def side_by_side(device: str) -> tuple[int, int]:
+    """Return how many threads run the network of a server side by side, and how many cores each keeps busy.
+
+    On the CPU that is one core each, up to four threads: a network on several cores waits for all of them at every
+    layer, also for one that decodes an image meanwhile. With more cores each thread has an equal share of them, since
+    a lone image is then answered sooner. A GPU takes one batch at a time.
+    """
+    if not device.startswith("cpu"):
+        return 1, cores()
+    workers = min(cores(), WORKERS)
+    return workers, cores() // workers
+
+
 def settings(app: FastAPI, limits: Limits) -> uvicorn.Config:
     """Return how uvicorn serves an application."""
     import uvicorn
@@ -66,6 +81,7 @@ def settings(app: FastAPI, limits: Limits) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on the client's address
         timeout_keep_alive=5,
         timeout_graceful_shutdown=int(2 * limits.seconds),
         limit_concurrency=8 * limits.queue,  # connections; beyond, uvicorn answers 503 by itself

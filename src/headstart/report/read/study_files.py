@@ -377,7 +377,10 @@ def _read_explanations(folder: Path) -> tuple[Mapping[str, Any], ...]:
 def _read_datasets(root: Path) -> dict[str, DataFolder]:
     found = {}
     for path in sorted((root / "data").glob("*/dataset.json")):
-        facts, audit = read_facts(path), path.with_name("audit.json")
-        fingerprint = str(facts.get("fingerprint", path.parent.name))
-        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, _read_if_there(audit))
+        facts, audit = read_facts(path), _read_if_there(path.with_name("audit.json")) or {}
+        fingerprint = str(facts.get("fingerprint", "absent"))
+        if fingerprint != path.parent.name or audit.pop("key", fingerprint) != fingerprint:
+            raise StoreError(f"{path.parent}: holds the facts of something else; run the study again")
+        facts.pop("key", None)
+        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, audit or None)
     return found

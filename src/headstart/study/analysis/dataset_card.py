@@ -31,7 +31,7 @@ _SMALL = Preprocessing(size=128, resize=128)
 def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:
     """Write the facts, items and thumbnails of a dataset of the study."""
     folder = session.folder.data_folder(dataset.fingerprint)
-    if known_facts(folder / "dataset.json") is None:
+    if known_facts(folder / "dataset.json", dataset.fingerprint) is None:
         bad = session.resources.bad_rows(dataset)
         images = session.resources.images(data, _decoded_preprocessing(session, dataset))
         write_card(folder, dataset, split, images, bad)
@@ -51,6 +51,7 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
+        "key": dataset.fingerprint,
         "classes": list(dataset.classes),
         "multi_label": dataset.multi_label,
         "n": len(dataset),

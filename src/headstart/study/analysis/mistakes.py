@@ -29,7 +29,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     from headstart.models.preprocessing import as_tensor, normalise
 
     folder = session.folder.root / best["folder"]
-    if known_facts(folder / "explanations.json") is not None:
+    if known_facts(folder / "explanations.json", best["folder"]) is not None:
         return
     classifier = Classifier(read_ensemble(folder, agreed=True))
     with np.load(folder / "predictions.npz") as arrays:
@@ -57,4 +57,5 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
             name = f"explanations/{int(rows[place])}-{method}.jpg"
             write_atomic(folder / name, buffer.getvalue())
             items.append({"row": int(rows[place]), "method": method, "class": classifier.classes[aim], "file": name})
-    write_facts(folder / "explanations.json", {"items": items}, [str(item["file"]) for item in items])
+    facts = {"key": best["folder"], "items": items}
+    write_facts(folder / "explanations.json", facts, [str(item["file"]) for item in items])

@@ -10,7 +10,7 @@ from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.backbone import Backbone
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy, Run
-from headstart.study.spec.schema import AS_IS, TUNED
+from headstart.study.spec.schema import AS_IS, DISTIL, TUNED
 from headstart.study.spec.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.task import Task
 from headstart.transfer.heads.catalogue import HEADS
@@ -150,9 +150,10 @@ def check_labels(run: Run, resources: Resources) -> None:
 
 
 def starts_fitted(task: Task, split: Split) -> bool:
-    """Say whether the head is fitted first: with strategy lp_ft, unless `probe_epochs` asks for gradient steps.
+    """Say whether the head is fitted first: with lp_ft, unless `probe_epochs` asks for gradient steps, and with distil.
 
     Without validation rows the penalty cannot be chosen, and the head learns by gradient steps.
     """
     spec = task.run.spec
-    return spec.strategy == "lp_ft" and not spec.probe_epochs and len(split.validation) > 0
+    asked = spec.strategy == "lp_ft" and not spec.probe_epochs
+    return (asked or (spec.strategy == DISTIL and spec.weights.name != "none")) and len(split.validation) > 0

@@ -23,6 +23,7 @@ from headstart.transfer.finetune.optimizers import Settings, build_optimizer
 from headstart.transfer.finetune.pieces import Pieces, out_of_memory
 from headstart.transfer.finetune.rates import Rates
 from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.finetune.trainer_setup import reseed
 from headstart.transfer.finetune.validation_score import ValidationScore
 from headstart.transfer.strategy import HEAD
 
@@ -88,11 +89,11 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Make one optimiser step on a batch, in as many pieces as memory requires."""
-        torch.manual_seed(number(self.seed, batch.epoch, batch.step))
+        reseed(number(self.seed, batch.epoch, batch.step), self.device)
         optimizer = self.optimizers()
         self.rates.apply(optimizer, batch.epoch, batch.step)
         inputs, targets = self.objective.mixed(batch)
-        loss, right = self._gradients(optimizer, inputs, targets, batch.labels)
+        loss, right = self._gradients(optimizer, inputs, targets, self.objective.answers(batch))
         if not math.isfinite(loss):
             raise Diverged(f"the loss is not finite in epoch {batch.epoch + 1}, batch {batch.step + 1}")
         optimizer.step()

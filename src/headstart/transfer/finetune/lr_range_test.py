@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from headstart.errors import RunFailed
 from headstart.progress import progress
@@ -22,7 +21,7 @@ from headstart.transfer.finetune.job import TuneJob, check_job, device_of
 from headstart.transfer.finetune.learner import Learner, clip_gradients
 from headstart.transfer.finetune.loader import Batch
 from headstart.transfer.finetune.malloc import large_blocks_kept
-from headstart.transfer.finetune.trainer_setup import own_randomness
+from headstart.transfer.finetune.trainer_setup import own_randomness, reseed
 
 STEPS = 40
 _WIDTH = 1e5  # the sweep's largest rate over its smallest
@@ -118,8 +117,9 @@ class Stepper:
         learner, objective = self.learner, self.learner.objective
         with own_randomness(), large_blocks_kept():
             batch = next(self.batches)
-            torch.manual_seed(number(learner.seed, batch.epoch, batch.step, "range"))
-            batch = batch._replace(inputs=batch.inputs.to(self.device), labels=batch.labels.to(self.device))
+            reseed(number(learner.seed, batch.epoch, batch.step, "range"), learner.device)
+            soft = None if batch.soft is None else batch.soft.to(self.device)
+            batch = batch._replace(inputs=batch.inputs.to(self.device), labels=batch.labels.to(self.device), soft=soft)
             inputs, targets = objective.mixed(batch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["multiplier"]

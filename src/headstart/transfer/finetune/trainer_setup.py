@@ -65,3 +65,15 @@ def own_randomness() -> Iterator[None]:
     """Restore torch's global generator afterwards: every step seeds it."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield
+
+
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the generator that a step on this device draws from.
+
+    `torch.manual_seed` seeds those of all kinds of device, too; for each that is not in use it writes down where it was
+    called from, which takes 2 ms, as long as a step of a small network.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

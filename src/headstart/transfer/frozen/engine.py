@@ -53,9 +53,12 @@ class Engine:
         network: takes normalised images; it is put in evaluation mode.
         preprocessing: size, mean and std.
         device: "cpu", "cuda", "mps" or "cuda:1".
+        threads: that one call keeps busy, where ONNX Runtime runs the network; None: all that this process may.
     """
 
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing, device: str = "cpu") -> None:
+    def __init__(
+        self, network: nn.Module, preprocessing: Preprocessing, device: str = "cpu", *, threads: int | None = None
+    ) -> None:
         self.device = torch.device(device)
         module = Normalised(network, preprocessing).eval()
         size = preprocessing.size
@@ -64,7 +67,7 @@ class Engine:
         if self.device.type == "cpu":
             with torch.inference_mode():
                 expected = module(example).numpy()
-            session = _onnx_session(module, example)
+            session = _onnx_session(module, example, threads or cores())
             if session is not None and _agree(session(example.numpy()), expected):
                 self.name, self._run = "onnxruntime", session
             else:
@@ -87,14 +90,16 @@ def _agree(got: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> b
     return float(np.abs(got - expected).max()) <= bound
 
 
-def _onnx_session(module: nn.Module, example: Tensor) -> Callable[[Pixels], npt.NDArray[np.float32]] | None:
+def _onnx_session(
+    module: nn.Module, example: Tensor, threads: int
+) -> Callable[[Pixels], npt.NDArray[np.float32]] | None:
     import onnxruntime
 
     graph = export_onnx(with_fixed_padding(module, example), example)
     if graph is None:
         return None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cores()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # images decode on the same cores
     try:
