@@ -3,11 +3,12 @@
     python benchmarks/map_frames.py                    100,000 points, WebGL2 and canvas: about half a minute
     python benchmarks/map_frames.py --points 1000      does it run?
 
-Needs selenium, chromium and chromedriver. Made-up points in 40 groups on a page of 1,280 × 900 px; for some seconds, each
-frame moves and zooms the map and waits for the next one, as a hand does. Headless Chromium has no graphics card: WebGL2 is
-computed in software (SwiftShader, named in the output), so that a real card is faster.
+Needs selenium, chromium and chromedriver. Made-up points in 40 groups on a page of 1,280 × 900 px; for some seconds,
+each frame moves and zooms the map and waits for the next one, as a hand does. Headless Chromium has no graphics card:
+WebGL2 is computed in software (SwiftShader, named in the output), so that a real card is faster.
 
-frames    frames a second: all frames by all seconds, and the slowest twentieth of the frames
+frames    frames a second: all frames by all seconds, and the slowest twentieth of the frames; milliseconds of CPU time
+          per frame of all of the browser's processes, which other work on the machine hardly changes (Linux)
 pick      microseconds to find the point under the pointer, on average
 lasso     milliseconds to find the points in a lasso around a quarter of the map
 recolour  milliseconds to colour all points again
@@ -16,7 +17,9 @@ recolour  milliseconds to colour all points again
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -87,23 +90,43 @@ def browser(size: tuple[int, int]) -> Any:
     return webdriver.Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and all below it."""
+    parents, spent = {}, {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = place.read_text().rpartition(")")[2].split()
+            parents[int(place.parent.name)] = int(fields[1])
+            spent[int(place.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    below = {pid}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sum(spent.get(each, 0.0) for each in below)
+
+
 def measured(points: int, seconds: float) -> list[dict[str, Any]]:
     """Return what was measured, for WebGL2 and for the canvas."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "map.html"
         page.write_text(page_of(points), encoding="utf-8")
-        for plain in (False, True):
+        for kind in ("webgl", "canvas"):
             driver = browser((1280, 900))
             try:
                 driver.set_script_timeout(60 + 2 * seconds)
-                driver.get(page.as_uri() + ("#canvas" if plain else ""))
+                driver.get(f"{page.as_uri()}#{kind}")
                 driver.execute_async_script(FRAMES, 1)  # the first frames compile
+                before = cpu_seconds(driver.service.process.pid)
                 times = np.array(driver.execute_async_script(FRAMES, seconds))
+                cpu = 1000 * (cpu_seconds(driver.service.process.pid) - before) / len(times)
                 kind = driver.execute_script("return map.drawing.kind")
                 slowest = float(np.sort(times)[-max(1, len(times) // 20) :].mean())
                 row = {"drawing": kind, "by": driver.execute_script(RENDERER), "points": points, "frames": len(times)}
-                row |= {"frames_per_second": 1000 / float(times.mean()), "slowest_twentieth": 1000 / slowest}
+                row |= {
+                    "cpu_ms_per_frame": cpu,
+                    "frames_per_second": 1000 / float(times.mean()),
+                    "slowest_twentieth": 1000 / slowest,
+                }
                 found.append(row | driver.execute_script(ONCE))
             finally:
                 driver.quit()

@@ -48,11 +48,11 @@ class Case:
 
 CASES = {
     "LeNet-5": Case("lenet5", 32, 64, "32", 16_384),
-    "small CNN": Case("small_cnn", 32, 128, "32", 1_024),
-    "small CNN, bf16": Case("small_cnn", 32, 128, "bf16-mixed", 1_024),
+    "small CNN": Case("small_cnn", 32, 128, "32", 2_048),
+    "small CNN, bf16": Case("small_cnn", 32, 128, "bf16-mixed", 2_048),
     "ResNet-18": Case("resnet18", 32, 128, "32", 2_048),
     "ResNet-18, bf16": Case("resnet18", 32, 128, "bf16-mixed", 2_048),
-    "ResNet-50, bf16": Case("resnet50", 32, 128, "bf16-mixed", 1_024),
+    "ResNet-50, bf16": Case("resnet50", 32, 128, "bf16-mixed", 2_048),
     "ResNet-18, 84 px, bf16": Case("resnet18", 84, 64, "bf16-mixed", 512),
 }
 

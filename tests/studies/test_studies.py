@@ -24,12 +24,13 @@ COUNTS = {
     "caltech101-two-cores": ((21, 21), (21, 21)),
     "cifar10": ((2, 2), (2, 2)),
     "cifar10-pretrained-or-not": ((5, 6), (5, 6)),
+    "cifar10-small-two-cores": ((11, 11), (11, 11)),
     "cifar10-to-cifar100": ((32, 32), (31, 31)),
     "cifar10-to-cifar100-two-cores": ((21, 21), (21, 21)),
     "dtd-rsscn7": ((17, 17), (17, 17)),
-    "dtd-rsscn7-two-cores": ((10, 10), (10, 10)),
+    "dtd-rsscn7-two-cores": ((11, 11), (11, 11)),
     "eurosat-fewshot": ((42, 42), (33, 33)),
-    "eurosat-fewshot-two-cores": ((6, 6), (6, 6)),
+    "eurosat-fewshot-two-cores": ((8, 8), (8, 8)),
     "ten-backbones": ((66, 66), (9, 9)),
 }
 # networks whose frozen features are judged on the study's own images: where a chain begins on others, too

@@ -17,7 +17,7 @@ _MOST_TOKENS = 16  # class and register tokens before the patches at most
 
 def grad_cam(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,

@@ -95,10 +95,16 @@ def explain_pictures(
     return results
 
 
+def _shown(result: Explained) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    """Return the pictures as people see them."""
+    bands = result.subject.network.backbone.preprocessing.bands
+    return list(result.pixels if bands is None else bands.picture(result.pixels))
+
+
 def columns_of(results: Sequence[Explained]) -> list[Column]:
     """Return the columns of a gallery: the pictures, then each method with the networks side by side."""
     first = results[0]
-    columns = [Column("Image\n" + ("" if len(results) > 1 else first.subject.title), list(first.pixels))]
+    columns = [Column("Image\n" + ("" if len(results) > 1 else first.subject.title), _shown(first))]
     for method in first.maps:
         explainer = EXPLAINERS[method]
         for result in results:
@@ -106,7 +112,7 @@ def columns_of(results: Sequence[Explained]) -> list[Column]:
             columns.append(
                 Column(
                     f"{explainer.title}\n{result.subject.title}",
-                    list(result.pixels),
+                    _shown(result),
                     list(result.maps[method]),
                     explainer.signed,
                     notes,

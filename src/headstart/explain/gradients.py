@@ -19,7 +19,7 @@ _LEAST_CHANGE = 0.1  # of log odds: a share of next to nothing says nothing
 
 def integrated_gradients(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,
@@ -73,7 +73,7 @@ def integrated_gradients(
 
 
 def _attribute(
-    method: Any, image: Float[Tensor, "3 h w"], target: Int[Tensor, ""], steps: int, batch: int
+    method: Any, image: Float[Tensor, "c h w"], target: Int[Tensor, ""], steps: int, batch: int
 ) -> tuple[Float[Tensor, "1 1 h w"], float]:
     """Return a map, summed over channels, and its completeness error as a share of the change of the log odds."""
     given = image[None].detach()

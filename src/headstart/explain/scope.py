@@ -116,8 +116,8 @@ def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Ten
 
 
 def as_pixels(
-    network: nn.Module, images: Float[Tensor, "n 3 h w"], work: int, engine: bool | None
-) -> tuple[Shaped[np.ndarray, "n h w 3"], Predict]:
+    network: nn.Module, images: Float[Tensor, "n c h w"], work: int, engine: bool | None
+) -> tuple[Shaped[np.ndarray, "n h w c"], Predict]:
     """Return the images as arrays that can be edited, and a function from such arrays to probabilities.
 
     Args:

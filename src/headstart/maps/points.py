@@ -62,7 +62,7 @@ def quantised(positions: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     low, high = positions.min(axis=0).astype(np.float64), positions.max(axis=0).astype(np.float64)
     width = max(float((high - low).max()), 1e-12)
     centred = (positions - (low + high) / 2) / width * (1.0, -1.0)
-    return np.clip(np.rint((centred + 0.5) * _STEPS), 0, _STEPS).astype(np.uint16)
+    return np.asarray(np.clip(np.rint((centred + 0.5) * _STEPS), 0, _STEPS), dtype=np.uint16)
 
 
 def mixing_rows(found: Sequence[Mixing]) -> list[list[Any]]:

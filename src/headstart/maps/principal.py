@@ -12,7 +12,7 @@ _BLOCK = 8192  # rows of one product
 def unit_rows(vectors: npt.NDArray[np.float32], rows: slice | npt.NDArray[np.int64]) -> Floats:
     """Return some rows of vectors [n, d] at unit length; a row of zeros remains one."""
     some = np.asarray(vectors[rows], dtype=np.float32)
-    return some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)
+    return np.asarray(some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
 def principal_components(vectors: npt.NDArray[np.float32], count: int) -> tuple[Floats, npt.NDArray[np.float64]]:

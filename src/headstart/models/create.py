@@ -14,6 +14,7 @@ from headstart.models.architectures.catalogue import ALIASES as ALIASES
 from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_file import ENTRY, check_tensors, description_of
+from headstart.models.first_layer import with_bands
 from headstart.models.weights.aerial import NAME as AERIAL_NETWORK
 from headstart.models.weights.aerial import read_aerial
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
@@ -60,8 +61,8 @@ def create_backbone(
     Args:
         name: "resnet18", "vit", "small_cnn", any name of timm or torchvision, or "timm/NAME", "torchvision/NAME".
         weights: None or "none" (random, from `seed`); "imagenet" (the best known source); "aerial" (of
-            aerial_resnet18); "timm:TAG" or "torchvision:TAG"; a local file (safetensors or state dict) or run folder; or a mapping
-            {"path": …, "sha256": …} of which the hash must agree.
+            aerial_resnet18); "timm:TAG" or "torchvision:TAG"; a local file (safetensors or state dict) or run folder;
+            or a mapping {"path": …, "sha256": …} of which the hash must agree.
         seed: of the random initialisation.
         input_size: side of the square images in pixels; None: what the weights were trained on.
         download: fetch published weights that are not here.
@@ -87,13 +88,15 @@ def create_backbone(
     else:
         filled = _fill(backbone, source, input_size)
     if input_size:
-        backbone.feature_dim = output_shape(backbone, input_size, backbone.name)[1]
+        channels = backbone.preprocessing.channels
+        backbone.feature_dim = output_shape(backbone, input_size, backbone.name, channels)[1]
     return backbone, filled
 
 
 def _fill(backbone: Backbone, source: Source, input_size: int | None) -> Weights:
     facts, checkpoint = source.facts, source.checkpoint
-    report = load_state(backbone, checkpoint.state, str(checkpoint.path))
+    bands = None if facts.preprocessing is None else facts.preprocessing.bands
+    report = load_state(with_bands(backbone, bands), checkpoint.state, str(checkpoint.path))
     preprocessing = facts.preprocessing or backbone.preprocessing
     backbone.preprocessing = preprocessing.at(input_size) if input_size else preprocessing
     if backbone.classifier is not None:

@@ -79,6 +79,9 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         "device": resources.device.split(":")[0],
         **taught,
     }
+    bands = resources.bands(run.data)
+    if bands is not None:
+        payload["bands"] = bands.facts()
     return Task(run, seed, content_key(payload), _is_deterministic(run, seed, resources), content_key(taught))
 
 

@@ -21,10 +21,19 @@ import PIL
 
 from headstart.addresses import is_address, needs_path
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import CHECK, DECODER, UndecodableError, check, open_image, quiet_pillow
+from headstart.data.decoding.decode import (
+    CHECK,
+    DECODER,
+    UndecodableError,
+    check,
+    check_bands,
+    open_image,
+    quiet_pillow,
+)
 from headstart.data.decoding.deep_colour import deep_mode
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.formats import heif_version
+from headstart.data.decoding.tiff_bands import tifffile_version
 from headstart.data.readers import item_codes
 from headstart.errors import DataError
 from headstart.progress import progress
@@ -64,16 +73,18 @@ class _Seen:
     depth: str = ""
 
 
-def examine(reader: Reader, memory: Path | None = None) -> Examined:
+def examine(reader: Reader, memory: Path | None = None, *, bands: bool = False) -> Examined:
     """Return digest, problem and depth of every row, reading each distinct item once, in threads.
 
     Args:
         memory: the database of what was seen before; by default `files.sqlite` in the cache.
+        bands: all bands of the files are read, which are decoded for that; the depth then says which bands they have,
+            as `BandKind` is written, and their names.
     """
     codes = item_codes(reader)
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rows = first.tolist()
-    seen = _look(reader, rows, memory or cache_root() / "files.sqlite")
+    seen = _look(reader, rows, memory or cache_root() / "files.sqlite", bands=bands)
     digests = np.array([each.digest for each in seen], dtype="S32")[inverse]
     return Examined(
         digests,
@@ -109,12 +120,12 @@ def distinct(digests: npt.NDArray[np.bytes_]) -> tuple[npt.NDArray[np.int64], np
     return first[order].astype(np.int64), place[inverse].astype(np.int64)
 
 
-def _look(reader: Reader, rows: list[int], memory: Path) -> list[_Seen]:
+def _look(reader: Reader, rows: list[int], memory: Path, *, bands: bool) -> list[_Seen]:
     """Return what is seen of each of these rows."""
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
     seen: list[_Seen] = []
     with (
-        _Memory(memory) as known,
+        _Memory(memory, f"bands {tifffile_version()}|" if bands else "") as known,
         quiet_pillow(),
         progress("looking at the images", len(rows)) as ticker,
         ThreadPoolExecutor(cores(), "look") as pool,
@@ -123,7 +134,7 @@ def _look(reader: Reader, rows: list[int], memory: Path) -> list[_Seen]:
         for batch, names in zip(batches, identities, strict=True):
             remembered = known.recall([name for name, _ in names if name])
             todo = [k for k, (name, problem) in enumerate(names) if not problem and name not in remembered]
-            fresh = pool.map(lambda row: _examine_one(reader, row), [batch[k] for k in todo])
+            fresh = pool.map(lambda row: _examine_one(reader, row, bands=bands), [batch[k] for k in todo])
             found = dict(zip(todo, fresh, strict=True))
             for k, (name, problem) in enumerate(names):
                 seen.append(_Seen(problem=problem) if problem else found.get(k) or remembered[name])
@@ -140,9 +151,12 @@ def _identity(reader: Reader, row: int) -> tuple[str, str]:
         return "", _unreadable(error, reader.name(row))
 
 
-def _examine_one(reader: Reader, row: int) -> _Seen:
+def _examine_one(reader: Reader, row: int, *, bands: bool) -> _Seen:
     try:
         data = reader.read(row)
+        if bands:
+            fault, kind = check_bands(data)
+            return _Seen(digest_of(data), fault, "" if kind is None else kind.described())
         if isinstance(data, np.ndarray):
             return _Seen(digest_of(data), "" if data.size else "has no pixels")
         problem = check(data) or ""
@@ -176,8 +190,8 @@ class _Memory:
     Each row has a checksum: what was damaged is looked at again, and never believed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, how: str = "") -> None:
+        self.path, self.how = path, how
         self.connection: sqlite3.Connection | None = None
         self.started = time.time()
 
@@ -198,7 +212,7 @@ class _Memory:
         """Return what is known of these identities."""
         if self.connection is None:
             return {}
-        keys = {_key(identity): identity for identity in identities}
+        keys = {_key(self.how + identity): identity for identity in identities}
         result: dict[str, _Seen] = {}
         for part in _parts(list(keys), _QUERY):
             marks = ",".join("?" * len(part))
@@ -218,7 +232,7 @@ class _Memory:
         """Note what was found, except of files that changed a moment ago."""
         latest = (self.started - _SETTLED) * 1e9
         facts = [
-            (_key(identity), bytes.fromhex(each.digest), each.problem, each.depth)
+            (_key(self.how + identity), bytes.fromhex(each.digest), each.problem, each.depth)
             for identity, each in found.items()
             if int(identity.rpartition("|")[2]) < latest
         ]

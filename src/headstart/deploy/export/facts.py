@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from headstart.deploy.export.program import Input, uncertainty_of
@@ -68,7 +67,7 @@ def _network(bundle: Bundle) -> dict[str, Any]:
         "weights": bundle.origin.weights,
         "sha256": bundle.origin.sha256,
         "head": head_config(bundle.network.head)["kind"],
-        "preprocessing": asdict(bundle.preprocessing),
+        "preprocessing": bundle.preprocessing.facts(),
         "test_time_augmentation": bundle.tta,
         "temperature": bundle.temperature,
         "licence": licence_of_weights(bundle.origin),

@@ -90,7 +90,7 @@ class Deployed(nn.Module):
         known = uncertainty_of(ensemble)
         self.familiar = Familiar(known) if known is not None and known.score else None
 
-    def forward(self, *pixels: UInt8[Tensor, "n h w 3"]) -> tuple[Tensor, ...]:
+    def forward(self, *pixels: UInt8[Tensor, "n h w c"]) -> tuple[Tensor, ...]:
         """Return probabilities float32 [n, C], labels (int64 [n], of multi-label models bool [n, C]) and, of models
         that can tell, how familiar the images are, float32 [n].
         """
@@ -119,7 +119,7 @@ class Deployed(nn.Module):
 
 def _body(bundle: Bundle) -> nn.Module:
     size = bundle.preprocessing.size
-    return with_fixed_padding(bundle.network.backbone, torch.zeros(1, 3, size, size)).eval()
+    return with_fixed_padding(bundle.network.backbone, torch.zeros(1, bundle.preprocessing.channels, size, size)).eval()
 
 
 def _scores(bundle: Bundle, head: nn.Module, features: list[Tensor]) -> Tensor:
@@ -150,7 +150,8 @@ def program_of(ensemble: Ensemble) -> ExportedProgram:
     """
     module = Deployed(ensemble).eval()
     examples = tuple(
-        torch.zeros(EXAMPLES, each.view.crop or 1, each.view.crop or 1, 3, dtype=torch.uint8) for each in module.inputs
+        torch.zeros(EXAMPLES, each.view.crop or 1, each.view.crop or 1, each.view.channels, dtype=torch.uint8)
+        for each in module.inputs
     )
     dynamic = (tuple({0: Dim("n", min=1)} for _ in examples),)  # one entry for *pixels
     try:

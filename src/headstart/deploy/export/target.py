@@ -20,6 +20,7 @@ from headstart.deploy.export.program import Input, inputs_of, outputs_of, progra
 from headstart.models.bundle import Ensemble
 
 FLOAT, INT8 = "float32", "int8"
+INSTEAD = "export to onnx or torch, which take the bands' pixels"
 
 
 @dataclass
@@ -95,6 +96,14 @@ class Target:
     refusal: Callable[[Ensemble], str | None]
     quantised: bool
     finish: Callable[[Parts, Path, Sequence[Check], Sequence[str], str], None]
+
+
+def rgb_only(ensemble: Ensemble) -> str | None:
+    """Refuse a model of other bands than red, green and blue: its program decodes ordinary pictures."""
+    banded = next((each for each in ensemble.members if each.preprocessing.bands is not None), None)
+    if banded is None or banded.preprocessing.bands is None:
+        return None
+    return f"it takes {banded.preprocessing.bands.count} bands, and only ordinary pictures are read there; {INSTEAD}"
 
 
 def always(ensemble: Ensemble) -> str | None:

@@ -28,8 +28,11 @@ def build(parts: Parts, folder: Path) -> list[Form]:
 
 def usage(parts: Parts) -> str:
     """Return how the file is used."""
-    shapes = ", ".join(f"[n, {each.view.crop}, {each.view.crop}, 3]" for each in parts.inputs)
-    zeros = [f"torch.zeros(1, {each.view.crop}, {each.view.crop}, 3, dtype=torch.uint8)" for each in parts.inputs]
+    shapes = ", ".join(f"[n, {each.view.crop}, {each.view.crop}, {each.view.channels}]" for each in parts.inputs)
+    zeros = [
+        f"torch.zeros(1, {each.view.crop}, {each.view.crop}, {each.view.channels}, dtype=torch.uint8)"
+        for each in parts.inputs
+    ]
     return f"""\
 `{PROGRAM}` is a `torch.export` program: it needs PyTorch, and nothing of headstart. It takes RGB pixels, uint8
 {shapes}, resized and cropped as `headstart.json` in it says, and returns probabilities [n, classes], labels

@@ -95,17 +95,22 @@ class MapColours {
     this.changed();
   }
 
-  /** Return [red, green, blue] and shape of a row, or null for grey. */
-  of(row) {
-    if (!this.now) return null;
-    const code = this.now.codes[row];
-    if (code === MAP_NONE) return null;
-    if (this.now.scale) {
-      const at = (code / (MAP_NONE - 1)) * (MAP_RAMP.length - 1), low = Math.min(Math.floor(at), MAP_RAMP.length - 2);
-      return [mapMixed(mapRgb(MAP_RAMP[low]), mapRgb(MAP_RAMP[low + 1]), at - low), 0];
+  /** Return how rows look: the place of each row's look, and the looks [[red, green, blue], shape]; the first is grey. */
+  looks(grey) {
+    const { codes, scale, labels } = this.now || { codes: new Uint16Array(0), labels: [] };
+    const found = [[grey, 0]], place = new Uint8Array(Math.max(codes.length, 1));
+    if (scale) {
+      for (let step = 0; step < 254; step++) {
+        const at = (step / 253) * (MAP_RAMP.length - 1), low = Math.min(Math.floor(at), MAP_RAMP.length - 2);
+        found.push([mapMixed(mapRgb(MAP_RAMP[low]), mapRgb(MAP_RAMP[low + 1]), at - low), 0]);
+      }
+      for (let row = 0; row < codes.length; row++) place[row] = codes[row] === MAP_NONE ? 0 : 1 + Math.floor((codes[row] / MAP_NONE) * 254);
+      return [place, found];
     }
-    const slot = this.slots.get(code);
-    return slot === undefined ? null : [this.rgb(slot), slot % MAP_SHAPES.length];
+    const of = new Uint8Array(MAP_NONE + 1);
+    for (const [code, slot] of labels.length ? this.slots : []) of[code] = found.push([this.rgb(slot), slot % MAP_SHAPES.length]) - 1;
+    for (let row = 0; row < codes.length; row++) place[row] = of[codes[row]];
+    return [place, found];
   }
 
   /** Say what a row is by a colouring, or "". */
@@ -128,10 +133,10 @@ class MapColours {
       return mapElement("button", { type: "button", "data-code": code, "aria-pressed": String(on), title: labels[code], onclick: () => this.toggle(code) }, mark, mapElement("span", { class: "map-name" }, labels[code]), mapElement("span", { class: "map-count" }, this.counts[code].toLocaleString("en")));
     });
     if (!this.list) this.list = mapElement("div", { class: "map-list" });
-    this.list.replaceChildren(...buttons, ...(this.without ? [mapElement("p", { class: "map-hint" }, `${this.without.toLocaleString("en")} without one: grey`)] : []));
+    this.list.replaceChildren(...buttons, ...(this.without ? [mapElement("p", { class: "map-hint" }, `${this.without.toLocaleString("en")} without: grey`)] : []));
     if (!this.bar) {
       this.field = mapElement("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class in the legend", oninput: (event) => { this.text = event.target.value.trim().toLowerCase(); this.draw(); } });
-      this.bar = mapElement("div", { class: "map-legend-bar" }, mapElement("button", { type: "button", onclick: () => this.only([]) }, "all grey"), mapElement("button", { type: "button", onclick: () => this.only(this.sorted.filter((code) => this.counts[code])) }, "in colour"));
+      this.bar = mapElement("div", { class: "map-legend-bar" }, mapElement("button", { type: "button", onclick: () => this.only([]) }, "all grey"), mapElement("button", { type: "button", onclick: () => this.only(this.sorted.filter((code) => this.counts[code])) }, "colours"));
     }
     this.field.hidden = labels.length <= 2 * MAP_PALETTE.length;
     if (!this.list.isConnected || !this.legend.contains(this.list)) this.legend.replaceChildren(this.field, this.bar, this.list);

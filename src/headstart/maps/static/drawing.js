@@ -1,4 +1,4 @@
-// Draws points on a canvas: WebGL2, or pixels in memory where that is not available.
+// Draws points on a canvas: by WebGL2 on a graphics card, else as pixels in memory, which is faster than WebGL2 in software.
 
 const MAP_VERTEX = `#version 300 es
 in vec2 place; in vec4 colour; in float shape;
@@ -22,11 +22,15 @@ void main() {
   found = mix(tint, rim, border) * cover;
 }`;
 
+const MAP_SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i; // what computes WebGL2 without a graphics card
+
 /** Both kinds: `load` takes what is drawn in the order of drawing, `draw` a view {scale, x, y} in pixels of the canvas. */
 class MapGl {
-  constructor(canvas) {
-    const gl = canvas.getContext("webgl2", { antialias: false, alpha: true, premultipliedAlpha: true });
+  constructor(canvas, software) {
+    const gl = canvas.getContext("webgl2", { antialias: false, failIfMajorPerformanceCaveat: !software });
     if (!gl) throw new Error("no WebGL2");
+    const more = gl.getExtension("WEBGL_debug_renderer_info");
+    if (!software && MAP_SOFTWARE.test(gl.getParameter(more ? more.UNMASKED_RENDERER_WEBGL : gl.RENDERER))) throw new Error("no graphics card");
     [this.gl, this.canvas] = [gl, canvas];
     this.kind = "WebGL2";
     const program = gl.createProgram();
@@ -125,10 +129,10 @@ class MapPixels {
   }
 }
 
-/** Return what draws, with its new canvas; `plain` forgoes WebGL2. */
-function mapDrawing(plain) {
-  if (!plain) {
-    try { return new MapGl(document.createElement("canvas")); } catch { /* then pixels, on a canvas that never had another context */ }
+/** Return what draws, with its new canvas; `kind` is "canvas", "webgl" (also in software), or nothing: what is fast. */
+function mapDrawing(kind) {
+  if (kind !== "canvas") {
+    try { return new MapGl(document.createElement("canvas"), kind === "webgl"); } catch { /* then pixels, on a canvas that never had another context */ }
   }
   return new MapPixels(document.createElement("canvas"));
 }

@@ -66,18 +66,18 @@ class MapPoints {
     }
   }
 
-  /** Return the row nearest to a place, at most so far away and accepted by a filter; -1 if there is none. */
-  nearest(x, y, reach, accepts = () => true) {
+  /** Return the row nearest to a place, at most so far away; -1 if there is none. */
+  nearest(x, y, reach) {
     let best = -1, least = reach * reach;
     this.within(x - reach, y - reach, x + reach, y + reach, (row) => {
       const [dx, dy] = [this.positions[2 * row] - x, this.positions[2 * row + 1] - y];
-      if (dx * dx + dy * dy <= least && accepts(row)) { best = row; least = dx * dx + dy * dy; }
+      if (dx * dx + dy * dy <= least) { best = row; least = dx * dx + dy * dy; }
     });
     return best;
   }
 
   /** Return the rows inside a polygon [[x, y], …], in order. */
-  inside(polygon, accepts = () => true) {
+  inside(polygon) {
     if (polygon.length < 3) return [];
     const [xs, ys] = [polygon.map((at) => at[0]), polygon.map((at) => at[1])];
     const found = [];
@@ -87,8 +87,8 @@ class MapPoints {
       for (let a = 0, b = polygon.length - 1; a < polygon.length; b = a++) {
         if (ys[a] > y !== ys[b] > y && x < ((xs[b] - xs[a]) * (y - ys[a])) / (ys[b] - ys[a]) + xs[a]) inside = !inside;
       }
-      if (inside && accepts(row)) found.push(row);
+      if (inside) found.push(row);
     });
-    return found.sort((a, b) => a - b);
+    return Array.from(Uint32Array.from(found).sort());
   }
 }

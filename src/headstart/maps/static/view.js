@@ -8,7 +8,7 @@ class ImageMap {
    *   host: an empty element.
    *   data: positions, colours, and perhaps names and sheets of small pictures.
    *   options: picture(row) → element or null; chosen(rows): the lasso's images, else a list of them is drawn;
-   *     passes(key): whether the page itself takes a key; always: scrolling zooms even before the map has been clicked; plain: no WebGL2; file: of saved names.
+   *     passes(key): whether the page itself takes a key; always: scrolling zooms even before the map has been clicked; drawing: "canvas" or "webgl"; else what is fast.
    */
   constructor(host, data, options = {}) {
     [this.host, this.data, this.options] = [host, data, options];
@@ -22,7 +22,7 @@ class ImageMap {
     this.sheets = data.sheets ? new MapSheets(data.sheets) : null;
     this.colours = new MapColours(data.colours, () => this.recolour());
     this.build();
-    this.drawOn(options.plain);
+    this.drawOn(options.drawing);
     this.listen();
     new ResizeObserver(() => this.resize()).observe(this.stage);
     this.resize();
@@ -52,11 +52,11 @@ class ImageMap {
     this.by.parentElement.hidden = names.length < 2;
   }
 
-  drawOn(plain) {
+  drawOn(kind) {
     if (this.drawing) this.drawing.canvas.remove();
-    this.drawing = mapDrawing(plain);
+    this.drawing = mapDrawing(kind);
     this.drawing.canvas.setAttribute("aria-hidden", "true");
-    this.drawing.canvas.addEventListener("webglcontextlost", () => { this.drawOn(true); this.resize(); });
+    this.drawing.canvas.addEventListener("webglcontextlost", () => { this.drawOn("canvas"); this.width = 0; this.resize(); });
     this.stage.prepend(this.drawing.canvas);
     this.host.dataset.drawing = this.drawing.kind;
     this.recolour();
@@ -74,23 +74,20 @@ class ImageMap {
     const { points, colours, chosen } = this, style = getComputedStyle(this.host);
     const [other, paper] = [mapRgb(style.getPropertyValue("--map-other").trim()), mapRgb(style.getPropertyValue("--paper").trim())];
     this.colours.on(paper[1] < 128);
-    const layers = [[], [], []];
-    for (const row of points.order) layers[chosen.has(row) ? 2 : colours.of(row) ? 1 : 0].push(row);
-    const places = new Uint16Array(2 * points.count), tints = new Uint8Array(4 * points.count), shapes = new Uint8Array(points.count);
-    let k = 0;
-    layers.forEach((rows, layer) => {
-      for (const row of rows) {
-        const [colour, shape] = colours.of(row) || [other, 0];
-        const tint = chosen.size && layer < 2 ? mapMixed(colour, paper, 0.72) : colour;
-        places[2 * k] = points.positions[2 * row];
-        places[2 * k + 1] = points.positions[2 * row + 1];
-        tints.set(tint, 4 * k);
-        tints[4 * k + 3] = layer ? 255 : 180;
-        shapes[k++] = shape;
-      }
-    });
+    const [place, looks] = colours.looks(other), n = points.count, layer = new Uint8Array(n), next = [0, 0, 0];
+    for (let row = 0; row < n; row++) layer[row] = chosen.size && chosen.has(row) ? 2 : place[row] ? 1 : 0;
+    for (let row = 0; row < n; row++) for (let above = layer[row] + 1; above < 3; above++) next[above]++;
+    const tints = looks.flatMap(([colour], look) => [colour, mapMixed(colour, paper, 0.72)].map((rgb) => [...rgb, look ? 255 : 180]));
+    const places = new Uint16Array(2 * n), colour = new Uint8Array(4 * n), shapes = new Uint8Array(n);
+    for (const row of points.order) {
+      const k = next[layer[row]]++, tint = tints[2 * place[row] + (chosen.size && layer[row] < 2 ? 1 : 0)];
+      places[2 * k] = points.positions[2 * row];
+      places[2 * k + 1] = points.positions[2 * row + 1];
+      for (let part = 0; part < 4; part++) colour[4 * k + part] = tint[part];
+      shapes[k] = looks[place[row]][1];
+    }
     this.paper = paper;
-    this.drawing.load(places, tints, shapes);
+    this.drawing.load(places, colour, shapes);
     this.later();
   }
 
@@ -242,7 +239,7 @@ class ImageMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
     document.addEventListener("paperwidth", (event) => {
       stage.style.width = event.detail ? `${event.detail}px` : "";
-      this.drawOn(Boolean(event.detail) || this.options.plain);  // on paper, only pixels are sure to remain
+      this.drawOn(event.detail ? "canvas" : this.options.drawing);  // on paper, only pixels are sure to remain
       this.width = 0;
       this.resize();
       this.paint();

@@ -13,7 +13,7 @@ from headstart.models.architectures.build import timm_preprocessing, torchvision
 from headstart.models.architectures.catalogue import Architecture, torchvision_names
 from headstart.models.bundle_checks import check_preprocessing
 from headstart.models.bundle_file import ENTRY, description_of
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.preprocessing import Preprocessing, preprocessing_from
 from headstart.models.weights import aerial
 from headstart.models.weights.aerial import AERIAL, aerial_file
 from headstart.models.weights.checkpoint import Checkpoint
@@ -198,7 +198,7 @@ def _bundle_facts(checkpoint: Checkpoint) -> Facts:
         check_preprocessing(fields)
     except ModelError as error:
         raise WeightsError(f"{checkpoint.path}: its description is damaged ({error})") from error
-    preprocessing = Preprocessing(**{**fields, **{key: tuple(fields[key]) for key in ("mean", "std")}})
+    preprocessing = preprocessing_from(fields)
     return Facts(str(checkpoint.path), None, preprocessing)
 
 

@@ -51,7 +51,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
                 heat = explain(classifier.bundle.network, batch, torch.tensor([aim]), method, seed=0)[0]
             except ModelError:  # the method does not support this network
                 continue
-            picture: Image.Image = overlay(pixels, heat)
+            picture: Image.Image = overlay(pixels if needs.bands is None else needs.bands.picture(pixels), heat)
             buffer = io.BytesIO()
             picture.convert("RGB").save(buffer, "JPEG", quality=80)
             name = f"explanations/{int(rows[place])}-{method}.jpg"

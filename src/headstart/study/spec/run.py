@@ -80,6 +80,7 @@ class Run:
             spec.input_size,
             spec.resize,
             redrawn=spec.head_kind is None,
+            data=self.data if self.data.bands is not None else None,
         )
 
     @property

@@ -79,6 +79,9 @@ def _source(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
 
+Band = Annotated[int, Field(ge=0)] | str
+
+
 class DataSpec(Spec):
     """Which images, and how they are split."""
 
@@ -92,6 +95,18 @@ class DataSpec(Spec):
     name: str | None = None
     unlabelled: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
     corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
+    bands: Literal["all"] | Annotated[list[Band], Field(min_length=1)] | None = None
+    show: Annotated[list[Band], Field(min_length=1, max_length=3)] | None = None
+
+    @model_validator(mode="after")
+    def _bands_are_measured(self) -> DataSpec:
+        if self.show is not None and self.bands is None:
+            raise ValueError("data.show says how bands are shown; give data.bands, too, such as bands: all")
+        if self.bands is not None and self.split.fold == "seed":
+            raise ValueError("data.bands is measured on training images, which change with fold: seed; give one fold")
+        if self.bands is not None and self.unlabelled is not None:
+            raise ValueError("data.unlabelled holds ordinary pictures, which have no bands; drop it, or data.bands")
+        return self
 
 
 class ClassSplitSpec(Spec):

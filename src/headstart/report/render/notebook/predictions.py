@@ -16,6 +16,7 @@ from headstart.report import numbers
 from headstart.report.render.notebook import look
 
 LARGE, SMALL = 168, 96  # px
+SHARP = 1.5  # pixels of a picture for each px of the page
 CLASSES = 5
 BATCH, EXPLAINED = 24, 8  # images that are shown
 _QUALITY = 82
@@ -105,7 +106,7 @@ def _picture(prediction: Prediction, side: int) -> Markup | None:
     try:
         with quiet_pillow():
             pixels = decode(content_of(prediction.image.read()))
-        small = thumbnail(Image.fromarray(pixels), 2 * side, _QUALITY)
+        small = thumbnail(Image.fromarray(pixels), round(SHARP * side), _QUALITY)
     except (OSError, UndecodableError):
         return None
     return look.picture(small, prediction.name, side)
