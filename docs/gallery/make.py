@@ -197,7 +197,7 @@ def page() -> str:
         " photographs are fruit in a\nsupermarket (`headstart[demo]`), 30 of each of eight kinds; with a folder of your"
         f" own the commands are the same.\n[`docs/gallery/make.py`]({SCRIPT}) runs them and takes the pictures:\n\n"
         "```bash\npython docs/gallery/make.py\n```\n\n"
-        '<!-- setup\ndraw("photos", classes=5, per_class=12)\n-->\n'
+        '<!-- setup\ndraw("photos", classes=5, per_class=18)\n-->\n'
     ]
     for entry in ENTRIES:
         parts.append(f"## {entry.title}\n\n{entry.words}\n\n")
