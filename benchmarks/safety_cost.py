@@ -39,12 +39,13 @@ GROUPS: dict[str, list[tuple[Any, str]]] = {
     "bounds and damage of images": [
         (damage, "without_damage"),
         (damage, "check_end"),
+        (damage, "check_blocks"),
         (jpeg_structure, "scan_ends"),
         (decode, "check_bytes"),
         (decode, "check_header"),
     ],
     "looking at the files before": [(digests, "check")],
-    "bundles": [(bundle_file, "tensors_sha256"), (bundle_file, "_seal"), (bundle_checks, "check_finite")],
+    "bundles": [(bundle_file, "tensors_sha256"), (bundle_file, "_sealed"), (bundle_checks, "check_finite")],
 }
 _inside = threading.local()
 

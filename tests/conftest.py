@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 from spread import spread
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers and the processes that tests start inherit it
+    _no_weights = tempfile.TemporaryDirectory(prefix="headstart-no-weights-")  # a developer's own are not seen
+    atexit.register(_no_weights.cleanup)
+    os.environ |= {"HF_HOME": _no_weights.name, "TORCH_HOME": _no_weights.name, "HF_HUB_OFFLINE": "1"}
 
 CHECKED = ("evaluate", "fewshot", "transfer", "models", "explain")
 install_import_hook([f"headstart.{area}" for area in CHECKED], "beartype.beartype")
@@ -21,10 +28,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give each test an empty cache, so that no test sees what another computed."""
+def own_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Give each test an empty cache, so that no test sees what another computed; real images are asked for by mark."""
     place = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HEADSTART_CACHE", str(place))
+    if request.node.get_closest_marker("realdata") is None:
+        monkeypatch.delenv("HEADSTART_DATA", raising=False)
     yield place
     shutil.rmtree(place, ignore_errors=True)
 

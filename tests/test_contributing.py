@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "headstart"
 TREE = re.compile(r"^## The layout\s+```\nsrc/headstart/\n(?P<lines>.*?)^```", re.MULTILINE | re.DOTALL)
-SCREEN = 50  # lines
+SCREEN = 55  # lines
 
 
 def listed(text: str) -> list[str]:

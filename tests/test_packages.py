@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -27,6 +28,7 @@ OPTIONAL = (
     "datasets",
     "lightning",
     "mlflow",
+    "openTSNE",
     "optuna",
     "pillow_heif",
     "pytorch_lightning",
@@ -164,3 +166,18 @@ def test_nothing_that_only_unix_has_is_imported_with_a_module() -> None:
         body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom | ast.If | ast.Try)]
         found |= {f"{path.relative_to(SOURCE)} imports {name}" for node in body for name in imports(node) & UNIX}
     assert found == set()
+
+
+def test_uv_gets_the_settings_of_pip() -> None:
+    listing = """:env:.constraint='/own/constraints.txt'
+global.cert='/etc/ssl/cert.pem'
+global.constraint='/etc/constraints.txt'
+global.extra-index-url='https://one/simple https://two/simple'
+global.find-links='/wheels\\n/more'
+"""
+    assert runpy.run_path(str(ROOT / ".ci" / "install.py"))["as_uv_has_it"](listing) == {
+        "UV_CONSTRAINT": "/own/constraints.txt",
+        "UV_FIND_LINKS": "/wheels,/more",
+        "UV_INDEX": "https://one/simple https://two/simple",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+    }

@@ -83,3 +83,26 @@ def test_a_display_gets_each_step_after_two_seconds_and_the_end(clock: Clock) ->
         ticker.advance(3)
         raise ValueError("stop")
     assert seen == [("features", 4), None]
+
+
+def test_a_notebook_has_one_bar_that_is_drawn_in_place_and_goes(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    class Output:
+        def draw(self, text: str, html: str) -> None:
+            drawn.append(f"{text} | {html}")
+
+        def clear(self) -> None:
+            drawn.append("gone")
+
+    monkeypatch.setattr(module, "in_notebook", lambda: True)
+    monkeypatch.setattr(module, "Output", Output)
+    with progress("<decoding>", 100) as ticker:
+        for now in (101.9, 102.0, 102.1, 102.25):  # the second is the first that is shown, the third comes too soon
+            clock.now = now
+            ticker.advance(25)
+    assert len(drawn) == 3 and drawn[-1] == "gone" and capsys.readouterr() == ("", "")
+    assert drawn[0].startswith("<decoding>: 50/100 images, 25.0/s, 2.0 s left | ")
+    assert "width: 50.0%" in drawn[0] and "&lt;decoding&gt;: 50/100" in drawn[0] and "width: 100.0%" in drawn[1]

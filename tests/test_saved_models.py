@@ -6,12 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from exported_models import linear
 
+import headstart
 from headstart import saved_models
 from headstart.api import Study
+from headstart.deploy.classifier import Classifier
+from headstart.errors import SpecError
+from headstart.explain.compare import Subject, explain_pictures
 from headstart.report.render import html
-from headstart.saved_models import evaluate_models, update_study
+from headstart.saved_models import Updated, evaluate_models, explain_images, update_study
 from headstart.storage.presence import since
 from headstart.study import evaluation
 from headstart.study.results.folder import StudyFolder
@@ -93,3 +99,24 @@ def test_an_update_is_compared_with_the_former_model_where_it_knows_all_classes(
         "baseline": 1,
     }
     assert found.evaluation is not None
+
+
+def test_a_model_is_explained_as_its_network_is(tmp_path: Path) -> None:
+    classifier = Classifier(linear())
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    found = explain_images(classifier, [pixels, pixels[::-1]], target="bee")
+    subject = Subject("this model", classifier.bundle.network, classifier.classes)
+    (own,) = explain_pictures([subject], [pixels, pixels[::-1]], ["grad_cam"], targets=["bee", "bee"])
+    assert (found.maps["grad_cam"] == own.maps["grad_cam"]).all() and found.targets.tolist() == [1, 1]
+    saved = explain_images(classifier.save(tmp_path / "insects.safetensors"), pixels, target="bee")
+    assert saved.subject.title == "insects.safetensors"
+    assert np.allclose(saved.maps["grad_cam"][0], own.maps["grad_cam"][0], atol=1e-6)
+    assert headstart.explain_images is explain_images
+    with pytest.raises(SpecError, match="did you mean 'bee'"):
+        explain_images(classifier, pixels, target="be")
+
+
+def test_an_update_shows_its_study_and_how_the_models_compare() -> None:
+    shown: Any = [SimpleNamespace(_repr_html_=lambda text=text: text) for text in ("<p>study", "<p>models")]
+    assert Updated(*shown, {}, ())._repr_html_() == "<p>study<p>models"
+    assert Updated(shown[0], None, {}, ())._repr_html_() == "<p>study"

@@ -15,7 +15,7 @@ from headstart.models.refitted import REFITTED, Refitted
 from headstart.storage.presence import at_work
 from headstart.study.comparison import Data, compare_spec, source_of
 from headstart.study.execution.session import Listener
-from headstart.study.planning.describe import describe
+from headstart.study.planning.describe import PlanRows, describe
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.state import kept_words
 from headstart.study.results.version import study_folder, versioned_name
@@ -64,6 +64,12 @@ class Results:
 
     def _tested(self, facts: Mapping[str, Any]) -> Path:
         return self.folder / facts["best"]["folder"] if facts.get(REFITTED) else self.model
+
+    def _repr_html_(self) -> str:
+        from headstart.report.read.summary import load_summary
+        from headstart.report.render.notebook.studies import study_html
+
+        return str(study_html(load_summary(self.folder), str(self.folder)))
 
     def answer(self) -> str:
         """Return what the study found, in a few sentences."""
@@ -134,22 +140,23 @@ class Study:
         named = source if isinstance(source, str | Path) else {**source, **_named_data(source)}
         self.study: ResolvedStudy = load_study(named, overrides, smoke=smoke)
 
-    def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> list[dict[str, Any]]:
+    def plan(self, out: str | Path = OUT, device: str = "auto", *, strict: bool = False) -> PlanRows:
         """Return what would be computed, what is shared, what is cached already and what is unavailable.
 
         Each row says the seconds, bytes on disk and peak memory of its stages, from short measurements on this
         machine, which are cached. Nothing else is computed. With `strict`, unavailable weights or images are an
         error.
         """
-        from headstart.storage.opening import default_store
+        from headstart.storage.opening import default_store_in_use
         from headstart.study.planning.cost import with_costs
         from headstart.study.planning.planner import make_plan
         from headstart.study.resources import Resources
 
-        resources = Resources(default_store(), device)
-        plan = make_plan(self.study, resources, strict=strict)
-        folder = study_folder(out, versioned_name(out, self.study.spec.name, plan.fingerprint))
-        return with_costs(describe(plan, resources, folder), plan, resources, folder)
+        with default_store_in_use() as store:
+            resources = Resources(store, device)
+            plan = make_plan(self.study, resources, strict=strict)
+            folder = study_folder(out, versioned_name(out, self.study.spec.name, plan.fingerprint))
+            return PlanRows(with_costs(describe(plan, resources, folder), plan, resources, folder))
 
     def folder(self, out: str | Path = OUT) -> StudyFolder:
         """Return the folder that the study is written to, unless a study of other images is there already."""

@@ -1,8 +1,9 @@
-"""Progress that appears only when a job takes over two seconds: a bar in a terminal, plain lines elsewhere."""
+"""Progress that appears only when a job takes over two seconds: a bar in a terminal or notebook, lines elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import sys
 import time
@@ -10,11 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from headstart.disclosure import console, show
+from headstart.notebook import Output, in_notebook
 from headstart.units import duration
 
 QUIET, NORMAL, VERBOSE = 0, 1, 2
 _PATIENCE = 2.0  # seconds before anything is shown
 _EVERY = 5.0  # seconds between plain lines
+_REDRAWN = 0.25  # seconds between two states of a bar in a notebook
 
 _verbosity = int(os.environ.get("HEADSTART_VERBOSITY", NORMAL))
 _display: Callable[[Ticker | None], None] | None = None
@@ -53,6 +56,7 @@ class Ticker:
         self._started = self._shown = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
+        self._output: Output | None = None
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count `count` more pieces done; `note` is shown at the end of the line (such as a current loss)."""
@@ -66,14 +70,16 @@ class Ticker:
             return
         if _display is not None:
             _display(self)
+        elif in_notebook():
+            if self._output is None or now - self._shown >= _REDRAWN:
+                self._shown = now
+                self._output = self._output or Output()
+                self._output.draw(self._line(now), _bar(self.done / max(1, self.total), self._line(now)))
         elif sys.stderr.isatty():
             self._draw()
         elif now - self._shown >= _EVERY:
             self._shown = now
-            rate = self.done / (now - self._started)
-            left = (self.total - self.done) / rate if rate > 0 else 0.0
-            note = f", {self.note}" if self.note else ""
-            say(f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {duration(left)} left{note}")
+            say(self._line(now))
 
     def close(self) -> None:
         """Remove the bar from the screen."""
@@ -82,6 +88,15 @@ class Ticker:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        if self._output is not None:
+            self._output.clear()
+            self._output = None
+
+    def _line(self, now: float) -> str:
+        rate = self.done / (now - self._started)
+        left = (self.total - self.done) / rate if rate > 0 else 0.0
+        note = f", {self.note}" if self.note else ""
+        return f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {duration(left)} left{note}"
 
     def _draw(self) -> None:
         if self._bar is None:
@@ -108,3 +123,13 @@ def progress(title: str, total: int, unit: str = "images") -> Iterator[Ticker]:
         yield ticker
     finally:
         ticker.close()
+
+
+def _bar(share: float, line: str) -> str:
+    """Return a bar as HTML, in colours that suit light and dark pages."""
+    track = "width: 12em; height: .6em; border-radius: .3em; background: rgb(128 128 128 / 25%); overflow: hidden"
+    filled = f"width: {100 * min(1.0, share):.1f}%; height: 100%; background: #17909c"
+    return (
+        f'<div style="display: flex; align-items: center; gap: .8em"><div style="{track}"><div style="{filled}"></div>'
+        f"</div><span>{html.escape(line)}</span></div>"
+    )

@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from headstart.api import OUT, Results, Study
+from headstart.data.decoding.decode import content_of
+from headstart.data.decoding.pictures import Picture, pictures_of
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import DRIFT
 from headstart.deploy.export.benchmark import Benchmark
 from headstart.deploy.export.benchmark import benchmark as measure
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 from headstart.deploy.export.export import Exported, check_request, export_model
-from headstart.errors import SpecError
+from headstart.errors import SpecError, unknown_name
+from headstart.explain.compare import Explained, Subject, explain_pictures
+from headstart.explain.explainers import find_explainer
 from headstart.storage.opening import default_store_in_use
 from headstart.study import evaluation, unlabelled
 from headstart.study.comparison import Data, source_of
 from headstart.study.evaluation import Evaluation
 from headstart.study.execution.session import Listener
 from headstart.study.results.export_material import material_of
+from headstart.study.results.tested import single_network
 from headstart.study.spec.schema import DataSpec
 from headstart.study.unlabelled import DriftReport
 from headstart.study.update import prepare_update
@@ -71,6 +76,39 @@ def evaluate_models(
     return found
 
 
+def explain_images(
+    model: str | Path | Classifier,
+    images: Picture | Sequence[Picture],
+    methods: Sequence[str] = ("grad_cam",),
+    *,
+    target: str | None = None,
+    seed: int = 0,
+) -> Explained:
+    """Say which parts of images a model's answers rest on.
+
+    Args:
+        model: a model file, a run folder, a study folder (of an ensemble, its study's best network), or a classifier.
+        images: one or several: paths, bytes, PIL images, arrays, tensors.
+        methods: names of explainers.
+        target: the class to explain; by default what the model predicts of each image.
+        seed: of the methods that draw samples.
+
+    Raises:
+        SpecError: an unknown method or class.
+        ModelError: an ensemble, or a method that cannot explain the network.
+    """
+    for name in methods:
+        find_explainer(name)
+    classifier = model if isinstance(model, Classifier) else Classifier.load(single_network(Path(model)))
+    if target is not None and target not in classifier.classes:
+        raise SpecError(unknown_name("class", target, classifier.classes))
+    title = "this model" if isinstance(model, Classifier) else Path(model).name
+    subject = Subject(title, classifier.bundle.network, classifier.classes)
+    pictures = [content_of(picture) for picture in pictures_of(images)]
+    targets = None if target is None else [target] * len(pictures)
+    return explain_pictures([subject], pictures, methods, targets=targets, seed=seed)[0]
+
+
 @default_store_in_use()
 def measure_drift(
     model: str | Path, images: str | Path, out: str | Path = OUT, *, device: str = "auto", command: str = ""
@@ -111,6 +149,10 @@ class Updated:
     evaluation: Evaluation | None
     new: Mapping[str, int]
     notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        compared = None if self.evaluation is None else self.evaluation._repr_html_()
+        return f"{self.results._repr_html_()}{compared or ''}"
 
 
 @default_store_in_use()

@@ -26,13 +26,19 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(photographs.picture(seed))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("drawn")
     for k in range(24):
-        place = tmp_path / "data" / ("ant", "bee")[k % 2]
-        place.mkdir(parents=True, exist_ok=True)
+        place = root / ("ant", "bee")[k % 2]
+        place.mkdir(exist_ok=True)
         picture(k).save(place / f"{k:02}.png")
-    return tmp_path / "data"
+    return root
+
+
+@pytest.fixture
+def folder(drawn: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(drawn, tmp_path / "data"))
 
 
 def rows(dataset: Dataset) -> dict[str, int]:

@@ -25,6 +25,8 @@ def test_audit_does_what_its_options_ask_for(call: Call, manifest: Path, photos:
 
 
 FOUND: dict[str, Any] = {
+    "name": "flowers",
+    "fingerprint": "f10e",
     "findings": [
         {"text": "no bad files", "level": "good", "kind": "unreadable"},
         {"text": "7 near duplicates", "level": "notice", "kind": "copies"},

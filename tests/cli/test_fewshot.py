@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.cli.fewshot import EPISODES, TUNED_EPISODES, _numbers, _show, fewshot_and_show
+from headstart.cli.fewshot import _numbers, _show, fewshot_and_show
 from headstart.errors import SpecError
 from headstart.fewshot import study as fewshot_study
 from headstart.fewshot.methods import METHODS
+from headstart.labelled_images import EPISODES, TUNED_EPISODES
 from headstart.storage.opening import default_store
 from tests.cli.conftest import Call
 
@@ -62,6 +63,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
 
     class Nothing:
+        name = "nothing"
+
         def to_dict(self) -> dict[str, Any]:
             return {"rows": [], "comparisons": {}}
 

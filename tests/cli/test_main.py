@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from headstart.cli import main as cli
+from headstart.storage.presence import since
 from headstart.version import VERSION
 
 
@@ -154,3 +155,26 @@ def test_corrections_that_do_not_fit_are_named(
         assert "no.safetensors" in one_line(code, err)
     else:
         assert "c: 1.csv: a/0.png: unknown class 'c'" in one_line(code, err)
+
+
+@pytest.mark.parametrize(
+    "verb", sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands)
+)
+def test_every_verb_keeps_what_it_uses_of_the_cache_unless_it_reads_none(
+    verb: str, own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new verb holds the cache without any line of its own; one that does not is listed with the reason."""
+    own_store.mkdir(exist_ok=True)
+    (command,) = [each for each in cli.app.registered_commands if verb in (each.name, each.callback.__name__)]
+    held: list[bool] = []
+    monkeypatch.setattr(command, "name", verb)
+    monkeypatch.setattr(command, "callback", lambda: held.append(since(own_store) is not None))
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb])
+    assert not ended.value.code and held == [verb not in cli.UNHELD]
+    assert since(own_store) is None
+
+
+def test_verbs_that_do_not_hold_the_cache_exist_and_are_few() -> None:
+    verbs = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    assert cli.UNHELD.keys() <= verbs and len(cli.UNHELD) == 5

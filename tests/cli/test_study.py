@@ -14,6 +14,7 @@ from headstart import api, progress
 from headstart.cli import study as study_verbs
 from headstart.errors import WeightsAbsent
 from headstart.models import create
+from headstart.report.render.plan_text import plan_lines
 from tests.cli.conftest import Call
 from tests.support.weights_cache import empty_caches, put_marker, put_random
 
@@ -286,3 +287,12 @@ def test_the_ranking_of_a_study_is_its_answer_and_its_leaderboard(
     study_verbs.show_ranking(study_of(tmp_path, right, best="[net]", baseline="floor"))
     out = capsys.readouterr().out
     assert out.count("[net]") >= 2 and "100.0 %" in out and "behind" in out  # names are no markup
+
+
+def test_a_plan_of_a_study_fits_the_terminal(study_file: Path, tmp_path: Path) -> None:
+    rows = api.Study(study_file).plan(tmp_path / "out", "cpu")
+    for width in (80, 120):
+        lines = plan_lines(rows, width)
+        assert max(map(len, lines)) <= width
+        assert any("floor: 1 runs × seeds" in line for line in lines)
+    json.dumps(rows)

@@ -76,6 +76,7 @@ FAST = (
     Member("headstart", "lenet5", 32, ("conv1", "conv2", "conv3", "fc6")),
     Member("headstart", "small_cnn", 32, (*RESNET[:4], "pool")),
     Member("headstart", "conv4", 32, ("block1", "block2", "block3", "block4", "pool")),
+    Member("headstart", "aerial_resnet18", 32, RESNET),
     Member("headstart", "resnet12", 32, ("stage1", "stage2", "stage3", "stage4", "pool")),
 )
 SLOW = (

@@ -122,7 +122,7 @@ def run_command(words: list[str], options: Mapping[str, str], setting: Callable[
         for name in arguments:
             if "/" in name and not name.startswith("-"):
                 assert (REPOSITORY / name).exists(), f"{name} is not in the repository"
-    elif program not in ("git", "pre-commit", "curl"):
+    elif program not in ("git", "pre-commit", "curl", "jupyter"):
         raise UnrunnableError(f"{program}: no command that a page may use")
 
 

@@ -5,9 +5,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from exported_models import neighbours
 from torch import nn
 
 from headstart.errors import DataError, ModelError
+from headstart.explain.explainers import explain
 from headstart.explain.scope import (
     as_pixels,
     backbone_of,
@@ -107,3 +109,11 @@ def test_input_that_cannot_be_explained_is_refused(images: torch.Tensor, targets
 def test_a_size_that_the_network_cannot_take_is_named() -> None:
     with pytest.raises(ModelError, match="cannot take images of 2 × 2 px"):
         check(network().eval(), torch.zeros(1, 3, 2, 2), torch.tensor([0]))
+
+
+def test_nearest_neighbours_have_no_gradients_to_explain() -> None:
+    network = neighbours().network
+    images, targets = torch.zeros(1, 3, 32, 32), torch.tensor([0])
+    for method in ("grad_cam", "integrated_gradients"):
+        with pytest.raises(ModelError, match=r"needs gradients, and a head of nearest neighbours \(knn\) has none"):
+            explain(network, images, targets, method)

@@ -1,7 +1,7 @@
 """Altered bundles: refused, or the same answers; and bundles that are sealed well but say anything.
 
 An answer is the probabilities and all that a calibrated model adds to them: its prediction set, how familiar the image
-is, whether it is left to a person, and the decision of least cost.
+is, whether it is left to a person, the decision of least cost, and what it says of the drift of a handful of images.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
 
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.drift import Observed, drift_of, why_not
 from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.costs import costs_of
+from headstart.evaluate.uncertainty.drift import FEWEST, sketch_of
 from headstart.evaluate.uncertainty.familiarity import familiarity, fit_reference
 from headstart.evaluate.uncertainty.stored import rounded, to_part
 from headstart.models.bundle import Bundle, Ensemble, Origin, bundle_bytes, ensemble_bytes, model_bytes
@@ -79,7 +82,9 @@ def _uncertainty(score: str, *, costs: bool) -> UncertaintyPart:
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     known = Uncertainty(3, held_out_of(probabilities[30:], labels[30:]), notes=("a note",))
     if costs:
-        known = replace(known, costs=costs_of(CLASSES, {"cat": {"dog": 7}}, ask=0.3))
+        looks = rng.normal(size=(60, 6)).astype(np.float32)
+        sketch = sketch_of(embeddings[:30], labels[:30], embeddings[30:], looks, probabilities[30:].argmax(1))
+        known = replace(known, costs=costs_of(CLASSES, {"cat": {"dog": 7}}, ask=0.3), sketch=sketch)
     if score:
         reference = rounded(fit_reference(embeddings, labels, logits, score=score), score)
         familiar = familiarity(score, reference, embeddings[30:], logits[30:])
@@ -92,13 +97,14 @@ def prepare(scratch: Path) -> Attack:
     torch.set_num_threads(1)
     path = scratch / "model.safetensors"
     sound = models()
-    image = picture(0)
+    images = [picture(number) for number in range(FEWEST)]
 
     def said(kind: str, content: bytes) -> list[Any]:
         path.write_bytes(content)
-        (found,) = Classifier.load(path, asked=SURE.get(kind)).predict(image)
+        classifier = Classifier.load(path, asked=SURE.get(kind))
+        (found,) = classifier.predict(images[0])
         added = [found.answer, found.set, found.familiarity, found.withheld, found.decision]
-        return [found.label, *(float(each) for each in found.probabilities), *added]
+        return [found.label, *(float(each) for each in found.probabilities), *added, _drift(classifier, images)]
 
     expected = {kind: said(kind, content) for kind, content in sound.items()}
 
@@ -125,12 +131,24 @@ def prepare(scratch: Path) -> Attack:
     return attack
 
 
+def _drift(classifier: Classifier, images: list[Image.Image]) -> str:
+    """Return what the model says of the drift of the images, as a report has it."""
+    if why_not(classifier) is not None:
+        return ""
+    sides = [bundle.preprocessing.size for bundle in classifier.ensemble.members]
+    pixels = [np.stack([np.asarray(image.resize((side, side))) for image in images]) for side in sides]
+    observed = Observed(classifier)
+    observed.add(pixels[0], *classifier.seen(pixels))
+    return json.dumps(drift_of(observed).to_dict(), allow_nan=False)
+
+
 def _rewritten(content: bytes, rng: random.Random, *, seal: bool) -> bytes:
     """Return a bundle with another value at one place of its description, or another tensor."""
     described, tensors = _parts(content)
     newer = KEY in described and rng.random() < 0.7  # aimed at the part that says how sure it is
     if rng.random() < (0.6 if newer else 0.3):
-        _alter_tensor(tensors, rng, [name for name in tensors if name.startswith(KEY)] if newer else list(tensors))
+        part = rng.choice((KEY, f"{KEY}.sketch")) if f"{KEY}.sketch.basis" in tensors else KEY
+        _alter_tensor(tensors, rng, [name for name in tensors if name.startswith(part)] if newer else list(tensors))
     else:
         places = _places(described)
         at = rng.choice([place for place in places if place[0] == KEY] if newer else places)

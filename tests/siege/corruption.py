@@ -1,7 +1,8 @@
 """Corruption: one stored file is damaged, and the study runs again: the same bits, or one line and then the same bits.
 
-Every kind of file in the cache and in the folder of a study, in every way that disks, crashes and people do it; of a
-finished study, of one that continues from cached fits, features or images, and of one interrupted at each stage.
+Every kind of file in the cache and in the folder of a study has its turn, in every way that disks, crashes and people
+do it; of a finished study, of one that continues from cached fits, features or images, and of one interrupted at each
+stage. Up to six files in different folders are damaged at once; what becomes of each is counted by its kind.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import HeadstartError
@@ -73,8 +75,8 @@ def overwrite(path: Path, draw: random.Random, others: list[Path]) -> None:
 
 def swap(path: Path, draw: random.Random, others: list[Path]) -> None:
     """Exchange it with a file of the same name elsewhere, or any other."""
-    alike = [other for other in others if other.name == path.name and other != path] or others
-    other = draw.choice(alike)
+    there = [other for other in others if other.exists()]
+    other = draw.choice([other for other in there if other.name == path.name and other != path] or there)
     mine, its = path.read_bytes(), other.read_bytes()
     path.write_bytes(its)
     other.write_bytes(mine)
@@ -91,10 +93,16 @@ HARMS: dict[str, Harm] = {
     "overwrite": overwrite,
     "swap": swap,
 }
-KEPT = {"cached fits": ("images", "features", "trials", "fits"), "cached features": ("images", "features")}
-KEPT |= {"cached images": ("images",)}
+KEPT = {
+    "cached fits": ("images", "features", "trials", "fits"),
+    "cached features": ("images", "features", "trials"),
+    "cached images": ("images", "trials"),
+}  # trainings, which take longest, are repeated only where a trial was damaged
 STATES = ("finished", *KEPT, *scene.MOMENTS)
 _LOGS = re.compile(r"/(training/log|tensorboard)/")  # which are never read
+_MOST = 6  # files that are damaged at once, in folders of their own
+_TRIES = 2  # states in which a file is damaged until one is found in which it is read
+UNSEEN = ("not read", "not changed")
 
 
 def prepare(scratch: Path) -> Attack:
@@ -107,39 +115,87 @@ def prepare(scratch: Path) -> Attack:
                 shutil.copytree(scratch / "finished" / "cache" / kind, scratch / state / "cache" / kind)
         for moment in scene.MOMENTS:
             scene.interrupt(pictures, scratch / moment, moment)
+            if not (scratch / moment / "cache" / "trials").exists():
+                shutil.copytree(scratch / "finished" / "cache" / "trials", scratch / moment / "cache" / "trials")
     wanted = scene.results(scratch / "finished")
+    stored = {state: _stored(scratch / state, "out" if state == "finished" else "") for state in STATES}
+    kinds_of_files = sorted({kind for found in stored.values() for kind in found})
 
-    def attack(seed: int) -> str:
+    def attack(seed: int) -> list[str]:
+        """Damage a file of the kind whose turn it is, and with it some of other kinds in other folders."""
         draw = random.Random(seed)
-        state, harm = draw.choice(STATES), draw.choice(sorted(HARMS))
-        place = scratch / f"attempt-{seed}"
+        kind = kinds_of_files[seed % len(kinds_of_files)]
+        states = [state for state in STATES if kind in stored[state]]
+        draw.shuffle(states)
+        found: list[str] = []
+        for state in states[:_TRIES]:
+            rest = sorted({*stored[state]} - {kind})
+            others = draw.sample(rest, min(len(rest), draw.randrange(_MOST)))
+            found = strokes(state, [kind, *others], draw, scratch / f"attempt-{seed}")
+            if not found[0].endswith(UNSEEN):
+                break
+        return found
+
+    def strokes(state: str, kinds: list[str], draw: random.Random, place: Path) -> list[str]:
         shutil.copytree(scratch / state, place)
         try:
-            victim, files = _victim(place, draw, "out" if state == "finished" else "")
-            what = f"{state}: {harm}: {victim.relative_to(place).as_posix()}"
-            before = victim.read_bytes()
-            HARMS[harm](victim, draw, files)
-            damaged = _content(victim)
-            ended = _survived(pictures, place, wanted, what)
-            if before == damaged:
-                return "not changed"
-            if ended == "":
-                ended = "not read" if _content(victim) == damaged else "replaced"
-            return ended
+            files = {kind: [place / path for path in paths] for kind, paths in stored[state].items()}
+            struck: list[Struck] = []
+            for kind in kinds:
+                path = draw.choice(files[kind])
+                if path.parent not in {one.path.parent for one in struck}:
+                    everything = [other for paths in files.values() for other in paths]
+                    struck.append(_struck(kind, path, draw, everything))
+            what = "; ".join(f"{one.harm}: {one.path.relative_to(place).as_posix()}" for one in struck)
+            said = _survived(pictures, place, wanted, f"{state}: {what}")
+            return [f"{one.kind}: {_became(one, said)}" for one in struck]
         finally:
             shutil.rmtree(place)
 
     return attack
 
 
-def _victim(place: Path, draw: random.Random, part: str) -> tuple[Path, list[Path]]:
-    """Return one stored file in this part, each kind of file being as likely as any other, and all of them."""
-    files = sorted(path for path in (place / part).rglob("*") if path.is_file() and not _LOGS.search(path.as_posix()))
+@dataclass(frozen=True)
+class Struck:
+    """A file that was damaged: its kind, how, and what it held before and after that."""
+
+    kind: str
+    path: Path
+    harm: str
+    before: bytes
+    damaged: bytes | None
+
+
+def _struck(kind: str, path: Path, draw: random.Random, others: list[Path]) -> Struck:
+    harm, before = draw.choice(sorted(HARMS)), path.read_bytes()
+    HARMS[harm](path, draw, others)
+    return Struck(kind, path, harm, before, _content(path))
+
+
+def _became(one: Struck, said: str) -> str:
+    """Return what became of a damaged file in a run that ended well and said this."""
+    if one.before == one.damaged:
+        return "not changed"
+    entry = re.search(r"[0-9a-f]{32}|runs/[^/]+", one.path.as_posix())
+    if (entry is not None and entry[0] in said) or one.path.name in said:
+        return "refused" if said.startswith("refused") else "rebuilt with a line"
+    return "not read" if _content(one.path) == one.damaged else "replaced"
+
+
+def _stored(folder: Path, part: str) -> dict[str, list[Path]]:
+    """Return the files below a part of a folder that are ever read, by their kind, each by its path in the folder."""
     kinds: dict[str, list[Path]] = {}
-    for path in files:
-        name = re.sub(r"[0-9a-f]{32}(\.partial)?|\d{6,}.*", "*", path.relative_to(place).as_posix())
-        kinds.setdefault(re.sub(r"runs/[^/]+", "runs/*", name), []).append(path)
-    return draw.choice(kinds[draw.choice(sorted(kinds))]), files
+    for path in sorted((folder / part).rglob("*")):
+        if path.is_file() and not _LOGS.search(path.as_posix()):
+            kinds.setdefault(kind_of(path.relative_to(folder).as_posix()), []).append(path.relative_to(folder))
+    return kinds
+
+
+def kind_of(path: str) -> str:
+    """Return the kind of a stored file: what is left of its path without keys, names of runs and seeds."""
+    name = re.sub(r"[0-9a-f]{32}(\.partial)?", r"*\1", path)
+    name = re.sub(r"\d{6,}[^/]*", "*", name)
+    return re.sub(r"^out/", "", re.sub(r"seed-\d+", "seed-*", re.sub(r"runs/[^/]+", "runs/*", name)))
 
 
 def _content(path: Path) -> bytes | None:
@@ -147,28 +203,27 @@ def _content(path: Path) -> bytes | None:
 
 
 def _survived(pictures: Path, place: Path, wanted: dict[str, object], what: str) -> str:
-    """Run the study until it ends well, at most twice; compare all that it says."""
-    ended = ""
+    """Run the study until it ends well, at most twice; compare its results, and return all that it said."""
+    told = ""
     for attempt in (1, 2):
         try:
             with _quiet() as said:
                 scene.run(pictures, place)
-            if ended == "" and re.search("damaged|not what was written", said.getvalue()):
-                ended = "rebuilt with a line"
+            told += said.getvalue()
             break
         except HeadstartError as error:
             if attempt == 2:
                 raise Broken(f"{what}: a dead end: {error}") from error
-            ended = "refused"
+            told = f"refused: {error}\n"
             if "\n" in str(error):
                 raise Broken(f"{what}: not one line: {error}") from error
         except Exception as error:
             raise Broken(f"{what}: {type(error).__name__}: {error}") from error
     if changed := scene.differences(wanted, scene.results(place)):
-        raise Broken(f"{what}: {ended or 'unnoticed'}, and another result: {changed[:3]}")
+        raise Broken(f"{what}: {told or 'unnoticed'}, and another result: {changed[:3]}")
     if left := scene.stale(place):
-        raise Broken(f"{what}: {ended or 'unnoticed'}, and left {left[:5]}")
-    return ended
+        raise Broken(f"{what}: {told or 'unnoticed'}, and left {left[:5]}")
+    return told
 
 
 @contextlib.contextmanager

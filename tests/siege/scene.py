@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,7 +58,9 @@ def spec(pictures: Path) -> dict[str, Any]:
 
 def run(pictures: Path, place: Path) -> StudyFolder:
     """Run the study in `place`: its cache is in `cache`, its folder in `out`."""
-    return run_study(load_study(spec(pictures)), place / "out", store=Store(place / "cache"), device="cpu")
+    cache = place / "cache"
+    with mock.patch.dict(os.environ, HEADSTART_CACHE=str(cache)):  # what is known of files is kept there, too
+        return run_study(load_study(spec(pictures)), place / "out", store=Store(cache), device="cpu")
 
 
 MOMENTS = {

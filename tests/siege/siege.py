@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Attack = Callable[[int], str]
-"""From a seed to how the attempt ended, such as "rebuilt" or "refused"; raises Broken where headstart failed."""
+Attack = Callable[[int], str | list[str]]
+"""From a seed to how the attempt ended, such as "rebuilt" or "refused"; raises Broken where headstart failed.
+
+An attempt of several strokes says it of each.
+"""
 
 Prepare = Callable[[Path], Attack]
 """From an empty folder, in which everything is done, to the attack."""
@@ -25,18 +28,20 @@ class Outcome:
     """What came of the attempts.
 
     Args:
-        ended: how many ended in which way.
+        ended: how many strokes, one an attempt unless the attack says more, ended in which way.
+        well: attempts that ended well.
         failures: by seed, what went wrong.
         seconds: that the attempts took, without the preparation.
     """
 
     ended: Counter[str] = field(default_factory=Counter)
+    well: int = 0
     failures: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def attempts(self) -> int:
-        return sum(self.ended.values()) + len(self.failures)
+        return self.well + len(self.failures)
 
 
 def besiege(
@@ -59,23 +64,24 @@ def besiege(
         journal: a file that gets a line for each attempt; attempts that it already holds are counted, not repeated.
     """
     outcome, done = Outcome(), set()
-    for seed, ended, failure, seconds in [] if journal is None else _written(journal):
-        done.add(seed)
-        _count(outcome, seed, ended, failure, seconds)
+    for attempt in [] if journal is None else _written(journal):
+        done.add(attempt[0])
+        _count(outcome, *attempt)
     attack, began = prepare(scratch), time.monotonic()
     for seed in seeds:
         if limit is not None and time.monotonic() - began > limit:
             break
         if seed in done:
             continue
-        ended, failure, started = "", "", time.monotonic()
+        ended: str | list[str] = ""
+        failure, started = "", time.monotonic()
         try:
             ended = attack(seed)
         except Exception as error:  # whatever gets through is what a siege looks for
             failure = f"{type(error).__name__}: {error}"
             if told is not None:
                 told(seed, failure)
-        attempt = (seed, ended, failure, time.monotonic() - started)
+        attempt = (seed, ended, failure, round(time.monotonic() - started, 3))
         _count(outcome, *attempt)
         if journal is not None:
             with journal.open("a") as file:
@@ -83,15 +89,16 @@ def besiege(
     return outcome
 
 
-def _count(outcome: Outcome, seed: int, ended: str, failure: str, seconds: float) -> None:
+def _count(outcome: Outcome, seed: int, ended: str | list[str], failure: str, seconds: float) -> None:
     outcome.seconds += seconds
     if failure:
         outcome.failures[seed] = failure
     else:
-        outcome.ended[ended] += 1
+        outcome.well += 1
+        outcome.ended.update([ended] if isinstance(ended, str) else ended)
 
 
-def _written(journal: Path) -> list[tuple[int, str, str, float]]:
+def _written(journal: Path) -> list[tuple[int, str | list[str], str, float]]:
     """Return the attempts in a journal; a line that a kill cut short is dropped from it."""
     if not journal.exists():
         return []

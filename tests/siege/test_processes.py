@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-# How many attempts, and how some of them end. The fifth limit, of memory, is left to the long form: where the memory
-# for a new thread runs out, Python itself waits for ever for that thread to start.
+# How many attempts, and how some of them end. The fifth limit, of memory, is left to the long form: where too little is
+# left, a native library may end the process itself.
 FEW = {
     "kills": (2, "continued after"),
     "limits": (4, "one line"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from filelock import FileLock
 
 from headstart.storage.files import temporary, writer, writer_of
 from headstart.storage.locks import acquired, locked
-from headstart.storage.presence import FOLDER, at_work, clear, since
+from headstart.storage.presence import FOLDER, Held, at_work, clear, since
 
 WORKS_UNTIL_KILLED = """
 import sys, time
@@ -117,6 +118,26 @@ def test_a_lock_whose_process_left_meanwhile_is_not_created_again(
 
     monkeypatch.setattr("headstart.storage.presence.acquired", left)
     assert since(tmp_path) is None and list(tmp_path.iterdir()) == [], "it left while the lock was looked at"
+
+
+def test_a_folder_is_at_work_while_what_holds_it_is_alive(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    copy = pickle.loads(pickle.dumps(held))
+    del held
+    assert since(tmp_path) is not None
+    copy.end()
+    assert since(tmp_path) is None and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_does_not_end_what_its_parent_holds(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    if os.fork() == 0:
+        held.end()
+        os._exit(0)
+    os.wait()
+    assert since(tmp_path) is not None
+    held.end()
 
 
 def test_temporary_files_say_whose_they_are(tmp_path: Path) -> None:

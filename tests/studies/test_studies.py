@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from headstart.api import Study
 from headstart.models.create import create_backbone
+from headstart.study.planning import microbenchmarks
 from headstart.study.spec.load import load_study
 from headstart.study.spec.settings import check_settings
 from headstart.transfer.strategy import truncated
@@ -18,6 +20,7 @@ FILES = sorted(FOLDER.glob("*.yaml"), key=lambda file: file.stem)
 # runs and configurations (a grid's are trained each, for every seed), in full and as smoke
 COUNTS = {
     "caltech101": ((10, 83), (8, 9)),
+    "caltech101-distilled": ((8, 8), (8, 8)),
     "caltech101-two-cores": ((21, 21), (21, 21)),
     "cifar10": ((2, 2), (2, 2)),
     "cifar10-pretrained-or-not": ((5, 6), (5, 6)),
@@ -37,6 +40,16 @@ FORECASTS = {
     "cifar10-to-cifar100": 4,  # two stages of the source, untrained and of ImageNet, and all of ImageNet's
 }
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+@pytest.fixture
+def shared_store(own_store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give all smoke studies, those of other workers too, one cache: most look at the same photographs."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache-of-the-studies"
+    monkeypatch.setenv("HEADSTART_CACHE", str(place))
+    monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)  # how near a plan's seconds come is not looked at here
+    return place
 
 
 def test_every_study_is_counted() -> None:
@@ -81,6 +94,7 @@ def test_every_stage_recipe_and_option_of_the_full_study_exists(file: Path) -> N
 
 
 @each_file
+@pytest.mark.usefixtures("shared_store")
 @pytest.mark.realdata
 def test_the_smoke_form_plans_with_the_cost_of_every_stage(file: Path, real_images: Path, tmp_path: Path) -> None:
     study = Study(file, smoke=True)
@@ -91,6 +105,7 @@ def test_the_smoke_form_plans_with_the_cost_of_every_stage(file: Path, real_imag
 
 
 @each_file
+@pytest.mark.usefixtures("shared_store")
 @pytest.mark.realdata
 def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_path: Path) -> None:
     study = Study(file, smoke=True)
@@ -120,6 +135,7 @@ def test_the_smoke_form_runs_from_end_to_end(file: Path, real_images: Path, tmp_
         assert len(rows) == FORECASTS[file.stem]
 
 
+@pytest.mark.usefixtures("shared_store")
 @pytest.mark.realdata
 def test_textures_with_several_labels_teach_a_network_that_is_carried_on(
     real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

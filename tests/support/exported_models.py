@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
+from headstart.deploy.classifier import Classifier
+from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.familiarity import familiarity, fit_reference
+from headstart.evaluate.uncertainty.stored import rounded, to_part
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead, NearestNeighbourHead
@@ -71,3 +77,18 @@ def pixels_for(ensemble: Ensemble, count: int, seed: int = 0) -> list[np.ndarray
     generator = np.random.default_rng(seed)
     made = {size: generator.integers(0, 256, (count, size, size, 3), np.uint8) for size in sorted(set(sizes))}
     return [made[size] for size in sizes]
+
+
+def calibrated(ensemble: Ensemble, score: str = "") -> Ensemble:
+    """Return a model calibrated on random pixels of its size; with a score it can tell which images are familiar."""
+    generator = np.random.default_rng(5)
+    side = ensemble.members[0].preprocessing.size
+    pixels = generator.integers(0, 256, (60, side, side, 3), np.uint8)
+    probabilities, embeddings, logits = Classifier(ensemble).seen([pixels] * len(ensemble.members))
+    labels = (probabilities.cumsum(1) < generator.random((60, 1))).sum(1).clip(max=probabilities.shape[1] - 1)
+    known = Uncertainty(probabilities.shape[1], held_out_of(probabilities, labels))
+    if score:
+        reference = rounded(fit_reference(embeddings[:30], labels[:30], logits[:30], score=score), score)
+        familiar = familiarity(score, reference, embeddings, logits)
+        known = dataclasses.replace(known, score=score, reference=reference, familiar=familiar)
+    return dataclasses.replace(ensemble, uncertainty=to_part(known))

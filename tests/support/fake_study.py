@@ -19,6 +19,8 @@ from scipy.special import softmax
 
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.metrics.metrics import evaluate
+from headstart.maps.points import quantised
+from headstart.storage.names import folder_name
 
 FINGERPRINT = "f4ke" * 8
 ANIMALS = ("ant", "bass", "beaver", "crab", "crayfish", "dolphin", "dragonfly", "emu", "flamingo", "hedgehog", "ibis")
@@ -365,3 +367,28 @@ def add_transferability(study: Path) -> None:
         {"network": f"net {k}", "logme": 0.2 * k, "knn": 0.5 + 0.1 * k, "measured": 0.6 + 0.08 * k} for k in range(4)
     ]
     _json(study / "transferability.json", {"rows": rows, "weighted_tau": {"logme": 1.0, "knn": 1.0}})
+
+
+def add_map(study: Path, run: str, seed: int = 0) -> None:
+    """Place the test images on a map, by their class."""
+    (folder,) = (study / "runs").glob(f"{folder_name(run)}/seed-{seed}")
+    with np.load(folder / "predictions.npz") as arrays:
+        rows, labels = arrays["test_rows"], arrays["test_labels"]
+    names = json.loads(next((study / "data").glob("*/dataset.json")).read_text(encoding="utf-8"))["classes"]
+    generator = np.random.default_rng(1)
+    centres = generator.standard_normal((len(names), 2)) * 4
+    positions = centres[labels] + 0.5 * generator.standard_normal((len(rows), 2))
+    classes = [[name, int((labels == code).sum()), 0.75, names[code - 1], 0.1] for code, name in enumerate(names)]
+    found = {
+        "run": run,
+        "seed": seed,
+        "data": FINGERPRINT,
+        "network": "efficientnet_lite0, imagenet",
+        "method": "tsne",
+        "words": ["t-SNE: similar images are close together."],
+        "test": 2 * len(rows),
+        "rows": rows.tolist(),
+        "positions": quantised(positions.astype(np.float32)).ravel().tolist(),
+        "classes": classes,
+    }
+    _json(study / "map.json", found)

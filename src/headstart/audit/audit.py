@@ -19,10 +19,12 @@ from headstart.audit.tables import exact_rows, label_rows, near_rows, thumbnails
 from headstart.data.dataset import Dataset, Split
 from headstart.data.sources.layout import with_note
 from headstart.errors import DataError
+from headstart.notebook import Shown
 from headstart.storage.store import Store
 
-Audit = dict[str, Any]
-"""What `audit_dataset` returns; it can be written as JSON.
+
+class Audit(Shown, dict[str, Any]):
+    """What `audit_dataset` returns; it can be written as JSON.
 
     name, fingerprint, n, others     what was audited
     classes, imbalance               rows of class, n and the count in each part; how uneven they are
@@ -35,7 +37,7 @@ Audit = dict[str, Any]
     findings, notes                  level, kind and text of each finding; what was not checked
     counts                           of exact (groups), copies, near and label_errors, as long tables are cut
     thumbnails                       key → base64 JPEG, at most 96 px
-"""
+    """
 
 
 @dataclass(frozen=True)
@@ -83,32 +85,33 @@ def audit_dataset(
     duplicates = find_duplicates(pool, together, seed)
     labels = _label_errors(pool, features, duplicates.near, seed)
     classes = count_classes(dataset, pool.parts[0])
-    audit: Audit = {
-        "name": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "n": len(dataset),
-        "others": [other.dataset.name for other in others],
-        "classes": classes,
-        "imbalance": imbalance(classes),
-        "unreadable": [{**pool.place(0, row), "reason": why} for row, why in sorted(unreadable.items())],
-        "skipped": [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped],
-        "files": describe_files(pool.inspections[0], dataset),
-        "exact": exact_rows(pool, duplicates.exact),
-        "near": near_rows(pool, duplicates.near),
-        "leaks": leaks(pool, duplicates.near),
-        "label_errors": [] if labels is None else label_rows(pool, labels),
-        "label_check": None if labels is None else {"accuracy": labels.accuracy},
-        "drop": rows_to_drop(pool, duplicates, unreadable),
-        "notes": [*note, *duplicates.notes],
-        "counts": {
-            "exact": len(duplicates.exact),
-            "copies": sum(len(group.rows) - 1 for group in duplicates.exact),
-            "near": len(duplicates.near),
-            "label_errors": 0 if labels is None else len(labels.rows),
-        },
-    }
-    audit["findings"] = findings(audit)
-    audit["thumbnails"] = thumbnails(pool, audit)
+    audit = Audit(
+        {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "n": len(dataset),
+            "others": [other.dataset.name for other in others],
+            "classes": classes,
+            "imbalance": imbalance(classes),
+            "unreadable": [{**pool.place(0, row), "reason": why} for row, why in sorted(unreadable.items())],
+            "skipped": [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped],
+            "files": describe_files(pool.inspections[0], dataset),
+            "exact": exact_rows(pool, duplicates.exact),
+            "near": near_rows(pool, duplicates.near),
+            "leaks": leaks(pool, duplicates.near),
+            "label_errors": [] if labels is None else label_rows(pool, labels),
+            "label_check": None if labels is None else {"accuracy": labels.accuracy},
+            "drop": rows_to_drop(pool, duplicates, unreadable),
+            "notes": [*note, *duplicates.notes],
+            "counts": {
+                "exact": len(duplicates.exact),
+                "copies": sum(len(group.rows) - 1 for group in duplicates.exact),
+                "near": len(duplicates.near),
+                "label_errors": 0 if labels is None else len(labels.rows),
+            },
+        }
+    )
+    audit.update(findings=findings(audit), thumbnails=thumbnails(pool, audit))
     return audit
 
 

@@ -7,6 +7,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,13 @@ from headstart.audit.inspection_store import (
     Seen,
     read_inspection,
 )
+from headstart.bands import BandChoice
 from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding.bounds import ROOM, memory_of
-from headstart.data.decoding.decode import UndecodableError, load_whole, open_image, quiet_pillow, to_rgb
+from headstart.data.decoding.decode import UndecodableError, band_picture, load_whole, open_image, quiet_pillow, to_rgb
 from headstart.data.decoding.digests import distinct, examine
 from headstart.data.decoding.faults import LacksMemoryError
+from headstart.data.decoding.formats import format_of
 from headstart.errors import DataError, first_line
 from headstart.progress import progress
 from headstart.storage.opening import default_store
@@ -43,7 +46,10 @@ def inspect_images(dataset: Dataset, store: Store | None = None) -> Inspection:
     store = store or default_store()
     digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
     first, codes = distinct(digests)
-    key = content_key({"images": hashlib.blake2b(digests[first].tobytes()).hexdigest(), "version": _VERSION})
+    facts: dict[str, Any] = {"images": hashlib.blake2b(digests[first].tobytes()).hexdigest(), "version": _VERSION}
+    if dataset.bands is not None:
+        facts["bands"] = [dataset.bands.indices, dataset.bands.show]
+    key = content_key(facts)
     with store.building(KIND, key) as entry:
         if entry is not None:
             with InspectionWriter(entry.path) as writer:
@@ -121,6 +127,8 @@ def _inspect_row(dataset: Dataset, row: int) -> Seen:
         data = dataset.reader.read(row)
     except OSError as error:
         return Seen(Facts(problem=f"cannot be read ({error.strerror or error})"))
+    if dataset.bands is not None:
+        return _inspect_bands(data, dataset.bands)
     try:
         width, height, mode, kind, frames = _header(data)
     except Exception as error:  # as in `_upright`
@@ -129,9 +137,25 @@ def _inspect_row(dataset: Dataset, row: int) -> Seen:
         image = _upright(data, 2 * SIDE)
     except UndecodableError as error:
         return Seen(Facts(width, height, mode, kind, frames, str(error)))
+    return _seen(Facts(width, height, mode, kind, frames), image)
+
+
+def _seen(facts: Facts, image: Image.Image) -> Seen:
     grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
     colour = np.asarray(image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX))
-    return Seen(Facts(width, height, mode, kind, frames), grey, colour)
+    return Seen(facts, grey, colour)
+
+
+def _inspect_bands(data: bytes | npt.NDArray[np.uint8], choice: BandChoice) -> Seen:
+    """Return what is seen of a picture of bands: of the three that people see."""
+    try:
+        image = Image.fromarray(band_picture(data, choice))
+    except LacksMemoryError as error:
+        raise DataError(f"an image {error}") from error
+    except UndecodableError as error:
+        return Seen(Facts(problem=str(error)))
+    kind = "" if isinstance(data, np.ndarray) else str(format_of(data) or "")
+    return _seen(Facts(image.width, image.height, f"{choice.of} bands", kind, 1), image)
 
 
 def _header(data: bytes | npt.NDArray[np.uint8]) -> tuple[int, int, str, str, int]:

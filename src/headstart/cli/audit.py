@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,48 +28,17 @@ def audit_and_show(
         SpecError: `out` is a file, or the device is unknown.
         DataError: a dataset is unreadable.
     """
-    from headstart.storage.opening import default_store_in_use
+    from headstart.audit.findings import problems
+    from headstart.cli.overview import said_overview
+    from headstart.labelled_images import audit_images
+    from headstart.storage.files import write_atomic
+    from headstart.study.results.folder import json_bytes
 
     check_folder(out)
-    with default_store_in_use() as store:
-        _audit_and_show((data, label, corrections), others, backbone, device, out, as_json, store)
-
-
-def _audit_and_show(
-    data: tuple[str, str | None, Path | None],
-    others: Sequence[str],
-    backbone: str,
-    device: str,
-    out: Path,
-    as_json: bool,
-    store: Any,
-) -> None:
-    from headstart.audit.audit import Other, audit_dataset
-    from headstart.audit.findings import problems
-    from headstart.data.overview import given_by, overview
-    from headstart.progress import say
-    from headstart.storage.files import write_atomic
-    from headstart.study.resources import Resources
-    from headstart.study.results.folder import json_bytes
-    from headstart.study.spec.network import NetworkSpec
-    from headstart.study.spec.schema import DataSpec
-
-    resources, network = Resources(store, device), NetworkSpec(backbone)
-
-    def load(spec: DataSpec) -> tuple[Any, Any, Any]:
-        dataset, features = resources.dataset(spec), resources.features(spec, network, 0)
-        return dataset, features, resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
-
-    source, label, corrections = data
-    first = DataSpec(source=source, label=label, corrections=None if corrections is None else str(corrections))
-    for line in overview(resources.dataset(first), given_by(resources.dataset(first))):
-        say(line)
-    dataset, features, images = load(first)
-    beside = [Other(other, found) for other, found, _ in (load(DataSpec(source=other)) for other in others)]
-    audit = audit_dataset(
-        dataset, bad=None if images is None else images.bad, features=features, others=beside, store=resources.store
-    )
-    place = _place(out, dataset)
+    listener = said_overview()
+    options: dict[str, Any] = {"label": label, "corrections": corrections, "device": device, "listener": listener}
+    audit = audit_images(data, others, backbone=backbone, **options)
+    place = _place(out, audit)
     write_atomic(place, json_bytes(audit))
     if as_json:
         said = {key: value for key, value in audit.items() if key != "thumbnails"}
@@ -88,14 +57,15 @@ def _audit_and_show(
     show(f"\nfull audit: {place}")
 
 
-def _place(out: Path, dataset: Any) -> Path:
+def _place(out: Path, audit: Mapping[str, Any]) -> Path:
     """Return the file of an audit; one of other images under the same name is kept."""
     from headstart.storage.files import read_json
     from headstart.storage.names import folder_name
 
-    place = out / f"audit-{folder_name(dataset.name)}.json"
-    if place.is_file() and read_json(place).get("fingerprint") != dataset.fingerprint:
-        return out / f"audit-{folder_name(f'{dataset.name}-{dataset.fingerprint[:6]}')}.json"
+    place = out / f"audit-{folder_name(audit['name'])}.json"
+    if place.is_file() and read_json(place).get("fingerprint") != audit["fingerprint"]:
+        named = folder_name(f"{audit['name']}-{audit['fingerprint'][:6]}")
+        return out / f"audit-{named}.json"
     return place
 
 

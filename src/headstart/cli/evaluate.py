@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,11 @@ from headstart.disclosure import show
 from headstart.errors import HeadstartError, NoLabels, SpecError, choose
 
 if TYPE_CHECKING:
-    from headstart.study.evaluation import Evaluated, Evaluation
+    from headstart.study.evaluation import Evaluation
     from headstart.study.unlabelled import DriftReport
 
 PARTS = {name: name for name in ("all", "train", "validation", "test")}
-SHOWN = ("accuracy", "top5_accuracy", "balanced_accuracy", "f1_macro", "mcc", "roc_auc", "log_loss", "brier", "ece")
 SHOWN_LEAST = 8  # least familiar images
-SHOWN_MULTI_LABEL = ("subset_accuracy", "hamming_accuracy", "f1_micro", "f1_macro", "map", "log_loss")
 
 
 def evaluate_and_show(
@@ -115,82 +113,21 @@ def show_drift(found: DriftReport) -> None:
 
 def show_evaluation(found: Evaluation) -> None:
     """Print the measures of each model, what was left out, how the models compare, and the report's place."""
-    from headstart.report.read.summary import load_summary
+    from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
 
     plural = "s" if len(found.dataset) != 1 else ""
     show(f"{found.dataset.name}: {len(found.dataset):,} image{plural}, {len(found.dataset.classes)} classes")
     for note in found.notes:
         show(f"note: {note}")
-    show_table(("measure", *(model.name for model in found.models)), _rows(found))
+    show_table(("measure", *(model.name for model in found.models)), measure_rows(found))
     for each in found.models:
-        show(_change(each, found.metric))
+        show(change_words(each, found.metric))
     for each in found.models:
-        for sentence in _drift(each):
+        for sentence in drift_lines(each):
             show(sentence if len(found.models) == 1 else f"{each.name}: {sentence}")
-    if len(found.models) > 1:
-        _compared(load_summary(found.folder.root).boards[0].pairwise, found)
+    for sentence in compared_words(found):
+        show(sentence)
     show(f"report:  {found.report}")
-
-
-def _rows(found: Evaluation) -> list[tuple[str, ...]]:
-    from headstart.report import numbers
-
-    rows = []
-    for name in SHOWN_MULTI_LABEL if found.dataset.multi_label else SHOWN:
-        cells = [model.metrics.get(name) for model in found.models]
-        if any(cell is None for cell in cells):
-            continue
-        shown = [
-            f"{numbers.score(cell['value'], name)}  ({numbers.interval(cell['low'], cell['high'], name)})"
-            for cell in cells
-            if cell is not None
-        ]
-        rows.append((name.replace("_", " "), *shown))
-    return rows
-
-
-def _change(model: Evaluated, metric: str) -> str:
-    """Say how the score here differs from the model's own test score."""
-    from headstart.report import numbers
-
-    if model.own is None or model.change is None:
-        return f"{model.name}: own test score unknown; give the study's or the run's folder to compare with it"
-    own, change = model.own.metrics[metric], model.change
-    shown = numbers.difference(*change, metric)
-    score = numbers.score(own["value"], metric)
-    if model.own.refitted:
-        return (
-            f"{model.name}: {metric.replace('_', ' ')} {shown} against {score} of the tested model that it was refitted"
-            f" from, {model.own.run}, on {own['n']:,} test images of {model.own.dataset}; it has learned from these"
-            " images itself, and has no test score of its own"
-        )
-    return (
-        f"{model.name}: {metric.replace('_', ' ')} {shown} against {score} on its own"
-        f" {own['n']:,} test images of {model.own.dataset}"
-    )
-
-
-def _drift(model: Evaluated) -> list[str]:
-    """Say how the images differ from the model's own, judged without their labels."""
-    from headstart.report.render.drift_words import drift_sentences
-
-    if model.drift is None:
-        return [f"Drift was not measured: {model.no_drift}."]
-    return drift_sentences(model.drift.to_dict())
-
-
-def _compared(pairs: Sequence[Mapping[str, Any]], found: Evaluation) -> None:
-    """Say how the first model compares with each other one, paired over the images."""
-    from headstart.report import numbers
-
-    first = found.models[0].name
-    for pair in pairs:
-        if first not in (pair["a"], pair["b"]):
-            continue
-        sign, other = (1, pair["b"]) if pair["a"] == first else (-1, pair["a"])
-        low, high = sorted((sign * pair["low"], sign * pair["high"]))
-        shown = numbers.difference(sign * pair["difference"], low, high, found.metric)
-        show(f"{first} less {other}, on the same images: {shown}")
 
 
 def plain(found: Evaluation) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def explain_and_show(
         ModelError: an explainer does not support the network.
     """
     from headstart.data.decoding.decode import decode_file
+    from headstart.data.image_files import read_file
     from headstart.deploy.classifier import Classifier
     from headstart.explain.compare import Subject, columns_of, explain_pictures
     from headstart.explain.explainers import EXPLAINERS, find_explainer
@@ -51,7 +52,8 @@ def explain_and_show(
         if target is not None and target not in bundle.classes:
             raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
         subjects.append(Subject(_title(place), bundle.network, bundle.classes))
-    pictures = [decode_file(image) for image in images]
+    banded = any(each.network.backbone.preprocessing.bands is not None for each in subjects)
+    pictures = [read_file(image) if banded else decode_file(image) for image in images]
     targets = None if target is None else [target] * len(pictures)
     for line in said:
         say(line)
@@ -75,6 +77,7 @@ def _one_network(place: Path) -> tuple[Path, list[str]]:
     """
     from headstart.study.results.folder import StudyFolder
     from headstart.study.results.state import kept_words
+    from headstart.study.results.tested import single_network
 
     if not (place / "study.json").is_file():
         return place, []
@@ -84,7 +87,7 @@ def _one_network(place: Path) -> tuple[Path, list[str]]:
     if network is None:
         return place, said
     why = f"headstart: an ensemble cannot be explained; this is its study's best network, {network}"
-    return place / str(facts["best_network"]["folder"]), [*said, why]
+    return single_network(place), [*said, why]
 
 
 def _title(place: Path) -> str:

@@ -1,4 +1,4 @@
-"""The verbs that work on images by their vectors: label, review, embed, similar."""
+"""The verbs that work on images by their vectors: label, review, embed, similar, map."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from headstart.cli.options import Data, Device, Json, Label
 
 Backbone = Annotated[str, typer.Option(help="The network that computes the vectors.")]
-Weights = Annotated[str, typer.Option(help="imagenet, none or a file.")]
+Weights = Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")]
 Port = Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")]
 Host = Annotated[str, typer.Option(help="The address to listen on; the page needs the key that is printed.")]
 EMBEDDED = "efficientnet_lite0"
@@ -20,6 +20,7 @@ def add_label_verbs(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
     for verb in (label, review, embed, similar):
         app.command()(verb)
+    app.command("map")(map_images)
 
 
 def label(
@@ -122,3 +123,39 @@ def similar(
     from headstart.cli.embed import similar_and_show
 
     similar_and_show(data, picture, count, backbone, weights, label=label, out=out, device=device, as_json=json)
+
+
+def map_images(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("map.html"),
+    method: Annotated[str, typer.Option(help="auto, tsne (similar images close together; extra map) or pca.")] = "auto",
+    model: Annotated[
+        str | None, typer.Option(help="A saved classifier: its predictions and mistakes are shown.")
+    ] = None,
+    thumbnails: Annotated[int, typer.Option(min=0, help="At most so many images have a picture in the page.")] = 4000,
+    backbone: Backbone = EMBEDDED,
+    weights: Weights = "imagenet",
+    label: Label = None,
+    seed: Annotated[int, typer.Option(help="Of the map by neighbours.")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Draw all images in two dimensions, similar ones close together.
+
+    The page needs no network. Colour by class, split, time or mistakes; zoom; choose images with a lasso.
+
+    Example: headstart map photos/ --out map.html
+    """
+    from headstart.cli.image_map import map_and_write
+
+    map_and_write(
+        data,
+        out,
+        backbone,
+        weights,
+        label=label,
+        method=method,
+        model=model,
+        thumbnails=thumbnails,
+        seed=seed,
+        device=device,
+    )

@@ -69,15 +69,16 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
 def show_line_ups() -> None:
     """Print the table of the line-ups, the best expected first; the speed of what is here is measured once."""
     from headstart.models.line_ups.at_hand import disk_bytes, place_of
-    from headstart.models.line_ups.table import CANDIDATES, EMBEDDED
+    from headstart.models.line_ups.table import CANDIDATES, EMBEDDED, SPECIAL
     from headstart.progress import progress
     from headstart.study.planning.networks import seconds_per_image
     from headstart.units import count, size
 
-    here = {each.name for each in CANDIDATES if place_of(each) is not None}
+    listed = (*CANDIDATES, *SPECIAL)
+    here = {each.name for each in listed if place_of(each) is not None}
     speeds: dict[str, str] = {}
     with progress("speed of the networks at hand", len(here), "networks") as ticker:
-        for each in (each for each in CANDIDATES if each.name in here):
+        for each in (each for each in listed if each.name in here):
             speeds[each.name] = f"{1 / seconds_per_image(each):,.0f}"
             ticker.advance()
     columns = (
@@ -92,9 +93,9 @@ def show_line_ups() -> None:
         "images/s",
     )
     rows = []
-    for each in CANDIDATES:
+    for each in listed:
         figure = _figure(each.figures)
-        place = "installed" if EMBEDDED in each.line_ups else "cached"
+        place = "installed" if EMBEDDED in each.line_ups or each in SPECIAL else "cached"
         where = f"{place if each.name in here else 'no'}, {size(disk_bytes(each))}"
         licence = each.licence
         shown = licence.name if licence.status == "open" else f"{licence.name} ({licence.status})"

@@ -10,7 +10,27 @@ import typer
 from headstart.cli.command_line import run_typer
 from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
-from headstart.cli.options import OUT, Corrections, Data, Device, Json, Label, Model, Out, Refit
+from headstart.cli.options import (
+    OUT,
+    Bands,
+    Budget,
+    Corrections,
+    Data,
+    Device,
+    Json,
+    Label,
+    Model,
+    On,
+    Out,
+    Overrides,
+    Place,
+    Refit,
+    Show,
+    Strict,
+    Workers,
+    listed_bands,
+    show_version,
+)
 from headstart.cli.process import run_as_process
 
 app = typer.Typer(
@@ -26,40 +46,33 @@ app = typer.Typer(
     ),
 )
 
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
-Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
-On = Annotated[
-    str | None, typer.Option(help="ray (this machine) or the address of a Ray cluster: HOST:6379, ray://HOST:10001.")
-]
-Place = Annotated[
-    str | None, typer.Option("--store", help="Shared cache: a folder, or an address such as s3://bucket/prefix.")
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
-]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
 
-
-def _show_version(asked: bool) -> None:
-    if asked:
-        from headstart.version import VERSION
-
-        print(f"headstart {VERSION}")
-        raise typer.Exit
+UNHELD = {
+    "backbones": "reads no cache",
+    "cache": "prunes it, and would protect what it has just looked at",
+    "datasets": "reads no cache",
+    "doctor": "reads no cache",
+    "report": "reads a study's folder only",
+}
+"""Verbs that may run while the cache is pruned, and why; all others keep what they use."""
 
 
 @app.callback()
 def _globals(
+    context: typer.Context,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
     from headstart.progress import NORMAL, QUIET, VERBOSE, set_verbosity
 
     set_verbosity(QUIET if quiet else VERBOSE if verbose else NORMAL)
+    if context.invoked_subcommand not in UNHELD:
+        from headstart.storage.opening import cache_in_use
+
+        context.with_resource(cache_in_use())
 
 
 @app.command()
@@ -146,6 +159,8 @@ def compare(
         int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
     ] = 0,
     refit: Refit = None,
+    bands: Bands = None,
+    show: Show = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     out: Out = OUT,
     device: Device = "auto",
@@ -177,6 +192,8 @@ def compare(
         training_images=training_images,
         refit=refit,
         corrections=corrections,
+        bands=listed_bands(bands),
+        show=listed_bands(show),
     )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
@@ -234,7 +251,7 @@ def fewshot(
         typer.Option(help="A classifier; repeatable; 'all': all that use features; finetune trains in each episode."),
     ] = None,
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
-    weights: Annotated[str, typer.Option(help="imagenet, none or a file.")] = "imagenet",
+    weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
     device: Device = "auto",

@@ -20,4 +20,38 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 Refit = Annotated[
     str | None, typer.Option(help="all: train the saved model on every image, test images included, once it is chosen.")
 ]
+Bands = Annotated[
+    str | None, typer.Option(help="Bands to read of each file: all, or indices from 0 and names, such as 0,1,B8A.")
+]
+Show = Annotated[str | None, typer.Option(help="Three bands to show as red, green and blue, such as 3,2,1.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
+Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
+On = Annotated[
+    str | None, typer.Option(help="ray (this machine) or the address of a Ray cluster: HOST:6379, ray://HOST:10001.")
+]
+Place = Annotated[
+    str | None, typer.Option("--store", help="Shared cache: a folder, or an address such as s3://bucket/prefix.")
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Time limit, such as 90s, 20min or 2h: most promising runs first; the rest are skipped."),
+]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the file's.")]
 OUT = Path("headstart-runs")
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and end, where it is asked for."""
+    if asked:
+        from headstart.version import VERSION
+
+        print(f"headstart {VERSION}")
+        raise typer.Exit
+
+
+def listed_bands(text: str | None) -> str | list[int | str] | None:
+    """Return the bands of an option: "all", or indices and names; None where it is not given."""
+    if text is None or text == "all":
+        return text
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) if part.isdecimal() else part for part in parts if part]

@@ -82,7 +82,7 @@ def show_plan(
     if as_json:
         print(json.dumps(rows))
         return
-    from headstart.cli.plan_table import print_plan
+    from headstart.report.render.plan_text import print_plan
 
     print_plan(rows)
 

@@ -10,6 +10,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from headstart.bands import BandChoice
+from headstart.notebook import Shown
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -110,7 +113,7 @@ class Corrected:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Shown):
     """Images and labels.
 
     Args:
@@ -126,6 +129,7 @@ class Dataset:
         digests: bytes [n]: 32 hex digits of each image's content; equal digests are equal images. None
             until the images have been read (`load_dataset` always reads them).
         corrected: what a file of corrections changed.
+        bands: which bands of its files are read; None: they are ordinary pictures.
     """
 
     name: str
@@ -139,6 +143,7 @@ class Dataset:
     about: dict[str, str] = field(default_factory=dict)
     digests: npt.NDArray[np.bytes_] | None = None
     corrected: tuple[Corrected, ...] = ()
+    bands: BandChoice | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

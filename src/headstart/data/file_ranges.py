@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from headstart.addresses import is_address
 from headstart.data.image_files import file_state
 from headstart.errors import DataError, first_line
+from headstart.storage.presence import Held
 
 WINDOW = 4 << 20  # bytes
 _KEPT = 16  # windows of a file in memory
@@ -48,10 +49,16 @@ class FileRanges(Protocol):
 
 
 class LocalFile:
-    """A file on disk."""
+    """A file on disk.
 
-    def __init__(self, path: Path, place: str | None = None) -> None:
-        self.path, self.place = path, place or str(path)
+    Args:
+        path: where it is.
+        place: what messages call it, if not that.
+        held: keeps it in the store, if it is there.
+    """
+
+    def __init__(self, path: Path, place: str | None = None, held: Held | None = None) -> None:
+        self.path, self.place, self.held = path, place or str(path), held
 
     def size(self) -> int:
         """Return the number of bytes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble
 from headstart.models.label_rule import labels_of
 from headstart.models.preprocessing import as_tensor, normalise
 from headstart.models.test_time_augmentation import TTA, mean_probabilities
+from headstart.notebook import Shown
 from headstart.progress import progress
 from headstart.storage.files import write_atomic
 from headstart.transfer.frozen.engine import Engine
@@ -33,7 +34,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Shown):
     """What the classifier says of one image.
 
     Args:
@@ -49,6 +50,8 @@ class Prediction:
         familiarity: which share of familiar images is no more familiar than this one; 0.05 and less is "don't know".
         withheld: left to a person, since its class is not certain enough for the accuracy asked for.
         decision: the class of least expected cost, or "ask"; empty without costs.
+        classes: the classifier's classes.
+        image: what was classified, to be shown again; None where it was given as pixels of the network's size.
     """
 
     name: str
@@ -62,6 +65,12 @@ class Prediction:
     familiarity: float | None = None
     withheld: bool = False
     decision: str = ""
+    classes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    image: Unlabelled | None = field(default=None, repr=False, compare=False)
+
+
+class Predictions(Shown, list[Prediction]):
+    """The predictions of a batch, in its order."""
 
 
 class Classifier:
@@ -140,7 +149,7 @@ class Classifier:
         """The class names in the order of the probabilities."""
         return self.ensemble.members[0].classes
 
-    def predict(self, images: Picture | Iterable[Picture]) -> list[Prediction]:
+    def predict(self, images: Picture | Iterable[Picture]) -> Predictions:
         """Classify one image or a batch: bytes, open files, PIL images, arrays, tensors, or paths.
 
         A path is a file, a folder, a glob, a table with a column of paths, or an archive; see `unlabelled`. An input
@@ -149,7 +158,7 @@ class Classifier:
         Raises:
             ImageTypeError: something is no image; the message says what is taken.
         """
-        return list(self.stream(images))
+        return Predictions(self.stream(images))
 
     def stream(self, images: Picture | Iterable[Picture] | Sequence[Unlabelled]) -> Iterator[Prediction]:
         """Yield what `predict` returns, in batches: memory does not grow with the number of images."""
@@ -256,8 +265,8 @@ class Classifier:
             pixels = [np.stack([found[view] for found in decoded.values()]) for view in views]
             read = dict(zip(decoded, self.answered([inputs[k].name for k in decoded], pixels), strict=True))
         return [
-            read[position] if position in read else self.unread(image.name, errors[position])
-            for position, image in enumerate(inputs)
+            replace(read[k] if k in read else self.unread(image.name, errors[k]), image=image)
+            for k, image in enumerate(inputs)
         ]
 
     def said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
@@ -265,7 +274,7 @@ class Classifier:
         first = self.ensemble.members[0]
         (found,) = labels_of(scores[None], multi_label=first.multi_label, threshold=first.threshold)
         labels = tuple(self.classes[k] for k in (np.flatnonzero(found) if found.ndim else [found]))
-        return Prediction(name, "|".join(labels), float(scores.max()), scores, labels=labels)
+        return Prediction(name, "|".join(labels), float(scores.max()), scores, labels=labels, classes=self.classes)
 
     def unread(self, name: str, error: str) -> Prediction:
         """Return the prediction of an image that cannot be read."""

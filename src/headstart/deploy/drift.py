@@ -61,7 +61,8 @@ class Observed:
         self.predicted += probabilities.argmax(1).tolist()
         self.shares += own.shares(embeddings, logits).tolist()
         self.embeddings.append(projected(own.sketch, embeddings))
-        self.looks.append(appearance(pixels))
+        bands = self.classifier.ensemble.members[0].preprocessing.bands
+        self.looks.append(appearance(pixels if bands is None else bands.picture(pixels)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.errors import ModelError
-from headstart.explain.scope import backbone_of, device_of, log_odds
+from headstart.explain.scope import backbone_of, check_gradients, device_of, log_odds
 from headstart.models.backbone import INPUT, Backbone
 
 _MOST_TOKENS = 16  # class and register tokens before the patches at most
@@ -17,7 +17,7 @@ _MOST_TOKENS = 16  # class and register tokens before the patches at most
 
 def grad_cam(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,
@@ -33,9 +33,10 @@ def grad_cam(
             (of a ViT read by its class token: the one before the last block).
 
     Raises:
-        ModelError: the network is no Network, or no stage (or not this one) has positions.
+        ModelError: the network is no Network, its head has no gradients, or no stage (or not this one) has positions.
     """
     backbone = backbone_of(network, "Grad-CAM")
+    check_gradients(network, "Grad-CAM")
     device = device_of(network)
     size = (int(images.shape[2]), int(images.shape[3]))
     chosen = stage or _default_stage(network, backbone, images[:1].to(device), targets[:1].to(device))

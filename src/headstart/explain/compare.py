@@ -17,6 +17,7 @@ from headstart.explain.picture import Column
 from headstart.explain.scope import device_of, probabilities_of, undisturbed
 from headstart.models.network import Network
 from headstart.models.preprocessing import as_tensor, normalise
+from headstart.notebook import Shown
 from headstart.transfer.frozen.views import view_of
 
 
@@ -36,7 +37,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explained(Shown):
     """One network's predictions for the pictures, with their explanations.
 
     Args:
@@ -94,18 +95,24 @@ def explain_pictures(
     return results
 
 
+def _shown(result: Explained) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    """Return the pictures as people see them."""
+    bands = result.subject.network.backbone.preprocessing.bands
+    return list(result.pixels if bands is None else bands.picture(result.pixels))
+
+
 def columns_of(results: Sequence[Explained]) -> list[Column]:
     """Return the columns of a gallery: the pictures, then each method with the networks side by side."""
     first = results[0]
-    columns = [Column("Image\n" + ("" if len(results) > 1 else first.subject.title), list(first.pixels))]
+    columns = [Column("Image\n" + ("" if len(results) > 1 else first.subject.title), _shown(first))]
     for method in first.maps:
         explainer = EXPLAINERS[method]
         for result in results:
-            notes = [_verdict(result, row) for row in range(len(result.pixels))]
+            notes = [verdict(result, row) for row in range(len(result.pixels))]
             columns.append(
                 Column(
                     f"{explainer.title}\n{result.subject.title}",
-                    list(result.pixels),
+                    _shown(result),
                     list(result.maps[method]),
                     explainer.signed,
                     notes,
@@ -115,7 +122,8 @@ def columns_of(results: Sequence[Explained]) -> list[Column]:
     return columns
 
 
-def _verdict(result: Explained, row: int) -> str:
+def verdict(result: Explained, row: int) -> str:
+    """Return the class that is explained, with its probability."""
     target = int(result.targets[row])
     return f"{result.subject.classes[target]} {result.probabilities[row, target]:.2f}"
 

@@ -72,7 +72,7 @@ def find_explainer(method: str) -> Explainer:
 
 def explain(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " m"],
     method: str,
     *,

@@ -21,7 +21,7 @@ _BLUR = 0.05  # deviation of the blur that insertion starts from, as a share of 
 
 def faithfulness(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     maps: Float[np.ndarray, "_ _ _"],
     targets: Int[Tensor, " m"],
     *,
@@ -148,7 +148,7 @@ def _order(heat: np.ndarray, pieces: np.ndarray) -> Int[np.ndarray, " tiles"]:
 def _empty(network: nn.Module, image: np.ndarray) -> np.ndarray:
     """Return the colour of a removed tile: the mean of the images that the network was trained on."""
     if image.dtype != np.uint8:
-        return np.zeros(3, dtype=image.dtype)
+        return np.zeros(image.shape[-1], dtype=image.dtype)
     mean = np.array(backbone_of(network, "faithfulness").preprocessing.mean)
     return np.asarray((mean * 255).round().astype(np.uint8))
 

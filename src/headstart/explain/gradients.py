@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headstart.errors import SpecError
-from headstart.explain.scope import device_of, log_odds
+from headstart.explain.scope import check_gradients, device_of, log_odds
 from headstart.progress import progress, say
 
 _LEAST_CHANGE = 0.1  # of log odds: a share of next to nothing says nothing
@@ -19,7 +19,7 @@ _LEAST_CHANGE = 0.1  # of log odds: a share of next to nothing says nothing
 
 def integrated_gradients(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,
@@ -45,6 +45,7 @@ def integrated_gradients(
 
     Raises:
         SpecError: fewer than one step, or a limit below them.
+        ModelError: the network's head has no gradients.
     """
     from captum.attr import IntegratedGradients
 
@@ -52,6 +53,7 @@ def integrated_gradients(
         raise SpecError(
             f"integrated gradients: steps {steps}, most_steps {most_steps}: give 1 step or more, and no lower limit"
         )
+    check_gradients(network, "integrated_gradients")
     device = device_of(network)
     method = IntegratedGradients(lambda points, aims: log_odds(network, network(points), aims))
     maps, missed = [], []
@@ -71,7 +73,7 @@ def integrated_gradients(
 
 
 def _attribute(
-    method: Any, image: Float[Tensor, "3 h w"], target: Int[Tensor, ""], steps: int, batch: int
+    method: Any, image: Float[Tensor, "c h w"], target: Int[Tensor, ""], steps: int, batch: int
 ) -> tuple[Float[Tensor, "1 1 h w"], float]:
     """Return a map, summed over channels, and its completeness error as a share of the change of the log odds."""
     given = image[None].detach()

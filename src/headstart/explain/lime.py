@@ -13,6 +13,7 @@ from headstart.errors import DataError, SpecError
 from headstart.explain.correlation import rank_correlation
 from headstart.explain.scope import Predict, as_pixels
 from headstart.explain.superpixels import slic
+from headstart.models.network import Network
 from headstart.progress import VERBOSE, progress, say
 from headstart.transfer.finetune.malloc import large_blocks_kept
 
@@ -85,7 +86,7 @@ class LimeExplanation:
 
 def lime(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,
@@ -107,7 +108,9 @@ def lime(
     """
     options = LimeOptions(samples, max(samples, most_samples), agreement, batch, seed)
     pixels, predict = as_pixels(network, images, len(images) * samples, engine)
-    segments = [slic(image if image.dtype == np.uint8 else _stretched(image), pieces) for image in pixels]
+    bands = network.backbone.preprocessing.bands if isinstance(network, Network) else None
+    coloured = pixels if bands is None else bands.picture(pixels)
+    segments = [slic(image if image.dtype == np.uint8 else _stretched(image), pieces) for image in coloured]
     found = explain_pixels(predict, pixels, [int(target) for target in targets], segments, options)
     _say_agreement(found, options)
     return np.stack([explanation.map() for explanation in found]).astype(np.float32)
@@ -115,7 +118,7 @@ def lime(
 
 def explain_pixels(
     predict: Predict,
-    images: Shaped[np.ndarray, "n h w 3"],
+    images: Shaped[np.ndarray, "n h w c"],
     targets: Sequence[int],
     segments: Sequence[Int[np.ndarray, "h w"]] | None = None,
     options: LimeOptions | None = None,
@@ -230,20 +233,20 @@ def _say_agreement(found: Sequence[LimeExplanation], options: LimeOptions) -> No
         say(f"LIME: another run would agree at a rank correlation of {worst.agreement:.2f} or more", VERBOSE)
 
 
-def mean_colours(image: Shaped[np.ndarray, "h w 3"], segments: Int[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h w 3"]:
+def mean_colours(image: Shaped[np.ndarray, "h w c"], segments: Int[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h w c"]:
     """Return the image with each piece in its mean colour (of uint8: rounded down, as the lime package does)."""
     flat = segments.ravel()
     counts = np.maximum(np.bincount(flat), 1)
-    means = np.stack([np.bincount(flat, image[..., c].ravel()) / counts for c in range(3)], axis=1)
+    means = np.stack([np.bincount(flat, image[..., c].ravel()) / counts for c in range(image.shape[-1])], axis=1)
     return np.asarray(means.astype(image.dtype)[segments])
 
 
 def compose(
-    image: Shaped[np.ndarray, "h w 3"],
-    hidden: Shaped[np.ndarray, "h w 3"],
+    image: Shaped[np.ndarray, "h w c"],
+    hidden: Shaped[np.ndarray, "h w c"],
     segments: Int[np.ndarray, "h w"],
     shown: Bool[np.ndarray, "b _"],
-) -> Shaped[np.ndarray, "b h w 3"]:
+) -> Shaped[np.ndarray, "b h w c"]:
     """Return the image once for each row of `shown`, pieces that are not shown taken from `hidden`."""
     piece = np.repeat(segments.ravel(), image.shape[2])  # of every number: one flat choice is the fastest
     flat = np.where(shown[:, piece], image.ravel(), hidden.ravel())

@@ -15,7 +15,7 @@ from headstart.transfer.finetune.malloc import large_blocks_kept
 
 def occlusion(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,
@@ -51,8 +51,8 @@ def occlusion(
     def shares(image: Tensor, target: Tensor, baseline: Tensor | float) -> Tensor:
         found: Tensor = method.attribute(
             image,
-            sliding_window_shapes=(3, side, side),
-            strides=(3, step, step),
+            sliding_window_shapes=(image.shape[1], side, side),
+            strides=(image.shape[1], step, step),
             baselines=baseline,
             additional_forward_args=(target,),
             perturbations_per_eval=batch,

@@ -21,7 +21,7 @@ from headstart.models.backbone import Backbone
 
 def attention_rollout(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " n"],
     *,
     seed: int = 0,

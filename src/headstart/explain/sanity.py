@@ -22,7 +22,7 @@ _MOST_PAIRS = 200  # of images, whose maps are compared with one another
 
 def randomisation_check(
     network: nn.Module,
-    images: Float[Tensor, "n 3 h w"],
+    images: Float[Tensor, "n c h w"],
     targets: Int[Tensor, " m"],
     method: str,
     *,

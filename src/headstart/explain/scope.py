@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from headstart.errors import DataError, ModelError, first_line
 from headstart.models.backbone import Backbone
+from headstart.models.heads import NearestNeighbourHead
 from headstart.models.network import Network
 from headstart.models.preprocessing import Preprocessing, as_tensor, normalise, pixels_of
 
@@ -56,6 +57,18 @@ def backbone_of(network: nn.Module, explainer: str) -> Backbone:
             " Use lime, occlusion or integrated_gradients"
         )
     return backbone
+
+
+def check_gradients(network: nn.Module, explainer: str) -> None:
+    """Refuse a network whose answer has no gradients.
+
+    Raises:
+        ModelError: its head is that of nearest neighbours.
+    """
+    if isinstance(getattr(network, "head", None), NearestNeighbourHead):
+        raise ModelError(
+            f"{explainer} needs gradients, and a head of nearest neighbours (knn) has none; use lime or occlusion"
+        )
 
 
 def probabilities_of(network: nn.Module, logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
@@ -103,8 +116,8 @@ def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Ten
 
 
 def as_pixels(
-    network: nn.Module, images: Float[Tensor, "n 3 h w"], work: int, engine: bool | None
-) -> tuple[Shaped[np.ndarray, "n h w 3"], Predict]:
+    network: nn.Module, images: Float[Tensor, "n c h w"], work: int, engine: bool | None
+) -> tuple[Shaped[np.ndarray, "n h w c"], Predict]:
     """Return the images as arrays that can be edited, and a function from such arrays to probabilities.
 
     Args:

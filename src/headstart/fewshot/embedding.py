@@ -36,7 +36,7 @@ class ChosenImages:
 
 def pixels_of(
     images: Any, rows: Int[np.ndarray, " b"], backbone: Backbone, device: str | torch.device
-) -> Float[Tensor, "b 3 h w"]:
+) -> Float[Tensor, "b c h w"]:
     """Return the images of these rows, normalised for the backbone.
 
     Args:

@@ -18,6 +18,7 @@ from headstart.fewshot.episodes import Episodes, sample_episodes
 from headstart.fewshot.intervals import Interval, class_interval, episode_interval
 from headstart.fewshot.methods import METHODS, TRANSDUCTIVE
 from headstart.fewshot.scores import EpisodeScores, evaluate_episodes
+from headstart.notebook import Shown
 
 Judge = Callable[[Episodes], EpisodeScores]  # a method that needs more than features, such as the images
 
@@ -62,12 +63,14 @@ class LabelledFeatures:
         class_names: by class, for messages.
         features: [n, d]; may be a memory map; None where every method is a judge.
         base_mean: [d] mean feature of the base classes, for methods that centre.
+        name: of the dataset.
     """
 
     labels: Int[np.ndarray, " n"]
     class_names: Sequence[str]
     features: Float[np.ndarray, "n d"] | None = None
     base_mean: Float[np.ndarray, " d"] | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class FewShotRow:
 
 
 @dataclass(frozen=True)
-class FewShotResult:
+class FewShotResult(Shown):
     """The table of a few-shot evaluation.
 
     Args:
@@ -105,6 +108,7 @@ class FewShotResult:
         scores: the accuracies themselves, by shots and method.
         ways, queries, seed, classes: of the episodes; how many classes they were drawn from.
         seconds: in total, without computing features.
+        name: of the dataset.
     """
 
     rows: list[FewShotRow]
@@ -115,6 +119,7 @@ class FewShotResult:
     seed: int
     classes: int
     seconds: float
+    name: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the single accuracies, for JSON."""
@@ -200,6 +205,7 @@ def run_fewshot(
         seed=spec.seed,
         classes=len(next(iter(episodes.values())).pool),
         seconds=time.perf_counter() - started,
+        name=data.name,
     )
 
 

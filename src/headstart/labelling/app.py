@@ -8,21 +8,30 @@ from fastapi import FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
 from headstart.labelling.keyed_app import keyed_app
+from headstart.labelling.map_view import MapView
 from headstart.labelling.pictures import Pictures
 from headstart.labelling.refitting import Refitting
 from headstart.labelling.session import LabelSession
 from headstart.labelling.similar import nearest_rows
 from headstart.labelling.suggest import RANDOM, Suggestion
+from headstart.maps.page import STYLE, map_scripts, static_text
 
-_STATIC = {"": "page.html", "asking.js": "asking.js", "page.js": "page.js", "page.css": "page.css"}
+_STATIC = {
+    "": "page.html",
+    "asking.js": "asking.js",
+    "label_map.js": "label_map.js",
+    "page.js": "page.js",
+    "page.css": "page.css",
+}
 _MOST = 60  # images of one answer
+_AT_ONCE = 5000  # images that get a label together
 _WHO = Field(min_length=1, max_length=60)
 
 
 class Change(BaseModel):
     """Images that get a label: rows of the folder's images, and why each was shown."""
 
-    rows: list[int] = Field(min_length=1, max_length=_MOST)
+    rows: list[int] = Field(min_length=1, max_length=_AT_ONCE)
     label: str = Field(min_length=1, max_length=200)
     who: str = _WHO
     how: dict[int, Literal["random", "typical", "uncertain", "similar", "chosen", "rest"]] = {}
@@ -55,11 +64,19 @@ def make_app(session: LabelSession, key: str) -> FastAPI:
         key: that the address of the page holds.
     """
     page, fitting = _Page(session), Refitting(session)
-    app = keyed_app("headstart label", key, _STATIC, changed=fitting.wake, closed=fitting.close)
+
+    def closed() -> None:
+        page.map_view.close()
+        fitting.close()
+
+    drawing = {"map.js": map_scripts(), "map.css": static_text(STYLE)}
+    app = keyed_app("headstart label", key, _STATIC, texts=drawing, changed=fitting.wake, closed=closed)
     app.get("/api/state")(page.state)
     app.get("/api/next")(page.next)
     app.get("/api/similar")(page.similar)
     app.get("/api/labelled")(page.labelled)
+    app.get("/api/map")(page.map)
+    app.get("/api/map_colours")(page.map_colours)
     app.get("/image/{row}")(page.image)
     for action in (page.label, page.unlabel, page.skip, page.undo, page.add_class):
         app.post(f"/api/{action.__name__}")(action)
@@ -72,6 +89,7 @@ class _Page:
     def __init__(self, session: LabelSession) -> None:
         self.session = session
         self.pictures = Pictures(session.embeddings.dataset.reader)
+        self.map_view = MapView(session)
 
     def state(self) -> dict[str, Any]:
         """Say what is labelled, and how good the classifier is."""
@@ -126,6 +144,14 @@ class _Page:
         ]
         return [each for each in named if name is None or each["label"] == name][:count]
 
+    def map(self, known: int = 0) -> Any:
+        """Return all images in two dimensions, unless the page knows this version of the map."""
+        return self.map_view.answer(known)
+
+    def map_colours(self) -> Any:
+        """Return the labels of all images as the map shows them."""
+        return self.map_view.colours()
+
     def image(self, row: int, side: Annotated[int, Query(ge=32, le=1600)] = 320) -> Response:
         """Return an image as JPEG."""
         self._check([row])
@@ -154,7 +180,8 @@ class _Page:
     def undo(self, person: Person) -> dict[str, Any]:
         """Take back a person's last change."""
         rows = self.session.undo(person.who)
-        return {**self.state(), "undone": [self._shown(Suggestion(row, "chosen")) for row in rows]}
+        shown = [self._shown(Suggestion(row, "chosen")) for row in rows[:_MOST]]
+        return {**self.state(), "undone": shown, "undone_images": len(rows)}
 
     def add_class(self, new: NewClass) -> dict[str, Any]:
         """Add a class."""

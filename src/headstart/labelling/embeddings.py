@@ -18,6 +18,7 @@ from headstart.data.sources.load import load_dataset
 from headstart.data.sources.without_labels import load_without_labels
 from headstart.errors import DataError, first_line
 from headstart.models.backbone import Backbone
+from headstart.models.weights.registry import NAMED
 from headstart.progress import say
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
@@ -105,7 +106,7 @@ def embed(
     Args:
         data: what `compare` takes, or images without labels.
         backbone: the network; its features are taken before the classifier.
-        weights: "imagenet", "none" (random) or a file.
+        weights: "imagenet", "aerial", "none" (random) or a file.
         label: which label, where the data have several.
         device: "auto", "cpu", "cuda", "mps".
         store: the cache.
@@ -115,7 +116,7 @@ def embed(
         ModelError, WeightsError: the network is unknown, or its weights are unavailable.
     """
     resources = Resources(store or default_store(), device)
-    named = weights in ("imagenet", "none")
+    named = weights in NAMED
     spec = NetworkSpec(backbone, WeightsSpec(name=weights) if named else WeightsSpec(path=weights))
     with resources.store.in_use():
         loaded = resources.loaded(spec, 0)

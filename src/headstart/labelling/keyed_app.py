@@ -34,6 +34,7 @@ def keyed_app(
     key: str,
     static: Mapping[str, str],
     *,
+    texts: Mapping[str, str] | None = None,
     changed: Callable[[], None] = nothing,
     closed: Callable[[], None] = nothing,
 ) -> FastAPI:
@@ -43,6 +44,7 @@ def keyed_app(
         title: of the application.
         key: that the address of the page holds.
         static: path → file in the folder `page`.
+        texts: path → content of further files.
         changed: called at the start and after each change.
         closed: called at the end.
     """
@@ -74,8 +76,11 @@ def keyed_app(
     async def refused(request: Request, error: HeadstartError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
 
-    for path, file in static.items():
-        app.get(f"/{path}")(_static(file))
+    contents = {
+        path: (package_files("headstart.labelling") / "page" / file).read_text("utf-8") for path, file in static.items()
+    }
+    for path, content in {**contents, **(texts or {})}.items():
+        app.get(f"/{path}")(_static(content, _KINDS[path.rpartition(".")[2] if path else "html"]))
     return app
 
 
@@ -87,10 +92,7 @@ def _cookie(request: Request) -> str:
     return f"headstart-{request.url.port or 80}"  # other ports of this machine share its cookies
 
 
-def _static(file: str) -> Callable[[], Response]:
-    content = (package_files("headstart.labelling") / "page" / file).read_text(encoding="utf-8")
-    kind = _KINDS[file.rpartition(".")[2]]
-
+def _static(content: str, kind: str) -> Callable[[], Response]:
     def answer() -> Response:
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 

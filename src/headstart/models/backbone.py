@@ -142,7 +142,7 @@ class Backbone(nn.Module):
         kept = OrderedDict(copy.deepcopy(self.cut(at)[0]).named_children())
         kept["pool"] = copy.deepcopy(self.reduce)
         name = f"{self.name}[:{at}]"
-        shape = output_shape(nn.Sequential(kept), self.preprocessing.size, name)
+        shape = output_shape(nn.Sequential(kept), self.preprocessing.size, name, self.preprocessing.channels)
         short = Backbone(name, kept, feature_dim=shape[1], preprocessing=self.preprocessing)
         short.train(self.training)
         short.original_keys = dict(self.original_keys)
@@ -164,7 +164,7 @@ class Backbone(nn.Module):
             yield name, fresh
 
 
-def output_shape(module: nn.Module, size: int, name: str) -> tuple[int, ...]:
+def output_shape(module: nn.Module, size: int, name: str, channels: int = 3) -> tuple[int, ...]:
     """Return the shape of what `module` makes of one black image of `size` × `size` pixels.
 
     Raises:
@@ -175,7 +175,7 @@ def output_shape(module: nn.Module, size: int, name: str) -> tuple[int, ...]:
     try:
         module.eval()
         with torch.no_grad():
-            shape = tuple(module(torch.zeros(1, 3, size, size, device=first.device, dtype=first.dtype)).shape)
+            shape = tuple(module(torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype)).shape)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ModelError(
             f"{name} cannot take images of {size} × {size} px ({first_line(error).rstrip('.')});"

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from headstart.addresses import as_given, is_address, needs_path
+from headstart.bands import Bands
 from headstart.disclosure import disclosable
 from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
 from headstart.models.backbone import Backbone, output_shape
@@ -29,13 +30,15 @@ from headstart.models.bundle_checks import check_description, check_features, ch
 from headstart.models.bundle_file import copy_with_temperature as copy_with_temperature
 from headstart.models.bundle_file import file_content, read_file
 from headstart.models.create import create_backbone
+from headstart.models.first_layer import with_bands
 from headstart.models.heads import Head, build_head, head_config
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.preprocessing import Preprocessing, preprocessing_from
 from headstart.models.test_time_augmentation import TTA
 from headstart.models.uncertainty import UncertaintyPart, part_facts, part_tensors, read_part
+from headstart.models.weights.registry import NAMED
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.files import read_json
 from headstart.storage.opening import found_again
@@ -214,7 +217,7 @@ def _described(bundle: Bundle) -> dict[str, Any]:
     return {
         "origin": {key: disclosable(each) if isinstance(each, str) else each for key, each in origin.items()},
         "head": head_config(bundle.network.head),
-        "preprocessing": asdict(bundle.preprocessing),
+        "preprocessing": bundle.preprocessing.facts(),
         "classes": list(bundle.classes),
         "multi_label": bundle.multi_label,
         "tta": bundle.tta,
@@ -344,11 +347,10 @@ def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Te
     head = _head(described, tensors)
     own = {key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")}
     check_finite(own)
-    backbone = _backbone(path, origin, own, agreed)
-    raw = described["preprocessing"]
-    needs = Preprocessing(**{**raw, "mean": tuple(raw["mean"]), "std": tuple(raw["std"])})
+    needs = preprocessing_from(described["preprocessing"])
+    backbone = _backbone(path, origin, own, agreed, needs.bands)
     if needs.size != backbone.preprocessing.size and origin.name != PIXELS:
-        check_features(output_shape(backbone, needs.size, origin.name)[1], described["head"])
+        check_features(output_shape(backbone, needs.size, origin.name, needs.channels)[1], described["head"])
     backbone.preprocessing = needs
     check_features(backbone.feature_dim, described["head"])
     return Bundle(
@@ -363,9 +365,9 @@ def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Te
     )
 
 
-def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: bool) -> Backbone:
+def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: bool, bands: Bands | None) -> Backbone:
     if origin.name == PIXELS:
-        return pixels_backbone(origin.input_size or 32)
+        return with_bands(pixels_backbone(origin.input_size or 32), bands)
     source = None if own else origin.weights
     if source is not None and not agreed:
         _check_at_hand(path, source)
@@ -379,11 +381,9 @@ def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: boo
         )
     if origin.truncate_at:
         backbone = backbone.truncate(origin.truncate_at)
-    backbone = backbone.bare()
-    if own:
-        report = load_state(backbone, own, str(path))
-        if report.missing:
-            raise WeightsError(f"{path}: lacks tensors of {origin.name}: {', '.join(report.missing[:3])}")
+    backbone = with_bands(backbone.bare(), bands)
+    if own and (missing := load_state(backbone, own, str(path)).missing):
+        raise WeightsError(f"{path}: lacks tensors of {origin.name}: {', '.join(missing[:3])}")
     with torch.no_grad():
         return backbone.eval()
 
@@ -391,7 +391,7 @@ def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: boo
 def _check_at_hand(path: Path, source: str) -> None:
     """Refuse to open a file only because a bundle names it, unless it is in headstart's own cache."""
     library, colon, _ = source.partition(":")
-    if source in ("imagenet", "none") or (colon and library in ("timm", "torchvision")):
+    if source in NAMED or (colon and library in ("timm", "torchvision")):
         return
     if not found_again(Path(source).expanduser()).resolve().is_relative_to(cache_root().resolve()):
         raise WeightsError(

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headstart.errors import ModelError
+from headstart.bands import bands_from
+from headstart.errors import DataError, ModelError
 
 MAX_SIDE = 4096  # px, of a network's input and of the resized image
 MAX_CLASSES = 1_000_000
@@ -150,16 +151,23 @@ def check_preprocessing(given: Any) -> None:
     Raises:
         ModelError: with the key and its value.
     """
-    if not isinstance(given, Mapping) or set(given) != {"size", "resize", "interpolation", "mean", "std"}:
+    needed = {"size", "resize", "interpolation", "mean", "std"}
+    if not isinstance(given, Mapping) or set(given) - {"bands"} != needed:
         raise ModelError("preprocessing must have size, resize, interpolation, mean and std")
     for key in ("size", "resize"):
         if not _whole(given[key]) or not 1 <= given[key] <= MAX_SIDE:
             raise ModelError(f"preprocessing.{key} must be between 1 and {MAX_SIDE}, not {given[key]!r:.40}")
     if given["interpolation"] not in _INTERPOLATIONS:
         raise ModelError(f"preprocessing.interpolation cannot be {given['interpolation']!r:.40}")
+    channels = 3
+    if given.get("bands") is not None:
+        try:
+            channels = bands_from(given["bands"]).count
+        except DataError as error:
+            raise ModelError(f"preprocessing.bands: {error}") from error
     for key in ("mean", "std"):
-        if not isinstance(given[key], list | tuple) or len(given[key]) != 3:
-            raise ModelError(f"preprocessing.{key} must be three numbers")
+        if not isinstance(given[key], list | tuple) or len(given[key]) != channels:
+            raise ModelError(f"preprocessing.{key} must be {'three' if channels == 3 else channels} numbers")
         for value in given[key]:
             _number(f"preprocessing.{key}", value, above=0.0 if key == "std" else -math.inf)
 

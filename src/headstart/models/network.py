@@ -21,7 +21,7 @@ class Network(nn.Module):
         self.backbone = backbone.bare()
         self.head = head
 
-    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
         """Return logits."""
         logits: Tensor = self.head(self.backbone(images))
         return logits

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headstart.errors import StoreError
+from headstart.storage.presence import at_work
 from headstart.storage.store import Store, cache_root
 
 
@@ -40,6 +41,15 @@ def default_store_in_use() -> Iterator[Store]:
     store = default_store()
     with store.in_use():
         yield store
+
+
+@contextlib.contextmanager
+def cache_in_use() -> Iterator[None]:
+    """Keep the cache from being pruned, where there is one, without opening it: for a block that may not need it."""
+    remote = os.environ.get("HEADSTART_REMOTE", "")
+    root = cache_root() if not remote or "://" in remote else Path(remote).expanduser()
+    with at_work(root) if root.is_dir() else contextlib.nullcontext():
+        yield
 
 
 def open_store(place: str | Path) -> Store:

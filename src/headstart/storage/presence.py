@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 import uuid
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,14 +24,25 @@ _FORGOTTEN = 3600.0  # seconds after which a temporary file of an unknown proces
 @contextlib.contextmanager
 def at_work(folder: Path) -> Iterator[None]:
     """Say that this process works in `folder`, for as long as the block runs; nothing where that cannot be written."""
-    lock = _entered(folder / FOLDER)
+    held = Held(folder)
     try:
         yield
     finally:
-        if lock is not None:
-            release(lock)
-            with contextlib.suppress(OSError):
-                (folder / FOLDER).rmdir()  # only the last one can
+        held.end()
+
+
+class Held:
+    """Says that this process works in `folder`, as long as it is alive; a copy in another process says it of that one.
+
+    For what reads from the folder long after the call that made it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.end = weakref.finalize(self, _left, folder, _entered(folder / FOLDER), os.getpid())
+
+    def __reduce__(self) -> tuple[type[Held], tuple[Path]]:
+        return Held, (self.folder,)
 
 
 def since(folder: Path) -> float | None:
@@ -73,6 +85,13 @@ def _entered(place: Path) -> FileLock | None:
             acquired(lock, -1)  # again if `clear`, elsewhere, deletes the new file before this process holds it
             return lock
     return None
+
+
+def _left(folder: Path, lock: FileLock | None, process: int) -> None:
+    if lock is not None and process == os.getpid():  # a forked process must not end what its parent said
+        release(lock)
+        with contextlib.suppress(OSError):
+            (folder / FOLDER).rmdir()  # only the last one can
 
 
 def _locks(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from headstart.bands import Asked
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
@@ -64,6 +65,8 @@ def compare_spec(
     training_images: int = 0,
     refit: str | None = None,
     corrections: str | Path | None = None,
+    bands: Asked | None = None,
+    show: Asked | None = None,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -82,32 +85,37 @@ def compare_spec(
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
         refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
         corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
     """
     tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
     listed = list_dataset(place := source_of(data), label=label)
     chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
-    runs = {baseline: dict(settings) for baseline, settings in BASELINES.items()}
-    if random_features and chosen:
-        runs["random features"] = {"backbone": chosen[0].name, "weights": "none", "strategy": "logistic"}
+    runs = _baselines(chosen, random_features=random_features)
     for network in chosen:
         runs |= _runs_of(network, heads, _tuned_for(listed) if tuning else None)
     averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
-    title, folded = title_of(place), _is_small(listed)
+    title, folded = title_of(place), _is_small(listed) and bands is None
     if folded and training_images:
         say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
-        "data": _data_of(place, label, drop_duplicates, corrections, folded=folded),
+        "data": {**_data_of(place, label, drop_duplicates, corrections, folded=folded), **_bands_of(bands, show)},
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
-        **({"proxy": PROXY_IMAGES} if budget is not None and networks == STRONG else {}),
         "refit": refit,
-    }
+    } | ({"proxy": PROXY_IMAGES} if budget is not None and networks == STRONG else {})
+
+
+def _baselines(chosen: Sequence[Network], *, random_features: bool) -> dict[str, dict[str, Any]]:
+    runs = {baseline: dict(settings) for baseline, settings in BASELINES.items()}
+    if random_features and chosen:
+        runs["random features"] = {"backbone": chosen[0].name, "weights": "none", "strategy": "logistic"}
+    return runs
 
 
 def _data_of(
@@ -118,6 +126,11 @@ def _data_of(
     given = {"source": place, "label": label, "drop_duplicates": copies, "corrections": corrected}
     source = {key: value for key, value in given.items() if value is not None}
     return {**source, "split": {"folds": FOLDS, "fold": "seed"}} if folded else source
+
+
+def _bands_of(bands: Asked | None, show: Asked | None) -> dict[str, Any]:
+    given = {"bands": bands if bands in (None, "all") else list(bands), "show": show and list(show)}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _runs_of(network: Network, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:

@@ -27,6 +27,7 @@ from headstart.evaluate.metrics.guards import listed_names
 from headstart.evaluate.metrics.intervals import Difference, independent_difference
 from headstart.evaluate.metrics.scoring import METRICS, scorer_of
 from headstart.models.bundle import model_bytes
+from headstart.notebook import Shown
 from headstart.progress import Ticker, progress
 from headstart.storage.names import folder_name, readable
 from headstart.storage.opening import default_store
@@ -79,7 +80,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Shown):
     """Models on the same images.
 
     Args:
@@ -140,7 +141,7 @@ def evaluate_models(
     resources, models = Resources(store or default_store(), device), _loaded(places, device)
     metric = metric or (models[0].own.metric if models[0].own is not None else "accuracy")
     scorer_of(metric, multi_label=models[0].classifier.ensemble.members[0].multi_label)
-    dataset, notes = _scored(resources.dataset(data), models, part)
+    dataset, notes = _scored(resources.dataset(_with_bands(data, models)), models, part)
     images, bad = _decoded(dataset, models, resources)
     rows = _decodable(dataset, bad, notes)
     folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
@@ -229,6 +230,23 @@ def _loaded(places: Sequence[str | Path], device: str) -> list[_Model]:
     models = [_Model(name, place, Classifier.load(place, device), find_tested(place)) for name, place in named]
     _check_same_classes(models)
     return models
+
+
+def _with_bands(data: DataSpec, models: Sequence[_Model]) -> DataSpec:
+    """Return the images read in the bands that the models take.
+
+    Raises:
+        ModelError: the models take different bands.
+    """
+    needs = {bundle.preprocessing.bands for model in models for bundle in model.classifier.ensemble.members}
+    choices = {None if bands is None else bands.choice for bands in needs}
+    if len(choices) > 1:
+        raise ModelError("the models take different bands of an image; evaluate each alone")
+    choice = next(iter(choices))
+    if choice is None:
+        return data
+    shown = [choice.indices[place] for place in choice.show]
+    return data.model_copy(update={"bands": list(choice.indices), "show": shown})
 
 
 def _check_same_classes(models: Sequence[_Model]) -> None:

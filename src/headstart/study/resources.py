@@ -11,16 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.addresses import is_address
+from headstart.bands import Bands
+from headstart.data.band_statistics import measure_bands
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
 from headstart.data.sources.load import load_dataset
+from headstart.data.sources.without_labels import load_without_labels
 from headstart.data.splits import make_split, subsample
 from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import find_bundle
 from headstart.models.create import create_backbone
+from headstart.models.first_layer import with_bands
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
 from headstart.models.preprocessing import Preprocessing
@@ -29,6 +33,7 @@ from headstart.models.weights.registry import Weights
 from headstart.storage.store import Store, content_key
 from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, WeightsSpec
+from headstart.study.teachers import SavedTeacher, new_images, read_teacher, with_unlabelled
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.views import view_of
@@ -77,7 +82,10 @@ class Resources:
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
+    _bands: dict[str, Bands] = field(default_factory=dict)
     _features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    _unlabelled: dict[str, Dataset] = field(default_factory=dict)
+    _teachers: dict[str, SavedTeacher] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.device = resolve_device(self.device, remote=self.remote)
@@ -88,7 +96,7 @@ class Resources:
         Raises:
             DataError: they are unavailable, or unsuitable for a classifier.
         """
-        key = content_key(spec.model_dump(exclude={"split"}) | {"lists": spec.split.given})
+        key = content_key(spec.model_dump(exclude={"split", "unlabelled"}) | {"lists": spec.split.given})
         if key not in self._datasets:
             lists = spec.split.given if isinstance(spec.split.given, list) else None
             found = load_dataset(
@@ -100,6 +108,8 @@ class Resources:
                 strict=spec.strict,
                 name=spec.name,
                 corrections=spec.corrections,
+                bands=spec.bands,
+                show=spec.show,
             )
             if spec.drop_duplicates == "near":
                 from headstart.audit.audit import without_near_duplicates
@@ -107,6 +117,47 @@ class Resources:
                 found = without_near_duplicates(found, self.store)
             self._datasets[key] = found if spec.classes is None else only_classes(found, spec.classes)
         return self._datasets[key]
+
+    def bands(self, data: DataSpec) -> Bands | None:
+        """Return the chosen bands, measured on all images but the test images; None of ordinary pictures.
+
+        The validation images of one seed are training images of another, so that all seeds have the same bands.
+
+        Raises:
+            DataError: there is nothing to measure.
+        """
+        dataset = self.dataset(data)
+        if dataset.bands is None:
+            return None
+        key = content_key(data.model_dump())
+        if key not in self._bands:
+            split = self.split(data, 0)
+            self._bands[key] = measure_bands(dataset, np.union1d(split.train, split.validation), dataset.bands)
+        return self._bands[key]
+
+    def unlabelled(self, spec: DataSpec) -> Dataset | None:
+        """Return the images without labels that a study file names, without copies of labelled ones; None: no such.
+
+        Raises:
+            DataError: none can be used, or each is a copy of a labelled one.
+        """
+        if spec.unlabelled is None:
+            return None
+        key = content_key([spec.unlabelled, self.dataset(spec).fingerprint])
+        if key not in self._unlabelled:
+            self._unlabelled[key] = new_images(load_without_labels(spec.unlabelled), self.dataset(spec))
+        return self._unlabelled[key]
+
+    def pictures(self, spec: DataSpec) -> Dataset:
+        """Return the labelled images that a study file names, then those without labels, whose label is -1."""
+        labelled, more = self.dataset(spec), self.unlabelled(spec)
+        return labelled if more is None else with_unlabelled(labelled, more)
+
+    def saved_teacher(self, path: str) -> SavedTeacher:
+        """Return a saved model, read once."""
+        if path not in self._teachers:
+            self._teachers[path] = read_teacher(path)
+        return self._teachers[path]
 
     def split(self, data: DataSpec, seed: int, subset: Subset = ALL) -> Split:
         """Return the rows of train, validation and test for one seed.
@@ -164,9 +215,11 @@ class Resources:
             ModelError, WeightsError: the network is unknown, or the weights do not fit.
         """
         origin = self._origin(network, seed)
-        key = content_key([network.backbone, origin, network.truncate_at, network.input_size, network.resize])
+        bands = None if network.data is None else self.bands(network.data)
+        own = [] if bands is None else [bands.facts()]
+        key = content_key([network.backbone, origin, network.truncate_at, network.input_size, network.resize, *own])
         if key not in self._backbones:
-            self._backbones[key] = self._load(network, seed)
+            self._backbones[key] = self._load(network, seed, bands)
         return self._backbones[key]
 
     def _origin(self, network: NetworkSpec, seed: int) -> Any:
@@ -188,11 +241,11 @@ class Resources:
         """Return the folder of an earlier run's network: of the same seed, or of any if that seed has none."""
         return self.upstream.get((run, seed)) or next((p for (r, _), p in self.upstream.items() if r == run), None)
 
-    def _load(self, spec: NetworkSpec, seed: int) -> Loaded:
+    def _load(self, spec: NetworkSpec, seed: int, bands: Bands | None) -> Loaded:
         if spec.backbone == PIXELS:
             backbone = pixels_backbone(spec.input_size or 32)
             backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
-            return Loaded(backbone, None, f"pixels {backbone.preprocessing.size}")
+            return Loaded(with_bands(backbone, bands), None, f"pixels {backbone.preprocessing.size}")
         source = self.source(spec.weights, seed)
         start = spec.random_seed(seed)
         own = spec.weights.run is not None  # a run of this study, whose weights the study names
@@ -201,6 +254,7 @@ class Resources:
         backbone.preprocessing = _resized(backbone.preprocessing, spec.resize)
         if spec.truncate_at:
             backbone = backbone.truncate(spec.truncate_at)
+        backbone = with_bands(backbone, bands)
         parts = [identity, *(str(part or "") for part in (spec.truncate_at, spec.input_size, spec.resize))]
         return Loaded(backbone.eval(), weights, " ".join(parts), _not_finite(backbone))
 
@@ -228,7 +282,10 @@ class Resources:
 
     def features_of(self, dataset: Dataset, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
         """Return the frozen features of a dataset that is at hand, labelled or not; see `features`."""
-        backbone = self.loaded(network, seed).backbone
+        return self.features_by(dataset, self.loaded(network, seed).backbone)
+
+    def features_by(self, dataset: Dataset, backbone: Backbone) -> npt.NDArray[np.float32]:
+        """Return the frozen features that a network at hand computes of a dataset at hand; see `features`."""
         key = self._features_key(dataset, backbone)
         if key not in self._features:
             view = view_of(backbone.preprocessing)

@@ -16,10 +16,13 @@ from headstart.models.pixels import NAME as PIXELS
 from headstart.storage.store import content_key
 from headstart.study.resources import Resources
 from headstart.study.spec.run import Run
-from headstart.study.spec.schema import EPISODIC
+from headstart.study.spec.schema import DISTIL, EPISODIC
 from headstart.transfer.heads.catalogue import HEADS
 
 _VERSION = 3  # raise it when the same settings would give other numbers, or files that are read in another way
+
+
+_OF_TEACHERS = ("teacher_views", "temperature", "hard_labels")  # settings that keys of other runs do not know
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,14 @@ class Task:
         seed: draws the validation part, the initialisation and the order of training.
         key: the content key of the fit. Seeds that would repeat the same fit have the same key.
         deterministic: nothing in it is random: another seed gives the same answers, unless it chooses differently.
+        teacher: the content key of its teacher and of its images without labels.
     """
 
     run: Run
     seed: int
     key: str
     deterministic: bool = False
+    teacher: str = ""
 
     @property
     def name(self) -> str:
@@ -58,7 +63,9 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         upstream: the keys of the tasks made before, by run and seed, for runs that start from another.
     """
     dataset = resources.dataset(run.data)
-    settings = run.spec.model_dump(exclude={"data", "shots", "fraction", "weights"})
+    unset = {name for name in _OF_TEACHERS if getattr(run.spec, name) is None}
+    settings = run.spec.model_dump(exclude={"data", "shots", "fraction", "weights", "teacher", *unset})
+    taught = _taught(run, seed, resources, upstream)
     payload = {
         "version": _VERSION,
         "data": dataset.fingerprint,
@@ -70,8 +77,25 @@ def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple
         "weights": _weights_key(run, seed, resources, upstream),
         "seed": seed if _draws(run) else None,
         "device": resources.device.split(":")[0],
+        **taught,
     }
-    return Task(run, seed, content_key(payload), _is_deterministic(run, seed, resources))
+    bands = resources.bands(run.data)
+    if bands is not None:
+        payload["bands"] = bands.facts()
+    return Task(run, seed, content_key(payload), _is_deterministic(run, seed, resources), content_key(taught))
+
+
+def _taught(
+    run: Run, seed: int, resources: Resources, upstream: Mapping[tuple[str, int], str]
+) -> dict[str, list[str] | str]:
+    """Return what the fit of a run with a teacher depends on besides; nothing for the others."""
+    teacher = run.spec.teacher
+    if run.spec.strategy != DISTIL or teacher is None:
+        return {}
+    keys = [upstream[each.name, seed] for each in run.teachers]
+    saved = [] if teacher.path is None else [resources.saved_teacher(teacher.path).identity]
+    images = resources.unlabelled(run.data)
+    return {"teacher": [*keys, *saved], "unlabelled": "" if images is None else images.fingerprint}
 
 
 def _draws(run: Run) -> bool:

@@ -17,6 +17,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import DRIFT, Drift, Observed, drift_facts, drift_of, why_not
 from headstart.errors import DataError, ModelError
 from headstart.evaluate.metrics.guards import listed_names
+from headstart.notebook import Shown
 from headstart.progress import progress
 from headstart.storage.names import folder_name, readable
 from headstart.storage.opening import default_store
@@ -29,7 +30,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class DriftReport:
+class DriftReport(Shown):
     """A model on images without labels.
 
     Args:

@@ -166,7 +166,7 @@ def check_size(backbone: Backbone, size: int) -> None:
     try:
         device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
         with torch.no_grad():
-            images = torch.zeros(1, 3, size, size, device=device)
+            images = torch.zeros(1, backbone.preprocessing.channels, size, size, device=device)
             for stage, module in backbone.stages.named_children():
                 try:
                     images = module(images)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -114,6 +115,30 @@ def test_a_damaged_memory_is_thrown_away(old: FileReader, own_store: Path) -> No
 def test_without_a_place_to_remember_everything_is_looked_at(old: FileReader, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert len(examine(old, memory=tmp_path / "file" / "m.sqlite").digests) == 30
+
+
+@pytest.mark.parametrize("column", ["digest", "problem", "depth", "sum"])
+def test_a_damaged_row_of_the_memory_is_not_believed(old: FileReader, tmp_path: Path, column: str) -> None:
+    first = examine(old, memory=tmp_path / "m.sqlite")
+    with contextlib.closing(sqlite3.connect(tmp_path / "m.sqlite")) as memory, memory:
+        assert memory.execute("SELECT count(*) FROM seen").fetchone() == (15,)
+        memory.execute(f"UPDATE seen SET {column} = ?", ["7" if column in ("problem", "depth") else bytes(16)])
+    again = examine(old, memory=tmp_path / "m.sqlite")
+    np.testing.assert_array_equal(again.digests, first.digests)
+    assert (again.problems, again.depths) == (first.problems, first.depths) == ({}, {})
+
+
+def test_a_memory_that_turns_out_to_be_damaged_is_begun_anew(old: FileReader, tmp_path: Path) -> None:
+    path = tmp_path / "m.sqlite"
+    first = examine(old, memory=path)
+    content = bytearray(path.read_bytes())
+    content[4096:] = bytes(len(content) - 4096)  # the schema is intact, the rows are gone
+    path.write_bytes(content)
+    for _ in range(2):
+        np.testing.assert_array_equal(examine(old, memory=path).digests, first.digests)
+    with contextlib.closing(sqlite3.connect(path)) as memory:
+        assert memory.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert memory.execute("SELECT count(*) FROM seen").fetchone() == (15,)
 
 
 def test_a_locked_memory_does_not_stop_the_work(

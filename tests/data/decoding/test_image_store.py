@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,18 +23,27 @@ from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError, StoreError
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
+from tests.data.conftest import pixels
 
 VIEW = View(10, 8)
 
 
-@pytest.fixture
-def many(tmp_path: Path, draw: Any) -> Path:
-    """Return a folder of 2 classes with 150 images each, of several sizes; rows 0 and 1 are equal images."""
-    root = tmp_path / "many"
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("drawn")
+    for name in ("c0", "c1"):
+        (root / name).mkdir()
     for number in range(300):
         seed = 0 if number == 1 else number
-        draw(root / f"c{number % 2}" / f"{number:03d}.png", seed, (10 + seed % 7, 12 + seed % 5))
+        picture = Image.fromarray(pixels(seed, (10 + seed % 7, 12 + seed % 5)))
+        picture.save(root / f"c{number % 2}" / f"{number:03d}.png")
     return root
+
+
+@pytest.fixture
+def many(drawn: Path, tmp_path: Path) -> Path:
+    """Return a folder of 2 classes with 150 images each, of several sizes; rows 0 and 1 are equal images."""
+    return Path(shutil.copytree(drawn, tmp_path / "many"))
 
 
 def expected(root: Path, dataset: Any, view: View) -> list[np.ndarray]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import pickle
 import shutil
 import tarfile
 import zipfile
@@ -109,3 +111,15 @@ def test_a_compressed_archive_damaged_in_the_middle_is_refused(flowers: Path, tm
     with pytest.raises(DataError, match=r"the archive cannot be read"):
         load_dataset(path)
     assert not list(default_store().root.glob("archives/*/manifest.json"))
+
+
+def test_a_decompressed_archive_is_not_pruned_while_somebody_reads_it(flowers: Path, tmp_path: Path) -> None:
+    store = default_store()
+    packed = load_dataset(shutil.make_archive(str(tmp_path / "packed"), "gztar", flowers))
+    copy = pickle.loads(pickle.dumps(packed))
+    for reader in (packed.reader, copy.reader):
+        store.prune(0)
+        assert reader.read(0) == (flowers / reader.name(0).split("flowers/")[-1]).read_bytes()
+    del packed, copy, reader
+    gc.collect()
+    assert store.prune(0) > 0 and not list(store.root.glob("archives/*/content.tar"))

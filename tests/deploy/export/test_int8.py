@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from exported_models import calibrated
 
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import int8
-from headstart.deploy.export.int8 import Loss, _counts, _loss, _outside, quantise
+from headstart.deploy.export.int8 import Loss, _counts, _layers, _loss, _outside, quantise
 from headstart.deploy.export.pictures import Material, Pictures, noise
 from headstart.deploy.export.sensitivity import session_of
 from headstart.deploy.export.target import Parts
@@ -34,6 +35,20 @@ def material(parts: Parts) -> Material:
         return Pictures(what, COUNT, lambda k: made[k], labels)
 
     return Material(noise(), train=labelled("training", 0), validation=labelled("validation", 1))
+
+
+@pytest.mark.long
+def test_what_says_how_familiar_an_image_is_stays_in_float(parts: Parts, material: Material) -> None:
+    judged = Parts(calibrated(parts.ensemble, "energy+neighbour"), parts.material)
+    assert len(_layers(judged.float_graph)) == len(_layers(parts.float_graph))
+    assert sum(node.op_type == "MatMul" for node in judged.float_graph.graph.node) == 1
+    graph, _ = quantise(judged.float_graph, judged.ensemble, material, margin=5.0)
+    made_by = {name: node.op_type for node in graph.graph.node for name in node.output}
+    (cosines,) = (node for node in graph.graph.node if node.op_type == "MatMul")
+    assert "DequantizeLinear" not in {made_by.get(name) for name in cosines.input}
+    assert {made_by.get(name) for node in graph.graph.node if node.op_type == "Conv" for name in node.input[:2]} == {
+        "DequantizeLinear"
+    }
 
 
 def test_the_quantised_graph_is_smaller_and_nearly_the_same(parts: Parts, material: Material) -> None:

@@ -45,14 +45,16 @@ def test_the_page_s_sets_are_those_of_the_server_folder(most: float) -> None:
     source = resources.files("headstart.deploy.export").joinpath("page.html").read_text(encoding="utf-8")
     judged = re.search(r"^const judged = .*?^};$", source, re.MULTILINE | re.DOTALL)
     assert judged is not None and NODE is not None
-    classes, rule = ["ant", "bee", "cat"], {"most": most, "most_named": 10}
+    classes, rule = ["ant", "bee", "cat"], {"most": most, "most_named": 10, "unfamiliar": 0.05}
     rows = np.random.default_rng(0).dirichlet([1, 1, 1], 40).astype(np.float32)
     call = f"const rows = {json.dumps(rows.tolist())}; const rule = {json.dumps(rule)};"
-    call += f"console.log(JSON.stringify(rows.map((row) => judged(row, {json.dumps(classes)}, rule))))"
+    shares = [[None, 0.04, 0.05, 0.5][k % 4] for k in range(len(rows))]
+    call += f"const shares = {json.dumps(shares)}; const classes = {json.dumps(classes)};"
+    call += "console.log(JSON.stringify(rows.map((row, k) => judged(row, shares[k], classes, rule))))"
     done = subprocess.run([NODE, "-e", f"{judged[0]} {call}"], capture_output=True, text=True, check=True, timeout=30)
     folder = Model.__new__(Model)
     folder.classes = classes
-    expected = [folder._said(row, rule) for row in rows]
+    expected = [folder._said(row, share, rule) for row, share in zip(rows, shares, strict=True)]
     assert json.loads(done.stdout) == expected and len({each["answer"] for each in expected}) > 1
 
 

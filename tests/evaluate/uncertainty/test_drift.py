@@ -59,6 +59,14 @@ def test_directions_have_unit_variance_on_training_images_and_are_their_principa
     assert sketch_of(few, codes, *images(20, generator)).basis.shape == (D, 4)  # no more than the images span
 
 
+def test_what_is_beyond_half_precision_is_its_end() -> None:
+    """A direction that hardly varies in training has a large scale; infinity would make every distance a NaN."""
+    generator = np.random.default_rng(0)
+    own = sketch(20, generator)
+    far = projected(replace(own, scales=own.scales * 1e30), images(5, generator)[0])
+    assert np.isfinite(far).all() and np.abs(far).max() == 65504
+
+
 def test_the_nearest_training_image_gives_its_class() -> None:
     generator = np.random.default_rng(0)
     train, _, labels = images(300, generator)
@@ -85,7 +93,7 @@ def test_the_distances_of_appearances_are_those_of_scipy_with_ties_too() -> None
     generator = np.random.default_rng(2)
     for values in (generator.normal(0, 1, 40), generator.integers(0, 4, 40).astype(float)):
         groups = drift._divisions(25, 15, 3, 0)
-        found = drift._kolmogorov(values, groups, 25, 15)
+        found = drift._kolmogorov(values, groups.T, 25, 15)
         expected = [stats.ks_2samp(values[row == 0], values[row == 1]).statistic for row in groups]
         assert found == pytest.approx(expected, abs=1e-6)
 

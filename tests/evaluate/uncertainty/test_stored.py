@@ -89,6 +89,13 @@ def test_a_file_from_before_drift_is_read_without_it() -> None:
     assert again.sketch is None and again.score == "energy+neighbour"
 
 
+def test_a_sketch_that_is_not_whole_is_refused() -> None:
+    part = to_part(known())
+    rest = {name: each for name, each in part.tensors.items() if name != "sketch.predicted"}
+    with pytest.raises(ModelError, match=r"uncertainty does not fit: 'sketch.predicted'"):
+        from_part(UncertaintyPart(part.facts, rest), CLASSES, D)
+
+
 def test_the_sketch_of_many_images_stays_below_a_megabyte() -> None:
     generator = np.random.default_rng(0)
     train, labels = generator.normal(0, 1, (1500, 2048)), np.arange(1500) % 7
@@ -112,6 +119,10 @@ def test_the_sketch_of_many_images_stays_below_a_megabyte() -> None:
         ({"sketch.looks": torch.zeros(60, 5)}, {}, "its sketch of held-out images"),
         ({"sketch.bank_labels": torch.zeros(300)}, {}, "its sketch of held-out images"),
         ({"sketch.predicted": torch.full((60,), 8)}, {}, "the classes in its sketch"),
+        ({"sketch.predicted": torch.ones(1001, dtype=torch.int64)}, {}, "its sketch"),
+        ({"sketch.scales": torch.zeros(D)}, {}, "its sketch"),
+        ({"sketch.scales": torch.ones(D, dtype=torch.float64)}, {}, "its sketch"),
+        ({"sketch.centre": torch.full((D,), 1e30)}, {}, "its sketch"),
         ({}, {"score": "magic"}, "its familiarity score"),
         ({}, {"notes": 3}, "not iterable"),
         ({}, {"selection": {"a": "b"}}, "could not convert"),

@@ -4,11 +4,21 @@ import pytest
 import torchvision
 
 from headstart.models.describe import describe
-from headstart.models.line_ups.table import BY_NAME, CANDIDATES, EMBEDDED, FAST, STRONG, SUPERVISED, Candidate
+from headstart.models.line_ups.choose import Network, choose_networks
+from headstart.models.line_ups.table import (
+    BY_NAME,
+    CANDIDATES,
+    EMBEDDED,
+    FAST,
+    SPECIAL,
+    STRONG,
+    SUPERVISED,
+    Candidate,
+)
 from headstart.models.weights.registry import EMBEDDED as FILES
 from headstart.models.weights.registry import timm_weights
 
-SMALL = ("efficientnet_lite0", "mobilenetv4_small", "resnet18")
+SMALL = ("aerial_resnet18", "efficientnet_lite0", "mobilenetv4_small", "resnet18")
 
 
 def test_every_weight_that_the_table_names_is_published() -> None:
@@ -24,12 +34,15 @@ def test_every_weight_that_the_table_names_is_published() -> None:
 
 
 def test_no_two_rows_have_one_name() -> None:
-    assert len(BY_NAME) == len(CANDIDATES)
+    assert len(BY_NAME) == len(CANDIDATES) + len(SPECIAL)
 
 
 @pytest.mark.parametrize(
     "each",
-    [pytest.param(each, marks=() if each.name in SMALL else pytest.mark.slow, id=each.name) for each in CANDIDATES],
+    [
+        pytest.param(each, marks=() if each.name in SMALL else pytest.mark.slow, id=each.name)
+        for each in (*CANDIDATES, *SPECIAL)
+    ],
 )
 def test_sizes_are_those_that_headstart_counts(each: Candidate) -> None:
     found = describe(each.name, each.size)
@@ -71,3 +84,9 @@ def test_dinov2_has_its_published_linear_probes() -> None:
     figures = {figure.data: figure.value for figure in BY_NAME["dinov2_small"].figures}
     assert figures == {"ImageNet-1k": 81.1, "Caltech-101": 97.0, "CIFAR-100": 87.5}
     assert BY_NAME["dinov2_small"].licence.name == "Apache-2.0"
+
+
+def test_networks_for_pictures_of_one_kind_are_in_no_line_up_and_are_taken_by_name() -> None:
+    assert all(not each.line_ups and each.licence.status == "unknown" for each in SPECIAL)
+    assert choose_networks("aerial_resnet18").networks == (Network("aerial_resnet18", "aerial"),)
+    assert "aerial_resnet18" not in {each.name for each in choose_networks("auto", fetch=False).networks}

@@ -10,6 +10,7 @@ from fake_study import npz, write_run_folder
 
 from headstart.errors import StoreError
 from headstart.report.read.study_files import read_record, read_study_folder
+from headstart.study.results.facts import write_facts
 
 
 def test_every_run_and_seed_is_read_in_the_order_of_the_study(tiny: Path) -> None:
@@ -47,6 +48,16 @@ def test_an_altered_file_is_named(tiny: Path) -> None:
     path = tiny / "runs" / "ridge" / "seed-1" / "result.json"
     path.write_text(path.read_text().replace("0", "1", 1))
     with pytest.raises(StoreError, match=r"ridge/seed-1/result\.json: was altered"):
+        read_study_folder(tiny)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "audit.json"])
+def test_intact_facts_of_something_else_are_refused(tiny: Path, name: str) -> None:
+    (folder,) = tiny.glob("data/*")
+    path = folder / name
+    facts = json.loads(path.read_text()) if path.exists() else {}
+    write_facts(path, {**facts, "fingerprint": "another", "key": "another"})
+    with pytest.raises(StoreError, match=r"holds the facts of something else; run the study again"):
         read_study_folder(tiny)
 
 

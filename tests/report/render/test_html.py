@@ -13,7 +13,7 @@ from fake_study import study_of
 from headstart.report.read.summary import load_summary
 from headstart.report.render import html
 from headstart.report.render.formats import write_report
-from headstart.report.render.html import page_data, script_json, sections, tiles, weights_used, write_html
+from headstart.report.render.html import page_data, sections, tiles, weights_used, write_html
 from headstart.storage.presence import at_work
 from headstart.study.results.facts import write_facts
 from headstart.units import duration
@@ -36,12 +36,6 @@ def test_the_page_keeps_pictures_within_their_budget(large_study: Path, monkeypa
     assert sum(len(image["src"]) * 3 / 4 for image in images.values()) <= 20_000 + 3 * len(images)
 
 
-def test_data_cannot_close_the_script_it_stands_in() -> None:
-    text = script_json({"class": "</script><b>", "score": float("nan")})
-    assert "<" not in text
-    assert json.loads(text) == {"class": "</script><b>", "score": None}
-
-
 def test_names_are_escaped_in_the_page(tiny: Path) -> None:
     facts = json.loads((tiny / "study.json").read_text())
     (tiny / "study.json").write_text(json.dumps(facts | {"question": "<img src=x onerror=alert(1)>"}))
@@ -56,16 +50,6 @@ def test_the_page_of_a_running_study_says_so_and_one_of_a_study_that_died_that_i
     with at_work(tiny):
         assert "<b>Still running.</b>" in write_report(tiny, "html").read_text()
     assert "<b>Interrupted.</b>" in write_report(tiny, "html").read_text()
-
-
-def test_numbers_that_are_not_finite_become_null_at_any_depth() -> None:
-    value = {"a": [1.5, float("inf")], "b": {"c": (float("nan"), np.float32(0.5), np.int64(3))}, 4: None}
-    assert json.loads(script_json(value)) == {"a": [1.5, None], "b": {"c": [None, 0.5, 3]}, "4": None}
-
-
-def test_line_separators_cannot_end_a_line_of_the_script() -> None:
-    text = script_json("a\u2028b\u2029c")
-    assert "\u2028" not in text and "\u2029" not in text and json.loads(text) == "a\u2028b\u2029c"
 
 
 def payload(**more: Any) -> dict[str, Any]:

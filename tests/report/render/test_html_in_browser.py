@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_study import RUNS, add_map, make_study
 from page_browser import NEEDS, SIZES, opened
 
 from headstart.report.read.summary import Summary, load_summary
@@ -236,3 +237,29 @@ def test_it_prints_and_is_then_as_it_was(browser: Any) -> None:
     document = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert len(document["data"]) > 50_000
     assert one(browser, "html").get_attribute("data-theme") == theme
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_the_map_is_drawn_and_a_key_names_the_image_in_its_middle(
+    size: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = make_study(tmp_path_factory.mktemp("mapped"), RUNS[3:5], classes=8, per_class=30, seeds=1, draws=10)
+    add_map(place, RUNS[4].name)
+    page = write_html(place, tmp_path_factory.mktemp("page") / "report.html")
+    with opened(page, SIZES[size], tmp_path_factory, "SEVERE") as driver:  # drawing in software is warned of
+        stage = one(driver, "#map .map-stage")
+        assert one(driver, "#map .map").get_attribute("data-drawing") in ("WebGL2", "canvas")
+        click(driver, stage)
+        stage.send_keys("\n")
+        assert ".jpg" in drawn_text(driver, "#map .map-said") or "class: " in drawn_text(driver, "#map .map-said")
+        legend = all_of(driver, "#map .map-list button")
+        assert len(legend) == 8 and legend[0].get_attribute("aria-pressed") == "true"
+        click(driver, legend[0])
+        assert all_of(driver, "#map .map-list button")[0].get_attribute("aria-pressed") == "false"
+        click(driver, one(driver, "#map details.map-table summary"))
+        assert len(all_of(driver, "#map .map-table tbody tr")) == 8
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= SIZES[size][0]
+
+
+def drawn_text(browser: Any, selector: str) -> str:
+    return str(one(browser, selector).text)

@@ -14,6 +14,7 @@ from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.decoding.decode import View
 from headstart.data.sources.in_memory import PictureReader
 from headstart.study.analysis.dataset_card import THUMBNAIL, _decoded_preprocessing, thumbnails, write_data
+from headstart.study.results.facts import write_facts
 from tests.study.conftest import OpenStudy
 
 
@@ -53,9 +54,12 @@ def test_a_study_writes_facts_items_and_thumbnails_of_the_readable_test_images(o
     assert items["label"] == dataset.labels.tolist() and items["row"] == list(range(42))
     assert items["name"][17] == dataset.reader.name(17)
     assert sorted(pictures_in((place / "thumbnails.npz").read_bytes())) == sorted(set(split.test.tolist()) - {broken})
-    (place / "dataset.json").write_text("{}")
+    written = (place / "dataset.json").stat().st_ino
     write_data(session, data, dataset, split)
-    assert (place / "dataset.json").read_text() == "{}"  # written once
+    assert (place / "dataset.json").stat().st_ino == written  # once
+    write_facts(place / "dataset.json", {**facts, "key": "another dataset", "n": 7})  # intact, but of something else
+    write_data(session, data, dataset, split)
+    assert json.loads((place / "dataset.json").read_text()) == facts
 
 
 def test_items_of_several_labels_show_the_first(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ STEPS = (
     "explain_mistakes",
     "explain_pairs",
     "measure_similarity",
+    "place_test_images",
 )
 
 
@@ -53,4 +54,5 @@ def test_each_dataset_is_written_and_audited_once_and_mistakes_are_explained_aft
         ("explain_mistakes", "explain"),
         ("explain_pairs",),
         ("measure_similarity",),
+        ("place_test_images",),
     ]

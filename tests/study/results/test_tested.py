@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headstart.study.results.tested import find_tested
+from headstart.study.results.folder import StudyFolder
+from headstart.study.results.tested import find_tested, single_network
 
 
 @pytest.fixture
@@ -53,3 +54,13 @@ def test_digests_that_were_not_kept_are_empty(study: Path) -> None:
     pq.write_table(pa.table({"row": [0, 1, 2, 3]}), study / "data" / "f00d" / "items.parquet")
     found = find_tested(study)
     assert found is not None and found.learned == frozenset() == found.test
+
+
+def test_of_an_ensemble_s_study_the_best_network_is_taken(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    folder.root.mkdir()
+    folder.write_study({"best": {"folder": "runs/both"}, "best_network": {"folder": "runs/ridge/seed-1"}})
+    assert single_network(folder.root) == folder.root / "runs/ridge/seed-1"
+    folder.write_study({"best": {"folder": "runs/ridge/seed-1"}})
+    assert single_network(folder.root) == folder.root
+    assert single_network(tmp_path / "model.safetensors") == tmp_path / "model.safetensors"

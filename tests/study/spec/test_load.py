@@ -126,7 +126,7 @@ def test_a_setting_of_a_run_can_still_be_set_to_null() -> None:
     [
         (
             ["~runs.source"],
-            "'source' cannot be excluded, because other runs start from it: 'carried'; exclude these too",
+            "'source' cannot be excluded, because other runs start or learn from it: 'carried'; exclude these too",
         ),
         (["~runs.surce"], "did you mean 'source'"),
         (["~wide"], "exclude a run with ~runs.NAME"),

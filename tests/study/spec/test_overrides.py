@@ -64,7 +64,7 @@ def test_the_other_runs_remain(left_out: list[str], remain: list[str]) -> None:
 @pytest.mark.parametrize(
     ("left_out", "baseline", "says"),
     [
-        (["a"], None, "run 'a' cannot be excluded, because other runs start from it: 'b'; exclude these too"),
+        (["a"], None, "run 'a' cannot be excluded, because other runs start or learn from it: 'b'; exclude these too"),
         (
             ["wid"],
             None,

@@ -11,7 +11,6 @@ import ctypes
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
 from headstart.addresses import as_given, is_address, needs_path
+from headstart.bands import BandChoice, Bands
+from headstart.data.decoding.band_numbers import BandKind, kind_of, numbers_of, shown
 from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
 from headstart.data.decoding.colour import to_srgb
@@ -32,8 +33,11 @@ from headstart.data.decoding.formats import format_fault, plugin_formats
 from headstart.data.decoding.jpeg import load_jpeg
 from headstart.data.decoding.pictures import Picture, one_picture
 from headstart.data.decoding.tiff_jpeg import check_jpegs
+from headstart.data.decoding.view import INTERPOLATIONS as INTERPOLATIONS
+from headstart.data.decoding.view import View as View
+from headstart.data.decoding.view import bring_to_size
 from headstart.data.image_files import read_file
-from headstart.errors import DataError, choose
+from headstart.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,7 +48,6 @@ SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 _FORMATS = "JPEG MPO PNG BMP DIB GIF WEBP TIFF PPM JPEG2000 AVIF TGA PCX"
 Image.init()
 FORMATS = tuple(name for name in _FORMATS.split() if name in Image.OPEN)
-STRIP = 16  # times as long as wide
 _ORIENTATION = 0x0112  # in EXIF
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,37 +63,9 @@ CHECK = 2  # part of the key of what is remembered of a file; raise it when `che
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
-INTERPOLATIONS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-
-@dataclass(frozen=True)
-class View:
-    """How an image is brought to size.
-
-    Args:
-        resize: length of the shorter side, in pixels, the aspect ratio kept.
-        crop: side of the square cut from the centre (padded with black where the image is smaller);
-            None keeps the whole image.
-        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", antialiased.
-    """
-
-    resize: int
-    crop: int | None
-    interpolation: str = "bicubic"
-
-    def __post_init__(self) -> None:
-        if self.resize < 1 or (self.crop is not None and self.crop < 1):
-            raise DataError(f"a view needs at least 1 pixel, not resize {self.resize}, crop {self.crop}")
-        choose("interpolation", self.interpolation, INTERPOLATIONS)
-
 
 def decode(picture: Picture, view: View | None = None, *, checked: bool = False) -> Pixels:
-    """Return uint8 [h, w, 3] of a path, encoded bytes, an open file, a PIL image, an array or a tensor.
+    """Return uint8 [h, w, 3], or of bands [h, w, c], of a path, bytes, an open file, a PIL image, an array or tensor.
 
     Args:
         picture: what is decoded.
@@ -101,6 +76,8 @@ def decode(picture: Picture, view: View | None = None, *, checked: bool = False)
         UndecodableError: with the reason; LacksMemoryError where it is only that too little memory is free.
         ImageTypeError: it is none of these.
     """
+    if view is not None and view.bands is not None:
+        return _band_pixels(picture, view, view.bands)
     content = content_of(picture)
     if isinstance(content, np.ndarray):
         with _reasons(content.nbytes):
@@ -115,6 +92,68 @@ def decode(picture: Picture, view: View | None = None, *, checked: bool = False)
             check_blocks(content, image)
         image = upright(image)
         return _pixels(to_rgb(image), view)
+
+
+def _band_pixels(picture: Picture, view: View, bands: Bands) -> Pixels:
+    """Return uint8 [h, w, bands], each band scaled by its own range before it is brought to size."""
+    raw = isinstance(picture, np.ndarray) and picture.ndim == 3
+    content: Any = picture if raw else content_of(picture)
+    with _reasons(len(content)):
+        numbers = _numbers(content)
+        if numbers.shape[2] != bands.choice.of:
+            raise UndecodableError(f"has {numbers.shape[2]} bands where {bands.choice.of} are needed")
+        sized = [np.asarray(bring_to_size(Image.fromarray(plane), view)) for plane in bands.scaled(numbers)]
+        whole: Pixels = np.clip(np.rint(np.stack(sized, axis=-1)), 0, 255).astype(np.uint8)
+        return whole
+
+
+def band_numbers(data: bytes | Pixels) -> npt.NDArray[Any]:
+    """Return the numbers of all bands, [h, w, bands]: a TIFF's as they are, else those that Pillow reads.
+
+    Raises:
+        UndecodableError: it cannot be decoded.
+    """
+    with _reasons(len(data)):
+        return _numbers(data)
+
+
+def _numbers(data: bytes | Pixels) -> npt.NDArray[Any]:
+    if isinstance(data, np.ndarray):
+        return data[:, :, None] if data.ndim == 2 else data
+    return numbers_of(data, _opened_whole)
+
+
+def _opened_whole(data: bytes) -> Image.Image:
+    image = open_image(data)
+    with ROOM.of(memory_of(image)):
+        load_whole(image, data)
+        check_blocks(data, image)
+        return upright(image)
+
+
+def band_picture(data: bytes | Pixels, choice: BandChoice) -> Pixels:
+    """Return what people see of chosen bands, uint8 [h, w, 3], stretched between percentiles of this picture.
+
+    Raises:
+        UndecodableError: it cannot be decoded.
+    """
+    with _reasons(len(data)):
+        return shown(_numbers(data), choice)
+
+
+def check_bands(data: bytes | Pixels) -> tuple[str, BandKind | None]:
+    """Return why these bytes cannot be a picture of bands, or "" and its kind.
+
+    Raises:
+        LacksMemoryError: that could not be found out now.
+    """
+    try:
+        with _reasons(len(data)):
+            return "", kind_of(data, _numbers)
+    except LacksMemoryError:
+        raise
+    except UndecodableError as error:
+        return str(error), None
 
 
 def load_whole(image: Image.Image, data: bytes) -> None:
@@ -324,44 +363,6 @@ def _bands(image: Image.Image) -> list[tuple[int, int]]:
     """Return (top, bottom) of bands of at most `BAND` pixels, or of one line."""
     rows = max(1, BAND // max(1, image.width))
     return [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
-
-
-def bring_to_size(image: Image.Image, view: View) -> Image.Image:
-    """Resize the shorter side to `view.resize`, then cut the centre square, as torchvision does.
-
-    Of an image over 16 times as long as wide only the middle is resized, so that a strip of one line of pixels
-    does not take gigabytes.
-    """
-    image = _middle_of_strip(image, max(STRIP, 2 * ((view.crop or 0) // view.resize + 1)))
-    width, height = image.size
-    short, long = sorted((width, height))
-    if short != view.resize:
-        other = int(view.resize * long / short)
-        size = (view.resize, other) if width <= height else (other, view.resize)
-        image = image.resize(size, INTERPOLATIONS[view.interpolation])
-    return image if view.crop is None else _centre(image, view.crop)
-
-
-def _middle_of_strip(image: Image.Image, ratio: int) -> Image.Image:
-    width, height = image.size
-    longest = ratio * min(width, height)
-    if max(width, height) <= longest:
-        return image
-    across, down = min(width, longest), min(height, longest)
-    left, top = (width - across) // 2, (height - down) // 2
-    return image.crop((left, top, left + across, top + down))
-
-
-def _centre(image: Image.Image, crop: int) -> Image.Image:
-    width, height = image.size
-    if width < crop or height < crop:
-        left, top = max(0, (crop - width) // 2), max(0, (crop - height) // 2)
-        padded = Image.new("RGB", (max(width, crop), max(height, crop)))
-        padded.paste(image, (left, top))
-        image = padded
-        width, height = image.size
-    left, top = round((width - crop) / 2.0), round((height - crop) / 2.0)
-    return image.crop((left, top, left + crop, top + crop))
 
 
 def _reason(error: Exception) -> str:

@@ -21,10 +21,19 @@ import PIL
 
 from headstart.addresses import is_address, needs_path
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import CHECK, DECODER, UndecodableError, check, open_image, quiet_pillow
+from headstart.data.decoding.decode import (
+    CHECK,
+    DECODER,
+    UndecodableError,
+    check,
+    check_bands,
+    open_image,
+    quiet_pillow,
+)
 from headstart.data.decoding.deep_colour import deep_mode
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.formats import heif_version
+from headstart.data.decoding.tiff_bands import tifffile_version
 from headstart.data.readers import item_codes
 from headstart.errors import DataError
 from headstart.progress import progress
@@ -64,16 +73,18 @@ class _Seen:
     depth: str = ""
 
 
-def examine(reader: Reader, memory: Path | None = None) -> Examined:
+def examine(reader: Reader, memory: Path | None = None, *, bands: bool = False) -> Examined:
     """Return digest, problem and depth of every row, reading each distinct item once, in threads.
 
     Args:
         memory: the database of what was seen before; by default `files.sqlite` in the cache.
+        bands: all bands of the files are read, which are decoded for that; the depth then says which bands they have,
+            as `BandKind` is written, and their names.
     """
     codes = item_codes(reader)
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rows = first.tolist()
-    seen = _look(reader, rows, memory or cache_root() / "files.sqlite")
+    seen = _look(reader, rows, memory or cache_root() / "files.sqlite", bands=bands)
     digests = np.array([each.digest for each in seen], dtype="S32")[inverse]
     return Examined(
         digests,
@@ -109,12 +120,12 @@ def distinct(digests: npt.NDArray[np.bytes_]) -> tuple[npt.NDArray[np.int64], np
     return first[order].astype(np.int64), place[inverse].astype(np.int64)
 
 
-def _look(reader: Reader, rows: list[int], memory: Path) -> list[_Seen]:
+def _look(reader: Reader, rows: list[int], memory: Path, *, bands: bool) -> list[_Seen]:
     """Return what is seen of each of these rows."""
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
     seen: list[_Seen] = []
     with (
-        _Memory(memory) as known,
+        _Memory(memory, f"bands {tifffile_version()}|" if bands else "") as known,
         quiet_pillow(),
         progress("looking at the images", len(rows)) as ticker,
         ThreadPoolExecutor(cores(), "look") as pool,
@@ -123,7 +134,7 @@ def _look(reader: Reader, rows: list[int], memory: Path) -> list[_Seen]:
         for batch, names in zip(batches, identities, strict=True):
             remembered = known.recall([name for name, _ in names if name])
             todo = [k for k, (name, problem) in enumerate(names) if not problem and name not in remembered]
-            fresh = pool.map(lambda row: _examine_one(reader, row), [batch[k] for k in todo])
+            fresh = pool.map(lambda row: _examine_one(reader, row, bands=bands), [batch[k] for k in todo])
             found = dict(zip(todo, fresh, strict=True))
             for k, (name, problem) in enumerate(names):
                 seen.append(_Seen(problem=problem) if problem else found.get(k) or remembered[name])
@@ -140,9 +151,12 @@ def _identity(reader: Reader, row: int) -> tuple[str, str]:
         return "", _unreadable(error, reader.name(row))
 
 
-def _examine_one(reader: Reader, row: int) -> _Seen:
+def _examine_one(reader: Reader, row: int, *, bands: bool) -> _Seen:
     try:
         data = reader.read(row)
+        if bands:
+            fault, kind = check_bands(data)
+            return _Seen(digest_of(data), fault, "" if kind is None else kind.described())
         if isinstance(data, np.ndarray):
             return _Seen(digest_of(data), "" if data.size else "has no pixels")
         problem = check(data) or ""
@@ -171,10 +185,13 @@ def _unreadable(error: OSError, name: str) -> str:
 
 
 class _Memory:
-    """The database of files seen; without one (a read-only cache) every image is looked at afresh."""
+    """The database of files seen; without one (a read-only cache) every image is looked at afresh.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Each row has a checksum: what was damaged is looked at again, and never believed.
+    """
+
+    def __init__(self, path: Path, how: str = "") -> None:
+        self.path, self.how = path, how
         self.connection: sqlite3.Connection | None = None
         self.started = time.time()
 
@@ -184,9 +201,7 @@ class _Memory:
         except (sqlite3.OperationalError, OSError):  # busy, or no place to write: do without
             self.connection = None
         except sqlite3.DatabaseError:  # damaged: what it held can be found again
-            with contextlib.suppress(sqlite3.Error, OSError):
-                self.path.unlink(missing_ok=True)
-                self.connection = self._open()
+            self._renew()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,28 +212,45 @@ class _Memory:
         """Return what is known of these identities."""
         if self.connection is None:
             return {}
-        keys = {_key(identity): identity for identity in identities}
+        keys = {_key(self.how + identity): identity for identity in identities}
         result: dict[str, _Seen] = {}
         for part in _parts(list(keys), _QUERY):
             marks = ",".join("?" * len(part))
-            question = f"SELECT key, digest, problem, depth FROM images WHERE key IN ({marks})"
-            with contextlib.suppress(sqlite3.Error):
-                for key, digest, problem, depth in self.connection.execute(question, part):
-                    result[keys[key]] = _Seen(digest.hex(), problem, depth)
+            question = f"SELECT key, digest, problem, depth, sum FROM seen WHERE key IN ({marks})"
+            try:
+                for *row, checksum in self.connection.execute(question, part):
+                    if checksum == _sum(*row):
+                        result[keys[row[0]]] = _Seen(row[1].hex(), row[2], row[3])
+            except sqlite3.OperationalError:  # busy
+                continue
+            except sqlite3.Error:
+                self._renew()
+                return result
         return result
 
     def remember(self, found: dict[str, _Seen]) -> None:
         """Note what was found, except of files that changed a moment ago."""
         latest = (self.started - _SETTLED) * 1e9
-        rows = [
-            (_key(identity), bytes.fromhex(each.digest), each.problem, each.depth)
+        facts = [
+            (_key(self.how + identity), bytes.fromhex(each.digest), each.problem, each.depth)
             for identity, each in found.items()
             if int(identity.rpartition("|")[2]) < latest
         ]
+        rows = [(*row, _sum(*row)) for row in facts]
         if self.connection is None or not rows:
             return
         with contextlib.suppress(sqlite3.Error), self.connection:  # it is only a memory
-            self.connection.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", rows)
+            self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _renew(self) -> None:
+        """Begin anew in the place of a damaged database."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        with contextlib.suppress(sqlite3.Error, OSError):
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.path}{end}").unlink(missing_ok=True)
+            self.connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,8 +258,8 @@ class _Memory:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS images"
-            " (key BLOB PRIMARY KEY, digest BLOB, problem TEXT, depth TEXT) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS seen"
+            " (key BLOB PRIMARY KEY, digest BLOB, problem TEXT, depth TEXT, sum BLOB) WITHOUT ROWID"
         )
         return connection
 
@@ -236,6 +268,10 @@ def _key(identity: str) -> bytes:
     decoder = f"{DECODER}.{CHECK}|{PIL.__version__}|{heif_version()}".removesuffix("|")
     text = f"{decoder}|{identity}"  # another decoder may find other problems
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+
+
+def _sum(*row: object) -> bytes:
+    return hashlib.blake2b(repr(row).encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def _parts(values: list[bytes], size: int) -> Iterator[list[bytes]]:

@@ -1,4 +1,4 @@
-"""Images decoded once: a memory-mapped array of RGB pixels, keyed by the images' content and the view."""
+"""Images decoded once: a memory-mapped array of pixels, keyed by the images' content and the view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ from headstart.data.decoding.decode import DECODER, Pixels, UndecodableError, Vi
 from headstart.data.decoding.digests import digest_of, distinct, examine
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.pixel_checks import PixelChecks, checksums
+from headstart.data.decoding.tiff_bands import tifffile_version
 from headstart.errors import DataError
 from headstart.progress import progress
 from headstart.storage.checksums import opened, sealed
@@ -51,7 +52,7 @@ class ImageArray:
     def __init__(self, folder: Path, codes: IntArray, view: View, key: str, bad: dict[int, str]) -> None:
         self.folder, self.codes, self.view, self.key, self.bad = folder, codes, view, key, bad
         self._shapes = np.load(folder / "shapes.npy") if view.crop is None else None
-        self._starts = None if self._shapes is None else _starts(self._shapes)
+        self._starts = None if self._shapes is None else _starts(self._shapes, view.channels)
         self._pixels: Pixels | None = None
         self._checks = PixelChecks(folder)
 
@@ -89,10 +90,10 @@ class ImageArray:
             raise DataError("whole images make no batch; take them one by one, or give the view a crop")
         codes = self.codes[np.asarray(rows, dtype=np.int64)]
         self._checks.compare(codes, self._stored)
-        return _grid(self._mapped(), self.view.crop)[codes]
+        return _grid(self._mapped(), self.view)[codes]
 
     def _stored(self, code: int) -> Pixels:
-        return _image(self._mapped(), code, self.view.crop, self._shapes, self._starts)
+        return _image(self._mapped(), code, self.view, self._shapes, self._starts)
 
     def _mapped(self) -> Pixels:
         if self._pixels is None:
@@ -137,7 +138,7 @@ def decode_images(
             if beginning is not None:
                 _copy_beginning(entry.path, job, beginning, store)
             _fill(entry.path, job, workers or cores(), feed)
-            entry.manifest.update(images=len(rows), view=asdict(view), bad=_bad(entry.path))
+            entry.manifest.update(images=len(rows), view=view.facts(), bad=_bad(entry.path))
             (entry.path / _Journal.NAME).unlink()
     folder = store.path(KIND, key)
     faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
@@ -173,7 +174,8 @@ def _stored_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
 
 
 def _how(view: View) -> dict[str, Any]:
-    return {**asdict(view), "decoder": DECODER, "pillow": PIL.__version__}
+    packages = {} if view.bands is None else {"tifffile": tifffile_version()}
+    return {**view.facts(), "decoder": DECODER, "pillow": PIL.__version__, **packages}
 
 
 @dataclass(frozen=True)
@@ -220,8 +222,7 @@ class _Feed:
         """Hand over every row whose image is among the first `done` in `pixels` (uint8, flat)."""
         if self.on_chunk is None:
             return
-        assert view.crop is not None
-        grid = _grid(pixels, view.crop)
+        grid = _grid(pixels, view)
         ready = int(np.searchsorted(self.reach, done))
         while self.next_row < ready:
             start, stop = self.next_row, min(self.next_row + CHUNK, ready)
@@ -235,7 +236,7 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
     """Decode what the journal does not yet have, write it, and hand rows over as they come."""
     total = len(job.rows)
     with ExitStack() as stack:
-        journal = stack.enter_context(_Journal(folder, total))
+        journal = stack.enter_context(_Journal(folder, total, job.view.channels))
         stack.enter_context(quiet_pillow())
         ticker = stack.enter_context(progress(f"decoding {job.dataset.name}", total))
         pool = ThreadPoolExecutor(workers, "decode")
@@ -261,7 +262,7 @@ def _copy_beginning(folder: Path, job: _Job, beginning: Dataset, store: Store) -
     if not same or (folder / _Journal.NAME).exists() or not store.has(KIND, stored_key(beginning, job.view)):
         return
     images = decode_images(beginning, job.view, store=store)
-    with _Journal(folder, len(first)) as journal:
+    with _Journal(folder, len(first), job.view.channels) as journal:
         for start in range(0, len(first), CHUNK):
             rows = first[start : start + CHUNK].tolist()
             bad = {start + place: images.bad[row] for place, row in enumerate(rows) if row in images.bad}
@@ -287,8 +288,8 @@ class _Journal:
 
     NAME = "journal.jsonl"
 
-    def __init__(self, folder: Path, total: int) -> None:
-        self.folder, self.total = folder, total
+    def __init__(self, folder: Path, total: int, channels: int = 3) -> None:
+        self.folder, self.total, self.channels = folder, total, channels
         self.images, self.bytes = 0, 0
         self.shapes: list[tuple[int, int]] = []
         self.sums: list[int] = []
@@ -344,7 +345,7 @@ class _Journal:
             entry = {}
         shapes = [(h, w) for h, w in entry.get("shapes", [])]
         data = self._pixels.read(entry.get("bytes", 0))
-        if not shapes or checksums(data, [3 * h * w for h, w in shapes]) != entry["sums"]:
+        if not shapes or checksums(data, [self.channels * h * w for h, w in shapes]) != entry["sums"]:
             self._damaged = True
             return 0
         self._count(entry["bytes"], entry["sums"], shapes)
@@ -366,25 +367,27 @@ def _bad(folder: Path) -> dict[str, str]:
 
 def _black(view: View) -> Pixels:
     side = view.crop or 1
-    return np.zeros((side, side, 3), dtype=np.uint8)
+    return np.zeros((side, side, view.channels), dtype=np.uint8)
 
 
-def _grid(pixels: Pixels, crop: int) -> Pixels:
-    return pixels.reshape(-1, crop, crop, 3)
+def _grid(pixels: Pixels, view: View) -> Pixels:
+    assert view.crop is not None
+    return pixels.reshape(-1, view.crop, view.crop, view.channels)
 
 
-def _starts(shapes: npt.NDArray[np.int32]) -> IntArray:
-    sizes = shapes[:, 0].astype(np.int64) * shapes[:, 1] * 3
+def _starts(shapes: npt.NDArray[np.int32], channels: int) -> IntArray:
+    sizes = shapes[:, 0].astype(np.int64) * shapes[:, 1] * channels
     starts: IntArray = (np.cumsum(sizes) - sizes).astype(np.int64)
     return starts
 
 
 def _image(
-    pixels: Pixels, code: int, crop: int | None, shapes: npt.NDArray[np.int32] | None, starts: IntArray | None
+    pixels: Pixels, code: int, view: View, shapes: npt.NDArray[np.int32] | None, starts: IntArray | None
 ) -> Pixels:
-    if crop is not None:
-        return np.asarray(_grid(pixels, crop)[code])
+    if view.crop is not None:
+        return np.asarray(_grid(pixels, view)[code])
     assert shapes is not None and starts is not None
     height, width = (int(side) for side in shapes[code])
     start = int(starts[code])
-    return np.asarray(pixels[start : start + height * width * 3]).reshape(height, width, 3)
+    size = height * width * view.channels
+    return np.asarray(pixels[start : start + size]).reshape(height, width, view.channels)

@@ -30,6 +30,7 @@ from headstart.data.sources.archive_bounds import (
 from headstart.data.sources.layout import Tree
 from headstart.errors import DataError
 from headstart.storage.opening import default_store
+from headstart.storage.presence import Held
 from headstart.storage.store import content_key
 
 ZIP_SUFFIXES = (".zip",)
@@ -72,7 +73,7 @@ def zip_tree(path: Path) -> Tree:
 
 def tar_tree(path: Path) -> Tree:
     """Return the members of a tar archive; a compressed one is first decompressed into the store, once."""
-    plain = plain_tar(path)
+    plain, held = plain_tar(path)
     where: dict[str, tuple[int, int]] = {}
     with plain.open("rb") as file, _opened_tar(SmallReads(file)) as archive:
         for count, info in enumerate(archive):
@@ -80,7 +81,7 @@ def tar_tree(path: Path) -> Tree:
             archive.members = []  # or it keeps all of them
             if info.isreg() and not info.sparse:
                 where[info.name.removeprefix("./")] = (info.offset_data, info.size)
-    return Tree(path, sorted(where), lambda names: TarReader(plain, names, [where[name] for name in names]))
+    return Tree(path, sorted(where), lambda names: TarReader(plain, names, [where[name] for name in names], held))
 
 
 def _opened_tar(file: Any) -> Any:
@@ -138,10 +139,11 @@ class TarReader:
         path: the archive.
         names: the members' names.
         where: (offset, size) of each in the file.
+        held: keeps the file in the store, if it is there.
     """
 
-    def __init__(self, path: Path, names: list[str], where: list[tuple[int, int]]) -> None:
-        self.path, self.names, self.where = path, names, where
+    def __init__(self, path: Path, names: list[str], where: list[tuple[int, int]], held: Held | None = None) -> None:
+        self.path, self.names, self.where, self.held = path, names, where, held
         self._state = file_state(path)
 
     def __len__(self) -> int:
@@ -166,14 +168,18 @@ class TarReader:
         return f"{self.path}!{offset}|{size}|{self._state}"
 
 
-def plain_tar(path: Path) -> Path:
-    """Return a plain tar: the file itself, or what it holds, decompressed into the store."""
+def plain_tar(path: Path) -> tuple[Path, Held | None]:
+    """Return a plain tar: the file itself, or what it holds, decompressed into the store.
+
+    With the latter comes what keeps it from being pruned there for as long as somebody has it.
+    """
     with path.open("rb") as file:
         opener = _OPENERS.get(file.read(2))
     if opener is None:
-        return path
+        return path, None
     state = path.stat()
     store = default_store()
+    held = Held(store.root)
     key = content_key([str(path.resolve()), file_state(path)])
     with store.building("archives", key, wait_message=f"{path}: another process is decompressing it") as entry:
         if entry is not None:
@@ -181,4 +187,4 @@ def plain_tar(path: Path) -> Path:
                 copy_bounded(source, target, path, state.st_size)
             os.utime(entry.path / "content.tar", ns=(state.st_mtime_ns, state.st_mtime_ns))
             entry.manifest.update(source=str(path))
-    return store.path("archives", key) / "content.tar"
+    return store.path("archives", key) / "content.tar", held

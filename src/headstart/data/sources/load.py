@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from headstart.addresses import is_address
+from headstart.bands import Asked
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import ABSENT, examine
@@ -20,6 +21,7 @@ from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import TAR_SUFFIXES as TARS
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.arrays import from_mapping
+from headstart.data.sources.banded import with_bands
 from headstart.data.sources.catalogue import DATASETS
 from headstart.data.sources.corrections import apply_corrections
 from headstart.data.sources.folders import folder_tree
@@ -54,6 +56,8 @@ def load_dataset(
     strict: bool = False,
     name: str | None = None,
     corrections: str | Path | None = None,
+    bands: Asked | None = None,
+    show: Asked | None = None,
 ) -> Dataset:
     """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
 
@@ -70,6 +74,8 @@ def load_dataset(
         strict: refuse what would otherwise be skipped and listed.
         name: for people; by default the source's own.
         corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        bands: "all", or the indices (from 0) and names of the bands to read of each file; None: ordinary pictures.
+        show: the three bands that people see as red, green and blue, or the one that they see in grey.
 
     Raises:
         DataError: the source or the corrections cannot be used as they are; with `strict` also if any image had to
@@ -81,7 +87,10 @@ def load_dataset(
     if strict and found.skipped:
         raise DataError(_refusal(found, found.skipped[0], len(found.skipped)))
     drop_duplicates |= source in ALWAYS_DISTINCT if isinstance(source, str) else False
-    return _limited(_looked_at(found, strict=strict, drop_duplicates=drop_duplicates), limit)
+    if show is not None and bands is None:
+        raise DataError("show: says how bands are shown; give bands, too, such as bands: all")
+    asked = None if bands is None else (bands, show)
+    return _limited(_looked_at(found, strict=strict, drop_duplicates=drop_duplicates, asked=asked), limit)
 
 
 def list_dataset(source: str | Path, *, label: str | None = None) -> Dataset:
@@ -199,10 +208,16 @@ def _nowhere(text: str) -> str:
     return f"no dataset, file or folder {text!r}{hint} (looked in {Path.cwd()}, {looked}; see 'headstart datasets')"
 
 
-def _looked_at(dataset: Dataset, *, strict: bool, drop_duplicates: bool) -> Dataset:
+def _looked_at(
+    dataset: Dataset, *, strict: bool, drop_duplicates: bool, asked: tuple[Asked, Asked | None] | None
+) -> Dataset:
     """Return the dataset without the files that are not images, with digests and fingerprint."""
-    seen = examine(dataset.reader)
-    dataset = _with_depths(replace(dataset, digests=seen.digests), seen.depths)
+    seen = examine(dataset.reader, bands=asked is not None)
+    dataset = replace(dataset, digests=seen.digests)
+    if asked is None:
+        dataset = _with_depths(dataset, seen.depths)
+    else:
+        dataset, seen = with_bands(dataset, seen, *asked)
     if seen.problems:
         skips = [Skip(dataset.reader.name(row), why) for row, why in sorted(seen.problems.items())]
         if strict:

@@ -18,8 +18,8 @@ from headstart.data.sources.debris import is_debris
 from headstart.data.sources.layout import NOT_AN_IMAGE, is_image_name
 from headstart.data.sources.manifest import COLUMNS, SEPARATOR
 from headstart.errors import DataError
-from headstart.storage.opening import default_store
-from headstart.storage.store import content_key
+from headstart.storage.opening import default_store_in_use
+from headstart.storage.store import Store, content_key
 
 LABELS = ("cls", "json", "txt")  # extensions of labels; where an image has several, the first counts
 _FORMAT = 1  # raise it when the same shard would be described differently
@@ -50,9 +50,14 @@ def shard_index(file: FileRanges, label_field: str | None) -> ShardIndex:
     Raises:
         DataError: it is no tar, or changed while it was read.
     """
+    with default_store_in_use() as store:
+        return _stored(file, label_field, store)
+
+
+def _stored(file: FileRanges, label_field: str | None, store: Store) -> ShardIndex:
     import pyarrow.parquet
 
-    store, state = default_store(), file.state()
+    state = file.state()
     key = content_key([file.place, state, label_field, _FORMAT])
     with store.building("shards", key, wait_message=f"{file.place}: another process is reading it") as entry:
         if entry is not None:

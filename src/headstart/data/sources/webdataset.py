@@ -69,7 +69,8 @@ def is_webdataset(path: Path) -> bool:
     Images in class folders may have texts of another kind beside them.
     """
     try:
-        plain = LocalFile(plain_tar(path), str(path))
+        tar, held = plain_tar(path)
+        plain = LocalFile(tar, str(path), held)
         with plain.open() as opened:
             names = [info.name.removeprefix("./") for info in islice(members(plain, opened), _PEEK)]
     except (OSError, *DAMAGED):
@@ -172,7 +173,8 @@ def _file(place: str) -> FileRanges:
         raise DataError(f"{place}: a compressed shard cannot be read in place; store it as a plain .tar")
     file_at(place)
     try:
-        return LocalFile(plain_tar(Path(place)), place)
+        plain, held = plain_tar(Path(place))
+        return LocalFile(plain, place, held)
     except (OSError, *DAMAGED) as error:
         raise DataError(f"{place}: the shard cannot be decompressed ({error})") from error
 

@@ -1,6 +1,6 @@
 """Puts resizing and cropping in front of a graph, so that it takes pictures of any size.
 
-The nodes do what `data.decoding.decode.bring_to_size` does with Pillow. ONNX Runtime's antialiased `Resize` of uint8
+The nodes do what `data.decoding.view.bring_to_size` does with Pillow. ONNX Runtime's antialiased `Resize` of uint8
 is written after Pillow's, in whole numbers, with a rounding to eight bits between its two passes.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
-from headstart.data.decoding.decode import STRIP, View
+from headstart.data.decoding.view import STRIP, View
 from headstart.errors import ModelError
 
 PICTURE = "pictures"

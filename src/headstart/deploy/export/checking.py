@@ -113,13 +113,14 @@ def check_forms(classifier: Classifier, forms: Sequence[Form], pictures: Picture
     inputs = inputs_of(classifier.ensemble)
     views = [source.view for source in inputs]
     input_of = [views.index(view_of(bundle.preprocessing)) for bundle in classifier.ensemble.members]
+    banded = any(view.bands is not None for view in views)
     original: list[np.ndarray] = []
     found: dict[str, list[np.ndarray]] = {form.name: [] for form in forms}
     own = 0.0
     with ExitStack() as stack, quiet_pillow(), progress("check", pictures.count) as ticker:
         processes = {form.name: stack.enter_context(Process(form)) for form in forms}
         for batch in _batches(pictures):
-            whole = [decode(each) for each in batch]
+            whole: list[Any] = [each if banded else decode(each) for each in batch]
             sized = [np.stack([decode(each, view) for each in whole]) for view in views]
             started = time.perf_counter()
             original.append(classifier.averaged([sized[k] for k in input_of]))

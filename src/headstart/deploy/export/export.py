@@ -16,7 +16,7 @@ from headstart.deploy.export.checking import Check, Form, check_forms, refuse_ot
 from headstart.deploy.export.defaults import MARGIN
 from headstart.deploy.export.int8 import Loss, check_material, quantise
 from headstart.deploy.export.pictures import Material
-from headstart.deploy.export.target import Parts, Target
+from headstart.deploy.export.target import Parts, Target, rgb_only
 from headstart.errors import ModelError, SpecError, StoreError, choose
 from headstart.models.bundle import Ensemble
 from headstart.progress import say
@@ -114,6 +114,8 @@ def check_request(
     for name, target in chosen.items():
         if (reason := target.refusal(ensemble)) is not None:
             raise ModelError(f"cannot export to {name}: {reason}")
+    if int8 and rgb_only(ensemble) is not None:
+        raise ModelError("--int8 cannot be measured for a model of other bands than red, green and blue; drop it")
     if not chosen:
         raise SpecError(f"no export format is named (known: {', '.join(TARGETS)})")
     if int8 and not any(target.quantised for target in chosen.values()):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from headstart.deploy.export.program import Input
+from headstart.deploy.export.program import Input, uncertainty_of
 from headstart.errors import HeadstartError
 from headstart.evaluate.uncertainty.answers import MOST_NAMED, Asked
-from headstart.evaluate.uncertainty.stored import from_part
+from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.heads import head_config
@@ -51,14 +50,14 @@ def facts_of_model(ensemble: Ensemble, inputs: tuple[Input, ...], *, precision: 
 def _answers(ensemble: Ensemble) -> dict[str, Any] | None:
     """Return what prediction sets need: a class is in the set if 1 - p is `most` at most, or its p the largest.
 
-    None for a model that was not calibrated.
+    An image is unfamiliar if the output `familiarity` is `unfamiliar` at most. None for a model that was not
+    calibrated.
     """
-    if ensemble.uncertainty is None:
+    known, asked = uncertainty_of(ensemble), Asked()
+    if known is None:
         return None
-    asked, first = Asked(), ensemble.members[0]
-    known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
-    found = known.thresholds(asked)
-    return {"level": asked.level, "most": float(found.values[0]), "most_named": MOST_NAMED}
+    rule = {"level": asked.level, "most": float(known.thresholds(asked).values[0]), "most_named": MOST_NAMED}
+    return {**rule, "unfamiliar": MOST_REJECTED} if known.score else rule
 
 
 def _network(bundle: Bundle) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def _network(bundle: Bundle) -> dict[str, Any]:
         "weights": bundle.origin.weights,
         "sha256": bundle.origin.sha256,
         "head": head_config(bundle.network.head)["kind"],
-        "preprocessing": asdict(bundle.preprocessing),
+        "preprocessing": bundle.preprocessing.facts(),
         "test_time_augmentation": bundle.tta,
         "temperature": bundle.temperature,
         "licence": licence_of_weights(bundle.origin),

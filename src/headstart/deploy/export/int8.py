@@ -22,7 +22,7 @@ from onnx import ModelProto
 from headstart.data.decoding.decode import decode, quiet_pillow
 from headstart.deploy.export.accuracy_lost import accuracy_lost
 from headstart.deploy.export.pictures import Material, Pictures
-from headstart.deploy.export.program import Input, inputs_of
+from headstart.deploy.export.program import OUTPUTS, Input, inputs_of
 from headstart.deploy.export.sensitivity import Session, layers_by_error, session_of
 from headstart.errors import ModelError
 from headstart.models.bundle import Ensemble
@@ -95,7 +95,7 @@ def quantise(
     check_material(material)
     assert material.train is not None and material.validation is not None
     inputs = inputs_of(ensemble)
-    layers = [node.name for node in graph.graph.node if node.op_type in LAYERS]
+    layers = _layers(graph)
     if not layers:
         raise ModelError("int8 has nothing to do here: the model has no convolution and no matrix product")
     with tempfile.TemporaryDirectory() as folder, quiet_pillow():
@@ -220,19 +220,34 @@ def _quantised(graph: ModelProto, calibration: _Feeds, kept: Sequence[str], fold
     return onnx.load(target)
 
 
+def _layers(graph: ModelProto) -> list[str]:
+    """Return the layers that the answer comes from; what says how familiar an image is stays in float."""
+    needed = set(OUTPUTS)
+    found = []
+    for node in reversed(graph.graph.node):
+        if any(name in needed for name in node.output):
+            needed.update(node.input)
+            if node.op_type in LAYERS:
+                found.append(node.name)
+    return found[::-1]
+
+
 def _outside(graph: ModelProto) -> list[str]:
-    """Return the nodes before the first layer and after the last: normalisation, calibration and label rule."""
+    """Return the nodes before the first layer and after the last (normalisation, calibration, label rule), and those
+    that say how familiar an image is.
+    """
+    layers = set(_layers(graph))
     fed: set[str] = set()
     for node in graph.graph.node:
-        if node.op_type in LAYERS or any(name in fed for name in node.input):
+        if node.name in layers or any(name in fed for name in node.input):
             fed.update(node.output)
     feeding: set[str] = set()
     for node in reversed(graph.graph.node):
-        if node.op_type in LAYERS or any(name in feeding for name in node.output):
+        if node.name in layers or any(name in feeding for name in node.output):
             feeding.update(node.input)
     return [
         node.name
         for node in graph.graph.node
-        if node.op_type not in LAYERS
+        if node.name not in layers
         and not (any(name in fed for name in node.output) and any(name in feeding for name in node.output))
     ]

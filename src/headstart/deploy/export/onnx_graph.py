@@ -19,8 +19,8 @@ OPSET = 20
 LARGEST = 2**31 - 1  # bytes of a protobuf message
 
 
-def onnx_of(program: ExportedProgram, inputs: tuple[Input, ...]) -> ModelProto:
-    """Return the graph of a program: inputs by name, outputs `probabilities` and `labels`, n free.
+def onnx_of(program: ExportedProgram, inputs: tuple[Input, ...], outputs: tuple[str, ...] = OUTPUTS) -> ModelProto:
+    """Return the graph of a program: inputs and outputs by name, n free.
 
     Raises:
         ModelError: an operator that ONNX does not have, or an input that the exporter took for a constant.
@@ -29,7 +29,7 @@ def onnx_of(program: ExportedProgram, inputs: tuple[Input, ...]) -> ModelProto:
     try:
         with quiet_exporter():
             exported = torch.onnx.export(
-                program, dynamo=True, opset_version=OPSET, input_names=names, output_names=list(OUTPUTS), verbose=False
+                program, dynamo=True, opset_version=OPSET, input_names=names, output_names=list(outputs), verbose=False
             )
         assert exported is not None
         model: ModelProto = exported.model_proto

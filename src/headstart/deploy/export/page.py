@@ -14,7 +14,7 @@ from pathlib import Path
 from headstart.deploy.export.card import checks_text, results_text, title_of, write_card
 from headstart.deploy.export.checking import Check, Form
 from headstart.deploy.export.page_runtime import runtime_of
-from headstart.deploy.export.target import FLOAT, Parts, Target, always
+from headstart.deploy.export.target import FLOAT, Parts, Target, rgb_only
 from headstart.errors import ModelError
 from headstart.models.refitted import refitted_of
 from headstart.storage.files import write_atomic
@@ -91,4 +91,4 @@ decoder may round a pixel differently from Pillow's. The check below ran the gra
 decoded."""
 
 
-TARGET = Target(build=build, usage=usage, refusal=always, quantised=True, finish=finish)
+TARGET = Target(build=build, usage=usage, refusal=rgb_only, quantised=True, finish=finish)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from headstart.addresses import as_given, is_address, needs_path
+from headstart.bands import Bands
 from headstart.data.dataset import Dataset, IntArray
-from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, decode
+from headstart.data.decoding.decode import SUFFIXES, Pixels, UndecodableError, View, decode
 from headstart.errors import DataError
 
 NOISE = 16  # pictures
@@ -70,8 +71,8 @@ def rows_of(dataset: Dataset, rows: IntArray, what: str) -> Pictures:
     return Pictures(what, len(rows), lambda k: dataset.reader.read(int(rows[k])), dataset.labels[rows])
 
 
-def folder_of(place: str | Path) -> Pictures:
-    """Return the pictures in a folder and the folders in it; they have no labels.
+def folder_of(place: str | Path, bands: Bands | None = None) -> Pictures:
+    """Return the pictures in a folder and the folders in it, read in these bands if any; they have no labels.
 
     Raises:
         DataError: no such folder, no picture in it, or one that cannot be decoded.
@@ -82,15 +83,24 @@ def folder_of(place: str | Path) -> Pictures:
             raise DataError(f"images {as_given(place)}: {needs_path(place, 'images', 'their folder')}")
         raise DataError(f"images {folder}: no such folder")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    readable = [path for path in files if _decodes(path)]
+    readable = [path for path in files if _decodes(path, bands)]
     if not readable:
         raise DataError(f"images {folder}: holds no picture that can be read")
     return Pictures(f"{len(readable):,} pictures in {folder}", len(readable), lambda k: readable[k].read_bytes())
 
 
-def noise(seed: int = 0) -> Pictures:
-    """Return smooth random pictures of several shapes, for a model whose pictures are not at hand."""
+def noise(seed: int = 0, bands: Bands | None = None) -> Pictures:
+    """Return smooth random pictures of several shapes, for a model whose pictures are not at hand.
+
+    Args:
+        seed: of the pictures.
+        bands: what the model takes: its pictures are within their ranges; None: red, green and blue.
+    """
     generator = np.random.default_rng(seed)
+    if bands is not None:
+        return Pictures(
+            f"{NOISE} pictures of random noise", NOISE, lambda k: _banded(np.random.default_rng([seed, k]), bands)
+        )
     shapes = generator.integers(200, 600, (NOISE, 2)).tolist()
     made = [_smooth(generator, height, width) for height, width in shapes]
     return Pictures(f"{NOISE} pictures of random noise", NOISE, lambda k: made[k])
@@ -103,9 +113,18 @@ def _smooth(generator: np.random.Generator, height: int, width: int) -> Pixels:
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _decodes(path: Path) -> bool:
+def _banded(generator: np.random.Generator, bands: Bands) -> Any:
+    """Return numbers [h, w, bands of a file] within the ranges of the chosen bands, zero elsewhere."""
+    height, width = generator.integers(32, 128, 2).tolist()
+    numbers = np.zeros((height, width, bands.choice.of))
+    for place, index in enumerate(bands.choice.indices):
+        numbers[:, :, index] = generator.uniform(bands.low[place], bands.high[place], (height, width))
+    return numbers
+
+
+def _decodes(path: Path, bands: Bands | None) -> bool:
     try:
-        decode(path)
+        decode(path, None if bands is None else View(8, 8, bands=bands))
     except UndecodableError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""A classifier as one `torch.export` program: uint8 pixels in, calibrated probabilities and labels out."""
+"""A classifier as one `torch.export` program: uint8 pixels in; calibrated probabilities, labels and familiarity out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from headstart.data.decoding.decode import View
+from headstart.deploy.export.familiar import FAMILIARITY, Familiar
 from headstart.errors import ModelError, first_line
+from headstart.evaluate.uncertainty.answers import Uncertainty
+from headstart.evaluate.uncertainty.stored import from_part
 from headstart.models.bundle import Bundle, Ensemble, shared_backbones
 from headstart.models.heads import Head, NearestNeighbourHead, SelectedClasses, class_probabilities
 from headstart.models.label_rule import labels_of
@@ -52,6 +55,20 @@ def inputs_of(ensemble: Ensemble) -> tuple[Input, ...]:
     return tuple(Input(f"{PIXELS}_{view.crop}_of_{view.resize}_{view.interpolation}", view) for view in views)
 
 
+def uncertainty_of(ensemble: Ensemble) -> Uncertainty | None:
+    """Return how sure a model is, or None where it was not calibrated."""
+    if ensemble.uncertainty is None:
+        return None
+    first = ensemble.members[0]
+    return from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
+
+
+def outputs_of(ensemble: Ensemble) -> tuple[str, ...]:
+    """Return the names of the outputs of an exported model."""
+    known = uncertainty_of(ensemble)
+    return OUTPUTS if known is None or not known.score else (*OUTPUTS, FAMILIARITY)
+
+
 class Deployed(nn.Module):
     """All that turns pixels into calibrated probabilities and labels, as the classifier computes them.
 
@@ -70,9 +87,13 @@ class Deployed(nn.Module):
         self.body_of = shared_backbones(self.members)
         self.bodies = nn.ModuleDict({str(k): _body(self.members[k]) for k in dict.fromkeys(self.body_of)})
         self.heads = nn.ModuleList(bundle.network.head for bundle in self.members)
+        known = uncertainty_of(ensemble)
+        self.familiar = Familiar(known) if known is not None and known.score else None
 
-    def forward(self, *pixels: UInt8[Tensor, "n h w 3"]) -> tuple[Tensor, Tensor]:
-        """Return probabilities float32 [n, C], and labels: int64 [n], of multi-label models bool [n, C]."""
+    def forward(self, *pixels: UInt8[Tensor, "n h w c"]) -> tuple[Tensor, ...]:
+        """Return probabilities float32 [n, C], labels (int64 [n], of multi-label models bool [n, C]) and, of models
+        that can tell, how familiar the images are, float32 [n].
+        """
         passes: dict[tuple[int, str], list[Tensor]] = {}
         scores = []
         for bundle, body, source, head in zip(self.members, self.body_of, self.input_of, self.heads, strict=True):
@@ -82,7 +103,11 @@ class Deployed(nn.Module):
         mean = scores[0] if len(scores) == 1 else torch.stack(scores).mean(0)
         probabilities = tempered(mean, self.temperature)
         first = self.members[0]
-        return probabilities, labels_of(probabilities, multi_label=first.multi_label, threshold=first.threshold)
+        labels = labels_of(probabilities, multi_label=first.multi_label, threshold=first.threshold)
+        if self.familiar is None:
+            return probabilities, labels
+        features = passes[self.body_of[0], first.tta][0].float()  # of the images as they are
+        return probabilities, labels, self.familiar(features, _logits(self.heads[0], features).float())
 
     def _features(self, bundle: Bundle, body: str, pixels: Tensor) -> list[Tensor]:
         images = normalise(pixels.permute(0, 3, 1, 2), bundle.preprocessing)
@@ -94,7 +119,7 @@ class Deployed(nn.Module):
 
 def _body(bundle: Bundle) -> nn.Module:
     size = bundle.preprocessing.size
-    return with_fixed_padding(bundle.network.backbone, torch.zeros(1, 3, size, size)).eval()
+    return with_fixed_padding(bundle.network.backbone, torch.zeros(1, bundle.preprocessing.channels, size, size)).eval()
 
 
 def _scores(bundle: Bundle, head: nn.Module, features: list[Tensor]) -> Tensor:
@@ -125,7 +150,8 @@ def program_of(ensemble: Ensemble) -> ExportedProgram:
     """
     module = Deployed(ensemble).eval()
     examples = tuple(
-        torch.zeros(EXAMPLES, each.view.crop or 1, each.view.crop or 1, 3, dtype=torch.uint8) for each in module.inputs
+        torch.zeros(EXAMPLES, each.view.crop or 1, each.view.crop or 1, each.view.channels, dtype=torch.uint8)
+        for each in module.inputs
     )
     dynamic = (tuple({0: Dim("n", min=1)} for _ in examples),)  # one entry for *pixels
     try:

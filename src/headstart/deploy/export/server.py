@@ -9,7 +9,7 @@ from pathlib import Path
 from headstart.deploy.export.card import write_card
 from headstart.deploy.export.checking import Form
 from headstart.deploy.export.onnx_graph import save_graph
-from headstart.deploy.export.target import FLOAT, Parts, Target, always
+from headstart.deploy.export.target import FLOAT, Parts, Target, rgb_only
 
 MODEL = "model.onnx"
 PREDICT = "headstart.deploy.export.served.predict"
@@ -99,4 +99,4 @@ Pictures are decoded as headstart decodes them: the EXIF orientation is applied,
 colour profiles become sRGB, 16-bit images become 8-bit."""
 
 
-TARGET = Target(build=build, usage=usage, refusal=always, quantised=True, finish=write_card)
+TARGET = Target(build=build, usage=usage, refusal=rgb_only, quantised=True, finish=write_card)

@@ -16,10 +16,11 @@ from headstart.deploy.export.checking import Check, Form
 from headstart.deploy.export.facts import facts_of_model
 from headstart.deploy.export.onnx_graph import onnx_of, with_metadata
 from headstart.deploy.export.pictures import Material
-from headstart.deploy.export.program import Input, inputs_of, program_of
+from headstart.deploy.export.program import Input, inputs_of, outputs_of, program_of
 from headstart.models.bundle import Ensemble
 
 FLOAT, INT8 = "float32", "int8"
+INSTEAD = "export to onnx or torch, which take the bands' pixels"
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Parts:
     @cached_property
     def float_graph(self) -> ModelProto:
         """The model as an ONNX graph of floats."""
-        return onnx_of(self.program, self.inputs)
+        return onnx_of(self.program, self.inputs, outputs_of(self.ensemble))
 
     def use(self, quantised: ModelProto) -> None:
         """Replace the graph by a quantised one in all that is built from now on."""
@@ -95,6 +96,14 @@ class Target:
     refusal: Callable[[Ensemble], str | None]
     quantised: bool
     finish: Callable[[Parts, Path, Sequence[Check], Sequence[str], str], None]
+
+
+def rgb_only(ensemble: Ensemble) -> str | None:
+    """Refuse a model of other bands than red, green and blue: its program decodes ordinary pictures."""
+    banded = next((each for each in ensemble.members if each.preprocessing.bands is not None), None)
+    if banded is None or banded.preprocessing.bands is None:
+        return None
+    return f"it takes {banded.preprocessing.bands.count} bands, and only ordinary pictures are read there; {INSTEAD}"
 
 
 def always(ensemble: Ensemble) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from headstart.deploy.export.target import rgb_only
 from headstart.errors import ModelError
 from headstart.models.architectures.catalogue import Architecture, find_architecture
 from headstart.models.bundle import Bundle, Ensemble
@@ -24,6 +25,8 @@ def refusal_of(ensemble: Ensemble) -> str | None:
             f"an ensemble of {len(ensemble.members)} networks is no single network of timm; export the run folder of"
             f" one of them, or {INSTEAD}"
         )
+    if (reason := rgb_only(ensemble)) is not None:
+        return reason
     bundle = ensemble.members[0]
     origin, head = bundle.origin, bundle.network.head
     if origin.name == PIXELS:

@@ -28,11 +28,15 @@ def build(parts: Parts, folder: Path) -> list[Form]:
 
 def usage(parts: Parts) -> str:
     """Return how the file is used."""
-    shapes = ", ".join(f"[n, {each.view.crop}, {each.view.crop}, 3]" for each in parts.inputs)
-    zeros = [f"torch.zeros(1, {each.view.crop}, {each.view.crop}, 3, dtype=torch.uint8)" for each in parts.inputs]
+    shapes = ", ".join(f"[n, {each.view.crop}, {each.view.crop}, {each.view.channels}]" for each in parts.inputs)
+    zeros = [
+        f"torch.zeros(1, {each.view.crop}, {each.view.crop}, {each.view.channels}, dtype=torch.uint8)"
+        for each in parts.inputs
+    ]
     return f"""\
 `{PROGRAM}` is a `torch.export` program: it needs PyTorch, and nothing of headstart. It takes RGB pixels, uint8
-{shapes}, resized and cropped as `headstart.json` in it says, and returns probabilities [n, classes] and labels.
+{shapes}, resized and cropped as `headstart.json` in it says, and returns probabilities [n, classes], labels
+and, of a model that can tell, which share of familiar images is no more familiar [n].
 
 ```python
 import json
@@ -41,7 +45,7 @@ import torch
 extra = {{"headstart.json": ""}}
 module = torch.export.load("{PROGRAM}", extra_files=extra).module()
 classes = json.loads(extra["headstart.json"])["classes"]
-probabilities, labels = module({", ".join(zeros)})
+probabilities, labels, *_ = module({", ".join(zeros)})
 ```
 
 The plain `nn.Module`, to train it further or to look inside, is one line where headstart is installed:

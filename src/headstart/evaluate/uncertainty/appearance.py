@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 APPEARANCE = ("brightness", "contrast", "saturation", "warmth", "tint", "sharpness")
-_LUMA = tuple(np.float32(each / 255) for each in (0.299, 0.587, 0.114))  # ITU-R BT.601
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)  # ITU-R BT.601
 _FULL = 255.0
 _FLOOR = 1e-6
 
@@ -21,33 +21,55 @@ def appearance(pixels: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n 6"]
     in parts of the full range. Sharpness is the logarithm (base 10) of the mean squared Laplacian of the luma: a
     blurred copy has less.
     """
-    found = [_of_one(each) for each in pixels]
+    measure = _Measure(*pixels.shape[1:3])
+    found = [measure(each) for each in pixels]
     return np.array(found, np.float32).reshape(len(found), len(APPEARANCE))
 
 
-def _of_one(pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[float, ...]:
-    """Channel by channel, each in one piece of memory: ten times faster than over the last axis."""
-    red, green, blue = (np.ascontiguousarray(pixels[..., channel]) for channel in range(3))
-    mean_red, mean_green, mean_blue = (
-        float(each.sum(dtype=np.uint64)) / (_FULL * each.size) for each in (red, green, blue)
-    )
-    largest, smallest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    luma = red * _LUMA[0]
-    luma += green * _LUMA[1]
-    luma += blue * _LUMA[2]
-    sharp = 0.0
-    if min(luma.shape) > 2:
-        laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1]
+class _Measure:
+    """Measures images of one size, in the same memory for all: fresh pages cost more than the arithmetic."""
+
+    def __init__(self, h: int, w: int) -> None:
+        self._channels = np.empty((3, h * w), np.uint8)
+        self._most, self._least = np.empty(h * w, np.uint8), np.empty(h * w, np.uint8)
+        self._numbers = np.empty((3, h * w), np.float32)
+        self._luma = np.empty(h * w, np.float32)
+        self._square = self._luma.reshape(h, w)
+        self._laplacian = np.empty((max(h - 2, 0), max(w - 2, 0)), np.float32)
+        self._part = np.empty_like(self._laplacian)
+
+    def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[float, ...]:
+        """Channel by channel, each in one piece of memory: ten times faster than over the last axis."""
+        np.copyto(self._channels, pixels.reshape(-1, 3).T)
+        np.copyto(self._numbers, self._channels)
+        mean_red, mean_green, mean_blue = (self._numbers.mean(1, dtype=np.float32) / _FULL).tolist()
+        luma = np.matmul(_LUMA, self._numbers, out=self._luma)
+        brightness = float(luma.mean())
+        luma -= brightness
+        return (
+            brightness,
+            math.sqrt(float(luma @ luma) / luma.size),
+            self._saturation(),
+            mean_red - mean_blue,
+            mean_green - (mean_red + mean_blue) / 2,
+            math.log10(self._sharpness() + _FLOOR),
+        )
+
+    def _saturation(self) -> float:
+        red, green, blue = self._channels
+        most = np.maximum(np.maximum(red, green, out=self._most), blue, out=self._most)
+        least = np.minimum(np.minimum(red, green, out=self._least), blue, out=self._least)
+        most -= least
+        return float(most.sum(dtype=np.uint32)) / (_FULL * most.size)
+
+    def _sharpness(self) -> float:
+        """Return the mean squared Laplacian of the luma."""
+        laplacian, luma = self._laplacian, self._square
+        if laplacian.size == 0:
+            return 0.0
+        np.add(luma[:-2, 1:-1], luma[2:, 1:-1], out=laplacian)
         laplacian += luma[1:-1, :-2]
         laplacian += luma[1:-1, 2:]
-        laplacian -= 4 * luma[1:-1, 1:-1]
+        laplacian -= np.multiply(luma[1:-1, 1:-1], 4, out=self._part)
         flat = laplacian.ravel()
-        sharp = float(flat @ flat) / flat.size
-    return (
-        float(luma.mean()),
-        float(luma.std()),
-        float((largest - smallest).sum(dtype=np.uint64)) / (_FULL * red.size),
-        mean_red - mean_blue,
-        mean_green - (mean_red + mean_blue) / 2,
-        math.log10(sharp + _FLOOR),
-    )
+        return float(flat @ flat) / flat.size

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import linalg, special
-from scipy.spatial.distance import pdist, squareform
 
 from headstart.errors import DataError
 from headstart.evaluate.uncertainty.appearance import APPEARANCE
@@ -22,9 +21,11 @@ DIMENSIONS = 64  # directions of the embeddings that are kept
 FEWEST = 10  # images on either side
 LEVEL = 0.05  # false alarms
 PERMUTATIONS = 499
+FOR_WIDTH = 300  # images that the width of the kernel is taken from
 EMBEDDINGS, MIX = "embeddings", "predicted classes"
 _MOST_CELLS = 40_000_000  # numbers in memory at once
 _FLOOR = 1e-12
+_MOST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def _projected(
 
 
 def _halved(array: np.ndarray) -> np.ndarray:
-    """Return float32 with the precision of float16, for both groups alike."""
-    return np.asarray(array.astype(np.float16).astype(np.float32))
+    """Return float32 with the precision of float16, for both groups alike; what is beyond its range is its end."""
+    return np.asarray(array.clip(-_MOST_HALF, _MOST_HALF).astype(np.float16).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,8 @@ def compare(
     codes = np.concatenate([sketch.predicted, predicted[chosen]])
     ratios, numbers = _class_ratios(codes, groups, m, n)
     statistics = [_discrepancy(together, groups, n), ratios.max(1)]
-    statistics += [_kolmogorov(column, groups, m, n) for column in both.T]
+    members = np.ascontiguousarray(groups.T)
+    statistics += [_kolmogorov(column, members, m, n) for column in both.T]
     ps = np.stack([_own_p(each) for each in statistics], axis=1)  # [divisions, things]
     least = np.sort(ps.min(1))
     adjusted = np.searchsorted(least, ps[0] + _FLOOR, side="right") / len(least)
@@ -235,10 +237,14 @@ def _discrepancy(
     together: Float[np.ndarray, "t k"], groups: Float[np.ndarray, "b t"], n: int
 ) -> Float[np.ndarray, " b"]:
     """Return the squared maximum mean discrepancy of each division, up to terms that are the same for all."""
-    distances = pdist(together, "sqeuclidean")
-    width = float(np.median(distances)) or 1.0
-    kernel = squareform(np.exp(-distances / width)).astype(np.float32)  # its diagonal, zero, is not counted
     t = len(together)
+    centred = together - together.mean(0)
+    squares = (centred**2).sum(1)
+    distances = np.maximum(squares[:, None] + squares - 2 * centred @ centred.T, 0)
+    some = distances[:: max(1, t // FOR_WIDTH), :: max(1, t // FOR_WIDTH)]
+    width = float(np.median(some[np.tri(len(some), k=-1, dtype=bool)])) or 1.0
+    kernel = np.exp(distances / np.float32(-width))
+    np.fill_diagonal(kernel, 0)  # an image and itself are not counted
     m = t - n
     own = kernel.sum(1, dtype=np.float64)
     second = ((groups @ kernel) * groups).sum(1, dtype=np.float64)
@@ -248,15 +254,18 @@ def _discrepancy(
 
 
 def _kolmogorov(
-    values: Float[np.ndarray, " t"], groups: Float[np.ndarray, "b t"], m: int, n: int
+    values: Float[np.ndarray, " t"], members: Float[np.ndarray, "t b"], m: int, n: int
 ) -> Float[np.ndarray, " b"]:
     """Return the largest difference of the two distribution functions in each division."""
     order = np.argsort(values, kind="stable")
     ranked = values[order]
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    second = np.cumsum(groups[:, order], axis=1)[:, last]
-    first = (last + 1) - second
-    return np.asarray(np.abs(second / n - first / m).max(1))
+    second = np.cumsum(members[order], axis=0)  # whole numbers, exact
+    if len(last) < len(ranked):
+        second = second[last]
+    second *= np.float32(1 / n + 1 / m)
+    second -= ((last + 1) / m).astype(np.float32)[:, None]  # second / n - first / m
+    return np.asarray(np.maximum(second.max(0), -second.min(0)))
 
 
 def _class_ratios(

@@ -14,7 +14,7 @@ from headstart.errors import HeadstartError, ModelError
 from headstart.evaluate.uncertainty.answers import MOST_HELD_OUT, HeldOut, Uncertainty
 from headstart.evaluate.uncertainty.appearance import APPEARANCE
 from headstart.evaluate.uncertainty.costs import Costs
-from headstart.evaluate.uncertainty.drift import Sketch
+from headstart.evaluate.uncertainty.drift import DIMENSIONS, MOST_COMPARED, Sketch
 from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_needed
 from headstart.models.uncertainty import UncertaintyPart
 
@@ -90,16 +90,20 @@ def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
         _demand(matrix.dtype == np.float64 and matrix.shape == (classes, classes) and matrix.min() >= 0, "its costs")
         _demand(not matrix.diagonal().any() and ask >= 0, "its costs")
         costs = Costs(matrix, ask)
-    sketch = _sketch(tensors, classes, features) if "sketch.predicted" in tensors else None
+    sketched = any(name.startswith("sketch.") for name in tensors)
+    sketch = _sketch(tensors, classes, features) if sketched else None
     notes = tuple(str(note) for note in facts["notes"])
     selection = {str(name): float(value) for name, value in facts["selection"].items()}
     return Uncertainty(classes, held, score, reference, familiar, costs, selection, notes, sketch)
 
 
 def _sketched(sketch: Sketch, name: str) -> Tensor:
-    array = getattr(sketch, name)
-    kind = np.int64 if name in _NUMBERED else np.float16 if name in _HALVED_SKETCH else np.float32
-    return _tensor(array.astype(kind))
+    return _tensor(getattr(sketch, name).astype(_kind(name)))
+
+
+def _kind(name: str) -> type[np.generic]:
+    """Return the type of an array of a sketch in the file."""
+    return np.int64 if name in _NUMBERED else np.float16 if name in _HALVED_SKETCH else np.float32
 
 
 def _sketch(tensors: Mapping[str, Tensor], classes: int, features: int) -> Sketch:
@@ -113,10 +117,15 @@ def _sketch(tensors: Mapping[str, Tensor], classes: int, features: int) -> Sketc
         "looks": (n, len(APPEARANCE)),
         "bank": (b, k),
     }
-    _demand(all(found[name].shape == shape for name, shape in shapes.items()), "its sketch of held-out images")
+    what = "its sketch of held-out images"
+    _demand(all(found[name].shape == shape for name, shape in shapes.items()), what)
+    _demand(all(each.dtype == _kind(name) for name, each in found.items()), what)
+    _demand(k <= DIMENSIONS and max(n, b) <= MOST_COMPARED, what)
+    _demand(np.abs(found["centre"]).max() <= 1 + _ROUNDING, what)  # a mean of vectors of length one
+    _demand((found["scales"] > 0).all(), what)
     for codes in (found[name] for name in _NUMBERED):
-        _demand(codes.ndim == 1 and codes.dtype == np.int64 and len(codes) > 0, "its sketch of held-out images")
-        _demand(codes.min() >= 0 and codes.max() < classes, "the classes in its sketch of held-out images")
+        _demand(codes.ndim == 1 and len(codes) > 0, what)
+        _demand(codes.min() >= 0 and codes.max() < classes, f"the classes in {what}")
     return Sketch(**{name: each if name in _NUMBERED else each.astype(np.float32) for name, each in found.items()})
 
 

@@ -1,10 +1,10 @@
 "use strict";
-/* global $, who, ask, attempt, source, element */
+/* global $, who, ask, attempt, source, element, labelMap */
 // Keys: 1-9, 0 and then letters give the class of that place; Enter accepts the guess, space skips, Z undoes,
-// G changes between one image and similar ones together, S between a random order and suggestions, N goes to the field for a new class.
-const LETTERS = "abcdefhijklmopqrtuvwxy"; // without g, n, s and z
-const AHEAD = 12, TOGETHER = 24;
-const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, suggest: false, shown: [], busy: false };
+// G changes between one image and similar ones together, S between a random order and suggestions, M shows the map, N goes to the field for a new class.
+const LETTERS = "abcdefhijklopqrtuvwxy"; // without g, m, n, s and z
+const AHEAD = 12, TOGETHER = 24, MOST = 5000;
+const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, map: false, suggest: false, shown: [], busy: false };
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const keyOf = (place) => place < 9 ? String(place + 1) : place === 9 ? "0" : LETTERS[place - 10] || "";
@@ -33,11 +33,12 @@ const REASONS = { random: "from the random sample, which measures the accuracy",
 
 function draw() {
   const item = page.current, guess = item && item.guess;
-  $("empty").hidden = Boolean(item);
+  $("map-view").hidden = !page.map;
+  $("empty").hidden = page.map || Boolean(item);
   $("empty").textContent = "Every image is labelled, skipped, or shown to somebody else.";
-  $("one").hidden = page.grid || !item;
-  $("grid").hidden = !page.grid || !item;
-  $("why").textContent = item ? REASONS[item.how] || "" : "";
+  $("one").hidden = page.grid || page.map || !item;
+  $("grid").hidden = !page.grid || page.map || !item;
+  $("why").textContent = item && !page.map ? REASONS[item.how] || "" : "";
   if (item && !page.grid) { $("image").src = source(item.row, 1024); $("image").alt = item.name; $("caption").textContent = item.name; }
   if (page.grid && item) {
     $("grid").replaceChildren(...page.shown.map((each) => {
@@ -48,8 +49,9 @@ function draw() {
       return button;
     }));
   }
-  drawClasses(guess);
-  $("accept").hidden = !guess;
+  drawClasses(page.map ? null : guess);
+  $("accept").hidden = page.map || !guess;
+  $("skip").hidden = page.map;
 }
 
 function drawClasses(guess) {
@@ -112,7 +114,22 @@ async function drawRecent() { // not waited for: the next key counts as soon as 
   }));
 }
 
+async function giveAll(name) { // to what the lasso chose on the map
+  const rows = labelMap.free;
+  if (!rows.length) throw new Error("no image is chosen: draw around some on the map");
+  if (rows.length > MOST) throw new Error(`${rows.length} images are chosen; at most ${MOST} get a label at once`);
+  page.state = await ask("api/label", { rows, label: name, who: who() });
+  $("saved").textContent = `saved: ${rows.length} images as ${name}`;
+  const done = new Set(rows);
+  page.queue = page.queue.filter((each) => !done.has(each.row));
+  if (page.current && done.has(page.current.row)) page.current = null;
+  await labelMap.recolour();
+  labelMap.view.choose([]);
+  drawState(); drawClasses(null); drawRecent();
+}
+
 async function give(name) {
+  if (page.map) { await giveAll(name); return; }
   if (!page.current) return;
   const items = page.grid ? page.shown.filter((each) => page.chosen.has(each.row)) : [page.current];
   if (!items.length) throw new Error("no image is chosen: click on some, or skip");
@@ -132,14 +149,17 @@ async function skip() {
 async function undo() {
   const found = await ask("api/undo", { who: who() });
   page.state = found;
-  $("saved").textContent = found.undone.length ? `undone: ${found.undone.length > 1 ? `${found.undone.length} images` : found.undone[0].name}` : "nothing to undo";
-  if (found.undone.length) { if (page.current) page.queue.unshift(page.current); page.queue.unshift(...found.undone); await advance(); drawRecent(); }
+  $("saved").textContent = found.undone.length ? `undone: ${found.undone_images > 1 ? `${found.undone_images} images` : found.undone[0].name}` : "nothing to undo";
+  if (page.map) await labelMap.recolour();
+  else if (found.undone_images > TOGETHER) { await advance(); drawRecent(); } // too many to be shown one by one
+  else if (found.undone.length) { if (page.current) page.queue.unshift(page.current); page.queue.unshift(...found.undone); await advance(); drawRecent(); }
   drawState(); draw();
 }
 
-async function change(grid) {
-  page.grid = grid;
-  $("mode-one").setAttribute("aria-pressed", !grid); $("mode-grid").setAttribute("aria-pressed", grid);
+async function change(mode) {
+  [page.grid, page.map] = [mode === "grid", mode === "map"];
+  for (const each of ["one", "grid", "map"]) $(`mode-${each}`).setAttribute("aria-pressed", mode === each);
+  if (page.map) { draw(); await labelMap.open(); return; }
   if (page.current) page.queue.unshift(page.current);
   await advance();
 }
@@ -154,8 +174,9 @@ async function order(suggest) {
 $("skip").addEventListener("click", () => attempt(skip));
 $("undo").addEventListener("click", () => attempt(undo));
 $("accept").addEventListener("click", () => attempt(() => give(page.current.guess.label)));
-$("mode-one").addEventListener("click", () => attempt(() => change(false)));
-$("mode-grid").addEventListener("click", () => attempt(() => change(true)));
+$("mode-one").addEventListener("click", () => attempt(() => change("one")));
+$("mode-grid").addEventListener("click", () => attempt(() => change("grid")));
+$("mode-map").addEventListener("click", () => attempt(() => change("map")));
 $("order-random").addEventListener("click", () => attempt(() => order(false)));
 $("order-suggested").addEventListener("click", () => attempt(() => order(true)));
 $("new").addEventListener("submit", (event) => { event.preventDefault(); attempt(async () => {
@@ -167,16 +188,17 @@ document.addEventListener("keydown", (event) => {
   if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey || !page.state) return;
   const key = event.key.toLowerCase(), place = page.state.classes.findIndex((_, index) => keyOf(index) === key);
   if (place >= 0) { event.preventDefault(); attempt(() => give(page.state.classes[place].name)); }
-  else if (key === " ") { event.preventDefault(); attempt(skip); }
+  else if (key === " " && !page.map) { event.preventDefault(); attempt(skip); }
   else if (key === "z") attempt(undo);
-  else if (key === "g") attempt(() => change(!page.grid));
+  else if (key === "g") attempt(() => change(page.grid ? "one" : "grid"));
+  else if (key === "m") attempt(() => change(page.map ? "one" : "map"));
   else if (key === "s") attempt(() => order(!page.suggest));
   else if (key === "n") { event.preventDefault(); $("new-name").focus(); }
-  else if (key === "enter" && page.current && page.current.guess && !event.target.matches("button")) attempt(() => give(page.current.guess.label));
+  else if (key === "enter" && !page.map && page.current && page.current.guess && !event.target.matches("button")) attempt(() => give(page.current.guess.label));
 });
 
 async function refresh() {
-  try { if (!page.busy) { page.state = await ask("api/state"); drawState(); drawClasses(page.current && page.current.guess); } } catch { /* said at the next action */ }
+  try { if (!page.busy) { page.state = await ask("api/state"); drawState(); drawClasses(page.map ? null : page.current && page.current.guess); } } catch { /* said at the next action */ }
 }
 attempt(async () => { page.state = await ask("api/state"); drawState(); await order(page.state.suggests); drawRecent(); });
 setInterval(refresh, 3000);

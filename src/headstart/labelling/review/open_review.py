@@ -46,6 +46,7 @@ def review_session(
     corrections.read()  # refused before anything is computed
     store = store or default_store()
     dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
-    embeddings = embed(dataset, backbone=backbone, weights=weights, device=device, store=store)
-    problems = find_problems(embeddings.dataset, np.asarray(embeddings.vectors), store, seed=seed)
+    with store.in_use():
+        embeddings = embed(dataset, backbone=backbone, weights=weights, device=device, store=store)
+        problems = find_problems(embeddings.dataset, np.asarray(embeddings.vectors), store, seed=seed)
     return ReviewSession(embeddings, problems, corrections)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from headstart.errors import ModelError
 
 CLASSIC = ("conv4", "lenet5", "resnet12", "small_cnn")
+AERIAL = ("aerial_resnet18",)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def _torchvision(family: str, *names: str) -> list[Suggestion]:
 # DINOv2 was trained at 518 px but is used at 224 px nearly everywhere; the full name gives 518.
 SUGGESTIONS: tuple[Suggestion, ...] = (
     *(Suggestion(name, Architecture("headstart", name), "classic") for name in CLASSIC),
+    *(Suggestion(name, Architecture("headstart", name), "aerial") for name in AERIAL),
     *_timm("ResNet", "resnet18", "resnet34", "resnet50", "resnet101"),
     *_timm("ResNeXt", "resnext50_32x4d"),
     *_timm("RegNet", "regnety_004", "regnety_016"),

@@ -1,4 +1,4 @@
-"""Classic small networks of the field, built here: LeNet-5, a small CNN, Conv-4 and ResNet-12."""
+"""Networks that are built here: LeNet-5, a small CNN, Conv-4, ResNet-12, and the one for aerial pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from headstart.models.architectures.aerial import NAME, aerial_resnet18
 from headstart.models.architectures.parts import Reduce, sequence
 from headstart.models.backbone import Backbone
 from headstart.models.preprocessing import Preprocessing
@@ -131,6 +132,7 @@ def resnet12() -> Backbone:
 
 
 CLASSICS: dict[str, Callable[[], Backbone]] = {
+    NAME: aerial_resnet18,
     "conv4": conv4,
     "lenet5": lenet5,
     "resnet12": resnet12,

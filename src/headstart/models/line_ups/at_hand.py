@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from headstart.models.line_ups.table import Candidate
+from headstart.models.weights.aerial import AERIAL, aerial_file
 from headstart.models.weights.download import cached_timm, cached_url
 from headstart.models.weights.registry import EMBEDDED, timm_weights, torchvision_weights
 
@@ -26,6 +27,8 @@ def place_of(candidate: Candidate) -> Path | None:
         found = cached_url(torchvision_weights(architecture.name)[tag].url)
     elif library == "timm":
         found = cached_timm(timm_weights(architecture.name)[tag])
+    elif candidate.weights == AERIAL:
+        found = aerial_file()
     else:
         found = EMBEDDED[architecture.name].path()
     return found if found is not None and _is_whole(found) else None

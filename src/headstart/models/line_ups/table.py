@@ -348,4 +348,8 @@ CANDIDATES: tuple[Candidate, ...] = (
         (FAST,),
     ),
 )
-BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
+# Networks for pictures of one kind: they are compared where they are named, and no line-up takes them.
+SPECIAL: tuple[Candidate, ...] = (
+    Candidate("aerial_resnet18", "aerial", 13_266_240, 8_888_778_752, 128, "aerial pictures, not stated which"),
+)
+BY_NAME = {candidate.name: candidate for candidate in (*CANDIDATES, *SPECIAL)}

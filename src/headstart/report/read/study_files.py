@@ -146,6 +146,7 @@ class StudyFiles:
         explained: explained.json: pairs of runs explained on the same images, or None.
         uncertainty: uncertainty.json: what the answers of the study's model are worth, or None.
         drift: drift.json: how the images of an evaluation differ from the models' own, or None.
+        image_map: map.json: where the test images are in two dimensions, or None.
     """
 
     root: Path
@@ -159,6 +160,7 @@ class StudyFiles:
     explained: Any = None
     uncertainty: Any = None
     drift: Any = None
+    image_map: Any = None
 
 
 def read_study_folder(place: str | Path) -> StudyFiles:
@@ -197,6 +199,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         explained=_read_if_there(root / "explained.json"),
         uncertainty=_without_key(_read_if_there(root / "uncertainty.json")),
         drift=_read_if_there(root / "drift.json"),
+        image_map=_without_key(_read_if_there(root / "map.json")),
     )
 
 
@@ -374,7 +377,10 @@ def _read_explanations(folder: Path) -> tuple[Mapping[str, Any], ...]:
 def _read_datasets(root: Path) -> dict[str, DataFolder]:
     found = {}
     for path in sorted((root / "data").glob("*/dataset.json")):
-        facts, audit = read_facts(path), path.with_name("audit.json")
-        fingerprint = str(facts.get("fingerprint", path.parent.name))
-        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, _read_if_there(audit))
+        facts, audit = read_facts(path), _read_if_there(path.with_name("audit.json")) or {}
+        fingerprint = str(facts.get("fingerprint", "absent"))
+        if fingerprint != path.parent.name or audit.pop("key", fingerprint) != fingerprint:
+            raise StoreError(f"{path.parent}: holds the facts of something else; run the study again")
+        facts.pop("key", None)
+        found[fingerprint] = DataFolder(fingerprint, facts, path.parent, audit or None)
     return found

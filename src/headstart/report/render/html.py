@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart import units
+from headstart.maps.page import STYLE, map_scripts, static_text
+from headstart.maps.script_json import script_json
 from headstart.models.weights.licences import in_words
 from headstart.report import numbers
 from headstart.report.read.errors import Details, details_of
@@ -18,6 +17,7 @@ from headstart.report.read.summary import RunFacts, Summary, load_summary, total
 from headstart.report.render.class_order import together
 from headstart.report.render.drift_page import template_environment
 from headstart.report.render.halving_text import halving_lines, proxy_lines
+from headstart.report.render.map_section import map_data
 from headstart.report.render.thumbnails import (
     BUDGET,
     embed,
@@ -42,6 +42,7 @@ SCRIPTS = (
     "uncertainty.js",
     "audit.js",
     "likeness.js",
+    "map_section.js",
     "runs.js",
     "main.js",
 )
@@ -58,6 +59,7 @@ LEADS = {
     " interval.",
     "training": "One line for each seed.",
     "mistakes": "Images that most seeds get wrong; those with the lowest probability for the true class come first.",
+    "map": "Test images that the network sees as similar are close together.",
     "calibration": "On the diagonal, predictions made with 80 % confidence are right in 8 of 10 cases. Probabilities"
     " are shown after temperature scaling on validation.",
     "uncertainty": "What the study's model may answer of an image that nobody has labelled. It was calibrated on"
@@ -113,17 +115,11 @@ def render(summary: Summary) -> str:
         intervals=interval_words(summary.boards),
         states=state_words(summary.boards),
         weights=weights_used(summary),
-        style=text("report.css"),
-        scripts="\n".join(text(name) for name in SCRIPTS),
+        style=text("report.css") + static_text(STYLE),
+        scripts="\n".join([map_scripts(), *(text(name) for name in SCRIPTS)]),
         data=script_json(payload),
         drift=summary.files.drift,
     )
-
-
-def script_json(value: Any) -> str:
-    """Return JSON that is safe inside a script element."""
-    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def page_data(summary: Summary) -> dict[str, Any]:
@@ -142,6 +138,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
         "transferability": summary.transferability,
         "similarity": summary.files.similarity,
         "uncertainty": summary.files.uncertainty,
+        "map": map_data(summary.files),
         "drift": summary.files.drift is not None,
         "explained": paired_pictures(summary.files.root, (summary.files.explained or {}).get("pairs", [])),
         "spec": summary.spec,
@@ -185,6 +182,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "training": any(run["history"] for run in runs),
         "classes": any(run["per_class"] for run in runs),
         "mistakes": any(run["mistakes"] for run in runs),
+        "map": bool(payload["map"]),
         "explained": bool(payload["explained"]),
         "calibration": any(run["reliability"] for run in runs),
         "uncertainty": bool(payload["uncertainty"]),
@@ -203,6 +201,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "training": "Training",
         "classes": "Classes",
         "mistakes": "Mistakes",
+        "map": "Map",
         "explained": "Side by side",
         "calibration": "Calibration",
         "uncertainty": "How sure an answer is",
@@ -306,13 +305,3 @@ def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -15,7 +15,7 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
     from headstart.audit.audit import audit_dataset
 
     path = session.folder.data_folder(dataset.fingerprint) / "audit.json"
-    if known_facts(path) is not None or not session.plan.study.spec.audit:
+    if known_facts(path, dataset.fingerprint) is not None or not session.plan.study.spec.audit:
         return
     tasks = [task for task in with_trained_features(session) if uses_images(task, dataset, session)]
     features = None
@@ -24,7 +24,7 @@ def audit_data(session: Session, dataset: Dataset, split: Split) -> None:
         features = session.resources.features(task.run.data, task.run.network, task.seed)
     bad = session.resources.bad_rows(dataset)
     found = audit_dataset(dataset, bad=bad, features=features, split=split, store=session.resources.store)
-    write_facts(path, found)
+    write_facts(path, {**found, "key": dataset.fingerprint})
 
 
 def with_trained_features(session: Session) -> list[Task]:

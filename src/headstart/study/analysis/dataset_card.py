@@ -31,9 +31,10 @@ _SMALL = Preprocessing(size=128, resize=128)
 def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> None:
     """Write the facts, items and thumbnails of a dataset of the study."""
     folder = session.folder.data_folder(dataset.fingerprint)
-    if known_facts(folder / "dataset.json") is None:
+    if known_facts(folder / "dataset.json", dataset.fingerprint) is None:
         bad = session.resources.bad_rows(dataset)
-        images = session.resources.images(data, _decoded_preprocessing(session, dataset))
+        needs, bands = _decoded_preprocessing(session, dataset), session.resources.bands(data)
+        images = session.resources.images(data, needs if bands is None else needs.of_bands(bands))
         write_card(folder, dataset, split, images, bad)
 
 
@@ -51,6 +52,7 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
+        "key": dataset.fingerprint,
         "classes": list(dataset.classes),
         "multi_label": dataset.multi_label,
         "n": len(dataset),
@@ -68,7 +70,10 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
 
 def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
     """Return JPEGs of at most 96 px of some rows: rows, offsets and data, as one npz."""
-    parts = [thumbnail(Image.fromarray(images[int(row)]), THUMBNAIL, 72) for row in rows]
+    bands = images.view.bands if hasattr(images, "view") else None
+    shown = (images[int(row)] for row in rows)
+    pictures = (Image.fromarray(each if bands is None else bands.picture(each)) for each in shown)
+    parts = [thumbnail(picture, THUMBNAIL, 72) for picture in pictures]
     offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
     return npz_bytes(rows=rows, offsets=offsets, data=np.frombuffer(b"".join(parts), dtype=np.uint8))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headstart.study.analysis.best_model import save_best
 from headstart.study.analysis.dataset_audit import audit_data
 from headstart.study.analysis.dataset_card import write_data
+from headstart.study.analysis.image_map import place_test_images
 from headstart.study.analysis.learning_curves import learning_curves
 from headstart.study.analysis.mistakes import explain_mistakes
 from headstart.study.analysis.paired_explanations import explain_pairs
@@ -16,7 +17,9 @@ from headstart.study.execution.session import Session
 
 
 def close_study(session: Session) -> None:
-    """Write the results of the study as a whole: data, audit, best model, uncertainty, wider intervals, mistakes."""
+    """Write the results of the study as a whole: data, audit, best model, uncertainty, wider intervals, mistakes,
+    the map of the test images.
+    """
     seen: set[str] = set()
     for task in session.plan.tasks:
         dataset = session.resources.dataset(task.run.data)
@@ -33,3 +36,4 @@ def close_study(session: Session) -> None:
     explain_mistakes(session, session.plan.study.spec.explain)
     explain_pairs(session)
     measure_similarity(session)
+    place_test_images(session)

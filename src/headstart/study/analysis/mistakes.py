@@ -29,7 +29,7 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
     from headstart.models.preprocessing import as_tensor, normalise
 
     folder = session.folder.root / best["folder"]
-    if known_facts(folder / "explanations.json") is not None:
+    if known_facts(folder / "explanations.json", best["folder"]) is not None:
         return
     classifier = Classifier(read_ensemble(folder, agreed=True))
     with np.load(folder / "predictions.npz") as arrays:
@@ -51,10 +51,11 @@ def explain_mistakes(session: Session, asked: ExplainSpec) -> None:
                 heat = explain(classifier.bundle.network, batch, torch.tensor([aim]), method, seed=0)[0]
             except ModelError:  # the method does not support this network
                 continue
-            picture: Image.Image = overlay(pixels, heat)
+            picture: Image.Image = overlay(pixels if needs.bands is None else needs.bands.picture(pixels), heat)
             buffer = io.BytesIO()
             picture.convert("RGB").save(buffer, "JPEG", quality=80)
             name = f"explanations/{int(rows[place])}-{method}.jpg"
             write_atomic(folder / name, buffer.getvalue())
             items.append({"row": int(rows[place]), "method": method, "class": classifier.classes[aim], "file": name})
-    write_facts(folder / "explanations.json", {"items": items}, [str(item["file"]) for item in items])
+    facts = {"key": best["folder"], "items": items}
+    write_facts(folder / "explanations.json", facts, [str(item["file"]) for item in items])

@@ -151,7 +151,9 @@ def _sketch(
     some = np.sort(np.random.default_rng(2).permutation(len(predicted))[:MOST_COMPARED])
     images = session.resources.images(task.run.data, needs)
     held = rows["held"][some]
-    looks = [appearance(images.batch(held[start : start + _BATCH])) for start in range(0, len(held), _BATCH)]
+    bands = images.view.bands
+    chunks = (images.batch(held[start : start + _BATCH]) for start in range(0, len(held), _BATCH))
+    looks = [appearance(pixels if bands is None else bands.picture(pixels)) for pixels in chunks]
     labels = session.resources.dataset(task.run.data).labels[rows["train"]]
     train, embeddings = seen.embeddings["train"], seen.embeddings["held"][some]
     return sketch_of(train, labels, embeddings, np.concatenate(looks), predicted[some])

@@ -110,7 +110,7 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
     for name in spec.runs or ():
         if name not in names:
             raise SpecError(f"halving.runs: {unknown_name('run', name, names)}")
-    needed = {run.needs for run in runs}
+    needed = {source for run in runs for source in run.sources}
     found = [run for run in runs if (run.name in spec.runs if spec.runs else _competes(run, baseline, needed))]
     if len(found) < 2:
         raise SpecError(
@@ -121,7 +121,7 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
             raise SpecError(f"halving: run {run.name!r} searches ranges; give it a grid, or drop it from halving.runs")
         if run.spec.shots is not None and spec.over == "labels":
             raise SpecError(f"halving: run {run.name!r} has shots already; use over: epochs, or fraction")
-        if run.needs is not None or run.name in needed or run.spec.episodes is not None:
+        if run.sources or run.name in needed or run.spec.episodes is not None:
             raise SpecError(f"halving: run {run.name!r} is part of a chain or has episodes; drop it from halving.runs")
     return found
 
@@ -129,7 +129,7 @@ def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> 
 def judge(task: Task, share: float, spec: HalvingSpec, session: Session) -> RungScore:
     """Return the validation score of a candidate after a share of its labels or epochs."""
     run = replace(task.run, spec=smaller(task.run.spec, share, spec.over))
-    part = Task(run, task.seed, content_key([task.key, "rung", share, spec.over]))
+    part = replace(task, run=run, key=content_key([task.key, "rung", share, spec.over]))
     resources = session.resources
     split = resources.split(run.data, task.seed, run.subset)
     if not len(split.validation):
@@ -151,8 +151,8 @@ def smaller(spec: RunSpec, share: float, over: str) -> RunSpec:
     return spec.model_copy(update={"fraction": share * (spec.fraction or 1.0)})
 
 
-def _competes(run: Run, baseline: str | None, needed: set[str | None]) -> bool:
-    chained = run.needs is not None or run.name in needed
+def _competes(run: Run, baseline: str | None, needed: set[str]) -> bool:
+    chained = bool(run.sources) or run.name in needed
     learns = run.spec.head_kind is not None or run.spec.strategy in (*TUNED, "linear_probe")
     return learns and not (run.spec.is_baseline or chained or run.name == baseline or run.spec.episodes is not None)
 

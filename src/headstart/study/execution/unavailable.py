@@ -38,17 +38,21 @@ def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
         if has_source(task, session):
             ready.append(task)
             continue
-        why = f"starts from {task.run.needs!r}, which failed and left no network"
+        lost = next(source for source in task.run.sources if not _left(source, task, session))
+        verb = "starts" if lost == task.run.needs else "learns"
+        why = f"{verb} from {lost!r}, which failed and left no network"
         write_failure(task, session.folder, session.resources.dataset(task.run.data), why, [])
         session.listener.failed(task.name, why)
     return ready
 
 
 def has_source(task: Task, session: Session) -> bool:
-    """Say whether the task starts from no other run, or from a run that left a network."""
-    if task.run.needs is None:
-        return True
-    place = session.resources.left_by(task.run.needs, task.seed)
+    """Say whether every run that the task starts or learns from left a network."""
+    return all(_left(source, task, session) for source in task.run.sources)
+
+
+def _left(source: str, task: Task, session: Session) -> bool:
+    place = session.resources.left_by(source, task.seed)
     return place is not None and any((place / name).is_file() for name in (MODEL, HEAD))
 
 

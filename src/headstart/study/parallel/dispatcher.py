@@ -57,7 +57,7 @@ def dispatch(session: Session, workers: int, on: str | None) -> None:
             dispatcher.run(pool)
         finally:
             pool.close()
-    wanted = {run.needs for run in session.plan.study.runs}
+    wanted = {source for run in session.plan.study.runs for source in run.sources}
     for task in session.plan.tasks:
         if task.run.name in wanted:
             session.resources.upstream[(task.run.name, task.seed)] = network_of(task, session)

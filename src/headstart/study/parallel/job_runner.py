@@ -76,8 +76,8 @@ class JobRunner:
         return Finished(tuple(self.resources.decoded))
 
     def _locate_networks(self, job: Job, folder: StudyFolder) -> None:
-        """Set the folders of the networks that runs may start from; fetch those that this job starts from."""
-        wanted = {task.run.needs for task in job.tasks}
+        """Set the folders of the networks that runs may start or learn from; fetch those of this job."""
+        wanted = {source for task in job.tasks for source in task.run.sources}
         for run, seed, key in self.setup.keys:
             there = run not in wanted or self.resources.store.has(FITS, key)
             place = self.resources.store.path(FITS, key) if there else folder.run_folder(run, seed)

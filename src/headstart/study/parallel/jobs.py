@@ -52,7 +52,7 @@ def jobs_of(groups: Sequence[TaskGroup]) -> list[Job]:
         return number
 
     for group in groups:
-        sources = {task.run.needs for task in group.tasks if task.run.needs is not None}
+        sources = {source for task in group.tasks for source in task.run.sources}
         needs = {number for name in sources for number in makers.get(name, [])}
         parts = group.parts()
         if len(parts) > 1:

@@ -31,9 +31,10 @@ class Availability:
             DataAbsent: the study's own images are unavailable.
             HeadstartError: whatever `make` raises because of the run itself.
         """
-        source = next((each for each in self.unavailable if each.run.name == run.needs), None)
+        source = next((each for each in self.unavailable if each.run.name in run.sources), None)
         if source is not None:
-            why = f"starts from {source.run.name!r}, which is unavailable: {source.why}"
+            verb = "starts" if source.run.name == run.needs else "learns"
+            why = f"{verb} from {source.run.name!r}, which is unavailable: {source.why}"
             self.unavailable.append(Unavailable(run, why))
             return []
         needs = [run.data.source, content_key([run.spec.backbone, run.spec.weights.model_dump()])]

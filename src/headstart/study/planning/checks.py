@@ -10,9 +10,10 @@ from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.backbone import Backbone
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy, Run
-from headstart.study.spec.schema import AS_IS, TUNED
+from headstart.study.spec.schema import AS_IS, DISTIL, TUNED
 from headstart.study.spec.settings import check_settings, ends, head_options, recipe_of
 from headstart.study.task import Task
+from headstart.transfer.augment.augment import RGB_ONLY
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.transfer.heads.fit import check_head
 
@@ -68,7 +69,26 @@ def check_run(run: Run, resources: Resources) -> None:
     dataset = resources.dataset(run.data)
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.name}: has only one class ({dataset.classes[0]}); a classifier needs two")
+    if dataset.bands is not None:
+        _check_colours(run)
     check_settings(run, None if run.needs is not None else _backbone(run, resources))
+
+
+def _check_colours(run: Run) -> None:
+    """Refuse augmentations that are made of red, green and blue, where the images have bands.
+
+    Raises:
+        SpecError: which.
+    """
+    if run.spec.strategy not in TUNED and not run.spec.recipe.get("augment"):
+        return
+    names = {name for values in run.configurations() for name in recipe_of(run.with_values(values)).augment}
+    coloured = [name for name in RGB_ONLY if name in names]
+    if coloured:
+        raise SpecError(
+            f"{run.called}: recipe.augment: {coloured[0]} changes colours, and these images have bands; take flips,"
+            " crops, rotation or random_erasing"
+        )
 
 
 def _backbone(run: Run, resources: Resources) -> Backbone:
@@ -150,9 +170,10 @@ def check_labels(run: Run, resources: Resources) -> None:
 
 
 def starts_fitted(task: Task, split: Split) -> bool:
-    """Say whether the head is fitted first: with strategy lp_ft, unless `probe_epochs` asks for gradient steps.
+    """Say whether the head is fitted first: with lp_ft, unless `probe_epochs` asks for gradient steps, and with distil.
 
     Without validation rows the penalty cannot be chosen, and the head learns by gradient steps.
     """
     spec = task.run.spec
-    return spec.strategy == "lp_ft" and not spec.probe_epochs and len(split.validation) > 0
+    asked = spec.strategy == "lp_ft" and not spec.probe_epochs
+    return (asked or (spec.strategy == DISTIL and spec.weights.name != "none")) and len(split.validation) > 0

@@ -65,7 +65,7 @@ class Stage:
     """One piece of work.
 
     Args:
-        kind: decode, features, heads, activations, training, episodes, scores.
+        kind: decode, features, heads, activations, soft labels, training, episodes, scores.
         what: a description.
         seconds, disk, memory: its cost; 0 seconds if it is done. Memory is what it adds to that of the process.
         key: stages with the same key are done once.
@@ -237,11 +237,15 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
         found.append(forecast.decode(task, backbone, whole=True))
     sizes = activation_bytes(resolved, len(dataset))
     routes = plan_routes(resolved, recipe, free_bytes(resources.store), sizes)
-    passes = _activations(forecast, task, resolved, routes, sizes)
+    passes = [*_activations(forecast, task, resolved, routes, sizes), *_teaching(forecast, task, routes, recipe)]
     stored = all(route.mode in STORED for route in routes)
     cost = forecast.meter.tuning(backbone, strategy, recipe, stored, len(dataset.classes))
     tries = task.run.tries
-    images = len(split.train) + len(split.validation) / 3  # evaluation has no backward pass: a third of training
+    more = None if spec.teacher is None else resources.unlabelled(task.run.data)
+    extra = 0 if more is None else len(more)
+    images = (
+        len(split.train) + extra + len(split.validation) / 3
+    )  # evaluation has no backward pass: a third of training
     each = recipe.epochs * cost["train"]  # an upper bound: phases that train fewer stages take less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
     if spec.recipe.get("lr") == "auto":
@@ -250,7 +254,7 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
         steps = min(STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
         seconds += tries * (cost["setup"] + cost["train"] * recipe.batch_size * steps)
     if spec.refit == "train+validation" or (spec.refit is None and tries > 1):
-        seconds += cost["setup"] + each * (len(split.train) + len(split.validation))
+        seconds += cost["setup"] + each * (len(split.train) + extra + len(split.validation))
     seconds += cost["predict"] * len(split.test)
     size = 4 * sum(p.numel() for p in backbone.stages.parameters())
     what = f"{task.name}: {tries} × {recipe.epochs} epochs" if tries > 1 else f"{task.name}: {recipe.epochs} epochs"
@@ -285,6 +289,37 @@ def _activations(
         disk = round(share * sizes.get(route.phase.cut, 0))
         found.append(Stage("activations", what, seconds, disk, cost.get("memory", 0), key, done))
     return found
+
+
+def _teaching(forecast: CostModel, task: Task, routes: Sequence[Route], recipe: Recipe) -> list[Stage]:
+    """Return the passes of the teacher's networks over the training images: one, or one for each augmented view."""
+    resources, spec = forecast.resources, task.run.spec
+    if spec.teacher is None:
+        return []
+    split, more = resources.split(task.run.data, task.seed, task.run.subset), resources.unlabelled(task.run.data)
+    images = len(split.train) + len(split.validation) + (0 if more is None else len(more))
+    fresh = spec.teacher_views != "plain" and bool(recipe.pixel_augment)
+    views = (spec.views if routes[-1].mode == "views" and spec.views else recipe.epochs) if fresh else 1
+    found = []
+    for name, backbone, frozen in _teachers(forecast, task):
+        if frozen and not fresh and more is None:  # its head reads the features that it was fitted on
+            continue
+        cost = forecast.meter.passing(backbone.stages, backbone.preprocessing)
+        seconds = cost["setup"] + cost["seconds"] * images * views
+        key = f"soft labels {task.teacher} {task.seed} {name} {fresh} {views}"
+        what = f"{name}: {views} views" if views > 1 else name
+        found.append(Stage("soft labels", what, seconds, 0, cost["memory"], key))
+    return found
+
+
+def _teachers(forecast: CostModel, task: Task) -> list[tuple[str, Backbone, bool]]:
+    """Return name and network of each member of a teacher, and whether only its head was learned."""
+    teacher = task.run.spec.teacher
+    if teacher is not None and teacher.path is not None:
+        members = forecast.resources.saved_teacher(teacher.path).ensemble.members
+        return [(each.origin.name, each.network.backbone, False) for each in members]
+    runs = task.run.teachers
+    return [(run.name, forecast.backbone(replace(task, run=run)), run.spec.head_kind is not None) for run in runs]
 
 
 def _episodes(forecast: CostModel, tasks: Sequence[Task]) -> list[Stage]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from headstart.notebook import Shown
 from headstart.study.planning.plan import Plan, Unavailable
 from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 from headstart.transfer.frozen.features import KIND as FEATURES
+
+
+class PlanRows(Shown, list[dict[str, Any]]):
+    """The rows of a plan, one per group."""
 
 
 def describe(plan: Plan, resources: Resources, folder: StudyFolder) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from headstart.errors import SpecError
 from headstart.models.pixels import NAME as PIXELS
 from headstart.study.spec.overrides import OF_EACH
 from headstart.study.spec.run import ResolvedStudy, Run
-from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
+from headstart.study.spec.schema import AS_IS, DISTIL, EPISODIC, RunSpec
 from headstart.study.spec.settings import ends, head_options, recipe_of
 from headstart.transfer.heads.catalogue import HALF, complete
 
@@ -19,10 +19,14 @@ _ONLY: dict[str, tuple[str, ...]] = {  # a setting, and the strategies that read
     "lora_alpha": ("lora",),
     "thaw_every": ("gradual",),
     "probe_epochs": ("lp_ft",),
-    "layer_decay": ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft"),
-    "views": ("linear_probe", "fine_tune", "gradual", "lora", "norm_only", "lp_ft"),
-    "freeze_until": ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft"),
-    "train_only": ("scratch", "fine_tune", "lp_ft"),
+    "teacher": (DISTIL,),
+    "teacher_views": (DISTIL,),
+    "temperature": (DISTIL,),
+    "hard_labels": (DISTIL,),
+    "layer_decay": ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL),
+    "views": ("linear_probe", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL),
+    "freeze_until": ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL),
+    "train_only": ("scratch", "fine_tune", "lp_ft", DISTIL),
 }
 _OPTIMIZERS = {"momentum": ("sgd", "muon"), "nesterov": ("sgd", "muon")}
 _SCHEDULES = {"step_size": ("step", "plateau"), "gamma": ("step", "multistep", "plateau"), "milestones": ("multistep",)}
@@ -42,6 +46,10 @@ def check_effects(study: ResolvedStudy) -> None:
     for key, runs in own.items():
         _check(runs, study.spec.runs.get(key) or {})
     _check(study.runs, study.spec.defaults)
+    if study.spec.data.unlabelled is not None and all(run.spec.strategy != DISTIL for run in study.runs):
+        raise SpecError(
+            "data.unlabelled has no effect: no run learns from images without labels; add one with strategy distil"
+        )
 
 
 def _key(run: Run, study: ResolvedStudy) -> str:

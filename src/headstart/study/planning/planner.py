@@ -20,6 +20,7 @@ from headstart.study.planning.effects import check_effects
 from headstart.study.planning.extras import check_extras
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.planning.priority import ordered
+from headstart.study.planning.teachers import check_teacher
 from headstart.study.resources import Resources
 from headstart.study.spec.run import ResolvedStudy, Run
 from headstart.study.task import Task, make_task
@@ -53,6 +54,7 @@ def make_plan(study: ResolvedStudy, resources: Resources, *, strict: bool = Fals
         check_batches(run, resources, study.spec.seed_list[0])
         check_choosing(run, resources, study.spec.seed_list[0])
         check_evaluate_only(run, study, resources)
+        check_teacher(run, study, resources)
         return [make_task(run, seed, resources, keys) for seed in study.spec.seed_list]
 
     for run in study.runs:

@@ -4,7 +4,7 @@ No result depends on the order.
 
 Baselines come first, then heads on the default backbone, then on other networks with trained weights (the smallest
 first: only the cost of a pass is known beforehand), then on random weights; tuned networks come last, one seed of
-each before the next seed of any. A run that starts from another follows it.
+each before the next seed of any. A run that starts or learns from another follows it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BASELINE, DEFAULT, FROZEN, RANDOM, LEARNED = range(5)
 
 
 def ordered(groups: Sequence[TaskGroup], study: ResolvedStudy, resources: Resources) -> list[TaskGroup]:
-    """Return the groups, the most promising first, each after those that it starts from."""
+    """Return the groups, the most promising first, each after those that it starts or learns from."""
     preferred = preferred_backbone(study)
     turns = {seed: turn for turn, seed in enumerate(study.spec.seed_list)}
     ranks = [_rank(group, turns[group.first.seed], preferred, resources) for group in groups]
@@ -49,8 +49,8 @@ def kind_of(group: TaskGroup, preferred: str) -> int:
 
 
 def needed(group: TaskGroup) -> set[tuple[str, int]]:
-    """Return the runs and seeds that the tasks of a group start from."""
-    return {(task.run.needs, task.seed) for task in group.tasks if task.run.needs is not None}
+    """Return the runs and seeds that the tasks of a group start or learn from."""
+    return {(source, task.seed) for task in group.tasks for source in task.run.sources}
 
 
 def preferred_backbone(study: ResolvedStudy) -> str:

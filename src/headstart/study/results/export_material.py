@@ -38,9 +38,10 @@ def material_of(
     Raises:
         DataError: `images` holds no picture.
     """
-    given = None if images is None else folder_of(images)
+    bands = ensemble.members[0].preprocessing.bands
+    given = None if images is None else folder_of(images, bands)
     run = None if place is None else run_folder(place)
-    found = Material(noise()) if run is None else _of_run(run, ensemble)
+    found = Material(noise(bands=bands)) if run is None else _of_run(run, ensemble)
     if given is not None:
         found = replace(found, test=given)
     elif found.train is None:
@@ -58,7 +59,7 @@ def _of_run(run: Path, ensemble: Ensemble) -> Material:
         "fingerprint": spec["data"]["fingerprint"],
         "counts": {part: result[f"n_{part}"] for part in ("train", "validation", "test")},
     }
-    bare = Material(noise(), results=result["metrics"]["test"], data=facts)
+    bare = Material(noise(bands=ensemble.members[0].preprocessing.bands), results=result["metrics"]["test"], data=facts)
     dataset = _dataset(spec["data"])
     if dataset is None:
         return bare

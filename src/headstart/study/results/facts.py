@@ -36,10 +36,11 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def known_facts(path: Path, key: str | None = None) -> dict[str, Any] | None:
-    """Return the facts that are there, are what was written, and have this key (any if None); else None.
+def known_facts(path: Path, key: str) -> dict[str, Any] | None:
+    """Return the facts that are there, are what was written, and have this key; else None.
 
-    A line says so where they are damaged: whoever asks makes them again.
+    The key says what they are of, so that intact facts of something else are not taken for them. A line says where they
+    are damaged: whoever asks makes them again.
     """
     if not path.is_file():
         return None
@@ -48,4 +49,4 @@ def known_facts(path: Path, key: str | None = None) -> dict[str, Any] | None:
     except StoreError:
         say(f"{path}: it, or a file that it lists, is not what was written; it will be rebuilt")
         return None
-    return facts if key is None or facts.get("key") == key else None
+    return facts if facts.get("key") == key else None

@@ -44,6 +44,14 @@ class Tested:
     refitted: bool = False
 
 
+def single_network(place: Path) -> Path:
+    """Return the folder of a study's best single network where its best model is an ensemble, or else the place."""
+    if not (place / "study.json").is_file():
+        return place
+    network = StudyFolder(place).read_study().get("best_network")
+    return place / str(network["folder"]) if network else place
+
+
 def run_folder(place: Path) -> Path | None:
     """Return the run folder that a model belongs to: itself, the kept run of its study, or None."""
     folder = place.expanduser()

@@ -13,6 +13,7 @@ from headstart.disclosure import disclosable
 from headstart.errors import StoreError, require
 from headstart.storage.names import folder_name
 from headstart.study.results.folder import StudyFolder
+from headstart.transfer.event_file import EventFile
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
 Tracker = Callable[["Logged"], None]
@@ -67,16 +68,12 @@ def scalars(result: Mapping[str, Any]) -> dict[str, float]:
 
 def _tensorboard(folder: StudyFolder) -> Tracker:
     def log(done: Logged) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         place: Path = folder.root / "tensorboard" / folder_name(done.spec["run"]) / f"seed-{done.spec['seed']}"
-        with SummaryWriter(str(place)) as writer:
+        with EventFile(place) as events:
             for row in done.history:
-                for name in CURVES:
-                    if row.get(name) is not None:
-                        writer.add_scalar(name.replace("_", "/", 1), float(row[name]), int(row["epoch"]))
-            for name, value in scalars(done.result).items():
-                writer.add_scalar(name, value, 0)
+                known = {name.replace("_", "/", 1): float(row[name]) for name in CURVES if row.get(name) is not None}
+                events.add(known, int(row["epoch"]))
+            events.add(scalars(done.result), 0)
 
     return log
 

@@ -6,6 +6,7 @@ import copy
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from headstart.study.spec.references import check_references
 from headstart.study.spec.relative_paths import from_folder
 from headstart.study.spec.run import Choice, ResolvedStudy, Run, set_at
 from headstart.study.spec.schema import RunSpec, StudySpec
+from headstart.study.spec.teachers import teachers_of
 from headstart.study.spec.validation import validate
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import load_yaml, place_of, place_of_run, with_defaults, with_override
@@ -53,8 +55,9 @@ def load_study(
     runs = [run for key, value in each.runs.items() for run in _expand(key, value, each, networks, name, lines)]
     _check_names(runs, spec, name, lines)
     check_references(spec, runs, name, lines)
-    runs = without(runs, left_out, spec.compare.baseline)
-    return ResolvedStudy(spec, tuple(_ordered(runs, name)), text, name)
+    taught = teachers_of(spec, runs, name, lines)
+    runs = without(runs, left_out, spec.compare.baseline, taught)
+    return ResolvedStudy(spec, tuple(_ordered(runs, taught, name)), text, name)
 
 
 def _read(place: str | Path | Mapping[str, Any]) -> tuple[Any, dict[KeyPath, int], str, str]:
@@ -189,17 +192,18 @@ def _check_names(runs: Sequence[Run], spec: StudySpec, name: str, lines: dict[Ke
         raise SpecError(f"{where}: compare.baseline: {unknown_name('run', spec.compare.baseline, names)}")
 
 
-def _ordered(runs: Sequence[Run], name: str) -> list[Run]:
-    """Return the runs, each after the one that it starts from."""
+def _ordered(runs: Sequence[Run], taught: Mapping[str, Sequence[str]], name: str) -> list[Run]:
+    """Return the runs with their teachers, each after those that it starts or learns from."""
     done: list[Run] = []
-    names: set[str] = set()
+    names: dict[str, Run] = {}
     waiting = list(runs)
     while waiting:
-        ready = [run for run in waiting if run.needs is None or run.needs in names]
+        ready = [run for run in waiting if {*run.sources, *taught.get(run.name, ())} <= names.keys()]
+        ready = [replace(run, teachers=tuple(names[each] for each in taught.get(run.name, ()))) for run in ready]
         if not ready:
             circle = ", ".join(run.name for run in waiting[:10])
-            raise SpecError(f"{name}: runs start from one another in a circle: {circle}")
-        names.update(run.name for run in ready)
-        waiting = [run for run in waiting if run.needs is not None and run.name not in names]
+            raise SpecError(f"{name}: runs start or learn from one another in a circle: {circle}")
+        names.update((run.name, run) for run in ready)
+        waiting = [run for run in waiting if run.name not in names]
         done.extend(ready)
     return done

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from headstart.study.spec.schema import WeightsSpec
+from headstart.study.spec.schema import DataSpec, WeightsSpec
 
 IMAGENET = WeightsSpec(name="imagenet")
 
@@ -20,6 +20,7 @@ class NetworkSpec:
         input_size: side of the square input in px, or None for the architecture's own.
         resize: length of the shorter side in px before the crop, or None for the weights' own.
         redrawn: draw random weights anew for each seed (networks that are trained); otherwise once.
+        data: the images whose bands it is made for; None: it takes ordinary pictures.
     """
 
     backbone: str
@@ -28,6 +29,7 @@ class NetworkSpec:
     input_size: int | None = None
     resize: int | None = None
     redrawn: bool = False
+    data: DataSpec | None = field(default=None, hash=False)
 
     def random_seed(self, seed: int) -> int:
         """Return the seed that random weights are drawn with, in a run with this seed."""

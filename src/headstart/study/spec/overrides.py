@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import yaml
 
@@ -37,16 +38,22 @@ def take_out(overrides: Sequence[str], keys: Collection[str]) -> tuple[list[str]
     return kept, left_out
 
 
-def without(runs: Sequence[Run], left_out: Sequence[str], baseline: str | None) -> list[Run]:
+def without(
+    runs: Sequence[Run],
+    left_out: Sequence[str],
+    baseline: str | None,
+    taught: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[Run]:
     """Return the runs that remain.
 
     Args:
         runs: all runs, after `each` was expanded.
         left_out: names of runs: a name of the file, for all runs that `each` makes of it, or one of those.
         baseline: the run that the others are compared with.
+        taught: the runs that others learn from, by their names.
 
     Raises:
-        SpecError: the run is unknown, another one starts from it, or it is the baseline.
+        SpecError: the run is unknown, another one starts or learns from it, or it is the baseline.
     """
     gone: dict[str, str] = {}
     for name in left_out:
@@ -56,10 +63,15 @@ def without(runs: Sequence[Run], left_out: Sequence[str], baseline: str | None) 
             raise SpecError(f"~runs.{name}: {unknown_name('run', name, known)}")
         gone.update(dict.fromkeys(found, name))
     for name in dict.fromkeys(gone.values()):
-        waiting = [run.name for run in runs if run.needs in gone and gone[run.needs] == name and run.name not in gone]
+        waiting = [
+            run.name
+            for run in runs
+            if run.name not in gone
+            and any(gone.get(source) == name for source in (*run.sources, *taught.get(run.name, ())))
+        ]
         if waiting:
             raise SpecError(
-                f"run {name!r} cannot be excluded, because other runs start from it:"
+                f"run {name!r} cannot be excluded, because other runs start or learn from it:"
                 f" {', '.join(map(repr, waiting))}; exclude these too"
             )
     stay = [run for run in runs if run.name not in gone]

@@ -29,10 +29,16 @@ def _block(key: str, value: Any, folder: Path) -> Any:
         return {name: _block(name, inner, folder) for name, inner in value.items()}
     if key == "runs" and isinstance(value, dict):
         return {run: _block("defaults", settings, folder) for run, settings in value.items()}
+    if key == "teacher" and isinstance(value, str):  # the name of a run
+        return value
     return _read(value, _PATH[key], folder) if key in _PATH else value
 
 
-_PATH = {"data": ("source", "corrections"), "weights": ("path",)}  # keys that hold paths, where it is a mapping
+_PATH = {
+    "data": ("source", "corrections", "unlabelled"),
+    "weights": ("path",),
+    "teacher": ("path",),
+}  # keys that hold paths, where it is a mapping
 
 
 def _read(value: Any, keys: tuple[str, ...], folder: Path) -> Any:

@@ -40,6 +40,7 @@ class Run:
         trials: number of configurations that a `search` may try.
         metric: what the choices on validation follow.
         place: file and line, for messages; "" where the study is no file.
+        teachers: the runs that its teacher consists of: itself, or the members of an ensemble.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Run:
     trials: int = 20
     metric: str = "accuracy"
     place: str = field(default="", compare=False, repr=False)
+    teachers: tuple[Run, ...] = ()
 
     @property
     def called(self) -> str:
@@ -62,6 +64,12 @@ class Run:
         return self.spec.weights.run
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The runs that must be finished before: the one that it starts from, and those that teach it."""
+        own = () if self.needs is None else (self.needs,)
+        return tuple(dict.fromkeys((*own, *(teacher.name for teacher in self.teachers))))
+
+    @property
     def network(self) -> NetworkSpec:
         """The network that computes its features or that it starts from."""
         spec = self.spec
@@ -72,6 +80,7 @@ class Run:
             spec.input_size,
             spec.resize,
             redrawn=spec.head_kind is None,
+            data=self.data if self.data.bands is not None else None,
         )
 
     @property

@@ -20,10 +20,13 @@ from pydantic import (
 from headstart.errors import unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
+from headstart.study.spec.origins import TeacherSpec, given_teacher, given_weights
+from headstart.study.spec.origins import WeightsSpec as WeightsSpec
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
-TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
+DISTIL = "distil"  # learns the soft labels of a teacher
+TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL)
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
 AS_IS = "as_is"  # evaluates another run's network without learning
 MAX_SEEDS = 1_000
@@ -76,6 +79,9 @@ def _source(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
 
+Band = Annotated[int, Field(ge=0)] | str
+
+
 class DataSpec(Spec):
     """Which images, and how they are split."""
 
@@ -87,28 +93,20 @@ class DataSpec(Spec):
     strict: bool = False
     limit: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
+    unlabelled: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
     corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
-
-
-class WeightsSpec(Spec):
-    """Where the parameters come from: a named source, a file, or another run of the study."""
-
-    name: str | None = None
-    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
-    sha256: str | None = None
-    run: str | None = None
+    bands: Literal["all"] | Annotated[list[Band], Field(min_length=1)] | None = None
+    show: Annotated[list[Band], Field(min_length=1, max_length=3)] | None = None
 
     @model_validator(mode="after")
-    def _one_origin(self) -> WeightsSpec:
-        if sum(x is not None for x in (self.name, self.path, self.run)) != 1:
-            raise ValueError("weights need exactly one of name, path or run")
+    def _bands_are_measured(self) -> DataSpec:
+        if self.show is not None and self.bands is None:
+            raise ValueError("data.show says how bands are shown; give data.bands, too, such as bands: all")
+        if self.bands is not None and self.split.fold == "seed":
+            raise ValueError("data.bands is measured on training images, which change with fold: seed; give one fold")
+        if self.bands is not None and self.unlabelled is not None:
+            raise ValueError("data.unlabelled holds ordinary pictures, which have no bands; drop it, or data.bands")
         return self
-
-
-def _weights(value: Any) -> Any:
-    if value is None:
-        return {"name": "none"}
-    return {"name": value} if isinstance(value, str) else value
 
 
 class ClassSplitSpec(Spec):
@@ -145,7 +143,7 @@ class RunSpec(Spec):
 
     data: Annotated[DataSpec, BeforeValidator(_source)] | None = None
     backbone: str = "efficientnet_lite0"
-    weights: Annotated[WeightsSpec, BeforeValidator(_weights)] = WeightsSpec(name="imagenet")
+    weights: Annotated[WeightsSpec, BeforeValidator(given_weights)] = WeightsSpec(name="imagenet")
     strategy: str = "linear_probe"
     head: dict[str, Any] = {}
     freeze_until: str | None = None
@@ -157,6 +155,10 @@ class RunSpec(Spec):
     thaw_every: Annotated[int, Field(ge=1)] | None = None
     views: Annotated[int, Field(ge=0)] | None = None
     probe_epochs: Annotated[int, Field(ge=0)] | None = None
+    teacher: Annotated[TeacherSpec, BeforeValidator(given_teacher)] | None = None
+    teacher_views: Literal["same", "plain"] | None = None
+    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    hard_labels: Annotated[float, Field(ge=0, le=1)] | None = None
     input_size: Annotated[int, Field(ge=8, le=MAX_SIDE)] | None = None
     resize: Annotated[int, Field(ge=8, le=MAX_SIDE)] | None = None
     recipe: dict[str, Any] = {}
@@ -202,6 +204,13 @@ class RunSpec(Spec):
             )
         if self.strategy in HEADS and (self.freeze_until or self.train_only):
             raise ValueError(f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only")
+        if self.strategy == DISTIL and self.teacher is None:
+            raise ValueError(
+                "strategy 'distil' learns from a teacher; set teacher: NAME, a run or an ensemble, or"
+                " teacher: {path: model.safetensors}"
+            )
+        if self.strategy == DISTIL and self.episodes is not None:
+            raise ValueError("strategy 'distil' trains on labelled images, not on episodes; drop episodes")
         if self.shots is not None and self.fraction is not None:
             raise ValueError("shots and fraction exclude each other")
         return self

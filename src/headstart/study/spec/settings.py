@@ -13,12 +13,12 @@ from headstart.fewshot.training import TrainingOptions
 from headstart.models.backbone import Backbone
 from headstart.models.pixels import NAME as PIXELS
 from headstart.study.spec.run import Choice, Run
-from headstart.study.spec.schema import AS_IS, EPISODIC, RunSpec
+from headstart.study.spec.schema import AS_IS, DISTIL, EPISODIC, RunSpec
 from headstart.study.spec.typed import typed
 from headstart.transfer.finetune.recipe import Recipe, recipe_from
-from headstart.transfer.finetune.recipe_defaults import default_layer_decay, default_recipe
+from headstart.transfer.finetune.recipe_defaults import default_layer_decay, default_recipe, distilled
 from headstart.transfer.heads.catalogue import check_options
-from headstart.transfer.strategy import Strategy, resolve
+from headstart.transfer.strategy import HEAD, Strategy, resolve
 
 AUTO = "auto"
 
@@ -54,9 +54,15 @@ def strategy_of(spec: RunSpec) -> Strategy:
     given = {name: getattr(spec, name) for name in _TUNING if getattr(spec, name) is not None}
     if "train_only" in given:
         given["train_only"] = tuple(given["train_only"])
-    if spec.strategy in ("fine_tune", "gradual", "lp_ft"):
+    kind = spec.strategy
+    if kind == DISTIL:  # what is learned is as of these; what it learns from is the teacher's
+        kind = "scratch" if spec.weights.name == "none" else "fine_tune"
+        if spec.train_only == [HEAD]:
+            kind = "linear_probe"
+            given.pop("train_only")
+    if kind in ("fine_tune", "gradual", "lp_ft"):
         given.setdefault("layer_decay", default_layer_decay(spec.backbone))
-    return Strategy(kind=spec.strategy, **given)
+    return Strategy(kind=kind, **given)
 
 
 def recipe_of(spec: RunSpec) -> Recipe:
@@ -65,7 +71,13 @@ def recipe_of(spec: RunSpec) -> Recipe:
     Raises:
         SpecError: an unknown key or an invalid value.
     """
-    return recipe_from(placeholder(spec).recipe, default_recipe(spec.backbone, spec.strategy))
+    return recipe_from(placeholder(spec).recipe, _default_recipe(spec))
+
+
+def _default_recipe(spec: RunSpec) -> Recipe:
+    if spec.strategy != DISTIL:
+        return default_recipe(spec.backbone, spec.strategy)
+    return distilled(default_recipe(spec.backbone, "scratch" if spec.weights.name == "none" else "lp_ft"))
 
 
 def is_whole(choice: Choice) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from headstart.errors import SpecError, unknown_name
 from headstart.study.spec.schema import Spec
@@ -44,7 +44,7 @@ def _say(kind: type[Spec], first: Mapping[str, Any], path: KeyPath) -> str:
 
 def _fields(kind: type[Spec], parents: tuple[Any, ...]) -> list[str]:
     """Return the known keys at the place of an unknown one."""
-    current: type[Spec] = kind
+    current: type[BaseModel] = kind
     for part in parents:
         field = current.model_fields.get(str(part))
         found = _spec_in(field.annotation) if field else None
@@ -53,8 +53,8 @@ def _fields(kind: type[Spec], parents: tuple[Any, ...]) -> list[str]:
     return list(current.model_fields)
 
 
-def _spec_in(annotation: Any) -> type[Spec] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Spec):
+def _spec_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in getattr(annotation, "__args__", ()):
         found = _spec_in(argument)

@@ -130,6 +130,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "trivialaugment": trivialaugment,
     "random_erasing": random_erasing,
 }
+RGB_ONLY = ("colour", "randaugment", "trivialaugment")  # they change colours, and need red, green and blue
 DEFAULTS: dict[str, dict[str, float]] = {
     "random_crop": {"padding": 0.125},
     "random_resized_crop": {"scale_min": 0.35, "scale_max": 1.0, "ratio": 4 / 3},
@@ -189,7 +190,7 @@ class Augmenter:
 def crop_resized(images: Sequence[Pixels] | Pixels, draws: Draws, options: Options, size: int) -> Pixels:
     """Cut a random part out of each image and resize it (Szegedy et al. 2015), bilinear with antialias."""
     u = draws.uniform("random_resized_crop", 4)
-    out = np.empty((len(images), size, size, 3), np.uint8)
+    out = np.empty((len(images), size, size, images[0].shape[2]), np.uint8)
     for i, image in enumerate(images):
         height, width = image.shape[:2]
         area = height * width * (options["scale_min"] + u[i, 0] * (options["scale_max"] - options["scale_min"]))
@@ -204,7 +205,7 @@ def crop_resized(images: Sequence[Pixels] | Pixels, draws: Draws, options: Optio
 def random_window(images: Sequence[Pixels] | Pixels, draws: Draws, size: int) -> Pixels:
     """Cut a window of `size` out of each image, at a random place; smaller images are enlarged first."""
     where = draws.uniform("random_crop", 2)
-    out = np.empty((len(images), size, size, 3), np.uint8)
+    out = np.empty((len(images), size, size, images[0].shape[2]), np.uint8)
     for i, image in enumerate(images):
         image = enlarged(image, size)
         top = int(where[i, 0] * (image.shape[0] - size + 1))

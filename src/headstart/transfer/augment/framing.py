@@ -16,7 +16,7 @@ def framed(images: Sequence[Pixels] | Pixels, size: int) -> Pixels:
     """Return the centre of each image at `size`; a batch that has that size is returned as it is."""
     if isinstance(images, np.ndarray) and images.shape[1:3] == (size, size):
         return images
-    out = np.empty((len(images), size, size, 3), np.uint8)
+    out = np.empty((len(images), size, size, images[0].shape[2]), np.uint8)
     for i, image in enumerate(images):
         image = enlarged(image, size)
         height, width = image.shape[:2]

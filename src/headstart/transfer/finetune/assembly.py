@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from headstart.models.heads import LinearHead
+from headstart.models.preprocessing import Preprocessing
 from headstart.storage.opening import default_store
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.augment.counter_rng import number
+from headstart.transfer.finetune.distillation import DistillationObjective, SoftFetch
 from headstart.transfer.finetune.freezing import prepare
 from headstart.transfer.finetune.inputs import Leg, LegFetch, Sources, build_leg
 from headstart.transfer.finetune.job import TuneJob
@@ -47,7 +49,7 @@ def make_learner(job: TuneJob, device: str) -> tuple[Learner, list[Route]]:
         statistics=job.recipe.norm_statistics,
     )
     weights = class_weights(job.recipe.class_weights, job.labels[job.train], job.classes)
-    objective = Objective(job.recipe, job.classes, weights, preprocessing, job.seed)
+    objective = _objective(job, weights, preprocessing)
     options: dict[str, Any] = {"seed": job.seed, "batches": train, "checked": validation, "on_epoch": job.on_epoch}
     learner = Learner(network, objective, job.recipe, metric=job.metric, **options)
     return learner, routes
@@ -62,6 +64,13 @@ def new_head(job: TuneJob, resolved: Resolved) -> LinearHead:
         with torch.no_grad():
             head.weight.uniform_(-(dim**-0.5), dim**-0.5, generator=draw)
     return head
+
+
+def _objective(job: TuneJob, weights: torch.Tensor | None, preprocessing: Preprocessing) -> Objective:
+    arguments = (job.recipe, job.classes, weights, preprocessing, job.seed)
+    if job.distillation is None:
+        return Objective(*arguments)
+    return DistillationObjective(*arguments, distillation=job.distillation)
 
 
 def _sources(job: TuneJob, resolved: Resolved, device: str) -> Sources:
@@ -93,7 +102,9 @@ def _loaders(job: TuneJob, legs: list[Leg], device: str) -> tuple[Batches, Batch
         weights = 1.0 / np.bincount(labels, minlength=job.classes)[labels]
     threads = job.workers if job.workers is not None else (0 if device == "cpu" else 4)
     order = Order(train, recipe.batch_size * recipe.accumulate, job.seed, weights)
-    batches = Batches(order, LegFetch(legs, True), job.labels, threads)
+    inputs = LegFetch(legs, True)
+    soft = None if job.distillation is None else SoftFetch(inputs, job.distillation)
+    batches = Batches(order, inputs, job.labels, threads, soft=soft)
     if len(job.validation) == 0:
         return batches, None
     plain = Order(job.validation, recipe.batch_size)

@@ -16,7 +16,6 @@ from headstart.models.preprocessing import Preprocessing, as_tensor
 from headstart.storage.store import Store, array_digest, content_key
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.augment.framing import Pixels
-from headstart.transfer.finetune.loader import Fetch
 from headstart.transfer.finetune.routes import Route
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.predict import batch_of
@@ -37,6 +36,10 @@ class PixelFetch:
         """Return uint8 [b, 3, size, size]."""
         return as_tensor(read_pixels(self.images, rows, self.size, self.augmenter, epoch))
 
+    def view(self, epoch: int) -> int | None:
+        """Return the epoch as in which pixels are augmented, or None if they are not."""
+        return None if self.augmenter is None else epoch
+
 
 @dataclass(frozen=True)
 class StoredFetch:
@@ -44,18 +47,23 @@ class StoredFetch:
 
     matrices: list[npt.NDArray[np.float32]]
     places: Rows
+    augmented: bool = False
 
     def __call__(self, rows: Rows, epoch: int) -> Tensor:
         """Return float32 [b, ...]."""
         matrix = self.matrices[epoch % len(self.matrices)]
         return torch.from_numpy(np.ascontiguousarray(matrix[self.places[rows]]))
 
+    def view(self, epoch: int) -> int | None:
+        """Return the epoch as in which the pixels of these activations were augmented, or None if they were not."""
+        return epoch % len(self.matrices) if self.augmented else None
+
 
 @dataclass(frozen=True)
 class Inlet:
     """Inputs, and the frozen prefix that is still to be run on them (None: they are activations at the cut)."""
 
-    fetch: Fetch
+    fetch: PixelFetch | StoredFetch
     prefix: nn.Module | None
 
 
@@ -157,8 +165,15 @@ class LegFetch:
 
     def __call__(self, rows: Rows, epoch: int) -> Tensor:
         """Return what enters the network."""
+        return self._inlet(epoch).fetch(rows, epoch)
+
+    def view(self, epoch: int) -> int | None:
+        """Return the epoch as in which the images of this epoch are augmented, or None if they are not."""
+        return self._inlet(epoch).fetch.view(epoch)
+
+    def _inlet(self, epoch: int) -> Inlet:
         leg = [leg for leg in self.legs if leg.phase.start <= epoch][-1]
-        return (leg.train if self.training else leg.validation).fetch(rows, epoch)
+        return leg.train if self.training else leg.validation
 
 
 def build_leg(route: Route, resolved: Resolved, sources: Sources) -> Leg:
@@ -179,7 +194,7 @@ def build_leg(route: Route, resolved: Resolved, sources: Sources) -> Leg:
     for view in range(resolved.strategy.views):
         frames = Frames(sources.train_images, sources.size, sources.train, sources.augmenter, view)
         matrices.append(_extract(frames, prefix, sources, f"{title}, view {view + 1}"))
-    train = _stored(matrices, _places(sources.train, len(sources.images)))
+    train = _stored(matrices, _places(sources.train, len(sources.images)), augmented=sources.augmenter is not None)
     return Leg(phase, train, _stored_validation(prefix, phase.cut, sources) if len(sources.validation) else train)
 
 
@@ -189,12 +204,12 @@ def _stored_validation(prefix: nn.Module, cut: str, sources: Sources) -> Inlet:
     return _stored([matrix], _places(sources.validation, len(sources.images)))
 
 
-def _pixels(images: Any, augmenter: Augmenter | None, sources: Sources) -> Fetch:
+def _pixels(images: Any, augmenter: Augmenter | None, sources: Sources) -> PixelFetch:
     return PixelFetch(images, augmenter, sources.size)
 
 
-def _stored(matrices: list[npt.NDArray[np.float32]], places: Rows) -> Inlet:
-    return Inlet(StoredFetch(matrices, places), None)
+def _stored(matrices: list[npt.NDArray[np.float32]], places: Rows, *, augmented: bool = False) -> Inlet:
+    return Inlet(StoredFetch(matrices, places, augmented), None)
 
 
 def _places(rows: Rows, count: int) -> Rows:

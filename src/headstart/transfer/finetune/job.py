@@ -17,6 +17,7 @@ from headstart.models.backbone import Backbone
 from headstart.models.freeze import fingerprint
 from headstart.models.network import Network
 from headstart.storage.store import Store, array_digest, content_key
+from headstart.transfer.finetune.distillation import Distillation
 from headstart.transfer.finetune.history import Row
 from headstart.transfer.finetune.inputs import images_key
 from headstart.transfer.finetune.recipe import Recipe
@@ -53,6 +54,7 @@ class TuneJob:
         store_activations: False runs frozen prefixes in every epoch (for comparison).
         on_epoch: called with each row of the history once the training can be resumed after its epoch (the rows of a
             resumed training come first); an exception that it raises ends the training.
+        distillation: the teacher, whose soft labels are learned; images without a label of their own have label -1.
         metric: decides the best epoch on validation where the recipe monitors the score; a name in METRICS.
     """
 
@@ -78,6 +80,7 @@ class TuneJob:
     store_activations: bool = True
     on_epoch: Callable[[Row], None] | None = None
     metric: str = "accuracy"
+    distillation: Distillation | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,15 @@ def check_job(job: TuneJob) -> None:
         raise DataError(f"{n} training images are fewer than one batch of {size}; set batch_size: {n} or less")
     _check_labels(job)
     _check_settings(job)
+    if job.distillation is not None:
+        _check_distillation(job)
+
+
+def _check_distillation(job: TuneJob) -> None:
+    if job.labels.ndim == 2 or job.recipe.class_weights is not None:
+        raise SpecError("a teacher's soft labels are of one label an image, without class_weights; drop the teacher")
+    if job.recipe.balanced_sampling and int(job.labels[job.train].min()) < 0:
+        raise SpecError("recipe: balanced_sampling needs the label of every training image; some have none here")
 
 
 def _check_labels(job: TuneJob) -> None:
@@ -177,5 +189,6 @@ def identity(job: TuneJob) -> dict[str, Any]:
         "stop_after": job.stop_after,
         "devices": job.devices,
         **({} if job.metric == "accuracy" else {"metric": job.metric}),
+        **({} if job.distillation is None else {"distillation": job.distillation.identity}),
     }
     return {"key": content_key(values)}

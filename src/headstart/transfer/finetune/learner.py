@@ -93,7 +93,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         optimizer = self.optimizers()
         self.rates.apply(optimizer, batch.epoch, batch.step)
         inputs, targets = self.objective.mixed(batch)
-        loss, right = self._gradients(optimizer, inputs, targets, batch.labels)
+        loss, right = self._gradients(optimizer, inputs, targets, self.objective.answers(batch))
         if not math.isfinite(loss):
             raise Diverged(f"the loss is not finite in epoch {batch.epoch + 1}, batch {batch.step + 1}")
         optimizer.step()

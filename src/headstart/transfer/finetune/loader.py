@@ -20,12 +20,13 @@ AHEAD = 4  # batches prepared in advance when there are worker threads
 
 
 class Batch(NamedTuple):
-    """Inputs and labels of some rows; `step` is the batch's place in its epoch."""
+    """Inputs and labels of some rows; `step` is the batch's place in its epoch, `soft` a teacher's probabilities."""
 
     inputs: Tensor
     labels: Tensor
     epoch: int
     step: int
+    soft: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Batches:
         labels: int64 or bool, for every row of the dataset.
         workers: threads that prepare batches in advance; the batches do not depend on it.
         follows: validation: the training batches whose epoch counts; each `iter` then gives all batches.
+        soft: a teacher's probabilities of some rows in some epoch.
     """
 
     def __init__(
@@ -83,8 +85,9 @@ class Batches:
         labels: npt.NDArray[np.int64] | npt.NDArray[np.bool_],
         workers: int = 0,
         follows: Batches | None = None,
+        soft: Fetch | None = None,
     ) -> None:
-        self.follows = follows
+        self.follows, self.soft = follows, soft
         self.order, self.fetch, self.labels, self.workers = order, fetch, labels, workers
         self.epoch, self.step = 0, 0
 
@@ -112,7 +115,8 @@ class Batches:
         self.epoch, self.step = int(state["epoch"]), int(state["step"])
 
     def _make(self, step: int, rows: npt.NDArray[np.int64], epoch: int) -> Batch:
-        return Batch(self.fetch(rows, epoch), torch.from_numpy(self.labels[rows]), epoch, step)
+        soft = None if self.soft is None else self.soft(rows, epoch)
+        return Batch(self.fetch(rows, epoch), torch.from_numpy(self.labels[rows]), epoch, step, soft)
 
     def _made(self, todo: list[tuple[int, npt.NDArray[np.int64]]], epoch: int) -> Iterator[Batch]:
         if self.workers == 0:

@@ -118,7 +118,8 @@ class Stepper:
         with own_randomness(), large_blocks_kept():
             batch = next(self.batches)
             reseed(number(learner.seed, batch.epoch, batch.step, "range"), learner.device)
-            batch = batch._replace(inputs=batch.inputs.to(self.device), labels=batch.labels.to(self.device))
+            soft = None if batch.soft is None else batch.soft.to(self.device)
+            batch = batch._replace(inputs=batch.inputs.to(self.device), labels=batch.labels.to(self.device), soft=soft)
             inputs, targets = objective.mixed(batch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["multiplier"]

@@ -42,11 +42,19 @@ class Objective(nn.Module):
 
     def mixed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of a training batch, mixed where the recipe asks for it."""
-        targets = self.targets(batch.labels)
+        targets = self.wanted(batch)
         if not self.alphas:
             return batch.inputs, targets
         draw = generator(self.seed, batch.epoch, batch.step, "mix")
         return mix_batch(normalise(batch.inputs, self.preprocessing), targets, self.alphas, draw)
+
+    def wanted(self, batch: Batch) -> Tensor:
+        """Return the targets of a training batch before mixing."""
+        return self.targets(batch.labels)
+
+    def answers(self, batch: Batch) -> Tensor:
+        """Return the labels that training accuracy is counted by."""
+        return batch.labels
 
     def total(self, targets: Tensor) -> Tensor:
         """Return what the summed loss of a batch is divided by."""

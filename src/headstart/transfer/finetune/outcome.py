@@ -75,7 +75,8 @@ def _constant_accuracy(labels: Labels, several: bool) -> float:
     if several:
         positive = labels.mean(axis=0)
         return float(np.maximum(positive, 1 - positive).mean())
-    return float(np.bincount(labels.astype(np.int64)).max() / len(labels))
+    known = labels[labels >= 0].astype(np.int64)
+    return float(np.bincount(known).max() / len(known))
 
 
 def _remedy(job: TuneJob) -> str:

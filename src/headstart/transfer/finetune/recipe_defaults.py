@@ -183,6 +183,16 @@ def default_recipe(backbone: str, strategy: Strategy | str = "fine_tune") -> Rec
     return recipe
 
 
+def distilled(recipe: Recipe) -> Recipe:
+    """Return a recipe for learning from a teacher: three times as long, with mixup, and hard labels as they are."""
+    origin = (
+        f"{recipe.origin}; Beyer et al. 2022: long, with mixup; no label smoothing, which soft labels replace"
+        " (Müller, Kornblith, Hinton 2019)"
+    )
+    augment = (*recipe.augment, "mixup")
+    return replace(recipe, epochs=3 * recipe.epochs, augment=augment, label_smoothing=0.0, origin=origin)
+
+
 def default_layer_decay(backbone: str) -> float:
     """Return the factor between neighbouring stages' rates that the family's fine-tuning recipe uses."""
     return _LAYER_DECAY.get(family_of(backbone), 1.0)

@@ -82,7 +82,7 @@ def activation_bytes(resolved: Resolved, count: int) -> dict[str, int]:
     backbone.eval()
     with torch.no_grad():
         device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
-        values = torch.zeros(1, 3, side, side, device=device)
+        values = torch.zeros(1, backbone.preprocessing.channels, side, side, device=device)
         for unit in resolved.units:
             values = unit.module(values)
             if unit.name in wanted:

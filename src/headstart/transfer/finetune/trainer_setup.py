@@ -13,7 +13,8 @@ import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from headstart.errors import MissingExtra
+from headstart.errors import require
+from headstart.transfer.finetune.event_logger import EventLogger
 from headstart.transfer.loggers import logged_from
 
 
@@ -36,18 +37,12 @@ def open_loggers(names: tuple[str, ...], folder: Path) -> list[Logger]:
     Raises:
         MissingExtra: tensorboard is not installed.
     """
-    made: list[Logger] = []
-    for name in names:
-        if name == "csv":
-            made.append(CSVLogger(folder, name="log", version=""))
-        else:
-            try:
-                from lightning.pytorch.loggers import TensorBoardLogger
-
-                made.append(TensorBoardLogger(folder, name="log", version="tensorboard"))
-            except ModuleNotFoundError as error:
-                raise MissingExtra("the TensorBoard logger", "track") from error
-    return made
+    if "tensorboard" in names:
+        require("tensorboard", "the TensorBoard logger", "track")
+    return [
+        CSVLogger(folder, name="log", version="") if name == "csv" else EventLogger(folder / "log" / "tensorboard")
+        for name in names
+    ]
 
 
 @contextmanager

@@ -61,8 +61,8 @@ class Engine:
     ) -> None:
         self.device = torch.device(device)
         module = Normalised(network, preprocessing).eval()
-        size = preprocessing.size
-        example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8))
+        shape = (2, preprocessing.size, preprocessing.size, preprocessing.channels)
+        example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
         self._run: Callable[[Pixels], npt.NDArray[np.float32]]
         if self.device.type == "cpu":
             with torch.inference_mode():

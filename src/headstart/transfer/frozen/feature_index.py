@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def features_of(
     assert dataset.digests is not None
     store, needs = store or default_store(), backbone.preprocessing
     bare = features_key("", backbone.stages, needs, device)
-    network = content_key([bare, asdict(view_of(needs)), DECODER, PIL.__version__])
+    network = content_key([bare, view_of(needs).facts(), DECODER, PIL.__version__])
     digests = [digest.decode() for digest in dataset.digests.tolist()]
     with _Index(cache_root() / "features.sqlite") as index:
         noted = index.find(network, set(digests))

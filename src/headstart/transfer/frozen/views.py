@@ -8,4 +8,6 @@ from headstart.models.preprocessing import Preprocessing
 
 def view_of(preprocessing: Preprocessing, *, whole: bool = False) -> View:
     """Return the view of the images that a network's preprocessing asks for."""
-    return View(preprocessing.resize, None if whole else preprocessing.size, preprocessing.interpolation)
+    return View(
+        preprocessing.resize, None if whole else preprocessing.size, preprocessing.interpolation, preprocessing.bands
+    )

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exported_models import calibrated
 from PIL import Image
 
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export.onnx_graph import save_graph
+from headstart.deploy.export.program import outputs_of
 from headstart.deploy.export.served.predict import BATCH, Model, files_of, show
 from headstart.deploy.export.target import Parts
-from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
-from headstart.evaluate.uncertainty.stored import to_part
-from tests.evaluate.uncertainty.test_conformal import honest
 
 PICTURES = list(np.random.default_rng(4).integers(0, 256, (BATCH + 3, 40, 36, 3), dtype=np.uint8))
 
@@ -114,19 +113,25 @@ def test_hidden_files_and_those_of_systems_are_no_pictures(tmp_path: Path) -> No
 
 
 @pytest.mark.long
-def test_answers_and_sets_are_those_of_the_classifier(
-    parts: Parts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("score", ["", "energy+neighbour"])
+def test_answers_sets_and_familiarity_are_those_of_the_classifier(
+    score: str, parts: Parts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    probabilities, labels = honest(60, 3, 0)
-    judged = dataclasses.replace(
-        parts.ensemble, uncertainty=to_part(Uncertainty(3, held_out_of(probabilities.astype(np.float32), labels)))
-    )
-    save_graph(Parts(judged, parts.material).graph(), tmp_path / "model.onnx")
+    judged = calibrated(parts.ensemble, score)
+    exported = Parts(judged, parts.material)
+    save_graph(exported.graph(), tmp_path / "model.onnx")
+    assert [each.name for each in exported.any_size_graph().graph.output] == list(outputs_of(judged))
     model = Model(tmp_path / "model.onnx")
-    expected = Classifier(judged).predict(PICTURES)
-    found = model.predict(PICTURES)
+    blank = [np.full((40, 36, 3), value, np.uint8) for value in (0, 255)]
+    expected, found = Classifier(judged).predict([*PICTURES, *blank]), model.predict([*PICTURES, *blank])
     assert [(each["answer"], tuple(each["set"])) for each in found] == [(p.answer, p.set) for p in expected]
     assert len({p.set for p in expected}) > 1
+    if score:
+        assert [each["familiarity"] for each in found] == pytest.approx([p.familiarity for p in expected], abs=0.04)
+        assert min(p.familiarity or 1 for p in expected[-2:]) <= 0.05 < max(p.familiarity or 0 for p in expected[:-2])
+    else:
+        assert [each["familiarity"] for each in found] == [None] * len(expected)
     assert show(model, iter(found[:1]), "csv", 1) == 0
     header, row = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert header[3:6] == ["error", "answer", "set"] and row[5] == "|".join(expected[0].set)
+    assert header[3:7] == ["error", "answer", "set", "familiarity"] and row[5] == "|".join(expected[0].set)
+    assert row[6] == (f"{found[0]['familiarity']:.4f}" if score else "")

@@ -45,6 +45,9 @@ class Model:
         rule = json.loads(facts["label_rule"])
         self.threshold: float | None = rule.get("threshold")
         self._answers: dict[str, Any] | None = json.loads(facts.get("answers", "null"))
+        self._outputs = ["probabilities"]
+        if any(each.name == "familiarity" for each in self._session.get_outputs()):
+            self._outputs.append("familiarity")
         self._views = {
             each["name"]: View(each["resize"], each["size"], each["interpolation"])
             for each in json.loads(facts["inputs"])
@@ -52,7 +55,7 @@ class Model:
 
     @property
     def judged(self) -> bool:
-        """Say whether answers come with the set of classes that may be right."""
+        """Say whether answers come with the set of classes that may be right, and how familiar the picture is."""
         return self._answers is not None
 
     def probabilities(self, pictures: Sequence[Any]) -> np.ndarray:
@@ -62,7 +65,7 @@ class Model:
             UndecodableError: one of them cannot be read as a picture.
         """
         found = [
-            self._run([self._sized(each) for each in pictures[start : start + BATCH]])
+            self._run([self._sized(each) for each in pictures[start : start + BATCH]])[0]
             for start in range(0, len(pictures), BATCH)
         ]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
@@ -78,25 +81,27 @@ class Model:
                 names = [name_of(each, start + k) for k, each in enumerate(pictures[start : start + BATCH])]
                 read = [self._tried(each) for each in pictures[start : start + BATCH]]
                 sized = [each for each in read if not isinstance(each, str)]
-                scores = iter(self._run(sized)) if sized else iter(())
+                found = zip(*self._run(sized), strict=True) if sized else iter(())
                 for name, each in zip(names, read, strict=True):
-                    yield {"image": name, "error": each} if isinstance(each, str) else self._answer(name, next(scores))
+                    yield {"image": name, "error": each} if isinstance(each, str) else self._answer(name, *next(found))
 
-    def _answer(self, name: str, scores: np.ndarray) -> dict[str, Any]:
+    def _answer(self, name: str, scores: np.ndarray, share: float | None = None) -> dict[str, Any]:
         best = int(scores.argmax())
         label = self.classes[best]
         if self.threshold is not None:
             label = "|".join(c for c, score in zip(self.classes, scores, strict=True) if score > self.threshold)
         named = dict(zip(self.classes, map(float, scores), strict=True))
         found = {"image": name, "class": label, "probability": float(scores[best]), "probabilities": named}
-        return found if self._answers is None else {**found, **self._said(scores, self._answers)}
+        return found if self._answers is None else {**found, **self._said(scores, share, self._answers)}
 
-    def _said(self, scores: np.ndarray, rule: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer and the set of classes; whether an image is familiar only headstart itself can say."""
+    def _said(self, scores: np.ndarray, share: float | None, rule: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer, the set of classes, and which share of familiar pictures is no more familiar."""
         order = np.argsort(-scores, kind="stable")
         inside = [self.classes[k] for n, k in enumerate(order) if n == 0 or 1.0 - float(scores[k]) <= rule["most"]]
         vague = len(inside) > rule["most_named"] or len(inside) == len(self.classes) > 1
-        return {"answer": "don't know" if vague else "sure" if len(inside) == 1 else "one of", "set": inside}
+        strange = share is not None and float(share) <= rule["unfamiliar"]
+        answer = "don't know" if vague or strange else "sure" if len(inside) == 1 else "one of"
+        return {"answer": answer, "set": inside, "familiarity": None if share is None else float(share)}
 
     def _tried(self, picture: Any) -> dict[str, Pixels] | str:
         try:
@@ -107,10 +112,11 @@ class Model:
     def _sized(self, picture: Any) -> dict[str, Pixels]:
         return {name: decode(picture, view) for name, view in self._views.items()}
 
-    def _run(self, sized: Sequence[dict[str, Pixels]]) -> np.ndarray:
+    def _run(self, sized: Sequence[dict[str, Pixels]]) -> list[np.ndarray]:
+        """Return the probabilities and, of a model that can tell, how familiar the pictures are."""
         batch = {name: np.stack([each[name] for each in sized]) for name in self._views}
-        scores: np.ndarray = self._session.run(["probabilities"], batch)[0]
-        return scores
+        found: list[np.ndarray] = self._session.run(self._outputs, batch)
+        return found
 
 
 def files_of(places: Sequence[str]) -> list[str]:
@@ -133,7 +139,7 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
     """Print the answers; return the exit status: 1 if a picture could not be read."""
     writer = csv.writer(sys.stdout)
     if form == "csv":
-        judged = ["answer", "set"] if model.judged else []
+        judged = ["answer", "set", "familiarity"] if model.judged else []
         writer.writerow(["image", "class", "probability", "error", *judged, *map(spreadsheet_text, model.classes)])
     unread = 0
     for answer in answers:
@@ -141,12 +147,12 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
             unread += 1
             print(f"predict.py: {answer['image']}: {answer['error']}", file=sys.stderr)
         if form == "csv" and "error" in answer:
-            empty = [""] * (2 * model.judged + len(model.classes))
+            empty = [""] * (3 * model.judged + len(model.classes))
             writer.writerow([spreadsheet_text(answer["image"]), "", "", spreadsheet_text(answer["error"]), *empty])
         elif form == "csv":
             scores = [f"{each:.6f}" for each in answer["probabilities"].values()]
             names = map(spreadsheet_text, (answer["image"], answer["class"]))
-            judged = [answer["answer"], spreadsheet_text("|".join(answer["set"]))] if model.judged else []
+            judged = _judgement(answer) if model.judged else []
             writer.writerow([*names, f"{answer['probability']:.6f}", "", *judged, *scores])
         elif form == "json":
             print(json.dumps(answer, ensure_ascii=False))
@@ -154,6 +160,11 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
             ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:top]
             print(answer["image"], ", ".join(f"{name} {score:.3f}" for name, score in ranked), sep="\t")
     return 1 if unread else 0
+
+
+def _judgement(answer: dict[str, Any]) -> list[str]:
+    share = "" if answer["familiarity"] is None else f"{answer['familiarity']:.4f}"
+    return [answer["answer"], spreadsheet_text("|".join(answer["set"])), share]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

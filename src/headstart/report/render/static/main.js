@@ -31,6 +31,7 @@ const DRAW = {
     drawMeasures(measures, data);
   },
   mistakes: (host) => drawMistakes(host, data),
+  map: (host) => drawMap(host, data),
   calibration: (host) => drawCalibration(host, data),
   data: (host) => drawData(host, data),
   uncertainty: (host) => drawUncertainty(host, data),

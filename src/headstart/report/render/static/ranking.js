@@ -5,7 +5,7 @@ function badge(kind, text, title) {
 }
 
 function runLabel(run, row) {
-  const what = [run.spec.backbone, run.spec.strategy, weightsName(run)].filter(Boolean).map(format.words).join(" · ");
+  const what = [run.spec.backbone, run.spec.strategy, weightsName(run), teacherName(run)].filter(Boolean).map(format.words).join(" · ");
   const marks = [];
   if (row && row.chosen) marks.push(badge("chosen", "model", "Chosen on validation and saved"));
   if (row && row.best) marks.push(badge("best", "best on test", data.meanings.best));
@@ -23,6 +23,11 @@ function weightsName(run) {
   if (typeof weights === "string") return weights;
   if (weights.run) return `from ${weights.run}`;
   return weights.name === "none" ? "random weights" : weights.name || weights.path || "";
+}
+
+function teacherName(run) {
+  const teacher = run.spec.teacher;
+  return teacher ? `taught by ${teacher.run || teacher.path}` : "";
 }
 
 /** Choose the range that the interval bars show: all of it, or what the leaders need. */

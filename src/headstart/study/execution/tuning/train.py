@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from headstart.data.dataset import IntArray
-from headstart.data.decoding.image_store import ImageArray
+from headstart.data.dataset import Dataset, IntArray
 from headstart.errors import RunFailed
 from headstart.models.bundle import MODEL, Bundle, bundle_bytes
 from headstart.models.network import Network
@@ -20,7 +18,9 @@ from headstart.storage.files import read_json, write_atomic
 from headstart.storage.store import content_key, drop_file
 from headstart.study.execution.tuning.auto_lr import with_rate
 from headstart.study.execution.tuning.lp_ft_head import fitted_head
+from headstart.study.execution.tuning.teaching import distillation_of, teaching_notes
 from headstart.study.execution.tuning.trial import OnEpoch, Trial, TrialContext, TrialPruned, Values
+from headstart.study.execution.tuning.whole_images import WholeImages
 from headstart.study.execution.validation_scores import validation_scores
 from headstart.study.planning.checks import starts_fitted
 from headstart.study.results.folder import json_bytes, npz_bytes
@@ -31,24 +31,6 @@ from headstart.transfer.finetune.finetune import TuneJob, finetune
 from headstart.transfer.frozen.predict import predict_probabilities
 
 TRIALS = "trials"
-
-
-@dataclass(frozen=True)
-class WholeImages:
-    """Whole images, which differ in size and are therefore read one by one, never as a batch; each is a copy."""
-
-    images: ImageArray
-
-    @property
-    def key(self) -> str:
-        """The images' content key."""
-        return self.images.key
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, row: int) -> npt.NDArray[np.uint8]:
-        return np.array(self.images[row])
 
 
 class BestTrial:
@@ -157,6 +139,9 @@ def _job(
     needs = backbone.preprocessing
     whole = bool(WHOLE.intersection(recipe.augment))
     strategy, head = strategy_of(spec), None
+    pictures = _pictures(context)
+    images = resources.images_of(pictures, needs)
+    extra = np.setdiff1d(np.arange(len(context.dataset), len(pictures)), sorted(images.bad))
     if starts_fitted(task, context.split):
         head = fitted_head(task, context.split, resources, refit=stop_after is not None)
         strategy = replace(strategy, probe_epochs=0)
@@ -164,22 +149,29 @@ def _job(
         backbone=backbone,
         strategy=strategy,
         recipe=recipe,
-        images=resources.images(task.run.data, needs),
-        labels=context.dataset.labels,
+        images=images,
+        labels=pictures.labels,
         classes=len(context.dataset.classes),
-        train=train,
+        train=np.concatenate([train, extra]),
         validation=validation,
         seed=task.seed,
         folder=folder,
         device=resources.device,
         store=resources.store,
         initial_head=head,
-        train_images=WholeImages(resources.images(task.run.data, needs, whole=True)) if whole else None,
+        train_images=WholeImages(resources.images_of(pictures, needs, whole=True)) if whole else None,
         stop_after=stop_after,
         loggers=_loggers(),
         on_epoch=on_epoch,
         metric=task.run.metric,
+        distillation=distillation_of(context, spec, recipe, pictures),
     )
+
+
+def _pictures(context: TrialContext) -> Dataset:
+    """Return the images of a run, with those without labels after them if it has a teacher."""
+    run = context.task.run
+    return context.dataset if run.spec.teacher is None else context.resources.pictures(run.data)
 
 
 def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
@@ -187,7 +179,7 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
     facts: dict[str, Any] = {
         "history": result.history,
         "best_epoch": result.best_epoch,
-        "notes": result.notes,
+        "notes": [*teaching_notes(context, _pictures(context)), *result.notes],
         "seconds": result.seconds,
         "learned": result.learned_parameters,
         "total": result.total_parameters,

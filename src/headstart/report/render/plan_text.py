@@ -1,4 +1,4 @@
-"""Prints a plan on the terminal: a block for each group with its stages, and the total."""
+"""A plan in lines: a block for each group with its stages, and the total."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plan_lines(rows: Sequence[Row], width: int) -> list[str]:
     doable = [row for row in rows if row["kind"] != "unavailable"]
     for number, row in enumerate(doable, 1):
         lines += _block(number, row, width)
-    lines += ["", _line("total", _figures(_total(doable)), width)]
+    lines += ["", _line("total", figures_of(total_of(doable)), width)]
     for row in rows:
         if row["kind"] == "unavailable":
             lines.append(f"unavailable: {row['runs'][0]}: {row['why']}")
@@ -38,7 +38,7 @@ def plan_lines(rows: Sequence[Row], width: int) -> list[str]:
 
 def _block(number: int, row: Row, width: int) -> list[str]:
     networks = f"{row['backbone']} on {row['dataset']} ({row['images']:,} images)"
-    lines = ["", _line(f"{number}  {row['kind']}: {networks}", _figures(row), width)]
+    lines = ["", _line(f"{number}  {row['kind']}: {networks}", figures_of(row), width)]
     tries = f", {row['configurations']} configurations" if row["configurations"] > row["tasks"] else ""
     done = f", {row['done']} done" if row["done"] else ""
     runs = f"{', '.join(row['runs'])}: {row['tasks']} runs × seeds{tries}{done}"
@@ -47,15 +47,17 @@ def _block(number: int, row: Row, width: int) -> list[str]:
         note = "cached" if stage["done"] else "shared" if stage["shared"] else units.duration(stage["seconds"])
         known = stage["done"] or stage["shared"]
         figures = (note, "" if known else _size(stage["disk"]), "" if known else _size(stage["memory"]))
-        lines.append(_line(f"     {_word(stage['kind'])} {stage['what']}", figures, width))
+        lines.append(_line(f"     {stage_word(stage['kind'])} {stage['what']}", figures, width))
     return lines
 
 
-def _word(kind: str) -> str:
+def stage_word(kind: str) -> str:
+    """Return what a kind of stage is called."""
     return "pass" if kind == "features" else kind
 
 
-def _figures(row: Row) -> tuple[str, str, str]:
+def figures_of(row: Row) -> tuple[str, str, str]:
+    """Return the time, disk and memory of a group, or of the total."""
     seconds = row.get("seconds", 0.0)
     return units.duration(seconds) if seconds else "nothing", _size(row["disk_bytes"]), _size(row["memory_bytes"])
 
@@ -64,7 +66,8 @@ def _size(count: int) -> str:
     return units.size(count) if count else ""
 
 
-def _total(rows: Sequence[Row]) -> dict[str, Any]:
+def total_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the time and disk of all groups together, and the memory of the largest that is still to be done."""
     return {
         "seconds": sum(row["seconds"] for row in rows),
         "disk_bytes": sum(row["disk_bytes"] for row in rows),

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headstart.api import Study
-from headstart.cli.plan_table import plan_lines, print_plan
+from headstart.report.render.plan_text import plan_lines, print_plan
 
 
 def stage(kind: str, seconds: float, *, done: bool = False, shared: bool = False, disk: int = 0) -> dict[str, Any]:
@@ -65,12 +62,3 @@ def test_long_names_are_shortened_in_figures_and_wrapped_in_lists() -> None:
 def test_the_width_is_at_least_72_and_at_most_120(width: int, columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     print_plan(ROWS, width)
     assert capsys.readouterr().out.splitlines() == plan_lines(ROWS, columns)
-
-
-def test_a_plan_of_a_study_fits_the_terminal(study_file: Path, tmp_path: Path) -> None:
-    rows = Study(study_file).plan(tmp_path / "out", "cpu")
-    for width in (80, 120):
-        lines = plan_lines(rows, width)
-        assert max(map(len, lines)) <= width
-        assert any("floor: 1 runs × seeds" in line for line in lines)
-    json.dumps(rows)

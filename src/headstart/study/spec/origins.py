@@ -1,0 +1,54 @@
+"""Where a network's parameters and its labels come from: a named source, a file, another run."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+
+class Origin(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WeightsSpec(Origin):
+    """Where the parameters come from: a named source, a file, or another run of the study."""
+
+    name: str | None = None
+    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
+    sha256: str | None = None
+    run: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> WeightsSpec:
+        if sum(x is not None for x in (self.name, self.path, self.run)) != 1:
+            raise ValueError("weights need exactly one of name, path or run")
+        return self
+
+
+def given_weights(value: Any) -> Any:
+    """Return weights as a mapping: a word is a named source, and nothing is random weights."""
+    if value is None:
+        return {"name": "none"}
+    return {"name": value} if isinstance(value, str) else value
+
+
+class TeacherSpec(Origin):
+    """What a run with strategy distil learns from: another run or an ensemble of the study, or a saved model."""
+
+    run: str | None = None
+    path: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
+
+    @model_validator(mode="after")
+    def _onegiven_teacher(self) -> TeacherSpec:
+        if (self.run is None) == (self.path is None):
+            raise ValueError("teacher needs exactly one of run (a run or an ensemble) or path (a saved model)")
+        return self
+
+
+def given_teacher(value: Any) -> Any:
+    """Return a teacher as a mapping: a word is the name of a run or an ensemble."""
+    return {"run": value} if isinstance(value, str) else value

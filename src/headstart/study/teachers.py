@@ -1,0 +1,75 @@
+"""What a distillation is given besides the study's own runs: a saved model as the teacher, images without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, JoinedRows, fingerprint_of
+from headstart.errors import DataError
+from headstart.models.bundle import Ensemble, read_ensemble
+from headstart.models.freeze import fingerprint
+from headstart.storage.store import content_key
+
+
+@dataclass(frozen=True)
+class SavedTeacher:
+    """A saved model that teaches.
+
+    Args:
+        ensemble: its networks.
+        identity: the content key of everything that its probabilities depend on.
+    """
+
+    ensemble: Ensemble
+    identity: str
+
+
+def read_teacher(path: str) -> SavedTeacher:
+    """Read a model file, a run folder or a study folder.
+
+    Raises:
+        WeightsError: there is none, or it is damaged.
+    """
+    ensemble = read_ensemble(Path(path).expanduser())
+    facts = [
+        [fingerprint(each.network), each.temperature, each.tta, each.classes, repr(each.preprocessing)]
+        for each in ensemble.members
+    ]
+    return SavedTeacher(ensemble, content_key([ensemble.temperature, facts]))
+
+
+def with_unlabelled(labelled: Dataset, unlabelled: Dataset) -> Dataset:
+    """Return the labelled images, then those without labels, whose label is -1."""
+    assert unlabelled.digests is not None and labelled.digests is not None
+    labels = np.concatenate([labelled.labels, unlabelled.labels])
+    digests = np.concatenate([labelled.digests, unlabelled.digests])
+    return Dataset(
+        name=labelled.name,
+        reader=JoinedRows(labelled.reader, unlabelled.reader),
+        labels=labels,
+        classes=labelled.classes,
+        fingerprint=fingerprint_of(digests, labels, labelled.classes),
+        digests=digests,
+    )
+
+
+def new_images(unlabelled: Dataset, labelled: Dataset) -> Dataset:
+    """Return the images without labels that are no copies of labelled ones, each once.
+
+    A copy of a test image would be learned from, and a copy of a training image has a label.
+
+    Raises:
+        DataError: none is left.
+    """
+    assert unlabelled.digests is not None and labelled.digests is not None
+    _, first = np.unique(unlabelled.digests, return_index=True)
+    fresh = np.sort(first[~np.isin(unlabelled.digests[first], labelled.digests)])
+    if not len(fresh):
+        raise DataError(
+            f"data.unlabelled: each of the {len(unlabelled)} images of {unlabelled.name} is a copy of a labelled one;"
+            " give others"
+        )
+    return replace(unlabelled.select(fresh), name=f"{unlabelled.name}, unlabelled")

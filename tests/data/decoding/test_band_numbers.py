@@ -1,0 +1,51 @@
+"""The numbers of all bands of a file: what Pillow reads of ordinary formats, and which kind of bands it is."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.bands import BandChoice
+from headstart.data.decoding.band_numbers import BandKind, kind_from, shown
+from headstart.data.decoding.decode import band_numbers, check_bands
+
+
+def png(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("values", "bands", "dtype"),
+    [
+        (np.arange(12, dtype=np.uint8).reshape(3, 4), 1, "uint8"),
+        ((np.arange(12, dtype=np.uint16) * 5000).reshape(3, 4), 1, "uint16"),
+        (np.arange(36, dtype=np.uint8).reshape(3, 4, 3), 3, "uint8"),
+        (np.arange(48, dtype=np.uint8).reshape(3, 4, 4), 4, "uint8"),
+    ],
+)
+def test_other_formats_are_the_numbers_that_pillow_reads(values: np.ndarray, bands: int, dtype: str) -> None:
+    read = band_numbers(png(values))
+    assert np.array_equal(read, values.reshape(3, 4, bands)) and read.dtype == dtype
+    assert check_bands(png(values)) == ("", BandKind(tuple(map(str, range(bands))), dtype))
+
+
+def test_a_damaged_picture_says_why() -> None:
+    fault, kind = check_bands(png(np.zeros((64, 64), np.uint8))[:-20])
+    assert fault and kind is None
+
+
+def test_kinds_are_written_for_people_and_read_back() -> None:
+    kind = BandKind(("B01", "B02"), "uint16")
+    assert str(kind) == "2 bands of uint16" and str(BandKind(("0",), "float32")) == "1 band of float32"
+    assert kind_from(kind.described()) == kind
+
+
+def test_a_constant_band_is_shown_black() -> None:
+    numbers = np.stack([np.full((4, 4), 7.0), np.arange(16.0).reshape(4, 4)], axis=-1)
+    picture = shown(numbers, BandChoice((0, 1), ("a", "b"), (0, 1, 1), 2, "float64"))
+    assert not picture[:, :, 0].any() and picture[0, 0, 1] == 0 and picture[3, 3, 2] == 255

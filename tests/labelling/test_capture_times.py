@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.data.sources.without_labels import load_without_labels
+from headstart.labelling.capture_times import capture_times
+
+MOMENT = int(datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp())
+
+
+def photographs(folder: Path, texts: list[str | None]) -> Path:
+    folder.mkdir()
+    for number, text in enumerate(texts):
+        exif = Image.Exif()
+        if text is not None:
+            exif.get_ifd(0x8769)[36867] = text
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(folder / f"{number}.jpg", exif=exif)
+    return folder
+
+
+def test_times_are_those_at_which_the_pictures_were_taken(tmp_path: Path) -> None:
+    found = load_without_labels(photographs(tmp_path / "p", ["2024:05:06 07:08:09", None, "2024:05:06 07:08:10"]))
+    times = capture_times(found.reader)
+    assert times is not None and times.tolist() == [MOMENT, -1, MOMENT + 1]
+
+
+@pytest.mark.parametrize("texts", [[None, None], ["2024:05:06 07:08:09", None, None], ["0000:00:00 00:00:00"]])
+def test_few_or_broken_times_are_none(tmp_path: Path, texts: list[str | None]) -> None:
+    assert capture_times(load_without_labels(photographs(tmp_path / "p", texts)).reader) is None

@@ -1,0 +1,153 @@
+"""A study in which a small network learns from others: whose labels, of which images, and what the result says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from told import Told
+
+from headstart.deploy.classifier import Classifier
+from headstart.models.bundle import read_ensemble
+from headstart.storage.opening import default_store
+from headstart.study.execution.tuning.teaching import distillation_of
+from headstart.study.execution.tuning.trial import TrialContext
+from headstart.study.planning.planner import make_plan
+from headstart.study.resources import Resources
+from headstart.study.run import run_study
+from headstart.study.spec.load import load_study
+from headstart.study.spec.settings import recipe_of
+from tests.study.conftest import draw
+
+SHORT = {"epochs": 2, "batch_size": 8, "lr": 0.05, "augment": ["horizontal_flip"]}
+
+
+@pytest.fixture
+def study(small_study: dict[str, Any]) -> dict[str, Any]:
+    runs = {
+        "student": {"strategy": "distil", "teacher": "both", "temperature": 2, "hard_labels": 0.1, "recipe": SHORT},
+        "probe": {"backbone": "conv4", "strategy": "ridge", "input_size": 32, "refit": "none"},
+        "tuned": {"strategy": "scratch", "recipe": {"epochs": 2, "batch_size": 8}},
+    }
+    return {**small_study, "seeds": 1, "runs": runs, "ensembles": {"both": ["probe", "tuned"]}}
+
+
+def execute(spec: dict[str, Any], out: Path, workers: int = 1) -> tuple[Path, Told]:
+    told = Told()
+    root = run_study(load_study(spec), out, device="cpu", listener=told, workers=workers).root
+    assert told.broken == {}
+    return root, told
+
+
+def result(root: Path, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "runs" / run / "seed-0" / "result.json").read_text())
+    return found
+
+
+def context_of(spec: dict[str, Any], root: Path) -> TrialContext:
+    """Return the context of the student in a study whose other runs are finished."""
+    resources = Resources(default_store(), "cpu")
+    plan = make_plan(load_study(spec), resources)
+    task = next(task for task in plan.tasks if task.run.name == "student")
+    for run in task.run.teachers:
+        resources.upstream[run.name, 0] = root / "runs" / run.name / "seed-0"
+    split = resources.split(task.run.data, 0)
+    return TrialContext(task, split, resources.dataset(task.run.data), resources, {}, print)
+
+
+def test_a_student_runs_after_its_teachers_and_its_result_names_them(study: dict[str, Any], tmp_path: Path) -> None:
+    root, told = execute(study, tmp_path / "out")
+    assert [name.split(" (")[0] for name in told.ran] == ["probe", "tuned", "student", "both"]
+    found = result(root, "student")
+    assert any("the soft labels of 'both' (the mean of 2 runs)" in note for note in found["notes"])
+    assert found["metrics"]["test"]["accuracy"]["n"] == found["n_test"]
+    spec = json.loads((root / "runs" / "student" / "seed-0" / "spec.json").read_text())
+    assert spec["teacher"] == {"run": "both", "path": None}
+    assert Classifier.load(root / "runs" / "student" / "seed-0").classes == ("blue", "green", "red")
+    _, again = execute(study, tmp_path / "out")
+    assert again.ran == [] and len(again.found) == 4
+
+
+def test_soft_labels_are_those_of_the_ensemble_as_it_is_served(study: dict[str, Any], tmp_path: Path) -> None:
+    root, _ = execute(study, tmp_path / "out")
+    context = context_of(study, root)
+    spec = context.task.run.spec
+    how = distillation_of(context, spec, recipe_of(spec), context.dataset)
+    assert how is not None and (how.temperature, how.hard_labels, how.same_view) == (2.0, 0.1, True)
+    rows = context.split.train[[3, 0]]
+    served = Classifier(read_ensemble(root / "runs" / "both" / "seed-0"))
+    needs = [bundle.preprocessing for bundle in served.ensemble.members]
+    pixels = [context.resources.images(context.task.run.data, each).batch(rows) for each in needs]
+    np.testing.assert_allclose(how.teacher(rows, None), served.averaged(pixels), atol=1e-4)
+    flipped = how.teacher(context.split.train, 0)
+    plain = how.teacher(context.split.train, None)
+    mirrored = np.abs(flipped - plain).max(axis=1) > 1e-6
+    assert 0 < mirrored.sum() < len(plain)  # half of the images are mirrored in a view
+    np.testing.assert_array_equal(how.teacher(context.split.train, 0), flipped)
+
+
+def test_the_fits_in_the_cache_are_calibrated_as_the_run_folders_are(study: dict[str, Any], tmp_path: Path) -> None:
+    root, _ = execute(study, tmp_path / "out")
+    context = context_of(study, root)
+    spec = context.task.run.spec
+    how = distillation_of(context, spec, recipe_of(spec), context.dataset)
+    keys = {run.name: key for run in context.task.run.teachers for key in [_key(study, run.name)]}
+    other = context_of(study, root)
+    for name, key in keys.items():
+        other.resources.upstream[name, 0] = other.resources.store.path("fits", key)
+    cached = distillation_of(other, spec, recipe_of(spec), other.dataset)
+    assert how is not None and cached is not None
+    for one, two in zip(how.teacher.members, cached.teacher.members, strict=True):  # type: ignore[attr-defined]
+        assert one.bundle.temperature == pytest.approx(two.bundle.temperature, rel=1e-6)
+        np.testing.assert_allclose(one.validation[0], two.validation[0], atol=1e-6)
+    assert how.teacher.temperature == pytest.approx(cached.teacher.temperature, rel=1e-4)  # type: ignore[attr-defined]
+    assert how.teacher.temperature == pytest.approx(result(root, "both")["temperature"], rel=1e-4)  # type: ignore[attr-defined]
+
+
+def _key(study: dict[str, Any], name: str) -> str:
+    plan = make_plan(load_study(study), Resources(default_store(), "cpu"))
+    return next(task.key for task in plan.tasks if task.run.name == name)
+
+
+def test_images_without_labels_are_learned_from_once_and_copies_are_left_out(
+    study: dict[str, Any], pictures: Path, tmp_path: Path
+) -> None:
+    more = draw(tmp_path / "more", 4, seed=9)
+    (more / "copy.png").write_bytes((pictures / "red" / "000.png").read_bytes())
+    (more / "twice.png").write_bytes((more / "red" / "000.png").read_bytes())
+    study["data"] = {"source": str(pictures), "unlabelled": str(more)}
+    study["runs"]["student"]["recipe"] = {**SHORT, "tta": "flip"}
+    del study["runs"]["tuned"], study["ensembles"]
+    study["runs"]["student"]["teacher"] = "probe"
+    root, _ = execute(study, tmp_path / "out")
+    found = result(root, "student")
+    assert any(note.startswith("12 images without labels were learned from") for note in found["notes"])
+    assert found["n_train"] == result(root, "probe")["n_train"]
+    context = context_of(study, root)
+    pictures_of = context.resources.pictures(context.task.run.data)
+    assert len(pictures_of) == len(context.dataset) + 12 and (pictures_of.labels[-12:] == -1).all()
+
+
+def test_a_saved_model_can_teach(study: dict[str, Any], tmp_path: Path) -> None:
+    root, _ = execute(study, tmp_path / "out")
+    study["name"] = "second"
+    study["runs"] = {
+        "student": {"strategy": "distil", "teacher": {"path": str(root / "runs" / "both" / "seed-0")}, "recipe": SHORT}
+    }
+    del study["ensembles"]
+    second, _ = execute(study, tmp_path / "out")
+    assert any("the saved model" in note for note in result(second, "student")["notes"])
+
+
+@pytest.mark.long
+def test_workers_give_the_same_numbers(study: dict[str, Any], tmp_path: Path) -> None:
+    one, _ = execute(study, tmp_path / "one")
+    study["name"] = "two"
+    for entry in default_store().root.glob("fits/*"):
+        default_store().remove("fits", entry.name)
+    two, _ = execute(study, tmp_path / "two", workers=2)
+    first, second = (np.load(root / "runs" / "student" / "seed-0" / "predictions.npz") for root in (one, two))
+    np.testing.assert_array_equal(first["test_probabilities"], second["test_probabilities"])
