@@ -90,7 +90,14 @@ def project(
     key = content_key([*facts, version(PACKAGE)] if used == TSNE else facts)
     with store.building(KIND, key, wait_message="another process computes this map; waiting") as entry:
         if entry is not None:
-            np.savez(entry.path / _FILE, **_computed(vectors, used, seed, watch))
+            made = _computed(vectors, used, seed, watch)
+            np.savez(
+                entry.path / _FILE,
+                positions=made["positions"],
+                shares=made["shares"],
+                rows=made["rows"],
+                nearest=made["nearest"],
+            )
     store.check(KIND, key)
     with np.load(store.path(KIND, key) / _FILE, allow_pickle=False) as file:
         return _measured({name: file[name] for name in file.files}, used, why)

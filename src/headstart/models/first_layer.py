@@ -65,5 +65,5 @@ def _image_convolutions(backbone: Backbone) -> list[nn.Conv2d]:
 def _spread(weight: torch.Tensor, count: int) -> torch.Tensor:
     from timm.models import adapt_input_conv
 
-    found: torch.Tensor = adapt_input_conv(count, weight).contiguous()
-    return found
+    found: torch.Tensor = adapt_input_conv(count, weight)
+    return found.contiguous()

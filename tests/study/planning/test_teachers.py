@@ -24,7 +24,7 @@ STUDENT = {"strategy": "distil", "teacher": "probe", "recipe": {"epochs": 2, "ba
 
 @pytest.fixture
 def study(small_study: dict[str, Any]) -> dict[str, Any]:
-    return {**small_study, "seeds": 1, "runs": {"student": STUDENT, "probe": {"strategy": "ridge"}}}
+    return {**small_study, "seeds": 1, "runs": {"student": STUDENT, "probe": {"strategy": "ridge", "refit": "none"}}}
 
 
 def planned(spec: dict[str, Any]) -> Plan:
@@ -41,7 +41,10 @@ def with_student(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_the_key_contains_the_teachers_and_the_images_without_labels(study: dict[str, Any], tmp_path: Path) -> None:
     known = key_of(study)
-    other = {**study, "runs": {"student": STUDENT, "probe": {"strategy": "ridge", "head": {"penalty": 7.0}}}}
+    other = {
+        **study,
+        "runs": {"student": STUDENT, "probe": {"strategy": "ridge", "refit": "none", "head": {"penalty": 7.0}}},
+    }
     assert key_of(other) != known == key_of(study)
     assert key_of(with_student(study, temperature=3)) != known
     assert key_of(with_student(study, teacher_views="plain")) != known
@@ -85,13 +88,25 @@ def test_a_teacher_that_has_seen_the_test_images_is_refused(study: dict[str, Any
     with pytest.raises(SpecError, match=r"the teacher 'probe' has learned from \d+ of the \d+ test images \(seed 0\)"):
         planned(study)
     chain = {"source": {"strategy": "scratch", "data": split, "recipe": {"epochs": 1, "batch_size": 8}}}
-    study["runs"] = {**study["runs"], **chain, "probe": {"strategy": "ridge", "weights": {"run": "source"}}}
+    study["runs"] = {
+        **study["runs"],
+        **chain,
+        "probe": {"strategy": "ridge", "refit": "none", "weights": {"run": "source"}},
+    }
     with pytest.raises(SpecError, match=r"the teacher 'probe' has learned from"):  # its network has
         planned(study)
 
 
+def test_a_teacher_that_is_fitted_again_on_the_validation_images_is_refused(study: dict[str, Any]) -> None:
+    study["runs"]["probe"] = {"strategy": "ridge"}  # heads are, by default
+    with pytest.raises(SpecError, match=r"the teacher 'probe' is fitted again on the validation images.*refit: none"):
+        planned(study)
+    study["runs"]["probe"]["head"] = {"penalty": 7.0}  # nothing to choose
+    assert planned({**study, "data": {"source": study["data"], "split": {"validation": 0}}}).tasks
+
+
 def test_a_saved_model_that_has_seen_the_test_images_is_refused(study: dict[str, Any], tmp_path: Path) -> None:
-    first = {**study, "runs": {"probe": {"strategy": "ridge"}}, "refit": "all"}
+    first = {**study, "runs": {"probe": {"strategy": "ridge", "refit": "none"}}, "refit": "all"}
     root = run_study(load_study(first), tmp_path / "out", device="cpu").root
     student = {"student": {**STUDENT, "teacher": {"path": str(root)}}}
     with pytest.raises(SpecError, match="test images"):  # its model was fitted on all images
@@ -110,7 +125,7 @@ def test_settings_of_a_teacher_have_no_effect_elsewhere(study: dict[str, Any], p
             {
                 **study,
                 "data": {"source": str(pictures), "unlabelled": str(pictures)},
-                "runs": {"probe": {"strategy": "ridge"}},
+                "runs": {"probe": {"strategy": "ridge", "refit": "none"}},
             }
         )
 

@@ -1,4 +1,4 @@
-"""Checks a run's teacher: it knows the classes, and it has not seen the images that the run is tested on."""
+"""Checks a run's teacher: it knows the classes, and has not learned from images that the run is judged or tested on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from headstart.evaluate.metrics.guards import listed_names
 from headstart.study.resources import Resources
 from headstart.study.results.tested import find_tested
 from headstart.study.spec.run import ResolvedStudy, Run
-from headstart.study.spec.schema import DISTIL
+from headstart.study.spec.schema import AS_IS, DISTIL
 
 
 def check_teacher(run: Run, study: ResolvedStudy, resources: Resources) -> None:
-    """Refuse a teacher of other classes, and one that has learned from the run's test images.
+    """Refuse a teacher of other classes, and one that has learned from the run's test or validation images.
 
     Raises:
         SpecError: which teacher, and what is wrong.
@@ -37,6 +37,24 @@ def check_teacher(run: Run, study: ResolvedStudy, resources: Resources) -> None:
         for seed in seeds:
             learned = set[bytes]().union(*(_learned(one, run, seed, resources) for one in _with_sources(each, study)))
             _check_unseen(run, each.name, learned, dataset, seed, resources)
+        if any(_is_refitted(one) for one in _with_sources(each, study)) and _has_validation(run, resources, seeds[0]):
+            raise SpecError(
+                f"{run.called}: the teacher {each.name!r} is fitted again on the validation images, by which this run"
+                " is judged; set refit: none for it"
+            )
+
+
+def _is_refitted(run: Run) -> bool:
+    """Say whether a run's network, once chosen, learns from the validation images, too."""
+    if run.spec.strategy == AS_IS:
+        return False
+    return run.spec.refit == "train+validation" or (
+        run.spec.refit is None and (run.spec.head_kind is not None or run.tries > 1)
+    )
+
+
+def _has_validation(run: Run, resources: Resources, seed: int) -> bool:
+    return len(resources.split(run.data, seed, run.subset).validation) > 0
 
 
 def _check_saved(run: Run, path: str, dataset: Dataset, resources: Resources, seeds: Sequence[int]) -> None:

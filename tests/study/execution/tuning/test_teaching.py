@@ -29,7 +29,7 @@ SHORT = {"epochs": 2, "batch_size": 8, "lr": 0.05, "augment": ["horizontal_flip"
 def study(small_study: dict[str, Any]) -> dict[str, Any]:
     runs = {
         "student": {"strategy": "distil", "teacher": "both", "temperature": 2, "hard_labels": 0.1, "recipe": SHORT},
-        "probe": {"backbone": "conv4", "strategy": "ridge", "input_size": 32},
+        "probe": {"backbone": "conv4", "strategy": "ridge", "input_size": 32, "refit": "none"},
         "tuned": {"strategy": "scratch", "recipe": {"epochs": 2, "batch_size": 8}},
     }
     return {**small_study, "seeds": 1, "runs": runs, "ensembles": {"both": ["probe", "tuned"]}}
