@@ -174,6 +174,15 @@ class RunSpec(Spec):
             return {**value, "weights": "none"}
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _learns_from_the_labels_of_its_part(cls, value: Any) -> Any:
+        """Refit no run with fewer labels unless it is asked for: the validation images would add theirs."""
+        if not isinstance(value, Mapping) or value.get("refit") is not None:
+            return value
+        part = value.get("shots") not in (None, "all") or value.get("fraction") not in (None, 1)
+        return {**value, "refit": "none"} if part else value
+
     @field_validator("refit", mode="before")
     @classmethod
     def _refits_itself(cls, value: Any) -> Any:
