@@ -102,12 +102,12 @@ class StandIns:
         plain = target.onnx_of
         made: dict[str, ModelProto] = {}
 
-        def once(program: ExportedProgram, inputs: tuple[Input, ...]) -> ModelProto:
+        def once(program: ExportedProgram, inputs: tuple[Input, ...], outputs: tuple[str, ...]) -> ModelProto:
             tensors = {name: value.detach().clone().contiguous() for name, value in program.state_dict.items()}
-            said = f"{program.graph} {inputs}".encode()
+            said = f"{program.graph} {inputs} {outputs}".encode()
             key = hashlib.sha256(said + save(tensors)).hexdigest()
             if key not in made:
-                made[key] = plain(program, inputs)
+                made[key] = plain(program, inputs, outputs)
             copy = ModelProto()
             copy.CopyFrom(made[key])
             return copy
