@@ -72,6 +72,12 @@ def _unlocked(*_: object, **__: object) -> Iterator[bool]:
     yield True
 
 
+@contextlib.contextmanager
+def _without_lock(path: Path, wait_message: str | None = None) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    yield
+
+
 def _nothing(*_: object, **__: object) -> None:
     return None
 
@@ -84,13 +90,12 @@ UNPROTECTED: list[tuple[Any, str, Callable[..., Any]]] = [
     (checksums, "is_intact", lambda path: path.exists()),
     (files, "sync", _nothing),
     (os, "fsync", _nothing),
-    (locks, "locked", _unlocked),
+    (locks, "locked", _without_lock),
     (locks, "tried", _unlocked),
     (presence, "_entered", _nothing),
     (presence, "clear", _nothing),
     (pixel_checks, "checksums", lambda data, sizes: [0] * len(sizes)),
     (pixel_checks.PixelChecks, "compare", _nothing),
-    (image_store, "digest_of", lambda data: _Anything()),
     (features, "_checksum", lambda rows: 0),
     (bounds, "check_bytes", _nothing),
     (bounds, "check_header", _nothing),
@@ -109,6 +114,7 @@ UNPROTECTED: list[tuple[Any, str, Callable[..., Any]]] = [
 
 def unprotect() -> None:
     """Take the protection out of this process, wherever it has been imported."""
+    image_store.digest_of = lambda data: _Anything()  # compared there; elsewhere it identifies the images
     modules = [module for key, module in sys.modules.items() if key.startswith("headstart")]
     for owner, name, instead in UNPROTECTED:
         real = getattr(owner, name)
@@ -152,7 +158,8 @@ def run_one(pictures: Path, place: Path, *, protected: bool) -> None:
         folder = run_study(load_study(spec(pictures)), place / "out", store=Store(cache), device="cpu")
         seconds.append(cpu_seconds() - began)
         scores = {kind: folder.score(kind, 0, "test", "accuracy") for kind in HEADS}
-    print(json.dumps({"seconds": seconds, "scores": scores}))
+    print(json.dumps({"seconds": seconds, "scores": scores}), flush=True)
+    os._exit(0)  # taking everything down takes longer than a small study
 
 
 def pair(pictures: Path, scratch: Path, first: bool) -> dict[bool, dict[str, Any]]:
