@@ -14,6 +14,7 @@ from headstart.data.sources.archives import plain_tar
 from headstart.data.sources.shard_index import shard_index
 from headstart.errors import SpecError, StoreError
 from headstart.estimator import ImageClassifier
+from headstart.labelling.image_map import map_of
 from headstart.storage.names import folder_name
 from headstart.study.comparison import source_of
 from headstart.study.run import run_study
@@ -108,6 +109,10 @@ def test_results_without_a_model_say_so(tmp_path: Path) -> None:
 
 
 HELD = {  # what is public and reads the cache: where it is kept from being pruned meanwhile
+    "audit_images": (headstart.audit_images,),
+    "evaluate_fewshot": (headstart.evaluate_fewshot,),
+    "explain_images": (plain_tar,),
+    "map_images": (headstart.embed, map_of),
     "ImageClassifier": (ImageClassifier.fit, ImageClassifier.predict_proba),
     "Study": (headstart.Study.plan, run_study),
     "benchmark": (headstart.benchmark,),

@@ -42,7 +42,8 @@ def classifier(*, sketched: bool = True, judged: bool = True, **first: Any) -> C
         familiarity("neighbour", reference, held, logits),
         sketch=sketch_of(train, labels, held, appearance(pixels_of(120, 1)), right) if sketched else None,
     )
-    bundle = SimpleNamespace(**{"multi_label": False, "provenance": {}, **first})
+    preprocessing = SimpleNamespace(bands=None)
+    bundle = SimpleNamespace(**{"multi_label": False, "provenance": {}, "preprocessing": preprocessing, **first})
     ensemble = SimpleNamespace(members=(bundle,))
     judge = Judge(own, Asked()) if judged else None
     return cast(Classifier, SimpleNamespace(ensemble=ensemble, judge=judge, classes=NAMES))

@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parents[2] / "studies"
 FILES = sorted(FOLDER.glob("*.yaml"), key=lambda file: file.stem)
 # runs and configurations (a grid's are trained each, for every seed), in full and as smoke
 COUNTS = {
+    "aerial-sources": ((30, 30), (20, 20)),
     "caltech101": ((10, 83), (8, 9)),
     "caltech101-distilled": ((8, 8), (8, 8)),
     "caltech101-two-cores": ((21, 21), (21, 21)),

@@ -15,13 +15,12 @@ from headstart.models.architectures.catalogue import Architecture, find_architec
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_file import ENTRY, check_tensors, description_of
 from headstart.models.first_layer import with_bands
+from headstart.models.weights.aerial import AERIAL, read_aerial
 from headstart.models.weights.aerial import NAME as AERIAL_NETWORK
-from headstart.models.weights.aerial import read_aerial
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
 from headstart.models.weights.download import fetch_timm, fetch_url
 from headstart.models.weights.huggingface_folder import folder_licence
 from headstart.models.weights.registry import (
-    AERIAL,
     EMBEDDED,
     NAMED,
     Embedded,

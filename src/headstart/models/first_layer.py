@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -67,5 +65,5 @@ def _image_convolutions(backbone: Backbone) -> list[nn.Conv2d]:
 def _spread(weight: torch.Tensor, count: int) -> torch.Tensor:
     from timm.models import adapt_input_conv
 
-    found: Any = adapt_input_conv(count, weight)
+    found: torch.Tensor = adapt_input_conv(count, weight)
     return found.contiguous()

@@ -55,7 +55,7 @@ def test_the_page_of_a_running_study_says_so_and_one_of_a_study_that_died_that_i
 def payload(**more: Any) -> dict[str, Any]:
     nothing = {"axes": {}, "history": {}, "per_class": [], "mistakes": [], "reliability": [], "total_seconds": None}
     known = {"boards": [], "explained": [], "datasets": {}, "transferability": None, "similarity": None, "failed": []}
-    known |= {"uncertainty": None, "drift": False}
+    known |= {"uncertainty": None, "drift": False, "map": None}
     return {**known, "runs": [{**nothing, **more}]}
 
 

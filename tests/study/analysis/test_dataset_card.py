@@ -66,7 +66,9 @@ def test_items_of_several_labels_show_the_first(tmp_path: Path) -> None:
     labels = np.array([[False, True], [True, True], [True, False]])
     images = np.zeros((3, 8, 8, 3), np.uint8)
     dataset = Dataset("d", PictureReader(images), labels, ("x", "y"), fingerprint="f", skipped=(Skip("a", "no"),))
-    resources = SimpleNamespace(bad_rows=lambda dataset: {}, images=lambda data, preprocessing: images, decoded={})
+    resources = SimpleNamespace(
+        bad_rows=lambda dataset: {}, images=lambda data, preprocessing: images, bands=lambda data: None, decoded={}
+    )
     folder = SimpleNamespace(data_folder=lambda fingerprint: tmp_path / fingerprint)
     split = Split(np.array([0]), np.array([], dtype=np.int64), np.array([1, 2]), "by hand", 0)
     write_data(SimpleNamespace(resources=resources, folder=folder), None, dataset, split)  # type: ignore[arg-type]

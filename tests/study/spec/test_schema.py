@@ -159,3 +159,18 @@ def test_bounds_are_inside() -> None:
     assert HalvingSpec(eta=2, rungs=8, runs=["a", "b"]).rungs == 8 and HalvingSpec(rungs=1).rungs == 1
     assert SimilaritySpec(images=8).images == 8
     assert StudySpec.model_validate({**BASE, "seeds": 1, "name": "n" * 80}).seed_list == [0]
+
+
+@pytest.mark.parametrize(
+    ("given", "refit"),
+    [
+        ({}, None),
+        ({"shots": "all"}, None),
+        ({"fraction": 1}, None),
+        ({"shots": 5}, "none"),
+        ({"fraction": 0.1}, "none"),
+        ({"shots": 5, "refit": "train+validation"}, "train+validation"),
+    ],
+)
+def test_a_run_with_few_labels_learns_from_no_others_unless_asked_to(given: dict[str, Any], refit: str | None) -> None:
+    assert RunSpec(strategy="logistic", **given).refit == refit

@@ -103,7 +103,8 @@ def _band_pixels(picture: Picture, view: View, bands: Bands) -> Pixels:
         if numbers.shape[2] != bands.choice.of:
             raise UndecodableError(f"has {numbers.shape[2]} bands where {bands.choice.of} are needed")
         sized = [np.asarray(bring_to_size(Image.fromarray(plane), view)) for plane in bands.scaled(numbers)]
-        return np.clip(np.rint(np.stack(sized, axis=-1)), 0, 255).astype(np.uint8)
+        whole: Pixels = np.clip(np.rint(np.stack(sized, axis=-1)), 0, 255).astype(np.uint8)
+        return whole
 
 
 def band_numbers(data: bytes | Pixels) -> npt.NDArray[Any]:

@@ -120,7 +120,7 @@ def check_forms(classifier: Classifier, forms: Sequence[Form], pictures: Picture
     with ExitStack() as stack, quiet_pillow(), progress("check", pictures.count) as ticker:
         processes = {form.name: stack.enter_context(Process(form)) for form in forms}
         for batch in _batches(pictures):
-            whole = [each if banded else decode(each) for each in batch]
+            whole: list[Any] = [each if banded else decode(each) for each in batch]
             sized = [np.stack([decode(each, view) for each in whole]) for view in views]
             started = time.perf_counter()
             original.append(classifier.averaged([sized[k] for k in input_of]))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Split
+from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray
 from headstart.data.decoding.thumbnail import thumbnail
 from headstart.models.preprocessing import Preprocessing
@@ -70,7 +71,8 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
 
 def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
     """Return JPEGs of at most 96 px of some rows: rows, offsets and data, as one npz."""
-    bands = images.view.bands if hasattr(images, "view") else None
+    view = getattr(images, "view", None)  # an array's is a method
+    bands = view.bands if isinstance(view, View) else None
     shown = (images[int(row)] for row in rows)
     pictures = (Image.fromarray(each if bands is None else bands.picture(each)) for each in shown)
     parts = [thumbnail(picture, THUMBNAIL, 72) for picture in pictures]

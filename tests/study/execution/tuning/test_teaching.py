@@ -71,6 +71,7 @@ def test_a_student_runs_after_its_teachers_and_its_result_names_them(study: dict
     assert again.ran == [] and len(again.found) == 4
 
 
+@pytest.mark.long
 def test_soft_labels_are_those_of_the_ensemble_as_it_is_served(study: dict[str, Any], tmp_path: Path) -> None:
     root, _ = execute(study, tmp_path / "out")
     context = context_of(study, root)
@@ -89,6 +90,7 @@ def test_soft_labels_are_those_of_the_ensemble_as_it_is_served(study: dict[str, 
     np.testing.assert_array_equal(how.teacher(context.split.train, 0), flipped)
 
 
+@pytest.mark.long
 def test_the_fits_in_the_cache_are_calibrated_as_the_run_folders_are(study: dict[str, Any], tmp_path: Path) -> None:
     root, _ = execute(study, tmp_path / "out")
     context = context_of(study, root)
@@ -131,6 +133,7 @@ def test_images_without_labels_are_learned_from_once_and_copies_are_left_out(
     assert len(pictures_of) == len(context.dataset) + 12 and (pictures_of.labels[-12:] == -1).all()
 
 
+@pytest.mark.long
 def test_a_saved_model_can_teach(study: dict[str, Any], tmp_path: Path) -> None:
     root, _ = execute(study, tmp_path / "out")
     study["name"] = "second"

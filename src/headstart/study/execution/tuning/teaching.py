@@ -110,8 +110,8 @@ class StudyTeacher:
         if self.temperature != 1.0:
             mean = apply_temperature(mean, self.temperature)
         mean = mean[:, self.columns]
-        share: Probabilities = (mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
-        return share
+        shares: Probabilities = (mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        return shares
 
     def _plain(self, member: Member) -> Probabilities:
         bundle, needs = member.bundle, member.bundle.preprocessing
@@ -218,8 +218,9 @@ def _member(run: Run, seed: int, resources: Resources) -> Member:
     dataset = resources.dataset(run.data)
     resources.images(run.data, bundle.preprocessing)
     split = resources.split(run.data, seed, run.subset).without(sorted(resources.bad_rows(dataset)))
+    labels: Any = dataset.labels[split.validation]
     with np.load(fitted) as arrays:
-        found, labels = arrays["probabilities"], dataset.labels[split.validation].astype(np.int64)
+        found: Probabilities = arrays["probabilities"]
     bundle = replace(bundle, temperature=fit_temperature(labels, found))
     return Member(bundle, frozen, (_calibrated(found, bundle), labels))
 
