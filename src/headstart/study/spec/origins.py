@@ -52,3 +52,18 @@ class TeacherSpec(Origin):
 def given_teacher(value: Any) -> Any:
     """Return a teacher as a mapping: a word is the name of a run or an ensemble."""
     return {"run": value} if isinstance(value, str) else value
+
+
+def check_taught(teacher: TeacherSpec | None, *, episodes: bool) -> None:
+    """Refuse a run with strategy distil that has no teacher, or that is for episodes.
+
+    Raises:
+        ValueError: what is missing, or to be dropped.
+    """
+    if teacher is None:
+        raise ValueError(
+            "strategy 'distil' learns from a teacher; set teacher: NAME, a run or an ensemble, or"
+            " teacher: {path: model.safetensors}"
+        )
+    if episodes:
+        raise ValueError("strategy 'distil' trains on labelled images, not on episodes; drop episodes")

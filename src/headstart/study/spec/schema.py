@@ -20,7 +20,7 @@ from pydantic import (
 from headstart.errors import unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
-from headstart.study.spec.origins import TeacherSpec, given_teacher, given_weights
+from headstart.study.spec.origins import TeacherSpec, check_taught, given_teacher, given_weights
 from headstart.study.spec.origins import WeightsSpec as WeightsSpec
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
@@ -213,13 +213,8 @@ class RunSpec(Spec):
             )
         if self.strategy in HEADS and (self.freeze_until or self.train_only):
             raise ValueError(f"strategy {self.strategy!r} freezes every stage; drop freeze_until and train_only")
-        if self.strategy == DISTIL and self.teacher is None:
-            raise ValueError(
-                "strategy 'distil' learns from a teacher; set teacher: NAME, a run or an ensemble, or"
-                " teacher: {path: model.safetensors}"
-            )
-        if self.strategy == DISTIL and self.episodes is not None:
-            raise ValueError("strategy 'distil' trains on labelled images, not on episodes; drop episodes")
+        if self.strategy == DISTIL:
+            check_taught(self.teacher, episodes=self.episodes is not None)
         if self.shots is not None and self.fraction is not None:
             raise ValueError("shots and fraction exclude each other")
         return self
