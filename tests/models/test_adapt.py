@@ -39,7 +39,9 @@ def test_fresh_additions_change_nothing_and_are_all_that_learns(library: str, na
     assert {id(p) for p in backbone.stages.parameters() if p.requires_grad} == {id(p) for p in parameters}
 
 
-@pytest.mark.parametrize(("library", "name"), [*NETWORKS, pytest.param("torchvision", "vit_b_32", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("library", "name"), [*NETWORKS, pytest.param("torchvision", "vit_b_32", marks=pytest.mark.long)]
+)
 def test_merging_gives_a_plain_network_with_the_same_outputs(library: str, name: str) -> None:
     backbone = network(library, name)
     keys, before = list(backbone.state_dict()), backbone(images()).detach()
