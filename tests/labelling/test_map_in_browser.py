@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +53,18 @@ def lasso(driver: Any, session: LabelSession, colour: str) -> int:
     return sum(row not in session.in_sample for row in rows)
 
 
+@contextmanager
+def label_page(session: LabelSession, size: str, folders: pytest.TempPathFactory) -> Iterator[Any]:
+    """Open the page in Chromium, at its first image."""
+    with served(make_app(session, "key")) as address, opened(address, SIZES[size], folders, "SEVERE") as driver:
+        wait(driver, lambda: text(driver, "caption") != "")
+        yield driver
+
+
 def test_a_lasso_gives_a_class_to_all_that_it_holds_and_undo_takes_it_back(
     session: LabelSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with (
-        served(make_app(session, "key")) as address,
-        opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver,
-    ):
-        wait(driver, lambda: text(driver, "caption") != "")
+    with label_page(session, "desk", tmp_path_factory) as driver:
         press(driver, "m")
         wait(driver, lambda: "principal components" in text(driver, "map-words"))
         count = lasso(driver, session, "green")
@@ -84,11 +90,7 @@ def test_a_lasso_gives_a_class_to_all_that_it_holds_and_undo_takes_it_back(
 def test_a_phone_shows_the_map_within_its_width(
     session: LabelSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with (
-        served(make_app(session, "key")) as address,
-        opened(address, SIZES["phone"], tmp_path_factory, "SEVERE") as driver,
-    ):
-        wait(driver, lambda: text(driver, "caption") != "")
+    with label_page(session, "phone", tmp_path_factory) as driver:
         driver.find_element("id", "mode-map").click()
         wait(driver, lambda: "principal components" in text(driver, "map-words"))
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390

@@ -16,7 +16,7 @@ from headstart.data.decoding.pictures import Picture, name_of, pictures_of
 from headstart.data.sources.unlabelled import Unlabelled, find_images
 from headstart.devices import resolve_device
 from headstart.errors import SpecError
-from headstart.evaluate.metrics.calibration import apply_temperature
+from headstart.evaluate.metrics.calibration import calibrated
 from headstart.evaluate.uncertainty.answers import Answer, Asked, Judge
 from headstart.evaluate.uncertainty.costs import ASK
 from headstart.evaluate.uncertainty.stored import from_part
@@ -229,7 +229,7 @@ class Classifier:
                 passes[first, bundle.tta] = self._features(number, own)
             scores.append(self._scores(bundle, passes[first, bundle.tta]))
         mean: npt.NDArray[np.float32] = np.mean(scores, axis=0)
-        return _calibrated(mean, self.ensemble.temperature), passes[self._backbones[0], members[0].tta][0]
+        return calibrated(mean, self.ensemble.temperature), passes[self._backbones[0], members[0].tta][0]
 
     def _features(self, number: int, pixels: npt.NDArray[np.uint8]) -> list[torch.Tensor]:
         """Return the features [n, d] of each view that the test-time augmentation of a network asks for."""
@@ -248,7 +248,7 @@ class Classifier:
         with torch.inference_mode():
             logits = [bundle.network.head(each) for each in features]
             scores = mean_probabilities(logits, multi_label=bundle.multi_label)
-        return _calibrated(scores.cpu().numpy(), bundle.temperature)
+        return calibrated(scores.cpu().numpy(), bundle.temperature)
 
     def _batch(self, inputs: Sequence[Unlabelled]) -> list[Prediction]:
         views = [view_of(bundle.preprocessing) for bundle in self.ensemble.members]
@@ -293,10 +293,6 @@ def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
             " in its own model.safetensors"
         )
     return None
-
-
-def _calibrated(scores: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float32]:
-    return scores if temperature == 1.0 else apply_temperature(scores, temperature).astype(np.float32)
 
 
 def _inputs(images: Any) -> list[Unlabelled]:

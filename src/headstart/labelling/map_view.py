@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import HeadstartError
+from headstart.labelling.image_map import drawn
 from headstart.labelling.session import LabelSession
-from headstart.maps.points import Colouring, encoded, quantised
+from headstart.maps.points import Colouring
 from headstart.maps.projection import AUTO, PCA, TSNE, Projection, method_for, project
 
 
@@ -48,14 +49,16 @@ class MapView:
         projection = self._shown[version - 1]
         return found | {
             "problem": self._problem,
-            "positions": encoded(quantised(projection.positions), "<u2"),
+            **drawn(projection.positions, self._colourings()),
             "words": projection.words,
             "sample": sorted(self.session.in_sample),
-            "colours": self.colours(),
         }
 
     def colours(self) -> list[dict[str, Any]]:
         """Return the labels so far, and the guesses of the classifier so far, but for the random sample."""
+        return [each.plain for each in self._colourings()]
+
+    def _colourings(self) -> list[Colouring]:
         session, fitted = self.session, self.session.fitted
         labels, classes = session.labels.copy(), list(session.classes)
         found = [Colouring("label", classes, labels)]
@@ -64,7 +67,7 @@ class MapView:
             hidden = np.array(sorted(session.in_sample), dtype=np.int64)
             guesses[hidden] = labels[hidden]
             found.append(Colouring("label or guess", classes, guesses))
-        return [each.plain for each in found]
+        return found
 
     def close(self) -> None:
         """End; a map that is being computed is given up."""

@@ -11,6 +11,7 @@ from headstart.evaluate.metrics.calibration import (
     apply_temperature,
     bin_of,
     binned_calibration_error,
+    calibrated,
     calibration_error,
     fit_temperature,
     reliability,
@@ -250,3 +251,10 @@ def test_over_400_experiments_the_calibration_error_is_covered(scale: float, n: 
         f"scale {scale}, sharpness {sharpness}, n {n}: true {truth:.4f}, mean {value:.4f}, covered {100 * share:.1f} %"
     )
     assert share >= (0.93 if sharpness == 1.0 else 0.90)
+
+
+def test_at_a_temperature_of_one_probabilities_are_calibrated_as_they_are() -> None:
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], 5).astype(np.float32)
+    assert calibrated(probabilities, 1.0) is probabilities
+    found = calibrated(probabilities, 2.0)
+    assert found.dtype == np.float32 and np.array_equal(found, apply_temperature(probabilities, 2.0).astype(np.float32))

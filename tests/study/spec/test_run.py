@@ -75,3 +75,10 @@ def test_setting_a_path_makes_what_is_missing_and_copies_what_is_there() -> None
 def test_a_message_names_a_run_after_its_place() -> None:
     assert run().called == "run 'a'"
     assert replace(run(), place="f.yaml, line 3, with x=1").called == "f.yaml, line 3, with x=1: run 'a'"
+
+
+def test_a_head_is_fitted_again_and_a_network_only_where_there_was_a_choice() -> None:
+    assert run(strategy="logistic").refits and run(LR, strategy="fine_tune").refits
+    assert not run(strategy="fine_tune").refits
+    assert run(strategy="fine_tune", refit="train+validation").refits
+    assert not run(strategy="logistic", refit="none").refits and not run(strategy="logistic", shots=5).refits

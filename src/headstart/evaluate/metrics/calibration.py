@@ -129,6 +129,11 @@ def apply_temperature(probabilities: Float[np.ndarray, "n c"], temperature: floa
     return np.asarray(special.softmax(_logits(probabilities) / temperature, axis=1))
 
 
+def calibrated(probabilities: Float[np.ndarray, "n c"], temperature: float) -> Float[np.ndarray, "n c"]:
+    """Return `apply_temperature` as float32; at a temperature of 1 the probabilities as they are, to the last bit."""
+    return probabilities if temperature == 1.0 else apply_temperature(probabilities, temperature).astype(np.float32)
+
+
 def _sums(
     confidence: np.ndarray, correct: np.ndarray, bins: int
 ) -> tuple[Float[np.ndarray, " b"], Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:

@@ -137,9 +137,8 @@ def _fit_missing(
 
 
 def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
-    spec = task.run.spec
     options = head_options(task.run)
-    refit = spec.refit != "none" and len(split.validation) > 0
+    refit = task.run.refits and len(split.validation) > 0
     rows = (split.train, split.validation)
     return HeadJob(_kind(task), *rows, len(dataset.classes), options, task.seed, refit, task.run.metric)
 
@@ -148,7 +147,7 @@ def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.
     backbone = resources.loaded(task.run.network, task.seed).backbone
     learned = sum(p.numel() for p in fitted.head.parameters())
     frozen = sum(p.numel() for p in backbone.stages.parameters())
-    refit = "train+validation" if task.run.spec.refit != "none" and len(split.validation) else "none"
+    refit = "train+validation" if task.run.refits and len(split.validation) else "none"
     judged = fitted.validation_probabilities
     return Fit(
         fitted.chosen,

@@ -243,9 +243,7 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
     tries = task.run.tries
     more = None if spec.teacher is None else resources.unlabelled(task.run.data)
     extra = 0 if more is None else len(more)
-    images = (
-        len(split.train) + extra + len(split.validation) / 3
-    )  # evaluation has no backward pass: a third of training
+    images = len(split.train) + extra + len(split.validation) / 3  # evaluation, without a backward pass, is a third
     each = recipe.epochs * cost["train"]  # an upper bound: phases that train fewer stages take less
     seconds = tries * (cost["setup"] + each * images + cost["predict"] * len(split.validation))
     if spec.recipe.get("lr") == "auto":
@@ -253,7 +251,7 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
 
         steps = min(STEPS, recipe.epochs * math.ceil(len(split.train) / recipe.batch_size))
         seconds += tries * (cost["setup"] + cost["train"] * recipe.batch_size * steps)
-    if spec.refit == "train+validation" or (spec.refit is None and tries > 1):
+    if task.run.refits:
         seconds += cost["setup"] + each * (len(split.train) + extra + len(split.validation))
     seconds += cost["predict"] * len(split.test)
     size = 4 * sum(p.numel() for p in backbone.stages.parameters())

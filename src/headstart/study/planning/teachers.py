@@ -46,11 +46,7 @@ def check_teacher(run: Run, study: ResolvedStudy, resources: Resources) -> None:
 
 def _is_refitted(run: Run) -> bool:
     """Say whether a run's network, once chosen, learns from the validation images, too."""
-    if run.spec.strategy == AS_IS:
-        return False
-    return run.spec.refit == "train+validation" or (
-        run.spec.refit is None and (run.spec.head_kind is not None or run.tries > 1)
-    )
+    return run.spec.strategy != AS_IS and run.refits
 
 
 def _has_validation(run: Run, resources: Resources, seed: int) -> bool:

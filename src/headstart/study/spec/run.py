@@ -98,6 +98,14 @@ class Run:
         """The number of configurations tried."""
         return self.trials if self.searches else len(self.configurations())
 
+    @property
+    def refits(self) -> bool:
+        """Whether what was chosen is fitted again on training and validation images: by default a head always is, and
+        a network if there was a choice."""
+        if self.spec.refit is not None:
+            return self.spec.refit == "train+validation"
+        return self.spec.head_kind is not None or self.tries > 1
+
     def configurations(self) -> list[dict[tuple[str, ...], Any]]:
         """Return every combination of the grid's values, in order (one empty combination without a grid)."""
         grids = [choice for choice in self.choices if choice.search is None]

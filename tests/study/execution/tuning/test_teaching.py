@@ -20,6 +20,7 @@ from headstart.study.resources import Resources
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.settings import recipe_of
+from headstart.transfer.finetune.distillation import Distillation
 from tests.study.conftest import draw
 
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 0.05, "augment": ["horizontal_flip"]}
@@ -58,6 +59,14 @@ def context_of(spec: dict[str, Any], root: Path) -> TrialContext:
     return TrialContext(task, split, resources.dataset(task.run.data), resources, {}, print)
 
 
+def taught(spec: dict[str, Any], place: Path) -> tuple[Path, TrialContext, Distillation | None]:
+    """Run a study; return its folder, the context of the student, and how it is taught."""
+    root, _ = execute(spec, place / "out")
+    context = context_of(spec, root)
+    own = context.task.run.spec
+    return root, context, distillation_of(context, own, recipe_of(own), context.dataset)
+
+
 def test_a_student_runs_after_its_teachers_and_its_result_names_them(study: dict[str, Any], tmp_path: Path) -> None:
     root, told = execute(study, tmp_path / "out")
     assert [name.split(" (")[0] for name in told.ran] == ["probe", "tuned", "student", "both"]
@@ -73,10 +82,7 @@ def test_a_student_runs_after_its_teachers_and_its_result_names_them(study: dict
 
 @pytest.mark.long
 def test_soft_labels_are_those_of_the_ensemble_as_it_is_served(study: dict[str, Any], tmp_path: Path) -> None:
-    root, _ = execute(study, tmp_path / "out")
-    context = context_of(study, root)
-    spec = context.task.run.spec
-    how = distillation_of(context, spec, recipe_of(spec), context.dataset)
+    root, context, how = taught(study, tmp_path)
     assert how is not None and (how.temperature, how.hard_labels, how.same_view) == (2.0, 0.1, True)
     rows = context.split.train[[3, 0]]
     served = Classifier(read_ensemble(root / "runs" / "both" / "seed-0"))
@@ -92,14 +98,12 @@ def test_soft_labels_are_those_of_the_ensemble_as_it_is_served(study: dict[str, 
 
 @pytest.mark.long
 def test_the_fits_in_the_cache_are_calibrated_as_the_run_folders_are(study: dict[str, Any], tmp_path: Path) -> None:
-    root, _ = execute(study, tmp_path / "out")
-    context = context_of(study, root)
-    spec = context.task.run.spec
-    how = distillation_of(context, spec, recipe_of(spec), context.dataset)
+    root, context, how = taught(study, tmp_path)
     keys = {run.name: key for run in context.task.run.teachers for key in [_key(study, run.name)]}
     other = context_of(study, root)
     for name, key in keys.items():
         other.resources.upstream[name, 0] = other.resources.store.path("fits", key)
+    spec = other.task.run.spec
     cached = distillation_of(other, spec, recipe_of(spec), other.dataset)
     assert how is not None and cached is not None
     for one, two in zip(how.teacher.members, cached.teacher.members, strict=True):  # type: ignore[attr-defined]

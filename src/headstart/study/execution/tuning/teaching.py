@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import Dataset, IntArray
-from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
+from headstart.evaluate.metrics.calibration import apply_temperature, calibrated, fit_temperature
 from headstart.models.bundle import HEAD, Bundle, read_bundle
 from headstart.storage.files import write_atomic
 from headstart.storage.store import array_digest, content_key
@@ -117,7 +117,7 @@ class StudyTeacher:
         bundle, needs = member.bundle, member.bundle.preprocessing
         if member.frozen:
             features = self.resources.features_by(self.pictures, bundle.network.backbone)
-            return _calibrated(head_probabilities(bundle.network.head, features, self.rows), bundle)
+            return calibrated(head_probabilities(bundle.network.head, features, self.rows), bundle.temperature)
         images = self.resources.images_of(self.pictures, needs)
         return self._predicted(bundle, images, self.rows, bundle.tta)
 
@@ -134,7 +134,7 @@ class StudyTeacher:
         found = predict_probabilities(
             bundle.network, images, rows, bundle.preprocessing, tta=tta, device=self.resources.device, title=self.title
         )
-        return _calibrated(found, bundle)
+        return calibrated(found, bundle.temperature)
 
 
 def distillation_of(context: TrialContext, spec: RunSpec, recipe: Recipe, pictures: Dataset) -> Distillation | None:
@@ -222,10 +222,4 @@ def _member(run: Run, seed: int, resources: Resources) -> Member:
     with np.load(fitted) as arrays:
         found: Probabilities = arrays["probabilities"]
     bundle = replace(bundle, temperature=fit_temperature(labels, found))
-    return Member(bundle, frozen, (_calibrated(found, bundle), labels))
-
-
-def _calibrated(probabilities: Probabilities, bundle: Bundle) -> Probabilities:
-    if bundle.temperature == 1.0:
-        return probabilities
-    return apply_temperature(probabilities, bundle.temperature).astype(np.float32)
+    return Member(bundle, frozen, (calibrated(found, bundle.temperature), labels))
