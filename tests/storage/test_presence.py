@@ -78,6 +78,35 @@ def test_what_is_written_by_an_unknown_process_is_left_for_an_hour(tmp_path: Pat
     assert sorted(tmp_path.iterdir()) == sorted([fresh, mine, other])
 
 
+def test_a_process_that_has_not_yet_locked_its_new_file_waits_until_all_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / FOLDER / f"{'a' * 12}-1-2.lock"
+    mine.parent.mkdir()
+    mine.touch()
+    (tmp_path / f".study.json.{'a' * 12}-3.tmp").touch()
+    tried: list[bool] = []
+
+    def asked(path: Path) -> str | None:
+        tried.append(acquired(FileLock(str(mine)), 0))
+        return writer_of(path)
+
+    monkeypatch.setattr("headstart.storage.presence.writer_of", asked)
+    clear(tmp_path)
+    assert tried == [False] and list(tmp_path.iterdir()) == []
+
+
+def test_what_a_process_writes_that_left_and_came_back_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = tmp_path / f".study.json.{'a' * 12}-3.tmp"
+    writing.touch()
+    left = tmp_path / FOLDER / f"{'a' * 12}-1-2.lock"
+    monkeypatch.setattr("headstart.storage.presence._locks", lambda folder: [left])
+    clear(tmp_path)
+    assert list(tmp_path.iterdir()) == [writing]
+
+
 def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("a file where the folder should be")
     with at_work(tmp_path):

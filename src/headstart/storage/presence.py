@@ -62,19 +62,27 @@ def clear(folder: Path, *places: str) -> None:
     """
     places = places or ("**",)
     locks = _locks(folder)
-    dead = [path for path in locks if not _held(path)]
-    alive = {path.name.partition("-")[0] for path in locks} - {path.name.partition("-")[0] for path in dead}
-    gone = {path.name.partition("-")[0] for path in dead} - alive
-    for path in sorted(part for place in places for part in folder.glob(f"{place}/.*.tmp")):
-        owner = writer_of(path)
-        with contextlib.suppress(OSError):
-            if owner in gone or (owner not in alive | {writer()} and time.time() - path.stat().st_mtime > _FORGOTTEN):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in [*dead, *(lock for place in places for lock in folder.glob(f"{place}/.*.lock"))]:
+    with contextlib.ExitStack() as until_deleted:  # who has made its lock file and not yet locked it waits for this
+        dead = [path for path in locks if _taken_over(path, until_deleted)]
+        alive = {_mark(path) for path in locks if path not in dead}
+        gone = {_mark(path) for path in dead} - alive
+        for path in sorted(part for place in places for part in folder.glob(f"{place}/.*.tmp")):
+            owner = writer_of(path)
+            with contextlib.suppress(OSError):
+                if owner in gone or (
+                    owner not in alive | {writer()} and time.time() - path.stat().st_mtime > _FORGOTTEN
+                ):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in [lock for place in places for lock in folder.glob(f"{place}/.*.lock")]:
         with tried(path):
             pass  # which deletes it
     with contextlib.suppress(OSError):
         (folder / FOLDER).rmdir()
+
+
+def _mark(path: Path) -> str:
+    """Return the mark of the process that a lock file is of."""
+    return path.name.partition("-")[0]
 
 
 def _entered(place: Path) -> FileLock | None:
@@ -100,19 +108,33 @@ def _locks(folder: Path) -> list[Path]:
 
 def _held(path: Path) -> bool:
     """Say whether a process holds the lock file; one that its process has deleted by now is not created again."""
+    lock = _abandoned(path)
+    if lock is None:
+        return path.exists()
+    lock.release()  # and leave the file to `clear`, which learns from it who has died
+    return False
+
+
+def _taken_over(path: Path, until: contextlib.ExitStack) -> bool:
+    """Hold the lock of a process that has died until `until` ends, which deletes it; say whether that was so."""
+    lock = _abandoned(path)
+    if lock is not None:
+        until.callback(release, lock)
+    return lock is not None
+
+
+def _abandoned(path: Path) -> FileLock | None:
+    """Return the lock of a process that has died, held by this one; None where its process lives, or has left."""
     lock = FileLock(str(path))
     try:
         with path.open("rb") as seen:  # while it is open, its number is given to no other file
             if not acquired(lock, 0):
-                return True
+                return None
             if os.path.samestat(os.fstat(seen.fileno()), path.stat()):
-                lock.release()  # and leave it to `clear`, which learns from it who has died
-                return False
-    except FileNotFoundError:
-        return False
+                return lock
     except OSError:
-        return True
+        return None
     release(lock)  # the file was gone, and this lock has made a new one
     with contextlib.suppress(OSError):
         path.parent.rmdir()
-    return False
+    return None
