@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headstart.deploy.serve.run import check_packages, is_local, listen, side_by_side
+from headstart.deploy.serve.run import check_packages, is_local, listen, side_by_side, together
 from headstart.errors import MissingExtra, SpecError
 
 
@@ -37,3 +37,10 @@ def test_workers_share_the_cores_of_a_server(cores: int, shared: tuple[int, int]
     monkeypatch.setenv("HEADSTART_THREADS", str(cores))
     assert side_by_side("cpu") == shared
     assert side_by_side("cuda:1") == (1, cores)
+
+
+@pytest.mark.parametrize(("cores", "images"), [(1, 4), (2, 8), (8, 32), (64, 32)])
+def test_a_few_images_a_core_go_through_the_network_together(cores: int, images: int, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HEADSTART_THREADS", str(cores))
+    assert together("cpu") == images
+    assert together("cuda") == 32

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 WORKERS = 4
+BATCH, A_CORE = 32, 4  # images that the network takes together: at most, and for each core of the CPU
 PACKAGES = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
 
 
@@ -67,6 +68,15 @@ def side_by_side(device: str) -> tuple[int, int]:
         return 1, cores()
     workers = min(cores(), WORKERS)
     return workers, cores() // workers
+
+
+def together(device: str) -> int:
+    """Return how many images the network takes together, in all of its threads, unless the user says otherwise.
+
+    A GPU wants many. On the CPU a few are cheaper than many (benchmarks/README.md): what one layer passes on to the next
+    stays in the core's cache.
+    """
+    return min(BATCH, A_CORE * cores()) if device.startswith("cpu") else BATCH
 
 
 def settings(app: FastAPI, limits: Limits) -> uvicorn.Config:
