@@ -1,6 +1,7 @@
 """Images per second of the frozen feature pass, beside eager PyTorch and this machine's matrix-product limit.
 
     python benchmarks/features.py [--seconds 8] [--backbones efficientnet_lite0 resnet18 resnet50] [--json]
+    python benchmarks/features.py --batches 1 4 16 64    CPU time an image on one core, by images at a time
 
 Everything runs in one process, one engine after the other, in rounds, on the same 32 random images of the
 network's size; the median round counts. The limit is what the network's multiply-adds would take at the
@@ -92,12 +93,37 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     }
 
 
+def cpu_by_batch(name: str, batches: list[int], seconds: float) -> dict[int, float]:
+    """Return CPU milliseconds an image of the engine on one core, by batch size; the least busy of the rounds."""
+    backbone, _ = create_backbone(name, None)
+    backbone = backbone.bare().eval()
+    size = backbone.preprocessing.size
+    images = np.random.default_rng(0).integers(0, 256, (max(batches), size, size, 3), np.uint8)
+    engine = Engine(backbone, backbone.preprocessing, threads=1)
+    found = dict.fromkeys(batches, float("inf"))
+    for _ in range(ROUNDS):
+        for batch in batches:
+            engine(images[:batch])
+            began, done = time.process_time(), 0
+            while time.process_time() - began < seconds:
+                engine(images[:batch])
+                done += batch
+            found[batch] = min(found[batch], 1000 * (time.process_time() - began) / done)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0, help="per engine and round")
     parser.add_argument("--backbones", nargs="+", default=["efficientnet_lite0", "resnet18", "resnet50"])
+    parser.add_argument("--batches", nargs="+", type=int, help="only CPU time by batch size")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.batches:
+        for name in options.backbones:
+            times = cpu_by_batch(name, options.batches, options.seconds)
+            print(f"{name}: " + ", ".join(f"{batch}: {value:.1f} ms" for batch, value in times.items()))
+        return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     machine = environment("cpu")
     rows = [measure(name, options.seconds) for name in options.backbones]

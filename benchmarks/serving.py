@@ -333,7 +333,7 @@ def main() -> None:
         each = ", ".join(f"{value:.2f}" for value in values)
         print(f"{name}: {statistics.median(values):.2f} ({each})", file=sys.stderr)
     clients = ", ".join(f"{each['client_cores']:.3f}" for each in found[OURS])
-    slow = ", ".join(f"{each['p95_ms']:.0f}" for each in found["half"])
+    slow = ", ".join(f"{float(each['p95_ms'] or 'nan'):.0f}" for each in found["half"])
     print(f"cores that wrk took: {clients}; 95 % of answers at half load within: {slow} ms", file=sys.stderr)
     print(json.dumps({"machine": machine(), "ratios": shown, "rounds": found}, indent=1))
 
