@@ -1,7 +1,7 @@
 """Images per second of the frozen feature pass, beside eager PyTorch and this machine's matrix-product limit.
 
     python benchmarks/features.py [--seconds 8] [--backbones efficientnet_lite0 resnet18 resnet50] [--json]
-    python benchmarks/features.py --batches 1 4 16 64    CPU time an image on one core, by images at a time
+    python benchmarks/features.py --batches 1 4 16 64    CPU time an image by images at a time, one network a core
 
 Everything runs in one process, one engine after the other, in rounds, on the same 32 random images of the
 network's size; the median round counts. The limit is what the network's multiply-adds would take at the
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -93,22 +94,29 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def cpu_by_batch(name: str, batches: list[int], seconds: float) -> dict[int, float]:
-    """Return CPU milliseconds an image of the engine on one core, by batch size; the least busy of the rounds."""
+def cpu_by_batch(name: str, batches: list[int], seconds: float) -> dict[int, list[float]]:
+    """Return CPU milliseconds an image by batch size, of each round, while every core runs the network by itself."""
     backbone, _ = create_backbone(name, None)
     backbone = backbone.bare().eval()
     size = backbone.preprocessing.size
     images = np.random.default_rng(0).integers(0, 256, (max(batches), size, size, 3), np.uint8)
     engine = Engine(backbone, backbone.preprocessing, threads=1)
-    found = dict.fromkeys(batches, float("inf"))
-    for _ in range(ROUNDS):
-        for batch in batches:
+    found: dict[int, list[float]] = {batch: [] for batch in batches}
+
+    def count(batch: int, end: float) -> int:
+        done = 0
+        while time.perf_counter() < end:
             engine(images[:batch])
-            began, done = time.process_time(), 0
-            while time.process_time() - began < seconds:
+            done += batch
+        return done
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in range(ROUNDS):
+            for batch in batches:
                 engine(images[:batch])
-                done += batch
-            found[batch] = min(found[batch], 1000 * (time.process_time() - began) / done)
+                began, end = time.process_time(), time.perf_counter() + seconds
+                done = sum(pool.map(count, [batch] * cores(), [end] * cores()))
+                found[batch].append(1000 * (time.process_time() - began) / done)
     return found
 
 
@@ -122,7 +130,9 @@ def main() -> None:
     if options.batches:
         for name in options.backbones:
             times = cpu_by_batch(name, options.batches, options.seconds)
-            print(f"{name}: " + ", ".join(f"{batch}: {value:.1f} ms" for batch, value in times.items()))
+            for batch, values in times.items():
+                each = ", ".join(f"{value:.1f}" for value in values)
+                print(f"{name}, {batch} at a time: {statistics.median(values):.1f} ms ({each})")
         return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     machine = environment("cpu")
