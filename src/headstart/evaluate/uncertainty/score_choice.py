@@ -20,6 +20,7 @@ from headstart.evaluate.uncertainty.familiarity import (
 )
 from headstart.evaluate.uncertainty.gaussian import gaussian
 
+CANDIDATES = (DEFAULT, "energy+mahalanobis", "energy+mahalanobis+source")  # sums: steadier than one score alone
 _DRAWS, _HELD_OUT, _FEWEST = 6, 0.2, 5  # of leave-classes-out: draws, share of the classes, classes needed
 _MOST_ROWS = 1000  # that it looks at
 
@@ -48,9 +49,9 @@ def choose_score(
     """Return the score that best finds classes left out, and the mean AUROC of each; no foreign image is needed.
 
     Six times a fifth of the classes, drawn at random, is left out. A head is fitted on half of the images of the
-    others; the other half are familiar, and the images of the classes left out are not. The score with the best mean
-    AUROC is chosen, but the default stays unless the other is better by more than the standard error of the mean
-    difference. With fewer than five classes there is nothing to choose on, and the default is returned.
+    others; the other half are familiar, and the images of the classes left out are not. Of the candidates
+    the one with the best mean AUROC is chosen, but the default stays unless the other is better by more than the
+    standard error of the mean difference: six draws of classes are few, and so are three candidates. With fewer than five classes there is nothing to choose on, and the default is returned.
 
     Args:
         embeddings, labels: of training images.
@@ -61,8 +62,8 @@ def choose_score(
     if len(names) < _FEWEST or sizes.max() < 2:
         return DEFAULT, {}
     generator = np.random.default_rng(seed)
-    candidates = {name: each for name, each in SCORES.items() if source is not None or "source" not in NEEDS[name]}
-    found: dict[str, list[float]] = {name: [] for name in candidates}
+    scores = {name: each for name, each in SCORES.items() if source is not None or "source" not in NEEDS[name]}
+    found: dict[str, list[float]] = {name: [] for name in scores}
     for draw in range(_DRAWS):
         rows = generator.permutation(len(labels))[:_MOST_ROWS]
         left_out = np.isin(labels[rows], generator.choice(names, max(1, round(_HELD_OUT * len(names))), replace=False))
@@ -76,17 +77,17 @@ def choose_score(
         judged = embeddings[np.concatenate([inside[half:], foreign])]
         known = np.arange(len(judged)) < len(inside) - half
         unit, said = unit_length(judged), logits(judged)
-        for name, score in candidates.items():
+        for name, score in scores.items():
             found[name].append(roc_area(score(reference, unit, said), known)[0])
     return _best(found)
 
 
 def _best(found: Mapping[str, Sequence[float]]) -> tuple[str, dict[str, float]]:
-    """Return the score with the best mean, unless the default may be as good, and the means."""
+    """Return the candidate with the best mean, unless the default may be as good, and the mean of every score."""
     means = {name: float(np.mean(each)) for name, each in found.items() if each}
     if not means:
         return DEFAULT, {}
-    best = max(means, key=means.__getitem__)
+    best = max((name for name in CANDIDATES if name in means), key=means.__getitem__)
     gains = np.subtract(found[best], found[DEFAULT])
     error = gains.std(ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
     return (best if gains.mean() > error else DEFAULT), means
