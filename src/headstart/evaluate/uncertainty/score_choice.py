@@ -49,9 +49,9 @@ def choose_score(
     """Return the score that best finds classes left out, and the mean AUROC of each; no foreign image is needed.
 
     Six times a fifth of the classes, drawn at random, is left out. A head is fitted on half of the images of the
-    others; the other half are familiar, and the images of the classes left out are not. Of the candidates
-    the one with the best mean AUROC is chosen, but the default stays unless the other is better by more than the
-    standard error of the mean difference: six draws of classes are few, and so are three candidates. With fewer than five classes there is nothing to choose on, and the default is returned.
+    others; the other half are familiar, and the images of the classes left out are not. Of the candidates the one with
+    the best mean AUROC is chosen, but the default stays unless the other is better by more than the standard error of
+    the mean difference. With fewer than five classes there is nothing to choose on, and the default is returned.
 
     Args:
         embeddings, labels: of training images.
