@@ -34,7 +34,7 @@ from headstart.evaluate.metrics.auc import roc_area
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.uncertainty.conformal import SCORES as SETS
 from headstart.evaluate.uncertainty.conformal import calibrate, nonconformity, prediction_sets
-from headstart.evaluate.uncertainty.familiarity import SCORES, fit_reference, rejection, unit_length
+from headstart.evaluate.uncertainty.familiarity import SCORES, SourceHead, fit_reference, rejection, unit_length
 from headstart.evaluate.uncertainty.score_choice import choose_score
 from headstart.evaluate.uncertainty.selective import promise
 from headstart.models.create import create_backbone
