@@ -130,7 +130,7 @@ def main() -> None:
         result[f"planted {kind}, found"] = f"{sum(pair in found for pair in pairs)} of {len(pairs)}"
     result["machine"] = f"{os.cpu_count()} cores, {cpu()}, Python {platform.python_version()}, numpy {np.__version__}"
     result["commit"] = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
     ).stdout.strip()
     print(json.dumps(result, indent=1, ensure_ascii=False))
 

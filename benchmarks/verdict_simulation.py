@@ -12,7 +12,8 @@ image's own difficulty (standard deviation 2), the run's view of the image (0.5)
 of the cell). The first run has 90 % true accuracy, all others so many points less; `--extra` adds one noisy run among
 ten, equal runs at 98 %, and runs of another first accuracy.
 
-The oracle: it knows the true variance of each difference and corrects by the studentised range, stepping down.
+The oracle: it knows the true variance of each difference (by the bivariate normal distribution, not from the studies)
+and corrects by the studentised range, stepping down.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from headstart.evaluate.comparison.compare import Comparison, compare_runs
 
@@ -116,17 +117,47 @@ def count(cell: Cell, found: Comparison) -> dict[str, float]:
 
 def oracle(cell: Cell, gaps: np.ndarray) -> float:
     """Return the share of the first run's differences that a test tells which knows their true variance."""
-    error = gaps.std(axis=0).mean()
+    errors = true_errors(cell)
     told = 0.0
     for row in gaps:
         if (row < 0).any():
             continue
-        sizes = np.sort(row)[::-1] / error
+        sizes = np.sort(row / errors)[::-1]
         left = cell.runs
         while left > 1 and sizes[cell.runs - left] > range_quantile(left):
             left -= 1
         told += (cell.runs - left) / (cell.runs - 1)
     return told / len(gaps)
+
+
+def true_errors(cell: Cell) -> np.ndarray:
+    """Return the true standard deviation of the first run's mean minus each other's, over seeds and images."""
+    means, spreads = cell.means, [cell.spread] * cell.runs
+    if cell.noisy is not None:
+        spreads[-1] = cell.noisy
+    first = _variance(cell, means[0], spreads[0])
+    total = [IMAGE**2 + OWN**2 + REST**2 + spread**2 for spread in spreads]
+    found = []
+    for mean, spread, latent in zip(means[1:], spreads[1:], total[1:], strict=True):
+        shared = _together(means[0], mean, IMAGE**2 / np.sqrt(total[0] * latent)) / cell.images
+        found.append(np.sqrt(first + _variance(cell, mean, spread) - 2 * shared))
+    return np.array(found)
+
+
+def _variance(cell: Cell, mean: float, spread: float) -> float:
+    """Return the variance of a run's mean: of one outcome, of two of one seed, and of two of one image."""
+    latent = IMAGE**2 + OWN**2 + REST**2 + spread**2
+    seed = _together(mean, mean, spread**2 / latent)
+    image = _together(mean, mean, (IMAGE**2 + OWN**2) / latent)
+    outcomes = cell.seeds * cell.images
+    return (mean * (1 - mean) + (cell.images - 1) * seed + (cell.seeds - 1) * image) / outcomes
+
+
+@lru_cache(maxsize=1024)
+def _together(a: float, b: float, correlation: float) -> float:
+    """Return the covariance of two outcomes whose latent scores correlate: true accuracies a and b."""
+    normal = stats.multivariate_normal([0.0, 0.0], [[1.0, correlation], [correlation, 1.0]])
+    return float(normal.cdf(special.ndtri([a, b]))) - a * b
 
 
 @lru_cache(maxsize=64)

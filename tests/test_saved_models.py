@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exported_models import linear
+from exported_models import linear, neighbours
 
 import headstart
 from headstart import saved_models
 from headstart.api import Study
 from headstart.deploy.classifier import Classifier
-from headstart.errors import SpecError
+from headstart.errors import ModelError, SpecError
 from headstart.explain.compare import Subject, explain_pictures
 from headstart.report.render import html
 from headstart.saved_models import Updated, evaluate_models, explain_images, update_study
@@ -105,6 +105,7 @@ def test_a_model_is_explained_as_its_network_is(tmp_path: Path) -> None:
     classifier = Classifier(linear())
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     found = explain_images(classifier, [pixels, pixels[::-1]], target="bee")
+    assert list(found.maps) == ["grad_cam"]  # by default
     subject = Subject("this model", classifier.bundle.network, classifier.classes)
     (own,) = explain_pictures([subject], [pixels, pixels[::-1]], ["grad_cam"], targets=["bee", "bee"])
     assert (found.maps["grad_cam"] == own.maps["grad_cam"]).all() and found.targets.tolist() == [1, 1]
@@ -114,6 +115,13 @@ def test_a_model_is_explained_as_its_network_is(tmp_path: Path) -> None:
     assert headstart.explain_images is explain_images
     with pytest.raises(SpecError, match="did you mean 'bee'"):
         explain_images(classifier, pixels, target="be")
+
+
+def test_a_model_of_nearest_neighbours_is_explained_by_lime_unless_told_otherwise() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert list(explain_images(Classifier(neighbours()), pixels).maps) == ["lime"]
+    with pytest.raises(ModelError, match=r"nearest neighbours \(knn\) has none; use lime or occlusion"):
+        explain_images(Classifier(neighbours()), pixels, ["grad_cam"])
 
 
 def test_an_update_shows_its_study_and_how_the_models_compare() -> None:

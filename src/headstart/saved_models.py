@@ -18,7 +18,7 @@ from headstart.deploy.export.defaults import EXPORTS, MARGIN
 from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError, unknown_name
 from headstart.explain.compare import Explained, Subject, explain_pictures
-from headstart.explain.explainers import find_explainer
+from headstart.explain.explainers import default_explainers, find_explainer
 from headstart.storage.opening import default_store_in_use
 from headstart.study import evaluation, unlabelled
 from headstart.study.comparison import Data, source_of
@@ -79,7 +79,7 @@ def evaluate_models(
 def explain_images(
     model: str | Path | Classifier,
     images: Picture | Sequence[Picture],
-    methods: Sequence[str] = ("grad_cam",),
+    methods: Sequence[str] | None = None,
     *,
     target: str | None = None,
     seed: int = 0,
@@ -89,7 +89,7 @@ def explain_images(
     Args:
         model: a model file, a run folder, a study folder (of an ensemble, its study's best network), or a classifier.
         images: one or several: paths, bytes, PIL images, arrays, tensors.
-        methods: names of explainers.
+        methods: names of explainers; by default Grad-CAM, or LIME for a model without gradients (nearest neighbours).
         target: the class to explain; by default what the model predicts of each image.
         seed: of the methods that draw samples.
 
@@ -97,13 +97,15 @@ def explain_images(
         SpecError: an unknown method or class.
         ModelError: an ensemble, or a method that cannot explain the network.
     """
-    for name in methods:
+    for name in methods or ():
         find_explainer(name)
     classifier = model if isinstance(model, Classifier) else Classifier.load(single_network(Path(model)))
     if target is not None and target not in classifier.classes:
         raise SpecError(unknown_name("class", target, classifier.classes))
     title = "this model" if isinstance(model, Classifier) else Path(model).name
     subject = Subject(title, classifier.bundle.network, classifier.classes)
+    if methods is None:
+        methods = default_explainers([subject.network])[0][-1:]
     pictures = [content_of(picture) for picture in pictures_of(images)]
     targets = None if target is None else [target] * len(pictures)
     return explain_pictures([subject], pictures, methods, targets=targets, seed=seed)[0]

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exported_models import neighbours
 from PIL import Image
 
 from headstart.api import Results
 from headstart.cli.explain import _checks, _one_network, _reference, _title
+from headstart.deploy.classifier import Classifier
 from headstart.explain import faithfulness, sanity
 from headstart.report.read.summary import load_summary
 from tests.cli.conftest import Call
@@ -67,6 +69,15 @@ def test_explain_sets_two_models_side_by_side_and_checks_them(
         assert second.width > first.width
     code, _, said = call("explain", one, image, "--target", "rose")
     assert code == 2 and "rose" in said
+
+
+def test_a_model_without_gradients_is_explained_by_lime_and_a_line_says_why(
+    call: Call, photos: Path, tmp_path: Path
+) -> None:
+    model = Classifier(neighbours()).save(tmp_path / "votes.safetensors")
+    code, _, said = call("explain", model, photos / "daisy" / "00.jpg", "--out", tmp_path / "why.png")
+    assert code == 0 and (tmp_path / "why.png").exists()
+    assert said.count("headstart: grad_cam is left out: Grad-CAM needs gradients") == 1
 
 
 @pytest.mark.usefixtures("shared_cache")

@@ -125,6 +125,7 @@ def test_explanations_leave_the_network_that_predicts_alone(monkeypatch: pytest.
         assert explain(picture(seed), "grad_cam").startswith(b"\x89PNG")
     live = classifier.bundle.network
     assert seen[0] is seen[1]
+    assert explain(picture(1), None) == explain(picture(1), "grad_cam")
     mine = {id(value) for value in live.state_dict(keep_vars=True).values()}
     assert not mine & {id(value) for value in seen[0].state_dict(keep_vars=True).values()}
     assert all(torch.equal(value, seen[0].state_dict()[key]) for key, value in live.state_dict().items())

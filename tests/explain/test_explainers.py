@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from exported_models import linear, neighbours
 from torch import nn
 
 from headstart.errors import DataError, ModelError, SpecError
-from headstart.explain.explainers import EXPLAINERS, explain
+from headstart.explain.explainers import EXPLAINERS, default_explainers, explain
+from headstart.models.heads import LinearHead
+from headstart.models.network import Network
+from headstart.models.pixels import pixels_backbone
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([0, 2])
@@ -58,6 +62,16 @@ def test_mistakes_are_told_in_one_line() -> None:
         explain(plain(), IMAGES[:0], TARGETS[:0], "lime")
     with pytest.raises(ModelError, match="cannot take images of 2 × 2 px"):
         explain(plain(), IMAGES[:, :, :2, :2], TARGETS, "lime")
+
+
+def test_grad_cam_is_among_the_default_explainers_where_every_network_has_gradients_and_positions() -> None:
+    votes, lenet = neighbours().network, linear().network
+    assert default_explainers([lenet, lenet]) == (["lime", "grad_cam"], None)
+    chosen, why = default_explainers([lenet, votes])
+    assert chosen == ["lime"] and why is not None and "nearest neighbours (knn) has none" in why
+    chosen, why = default_explainers([Network(pixels_backbone(8), LinearHead(192, 3))])
+    assert chosen == ["lime"] and why is not None and "pixels has none for images of 8 × 8 px" in why
+    assert all(parameter.requires_grad for parameter in lenet.parameters())  # left as it was
 
 
 def test_every_explainer_names_its_options() -> None:

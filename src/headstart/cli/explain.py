@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def explain_and_show(
     model: Path,
     images: Sequence[str],
-    methods: Sequence[str],
+    methods: Sequence[str] | None,
     against: Path | None,
     *,
     target: str | None,
@@ -27,6 +27,8 @@ def explain_and_show(
     seed: int,
 ) -> None:
     """Explain predictions and write a picture; `against` adds a second network beside the first.
+
+    Without `methods` by LIME and Grad-CAM, or by LIME alone where a network has no gradients or no positions.
 
     Raises:
         SpecError: the target is unknown, or `out` is a folder.
@@ -37,12 +39,12 @@ def explain_and_show(
     from headstart.data.image_files import read_file
     from headstart.deploy.classifier import Classifier
     from headstart.explain.compare import Subject, columns_of, explain_pictures
-    from headstart.explain.explainers import EXPLAINERS, find_explainer
+    from headstart.explain.explainers import EXPLAINERS, default_explainers, find_explainer
     from headstart.explain.picture import gallery
     from headstart.storage.files import write_atomic
 
     check_file(out)
-    for name in methods:
+    for name in methods or ():
         find_explainer(name)
     subjects, said = [], []
     for place in [model] if against is None else [model, against]:
@@ -52,6 +54,9 @@ def explain_and_show(
         if target is not None and target not in bundle.classes:
             raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
         subjects.append(Subject(_title(place), bundle.network, bundle.classes))
+    if not methods:
+        methods, why = default_explainers([each.network for each in subjects])
+        said += [] if why is None else [f"headstart: grad_cam is left out: {why}"]
     banded = any(each.network.backbone.preprocessing.bands is not None for each in subjects)
     pictures = [read_file(image) if banded else decode_file(image) for image in images]
     targets = None if target is None else [target] * len(pictures)

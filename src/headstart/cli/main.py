@@ -322,7 +322,10 @@ def explain(
     images: Annotated[list[str], typer.Argument(help="Image files.")],
     method: Annotated[
         list[str] | None,
-        typer.Option(help="lime, grad_cam, integrated_gradients, occlusion or attention_rollout; repeatable."),
+        typer.Option(
+            help="lime, grad_cam, integrated_gradients, occlusion or attention_rollout; repeatable (default: lime and,"
+            " where the model has gradients, grad_cam)."
+        ),
     ] = None,
     against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
     target: Annotated[str | None, typer.Option(help="The class to explain (default: the predicted class).")] = None,
@@ -336,8 +339,7 @@ def explain(
     """
     from headstart.cli.explain import explain_and_show
 
-    chosen = method or ["lime", "grad_cam"]
-    explain_and_show(model, images, chosen, against, target=target, out=out, checks=checks, seed=seed)
+    explain_and_show(model, images, method, against, target=target, out=out, checks=checks, seed=seed)
 
 
 @app.command()

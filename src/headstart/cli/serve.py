@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from headstart.progress import say
 
 if TYPE_CHECKING:
     from headstart.deploy.classifier import Classifier
+    from headstart.deploy.serve.app import Explain
     from headstart.models.network import Network
 
 KEY = "HEADSTART_API_KEY"
@@ -86,7 +86,7 @@ def _watched(model: Path) -> Path:
     return listed if listed.is_file() else find_bundle(model)
 
 
-def _explainer(classifier: Classifier) -> Callable[[bytes, str], bytes] | None:
+def _explainer(classifier: Classifier) -> Explain | None:
     """Return what draws an explanation; None for models of several networks."""
     if len(classifier.ensemble.members) > 1:
         return None
@@ -95,10 +95,11 @@ def _explainer(classifier: Classifier) -> Callable[[bytes, str], bytes] | None:
     def network() -> Network:  # explainers disturb it while the classifier goes on
         return copy.deepcopy(classifier.bundle.network)
 
-    def explain(content: bytes, method: str) -> bytes:
+    def explain(content: bytes, method: str | None) -> bytes:
         from headstart.data.decoding.decode import UndecodableError, decode
         from headstart.errors import DataError
         from headstart.explain.compare import Subject, columns_of, explain_pictures
+        from headstart.explain.explainers import default_explainers
         from headstart.explain.picture import gallery
 
         try:
@@ -106,6 +107,7 @@ def _explainer(classifier: Classifier) -> Callable[[bytes, str], bytes] | None:
         except UndecodableError as error:
             raise DataError(str(error)) from None
         subject = Subject("model", network(), classifier.bundle.classes)
-        return gallery(columns_of(explain_pictures([subject], [picture], [method])))
+        methods = default_explainers([subject.network])[0][-1:] if method is None else [method]
+        return gallery(columns_of(explain_pictures([subject], [picture], methods)))
 
     return explain

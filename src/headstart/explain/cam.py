@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.errors import ModelError
-from headstart.explain.scope import backbone_of, check_gradients, device_of, log_odds
+from headstart.explain.scope import backbone_of, check_gradients, device_of, log_odds, undisturbed
 from headstart.models.backbone import INPUT, Backbone
+from headstart.models.network import Network
 
 _MOST_TOKENS = 16  # class and register tokens before the patches at most
 
@@ -51,6 +52,22 @@ def grad_cam(
     return torch.cat(maps).float().cpu().numpy()
 
 
+def why_no_grad_cam(network: Network) -> str | None:
+    """Return why Grad-CAM cannot explain a network; None where it can."""
+    backbone = network.backbone
+    side = backbone.preprocessing.size
+    image = torch.zeros(1, backbone.preprocessing.channels, side, side, device=device_of(network))
+    try:
+        check_gradients(network, "Grad-CAM")
+        with undisturbed(network), torch.no_grad():
+            shapes = (backbone.cut(point)[0](image).shape for point in reversed(backbone.cut_points) if point != INPUT)
+            if any(_grid(backbone, shape, (side, side)) is not None for shape in shapes):
+                return None
+        raise _no_stage(backbone, (side, side))
+    except ModelError as error:
+        return str(error)
+
+
 def _at(network: nn.Module, backbone: Backbone, stage: str, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return a stage's activations, and the gradients of the targets' log odds with respect to them."""
     prefix, tail = backbone.cut(stage)
@@ -75,7 +92,11 @@ def _default_stage(network: nn.Module, backbone: Backbone, image: Tensor, target
         gradients = _at(network, backbone, point, image, target)[1]
         if bool(_spatial(backbone, point, gradients, size).any()):
             return point
-    raise ModelError(
+    raise _no_stage(backbone, size)
+
+
+def _no_stage(backbone: Backbone, size: tuple[int, int]) -> ModelError:
+    return ModelError(
         f"Grad-CAM needs a stage with several positions on which the class depends; {backbone.name} has none for"
         f" images of {size[0]} × {size[1]} px (use larger images, or lime, occlusion or integrated_gradients)"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headstart.errors import SpecError, choose, require, unknown_name
-from headstart.explain.cam import grad_cam
+from headstart.explain.cam import grad_cam, why_no_grad_cam
 from headstart.explain.gradients import integrated_gradients
 from headstart.explain.lime import lime
 from headstart.explain.occlusion import occlusion
 from headstart.explain.rollout import attention_rollout
 from headstart.explain.scope import check, undisturbed
+from headstart.models.network import Network
 
 # (network, normalised images [n, 3, h, w], targets int64 [n], *, seed, its own options) to maps [n, h, w]
 Method = Callable[..., np.ndarray]
@@ -68,6 +69,15 @@ def find_explainer(method: str) -> Explainer:
     if explainer.package is not None:
         require(explainer.package, f"the explainer {method}", "explain")
     return explainer
+
+
+def default_explainers(networks: Sequence[Network]) -> tuple[list[str], str | None]:
+    """Return the explainers to use where none is named, and why Grad-CAM is not among them, if it is not.
+
+    They need no extra. Where one is enough it is the last: Grad-CAM, or LIME for networks that Grad-CAM cannot explain.
+    """
+    why = next((reason for network in networks if (reason := why_no_grad_cam(network)) is not None), None)
+    return (["lime", "grad_cam"], None) if why is None else (["lime"], why)
 
 
 def explain(

@@ -121,7 +121,7 @@ def _is_deterministic(run: Run, seed: int, resources: Resources) -> bool:
     if split_hash(own) == split_hash(other):
         return True
     same = np.array_equal(own.test, other.test) and np.array_equal(_learned(own), _learned(other))
-    return spec.refit != "none" and same
+    return run.refits and same
 
 
 def _learned(split: Split) -> np.ndarray:

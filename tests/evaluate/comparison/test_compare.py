@@ -286,3 +286,35 @@ def test_a_perfect_score_that_rounding_missed_is_perfect() -> None:
     for row in found["ranking"]:
         assert row["mean"] == 1.0 and row["low"] > 0.6 and row["high"] == pytest.approx(1.0)
     assert found["pairwise"][0]["difference"] == 0.0
+
+
+def test_runs_that_score_the_same_are_not_said_to_lead_each_other() -> None:
+    right = np.random.default_rng(0).random((3, 50)) < 0.8
+    said = compare_runs({"a": right, "b": right[:, ::-1].copy()})["answer"]
+    assert said.startswith("a and b share the best score: ") and "whether a is better than b: +0.0 points" in said
+
+
+def test_integers_0_and_1_are_right_or_wrong_and_other_integers_are_numbers() -> None:
+    right = np.random.default_rng(0).random((2, 3, 60)) < 0.8
+    truth = {"a": right[0], "b": right[1]}
+    assert compare_runs({run: rows.astype(np.int64) for run, rows in truth.items()}) == compare_runs(truth)
+    found = compare_runs({"a": right[0].astype(np.int64) * 5, "b": right[1] * 3.0})
+    assert found["ranking"][0]["mean"] == pytest.approx(5 * right[0].mean())
+
+
+def test_scores_that_are_not_numbers_are_refused_by_name() -> None:
+    losses = np.random.default_rng(0).random((2, 2, 9))
+    losses[1, 0, 3] = np.nan
+    with pytest.raises(DataError, match="'b' has scores that are not finite numbers"):
+        compare_runs({"a": losses[0], "b": losses[1]})
+
+
+@pytest.mark.parametrize(("images", "seeds"), [(1, 1), (3, 1), (3, 2), (5, 2)])
+def test_what_would_settle_a_question_of_very_few_images_does(images: int, seeds: int) -> None:
+    def right(n: int) -> dict[str, np.ndarray]:
+        return {"a": np.ones((seeds, n), dtype=bool), "b": np.zeros((seeds, n), dtype=bool)}
+
+    needed = compare_runs(right(images))["against_best"][0]["needed"]
+    assert needed is not None and needed["images"] is not None
+    assert needed["seeds"] is None  # no number of seeds makes up for so few images
+    assert compare_runs(right(needed["images"]))["against_best"][0]["significant"]

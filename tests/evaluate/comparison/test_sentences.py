@@ -73,12 +73,20 @@ def test_what_would_settle_a_question_is_said(what: Needed | None, words: str) -
             "net leads: 90 %; tied with it: a;"
             " cannot tell yet whether it is better than b, c, d and 1 more (b: SIZE; MORE)",
         ),
+        (2, [], ["b", "c"], "net leads: 90 %; cannot tell yet whether it is better than b and c (b: SIZE; MORE)"),
     ],
 )
 def test_the_answer_names_the_best_and_what_is_not_behind_it(
     others: int, tied: list[str], open_: list[str], words: str
 ) -> None:
     assert sentences.answer("net", "90 %", others, tied, open_, "SIZE; MORE") == words
+
+
+def test_runs_of_the_same_score_share_the_lead() -> None:
+    said = sentences.answer("net", "90 %", 2, ["a"], ["b"], "SIZE", ["a"])
+    assert said == (
+        "net and a share the best score: 90 %; tied with net: a; cannot tell yet whether net is better than b: SIZE"
+    )
 
 
 @pytest.mark.parametrize(

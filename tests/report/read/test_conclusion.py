@@ -68,6 +68,12 @@ def test_the_headline_is_the_chosen_model_with_its_own_test_score(tmp_path: Path
     assert "a is better than c, by +55.0 points" in said
 
 
+def test_a_run_that_scores_as_the_model_does_is_not_said_to_lead(tmp_path: Path) -> None:
+    said = answer(study_of(tmp_path, {"a": share(3, 200, 170), "b": share(3, 200, 170)[:, ::-1].copy()}, best="b"))
+    assert " a reaches the same on these images. Whether it is better than the model cannot be told yet: " in said
+    assert "leads" not in said and said.count("85.0 %") == 1
+
+
 def test_the_baseline_that_is_ahead_of_the_model_is_named_first(tmp_path: Path) -> None:
     right = {"a": share(3, 200, 159), "b": share(3, 200, 160), "base": share(3, 200, 163)}
     found = study_of(tmp_path, right, best="a", baseline="base")

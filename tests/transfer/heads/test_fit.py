@@ -140,10 +140,18 @@ def test_resamples_are_seeded_draws_with_replacement() -> None:
     assert set(first[0]) <= set(rows) and len(first[0]) == 20 and len(set(first[0])) < 20
 
 
-@pytest.mark.parametrize("kind", ["logistic", "ridge", "prototypes", "knn"])
-def test_a_choice_needs_validation_rows(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("logistic", "penalty"),
+        ("ridge", "penalty, temperature"),
+        ("prototypes", "metric, normalise"),
+        ("knn", "k, metric, weights"),
+    ],
+)
+def test_a_choice_needs_validation_rows(kind: str, names: str) -> None:
     features, labels = data()
-    with pytest.raises(SpecError, match="no validation rows to choose on"):
+    with pytest.raises(SpecError, match=f"no validation images to choose on; .* or name one value each: {names}$"):
         fit_heads(features, labels, [HeadJob(kind, np.arange(90), np.arange(0), 3)])
 
 

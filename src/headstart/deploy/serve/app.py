@@ -1,7 +1,7 @@
 """The server: images in, class names and calibrated probabilities out; built for one model.
 
 POST /predict   the image's bytes, or a form with several files; ?top=K
-POST /explain   one image; answers with a PNG that shows what speaks for the class; ?method=grad_cam
+POST /explain   one image; answers with a PNG that shows what speaks for the class; ?method=lime
 GET  /model     classes, preprocessing, provenance         GET /health     GET /metrics
 GET  /          a page to drop images on                   GET /docs       this interface, described
 
@@ -35,7 +35,7 @@ from headstart.evaluate.uncertainty.selective import Promise
 from headstart.version import VERSION
 
 OPEN = ("/health", "/", "/docs", "/openapi.json")  # what needs no key: browsers cannot send one when they open a page
-Explain = Callable[[bytes, str], bytes]  # a picture and a method to a PNG
+Explain = Callable[[bytes, str | None], bytes]  # a picture and a method (None: one that suits the model) to a PNG
 
 
 def make_app(
@@ -194,7 +194,7 @@ class _Server:
             },
         }
 
-    async def explanation(self, request: Request, method: str = "grad_cam") -> Response:
+    async def explanation(self, request: Request, method: str | None = None) -> Response:
         """Draw which parts of the image speak for its class: a PNG."""
         if self.explain is None:
             raise HTTPException(501, "this server explains nothing")
@@ -213,7 +213,7 @@ class _Server:
                 raise busy(f"no explanation within {self.limits.seconds:g} s") from None
         return Response(png, media_type="image/png")
 
-    def _explained(self, received: Received, method: str, explain: Explain) -> asyncio.Task[bytes]:
+    def _explained(self, received: Received, method: str | None, explain: Explain) -> asyncio.Task[bytes]:
         """Begin an explanation; no other begins until its thread ends, however long its request waits for it."""
         self._explaining, done = True, received.keep()
 

@@ -82,7 +82,7 @@ def over_seeds(
 
 
 def compare_runs(
-    correct: Mapping[str, Scores],
+    correct: Mapping[str, Scores | Int[np.ndarray, "s n"]],
     baseline: str | None = None,
     *,
     images: Int[np.ndarray, "s n"] | None = None,
@@ -99,8 +99,8 @@ def compare_runs(
     """Rank runs and say of each difference whether it is more than chance, and whether it matters.
 
     Args:
-        correct: run → right or wrong on each test image, one row a seed; or any score per image whose mean
-            is meant (log loss). Columns are the same images for every run.
+        correct: run → right or wrong (True and False, or the integers 1 and 0) on each test image, one row a seed; or
+            any score per image whose mean is meant (log loss). Columns are the same images for every run.
         baseline: the run that each other is compared with, in a list corrected on its own.
         images: which image each column is of, one row a seed, where every seed has its own test images
             (row k of each run is then tested on the same images); None where all seeds share them.
@@ -117,22 +117,25 @@ def compare_runs(
         seed: of the draws.
 
     Raises:
-        DataError: no runs, runs on other images, a run compared with itself, a run declared deterministic that varies.
+        DataError: no runs, runs on other images, a run compared with itself, a run declared deterministic that varies,
+            a score that is not a finite number.
         SpecError: an unknown baseline or deterministic run, or a margin below zero.
     """
-    _check(correct, baseline, images, pair_seeds, deterministic, margin)
+    check_runs_differ(correct)
+    scores = {run: _outcomes(given) for run, given in correct.items()}
+    _check(scores, baseline, images, pair_seeds, deterministic, margin)
     sign = 1.0 if higher_is_better else -1.0
-    names = sorted(correct, key=lambda run: (-sign * float(correct[run].mean()), run))
+    names = sorted(scores, key=lambda run: (-sign * float(scores[run].mean()), run))
     pairing = bool(pair_seeds) or images is not None
-    limits = _bounds(correct, bounds)
-    runs = runs_of(correct, names, images, deterministic, limits, unit)
-    pairs = paired_pairs(correct, runs, images) if pairing else pairs_of(runs)
+    limits = _bounds(scores, bounds)
+    runs = runs_of(scores, names, images, deterministic, limits, unit)
+    pairs = paired_pairs(scores, runs, images) if pairing else pairs_of(runs)
     if pairing:
-        rows = np.stack([correct[name].mean(axis=1) for name in names], axis=1)
+        rows = np.stack([scores[name].mean(axis=1) for name in names], axis=1)
         chance = paired_chance(runs, pairs, rows, draws, seed)
     else:
         chance = chance_of(runs, pairs, draws, seed)
-    return _compared(correct, runs, pairs, chance, baseline, sign, margin, pairing, percent)
+    return _compared(scores, runs, pairs, chance, baseline, sign, margin, pairing, percent)
 
 
 def _compared(
@@ -197,7 +200,8 @@ def _answer(ranking: Sequence[Ranked], leader: Leader, against: Sequence[Pair], 
         first = unclear[0]
         size = sentences.size_of(first["difference"], first["low"], first["high"], share)
         question = size + sentences.settled(first["needed"], runs.n, runs.unit)
-    return sentences.answer(leader["run"], score, len(against), tied, [row["b"] for row in unclear], question)
+    level = [row["run"] for row in ranking[1:] if row["mean"] == ranking[0]["mean"]]
+    return sentences.answer(leader["run"], score, len(against), tied, [row["b"] for row in unclear], question, level)
 
 
 def _notes(correct: Mapping[str, Scores], runs: Runs, pairing: bool) -> list[str]:
@@ -209,6 +213,13 @@ def _notes(correct: Mapping[str, Scores], runs: Runs, pairing: bool) -> list[str
 
 def _bounds(correct: Mapping[str, Scores], bounds: Bounds | None) -> Bounds | None:
     return (0.0, 1.0) if all(scores.dtype == np.bool_ for scores in correct.values()) else bounds
+
+
+def _outcomes(scores: Scores | Int[np.ndarray, "s n"]) -> Scores:
+    """Return scores as they are, integers 0 and 1 as right or wrong, other integers as numbers."""
+    if scores.dtype.kind not in "iu":
+        return scores
+    return scores.astype(bool) if bool(np.isin(scores, (0, 1)).all()) else scores.astype(np.float64)
 
 
 def _check(
@@ -238,7 +249,9 @@ def _check(
     if len(set(sizes.values())) > 1 or 0 in sizes.values():
         listed = ", ".join(f"{run}: {size}" for run, size in sorted(sizes.items()))
         raise DataError(f"runs can be compared only on the same test images; these have {listed} images")
+    for run, scores in sorted(correct.items()):
+        if not bool(np.isfinite(scores).all()):
+            raise DataError(f"{run!r} has scores that are not finite numbers; leave it or those images out")
     seeds = {len(scores) for scores in correct.values()}
     if len(seeds) > 1 and (images is not None or pair_seeds):
         raise DataError("runs whose seeds belong together need the same seeds; compare those that all of them have")
-    check_runs_differ(correct)

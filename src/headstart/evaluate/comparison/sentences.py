@@ -67,7 +67,15 @@ def margin_words(margin: float, share: bool) -> str:
     return f"{points} point{'' if points == '1' else 's'}"
 
 
-def answer(best: str, score: str, others: int, tied: Sequence[str], open_: Sequence[str], question: str) -> str:
+def answer(
+    best: str,
+    score: str,
+    others: int,
+    tied: Sequence[str],
+    open_: Sequence[str],
+    question: str,
+    level: Sequence[str] = (),
+) -> str:
     """Say which run is best and how sure that is.
 
     Args:
@@ -77,17 +85,19 @@ def answer(best: str, score: str, others: int, tied: Sequence[str], open_: Seque
         tied: runs that are tied with it.
         open_: runs of which it cannot be told yet.
         question: the difference from the first of these, and what would settle it.
+        level: runs whose mean is the same as the best's.
     """
     if not others:
         return f"{best}: {score}; nothing to compare it with"
     if not tied and not open_:
         return f"{best} is best: {score}, better than {_each(others)}"
-    parts = [f"{best} leads: {score}"]
+    parts = [f"{_listed([best, *level])} share the best score: {score}" if level else f"{best} leads: {score}"]
+    it = best if level else "it"
     if tied:
-        parts.append(f"tied with it: {_listed(tied)}")
+        parts.append(f"tied with {it}: {_listed(tied)}")
     if open_:
         about = f": {question}" if len(open_) == 1 else f" ({open_[0]}: {question})"
-        parts.append(f"cannot tell yet whether it is better than {_listed(open_)}{about}")
+        parts.append(f"cannot tell yet whether {it} is better than {_listed(open_)}{about}")
     return "; ".join(parts)
 
 
@@ -96,7 +106,9 @@ def _each(others: int) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    if len(names) > 3:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def notes(

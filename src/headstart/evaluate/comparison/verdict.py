@@ -17,6 +17,7 @@ LIKELY = 0.95  # from which probability on something is called likely, its oppos
 _NORMAL = float(special.ndtri(0.5 + LIKELY / 2))
 _SURE = float(special.ndtri(0.8))  # what is said to settle a question does so in four of five studies
 _MOST_SEEDS, _MOST_IMAGES = 100, 1_000_000  # beyond them it is not said
+_SPEAKING = 6  # images that one run alone has right: fewer can never be significant (exact test of McNemar: 2 / 2**6)
 
 
 class Needed(TypedDict):
@@ -108,18 +109,21 @@ def needed_for(runs: Runs, pairs: Pairs, place: int, margin: float, reach: float
     varied = [int(runs.seeds[k]) for k in (a, b) if not runs.deterministic[k]]
     seeds = min(varied) if varied else 1
     size = abs(float(pairs.difference[place]))
-    goal = max(size / (_NORMAL * reach + _SURE), (margin - size) / (_NORMAL + _SURE)) ** 2
+    apart, equal = size / (_NORMAL * reach + _SURE), (margin - size) / (_NORMAL + _SURE)
+    goal = max(apart, equal) ** 2
+    one_set = runs.bounds == (0.0, 1.0) and runs.image_means.shape[1] == n  # right or wrong, the same images each seed
+    least = _SPEAKING / size if one_set and size > 0 and apart >= equal else 0.0
     seed_part = float(pairs.seed_variance[place])
     noise = float(pairs.noise[place])
     lasting = max(0.0, float(pairs.image_variance[place]) - noise / seeds)
     if goal <= 0:
         return Needed(seeds=None, images=None, both=None)
-    by_seeds = (seed_part + noise) / (goal - lasting) if goal > lasting else np.inf
+    by_seeds = (seed_part + noise) / (goal - lasting) if goal > lasting and n >= least else np.inf
     rest = goal - seed_part / seeds
-    by_images = n * (lasting + noise / seeds) / rest if rest > 0 else np.inf
+    by_images = max(least, n * (lasting + noise / seeds) / rest) if rest > 0 else np.inf
     together = max(seeds, int(np.ceil(min(1e9, 2 * seed_part / goal))), 1)
     left = goal - seed_part / together
-    both = n * (lasting + noise / together) / left if left > 0 else np.inf
+    both = max(least, n * (lasting + noise / together) / left) if left > 0 else np.inf
     return Needed(
         seeds=_count(by_seeds, _MOST_SEEDS, seeds) if varied else None,
         images=_count(by_images, _MOST_IMAGES, n),

@@ -72,8 +72,11 @@ def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
     if board.chosen == first:
         return found
     pair = next(pair for pair in board.against_best if pair["b"] == board.chosen)
-    found += [(first, True), (f" {_leads(board)} ", False)]
-    found += _score(board, board.row(first), f"allowing for the choice among {board.leader['of']}")
+    if pair["difference"] == 0:
+        found += [(first, True), (" reaches the same on these images. ", False)]
+    else:
+        found += [(first, True), (f" {_leads(board)} ", False)]
+        found += _score(board, board.row(first), f"allowing for the choice among {board.leader['of']}")
     gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
     words = {
         "tied": f"The two are tied: {gap}. ",

@@ -201,10 +201,7 @@ def _answer(
         [*half_errors(workspace.features, job, fitted.head), *fitted.notes, *edge_notes(job, fitted.chosen)],
     )
     if len(fitted.tried) > 1 and not any(_scored(entry) for entry in fitted.tried):
-        raise SpecError(
-            f"{job.kind}: {len(fitted.tried)} configurations and no validation rows to choose on; give the split a"
-            " validation part, or one value for each option"
-        )
+        raise SpecError(_nothing_to_choose_on(job.kind, fitted))
     if again:
         both = np.sort(np.concatenate([job.train, job.validation]))  # in one order: seeds may share the refit
         kept = _once(workspace, labels, job, both, both[:0], {**job.options, **fitted.chosen}, answers)
@@ -213,6 +210,14 @@ def _answer(
     seconds = time.perf_counter() - began + spent
     chosen, tried = dict(fitted.chosen), copy.deepcopy(fitted.tried)
     return HeadFit(copy.deepcopy(head), chosen, tried, notes, seconds, judged, fitted.left_out)
+
+
+def _nothing_to_choose_on(kind: str, fitted: Fitted) -> str:
+    names = [name for name in fitted.chosen if len({repr(entry.get(name)) for entry in fitted.tried}) > 1]
+    return (
+        f"{kind}: {len(fitted.tried)} configurations and no validation images to choose on; set some aside for"
+        f" validation (a class needs two images or more), or name one value each: {', '.join(names)}"
+    )
 
 
 @torch.no_grad()

@@ -107,6 +107,14 @@ def test_what_is_not_refitted_keeps_the_network_of_the_trial(
     assert fit.seconds == len(fit.tried) and fit.notes == ["note of lr 0.05"]
 
 
+def test_the_configuration_that_alone_did_not_fail_is_refitted_as_the_plan_says(
+    tmp_path: Path, trained: list[Any]
+) -> None:
+    here = context_of(tmp_path, grid(1000, 0.1))
+    fit, model = fit_of(here)
+    assert here.task.run.refits and fit.refit == "train+validation" and model == "network of refit"
+
+
 def test_a_single_configuration_can_be_refitted_where_there_is_validation(tmp_path: Path, trained: list[Any]) -> None:
     one = grid(0.05, refit="train+validation")
     assert fit_of(context_of(tmp_path / "a", one))[0].refit == "train+validation"

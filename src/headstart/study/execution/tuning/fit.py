@@ -59,10 +59,10 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
     best = max(trials, key=lambda trial: trial.rank)
     best = _with_model(context, best, lambda: try_one(context, best.values))
     chosen = {".".join(path): value for path, value in best.values.items()}
-    asked = run.spec.refit or ("train+validation" if len(trials) > 1 else "none")
+    refits = run.refits and len(split.validation) > 0
     final, notes = best, [*best.notes, *broken]
     seconds = sum(trial.seconds for trial in trials)
-    if asked == "train+validation" and len(split.validation):
+    if refits:
 
         def again() -> Trial:
             return refit(context, best.values, best.best_epoch)
@@ -70,8 +70,6 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
         final = _with_model(context, again(), again)
         seconds += final.seconds
         notes = [*notes, f"trained once more on train and validation, epochs: {best.best_epoch}", *final.notes]
-    else:
-        asked = "none"
     judged = best.folder / "validation.npz"
     fit = Fit(
         chosen={**chosen, "epoch": best.best_epoch},
@@ -82,7 +80,7 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
         learned=final.learned,
         total=final.total,
         seconds=seconds,
-        refit=asked,
+        refit="train+validation" if refits else "none",
         whole=True,
     )
     save_fit(folder, fit, final.folder / MODEL)
