@@ -2,7 +2,8 @@
 
 Every kind of file in the cache and in the folder of a study has its turn, in every way that disks, crashes and people
 do it; of a finished study, of one that continues from cached fits, features or images, and of one interrupted at each
-stage. Up to six files in different folders are damaged at once; what becomes of each is counted by its kind.
+stage. Up to eight files in different folders are damaged at once, of the kinds that had the fewest turns by then; what
+becomes of each is counted by its kind.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import random
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from tests.siege import scene
 from tests.siege.siege import Attack, Broken
 
 Harm = Callable[[Path, random.Random, list[Path]], None]
+Files = list[tuple[str, Path]]
+"""Files to damage: the kind of each, and its path."""
 
 
 def flip_a_bit(path: Path, draw: random.Random, others: list[Path]) -> None:
@@ -98,9 +102,10 @@ KEPT = {
     "cached features": ("images", "features", "trials"),
     "cached images": ("images", "trials"),
 }  # trainings, which take longest, are repeated only where a trial was damaged
-STATES = ("finished", *KEPT, *scene.MOMENTS)
+EVERYWHERE = "every stage interrupted"
+STATES = ("finished", *KEPT, *scene.MOMENTS, EVERYWHERE)
 _LOGS = re.compile(r"/(training/log|tensorboard)/")  # which are never read
-_MOST = 6  # files that are damaged at once, in folders of their own
+_MOST = 8  # files that are damaged at once, in folders of their own
 _TRIES = 2  # states in which a file is damaged until one is found in which it is read
 UNSEEN = ("not read", "not changed")
 
@@ -117,35 +122,24 @@ def prepare(scratch: Path) -> Attack:
             scene.interrupt(pictures, scratch / moment, moment)
             if not (scratch / moment / "cache" / "trials").exists():
                 shutil.copytree(scratch / "finished" / "cache" / "trials", scratch / moment / "cache" / "trials")
+    _interrupt_everywhere(pictures, scratch)
     wanted = scene.results(scratch / "finished")
-    stored = {state: _stored(scratch / state, "out" if state == "finished" else "") for state in STATES}
-    kinds_of_files = sorted({kind for found in stored.values() for kind in found})
+    turns = Turns({state: _stored(scratch / state, "out" if state == "finished" else "") for state in STATES})
 
     def attack(seed: int) -> list[str]:
-        """Damage a file of the kind whose turn it is, and with it some of other kinds in other folders."""
-        draw = random.Random(seed)
-        kind = kinds_of_files[seed % len(kinds_of_files)]
-        states = [state for state in STATES if kind in stored[state]]
-        draw.shuffle(states)
+        """Damage the files whose turn it is; in another state if the first of them was not read in this one."""
         found: list[str] = []
-        for state in states[:_TRIES]:
-            rest = sorted({*stored[state]} - {kind})
-            others = draw.sample(rest, min(len(rest), draw.randrange(_MOST)))
-            found = strokes(state, [kind, *others], draw, scratch / f"attempt-{seed}")
+        for state, files in turns(seed):
+            found = strokes(state, files, random.Random(seed), scratch / f"attempt-{seed}")
             if not found[0].endswith(UNSEEN):
                 break
         return found
 
-    def strokes(state: str, kinds: list[str], draw: random.Random, place: Path) -> list[str]:
+    def strokes(state: str, files: Files, draw: random.Random, place: Path) -> list[str]:
         shutil.copytree(scratch / state, place)
         try:
-            files = {kind: [place / path for path in paths] for kind, paths in stored[state].items()}
-            struck: list[Struck] = []
-            for kind in kinds:
-                path = draw.choice(files[kind])
-                if path.parent not in {one.path.parent for one in struck}:
-                    everything = [other for paths in files.values() for other in paths]
-                    struck.append(_struck(kind, path, draw, everything))
+            everything = [place / path for paths in turns.stored[state].values() for path in paths]
+            struck = [_struck(kind, place / path, draw, everything) for kind, path in files]
             what = "; ".join(f"{one.harm}: {one.path.relative_to(place).as_posix()}" for one in struck)
             said = _survived(pictures, place, wanted, f"{state}: {what}")
             return [f"{one.kind}: {_became(one, said)}" for one in struck]
@@ -153,6 +147,66 @@ def prepare(scratch: Path) -> Attack:
             shutil.rmtree(place)
 
     return attack
+
+
+def _interrupt_everywhere(pictures: Path, scratch: Path) -> None:
+    """Bring together what each interruption left, and a second training, so that one attempt damages all of them."""
+    second = scratch / "a second training"
+    for first in (scratch / "a training" / "cache" / "trials").glob("*.partial"):
+        done = Path("cache") / "trials" / first.stem
+        shutil.copytree(scratch / "finished" / done, second / done)
+    with _quiet():
+        scene.interrupt(pictures, second, "a training")
+    for state in (*scene.MOMENTS, second.name):
+        for partial in (scratch / state).glob("cache/*/*.partial"):
+            there = scratch / EVERYWHERE / partial.relative_to(scratch / state)
+            if not there.exists():
+                shutil.copytree(partial, there)
+
+
+class Turns:
+    """Which files are damaged in each attempt: of the kinds that had the fewest turns in the attempts before it.
+
+    Args:
+        stored: the paths of the files in each state, by their kind.
+    """
+
+    def __init__(self, stored: dict[str, dict[str, list[Path]]]) -> None:
+        self.stored = stored
+        self.had = Counter({kind: 0 for found in stored.values() for kind in found})
+        self._planned: list[list[tuple[str, Files]]] = []
+
+    def __call__(self, seed: int) -> list[tuple[str, Files]]:
+        """Return the states that an attempt tries, the second only if need be, and the files to damage in each."""
+        while len(self._planned) <= seed:
+            self._planned.append(self._next(random.Random(len(self._planned))))
+        return self._planned[seed]
+
+    def _next(self, draw: random.Random) -> list[tuple[str, Files]]:
+        first = self._by_turn([*self.had], draw)[0]
+        states = [state for state in STATES if first in self.stored.get(state, ())]
+        draw.shuffle(states)
+        tried = [(state, self._files(state, first, draw)) for state in states[:_TRIES]]
+        self.had.update(kind for kind, _ in tried[0][1])
+        return tried
+
+    def _files(self, state: str, first: str, draw: random.Random) -> Files:
+        kinds = self.stored[state]
+        files, taken, most = [], set(), draw.randrange(1, _MOST + 1)
+        for kind in (first, *self._by_turn(sorted({*kinds} - {first}), draw)):
+            path = draw.choice(kinds[kind])
+            if len(files) < most and _unit(path) not in taken:
+                taken.add(_unit(path))
+                files.append((kind, path))
+        return files
+
+    def _by_turn(self, kinds: list[str], draw: random.Random) -> list[str]:
+        return sorted(kinds, key=lambda kind: (self.had[kind], draw.random()))
+
+
+def _unit(path: Path) -> Path:
+    """Return what is checked and replaced as one: the folder, or the file itself directly in the study's folder."""
+    return path.with_suffix("") if path.parent == Path("out") / scene.NAME else path.parent
 
 
 @dataclass(frozen=True)
