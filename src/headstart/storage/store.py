@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ import numpy.typing as npt
 from headstart.errors import StoreError
 from headstart.progress import say
 from headstart.storage.checksums import MANIFEST, Depth, described, fault, sealed, unsealed
-from headstart.storage.files import disk_errors, sync, temporary, write_json
+from headstart.storage.files import delete, disk_errors, sync, temporary, write_json
 from headstart.storage.locks import locked, tried
 from headstart.storage.presence import at_work, clear, since
 
@@ -172,13 +171,14 @@ class Store:
                 yield None
                 return
             partial = final.with_name(final.name + ".partial")
+            for folder in (final, partial):
+                _clear_way(folder)
             partial.mkdir(exist_ok=True)
             _sweep(partial)
             entry = Entry(partial, {})
             yield entry
             _finish(partial, f"{kind}/{key}", entry.manifest)
-            if final.exists():  # a folder without its manifest is damaged, not an entry
-                shutil.rmtree(final)
+            delete(final)  # a folder without its manifest is damaged, not an entry
             os.replace(partial, final)
             sync(final.parent)
 
@@ -211,7 +211,7 @@ class Store:
         folder = self.path(kind, key)
         _checked.pop(folder, None)
         (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        delete(folder)
 
     def prune(self, keep_bytes: int) -> int:
         """Delete the least recently used entries until at most `keep_bytes` remain; return the bytes freed.
@@ -269,7 +269,7 @@ class Store:
                 rest = temporary(folder)
                 os.replace(folder, rest)
             say(f"{folder}: damaged ({why}); {then}")
-            shutil.rmtree(rest, ignore_errors=True)
+            delete(rest)
         return "deleted"
 
     def _remove_unused(self, kind: str, key: str, used: float) -> bool:
@@ -310,6 +310,13 @@ def _finish(partial: Path, name: str, facts: dict[str, Any]) -> None:
     write_json(partial / MANIFEST, sealed({**facts, "created": time.time(), "entry": name, "files": files}))
     for folder in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
         sync(folder)
+
+
+def _clear_way(folder: Path) -> None:
+    """Delete what has an entry's name and is no folder, such as a file or a link that leads nowhere."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        say(f"{folder}: damaged (it is no folder); it will be rebuilt")
+        folder.unlink()
 
 
 def _sweep(partial: Path) -> None:
