@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from headstart.errors import StoreError
-from headstart.storage.files import link_or_copy, read_json, write_atomic, write_json
+from headstart.storage.files import disk_errors, link_or_copy, read_json, write_atomic, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -56,6 +57,13 @@ def test_a_full_disk_is_one_line_with_the_place(monkeypatch: pytest.MonkeyPatch,
         with pytest.raises(StoreError, match="x: the disk is full"):
             write()
     assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_one_line_also_in_the_words_of_safetensors(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="x: the disk is full"), disk_errors(tmp_path / "x"):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(SafetensorError, match="no header"), disk_errors(tmp_path / "x"):
+        raise SafetensorError("no header")
 
 
 def test_a_file_in_the_way_of_a_folder_is_one_line(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -170,19 +171,26 @@ def disk_errors(place: Path) -> Iterator[None]:
     """Turn a full disk, or a place that cannot be written, into one StoreError that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
+    except Exception as error:
+        number = _number_of(error)
+        if number in _FULL:
             raise StoreError(
                 f"{place}: the disk is full; free some space (see 'headstart cache') or set HEADSTART_CACHE"
                 " to a larger disk; what was finished is kept"
             ) from error
-        if error.errno in _REFUSED:
-            raise StoreError(f"{place}: cannot be written ({error.strerror}); choose another place") from error
-        if error.errno in _IN_THE_WAY:
+        if number in _REFUSED:
+            raise StoreError(f"{place}: cannot be written ({os.strerror(number)}); choose another place") from error
+        if number in _IN_THE_WAY:
             raise StoreError(
                 f"{place}: cannot be written, because a file has the name of a folder, or a folder that of a file"
-                f" ({error.strerror}); delete or rename it"
+                f" ({os.strerror(number)}); delete or rename it"
             ) from error
-        if error.errno in _LIMITS:
-            raise StoreError(f"{place}: {_LIMITS[error.errno]}; what was finished is kept") from error
+        if number in _LIMITS:
+            raise StoreError(f"{place}: {_LIMITS[number]}; what was finished is kept") from error
         raise
+
+
+def _number_of(error: Exception) -> int:
+    """Return the number of the system's error, also where a library in Rust says it in words; 0 if there is none."""
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    return (error.errno or 0) if isinstance(error, OSError) else int(said[1]) if said else 0
