@@ -288,6 +288,7 @@ def test_an_entry_in_the_place_of_another_is_not_taken_for_it(
 def test_files_are_checked_once_and_again_when_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, looked = Store(tmp_path), []
     folder = fill(store, "kind", "key", 5)
+    monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
     check = fault
     monkeypatch.setattr(
         "headstart.storage.store.fault", lambda *given, **how: looked.append(given[0]) or check(*given, **how)
@@ -297,6 +298,21 @@ def test_files_are_checked_once_and_again_when_they_change(tmp_path: Path, monke
     assert looked == [folder]
     (folder / "deep" / "data").write_bytes(b"y" * 5)
     assert not store.has("kind", "key") and len(looked) == 3  # once more under the lock
+
+
+def test_files_that_this_process_has_hashed_are_not_read_again_unless_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    with store.building("kind", "key") as entry:
+        assert entry is not None
+        (entry.path / "data").write_text("x")
+        os.utime(entry.path / "data", (1e9, 1e9))  # long before it was hashed
+    with monkeypatch.context() as patch:
+        patch.setattr("headstart.storage.store.fault", lambda *given, **how: "it was read again")
+        assert store.has("kind", "key")
+    (store.path("kind", "key") / "data").write_text("y")
+    assert not store.has("kind", "key")
 
 
 def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
@@ -456,6 +472,7 @@ def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
         monkeypatch.setattr(checksums, name, size)
     store, depths = Store(tmp_path), []
     folder = fill(store, "kind", "key", 500)
+    monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
     monkeypatch.setattr(
         "headstart.storage.store.fault",
         lambda folder, files, depth: depths.append(depth) or fault(folder, files, depth),

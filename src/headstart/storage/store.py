@@ -30,6 +30,7 @@ from headstart.storage.presence import at_work, clear, since
 
 __all__ = ["MANIFEST", "Store", "Verified", "array_digest", "cache_root", "content_key", "drop_file"]
 
+_SETTLED = 0.1  # seconds after which a change of a file shows in its time, with a margin
 _CLOCKS = 60.0  # seconds by which the clocks of machines that share a store may differ
 Stamps = list[tuple[int, int, int]]
 _checked: dict[Path, tuple[tuple[str, ...], Stamps, Depth]] = {}
@@ -177,10 +178,11 @@ class Store:
             _sweep(partial)
             entry = Entry(partial, {})
             yield entry
-            _finish(partial, f"{kind}/{key}", entry.manifest)
+            names = _finish(partial, f"{kind}/{key}", entry.manifest)
             delete(final)  # a folder without its manifest is damaged, not an entry
             os.replace(partial, final)
             sync(final.parent)
+            _note_written(final, names)
 
     def in_use(self) -> contextlib.AbstractContextManager[None]:
         """Keep `prune`, in any process, from deleting what is used from now on, for as long as the block runs."""
@@ -302,14 +304,25 @@ def drop_file(folder: Path, name: str) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _finish(partial: Path, name: str, facts: dict[str, Any]) -> None:
-    """Write the manifest of a folder whose files are all there."""
+def _finish(partial: Path, name: str, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Write the manifest of a folder whose files are all there; return their names."""
     _sweep(partial)
     (partial / MANIFEST).unlink(missing_ok=True)
     files = described(partial)
     write_json(partial / MANIFEST, sealed({**facts, "created": time.time(), "entry": name, "files": files}))
     for folder in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
         sync(folder)
+    return tuple(files)
+
+
+def _note_written(folder: Path, names: tuple[str, ...]) -> None:
+    """Note that these files have just been hashed, so that they are read again only if they change.
+
+    A file that was written a moment ago is not noted: its time might not show that it changes.
+    """
+    stamps = _stamps(folder, names)
+    if stamps is not None and time.time() - max(changed for _, changed, _ in stamps) / 1e9 > _SETTLED:
+        _checked[folder] = (names, stamps, Depth.WHOLE)
 
 
 def _clear_way(folder: Path) -> None:
