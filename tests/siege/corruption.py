@@ -16,10 +16,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headstart.errors import HeadstartError
-from tests.siege import scene
+from tests.siege import scene, wide_scene
 from tests.siege.siege import Attack, Broken
 
 Harm = Callable[[Path, random.Random, list[Path]], None]
@@ -97,34 +98,84 @@ HARMS: dict[str, Harm] = {
     "overwrite": overwrite,
     "swap": swap,
 }
-KEPT = {
-    "cached fits": ("images", "features", "trials", "fits"),
-    "cached features": ("images", "features", "trials"),
-    "cached images": ("images", "trials"),
-}  # trainings, which take longest, are repeated only where a trial was damaged
 EVERYWHERE = "every stage interrupted"
-STATES = ("finished", *KEPT, *scene.MOMENTS, EVERYWHERE)
 _LOGS = re.compile(r"/(training/log|tensorboard)/")  # which are never read
 _MOST = 8  # files that are damaged at once, in folders of their own
 _TRIES = 2  # states in which a file is damaged until one is found in which it is read
 UNSEEN = ("not read", "not changed")
 
 
+@dataclass(frozen=True)
+class Scene:
+    """A study, and the states in which its files are damaged.
+
+    Args:
+        draw: draws its images into a folder.
+        run: runs it on them, in a place.
+        moments: by name, the functions after whose first call it is interrupted.
+        kept: by name of a state, the kinds of entries that it continues from.
+        spared: the kinds of entries that it always has, unless they are what is attacked: they take longest.
+    """
+
+    draw: Callable[[Path], Path]
+    run: Callable[[Path, Path], object]
+    moments: dict[str, str]
+    kept: dict[str, tuple[str, ...]]
+    spared: tuple[str, ...]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return ("finished", *self.kept, *self.moments, EVERYWHERE)
+
+
+_PASS = ("images", "features", "shards", "measurements", "inspections", "measures")
+SMALL = Scene(
+    scene.draw,
+    scene.run,
+    scene.MOMENTS,
+    {
+        "cached fits": ("images", "features", "trials", "fits"),
+        "cached features": ("images", "features", "trials"),
+        "cached images": ("images", "trials"),
+    },
+    ("trials",),
+)
+WIDE = Scene(
+    wide_scene.draw,
+    wide_scene.run,
+    wide_scene.MOMENTS,
+    {"cached fits": (*_PASS, "rungs", "fits"), "cached rungs": (*_PASS, "rungs"), "cached passes": _PASS},
+    ("measurements",),
+)
+
+
 def prepare(scratch: Path) -> Attack:
-    """Run the study once as it should be, and bring it into every state that is attacked."""
-    pictures = scene.draw(scratch / "pictures")
+    """Bring the small study into every state that is attacked."""
+    return _prepared(scratch, SMALL)
+
+
+def prepare_wide(scratch: Path) -> Attack:
+    """Bring the study of shards into every state that is attacked."""
+    return _prepared(scratch, WIDE)
+
+
+def _prepared(scratch: Path, besieged: Scene) -> Attack:
+    pictures = besieged.draw(scratch / "pictures")
     with _quiet():
-        scene.run(pictures, scratch / "finished")
-        for state, kinds in KEPT.items():
+        besieged.run(pictures, scratch / "finished")
+        for state, kinds in besieged.kept.items():
             for kind in kinds:
-                shutil.copytree(scratch / "finished" / "cache" / kind, scratch / state / "cache" / kind)
-        for moment in scene.MOMENTS:
-            scene.interrupt(pictures, scratch / moment, moment)
-            if not (scratch / moment / "cache" / "trials").exists():
-                shutil.copytree(scratch / "finished" / "cache" / "trials", scratch / moment / "cache" / "trials")
-    _interrupt_everywhere(pictures, scratch)
+                if (scratch / "finished" / "cache" / kind).exists():
+                    shutil.copytree(scratch / "finished" / "cache" / kind, scratch / state / "cache" / kind)
+        for moment, function in besieged.moments.items():
+            scene.interrupt(pictures, scratch / moment, function, besieged.run)
+            for kind in besieged.spared:
+                if not (scratch / moment / "cache" / kind).exists():
+                    shutil.copytree(scratch / "finished" / "cache" / kind, scratch / moment / "cache" / kind)
+    _interrupt_everywhere(pictures, scratch, besieged)
     wanted = scene.results(scratch / "finished")
-    turns = Turns({state: _stored(scratch / state, "out" if state == "finished" else "") for state in STATES})
+    turns = Turns({s: _stored(scratch / s, "out" if s == "finished" else "") for s in besieged.states})
 
     def attack(seed: int) -> list[str]:
         """Damage the files whose turn it is; in another state if the first of them was not read in this one."""
@@ -141,7 +192,7 @@ def prepare(scratch: Path) -> Attack:
             everything = [place / path for paths in turns.stored[state].values() for path in paths]
             struck = [_struck(kind, place / path, draw, everything) for kind, path in files]
             what = "; ".join(f"{one.harm}: {one.path.relative_to(place).as_posix()}" for one in struck)
-            said = _survived(pictures, place, wanted, f"{state}: {what}")
+            said = _survived(partial(besieged.run, pictures, place), place, wanted, f"{state}: {what}")
             return [f"{one.kind}: {_became(one, said)}" for one in struck]
         finally:
             shutil.rmtree(place)
@@ -149,19 +200,20 @@ def prepare(scratch: Path) -> Attack:
     return attack
 
 
-def _interrupt_everywhere(pictures: Path, scratch: Path) -> None:
+def _interrupt_everywhere(pictures: Path, scratch: Path, besieged: Scene) -> None:
     """Bring together what each interruption left, and a second training, so that one attempt damages all of them."""
-    second = scratch / "a second training"
+    second, training = "a second training", besieged.moments.get("a training")
     for first in (scratch / "a training" / "cache" / "trials").glob("*.partial"):
         done = Path("cache") / "trials" / first.stem
-        shutil.copytree(scratch / "finished" / done, second / done)
-    with _quiet():
-        scene.interrupt(pictures, second, "a training")
-    for state in (*scene.MOMENTS, second.name):
-        for partial in (scratch / state).glob("cache/*/*.partial"):
-            there = scratch / EVERYWHERE / partial.relative_to(scratch / state)
+        shutil.copytree(scratch / "finished" / done, scratch / second / done)
+    if training is not None:
+        with _quiet():
+            scene.interrupt(pictures, scratch / second, training, besieged.run)
+    for state in (*besieged.moments, second):
+        for partial_entry in (scratch / state).glob("cache/*/*.partial"):
+            there = scratch / EVERYWHERE / partial_entry.relative_to(scratch / state)
             if not there.exists():
-                shutil.copytree(partial, there)
+                shutil.copytree(partial_entry, there)
 
 
 class Turns:
@@ -184,7 +236,7 @@ class Turns:
 
     def _next(self, draw: random.Random) -> list[tuple[str, Files]]:
         first = self._by_turn([*self.had], draw)[0]
-        states = [state for state in STATES if first in self.stored.get(state, ())]
+        states = [state for state, found in self.stored.items() if first in found]
         draw.shuffle(states)
         tried = [(state, self._files(state, first, draw)) for state in states[:_TRIES]]
         self.had.update(kind for kind, _ in tried[0][1])
@@ -256,13 +308,13 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _survived(pictures: Path, place: Path, wanted: dict[str, object], what: str) -> str:
+def _survived(run: Callable[[], object], place: Path, wanted: dict[str, object], what: str) -> str:
     """Run the study until it ends well, at most twice; compare its results, and return all that it said."""
     told = ""
     for attempt in (1, 2):
         try:
             with _quiet() as said:
-                scene.run(pictures, place)
+                run()
             told += said.getvalue()
             break
         except HeadstartError as error:
