@@ -244,7 +244,9 @@ class Turns:
 
     def _files(self, state: str, first: str, draw: random.Random) -> Files:
         kinds = self.stored[state]
-        files, taken, most = [], set(), draw.randrange(1, _MOST + 1)
+        files: Files = []
+        taken: set[Path] = set()
+        most = draw.randrange(1, _MOST + 1)
         for kind in (first, *self._by_turn(sorted({*kinds} - {first}), draw)):
             path = draw.choice(kinds[kind])
             if len(files) < most and _unit(path) not in taken:
