@@ -13,6 +13,7 @@ from headstart.errors import (
     SpecError,
     choose,
     first_line,
+    lacks_memory,
     require,
     unknown_name,
 )
@@ -71,3 +72,11 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 )
 def test_the_first_line_of_an_error_is_what_it_says_or_its_kind(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+@pytest.mark.parametrize(
+    "text", ["could not create a primitive", "std::bad_alloc", "DefaultCPUAllocator: not enough memory"]
+)
+def test_a_lack_of_memory_is_recognised_in_the_words_of_each_library(text: str) -> None:
+    assert lacks_memory(RuntimeError(text)) and lacks_memory(MemoryError())
+    assert not lacks_memory(RuntimeError("shapes differ")) and not lacks_memory(ValueError(text))

@@ -125,6 +125,13 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN or the C++ library."""
+    signs = ("allocate memory", "out of memory", "enough memory", "bad_alloc", "could not create a primitive")
+    text = str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in signs))
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:
     """Return the line that says `name` is not a known `kind`, with the nearest and the known names."""
     names = sorted(known)

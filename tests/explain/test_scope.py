@@ -117,3 +117,12 @@ def test_nearest_neighbours_have_no_gradients_to_explain() -> None:
     for method in ("grad_cam", "integrated_gradients"):
         with pytest.raises(ModelError, match=r"needs gradients, and a head of nearest neighbours \(knn\) has none"):
             explain(network, images, targets, method)
+
+
+def test_a_lack_of_memory_is_not_taken_for_images_of_a_wrong_size() -> None:
+    class Full(nn.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("could not create a primitive")
+
+    with pytest.raises(RuntimeError, match="could not create a primitive"):
+        check(Full(1, 1), torch.zeros(1, 3, 8, 8), torch.tensor([0]))

@@ -106,3 +106,12 @@ def test_an_image_that_leaves_nothing_over_is_refused() -> None:
 
 def test_another_input_size_keeps_the_margin_in_proportion() -> None:
     assert Preprocessing(224, 256).at(112) == Preprocessing(112, 128)
+
+
+def test_a_lack_of_memory_is_not_taken_for_images_of_a_wrong_size() -> None:
+    class Full(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("std::bad_alloc")
+
+    with pytest.raises(RuntimeError, match="bad_alloc"):
+        output_shape(Full(), 32, "full")

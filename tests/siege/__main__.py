@@ -30,6 +30,7 @@ SIEGES: dict[str, Prepare] = {
     "bundles": bundles.prepare,
     "clients": clients.prepare,
     "corruption": corruption.prepare,
+    "corruption-wide": corruption.prepare_wide,
     "crowds": crowds.prepare,
     "images": images.prepare,
     "kills": kills.prepare,

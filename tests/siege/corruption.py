@@ -2,7 +2,8 @@
 
 Every kind of file in the cache and in the folder of a study has its turn, in every way that disks, crashes and people
 do it; of a finished study, of one that continues from cached fits, features or images, and of one interrupted at each
-stage. Up to six files in different folders are damaged at once; what becomes of each is counted by its kind.
+stage. Up to eight files in different folders are damaged at once, of the kinds that had the fewest turns by then; what
+becomes of each is counted by its kind.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ import io
 import random
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headstart.errors import HeadstartError
-from tests.siege import scene
+from tests.siege import scene, wide_scene
 from tests.siege.siege import Attack, Broken
 
 Harm = Callable[[Path, random.Random, list[Path]], None]
+Files = list[tuple[str, Path]]
+"""Files to damage: the kind of each, and its path."""
 
 
 def flip_a_bit(path: Path, draw: random.Random, others: list[Path]) -> None:
@@ -93,66 +98,169 @@ HARMS: dict[str, Harm] = {
     "overwrite": overwrite,
     "swap": swap,
 }
-KEPT = {
-    "cached fits": ("images", "features", "trials", "fits"),
-    "cached features": ("images", "features", "trials"),
-    "cached images": ("images", "trials"),
-}  # trainings, which take longest, are repeated only where a trial was damaged
-STATES = ("finished", *KEPT, *scene.MOMENTS)
+EVERYWHERE = "every stage interrupted"
 _LOGS = re.compile(r"/(training/log|tensorboard)/")  # which are never read
-_MOST = 6  # files that are damaged at once, in folders of their own
+_MOST = 8  # files that are damaged at once, in folders of their own
 _TRIES = 2  # states in which a file is damaged until one is found in which it is read
 UNSEEN = ("not read", "not changed")
 
 
+@dataclass(frozen=True)
+class Scene:
+    """A study, and the states in which its files are damaged.
+
+    Args:
+        draw: draws its images into a folder.
+        run: runs it on them, in a place.
+        moments: by name, the functions after whose first call it is interrupted.
+        kept: by name of a state, the kinds of entries that it continues from.
+        spared: the kinds of entries that it always has, unless they are what is attacked: they take longest.
+    """
+
+    draw: Callable[[Path], Path]
+    run: Callable[[Path, Path], object]
+    moments: dict[str, str]
+    kept: dict[str, tuple[str, ...]]
+    spared: tuple[str, ...]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return ("finished", *self.kept, *self.moments, EVERYWHERE)
+
+
+_PASS = ("images", "features", "shards", "measurements", "inspections", "measures")
+SMALL = Scene(
+    scene.draw,
+    scene.run,
+    scene.MOMENTS,
+    {
+        "cached fits": ("images", "features", "trials", "fits"),
+        "cached features": ("images", "features", "trials"),
+        "cached images": ("images", "trials"),
+    },
+    ("trials",),
+)
+WIDE = Scene(
+    wide_scene.draw,
+    wide_scene.run,
+    wide_scene.MOMENTS,
+    {"cached fits": (*_PASS, "rungs", "fits"), "cached rungs": (*_PASS, "rungs"), "cached passes": _PASS},
+    ("measurements",),
+)
+
+
 def prepare(scratch: Path) -> Attack:
-    """Run the study once as it should be, and bring it into every state that is attacked."""
-    pictures = scene.draw(scratch / "pictures")
+    """Bring the small study into every state that is attacked."""
+    return _prepared(scratch, SMALL)
+
+
+def prepare_wide(scratch: Path) -> Attack:
+    """Bring the study of shards into every state that is attacked."""
+    return _prepared(scratch, WIDE)
+
+
+def _prepared(scratch: Path, besieged: Scene) -> Attack:
+    pictures = besieged.draw(scratch / "pictures")
     with _quiet():
-        scene.run(pictures, scratch / "finished")
-        for state, kinds in KEPT.items():
+        besieged.run(pictures, scratch / "finished")
+        for state, kinds in besieged.kept.items():
             for kind in kinds:
-                shutil.copytree(scratch / "finished" / "cache" / kind, scratch / state / "cache" / kind)
-        for moment in scene.MOMENTS:
-            scene.interrupt(pictures, scratch / moment, moment)
-            if not (scratch / moment / "cache" / "trials").exists():
-                shutil.copytree(scratch / "finished" / "cache" / "trials", scratch / moment / "cache" / "trials")
+                if (scratch / "finished" / "cache" / kind).exists():
+                    shutil.copytree(scratch / "finished" / "cache" / kind, scratch / state / "cache" / kind)
+        for moment, function in besieged.moments.items():
+            scene.interrupt(pictures, scratch / moment, function, besieged.run)
+            for kind in besieged.spared:
+                if not (scratch / moment / "cache" / kind).exists():
+                    shutil.copytree(scratch / "finished" / "cache" / kind, scratch / moment / "cache" / kind)
+    _interrupt_everywhere(pictures, scratch, besieged)
     wanted = scene.results(scratch / "finished")
-    stored = {state: _stored(scratch / state, "out" if state == "finished" else "") for state in STATES}
-    kinds_of_files = sorted({kind for found in stored.values() for kind in found})
+    turns = Turns({s: _stored(scratch / s, "out" if s == "finished" else "") for s in besieged.states})
 
     def attack(seed: int) -> list[str]:
-        """Damage a file of the kind whose turn it is, and with it some of other kinds in other folders."""
-        draw = random.Random(seed)
-        kind = kinds_of_files[seed % len(kinds_of_files)]
-        states = [state for state in STATES if kind in stored[state]]
-        draw.shuffle(states)
+        """Damage the files whose turn it is; in another state if the first of them was not read in this one."""
         found: list[str] = []
-        for state in states[:_TRIES]:
-            rest = sorted({*stored[state]} - {kind})
-            others = draw.sample(rest, min(len(rest), draw.randrange(_MOST)))
-            found = strokes(state, [kind, *others], draw, scratch / f"attempt-{seed}")
+        for state, files in turns(seed):
+            found = strokes(state, files, random.Random(seed), scratch / f"attempt-{seed}")
             if not found[0].endswith(UNSEEN):
                 break
         return found
 
-    def strokes(state: str, kinds: list[str], draw: random.Random, place: Path) -> list[str]:
+    def strokes(state: str, files: Files, draw: random.Random, place: Path) -> list[str]:
         shutil.copytree(scratch / state, place)
         try:
-            files = {kind: [place / path for path in paths] for kind, paths in stored[state].items()}
-            struck: list[Struck] = []
-            for kind in kinds:
-                path = draw.choice(files[kind])
-                if path.parent not in {one.path.parent for one in struck}:
-                    everything = [other for paths in files.values() for other in paths]
-                    struck.append(_struck(kind, path, draw, everything))
+            everything = [place / path for paths in turns.stored[state].values() for path in paths]
+            struck = [_struck(kind, place / path, draw, everything) for kind, path in files]
             what = "; ".join(f"{one.harm}: {one.path.relative_to(place).as_posix()}" for one in struck)
-            said = _survived(pictures, place, wanted, f"{state}: {what}")
+            said = _survived(partial(besieged.run, pictures, place), place, wanted, f"{state}: {what}")
             return [f"{one.kind}: {_became(one, said)}" for one in struck]
         finally:
             shutil.rmtree(place)
 
     return attack
+
+
+def _interrupt_everywhere(pictures: Path, scratch: Path, besieged: Scene) -> None:
+    """Bring together what each interruption left, and a second training, so that one attempt damages all of them."""
+    second, training = "a second training", besieged.moments.get("a training")
+    for first in (scratch / "a training" / "cache" / "trials").glob("*.partial"):
+        done = Path("cache") / "trials" / first.stem
+        shutil.copytree(scratch / "finished" / done, scratch / second / done)
+    if training is not None:
+        with _quiet():
+            scene.interrupt(pictures, scratch / second, training, besieged.run)
+    for state in (*besieged.moments, second):
+        for partial_entry in (scratch / state).glob("cache/*/*.partial"):
+            there = scratch / EVERYWHERE / partial_entry.relative_to(scratch / state)
+            if not there.exists():
+                shutil.copytree(partial_entry, there)
+
+
+class Turns:
+    """Which files are damaged in each attempt: of the kinds that had the fewest turns in the attempts before it.
+
+    Args:
+        stored: the paths of the files in each state, by their kind.
+    """
+
+    def __init__(self, stored: dict[str, dict[str, list[Path]]]) -> None:
+        self.stored = stored
+        self.had = Counter({kind: 0 for found in stored.values() for kind in found})
+        self._planned: list[list[tuple[str, Files]]] = []
+
+    def __call__(self, seed: int) -> list[tuple[str, Files]]:
+        """Return the states that an attempt tries, the second only if need be, and the files to damage in each."""
+        while len(self._planned) <= seed:
+            self._planned.append(self._next(random.Random(len(self._planned))))
+        return self._planned[seed]
+
+    def _next(self, draw: random.Random) -> list[tuple[str, Files]]:
+        first = self._by_turn([*self.had], draw)[0]
+        states = [state for state, found in self.stored.items() if first in found]
+        draw.shuffle(states)
+        tried = [(state, self._files(state, first, draw)) for state in states[:_TRIES]]
+        self.had.update(kind for kind, _ in tried[0][1])
+        return tried
+
+    def _files(self, state: str, first: str, draw: random.Random) -> Files:
+        kinds = self.stored[state]
+        files: Files = []
+        taken: set[Path] = set()
+        most = draw.randrange(1, _MOST + 1)
+        for kind in (first, *self._by_turn(sorted({*kinds} - {first}), draw)):
+            path = draw.choice(kinds[kind])
+            if len(files) < most and _unit(path) not in taken:
+                taken.add(_unit(path))
+                files.append((kind, path))
+        return files
+
+    def _by_turn(self, kinds: list[str], draw: random.Random) -> list[str]:
+        return sorted(kinds, key=lambda kind: (self.had[kind], draw.random()))
+
+
+def _unit(path: Path) -> Path:
+    """Return what is checked and replaced as one: the folder, or the file itself directly in the study's folder."""
+    return path.with_suffix("") if path.parent == Path("out") / scene.NAME else path.parent
 
 
 @dataclass(frozen=True)
@@ -202,13 +310,13 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _survived(pictures: Path, place: Path, wanted: dict[str, object], what: str) -> str:
+def _survived(run: Callable[[], object], place: Path, wanted: dict[str, object], what: str) -> str:
     """Run the study until it ends well, at most twice; compare its results, and return all that it said."""
     told = ""
     for attempt in (1, 2):
         try:
             with _quiet() as said:
-                scene.run(pictures, place)
+                run()
             told += said.getvalue()
             break
         except HeadstartError as error:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,10 +26,12 @@ NAME = "siege"
 VOLATILE = {"created", "seconds", "shared_seconds", "total_seconds", "images_per_second", "peak_memory_bytes"}
 
 
-def draw(folder: Path, per_class: int = 8, size: int = 36) -> Path:
-    """Draw noisy pictures of three colours."""
+def draw(
+    folder: Path, per_class: int = 8, size: int = 36, colours: Mapping[str, tuple[int, int, int]] = COLOURS
+) -> Path:
+    """Draw noisy pictures of three colours, or of others."""
     generator = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
+    for name, colour in colours.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(per_class):
             noise = generator.normal(0, 70, (size, size + 4, 3))
@@ -76,9 +78,9 @@ class Stopped(BaseException):
     """Ends a study as a signal does: nothing on the way may catch it."""
 
 
-def interrupt(pictures: Path, place: Path, moment: str) -> None:
-    """Run the study in `place` until the moment; what it had done by then remains."""
-    target, name = MOMENTS[moment].rsplit(".", 1)
+def interrupt(pictures: Path, place: Path, function: str, run: Callable[[Path, Path], object] = run) -> None:
+    """Run the study in `place` until the function was called once; what it had done by then remains."""
+    target, name = function.rsplit(".", 1)
     owner = pkgutil.resolve_name(target)
     real = getattr(owner, name)
 

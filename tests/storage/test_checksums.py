@@ -155,3 +155,14 @@ def test_what_was_never_sealed_is_not_opened() -> None:
     for facts in ({"a": 1}, {**sealed({"a": 1}), "a": 2}, [], "x", None):
         with pytest.raises(ValueError):
             opened(facts)
+
+
+def test_a_seal_whose_name_is_damaged_is_a_seal_and_facts_of_an_older_version_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+    write_json(path, sealed({"n": 3, "file": "0" * 64}))
+    assert unsealed(path) == {"n": 3, "file": "0" * 64}
+    path.write_text(path.read_text().replace('"sha256"', '"sha250"'))
+    with pytest.raises(StoreError, match=r"facts\.json: is not what was written; delete it"):
+        unsealed(path)
+    write_json(path, {"n": 3, "file": "0" * 64})
+    assert unsealed(path) == {"n": 3, "file": "0" * 64}

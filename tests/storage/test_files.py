@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from headstart.errors import StoreError
-from headstart.storage.files import link_or_copy, read_json, write_atomic, write_json
+from headstart.storage.files import disk_errors, link_or_copy, read_json, write_atomic, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -56,11 +59,66 @@ def test_a_full_disk_is_one_line_with_the_place(monkeypatch: pytest.MonkeyPatch,
     assert names(tmp_path) == []
 
 
+def test_a_full_disk_is_one_line_also_in_the_words_of_safetensors(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="x: the disk is full"), disk_errors(tmp_path / "x"):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(SafetensorError, match="no header"), disk_errors(tmp_path / "x"):
+        raise SafetensorError("no header")
+
+
 def test_a_file_in_the_way_of_a_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file" / "x", tmp_path / "file" / "deeper" / "x"):
-        with pytest.raises(StoreError, match=r"x: cannot be written \(.*\); choose another place"):
+        with pytest.raises(
+            StoreError, match=r"x: cannot be written, because a file has the name of a folder, .*; delete"
+        ):
             write_atomic(place, "text")
+
+
+def test_a_folder_in_the_way_of_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(StoreError, match=r"x: cannot be written, because .* or a folder that of a file .*; delete"):
+        write_atomic(tmp_path / "x", "text")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_a_device_or_an_endless_file_is_not_read_as_json(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    for name in ("pipe", "zero", "folder", "long"):
+        with pytest.raises(StoreError, match=f"{name}: is not a JSON file; delete it to create it again"):
+            read_json(tmp_path / name)
+
+
+INTERRUPTED = """
+import os, sys
+from pathlib import Path
+from filelock import FileLock
+from headstart.storage.files import temporary
+from headstart.storage.leaving import leave_nothing
+from headstart.storage.locks import acquired
+place = Path(sys.argv[1])
+lock = FileLock(place / "a.lock")
+acquired(lock, 0), temporary(place / "a.json").touch(), temporary(place / "folder").mkdir()
+for _ in range(300):
+    temporary(place / "gone")
+if os.fork() == 0:
+    leave_nothing()  # a child deletes nothing of its parent's
+    os._exit(0)
+os.wait()
+print(len(list(place.iterdir())))
+sys.exit(143)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes that are copies")
+def test_an_interrupted_process_deletes_its_temporary_files_and_locks_when_it_ends(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED, str(tmp_path)], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (143, "3\n"), ended.stderr
+    assert names(tmp_path) == []
 
 
 def test_json_that_is_damaged_is_named(tmp_path: Path) -> None:

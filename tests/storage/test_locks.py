@@ -69,3 +69,12 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
     with tried(tmp_path / "x.lock") as taken:
         assert not taken
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_lock_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.lock").mkdir()
+    with (
+        pytest.raises(StoreError, match=r"a\.lock: cannot be written, because .*; delete or rename it"),
+        locked(tmp_path / "a.lock"),
+    ):
+        pass

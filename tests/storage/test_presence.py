@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from headstart.storage import presence
 from headstart.storage.files import temporary, writer, writer_of
 from headstart.storage.locks import acquired, locked
 from headstart.storage.presence import FOLDER, Held, at_work, clear, since
@@ -17,6 +18,7 @@ from headstart.storage.presence import FOLDER, Held, at_work, clear, since
 WORKS_UNTIL_KILLED = """
 import sys, time
 from pathlib import Path
+from headstart.storage import presence
 from headstart.storage.files import temporary
 from headstart.storage.locks import locked
 from headstart.storage.presence import at_work
@@ -105,6 +107,33 @@ def test_what_a_process_writes_that_left_and_came_back_meanwhile_is_kept(
     monkeypatch.setattr("headstart.storage.presence._locks", lambda folder: [left])
     clear(tmp_path)
     assert list(tmp_path.iterdir()) == [writing]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_what_is_no_lock_file_is_neither_opened_nor_taken_for_a_process(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    os.mkfifo(tmp_path / FOLDER / "abc-1-2.lock")
+    (tmp_path / FOLDER / "abc-x-2.lock").touch()
+    assert since(tmp_path) is None
+    clear(tmp_path)
+    with at_work(tmp_path):
+        assert since(tmp_path) is not None
+
+
+def test_what_a_process_writes_that_is_about_to_lock_a_second_file_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with at_work(tmp_path):
+        (entered,) = presence._locks(tmp_path)
+        part = temporary(tmp_path / "half.json")
+        part.touch()
+        new = entered.with_name(f"{writer()}-1-2.lock")
+        new.touch()  # not locked yet, so that it looks like that of a dead process
+        listed = iter([[new]])  # before the process entered
+        real = presence._locks
+        monkeypatch.setattr(presence, "_locks", lambda folder: next(listed, None) or real(folder))
+        clear(tmp_path)
+        assert part.exists()
 
 
 def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_removing_deletes_everything_and_twice_is_no_error(tmp_path: Path, monke
     store = Store(tmp_path)
     folder = fill(store, "kind", "key")
     with monkeypatch.context() as patch:
-        patch.setattr("headstart.storage.store.shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("headstart.storage.files.shutil.rmtree", lambda *_, **__: None)
         store.remove("kind", "key")
         assert folder.is_dir() and not store.has("kind", "key")  # the manifest goes first
     for _ in range(2):
@@ -288,6 +288,7 @@ def test_an_entry_in_the_place_of_another_is_not_taken_for_it(
 def test_files_are_checked_once_and_again_when_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, looked = Store(tmp_path), []
     folder = fill(store, "kind", "key", 5)
+    monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
     check = fault
     monkeypatch.setattr(
         "headstart.storage.store.fault", lambda *given, **how: looked.append(given[0]) or check(*given, **how)
@@ -297,6 +298,21 @@ def test_files_are_checked_once_and_again_when_they_change(tmp_path: Path, monke
     assert looked == [folder]
     (folder / "deep" / "data").write_bytes(b"y" * 5)
     assert not store.has("kind", "key") and len(looked) == 3  # once more under the lock
+
+
+def test_files_that_this_process_has_hashed_are_not_read_again_unless_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    with store.building("kind", "key") as entry:
+        assert entry is not None
+        (entry.path / "data").write_text("x")
+        os.utime(entry.path / "data", (1e9, 1e9))  # long before it was hashed
+    with monkeypatch.context() as patch:
+        patch.setattr("headstart.storage.store.fault", lambda *given, **how: "it was read again")
+        assert store.has("kind", "key")
+    (store.path("kind", "key") / "data").write_text("y")
+    assert not store.has("kind", "key")
 
 
 def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
@@ -314,6 +330,37 @@ def test_an_entry_without_one_of_its_files_remains_complete(tmp_path: Path) -> N
     for _ in range(2):
         drop_file(folder, "deep/data")
         assert not (folder / "deep" / "data").exists() and Store(tmp_path).has("kind", "key")
+
+
+@pytest.mark.parametrize("suffix", ["", ".partial"])
+@pytest.mark.parametrize("leads_to", [None, "nowhere", "itself"])
+def test_what_is_no_folder_does_not_block_an_entry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str, leads_to: str | None
+) -> None:
+    store = Store(tmp_path)
+    there = tmp_path / "kind" / f"key{suffix}"
+    there.parent.mkdir()
+    if leads_to is None:
+        there.write_text("in the way")
+    else:
+        there.symlink_to(there.name if leads_to == "itself" else leads_to)
+    with store.building("kind", "key") as entry:
+        assert entry is not None
+    assert store.has("kind", "key")
+    assert capsys.readouterr().err == f"{there}: damaged (it is no folder); it will be rebuilt\n"
+    assert [path.name for path in there.parent.iterdir()] == ["key"]
+
+
+def test_a_damaged_entry_that_is_a_link_is_replaced_and_what_it_leads_to_is_kept(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine").touch()
+    (tmp_path / "kind").mkdir()
+    (tmp_path / "kind" / "key").symlink_to(elsewhere)
+    with Store(tmp_path).building("kind", "key") as entry:
+        assert entry is not None
+    assert Store(tmp_path).has("kind", "key") and not (tmp_path / "kind" / "key").is_symlink()
+    assert [path.name for path in elsewhere.iterdir()] == ["mine"]
 
 
 def test_what_an_attempt_that_died_had_half_written_is_deleted(tmp_path: Path) -> None:
@@ -425,6 +472,7 @@ def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
         monkeypatch.setattr(checksums, name, size)
     store, depths = Store(tmp_path), []
     folder = fill(store, "kind", "key", 500)
+    monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
     monkeypatch.setattr(
         "headstart.storage.store.fault",
         lambda folder, files, depth: depths.append(depth) or fault(folder, files, depth),

@@ -100,3 +100,13 @@ def test_what_cannot_be_is_refused_in_one_line(values: dict[str, object], kind: 
 def test_an_image_that_is_too_small_names_the_stage_that_fails() -> None:
     with pytest.raises(ModelError, match=r"tiny cannot take 2 × 2 px images: stage 'stage2' fails .*larger input_size"):
         check_size(network(), 2)
+
+
+def test_a_lack_of_memory_is_not_taken_for_images_of_a_wrong_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("could not create a primitive")
+
+    backbone = network()
+    monkeypatch.setattr(next(backbone.stages.children()), "forward", full)
+    with pytest.raises(RuntimeError, match="could not create a primitive"):
+        check_size(backbone, 32)

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from headstart.cli.streams import output_fails, prepare_streams, replace_closed_streams
 from headstart.disclosure import discard, disclosable, show
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, lacks_memory
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
 _DEFECT = 70
@@ -48,7 +48,7 @@ def run_as_process(command: Callable[[], object]) -> None:
         place = error.filename or ("standard output" if output_fails() else "the disk")
         _fail(f"{place}: {error.strerror or error}", 2)
     except Exception as error:
-        if _is_memory(error):
+        if lacks_memory(error):
             _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
         place = _write_traceback(error)
         _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
@@ -78,13 +78,6 @@ def _stop_on_signals() -> None:
 def _fail(line: str, status: int) -> NoReturn:
     show(f"headstart: {line}", sys.stderr)
     sys.exit(status)
-
-
-def _is_memory(error: Exception) -> bool:
-    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN or the C++ library."""
-    signs = ("allocate memory", "out of memory", "enough memory", "bad_alloc", "could not create a primitive")
-    text = str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in signs))
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from headstart.errors import DataError, ModelError, first_line
+from headstart.errors import DataError, ModelError, first_line, lacks_memory
 from headstart.models.backbone import Backbone
 from headstart.models.heads import NearestNeighbourHead
 from headstart.models.network import Network
@@ -108,6 +108,8 @@ def check(network: nn.Module, images: Float[Tensor, "n _ _ _"], targets: Int[Ten
         with torch.no_grad():
             classes = network(images[:1].to(device_of(network))).shape[1]
     except (RuntimeError, AssertionError, ValueError) as error:
+        if lacks_memory(error):  # which says nothing about the network
+            raise
         size = " × ".join(str(side) for side in images.shape[2:])
         raise ModelError(f"the network cannot take images of {size} px ({first_line(error)})") from error
     wrong = [int(t) for t in targets if not 0 <= int(t) < classes]

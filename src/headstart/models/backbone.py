@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import ModelError, first_line
+from headstart.errors import ModelError, first_line, lacks_memory
 from headstart.models.preprocessing import Preprocessing
 
 INPUT = "input"  # the cut before the first stage: nothing is frozen, the stored activations are the pixels
@@ -177,6 +177,8 @@ def output_shape(module: nn.Module, size: int, name: str, channels: int = 3) -> 
         with torch.no_grad():
             shape = tuple(module(torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype)).shape)
     except (RuntimeError, AssertionError, ValueError) as error:
+        if lacks_memory(error):  # which says nothing about the network
+            raise
         raise ModelError(
             f"{name} cannot take images of {size} × {size} px ({first_line(error).rstrip('.')});"
             " choose a larger input size or cut the network earlier"

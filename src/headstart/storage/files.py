@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from headstart.errors import StoreError
+from headstart.storage.leaving import before_end
 
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
-_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR)  # the last two: a file is in the way
+_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM)
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _LIMITS = {
     errno.EFBIG: "the file would be larger than this process may write (see 'ulimit -f')",
     errno.EMFILE: "this process may not open more files (see 'ulimit -n')",
@@ -23,12 +26,16 @@ _LIMITS = {
     errno.EIO: "the disk reports an error; check it",
     errno.ENAMETOOLONG: "the path is too long for this disk; choose a shorter place",
 }
+_LONGEST = 1 << 30  # bytes of a JSON file
+_MANY = 256  # temporary names that are remembered before those that are gone are forgotten
 _writer = uuid.uuid4().hex[:12]
+_temporary: set[Path] = set()
 
 
 def _renew() -> None:
     global _writer
     _writer = uuid.uuid4().hex[:12]
+    _temporary.clear()  # which are of the parent
 
 
 if hasattr(os, "register_at_fork"):
@@ -41,8 +48,31 @@ def writer() -> str:
 
 
 def temporary(path: Path) -> Path:
-    """Return a new path beside `path` to write to before a rename: hidden, of this process, used once."""
-    return path.with_name(f".{path.name[:80]}.{_writer}-{uuid.uuid4().hex[:8]}.tmp")
+    """Return a new path beside `path` to write to before a rename: hidden, of this process, used once.
+
+    What is still there when the process ends is deleted.
+    """
+    part = path.with_name(f".{path.name[:80]}.{_writer}-{uuid.uuid4().hex[:8]}.tmp")
+    if len(_temporary) >= _MANY:
+        _temporary.difference_update([known for known in list(_temporary) if not os.path.lexists(known)])
+    _temporary.add(part)
+    return part
+
+
+@before_end
+def _delete_temporary() -> None:
+    for part in list(_temporary):
+        delete(part)
+    _temporary.clear()
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link (and not what it leads to) or a whole folder, as far as the system allows it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def writer_of(path: Path) -> str | None:
@@ -128,6 +158,8 @@ def read_json(path: Path) -> Any:
     """
     if not path.exists():
         raise StoreError(f"{path}: no such file")
+    if not path.is_file() or path.stat().st_size > _LONGEST:  # a pipe or a device would be read for ever
+        raise StoreError(f"{path}: is not a JSON file; delete it to create it again")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -139,14 +171,26 @@ def disk_errors(place: Path) -> Iterator[None]:
     """Turn a full disk, or a place that cannot be written, into one StoreError that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
+    except Exception as error:
+        number = _number_of(error)
+        if number in _FULL:
             raise StoreError(
                 f"{place}: the disk is full; free some space (see 'headstart cache') or set HEADSTART_CACHE"
                 " to a larger disk; what was finished is kept"
             ) from error
-        if error.errno in _REFUSED:
-            raise StoreError(f"{place}: cannot be written ({error.strerror}); choose another place") from error
-        if error.errno in _LIMITS:
-            raise StoreError(f"{place}: {_LIMITS[error.errno]}; what was finished is kept") from error
+        if number in _REFUSED:
+            raise StoreError(f"{place}: cannot be written ({os.strerror(number)}); choose another place") from error
+        if number in _IN_THE_WAY:
+            raise StoreError(
+                f"{place}: cannot be written, because a file has the name of a folder, or a folder that of a file"
+                f" ({os.strerror(number)}); delete or rename it"
+            ) from error
+        if number in _LIMITS:
+            raise StoreError(f"{place}: {_LIMITS[number]}; what was finished is kept") from error
         raise
+
+
+def _number_of(error: Exception) -> int:
+    """Return the number of the system's error, also where a library in Rust says it in words; 0 if there is none."""
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    return (error.errno or 0) if isinstance(error, OSError) else int(said[1]) if said else 0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from headstart.storage.files import disk_errors
+from headstart.storage.leaving import before_end
+
+_acquired: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
@@ -61,6 +65,17 @@ def release(lock: FileLock) -> None:
             path.unlink()
 
 
+@before_end
+def _release_all() -> None:
+    for lock in list(_acquired):
+        if lock.is_locked:
+            release(lock)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_acquired.clear)  # the parent's, which a child must not release
+
+
 def acquired(lock: FileLock, timeout: float) -> bool:
     """Acquire a lock (wait for ever if `timeout` is below 0); return False if another holds it.
 
@@ -72,6 +87,7 @@ def acquired(lock: FileLock, timeout: float) -> bool:
         except Timeout:
             return False
         if _is_linked(lock):
+            _acquired.add(lock)
             return True
         lock.release()  # its last holder deleted the file while this process waited for it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import re
 import time
 import uuid
 import weakref
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from headstart.storage.files import writer, writer_of
+from headstart.storage.files import delete, writer, writer_of
 from headstart.storage.locks import acquired, release, tried
 
 FOLDER = ".at-work"
+_LOCK = re.compile(r"[0-9a-f]+-[0-9]+-[0-9a-f]+\.lock")  # whose, since when (milliseconds), and its own number
 _TRIES = 10
 _FORGOTTEN = 3600.0  # seconds after which a temporary file of an unknown process is stale
 
@@ -64,15 +65,17 @@ def clear(folder: Path, *places: str) -> None:
     locks = _locks(folder)
     with contextlib.ExitStack() as until_deleted:  # who has made its lock file and not yet locked it waits for this
         dead = [path for path in locks if _taken_over(path, until_deleted)]
-        alive = {_mark(path) for path in locks if path not in dead}
+        parts = sorted(part for place in places for part in folder.glob(f"{place}/.*.tmp"))
+        present = {*locks, *_locks(folder)}.difference(dead)  # after `parts`: whoever wrote one of them is here by now
+        alive = {_mark(path) for path in present}
         gone = {_mark(path) for path in dead} - alive
-        for path in sorted(part for place in places for part in folder.glob(f"{place}/.*.tmp")):
+        for path in parts:
             owner = writer_of(path)
             with contextlib.suppress(OSError):
                 if owner in gone or (
-                    owner not in alive | {writer()} and time.time() - path.stat().st_mtime > _FORGOTTEN
+                    owner not in alive | {writer()} and time.time() - path.lstat().st_mtime > _FORGOTTEN
                 ):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    delete(path)
     for path in [lock for place in places for lock in folder.glob(f"{place}/.*.lock")]:
         with tried(path):
             pass  # which deletes it
@@ -103,7 +106,8 @@ def _left(folder: Path, lock: FileLock | None, process: int) -> None:
 
 
 def _locks(folder: Path) -> list[Path]:
-    return sorted((folder / FOLDER).glob("*-*-*.lock"))
+    found = sorted((folder / FOLDER).glob("*.lock"))
+    return [path for path in found if _LOCK.fullmatch(path.name) and path.is_file()]  # opening a pipe would wait
 
 
 def _held(path: Path) -> bool:

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,12 +24,13 @@ import numpy.typing as npt
 from headstart.errors import StoreError
 from headstart.progress import say
 from headstart.storage.checksums import MANIFEST, Depth, described, fault, sealed, unsealed
-from headstart.storage.files import disk_errors, sync, temporary, write_json
+from headstart.storage.files import delete, disk_errors, sync, temporary, write_json
 from headstart.storage.locks import locked, tried
 from headstart.storage.presence import at_work, clear, since
 
 __all__ = ["MANIFEST", "Store", "Verified", "array_digest", "cache_root", "content_key", "drop_file"]
 
+_SETTLED = 0.1  # seconds after which a change of a file shows in its time, with a margin
 _CLOCKS = 60.0  # seconds by which the clocks of machines that share a store may differ
 Stamps = list[tuple[int, int, int]]
 _checked: dict[Path, tuple[tuple[str, ...], Stamps, Depth]] = {}
@@ -172,15 +172,17 @@ class Store:
                 yield None
                 return
             partial = final.with_name(final.name + ".partial")
+            for folder in (final, partial):
+                _clear_way(folder)
             partial.mkdir(exist_ok=True)
             _sweep(partial)
             entry = Entry(partial, {})
             yield entry
-            _finish(partial, f"{kind}/{key}", entry.manifest)
-            if final.exists():  # a folder without its manifest is damaged, not an entry
-                shutil.rmtree(final)
+            names = _finish(partial, f"{kind}/{key}", entry.manifest)
+            delete(final)  # a folder without its manifest is damaged, not an entry
             os.replace(partial, final)
             sync(final.parent)
+            _note_written(final, names)
 
     def in_use(self) -> contextlib.AbstractContextManager[None]:
         """Keep `prune`, in any process, from deleting what is used from now on, for as long as the block runs."""
@@ -211,7 +213,7 @@ class Store:
         folder = self.path(kind, key)
         _checked.pop(folder, None)
         (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        delete(folder)
 
     def prune(self, keep_bytes: int) -> int:
         """Delete the least recently used entries until at most `keep_bytes` remain; return the bytes freed.
@@ -269,7 +271,7 @@ class Store:
                 rest = temporary(folder)
                 os.replace(folder, rest)
             say(f"{folder}: damaged ({why}); {then}")
-            shutil.rmtree(rest, ignore_errors=True)
+            delete(rest)
         return "deleted"
 
     def _remove_unused(self, kind: str, key: str, used: float) -> bool:
@@ -302,14 +304,32 @@ def drop_file(folder: Path, name: str) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _finish(partial: Path, name: str, facts: dict[str, Any]) -> None:
-    """Write the manifest of a folder whose files are all there."""
+def _finish(partial: Path, name: str, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Write the manifest of a folder whose files are all there; return their names."""
     _sweep(partial)
     (partial / MANIFEST).unlink(missing_ok=True)
     files = described(partial)
     write_json(partial / MANIFEST, sealed({**facts, "created": time.time(), "entry": name, "files": files}))
     for folder in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
         sync(folder)
+    return tuple(files)
+
+
+def _note_written(folder: Path, names: tuple[str, ...]) -> None:
+    """Note that these files have just been hashed, so that they are read again only if they change.
+
+    A file that was written a moment ago is not noted: its time might not show that it changes.
+    """
+    stamps = _stamps(folder, names)
+    if stamps is not None and time.time() - max(changed for _, changed, _ in stamps) / 1e9 > _SETTLED:
+        _checked[folder] = (names, stamps, Depth.WHOLE)
+
+
+def _clear_way(folder: Path) -> None:
+    """Delete what has an entry's name and is no folder, such as a file or a link that leads nowhere."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        say(f"{folder}: damaged (it is no folder); it will be rebuilt")
+        folder.unlink()
 
 
 def _sweep(partial: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from headstart.errors import ModelError, SpecError, first_line, unknown_name
+from headstart.errors import ModelError, SpecError, first_line, lacks_memory, unknown_name
 from headstart.models.backbone import INPUT, Backbone
 
 KINDS = ("scratch", "linear_probe", "fine_tune", "gradual", "lora", "norm_only", "lp_ft")
@@ -171,6 +171,8 @@ def check_size(backbone: Backbone, size: int) -> None:
                 try:
                     images = module(images)
                 except (RuntimeError, ValueError, AssertionError) as error:
+                    if lacks_memory(error):  # which says nothing about the network
+                        raise
                     raise ModelError(
                         f"{backbone.name} cannot take {size} × {size} px images: stage {stage!r} fails"
                         f" ({first_line(error).rstrip('.')}); choose a larger input_size or truncate_at an earlier"

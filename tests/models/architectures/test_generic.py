@@ -42,3 +42,13 @@ def test_images_that_do_not_fit_are_refused_and_hooks_are_gone() -> None:
     with pytest.raises(ModelError, match=r"VisionTransformer cannot take images of 40 × 40 px"):
         stage_any(model, 40)
     assert model.training and not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_lack_of_memory_is_not_taken_for_images_of_a_wrong_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32)
+    monkeypatch.setattr(model, "forward_features", full)
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        stage_any(model, 32)

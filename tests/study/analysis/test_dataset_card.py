@@ -8,12 +8,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.decoding.decode import View
 from headstart.data.sources.in_memory import PictureReader
-from headstart.study.analysis.dataset_card import THUMBNAIL, _decoded_preprocessing, thumbnails, write_data
+from headstart.study.analysis import dataset_card
+from headstart.study.analysis.dataset_card import (
+    THUMBNAIL,
+    _decoded_preprocessing,
+    _write_items,
+    thumbnails,
+    write_data,
+)
 from headstart.study.results.facts import write_facts
 from tests.study.conftest import OpenStudy
 
@@ -87,3 +95,16 @@ def test_thumbnails_come_from_the_largest_view_that_is_decoded() -> None:
     views = [("f", View(32, 32)), ("f", View(256, 224)), ("f", View(512, None)), ("other", View(600, 600))]
     assert chosen(*views) == (224, 256)
     assert chosen(("other", View(600, 600))) == chosen() == (128, 128)
+
+
+def test_arrow_is_not_called_without_memory_which_would_end_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(dataset_card, "check_room", none)
+    reader = PictureReader(np.zeros((2, 4, 4), dtype=np.uint8))
+    with pytest.raises(MemoryError):
+        _write_items(tmp_path / "items.parquet", Dataset("two", reader, np.array([0, 1]), ("x", "y")))
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from headstart.data.file_ranges import FileRanges, LocalFile
 from headstart.errors import DataError
+from headstart.storage.room import check_room
 
 _KEPT = 4  # blocks kept in memory: threads that go through the rows in order share them
 _LARGE = 64 << 20  # bytes of images: a row group of more is read in blocks of about a quarter of that
@@ -103,6 +104,7 @@ def opened(source: FileRanges) -> Any:
     import pyarrow
     import pyarrow.parquet
 
+    check_room()
     try:
         file = source.path if isinstance(source, LocalFile) else source.open()
         return pyarrow.parquet.ParquetFile(file, buffer_size=_PAGES, pre_buffer=False)

@@ -19,6 +19,7 @@ from headstart.data.sources.layout import NOT_AN_IMAGE, is_image_name
 from headstart.data.sources.manifest import COLUMNS, SEPARATOR
 from headstart.errors import DataError
 from headstart.storage.opening import default_store_in_use
+from headstart.storage.room import check_room
 from headstart.storage.store import Store, content_key
 
 LABELS = ("cls", "json", "txt")  # extensions of labels; where an image has several, the first counts
@@ -57,6 +58,7 @@ def shard_index(file: FileRanges, label_field: str | None) -> ShardIndex:
 def _stored(file: FileRanges, label_field: str | None, store: Store) -> ShardIndex:
     import pyarrow.parquet
 
+    check_room()
     state = file.state()
     key = content_key([file.place, state, label_field, _FORMAT])
     with store.building("shards", key, wait_message=f"{file.place}: another process is reading it") as entry:

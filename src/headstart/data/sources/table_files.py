@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from headstart.data.sources.delimited import options_of
 from headstart.errors import DataError, first_line
+from headstart.storage.room import check_room
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".pq")
 Columns = Callable[[Any], Sequence[str]]  # which columns of a schema are to be read
@@ -132,6 +133,7 @@ def _read_json(opened: Callable[[], BinaryIO], place: Path | str, columns: Colum
 def _read_parquet(opened: Callable[[], BinaryIO], place: Path | str, columns: Columns | None) -> Any:
     import pyarrow.parquet
 
+    check_room()
     with opened() as file:
         schema = pyarrow.parquet.read_schema(file)
     names = _wanted(schema, place, columns)

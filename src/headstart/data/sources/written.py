@@ -23,6 +23,7 @@ from headstart.data.sources.manifest import SEPARATOR, WRITTEN
 from headstart.errors import DataError
 from headstart.progress import say
 from headstart.storage.files import atomic_file
+from headstart.storage.room import check_room
 from headstart.storage.store import cache_root
 
 FOLDER = "from-python"  # in the cache
@@ -83,6 +84,7 @@ def _write(file: BinaryIO, dataset: Dataset, texts: Mapping[str, list[Any]]) -> 
     import pyarrow
     import pyarrow.parquet
 
+    check_room()
     text, bytes_ = pyarrow.string(), [] if "path" in texts else [("bytes", pyarrow.binary())]
     kinds = {"label": pyarrow.list_(text) if dataset.multi_label else text}
     fields = [*((name, kinds.get(name, text)) for name in texts), *bytes_]

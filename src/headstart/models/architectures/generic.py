@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import ModelError
+from headstart.errors import ModelError, lacks_memory
 from headstart.models.architectures.parts import Apply, Reduce, Staged, part_of, sequence
 
 _REFUSALS = (TypeError, RuntimeError, ValueError, AttributeError, AssertionError, IndexError)
@@ -75,6 +75,8 @@ def _children_called(model: Any, size: int) -> tuple[list[str], list[str]]:
             called.clear()
             model.forward_head(activations, pre_logits=True)
     except _REFUSALS as error:
+        if lacks_memory(error):  # which says nothing about the network
+            raise
         raise ModelError(f"{type(model).__name__} cannot take images of {size} × {size} px ({error})") from error
     finally:
         model.train(training)

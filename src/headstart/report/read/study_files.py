@@ -19,6 +19,7 @@ from headstart.progress import progress
 from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
 from headstart.storage.names import folder_name
+from headstart.storage.room import check_room
 from headstart.storage.store import MANIFEST
 from headstart.study.results.facts import read_facts
 from headstart.study.results.folder import StudyFolder
@@ -125,6 +126,7 @@ class DataFolder:
             return [""] * len(rows)
         import pyarrow.parquet as pq
 
+        check_room()
         table = pq.read_table(path, columns=["row", "name"])
         found = dict(zip(table["row"].to_pylist(), table["name"].to_pylist(), strict=True))
         return [str(found.get(int(row), "")) for row in rows]

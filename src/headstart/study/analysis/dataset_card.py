@@ -18,6 +18,7 @@ from headstart.data.decoding.image_store import ImageArray
 from headstart.data.decoding.thumbnail import thumbnail
 from headstart.models.preprocessing import Preprocessing
 from headstart.storage.files import write_atomic
+from headstart.storage.room import check_room
 from headstart.study.execution.session import Session
 from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.results.folder import npz_bytes
@@ -91,6 +92,7 @@ def _write_items(path: Any, dataset: Dataset) -> None:
         columns["digest"] = [digest.decode() for digest in dataset.digests.tolist()]
     table = pa.table(columns)
     buffer = io.BytesIO()
+    check_room()
     pq.write_table(table, buffer)
     write_atomic(path, buffer.getvalue())
 

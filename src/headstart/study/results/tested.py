@@ -12,6 +12,7 @@ import numpy as np
 from headstart.errors import StoreError
 from headstart.models.refitted import REFITTED
 from headstart.storage.files import read_json
+from headstart.storage.room import check_room
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.state import kept_words
 
@@ -114,6 +115,7 @@ def _digests(run: Path, items: Path) -> tuple[frozenset[str], frozenset[str], fr
         return nothing, nothing, nothing
     import pyarrow.parquet as pq
 
+    check_room()
     table = pq.read_table(items)
     if "digest" not in table.column_names:
         return nothing, nothing, nothing

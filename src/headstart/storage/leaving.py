@@ -1,0 +1,28 @@
+"""What a process deletes before it ends, whatever ends it: temporary files and locks that an interruption left.
+
+The exception of a signal may come after the code that makes a file and before the block that would delete it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+from collections.abc import Callable
+
+_duties: list[Callable[[], None]] = []
+
+
+def before_end(duty: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called when this process ends; a decorator."""
+    _duties.append(duty)
+    return duty
+
+
+def leave_nothing() -> None:
+    """Delete what is left; the interpreter does this at its end, and a process that ends without it calls it."""
+    for duty in _duties:
+        with contextlib.suppress(OSError):
+            duty()
+
+
+atexit.register(leave_nothing)
