@@ -189,7 +189,7 @@ class LabelSession:
         """
         with self._searching:
             vector = self.embeddings.of(picture)
-        return self._nearest_open(vector)[:count].tolist()
+        return [int(row) for row in self._nearest_open(vector)[:count]]
 
     def _nearest_open(self, vector: npt.NDArray[np.float32]) -> IntArray:
         """Return all images without a label outside the random sample, the most similar first."""
