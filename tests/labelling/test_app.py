@@ -9,7 +9,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from unlabelled_folder import colour_of, draw_folder, embedded
 
+from headstart.data.decoding.faults import UndecodableError
 from headstart.labelling.app import make_app
+from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.label_file import LabelFile
 from headstart.labelling.session import LabelSession
 
@@ -71,6 +73,35 @@ def test_similar_images_are_without_labels_and_not_of_the_sample(client: TestCli
     client.post("/api/label", json={"rows": rows, "label": "red", "who": "ann", "how": dict.fromkeys(rows, "similar")})
     again = client.get(f"/api/similar?row={row}&count=30").json()
     assert not {item["row"] for item in again[1:]} & set(rows)
+
+
+def test_a_label_from_somebody_else_is_kept_and_said(client: TestClient, session: LabelSession) -> None:
+    session.label([3], "blue", "bob")
+    state = client.post("/api/label", json={"rows": [2, 3], "label": "red", "who": "ann"}).json()
+    assert (state["given"], state["kept"], state["labelled"]) == (1, 1, 2)
+    assert session.file.read()[session.paths[3]].label == "blue"
+
+
+def test_a_search_takes_a_picture_of_the_folder_or_of_elsewhere_and_refuses_others(
+    client: TestClient, session: LabelSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = next(row for row in range(60) if row not in session.in_sample)
+    content = session.paths[row].read_bytes()
+    vectors = {content: session.embeddings.vectors[row]}
+
+    def vector_of(self: Embeddings, picture: bytes) -> object:
+        if picture not in vectors:
+            raise UndecodableError("not an image")
+        return vectors[picture]
+
+    monkeypatch.setattr(Embeddings, "of", vector_of)
+    found = client.post("/api/search?count=5", content=content).json()
+    assert found[0]["row"] == row and len(found) == 5 and {item["how"] for item in found} == {"similar"}
+    assert found == client.get(f"/api/similar?row={row}&count=5").json()
+    refused = client.post("/api/search", content=b"hello")
+    assert refused.status_code == 422 and "the picture cannot be read: " in refused.json()["detail"]
+    monkeypatch.setattr("headstart.labelling.app._LARGEST", 100)
+    assert client.post("/api/search", content=101 * b"x").status_code == 413
 
 
 def test_images_come_as_jpeg_of_the_size_asked_for(client: TestClient) -> None:

@@ -11,6 +11,7 @@ from page_browser import NEEDS, SIZES, opened, press, served, text, wait
 from unlabelled_folder import colour_of, draw_folder, embedded
 
 from headstart.labelling.app import make_app
+from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.label_file import LabelFile
 from headstart.labelling.session import LabelSession
 
@@ -91,6 +92,39 @@ def test_similar_images_together_a_new_class_and_a_refusal(
         driver.find_element("id", "new-name").send_keys("teal\n")
         wait(driver, lambda: "teal" in text(driver, "classes"))
         assert session.classes == [*KEYS, "teal"]
+
+
+def test_a_search_by_a_picture_a_skip_that_is_undone_and_a_label_from_somebody_else(
+    session: LabelSession, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.suggests = False
+    blues = [row for row, path in enumerate(session.paths) if colour_of(path) == "blue"]
+    wanted = session.paths[blues[0]]
+    monkeypatch.setattr(Embeddings, "of", lambda self, picture: self.vectors[blues].mean(axis=0))
+    with page_of(session) as address, opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+        wait(driver, lambda: text(driver, "caption") != "")
+        skipped = text(driver, "caption")
+        press(driver, " ")
+        wait(driver, lambda: text(driver, "caption") not in ("", skipped))
+        press(driver, "z")
+        wait(driver, lambda: text(driver, "caption") == skipped and f"undone: {skipped}" in text(driver, "saved"))
+        session.label([session.paths.index(wanted.with_name(skipped))], "red", "bob")
+        press(driver, KEYS["green"])
+        wait(driver, lambda: "not saved; one image has a label from somebody else already" in text(driver, "saved"))
+        assert [given.who for given in session.file.read().values()] == ["bob"]
+        press(driver, "g")  # the random sample comes one by one
+        wait(driver, lambda: "labelled one by one" in text(driver, "why"))
+        assert driver.find_element("id", "one").is_displayed() and not driver.find_element("id", "grid").is_displayed()
+        driver.find_element("id", "search-file").send_keys(str(wanted))
+        wait(driver, lambda: len(driver.find_elements("css selector", "#grid button")) == 24)
+        assert "most like your picture" in text(driver, "why")
+        names = [each.get_attribute("alt") for each in driver.find_elements("css selector", "#grid img")]
+        press(driver, KEYS["blue"])
+        wait(driver, lambda: "saved: 24 images as blue" in text(driver, "saved"))
+        given = {path.name: each for path, each in session.file.read().items() if each.who != "bob"}
+        assert set(given) == set(names) and {each.how for each in given.values()} == {"similar"}
+        driver.find_element("id", "copy").click()
+        wait(driver, lambda: text(driver, "copy") in ("copied", "selected: press Ctrl-C"))
 
 
 def test_images_come_in_random_order_until_s_is_pressed(

@@ -45,10 +45,58 @@ def test_undo_restores_what_was_there_for_each_person(tmp_path: Path) -> None:
     session.label([1], "blue", "bob")
     session.label([1], "green", "ann")
     assert session.undo("ann") == [1] and session.classes[session.labels[1]] == "blue"
-    assert session.undo("ann") == [0, 1] and session.labels[0] == UNKNOWN == session.labels[1]
+    assert session.undo("ann") == [0] and session.labels[0] == UNKNOWN
+    assert session.classes[session.labels[1]] == "blue"  # bob's, and ann's undo leaves it
     assert session.undo("ann") == []
     session.unlabel([2], "ann")
-    assert session.undo("bob") == [1] and session.classes[session.labels[1]] == "red"
+    assert session.undo("bob") == [1] and session.labels[1] == UNKNOWN  # ann has taken back her red
+
+
+def test_a_label_that_somebody_gave_meanwhile_is_kept(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.label([1], "blue", "bob")
+    assert session.label([0, 1, 2], "red", "ann", replace=False) == [0, 2]
+    assert [session.classes[session.labels[row]] for row in (0, 1, 2)] == ["red", "blue", "red"]
+    assert session.label([1], "red", "ann", replace=False) == []
+    assert session.undo("ann") == [0, 2] and session.undo("ann") == []
+    assert session.counts()["blue"] == 1 == (session.labels != UNKNOWN).sum()
+
+
+def test_undo_takes_back_a_skip_and_nobody_else_is_shown_the_image(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    first, second = (each.row for each in session.next(2, "ann"))
+    session.label([first], "red", "ann")
+    session.skip([second], "ann")
+    assert session.undo("ann") == [second] and session.labels[first] != UNKNOWN
+    assert second not in {each.row for each in session.next(60, "bob")}
+    assert second in {each.row for each in session.next(60, "ann")}
+    assert session.undo("ann") == [first] and first not in {each.row for each in session.next(60, "bob")}
+
+
+def test_images_that_wait_in_a_page_are_not_shown_to_others_while_it_asks_for_more(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    for _ in range(3):
+        answer(session, 10)
+    session.refit()
+    waiting = {each.row for each in session.next(10, "ann", suggest=False)}
+    other = {each.row for each in session.next(10, "ann", suggest=True)}
+    assert waiting - other and not (waiting | other) & {each.row for each in session.next(60, "bob")}
+
+
+def test_a_search_finds_the_unlabelled_images_most_like_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(tmp_path)
+    greens = [row for row, path in enumerate(session.paths) if colour_of(path) == "green"]
+    vectors = session.embeddings.vectors
+    monkeypatch.setattr(Embeddings, "of", lambda self, picture: vectors[greens].mean(axis=0))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    by_cosine = np.argsort(-(unit @ vectors[greens].mean(axis=0)), kind="stable").tolist()
+    session.label([by_cosine[0]], "green", "ann")
+    expected = [row for row in by_cosine[1:] if row not in session.in_sample]
+    assert session.search(b"a picture", 7) == expected[:7]
+    assert {colour_of(session.paths[row]) for row in expected[:7]} == {"green"}
+    assert session.search(b"a picture", 60) == expected and len(expected) in (41, 42)
 
 
 def test_two_people_are_not_shown_the_same_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

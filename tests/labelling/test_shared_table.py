@@ -1,20 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+
+from lines_table import Lines
 
 from headstart.data.sources.corrections import Correction
 from headstart.labelling.review.correction_file import CorrectionFile
-from headstart.labelling.shared_table import SharedTable
-
-
-class Lines(SharedTable[str, str]):
-    def read(self) -> dict[str, str]:
-        rows = self.path.read_text().splitlines() if self.path.exists() else []
-        return dict(row.split("=") for row in rows)
-
-    def _text(self, found: Mapping[str, str]) -> str:
-        return "".join(f"{key}={row}\n" for key, row in found.items())
 
 
 def test_a_change_keeps_what_another_program_wrote_and_moves_what_it_changes_to_the_end(tmp_path: Path) -> None:
@@ -24,6 +15,13 @@ def test_a_change_keeps_what_another_program_wrote_and_moves_what_it_changes_to_
     before, after = mine.change({"a": "9", "b": None})
     assert (before, after) == ({"a": "1", "b": "2", "c": "3"}, {"c": "3", "a": "9"})
     assert (tmp_path / "t").read_text() == "c=3\na=9\n" and list(after) == ["c", "a"]
+
+
+def test_a_row_that_is_not_as_expected_is_left_as_it_is(tmp_path: Path) -> None:
+    table = Lines(tmp_path / "t")
+    table.change({"a": "1", "b": "2"})
+    before, after = table.change({"a": "9", "b": None, "c": "3", "d": "4"}, {"a": "1", "b": "7", "c": "0"})
+    assert before == {"a": "1", "b": "2"} and after == {"b": "2", "a": "9", "d": "4"} == table.read()
 
 
 def test_what_a_killed_program_had_half_written_is_deleted_at_the_first_change(tmp_path: Path) -> None:

@@ -164,3 +164,19 @@ def test_a_thirteenth_class_takes_the_colour_of_the_first(
         assert shown(driver) == ["false"] + ["true"] * 11 + ["false"] * 8 + ["true"] + ["false"] * 9
         driver.find_element("css selector", ".map-legend input").send_keys("c07")
         assert [e.text for e in driver.find_elements("css selector", ".map-list button .map-name")] == ["c07"]
+
+
+def test_what_is_printed_keeps_its_proportions(page: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The page is laid out for paper after what it draws for paper; nothing is drawn again then."""
+    with opened(page, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+        driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+        drawn = driver.execute_script(
+            "return [map.drawing.canvas.width / map.ratio, map.drawing.canvas.height / map.ratio]"
+        )
+        driver.execute_script("map.resize = () => undefined")
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        box = driver.execute_script("return [map.stage.clientWidth, map.stage.clientHeight]")
+        assert drawn == pytest.approx(box, abs=1)
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        driver.execute_script("dispatchEvent(new Event('afterprint'))")
+        assert driver.execute_script("return map.stage.style.height") == ""

@@ -9,6 +9,8 @@ def test_shares_are_shown_in_percent_and_losses_as_they_are() -> None:
     assert numbers.score(0.9312, "accuracy") == "93.1 %" and numbers.score(0.9312, "log_loss") == "0.931"
     assert numbers.interval(0.9, 1.0, "f1_macro") == "90.0–100.0 %" and numbers.interval(None, 1.0, "mcc") == "–"
     assert numbers.difference(0.012, -0.003, 0.021, "accuracy") == "+1.2 points (-0.3 to +2.1)"
+    assert numbers.difference(-0.0, -0.0004, 0.0006, "accuracy") == "+0.0 points (+0.0 to +0.1)"
+    assert numbers.difference(-0.0, -0.0004, 0.0006, "log_loss") == "+0.000 (+0.000 to +0.001)"
 
 
 @pytest.mark.parametrize(

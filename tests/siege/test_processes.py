@@ -18,6 +18,7 @@ FEW = {
     "kills": (2, "continued after"),
     "limits": (4, "one line"),
     "labels": (1, "every confirmed label"),
+    "pages": (2, "all that was confirmed is there"),
     "signals": (2, "SIG"),
     "crowds": (1, "at once"),
 }

@@ -138,7 +138,7 @@ def test_classes_that_the_model_does_not_know_are_named_and_left_out(study: Path
     found = evaluated(study, season, tmp_path)
     assert found.notes == (
         "left out: 5 images of classes that the model does not know: 'violet'",
-        "no image of 1 classes that the model knows: 'blue'",
+        "known to the model, but without an image here: 'blue'",
     )
     assert found.dataset.classes == ("blue", "green", "red") and len(found.dataset) == 10
     assert found.models[0].metrics["n"] == 10

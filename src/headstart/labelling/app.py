@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from headstart.data.decoding.faults import UndecodableError
 from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.map_view import MapView
 from headstart.labelling.pictures import Pictures
 from headstart.labelling.refitting import Refitting
 from headstart.labelling.session import LabelSession
-from headstart.labelling.similar import nearest_rows
 from headstart.labelling.suggest import RANDOM, Suggestion
 from headstart.maps.page import STYLE, map_scripts, static_text
 
@@ -24,6 +25,8 @@ _STATIC = {
     "page.css": "page.css",
 }
 _MOST = 60  # images of one answer
+_LARGEST = 64 << 20  # bytes of a picture to search by
+SIMILAR = "similar"  # `how` of an image that was shown beside similar ones
 _AT_ONCE = 5000  # images that get a label together
 _WHO = Field(min_length=1, max_length=60)
 
@@ -78,6 +81,7 @@ def make_app(session: LabelSession, key: str) -> FastAPI:
     app.get("/api/map")(page.map)
     app.get("/api/map_colours")(page.map_colours)
     app.get("/image/{row}")(page.image)
+    app.post("/api/search")(page.search)
     for action in (page.label, page.unlabel, page.skip, page.undo, page.add_class):
         app.post(f"/api/{action.__name__}")(action)
     return app
@@ -127,13 +131,21 @@ class _Page:
     def similar(self, row: int, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
         """Return the unlabelled images most like this one, which is the first; none of the random sample, whose order
         must not depend on what the images show."""
-        session = self.session
-        vectors = session.embeddings.vectors
         self._check([row])
-        rows, _ = nearest_rows(vectors, vectors[row], len(vectors))
-        others = [each for each in rows.tolist() if session.labels[each] < 0 and each not in session.in_sample]
-        free = [row, *(each for each in others if each != row)]
-        return [self._shown(Suggestion(each, "similar")) for each in free[:count]]
+        return [self._shown(Suggestion(each, SIMILAR)) for each in self.session.like(row, count)]
+
+    async def search(self, request: Request, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
+        """Return the unlabelled images most like the picture that is the body of the request."""
+        content = bytearray()
+        async for part in request.stream():
+            content += part
+            if len(content) > _LARGEST:
+                raise HTTPException(413, f"the picture is larger than {_LARGEST >> 20} MB: choose a smaller one")
+        try:
+            rows = await run_in_threadpool(self.session.search, bytes(content), count)
+        except UndecodableError as error:
+            raise HTTPException(422, f"the picture cannot be read: {error}") from error
+        return [self._shown(Suggestion(row, SIMILAR)) for row in rows]
 
     def labelled(self, name: str | None = None, count: Annotated[int, Query(ge=1, le=_MOST)] = 60) -> Any:
         """Return the images that were labelled last, of one class or of all."""
@@ -160,10 +172,10 @@ class _Page:
         )
 
     def label(self, change: Change) -> dict[str, Any]:
-        """Give images a label; it is on the disk before the answer."""
+        """Give images a label, on the disk before the answer; what somebody labelled meanwhile keeps its label."""
         self._check(change.rows)
-        self.session.label(change.rows, change.label, change.who, change.how)
-        return self.state()
+        given = self.session.label(change.rows, change.label, change.who, change.how, replace=False)
+        return {**self.state(), "given": len(given), "kept": len(set(change.rows)) - len(set(given))}
 
     def unlabel(self, change: Rows) -> dict[str, Any]:
         """Take labels away."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.class_names import normal_form
+from headstart.data.decoding.pictures import Picture
 from headstart.data.sources.manifest import SEPARATOR
 from headstart.data.sources.text_column import MISSING
 from headstart.data.sources.without_labels import UNKNOWN, file_of
@@ -20,7 +21,9 @@ from headstart.errors import DataError, SpecError
 from headstart.labelling.classifier_so_far import ClassifierSoFar, Fitter
 from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.label_file import RANDOM, Given, LabelFile
+from headstart.labelling.similar import nearest_rows
 from headstart.labelling.suggest import Suggester, Suggestion
+from headstart.labelling.undo import UndoStacks
 
 IntArray = npt.NDArray[np.int64]
 CHOSEN = "chosen"  # `how` of an image that a person picked
@@ -57,10 +60,10 @@ class LabelSession:
         self.suggester = Suggester(self.embeddings.vectors, seed=self.seed, share=self.share)
         self._fitter = Fitter(self.embeddings.vectors)
         self.in_sample = frozenset(self.suggester.sample.tolist())
-        self._lock = threading.RLock()
+        self._lock, self._searching = threading.RLock(), threading.Lock()
         self._reserved: dict[int, tuple[str, float]] = {}
         self._skipped: dict[str, set[int]] = {}
-        self._undo: dict[str, list[dict[Path, Given | None]]] = {}
+        self._undo: UndoStacks[Path, Given, tuple[int, ...]] = UndoStacks(self.file)  # each is about the rows skipped
         self.labels: IntArray = np.full(len(self.paths), UNKNOWN, dtype=np.int64)
         self.order: IntArray = self.labels.copy()  # the place of each label in the file
         self.at_random = np.zeros(len(self.paths), dtype=bool)
@@ -83,10 +86,25 @@ class LabelSession:
                 self.classes.append(tidy)
         return tidy
 
-    def label(self, rows: Sequence[int], name: str, who: str, how: str | Mapping[int, str] = CHOSEN) -> None:
-        """Give images a label; it is on the disk when this returns.
+    def label(
+        self,
+        rows: Sequence[int],
+        name: str,
+        who: str,
+        how: str | Mapping[int, str] = CHOSEN,
+        *,
+        replace: bool = True,
+    ) -> list[int]:
+        """Give images a label; it is on the disk when this returns. Return the rows that have it now from this person.
 
         Only an image of the random sample can count as random: any other was picked for a reason.
+
+        Args:
+            rows: the images.
+            name: of the class.
+            who: the person.
+            how: why the images were shown, one for all or by row.
+            replace: also give it to images that have a label, such as one from somebody else a moment ago.
 
         Raises:
             SpecError: a name that no class can have.
@@ -98,25 +116,35 @@ class LabelSession:
             reason = how if isinstance(how, str) else how.get(row, CHOSEN)
             reason = CHOSEN if reason == RANDOM and row not in self.in_sample else reason
             changes[self.paths[row]] = Given(tidy, who, now, reason)
-        self._change(changes, who)
+        done = self._change(changes, who, None if replace else {})
+        return [row for row in rows if self.paths[row] in done]
 
     def unlabel(self, rows: Sequence[int], who: str) -> None:
-        """Take the labels of images away."""
+        """Take the labels of images away; this person has them to look at again."""
         self._change({self.paths[row]: None for row in rows}, who)
+        self._reserve(rows, who)
 
     def undo(self, who: str) -> list[int]:
-        """Take back this person's last change; return the rows it had changed, [] if there is none."""
+        """Take back what this person labelled or skipped last, unless somebody changed it since.
+
+        Return the rows that it was about, [] if there is none; for two minutes nobody else is shown them.
+        """
         with self._lock:
-            if not self._undo.get(who):
+            taken = self._undo.take_back(who)
+            if taken is None:
                 return []
-            before = self._undo[who].pop()
-            self._take(self.file.change(before)[1])
-            return [self._row[path] for path in before if path in self._row]
+            self._take(taken.table)
+            self._skipped.get(who, set()).difference_update(taken.about)
+            rows = [*taken.about, *(self._row[path] for path in taken.keys if path in self._row)]
+            self._reserve(rows, who)
+            return rows
 
     def skip(self, rows: Sequence[int], who: str) -> None:
         """Suggest these images to this person no more, as long as the session lasts."""
         with self._lock:
-            self._skipped.setdefault(who, set()).update(rows)
+            skipped = self._skipped.setdefault(who, set())
+            self._undo.note(who, tuple(row for row in rows if row not in skipped), {}, {})
+            skipped.update(rows)
 
     @property
     def skipped_sample(self) -> int:
@@ -134,18 +162,41 @@ class LabelSession:
         """
         with self._lock:
             now = time.monotonic()
-            self._reserved = {
-                row: (owner, until) for row, (owner, until) in self._reserved.items() if until > now and owner != who
-            }
+            self._reserved = {row: (owner, until) for row, (owner, until) in self._reserved.items() if until > now}
+            others = [row for row, (owner, _) in self._reserved.items() if owner != who]
             busy = np.zeros(len(self.paths), dtype=bool)
-            busy[[*self._reserved, *self._skipped.get(who, ())]] = True
+            busy[[*others, *self._skipped.get(who, ())]] = True
             labelled = self.labels != UNKNOWN
             if self.suggests if suggest is None else suggest:
                 found = self.suggester.next(labelled, count, margins=self.margins(), busy=busy)
             else:
                 found = self.suggester.at_random(labelled, count, busy)
-            self._reserved |= {each.row: (who, now + _RESERVED) for each in found}
+            self._reserve([each.row for each in found], who)
         return found
+
+    def like(self, row: int, count: int) -> list[int]:
+        """Return this image, then the images without a label that are most like it; see `search`."""
+        found = self._nearest_open(self.embeddings.vectors[row])
+        return [row, *found[found != row].tolist()][:count]
+
+    def search(self, picture: Picture, count: int) -> list[int]:
+        """Return the images without a label that are most like a picture from anywhere, the most similar first.
+
+        None of the random sample is among them: its order must not depend on what the images show.
+
+        Raises:
+            UndecodableError: the picture cannot be read.
+        """
+        with self._searching:
+            vector = self.embeddings.of(picture)
+        return [int(row) for row in self._nearest_open(vector)[:count]]
+
+    def _nearest_open(self, vector: npt.NDArray[np.float32]) -> IntArray:
+        """Return all images without a label outside the random sample, the most similar first."""
+        rows, _ = nearest_rows(self.embeddings.vectors, vector, len(self.paths))
+        taken = self.labels != UNKNOWN
+        taken[self.suggester.sample] = True
+        return np.asarray(rows[~taken[rows]], dtype=np.int64)
 
     def margins(self) -> npt.NDArray[np.float32] | None:
         """Return how sure the classifier so far is of each image; None while it has learned from too few labels."""
@@ -175,11 +226,23 @@ class LabelSession:
         found = np.bincount(self.labels[self.labels != UNKNOWN], minlength=len(self.classes))
         return dict(zip(self.classes, found.tolist(), strict=True))
 
-    def _change(self, changes: Mapping[Path, Given | None], who: str) -> None:
+    def _reserve(self, rows: Sequence[int], who: str) -> None:
+        """Show images to nobody else for some time."""
         with self._lock:
-            before, after = self.file.change(changes)
-            self._undo.setdefault(who, []).append({path: before.get(path) for path in changes})
+            self._reserved |= dict.fromkeys(rows, (who, time.monotonic() + _RESERVED))
+
+    def _change(
+        self, changes: Mapping[Path, Given | None], who: str, expected: Mapping[Path, Given | None] | None = None
+    ) -> Mapping[Path, Given | None]:
+        """Change the file, as far as it is as expected; return the changes that were made."""
+        with self._lock:
+            before, after = self.file.change(changes, expected)
+            if expected is not None:
+                changes = {path: given for path, given in changes.items() if before.get(path) == expected.get(path)}
+            if changes:
+                self._undo.note(who, (), before, changes)
             self._take(after)
+            return changes
 
     def _take(self, given: Mapping[Path, Given]) -> None:
         """Take over what the file says."""

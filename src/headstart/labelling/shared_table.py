@@ -40,10 +40,16 @@ class SharedTable(ABC, Generic[K, V]):
     def _text(self, found: Mapping[K, V]) -> str:
         """Return the content of the file."""
 
-    def change(self, changes: Mapping[K, V | None]) -> tuple[dict[K, V], dict[K, V]]:
+    def change(
+        self, changes: Mapping[K, V | None], expected: Mapping[K, V | None] | None = None
+    ) -> tuple[dict[K, V], dict[K, V]]:
         """Write rows, or take them away (None); return all rows before and after.
 
         The change is on the disk when this returns.
+
+        Args:
+            changes: the rows by what they are about.
+            expected: what each of them was so far, or None where there was none; one that is not so is left as it is.
 
         Raises:
             StoreError: the file cannot be written.
@@ -54,6 +60,8 @@ class SharedTable(ABC, Generic[K, V]):
             before = self.read()
             found = dict(before)
             for key, row in changes.items():
+                if expected is not None and before.get(key) != expected.get(key):
+                    continue
                 found.pop(key, None)
                 if row is not None:
                     found[key] = row

@@ -36,8 +36,13 @@ def difference(value: float, low: float, high: float, metric: str) -> str:
 
 
 def change(value: float, metric: str) -> str:
-    """Return a difference with its sign: "+1.2" points, or three digits for a score that is not a share."""
-    return f"{100 * value:+.1f}" if is_share(metric) else f"{value:+.3f}"
+    """Return a difference with its sign: "+1.2" points, or three digits for a score that is not a share.
+
+    What is rounded to zero is "+0.0", whichever side it comes from.
+    """
+    if is_share(metric):
+        return f"{round(100 * value, 1) + 0.0:+.1f}"
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def repeats(folds: int, count: int) -> str:

@@ -276,7 +276,7 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
     keep, notes = _part(whole, part), []
     if whole.skipped:
         notes.append(
-            f"left out: {len(whole.skipped)} unusable files, such as {whole.skipped[0].name}: {whole.skipped[0].reason}"
+            f"left out: {len(whole.skipped)} unusable, such as {whole.skipped[0].name}: {whole.skipped[0].reason}"
         )
     for out, what in (
         (foreign, f"of classes that the model does not know: {listed_names(unknown)}"),
@@ -308,7 +308,7 @@ def _part(dataset: Dataset, part: str) -> npt.NDArray[np.bool_]:
 def _missing(dataset: Dataset, classifier: Classifier) -> list[str]:
     present = {name for name, count in zip(dataset.classes, dataset.counts(), strict=True) if count}
     absent = [name for name in classifier.classes if name not in present]
-    return [f"no image of {len(absent)} classes that the model knows: {listed_names(absent)}"] if absent else []
+    return [f"known to the model, but without an image here: {listed_names(absent)}"] if absent else []
 
 
 def _decoded(

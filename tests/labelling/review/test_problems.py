@@ -40,6 +40,23 @@ def test_what_is_planted_is_found_with_a_proposal(tmp_path: Path) -> None:
     assert order == sorted(order)
 
 
+def test_of_copies_with_different_labels_the_likelier_label_is_kept(tmp_path: Path) -> None:
+    folder = draw_classes(tmp_path / "p", 12, side=80)
+    shutil.copy(folder / "blue" / "00.png", folder / "green" / "copy.png")
+    shutil.copy(
+        folder / "red" / "02.png", folder / "blue" / "another.png"
+    )  # before the right one in the folder's order
+    dataset = load_dataset(folder)
+    names = [dataset.reader.name(row) for row in range(len(dataset))]
+    truth = {"green/copy.png": "blue", "blue/another.png": "red"}
+    problems = find_problems(dataset, vectors_of(names, truth), default_store())
+    copies = {tuple(names[row] for row in each.marked): each.words for each in problems if each.kind == "duplicate"}
+    assert copies == {
+        ("green/copy.png",): "equal files, labels differ: blue is likelier",
+        ("blue/another.png",): "equal files, labels differ: red is likelier",
+    }
+
+
 def test_copies_across_a_split_are_leaks_and_the_training_copy_is_marked(tmp_path: Path) -> None:
     folder = draw_classes(tmp_path / "all", 12, side=80)
     for name in CLASSES:

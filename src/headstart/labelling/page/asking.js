@@ -8,7 +8,8 @@ try { $("who").value = localStorage.getItem("headstart-who") || "me"; } catch { 
 $("who").addEventListener("change", () => { try { localStorage.setItem("headstart-who", who()); } catch { /* private window */ } });
 
 async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const raw = body instanceof Blob; // a picture
+  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": raw ? "application/octet-stream" : "application/json" }, body: raw ? body : JSON.stringify(body) };
   let answer;
   try { answer = await fetch(path, options); } catch { throw new Error("headstart does not answer: is it still running? Nothing that was confirmed is lost."); }
   const found = await answer.json();
@@ -25,3 +26,12 @@ async function attempt(work) { // a key that comes before the next image is show
 
 const source = (row, side) => `image/${row}?side=${side}`;
 function element(tag, text, kind) { const made = document.createElement(tag); if (text !== undefined) made.textContent = text; if (kind) made.className = kind; return made; }
+
+$("copy").addEventListener("click", async () => {
+  try { await navigator.clipboard.writeText($("command").textContent); } catch { // over plain HTTP from another machine
+    getSelection().selectAllChildren($("command"));
+    if (!document.execCommand("copy")) { $("copy").textContent = "selected: press Ctrl-C"; return; }
+  }
+  $("copy").textContent = "copied";
+  setTimeout(() => { $("copy").textContent = "copy the command"; }, 2000);
+});

@@ -1,8 +1,9 @@
 "use strict";
 /* global $, who, ask, attempt, source, element, labelMap */
 // Keys: 1-9, 0 and then letters give the class of that place; Enter accepts the guess, space skips, Z undoes,
-// G changes between one image and similar ones together, S between a random order and suggestions, M shows the map, N goes to the field for a new class.
-const LETTERS = "abcdefhijklopqrtuvwxy"; // without g, m, n, s and z
+// G changes between one image and similar ones together, S between a random order and suggestions, M shows the map,
+// F searches by a picture, N goes to the field for a new class.
+const LETTERS = "abcdehijklopqrtuvwxy"; // without f, g, m, n, s and z
 const AHEAD = 12, TOGETHER = 24, MOST = 5000;
 const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, map: false, suggest: false, shown: [], busy: false };
 
@@ -30,17 +31,19 @@ async function advance() {
 }
 
 const REASONS = { random: "from the random sample, which measures the accuracy", typical: "typical of many images", uncertain: "the classifier is unsure here", similar: "similar images", chosen: "chosen by you", rest: "in random order; the random sample is complete" };
+const ALONE = "from the random sample, which is labelled one by one: similar ones come between (key S) or after it";
 
 function draw() {
   const item = page.current, guess = item && item.guess;
   $("map-view").hidden = !page.map;
   $("empty").hidden = page.map || Boolean(item);
   $("empty").textContent = "Every image is labelled, skipped, or shown to somebody else.";
-  $("one").hidden = page.grid || page.map || !item;
-  $("grid").hidden = !page.grid || page.map || !item;
-  $("why").textContent = item && !page.map ? REASONS[item.how] || "" : "";
-  if (item && !page.grid) { $("image").src = source(item.row, 1024); $("image").alt = item.name; $("caption").textContent = item.name; }
-  if (page.grid && item) {
+  const several = page.grid && page.shown.length > 1; // an image of the random sample comes alone, and large
+  $("one").hidden = several || page.map || !item;
+  $("grid").hidden = !several || page.map || !item;
+  $("why").textContent = !item || page.map ? "" : item.searched ? "most like your picture; click on those that do not belong" : page.grid && item.how === "random" ? ALONE : REASONS[item.how] || "";
+  if (item && !several) { $("image").src = source(item.row, 1024); $("image").alt = item.name; $("caption").textContent = item.name; }
+  if (several && item) {
     $("grid").replaceChildren(...page.shown.map((each) => {
       const button = element("button"), picture = element("img");
       picture.src = source(each.row, 240); picture.alt = each.name; picture.loading = "lazy";
@@ -114,12 +117,32 @@ async function drawRecent() { // not waited for: the next key counts as soon as 
   }));
 }
 
+function savedWords(what, name) { // an image that somebody labelled a moment ago keeps that label
+  const { given, kept } = page.state;
+  const left = kept ? `${kept === 1 ? "one image has" : `${kept} images have`} a label from somebody else already` : "";
+  return [given ? `saved: ${what} as ${name}` : "not saved", left].filter(Boolean).join("; ");
+}
+
+async function search(file) {
+  $("saved").textContent = "searching …";
+  let found;
+  try { found = await ask(`api/search?count=${TOGETHER}`, file); } finally { $("saved").textContent = ""; }
+  if (!found.length) throw new Error("every image outside the random sample is labelled");
+  [page.grid, page.map] = [true, false];
+  pressed("grid");
+  if (page.current) page.queue.unshift(page.current);
+  page.current = { ...found[0], searched: true };
+  page.shown = found;
+  page.chosen = new Set(found.map((item) => item.row));
+  draw();
+}
+
 async function giveAll(name) { // to what the lasso chose on the map
   const rows = labelMap.free;
   if (!rows.length) throw new Error("no image is chosen: draw around some on the map");
   if (rows.length > MOST) throw new Error(`${rows.length} images are chosen; at most ${MOST} get a label at once`);
   page.state = await ask("api/label", { rows, label: name, who: who() });
-  $("saved").textContent = `saved: ${rows.length} images as ${name}`;
+  $("saved").textContent = savedWords(`${(rows.length - page.state.kept).toLocaleString("en")} images`, name);
   const done = new Set(rows);
   page.queue = page.queue.filter((each) => !done.has(each.row));
   if (page.current && done.has(page.current.row)) page.current = null;
@@ -134,7 +157,7 @@ async function give(name) {
   const items = page.grid ? page.shown.filter((each) => page.chosen.has(each.row)) : [page.current];
   if (!items.length) throw new Error("no image is chosen: click on some, or skip");
   page.state = await ask("api/label", { rows: items.map((each) => each.row), label: name, who: who(), how: Object.fromEntries(items.map((each) => [each.row, each.how])) });
-  $("saved").textContent = `saved: ${items.length > 1 ? `${items.length} images` : items[0].name} as ${name}`;
+  $("saved").textContent = savedWords(items.length > 1 ? `${items.length - page.state.kept} images` : items[0].name, name);
   const done = new Set(items.map((each) => each.row));
   page.queue = page.queue.filter((each) => !done.has(each.row));
   drawState(); await advance(); drawRecent();
@@ -156,9 +179,13 @@ async function undo() {
   drawState(); draw();
 }
 
+function pressed(mode) {
+  for (const each of ["one", "grid", "map"]) $(`mode-${each}`).setAttribute("aria-pressed", mode === each);
+}
+
 async function change(mode) {
   [page.grid, page.map] = [mode === "grid", mode === "map"];
-  for (const each of ["one", "grid", "map"]) $(`mode-${each}`).setAttribute("aria-pressed", mode === each);
+  pressed(mode);
   if (page.map) { draw(); await labelMap.open(); return; }
   if (page.current) page.queue.unshift(page.current);
   await advance();
@@ -177,6 +204,10 @@ $("accept").addEventListener("click", () => attempt(() => give(page.current.gues
 $("mode-one").addEventListener("click", () => attempt(() => change("one")));
 $("mode-grid").addEventListener("click", () => attempt(() => change("grid")));
 $("mode-map").addEventListener("click", () => attempt(() => change("map")));
+$("search-open").addEventListener("click", () => $("search-file").click());
+$("search-file").addEventListener("change", () => { const [file] = $("search-file").files; $("search-file").value = ""; if (file) attempt(() => search(file)); });
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => { event.preventDefault(); const [file] = event.dataTransfer.files; if (file) attempt(() => search(file)); });
 $("order-random").addEventListener("click", () => attempt(() => order(false)));
 $("order-suggested").addEventListener("click", () => attempt(() => order(true)));
 $("new").addEventListener("submit", (event) => { event.preventDefault(); attempt(async () => {
@@ -191,6 +222,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === " " && !page.map) { event.preventDefault(); attempt(skip); }
   else if (key === "z") attempt(undo);
   else if (key === "g") attempt(() => change(page.grid ? "one" : "grid"));
+  else if (key === "f") { event.preventDefault(); $("search-open").click(); }
   else if (key === "m") attempt(() => change(page.map ? "one" : "map"));
   else if (key === "s") attempt(() => order(!page.suggest));
   else if (key === "n") { event.preventDefault(); $("new-name").focus(); }

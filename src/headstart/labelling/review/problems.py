@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.audit.duplicates import Duplicates, find_duplicates
-from headstart.audit.label_errors import find_label_errors
+from headstart.audit.label_errors import LabelErrors, find_label_errors
 from headstart.audit.odd_images import OddImage, find_odd_images
 from headstart.audit.pool import Pool, make_pool, photographs
 from headstart.data.dataset import Dataset
@@ -70,9 +70,12 @@ def find_problems(
     flat = features.reshape(len(features), -1)
     duplicates = find_duplicates(pool, flat[pool.row], seed)
     same = photographs(pool, duplicates.near)
+    errors = None
+    if not dataset.multi_label:
+        errors = find_label_errors(flat, dataset.labels, len(dataset.classes), groups=same, seed=seed)
     found = [
-        *_copies(pool, duplicates),
-        *_labels(dataset, flat, same, seed),
+        *_copies(pool, duplicates, errors),
+        *_labels(dataset, errors),
         *_groups(pool, flat, same, seed),
         *(Problem(odd.kind, (odd.row,), odd.words, (odd.row,)) for odd in _odd(pool, store)),
         *(Problem(OUTLIER, (row,), words, (row,)) for row, words in outliers(flat, seed)),
@@ -85,33 +88,39 @@ def _odd(pool: Pool, store: Store) -> Iterator[OddImage]:
     yield from find_odd_images(pool.datasets[0], pool.inspections[0], store)
 
 
-def _copies(pool: Pool, duplicates: Duplicates) -> Iterator[Problem]:
-    """Yield groups of equal files, then pairs of near duplicates; those with different labels first."""
+def _copies(pool: Pool, duplicates: Duplicates, errors: LabelErrors | None) -> Iterator[Problem]:
+    """Yield groups of equal files, then pairs of near duplicates; those with different labels first.
+
+    Of copies with different labels in one part, the one with the likeliest label is kept.
+    """
+    dataset = pool.datasets[0]
     equal = [([int(row) for row in group.rows], group.conflict, "equal files") for group in duplicates.exact]
     near = []
     for pair in duplicates.near:
         rows = [int(pool.row[pair.a]), int(pool.row[pair.b])]
-        labels = {label_text(pool.datasets[0], row) for row in rows}
+        labels = {label_text(dataset, row) for row in rows}
         near.append((rows, len(labels) > 1, f"{pair.kind}, {pair.similarity:.0%} alike"))
     for rows, conflict, words in sorted((*equal, *near), key=lambda each: not each[1]):
         parts = [str(pool.parts[0][row]) for row in rows]
         kind = LEAK if len(set(parts)) > 1 else DUPLICATE
-        kept = min(rows, key=lambda row: (_KEPT_FIRST.get(str(pool.parts[0][row]), 3), row))
+        likely = dict.fromkeys(rows, 0.0)
+        if conflict and errors is not None:
+            likely = {row: float(errors.probabilities[row, dataset.labels[row]]) for row in rows}
+            words += f", labels differ: {label_text(dataset, max(rows, key=lambda row: likely[row]))} is likelier"
+        elif conflict:
+            words += ", labels differ"
+        kept = min(rows, key=lambda row: (_KEPT_FIRST.get(str(pool.parts[0][row]), 3), -likely[row], row))
         marked = tuple(row for row in rows if row != kept)
-        across = f", in {_listed(sorted(set(parts)))}" if kind == LEAK else ""
-        words += f"{across}{', labels differ' if conflict else ''}"
+        words += f", in {_listed(sorted(set(parts)))}" if kind == LEAK else ""
         yield Problem(kind, tuple(rows[:MOST]), words, tuple(row for row in marked if row in rows[:MOST]))
 
 
-def _labels(
-    dataset: Dataset, features: npt.NDArray[np.floating], same: npt.NDArray[np.int64], seed: int
-) -> Iterator[Problem]:
+def _labels(dataset: Dataset, errors: LabelErrors | None) -> Iterator[Problem]:
     """Yield the images whose label looks wrong, the least likely label first."""
-    if dataset.multi_label:
+    if errors is None:
         return
-    found = find_label_errors(features, dataset.labels, len(dataset.classes), groups=same, seed=seed)
-    for row, suggested in zip(found.rows.tolist(), found.suggested.tolist(), strict=True):
-        own, other = (float(found.probabilities[row, code]) for code in (dataset.labels[row], suggested))
+    for row, suggested in zip(errors.rows.tolist(), errors.suggested.tolist(), strict=True):
+        own, other = (float(errors.probabilities[row, code]) for code in (dataset.labels[row], suggested))
         given, proposed = dataset.classes[dataset.labels[row]], dataset.classes[suggested]
         words = f"labelled {given} ({own:.0%}), looks like {proposed} ({other:.0%})"
         yield Problem(LABEL, (row,), words, (row,), proposed)

@@ -20,6 +20,7 @@ from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.review.correction_file import CorrectionFile, Key
 from headstart.labelling.review.problems import KINDS, LABEL, Problem
 from headstart.labelling.similar import nearest_rows
+from headstart.labelling.undo import UndoStacks
 
 _RESERVED = 120.0  # seconds for which a problem is not shown to anybody else
 NEIGHBOURS = 4  # images of each class beside a label that looks wrong
@@ -52,7 +53,7 @@ class ReviewSession:
         self._suspects = np.array([each.rows[0] for each in self.problems if each.kind == LABEL], dtype=np.int64)
         self._lock = threading.RLock()
         self._reserved: dict[int, tuple[str, float]] = {}
-        self._undo: dict[str, list[tuple[int, dict[Key, Correction | None]]]] = {}
+        self._undo: UndoStacks[Key, Correction, int] = UndoStacks(file)  # each is about the place of a problem
         self._take(file.read())
 
     @property
@@ -70,15 +71,12 @@ class ReviewSession:
         """
         with self._lock:
             now = time.monotonic()
-            self._reserved = {
-                place: (owner, until)
-                for place, (owner, until) in self._reserved.items()
-                if until > now and owner != who
-            }
+            self._reserved = {place: (owner, until) for place, (owner, until) in self._reserved.items() if until > now}
+            others = {place for place, (owner, _) in self._reserved.items() if owner != who}
             free = (
                 place
                 for place, each in enumerate(self.problems)
-                if (kind is None or each.kind == kind) and place not in self._reserved and self.is_open(place)
+                if (kind is None or each.kind == kind) and place not in others and self.is_open(place)
             )
             found = [place for _, place in zip(range(count), free, strict=False)]
             self._reserved |= dict.fromkeys(found, (who, now + _RESERVED))
@@ -119,18 +117,21 @@ class ReviewSession:
             changes[key] = Correction(*key, own, before, new, who, now)
         with self._lock:
             before_, after_ = self.file.change(changes)
-            self._undo.setdefault(who, []).append((place, {key: before_.get(key) for key in changes}))
+            self._undo.note(who, place, before_, changes)
             self._take(after_)
 
     def undo(self, who: str) -> int | None:
-        """Take back this person's last decision; return the place of its problem, or None if there is none."""
+        """Take back this person's last decision, unless somebody decided again since.
+
+        Return the place of its problem, or None if there is none.
+        """
         with self._lock:
-            if not self._undo.get(who):
+            taken = self._undo.take_back(who)
+            if taken is None:
                 return None
-            place, before = self._undo[who].pop()
-            self._take(self.file.change(before)[1])
-            self._reserved[place] = (who, time.monotonic() + _RESERVED)
-            return place
+            self._take(taken.table)
+            self._reserved[taken.about] = (who, time.monotonic() + _RESERVED)
+            return taken.about
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return (open, all) of each kind that was found."""

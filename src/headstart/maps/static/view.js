@@ -1,6 +1,7 @@
 // A map of images: points on a stage that zooms and pans, a legend, a lasso, and what is under the pointer.
 
 const MAP_MOST_SHOWN = 60; // pictures of a choice that are shown
+const MAP_PAPER_HEIGHT = 460; // px of the stage in print
 
 class ImageMap {
   /**
@@ -239,6 +240,7 @@ class ImageMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
     document.addEventListener("paperwidth", (event) => {
       stage.style.width = event.detail ? `${event.detail}px` : "";
+      stage.style.height = event.detail ? `${MAP_PAPER_HEIGHT}px` : "";  // as it will be printed: what is drawn now is not drawn again
       this.drawOn(event.detail ? "canvas" : this.options.drawing);  // on paper, only pixels are sure to remain
       this.width = 0;
       this.resize();
