@@ -47,7 +47,7 @@ class Familiar(nn.Module):
                 self.register_buffer("bank_bytes", torch.from_numpy(np.round(array / scale).astype(np.int8)))
                 self.register_buffer("bank_scale", _floats(scale))
             elif name in HALVED:
-                largest = np.abs(array).max() or 1.0
+                largest = np.asarray(np.abs(array).max() or 1.0)
                 self.register_buffer(f"{name}_half", torch.from_numpy((array / largest).astype(np.float16)))
                 self.register_buffer(f"{name}_largest", _floats(largest))
             else:
