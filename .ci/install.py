@@ -1,4 +1,4 @@
-"""Install requirements into this environment: with uv, which is quicker, or with pip where uv cannot be had.
+"""Install requirements into this environment: with uv, which is quicker, or with pip where uv is unavailable.
 
     python .ci/install.py '.[test]'
 

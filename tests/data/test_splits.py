@@ -244,10 +244,10 @@ def test_a_million_rows_are_split_in_seconds() -> None:
     import time
 
     labels = np.random.default_rng(0).integers(0, 100, 1_000_000)
-    started = time.perf_counter()
+    started = time.process_time()
     split = make_split(dataset(labels))
     subsample(split, labels, fraction=0.1)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert len(split.test) == 200_000
 
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from headstart.errors import StoreError
 from headstart.fewshot.class_split import ClassSplit
-from headstart.fewshot.training_state import FILE, Job, load_state, save_state
+from headstart.fewshot.training_state import FILE, TrainingIdentity, load_state, save_state
 from headstart.storage.checksums import certify
 
-JOB = Job({"lr": 0.1}, "conv4", np.array([0, 1, 2, 2]), ClassSplit((0,), (1,), (2,)))
+JOB = TrainingIdentity({"lr": 0.1}, "conv4", np.array([0, 1, 2, 2]), ClassSplit((0,), (1,), (2,)))
 
 
 def parts(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -55,7 +55,7 @@ def test_nothing_saved_is_nothing_to_continue(tmp_path: Path) -> None:
     ],
     ids=["options", "backbone", "labels", "number", "split"],
 )
-def test_the_state_of_another_job_is_refused(other: Job, tmp_path: Path) -> None:
+def test_the_state_of_another_job_is_refused(other: TrainingIdentity, tmp_path: Path) -> None:
     save_state(tmp_path, JOB, *parts(0), {})
     assert other.key != JOB.key
     with pytest.raises(StoreError, match="other options or data; choose another folder or delete it"):

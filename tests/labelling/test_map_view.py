@@ -116,7 +116,9 @@ def test_closing_gives_up_what_is_being_computed(session: LabelSession, monkeypa
     monkeypatch.setattr(map_view, "method_for", lambda *given: ("tsne", ""))
     view = MapView(session)
     view.answer(1)
+    until = time.monotonic() + 60
     while "tsne" not in begun:
+        assert time.monotonic() < until
         time.sleep(0.01)
     view.close()
     assert view._thread is not None and not view._thread.is_alive()

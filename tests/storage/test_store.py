@@ -14,10 +14,10 @@ import pytest
 from filelock import FileLock
 
 from headstart.errors import StoreError
-from headstart.storage import checksums
+from headstart.storage import checksums, locks
 from headstart.storage.checksums import Depth, fault
 from headstart.storage.files import disk_errors, write_atomic
-from headstart.storage.locks import locked
+from headstart.storage.locks import acquired, locked
 from headstart.storage.store import Store, Verified, array_digest, cache_root, content_key, drop_file
 
 
@@ -49,16 +49,17 @@ def test_what_an_interrupted_attempt_left_is_found_by_the_next(tmp_path: Path) -
 
 
 def test_a_second_builder_waits_and_then_finds_it_done(tmp_path: Path) -> None:
-    store, order = Store(tmp_path), []
+    store, order, begun = Store(tmp_path), [], threading.Event()
 
     def build(name: str, seconds: float) -> None:
         with store.building("kind", "key") as entry:
             order.append((name, entry is not None))
+            begun.set()
             time.sleep(seconds)
 
-    first = threading.Thread(target=build, args=("first", 0.5))
+    first = threading.Thread(target=build, args=("first", 0.2))
     first.start()
-    time.sleep(0.1)
+    assert begun.wait(60)
     build("second", 0)
     first.join()
     assert order == [("first", True), ("second", False)]
@@ -175,21 +176,29 @@ def test_a_failed_build_frees_the_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("message", ["waiting for another process", None])
 def test_a_builder_that_waits_over_a_second_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], message: str | None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, message: str | None
 ) -> None:
     (tmp_path / "kind").mkdir()
-    held = threading.Event()
+    held, impatient, patience = threading.Event(), threading.Event(), []
 
     def hold() -> None:
         with FileLock(str(tmp_path / "kind" / "key.lock")):
             held.set()
-            time.sleep(1.3)
+            impatient.wait(60)  # until the builder has waited in vain
 
+    def noted(lock: FileLock, timeout: float) -> bool:
+        patience.append(timeout)
+        taken = acquired(lock, timeout)
+        if not taken:
+            impatient.set()
+        return taken
+
+    monkeypatch.setattr(locks, "acquired", noted)
     threading.Thread(target=hold).start()
-    assert held.wait(5)
-    started = time.monotonic()
+    assert held.wait(60)
     with Store(tmp_path).building("kind", "key", wait_message=message) as entry:
-        assert entry is not None and time.monotonic() - started > 1.1
+        assert entry is not None
+    assert patience == [1.0, -1]
     assert capsys.readouterr().err == (f"{message}\n" if message else "")
 
 

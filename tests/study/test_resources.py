@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from headstart.errors import SpecError
-from headstart.models.bundle import find_bundle, read_bundle
+from headstart.models.bundle import read_bundle
+from headstart.models.bundle_file import find_bundle
 from headstart.storage.names import folder_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study

@@ -96,7 +96,7 @@ def text(driver: Any, place: str) -> str:
 
 def wait(driver: Any, holds: Any) -> None:
     """Wait until something holds; it is asked at least once."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < until, driver.find_element("tag name", "body").text
         time.sleep(0.02)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from headstart.audit.class_counts import count_classes, imbalance
-from headstart.audit.duplicates import find_duplicates, leaks, rows_to_drop
+from headstart.audit.duplicates import Duplicates, find_duplicates, leaks, rows_to_drop
 from headstart.audit.file_checks import describe_files, unreadable_rows
 from headstart.audit.findings import findings
 from headstart.audit.label_errors import LabelErrors, find_label_errors
@@ -103,16 +103,21 @@ def audit_dataset(
             "label_check": None if labels is None else {"accuracy": labels.accuracy},
             "drop": rows_to_drop(pool, duplicates, unreadable),
             "notes": [*note, *duplicates.notes],
-            "counts": {
-                "exact": len(duplicates.exact),
-                "copies": sum(len(group.rows) - 1 for group in duplicates.exact),
-                "near": len(duplicates.near),
-                "label_errors": 0 if labels is None else len(labels.rows),
-            },
+            "counts": _counts(duplicates, labels),
         }
     )
     audit.update(findings=findings(audit), thumbnails=thumbnails(pool, audit))
     return audit
+
+
+def _counts(duplicates: Duplicates, labels: LabelErrors | None) -> dict[str, int]:
+    """Return how many there are of what the tables show the first of."""
+    return {
+        "exact": len(duplicates.exact),
+        "copies": sum(len(group.rows) - 1 for group in duplicates.exact),
+        "near": len(duplicates.near),
+        "label_errors": 0 if labels is None else len(labels.rows),
+    }
 
 
 def without_near_duplicates(dataset: Dataset, store: Store | None = None) -> Dataset:

@@ -80,7 +80,8 @@ def _watched(model: Path) -> Path:
     Raises:
         WeightsError: there is none.
     """
-    from headstart.models.bundle import MEMBERS, find_bundle
+    from headstart.models.bundle import MEMBERS
+    from headstart.models.bundle_file import find_bundle
 
     listed = model.expanduser() / MEMBERS
     return listed if listed.is_file() else find_bundle(model)

@@ -33,7 +33,7 @@ _SURE = float(special.ndtri(0.8))  # what is said to settle it does so in four o
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairOfMethods:
     """Two methods on the same episodes.
 
     Args:
@@ -66,7 +66,7 @@ def compare_pairs(
     level: float = 0.95,
     margin: float = MARGIN,
     seed: int = 0,
-) -> list[Comparison]:
+) -> list[PairOfMethods]:
     """Compare every two methods on the same episodes, corrected for all pairs.
 
     Args:
@@ -93,7 +93,7 @@ def compare_pairs(
         elsewhere = class_difference_interval(gap, classes, level=level)
         category = _category(gap, float(least), float(p), 1 - level, margin)
         verdict = _verdict(a, b, gap, float(least), difference, elsewhere, category, margin)
-        found.append(Comparison(a, b, difference, elsewhere, float(p), category, verdict))
+        found.append(PairOfMethods(a, b, difference, elsewhere, float(p), category, verdict))
     return found
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from headstart.data.dataset import Dataset
 from headstart.errors import DataError, SpecError, choose
-from headstart.fewshot.comparisons import Comparison, compare_pairs
+from headstart.fewshot.comparisons import PairOfMethods, compare_pairs
 from headstart.fewshot.episodes import Episodes, sample_episodes
 from headstart.fewshot.intervals import Interval, class_interval, episode_interval
 from headstart.fewshot.methods import METHODS, TRANSDUCTIVE
@@ -112,7 +112,7 @@ class FewShotResult(Shown):
     """
 
     rows: list[FewShotRow]
-    comparisons: dict[int, list[Comparison]]
+    comparisons: dict[int, list[PairOfMethods]]
     scores: dict[int, dict[str, EpisodeScores]]
     ways: int
     queries: int
@@ -224,7 +224,7 @@ def _score(
     return {name: found[name] if name in found else judges[name](episodes) for name in methods}
 
 
-def _compared(scores: Mapping[str, EpisodeScores], queries: int) -> list[Comparison]:
+def _compared(scores: Mapping[str, EpisodeScores], queries: int) -> list[PairOfMethods]:
     first = next(iter(scores.values()))
     if len(first.accuracy) < 2:
         return []

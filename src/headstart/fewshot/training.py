@@ -25,7 +25,7 @@ from headstart.fewshot.class_split import ClassSplit
 from headstart.fewshot.embedding import embed, pixels_of
 from headstart.fewshot.episodes import Episodes, sample_episodes
 from headstart.fewshot.scores import EpisodeScores, evaluate_episodes
-from headstart.fewshot.training_state import Job, load_state, save_state
+from headstart.fewshot.training_state import TrainingIdentity, load_state, save_state
 from headstart.models.backbone import Backbone
 from headstart.progress import progress
 
@@ -126,7 +126,7 @@ def train_embedding(
     head = nn.Linear(backbone.feature_dim, len(split.base)).to(device)
     module = nn.ModuleDict({"backbone": backbone, "head": head})
     trainer = _Trainer(module, torch.optim.Adam(module.parameters(), lr=options.lr), images, options, device)
-    job = Job(asdict(options), backbone.name, labels, split)
+    job = TrainingIdentity(asdict(options), backbone.name, labels, split)
     state = load_state(folder, job, module, trainer.optimizer) if folder else None
     if state is None:
         state = _first_state(backbone, judge_on(backbone, images, tasks.novel, device))

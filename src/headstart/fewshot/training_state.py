@@ -23,8 +23,8 @@ FILE = "fewshot-training.pt"
 
 
 @dataclass(frozen=True)
-class Job:
-    """The job that a saved state belongs to.
+class TrainingIdentity:
+    """The training that a saved state belongs to.
 
     Args:
         options: of the training.
@@ -46,7 +46,7 @@ class Job:
 
 
 def save_state(
-    folder: Path, job: Job, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    folder: Path, job: TrainingIdentity, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
     """Write all that is needed to continue from here."""
     buffer = io.BytesIO()
@@ -60,7 +60,9 @@ def save_state(
         certify(part, folder / FILE)
 
 
-def load_state(folder: Path, job: Job, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+def load_state(
+    folder: Path, job: TrainingIdentity, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any] | None:
     """Restore what `save_state` wrote and return its state, or None if there is nothing yet, or it is damaged.
 
     Raises:

@@ -21,14 +21,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from headstart.addresses import as_given, is_address, needs_path
 from headstart.bands import Bands
 from headstart.disclosure import disclosable
 from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_checks import check_description, check_features, check_finite, check_head
+from headstart.models.bundle_file import HEAD as HEAD
+from headstart.models.bundle_file import MODEL as MODEL
 from headstart.models.bundle_file import copy_with_temperature as copy_with_temperature
-from headstart.models.bundle_file import file_content, read_file
+from headstart.models.bundle_file import file_content, find_bundle, read_file
 from headstart.models.create import create_backbone
 from headstart.models.first_layer import with_bands
 from headstart.models.heads import Head, build_head, head_config
@@ -47,7 +48,7 @@ from headstart.storage.store import cache_root
 T = TypeVar("T")
 
 TRUST = "HEADSTART_TRUST_MODELS"
-MODEL, HEAD, MEMBERS = "model.safetensors", "head.safetensors", "members.json"
+MEMBERS = "members.json"
 
 
 @dataclass(frozen=True)
@@ -323,22 +324,6 @@ def _head(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Head:
     head = build_head(described["head"])
     head.load_state_dict(own)
     return head
-
-
-def find_bundle(place: str | Path) -> Path:
-    """Return the bundle's file for a file, a run folder or a study folder.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    if is_address(str(place)):
-        raise WeightsError(f"{as_given(place)}: {needs_path(place, 'model')}")
-    path = Path(place).expanduser()
-    if found := next((each for each in (path, path / MODEL, path / HEAD) if each.is_file()), None):
-        return found
-    reason = "holds no model.safetensors or head.safetensors" if path.is_dir() else "no such file or folder"
-    seed = "".join(f", such as {each}," for each in sorted(path.glob("seed-*"))[:1])
-    raise WeightsError(f"{path}: {reason}; give a model file, a run folder{seed} or a study folder")
 
 
 def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor], agreed: bool) -> Bundle:

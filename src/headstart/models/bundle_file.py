@@ -19,12 +19,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from headstart.addresses import as_given, is_address, needs_path
 from headstart.errors import WeightsError
 from headstart.models.contents import beginning_of, other_content
 
 FORMAT = 3
+MODEL, HEAD = "model.safetensors", "head.safetensors"  # with and without the backbone's tensors
 ENTRY, SEAL = "headstart", "seal"  # of the metadata, of the description
 MAX_HEADER = 64 << 20  # bytes
+
+
+def find_bundle(place: str | Path) -> Path:
+    """Return the bundle's file for a file, a run folder or a study folder.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if is_address(str(place)):
+        raise WeightsError(f"{as_given(place)}: {needs_path(place, 'model')}")
+    path = Path(place).expanduser()
+    if found := next((each for each in (path, path / MODEL, path / HEAD) if each.is_file()), None):
+        return found
+    reason = "holds no model.safetensors or head.safetensors" if path.is_dir() else "no such file or folder"
+    seed = "".join(f", such as {each}," for each in sorted(path.glob("seed-*"))[:1])
+    raise WeightsError(f"{path}: {reason}; give a model file, a run folder{seed} or a study folder")
 
 
 def file_content(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> bytes:

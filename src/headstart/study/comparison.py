@@ -91,9 +91,7 @@ def compare_spec(
     listed = list_dataset(place := source_of(data), label=label)
     chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
-    runs = _baselines(chosen, random_features=random_features)
-    for network in chosen:
-        runs |= _runs_of(network, heads, _tuned_for(listed) if tuning else None)
+    runs = _runs(chosen, heads, _tuned_for(listed) if tuning else None, random_features=random_features)
     averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
     title, folded = title_of(place), _is_small(listed) and bands is None
     if folded and training_images:
@@ -111,10 +109,15 @@ def compare_spec(
     } | ({"proxy": PROXY_IMAGES} if budget is not None and networks == STRONG else {})
 
 
-def _baselines(chosen: Sequence[Network], *, random_features: bool) -> dict[str, dict[str, Any]]:
+def _runs(
+    chosen: Sequence[Network], heads: Sequence[str], tuned: Mapping[str, Any] | None, *, random_features: bool
+) -> dict[str, dict[str, Any]]:
+    """Return the baselines, then the runs of each network."""
     runs = {baseline: dict(settings) for baseline, settings in BASELINES.items()}
     if random_features and chosen:
         runs["random features"] = {"backbone": chosen[0].name, "weights": "none", "strategy": "logistic"}
+    for network in chosen:
+        runs |= _runs_of(network, heads, tuned)
     return runs
 
 

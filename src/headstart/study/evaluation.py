@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,14 +37,13 @@ from headstart.study.results.facts import write_facts
 from headstart.study.results.folder import StudyFolder, json_bytes
 from headstart.study.results.run_record import Fit, judged, result_files
 from headstart.study.results.state import Expected, StudyState
-from headstart.study.results.tested import Tested, find_tested
+from headstart.study.results.tested import Tested, find_tested, names_of
 from headstart.study.spec.schema import DataSpec
 from headstart.transfer.frozen.views import view_of
 from headstart.version import VERSION
 
 BATCH = 64
 STRATEGY = "evaluate"
-SEED = re.compile(r"seed-\d+")
 
 
 @dataclass(frozen=True)
@@ -211,22 +209,9 @@ def _state(
     )
 
 
-def _named(places: Sequence[str | Path]) -> dict[str, str | Path]:
-    """Return a name for each model: its run's or its path's last part, or more of the path where these are equal."""
-    paths = [Path(place).expanduser().resolve() for place in places]
-    if len(set(paths)) < len(paths):
-        raise ModelError("the same model is given twice; give another one to compare with")
-    short = [path.parent.name if SEED.fullmatch(path.name) else path.name for path in paths]
-    count = 1
-    while len(set(short)) < len(short):
-        count += 1
-        short = ["/".join(path.parts[-count:]) for path in paths]
-    return dict(zip(short, places, strict=True))
-
-
 def _loaded(places: Sequence[str | Path], device: str) -> list[_Model]:
     """Return the models under their names; all have the same classes."""
-    named = _named(places).items()
+    named = names_of(places).items()
     models = [_Model(name, place, Classifier.load(place, device), find_tested(place)) for name, place in named]
     _check_same_classes(models)
     return models

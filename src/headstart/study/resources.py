@@ -22,7 +22,7 @@ from headstart.data.splits import make_split, subsample
 from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.backbone import Backbone
-from headstart.models.bundle import find_bundle
+from headstart.models.bundle_file import find_bundle
 from headstart.models.create import create_backbone
 from headstart.models.first_layer import with_bands
 from headstart.models.pixels import NAME as PIXELS

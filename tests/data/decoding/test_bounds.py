@@ -133,7 +133,7 @@ def test_images_that_would_exceed_the_bound_together_wait_for_each_other() -> No
         held.set()
         time.sleep(0.05)
         order.append("first")
-    thread.join(5)
+    thread.join(60)
     assert order == ["first", "second"]
     with ROOM.of(MAX_MEMORY + 1):  # alone, whatever it takes
         pass

@@ -91,8 +91,10 @@ def test_a_client_that_is_slow_is_sent_away(classifier: Classifier) -> None:
             assert b" 408 " in slow.recv(200)
         with socket.create_connection(("127.0.0.1", ask.port)) as gone:  # type: ignore[attr-defined]
             gone.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
-        time.sleep(0.1)
-        assert ask("POST", "/predict", picture(1))[0] == 200
+        end = time.monotonic() + 60
+        while (status := ask("POST", "/predict", picture(1))[0]) in (408, 503) and time.monotonic() < end:
+            time.sleep(0.02)  # on a busy machine a sound request, too, may take longer than it may
+        assert status == 200
 
 
 def test_a_key_is_asked_for(classifier: Classifier) -> None:

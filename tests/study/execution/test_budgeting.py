@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -220,9 +221,11 @@ def test_what_starts_from_a_run_that_was_left_out_is_left_out_too(
     assert "over budget" in why["first"] and why["second"] == "starts from 'first', which was skipped"
 
 
-def test_estimates_are_within_a_generous_factor(small_study: dict[str, Any], tmp_path: Path) -> None:
-    import time
-
+def test_estimates_are_within_a_generous_factor(
+    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In seconds of this process, since what others do on the machine meanwhile is not to be foreseen."""
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
     spec = {**small_study, "seeds": 1}
     spec["runs"] = {"probe": {"strategy": "ridge"}, "tuned": {"strategy": "scratch", "recipe": {"epochs": 3}}}
     spec["runs"]["tuned"]["recipe"]["batch_size"] = 8

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headstart.errors import ModelError
 from headstart.study.results.folder import StudyFolder
-from headstart.study.results.tested import find_tested, single_network
+from headstart.study.results.tested import find_tested, names_of, single_network
 
 
 @pytest.fixture
@@ -64,3 +65,12 @@ def test_of_an_ensemble_s_study_the_best_network_is_taken(tmp_path: Path) -> Non
     folder.write_study({"best": {"folder": "runs/ridge/seed-1"}})
     assert single_network(folder.root) == folder.root
     assert single_network(tmp_path / "model.safetensors") == tmp_path / "model.safetensors"
+
+
+def test_a_model_is_named_by_its_run_or_by_as_much_of_its_path_as_tells_it_from_the_others(tmp_path: Path) -> None:
+    ridge, knn = (tmp_path / "a" / "runs" / run / "seed-0" for run in ("ridge", "knn"))
+    assert names_of([ridge, str(knn)]) == {"ridge": ridge, "knn": str(knn)}
+    files = [tmp_path / study / "model.safetensors" for study in ("a", "b")]
+    assert list(names_of(files)) == ["a/model.safetensors", "b/model.safetensors"]
+    with pytest.raises(ModelError, match="given twice"):
+        names_of([ridge, tmp_path / "a" / ".." / "a" / "runs" / "ridge" / "seed-0"])

@@ -31,10 +31,10 @@ GRIDS = "".join(f"      k{number}: {{MARK: {TEN}}}\n" for number in range(7))
 def test_too_many_are_refused_by_line_within_a_second(text: str, line: int, says: str, tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(HEAD + text)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError, match=rf"line {line}: .*{says}") as told:
         load_study(path)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert "\n" not in str(told.value)
 
 

@@ -80,10 +80,10 @@ MERGES = "a: &a {k: 1}\n" + "".join(
     ],
 )
 def test_a_hostile_text_is_refused_by_line_within_a_second(text: str, says: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError, match=rf"^f\.yaml.*{says}") as told:
         load_yaml(text, "f.yaml")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert "\n" not in str(told.value) and len(str(told.value)) < 400
 
 

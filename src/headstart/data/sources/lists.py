@@ -24,7 +24,7 @@ Lists = Sequence[str | Path] | Mapping[str, str | Path]
 
 
 @dataclass(frozen=True)
-class Line:
+class Listed:
     """One line of a list file: an image, perhaps a label, and the part it belongs to."""
 
     path: str
@@ -87,7 +87,7 @@ def _part(word: str, path: Path) -> str:
     return known[0]
 
 
-def _read(path: Path, part: str, there: set[str], top: str) -> Iterator[Line]:
+def _read(path: Path, part: str, there: set[str], top: str) -> Iterator[Listed]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -95,7 +95,7 @@ def _read(path: Path, part: str, there: set[str], top: str) -> Iterator[Line]:
     for raw in text.splitlines():
         entry = raw.strip()
         if entry:
-            yield Line(*_path_and_label(entry, there, top), part, path.name)
+            yield Listed(*_path_and_label(entry, there, top), part, path.name)
 
 
 def _path_and_label(entry: str, there: set[str], top: str) -> tuple[str, str]:
@@ -116,9 +116,9 @@ def _path_and_label(entry: str, there: set[str], top: str) -> tuple[str, str]:
     return path, label
 
 
-def _in_class_folders(root: Path, layout: Layout, lines: list[Line], there: set[str]) -> Layout:
+def _in_class_folders(root: Path, layout: Layout, lines: list[Listed], there: set[str]) -> Layout:
     row_of = {path: row for row, path in enumerate(layout.paths)}
-    parts: dict[int, Line] = {}
+    parts: dict[int, Listed] = {}
     skipped = list(layout.skipped)
     for line in lines:
         row = row_of.get(line.path)
@@ -145,8 +145,8 @@ def _in_class_folders(root: Path, layout: Layout, lines: list[Line], there: set[
     )
 
 
-def _flat(root: Path, lines: list[Line], there: set[str]) -> Layout:
-    rows: dict[str, Line] = {}
+def _flat(root: Path, lines: list[Listed], there: set[str]) -> Layout:
+    rows: dict[str, Listed] = {}
     skipped = []
     for line in lines:
         if line.path not in there or not is_image_name(line.path):
@@ -165,7 +165,7 @@ def _flat(root: Path, lines: list[Line], there: set[str]) -> Layout:
     )
 
 
-def _enter(rows: dict[Key, Line], key: Key, line: Line) -> None:
+def _enter(rows: dict[Key, Listed], key: Key, line: Listed) -> None:
     before = rows.setdefault(key, line)
     if before.part != line.part:
         raise DataError(
@@ -178,13 +178,13 @@ def _silently_left_out(path: str, there: set[str]) -> bool:
     return path in there and is_image_name(path) and bool(set(PurePosixPath(path).parts) & set(LEFT_OUT))
 
 
-def _absent(line: Line, there: set[str]) -> Skip:
+def _absent(line: Listed, there: set[str]) -> Skip:
     if line.path in there:
         return Skip(line.path, f"is named in {line.file}, but does not have the name of an image")
     return Skip(line.path, f"is named in {line.file}, but does not exist")
 
 
-def _none_there(lines: list[Line]) -> str:
+def _none_there(lines: list[Listed]) -> str:
     if not lines:
         return "the lists are empty"
     return f"none of the {len(lines)} images that the lists name is here (the first: {lines[0].path!r})"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.errors import StoreError
+from headstart.errors import ModelError, StoreError
 from headstart.models.refitted import REFITTED
 from headstart.storage.files import read_json
 from headstart.storage.room import check_room
@@ -17,6 +18,7 @@ from headstart.study.results.folder import StudyFolder
 from headstart.study.results.state import kept_words
 
 DEPTH = 4  # folders from a run's file up to its study
+_SEED = re.compile(r"seed-\d+")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,23 @@ class Tested:
     learned: frozenset[str]
     test: frozenset[str]
     refitted: bool = False
+
+
+def names_of(places: Sequence[str | Path]) -> dict[str, str | Path]:
+    """Return a name for each model: its run's or its path's last part, or more of the path where these are equal.
+
+    Raises:
+        ModelError: a model is given twice.
+    """
+    paths = [Path(place).expanduser().resolve() for place in places]
+    if len(set(paths)) < len(paths):
+        raise ModelError("the same model is given twice; give another one to compare with")
+    short = [path.parent.name if _SEED.fullmatch(path.name) else path.name for path in paths]
+    count = 1
+    while len(set(short)) < len(short):
+        count += 1
+        short = ["/".join(path.parts[-count:]) for path in paths]
+    return dict(zip(short, places, strict=True))
 
 
 def single_network(place: Path) -> Path:
