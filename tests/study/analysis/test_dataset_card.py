@@ -104,6 +104,7 @@ def test_arrow_is_not_called_without_memory_which_would_end_the_process(
         raise MemoryError
 
     monkeypatch.setattr(dataset_card, "check_room", none)
+    monkeypatch.setattr("pyarrow.table", lambda columns: pytest.fail("Arrow was called"))
     reader = PictureReader(np.zeros((2, 4, 4), dtype=np.uint8))
     with pytest.raises(MemoryError):
         _write_items(tmp_path / "items.parquet", Dataset("two", reader, np.array([0, 1]), ("x", "y")))

@@ -90,9 +90,9 @@ def _write_items(path: Any, dataset: Dataset) -> None:
     columns = {"row": np.arange(len(dataset)), "name": names, "label": labels}
     if dataset.digests is not None:
         columns["digest"] = [digest.decode() for digest in dataset.digests.tolist()]
+    check_room()
     table = pa.table(columns)
     buffer = io.BytesIO()
-    check_room()
     pq.write_table(table, buffer)
     write_atomic(path, buffer.getvalue())
 
