@@ -104,7 +104,7 @@ def run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
     """Serve an application on a socket until SIGINT or SIGTERM; what was begun is answered first."""
     import uvicorn
 
-    # a form that is wrong is the client's affair, and answered: it would fill the log
+    # a malformed form is an error of the client, which gets an answer: a warning for each would fill the log
     with (
         logged_from(logging.ERROR, "python_multipart.multipart"),
         contextlib.suppress(KeyboardInterrupt, SystemExit),  # uvicorn raises the signal again when it is done
