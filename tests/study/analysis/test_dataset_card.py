@@ -87,3 +87,16 @@ def test_thumbnails_come_from_the_largest_view_that_is_decoded() -> None:
     views = [("f", View(32, 32)), ("f", View(256, 224)), ("f", View(512, None)), ("other", View(600, 600))]
     assert chosen(*views) == (224, 256)
     assert chosen(("other", View(600, 600))) == chosen() == (128, 128)
+
+
+def test_where_every_image_is_tested_in_turn_each_has_a_thumbnail(open_study: OpenStudy) -> None:
+    session = open_study({"pixels": {"backbone": "pixels", "strategy": "ridge"}})
+    given = session.plan.tasks[0].run.data
+    dataset, split = session.resources.dataset(given), session.resources.split(given, 0)
+    in_turn = given.split.model_copy(update={"folds": 3, "fold": "seed"})
+    turned = given.model_copy(update={"split": in_turn})
+    resources: Any = session.resources
+    resources.images = lambda _, needs: np.zeros((len(dataset), 8, 8, 3), dtype=np.uint8)
+    write_data(session, turned, dataset, split)
+    place = session.folder.data_folder(dataset.fingerprint)
+    assert sorted(pictures_in((place / "thumbnails.npz").read_bytes())) == list(range(len(dataset)))
