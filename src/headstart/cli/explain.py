@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cli.outputs import check_file
 from headstart.disclosure import show
-from headstart.errors import SpecError, unknown_name
+from headstart.errors import ModelError, SpecError, unknown_name
 from headstart.progress import say
 
 if TYPE_CHECKING:
-    from headstart.explain.compare import Explained
+    from headstart.explain.compare import Explained, Subject
 
 
 def explain_and_show(
@@ -27,6 +27,8 @@ def explain_and_show(
     seed: int,
 ) -> None:
     """Explain predictions and write a picture; `against` adds a second network beside the first.
+
+    Without methods it takes LIME, and Grad-CAM where it works.
 
     Raises:
         SpecError: the target is unknown, or `out` is a folder.
@@ -52,6 +54,7 @@ def explain_and_show(
         if target is not None and target not in bundle.classes:
             raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
         subjects.append(Subject(_title(place), bundle.network, bundle.classes))
+    methods = methods or _usual(subjects)
     banded = any(each.network.backbone.preprocessing.bands is not None for each in subjects)
     pictures = [read_file(image) if banded else decode_file(image) for image in images]
     targets = None if target is None else [target] * len(pictures)
@@ -68,6 +71,18 @@ def explain_and_show(
             for name in methods:
                 show(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
     show(str(out))
+
+
+def _usual(subjects: Sequence[Subject]) -> list[str]:
+    """Return LIME, and Grad-CAM if all networks have the gradients that it needs."""
+    from headstart.explain.scope import check_gradients
+
+    try:
+        for subject in subjects:
+            check_gradients(subject.network, "grad_cam")
+    except ModelError:
+        return ["lime"]
+    return ["lime", "grad_cam"]
 
 
 def _one_network(place: Path) -> tuple[Path, list[str]]:

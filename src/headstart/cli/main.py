@@ -254,6 +254,7 @@ def fewshot(
     weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
+    out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -275,6 +276,7 @@ def fewshot(
         methods=method or ["prototypes"],
         seed=seed,
         device=device,
+        out=out,
         as_json=json,
     )
 
@@ -322,7 +324,9 @@ def explain(
     images: Annotated[list[str], typer.Argument(help="Image files.")],
     method: Annotated[
         list[str] | None,
-        typer.Option(help="lime, grad_cam, integrated_gradients, occlusion or attention_rollout; repeatable."),
+        typer.Option(
+            help="lime, grad_cam (default: these), integrated_gradients, occlusion, attention_rollout; repeatable."
+        ),
     ] = None,
     against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
     target: Annotated[str | None, typer.Option(help="The class to explain (default: the predicted class).")] = None,
@@ -336,8 +340,7 @@ def explain(
     """
     from headstart.cli.explain import explain_and_show
 
-    chosen = method or ["lime", "grad_cam"]
-    explain_and_show(model, images, chosen, against, target=target, out=out, checks=checks, seed=seed)
+    explain_and_show(model, images, method or [], against, target=target, out=out, checks=checks, seed=seed)
 
 
 @app.command()
