@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from headstart.api import Results
-from headstart.cli.explain import _checks, _one_network, _reference, _title
+from headstart.cli.explain import _checks, _one_network, _reference, _title, _usual
 from headstart.explain import faithfulness, sanity
+from headstart.explain.compare import Subject
+from headstart.models.heads import NearestNeighbourHead
 from headstart.report.read.summary import load_summary
 from tests.cli.conftest import Call
 
@@ -91,5 +93,12 @@ def test_explain_predict_and_the_report_speak_of_the_same_model(
     kept = Results(finished).kept
     assert f"headstart: the model is {kept}\n" in explained
     assert predicted == f"headstart: 1 image read; the model is {kept}\n"
-    assert f"The model is {kept}. On the test images" in load_summary(finished).to_dict()["answer"]
+    assert f"The model is {kept}. On the test images" in load_summary(finished).to_dict()["findings"]
     assert kept.split(",")[0] == next(row["run"] for row in Results(finished).ranking() if row["chosen"])
+
+
+def test_without_a_method_grad_cam_is_left_out_where_a_model_has_no_gradients() -> None:
+    linear, neighbours = SimpleNamespace(head=None), SimpleNamespace(head=object.__new__(NearestNeighbourHead))
+    subjects = [Subject("model", cast("Any", network), ("a", "b")) for network in (linear, neighbours)]
+    assert _usual(subjects[:1]) == ["lime", "grad_cam"]
+    assert _usual(subjects) == ["lime"]
