@@ -3,16 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from headstart.api import Results
 from headstart.cli.explain import _checks, _one_network, _reference, _title, _usual
 from headstart.explain import faithfulness, sanity
-from headstart.explain.compare import Subject
 from headstart.models.heads import NearestNeighbourHead
 from headstart.report.read.summary import load_summary
 from tests.cli.conftest import Call
@@ -98,7 +98,8 @@ def test_explain_predict_and_the_report_speak_of_the_same_model(
 
 
 def test_without_a_method_grad_cam_is_left_out_where_a_model_has_no_gradients() -> None:
-    linear, neighbours = SimpleNamespace(head=None), SimpleNamespace(head=object.__new__(NearestNeighbourHead))
-    subjects = [Subject("model", cast("Any", network), ("a", "b")) for network in (linear, neighbours)]
+    linear, neighbours = nn.Module(), nn.Module()
+    neighbours.head = object.__new__(NearestNeighbourHead)
+    subjects: Any = [SimpleNamespace(network=network) for network in (linear, neighbours)]
     assert _usual(subjects[:1]) == ["lime", "grad_cam"]
     assert _usual(subjects) == ["lime"]

@@ -12,8 +12,7 @@ from headstart.errors import SpecError
 from headstart.report.read.conclusion import plain
 from headstart.report.read.summary import Summary, load_summary
 from headstart.report.render import formats
-from headstart.report.render.evidence_text import class_rows, mistake_rows
-from headstart.report.render.formats import markdown, write_report
+from headstart.report.render.formats import write_report
 
 
 def test_csv_has_one_row_a_run_in_order_of_rank(study: Path, tmp_path: Path) -> None:
@@ -62,12 +61,3 @@ def test_a_run_that_a_spreadsheet_would_compute_is_text(study: Path, tmp_path: P
 def test_an_unknown_format_is_refused_with_the_nearest(study: Path) -> None:
     with pytest.raises(SpecError, match="did you mean 'html'"):
         write_report(study, "htm")
-
-
-def test_markdown_has_the_findings_the_classes_and_the_mistakes(study: Path) -> None:
-    summary = load_summary(study)
-    text = markdown(summary)
-    run, classes, wrong = summary.headline_run, class_rows(summary), mistake_rows(summary)
-    assert f"## Classes: {run}" in text and f"## Mistakes: {run}" in text and "## Findings" in text
-    assert [float(row[2].split()[0]) for row in classes] == sorted(float(row[2].split()[0]) for row in classes)
-    assert classes[0][0] in text and len(wrong) <= 12 and all(row[1] != row[2] for row in wrong)

@@ -71,7 +71,8 @@ def test_items_of_several_labels_show_the_first(tmp_path: Path) -> None:
     )
     folder = SimpleNamespace(data_folder=lambda fingerprint: tmp_path / fingerprint)
     split = Split(np.array([0]), np.array([], dtype=np.int64), np.array([1, 2]), "by hand", 0)
-    write_data(SimpleNamespace(resources=resources, folder=folder), None, dataset, split)  # type: ignore[arg-type]
+    data = SimpleNamespace(split=SimpleNamespace(fold=None))
+    write_data(SimpleNamespace(resources=resources, folder=folder), data, dataset, split)  # type: ignore[arg-type]
     assert pq.read_table(tmp_path / "f" / "items.parquet").column("label").to_pylist() == [1, 0, 0]
     facts = json.loads((tmp_path / "f" / "dataset.json").read_text())
     assert facts["counts"] == {"train": [0, 1], "validation": [0, 0], "test": [2, 1]}
