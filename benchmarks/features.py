@@ -1,6 +1,7 @@
 """Images per second of the frozen feature pass, beside eager PyTorch and this machine's matrix-product limit.
 
     python benchmarks/features.py [--seconds 8] [--backbones efficientnet_lite0 resnet18 resnet50] [--json]
+    python benchmarks/features.py --batches 1 4 16 64    CPU time an image by images at a time, one network a core
 
 Everything runs in one process, one engine after the other, in rounds, on the same 32 random images of the
 network's size; the median round counts. The limit is what the network's multiply-adds would take at the
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -92,12 +94,46 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     }
 
 
+def cpu_by_batch(name: str, batches: list[int], seconds: float) -> dict[int, list[float]]:
+    """Return CPU milliseconds an image by batch size, of each round, while every core runs the network by itself."""
+    backbone, _ = create_backbone(name, None)
+    backbone = backbone.bare().eval()
+    size = backbone.preprocessing.size
+    images = np.random.default_rng(0).integers(0, 256, (max(batches), size, size, 3), np.uint8)
+    engine = Engine(backbone, backbone.preprocessing, threads=1)
+    found: dict[int, list[float]] = {batch: [] for batch in batches}
+
+    def count(batch: int, end: float) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            engine(images[:batch])
+            done += batch
+        return done
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in range(ROUNDS):
+            for batch in batches:
+                engine(images[:batch])
+                began, end = time.process_time(), time.perf_counter() + seconds
+                done = sum(pool.map(count, [batch] * cores(), [end] * cores()))
+                found[batch].append(1000 * (time.process_time() - began) / done)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0, help="per engine and round")
     parser.add_argument("--backbones", nargs="+", default=["efficientnet_lite0", "resnet18", "resnet50"])
+    parser.add_argument("--batches", nargs="+", type=int, help="only CPU time by batch size")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.batches:
+        for name in options.backbones:
+            times = cpu_by_batch(name, options.batches, options.seconds)
+            for batch, values in times.items():
+                each = ", ".join(f"{value:.1f}" for value in values)
+                print(f"{name}, {batch} at a time: {statistics.median(values):.1f} ms ({each})")
+        return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     machine = environment("cpu")
     rows = [measure(name, options.seconds) for name in options.backbones]

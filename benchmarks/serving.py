@@ -2,11 +2,14 @@
 
     python benchmarks/serving.py --locust VENV/bin/locust            3 rounds of 20 s
     python benchmarks/serving.py --locust VENV/bin/locust --small    1 round of 5 s: does it run?
+    python benchmarks/serving.py --locust VENV/bin/locust --alone    no peers and no overload
 
 EfficientNet-Lite0 with a head of 101 classes; 64 JPEGs of 300 × 200. In each round, one after the other: the feature
 pass (decoding and the same engine, nothing cached) and each server with 32 clients of wrk that ask as fast as they are
 answered; then the server at half of that rate (locust, Poisson arrivals), and at ten times it. `milliseconds` are of
 CPU time an image, of the server's processes alone: where the machine has other work, they say what throughputs do not.
+wrk runs on the same cores. `client_cores` is what it takes of them; throughputs are what it saw, and its share is not
+added to them.
 LitServe is measured if it can be imported (`--peers FOLDER` adds a folder of packages to the path of the servers).
 """
 
@@ -113,9 +116,9 @@ def feature_pass(images: Path, folder: Path, count: int) -> dict[str, float]:
     return {"rate": rate, "milliseconds": 1000 * (started[1] - started[0]) / count}
 
 
-def cpu_seconds() -> float:
-    """Return the CPU time of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
+def cpu_seconds(whose: int = resource.RUSAGE_SELF) -> float:
+    """Return the CPU time of this process, or of its children that have ended."""
+    used = resource.getrusage(whose)
     return used.ru_utime + used.ru_stime
 
 
@@ -218,10 +221,13 @@ def full_load(server: Server, wrk: Path, images: Path, seconds: float) -> dict[s
     command = [str(wrk), "-t", "1", "-c", str(CLIENTS), "-d", f"{seconds:g}s", "--timeout", "60s"]
     command += ["-s", str(HERE / "serving_load.lua"), f"http://127.0.0.1:{server.port}"]
     command += ["--", str(images), str(IMAGES), str(int(server.form))]
+    before = cpu_seconds(resource.RUSAGE_CHILDREN)
     with Watched(server) as watched:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
+    client = (cpu_seconds(resource.RUSAGE_CHILDREN) - before) / watched.seconds
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    return {**found, "rate": found["answered"] / found["seconds"], **watched.used(found["answered"])}
+    rate = found["answered"] / found["seconds"]
+    return {**found, "rate": rate, "client_cores": client, **watched.used(found["answered"])}
 
 
 def paced_load(server: Server, locust: Path, images: Path, clients: int, seconds: float, rate: float) -> dict[str, Any]:
@@ -272,7 +278,7 @@ def overload(server: Server, locust: Path, images: Path, rate: float, seconds: f
 def rounds(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure in turn; return every round."""
     model, images = make(folder)
-    names = [OURS, "fastapi", *(["litserve"] if has_litserve(options.peers) else [])]
+    names = [OURS, *([] if options.alone else ["fastapi", *(["litserve"] if has_litserve(options.peers) else [])])]
     found: dict[str, Any] = {"pass": [], "half": [], "overload": [], **{name: [] for name in names}}
     for _ in range(options.rounds):
         found["pass"].append(feature_pass(images, folder, options.count))
@@ -284,6 +290,7 @@ def rounds(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                     rate = found[name][-1]["rate"]
                     half = paced_load(server, options.locust, images, CLIENTS, options.seconds, rate / 2)
                     found["half"].append(half)
+                if name == OURS and not options.alone:
                     found["overload"].append(overload(server, options.locust, images, rate, options.seconds))
     return found
 
@@ -311,6 +318,7 @@ def main() -> None:
     parser.add_argument("--locust", type=Path, required=True, help="the program locust")
     parser.add_argument("--wrk", type=Path, default=Path("wrk"), help="the program wrk (Debian's package wrk)")
     parser.add_argument("--peers", type=Path, help="a folder of packages, with LitServe in it")
+    parser.add_argument("--alone", action="store_true", help="no peers and no overload")
     parser.add_argument("--small", action="store_true", help="one round of 5 s")
     parser.add_argument("--seconds", type=int, default=20, help="of each load (default 20)")
     parser.add_argument("--rounds", type=int, default=3)
@@ -324,6 +332,9 @@ def main() -> None:
     for name, values in shown.items():
         each = ", ".join(f"{value:.2f}" for value in values)
         print(f"{name}: {statistics.median(values):.2f} ({each})", file=sys.stderr)
+    clients = ", ".join(f"{each['client_cores']:.3f}" for each in found[OURS])
+    slow = ", ".join(f"{float(each['p95_ms'] or 'nan'):.0f}" for each in found["half"])
+    print(f"cores that wrk took: {clients}; 95 % of answers at half load within: {slow} ms", file=sys.stderr)
     print(json.dumps({"machine": machine(), "ratios": shown, "rounds": found}, indent=1))
 
 

@@ -34,7 +34,8 @@ from headstart.evaluate.metrics.auc import roc_area
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.uncertainty.conformal import SCORES as SETS
 from headstart.evaluate.uncertainty.conformal import calibrate, nonconformity, prediction_sets
-from headstart.evaluate.uncertainty.familiarity import SCORES, choose_score, fit_reference, rejection, unit_length
+from headstart.evaluate.uncertainty.familiarity import SCORES, SourceHead, fit_reference, rejection, unit_length
+from headstart.evaluate.uncertainty.score_choice import choose_score
 from headstart.evaluate.uncertainty.selective import promise
 from headstart.models.create import create_backbone
 from headstart.transfer.frozen.engine import Engine
@@ -129,8 +130,19 @@ class Foreign:
     features: Array
 
 
-def unknown(name: str, features: Array, labels: Array, others: list[Foreign], draws: int) -> dict[str, object]:
+def source_head() -> SourceHead:
+    """Return the head that EfficientNet-Lite0 was pretrained with."""
+    backbone, _ = create_backbone("efficientnet_lite0", "imagenet")
+    assert isinstance(backbone.classifier, torch.nn.Linear)
+    weight, bias = (each.detach().numpy() for each in (backbone.classifier.weight, backbone.classifier.bias))
+    return SourceHead(weight, bias)
+
+
+def unknown(
+    name: str, features: Array, labels: Array, others: list[Foreign], draws: int, source: SourceHead | None
+) -> dict[str, object]:
     """Return how well each score finds images of held-out classes, and others."""
+    scores = {each: score for each, score in SCORES.items() if source is not None or "source" not in each}
     aurocs: dict[str, dict[str, list[float]]] = {}
     accepted: dict[str, dict[str, list[float]]] = {}
     chosen, rejected = [], []
@@ -141,8 +153,8 @@ def unknown(name: str, features: Array, labels: Array, others: list[Foreign], dr
         train, held, test = np.split(rows, [len(rows) // 2, 3 * len(rows) // 4])
         codes = np.unique(labels[rows], return_inverse=True)[1][: len(train)]
         fit = head_of(features[train], codes)
-        reference = fit_reference(features[train], codes, fit(features[train]))
-        best, _ = choose_score(features[train], codes, head_of)
+        reference = fit_reference(features[train], codes, fit(features[train]), source=source)
+        best, _ = choose_score(features[train], codes, head_of, source=source)
         chosen.append(best)
         strange = [Foreign("held-out classes", features[np.isin(labels, gone)]), *others]
         said = {
@@ -153,7 +165,7 @@ def unknown(name: str, features: Array, labels: Array, others: list[Foreign], dr
                 **{f.name: f.features for f in strange},
             }.items()
         }
-        for score_name, score in {**SCORES, "chosen": SCORES[best]}.items():
+        for score_name, score in {**scores, "chosen": SCORES[best]}.items():
             values = {part: score(reference, *each) for part, each in said.items()}
             if score_name == "chosen":
                 rejected.append(float((values["test"] < rejection(values["held"]).below).mean()))
@@ -203,6 +215,7 @@ def main() -> None:
     names = ["digits"] if asked.small else asked.data
     divisions, draws = (20, 2) if asked.small else (asked.divisions, asked.draws)
     loaded = {name: DATA[name]() for name in names}
+    source = None if asked.small else source_head()
     extra = [] if asked.small or asked.only == "sets" else made_up()
     for name, (features, labels) in loaded.items():
         if asked.only != "unknown":
@@ -212,7 +225,7 @@ def main() -> None:
             print(
                 name,
                 "unknown",
-                json.dumps(unknown(name, features, labels, [*others, *extra], draws), indent=1),
+                json.dumps(unknown(name, features, labels, [*others, *extra], draws, source), indent=1),
                 flush=True,
             )
 

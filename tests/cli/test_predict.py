@@ -148,7 +148,7 @@ def test_lists_images_and_archives_come_in(
         archive.writestr("notes.txt", "hello")
     code, out, err = call("predict", finished, "photos.zip", "--format", "csv")
     assert code == 0 and out.splitlines()[1].startswith("photos.zip!in/2.jpg,lily,")
-    assert err.startswith("headstart: 1 image read; 1 other files skipped (1 .txt); the model is ")
+    assert err.startswith("headstart: 1 image read; 1 other file skipped (1 .txt); the model is ")
     for sent, name in ((Path("2.jpg").read_bytes(), "-"), (b"2.jpg\n", "2.jpg")):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(sent)))
         assert call("predict", finished, "-", "--format", "csv")[1].splitlines()[1].startswith(f"{name},lily,")

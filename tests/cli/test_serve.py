@@ -16,6 +16,7 @@ import torch
 
 from headstart.cli.serve import _explainer
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.serve.limits import Limits
 from headstart.explain.compare import explain_pictures
 from tests.cli.conftest import Call
 from tests.deploy.serve.conftest import picture, untrained
@@ -90,6 +91,24 @@ def test_an_ensemble_is_served_and_its_list_of_networks_watched(
     code, _, err = call("serve", both, "--port", 0, "--device", "cpu")
     assert code == 0, err
     assert changed == [False, True]
+
+
+def test_the_limits_of_a_server_follow_its_device_and_its_options(
+    call: Call, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[int, int, int]] = []  # images together, threads, images that wait
+    monkeypatch.setenv("HEADSTART_THREADS", "2")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+
+    def run(app: Any, listening: Any, limits: Limits) -> None:
+        found.append((limits.batch, limits.workers, limits.queue))
+
+    monkeypatch.setattr("headstart.cli.serve.run", run)
+    for options in ([], ["--device", "auto"], ["--queue", 3], ["--batch", 20]):
+        code, _, err = call("serve", model, "--port", 0, *options)
+        assert code == 0, err
+    assert found == [(8, 2, 256), (8, 2, 256), (3, 2, 3), (20, 2, 256)]
 
 
 def test_explanations_leave_the_network_that_predicts_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,6 +204,10 @@ def test_an_absent_model_is_said_to_be_absent(tmp_path: Path) -> None:
         find_bundle(tmp_path)
     with pytest.raises(WeightsError, match="no such file or folder"):
         find_bundle(tmp_path / "gone")
+    (tmp_path / "seed-0").mkdir()  # of a run with several seeds the folder of one is meant
+    with pytest.raises(WeightsError) as refused:
+        find_bundle(tmp_path)
+    assert f"give a model file, a run folder, such as {tmp_path / 'seed-0'}, or a" in str(refused.value)
 
 
 def test_a_file_that_is_no_bundle_is_refused_by_name(tmp_path: Path) -> None:

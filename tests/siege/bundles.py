@@ -24,7 +24,7 @@ from headstart.deploy.drift import Observed, drift_of, why_not
 from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.evaluate.uncertainty.drift import FEWEST, sketch_of
-from headstart.evaluate.uncertainty.familiarity import familiarity, fit_reference
+from headstart.evaluate.uncertainty.familiarity import SourceHead, familiarity, fit_reference
 from headstart.evaluate.uncertainty.stored import rounded, to_part
 from headstart.models.bundle import Bundle, Ensemble, Origin, bundle_bytes, ensemble_bytes, model_bytes
 from headstart.models.bundle_file import ENTRY, file_content
@@ -45,6 +45,7 @@ SURE = {  # the models that say how sure they are, by name: what is asked of the
     "sure": Asked(0.9, at_least=0.5),
     "sure by class": Asked(0.8, "raps", by_class=True),
     "sure of distances": Asked(0.9, "aps", at_least=0.5),
+    "sure of its source": Asked(0.9),
     "sure ensemble": Asked(0.9),
 }
 
@@ -69,6 +70,9 @@ def models() -> dict[str, bytes]:
         "sure": model_bytes(Ensemble((one,), uncertainty=_uncertainty("energy+neighbour", costs=True))),
         "sure by class": model_bytes(Ensemble((other,), uncertainty=_uncertainty("", costs=False))),
         "sure of distances": model_bytes(Ensemble((one,), uncertainty=_uncertainty("energy+mahalanobis", costs=False))),
+        "sure of its source": model_bytes(
+            Ensemble((one,), uncertainty=_uncertainty("energy+mahalanobis+source", costs=False))
+        ),
         "sure ensemble": model_bytes(Ensemble((one, other), 0.8, _uncertainty("vim", costs=True))),
     }
 
@@ -86,7 +90,8 @@ def _uncertainty(score: str, *, costs: bool) -> UncertaintyPart:
         sketch = sketch_of(embeddings[:30], labels[:30], embeddings[30:], looks, probabilities[30:].argmax(1))
         known = replace(known, costs=costs_of(CLASSES, {"cat": {"dog": 7}}, ask=0.3), sketch=sketch)
     if score:
-        reference = rounded(fit_reference(embeddings, labels, logits, score=score), score)
+        source = SourceHead(rng.normal(size=(7, 84)), rng.normal(size=7))
+        reference = rounded(fit_reference(embeddings, labels, logits, score=score, source=source), score)
         familiar = familiarity(score, reference, embeddings[30:], logits[30:])
         known = replace(known, score=score, reference=reference, familiar=familiar, selection={score: 0.9})
     return to_part(known)

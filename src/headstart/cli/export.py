@@ -8,7 +8,7 @@ from pathlib import Path
 from headstart.cli.outputs import check_folder
 from headstart.cli.tables import show_table
 from headstart.disclosure import show
-from headstart.units import size
+from headstart.units import duration, size
 
 
 def export_and_show(
@@ -29,6 +29,7 @@ def export_and_show(
         HeadstartError: the model cannot be exported so.
     """
     check_folder(out)
+    from headstart.deploy.export.checking import TIMES
     from headstart.saved_models import export
 
     targets = [name.strip() for name in to.split(",") if name.strip()]
@@ -51,13 +52,15 @@ def export_and_show(
             found.form,
             f"{found.labels_differ} of {found.n:,}",
             f"{found.largest_difference:.1e}",
+            found.took,
             size(found.bytes),
         )
         for each in done
         for found in each.checks
     ]
-    show_table(("folder", "file", "labels that differ", "largest difference", "size"), table)
-    pictures = done[0].checks[0].pictures
-    show(f"Checked on {pictures}: the original and each file in a process of its own.")
+    show_table(("folder", "file", "labels that differ", "largest difference", "a picture took", "size"), table)
+    first = done[0].checks[0]
+    show(f"Checked on {first.pictures}: the original and each file in a process of its own.")
+    show(f"A picture took the original {duration(first.milliseconds_original / 1000)}. {TIMES}")
     for note in dict.fromkeys(note for each in done for note in each.notes):
         show(note)

@@ -104,7 +104,13 @@ def serve(
         str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
     ] = None,
     queue: Annotated[int, typer.Option(min=1, help="Images that may wait; beyond, clients get status 503.")] = 256,
-    batch: Annotated[int, typer.Option(min=1, help="Images that the network takes together.")] = 32,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images that the network takes together (default: 4 a core on the CPU, 32 at most and on a GPU).",
+        ),
+    ] = None,
     megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
     level: Annotated[float, typer.Option(help="How often a set must hold the right class.")] = 0.95,
     at_least: Annotated[

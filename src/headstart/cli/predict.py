@@ -227,7 +227,7 @@ def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> Non
         parts.append(f"{len(unread):,} not read{reasons}")
     if ignored := sum(found.ignored.values()):
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.ignored.most_common(5))
-        parts.append(f"{ignored:,} other files skipped ({kinds})")
+        parts.append(f"{ignored:,} other file{'' if ignored == 1 else 's'} skipped ({kinds})")
     if model is not None:
         parts.append(f"the model is {model}")
     say(f"headstart: {'; '.join(parts)}")

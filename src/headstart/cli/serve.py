@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.deploy.serve.limits import MEBIBYTE, Limits
-from headstart.deploy.serve.run import check_packages, is_local, listen, run, side_by_side
+from headstart.deploy.serve.run import check_packages, is_local, listen, run, side_by_side, together
 from headstart.errors import SpecError
 from headstart.evaluate.uncertainty.answers import Asked
 from headstart.progress import say
@@ -31,7 +31,7 @@ def serve_model(
     device: str,
     key: str | None,
     queue: int,
-    batch: int,
+    batch: int | None,
     megabytes: int,
     asked: Asked,
 ) -> None:
@@ -43,21 +43,22 @@ def serve_model(
         WeightsError: there is no model, or it is damaged.
     """
     check_packages()
-    if batch > queue:
+    if batch is not None and batch > queue:
         raise SpecError(f"--batch {batch}: is more than --queue {queue}, so that no batch would ever be full")
     key = key or os.environ.get(KEY)
     if not is_local(host) and not key:
         raise SpecError(
             f"--host {host}: others can reach this address; set a key that clients must send (--api-key or ${KEY})"
         )
-    workers, threads = side_by_side(device)
-    limits = replace(Limits(), batch=batch, workers=workers, queue=queue, body=megabytes * MEBIBYTE)
-    limits = replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
     with listen(host, port) as listening:
         from headstart.deploy.classifier import Classifier
         from headstart.deploy.serve.app import make_app
+        from headstart.devices import resolve_device
         from headstart.models.refitted import refitted_of, words
 
+        device = resolve_device(device)
+        workers, threads = side_by_side(device)
+        limits = _limits(queue, min(together(device), queue) if batch is None else batch, workers, megabytes)
         file = _watched(model)
         classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
         app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
@@ -66,6 +67,11 @@ def serve_model(
         if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
             say(words(refitted))
         run(app, listening, limits)
+
+
+def _limits(queue: int, batch: int, workers: int, megabytes: int) -> Limits:
+    limits = replace(Limits(), batch=batch, workers=workers, queue=queue, body=megabytes * MEBIBYTE)
+    return replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
 
 
 def _watched(model: Path) -> Path:

@@ -234,9 +234,8 @@ class Classifier:
     def _features(self, number: int, pixels: npt.NDArray[np.uint8]) -> list[torch.Tensor]:
         """Return the features [n, d] of each view that the test-time augmentation of a network asks for."""
         bundle, engine = self.ensemble.members[number], self._engines.get(self._backbones[number])
-        if engine is not None:  # views of whole numbers are whole numbers
-            views = TTA[bundle.tta](as_tensor(pixels).float())
-            found = [engine(view.permute(0, 2, 3, 1).to(torch.uint8).numpy()) for view in views]
+        if engine is not None:  # which takes whole numbers; the views only move them
+            found = [engine(view.permute(0, 2, 3, 1).numpy()) for view in TTA[bundle.tta](as_tensor(pixels))]
             return [torch.from_numpy(each).to(self.device) for each in found]
         images = normalise(as_tensor(pixels).to(self.device), bundle.preprocessing)
         with torch.inference_mode():

@@ -334,11 +334,11 @@ def find_bundle(place: str | Path) -> Path:
     if is_address(str(place)):
         raise WeightsError(f"{as_given(place)}: {needs_path(place, 'model')}")
     path = Path(place).expanduser()
-    for candidate in (path, path / MODEL, path / HEAD):
-        if candidate.is_file():
-            return candidate
+    if found := next((each for each in (path, path / MODEL, path / HEAD) if each.is_file()), None):
+        return found
     reason = "holds no model.safetensors or head.safetensors" if path.is_dir() else "no such file or folder"
-    raise WeightsError(f"{path}: {reason}; give a model file, a run folder or a study folder")
+    seed = "".join(f", such as {each}," for each in sorted(path.glob("seed-*"))[:1])
+    raise WeightsError(f"{path}: {reason}; give a model file, a run folder{seed} or a study folder")
 
 
 def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor], agreed: bool) -> Bundle:

@@ -42,7 +42,8 @@ def test_the_card_says_results_with_intervals_data_licence_and_limits() -> None:
         "Dataset meadow: 1,200 training, 20 validation and 40 test images (fingerprint abc).",
         "Licence of the images: CC BY 4.0.",
         "The 40 test images of meadow went through the original and through each file, in a process of its own:",
-        "| model.onnx | 40 | 1 | 2.5e-07 | 12 MB |",
+        "| model.onnx | 40 | 1 | 2.5e-07 | 3 ms | 12 MB |",
+        "A picture took the original 4 ms. Times are of the machine that wrote the files",
         "model.onnx loses 2.50 points of accuracy there (95 % interval -2.60 to 7.60).",
         "a note",
         "Find out the licence before you pass the model on.",
@@ -50,6 +51,13 @@ def test_the_card_says_results_with_intervals_data_licence_and_limits() -> None:
     ):
         assert line in text, line
     assert "calibration error" not in text
+
+
+def test_results_of_the_original_are_not_called_those_of_eight_bits() -> None:
+    parts = Parts(Ensemble((linear(),)), Material(noise(), results=RESULTS, data=DATA))
+    parts.use(parts.float_graph)
+    heading = results_text(parts).splitlines()[0]
+    assert heading == "Of the original, in float, on 40 test images of meadow, which it had not learned from:"
 
 
 def test_a_licence_that_restricts_is_named_with_what_to_do() -> None:

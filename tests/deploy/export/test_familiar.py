@@ -6,11 +6,12 @@ import torch
 
 from headstart.deploy.export.familiar import Familiar
 from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
-from headstart.evaluate.uncertainty.familiarity import SCORES, familiarity, fit_reference
+from headstart.evaluate.uncertainty.familiarity import SCORES, SourceHead, familiarity, fit_reference
 from headstart.evaluate.uncertainty.stored import rounded
 from tests.evaluate.uncertainty.test_conformal import honest
 
 D, CLASSES = 24, 5
+SOURCE = SourceHead(np.random.default_rng(8).normal(0, 0.3, (30, D)), np.random.default_rng(9).normal(0, 1, 30))
 
 
 def seen(count: int, seed: int, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,7 +26,7 @@ def seen(count: int, seed: int, spread: float = 1.0) -> tuple[np.ndarray, np.nda
 @pytest.mark.parametrize("score", SCORES)
 def test_the_shares_are_those_of_the_classifier(score: str) -> None:
     train, labels, logits = seen(120, 0)
-    reference = rounded(fit_reference(train, labels, logits, score=score), score)
+    reference = rounded(fit_reference(train, labels, logits, score=score, source=SOURCE), score)
     held, _, held_logits = seen(100, 1)
     probabilities, right = honest(100, CLASSES, 0)
     known = Uncertainty(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,16 @@ from huggingface_hub import ModelCard
 
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export.checking import check_forms
-from headstart.deploy.export.huggingface import build, card_data, configuration, crop_share, finish, usage
+from headstart.deploy.export.huggingface import (
+    CONFIG,
+    WEIGHTS,
+    build,
+    card_data,
+    configuration,
+    crop_share,
+    finish,
+    usage,
+)
 from headstart.deploy.export.pictures import Material, noise
 from headstart.deploy.export.target import Parts
 from headstart.models.bundle import Bundle, Ensemble
@@ -40,6 +50,12 @@ def test_the_configuration_has_what_timm_preprocesses_by() -> None:
     needs = bundle.preprocessing
     assert found["pretrained_cfg"]["input_size"] == [3, needs.size, needs.size]
     assert (found["pretrained_cfg"]["mean"], found["pretrained_cfg"]["crop_mode"]) == (list(needs.mean), "center")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_whoever_may_read_the_configuration_may_read_the_weights(tmp_path: Path) -> None:
+    build(parts_of(linear("timm/test_efficientnet")), tmp_path)
+    assert (tmp_path / WEIGHTS).stat().st_mode == (tmp_path / CONFIG).stat().st_mode
 
 
 def test_timm_computes_the_same_resize_from_the_crop_share() -> None:

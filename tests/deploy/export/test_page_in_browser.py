@@ -87,7 +87,10 @@ def test_the_page_says_what_the_classifier_says_and_saves_it(browser: Any, parts
             break
         browser.execute_async_script("setTimeout(arguments[0], 100)")
     rows = list(csv.DictReader(saved.read_text(encoding="utf-8").splitlines()))
-    assert sorted(row["image"] for row in rows) == [file.name for file in files if file.name != "no-picture.png"]
+    assert sorted(row["image"] for row in rows) == [file.name for file in files]
+    unread = rows.pop()
+    assert (unread["image"], unread["class"], unread["ant"]) == ("no-picture.png", "", "")
+    assert unread["error"].startswith("cannot be read as a picture") and not any(row["error"] for row in rows)
     sure = [float(row["probability"]) for row in rows]
     assert sure == sorted(sure)
     for row in rows:

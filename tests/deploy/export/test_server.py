@@ -5,8 +5,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from PIL import Image
 
 from headstart.deploy.classifier import Classifier
-from headstart.deploy.export.server import PREDICT, build, copied_modules, standalone
+from headstart.deploy.export.server import PREDICT, build, constraints, copied_modules, standalone
 from headstart.deploy.export.target import Parts
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -69,6 +71,33 @@ def test_the_folder_needs_neither_torch_nor_headstart(folder: Path) -> None:
     for file in folder.rglob("*.py"):
         lines = [line.strip() for line in file.read_text().splitlines()]
         assert not [line for line in lines if re.match(r"(from|import) (headstart|torch)", line)], file
+
+
+def test_what_the_dockerfile_copies_predicts_alone_with_the_versions_of_the_check(
+    folder: Path, parts: Parts, tmp_path: Path
+) -> None:
+    for line in (folder / "Dockerfile").read_text().splitlines():
+        command, *words = line.split()
+        if command == "COPY":
+            *sources, target = [word for word in words if not word.startswith("--")]
+            for source in sources:
+                place = tmp_path / target
+                if (folder / source).is_dir():
+                    shutil.copytree(folder / source, place)
+                else:
+                    shutil.copy(folder / source, place)
+    done = run(tmp_path, "predict.py", str(folder.parent / "photos" / "deep.png"), "--format", "json")
+    (expected,) = Classifier(parts.ensemble).predict(folder.parent / "photos" / "deep.png")
+    assert json.loads(done.stdout)["class"] == expected.label, done.stderr
+    versions = dict(line.split("==") for line in (tmp_path / "constraints.txt").read_text().split())
+    assert versions == {name: version(name) for name in ("onnxruntime", "numpy", "pillow")}
+    required = [line.split(">=")[0] for line in (tmp_path / "requirements.txt").read_text().split()]
+    assert required == list(versions)
+
+
+def test_a_version_that_no_index_has_is_no_constraint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numpy.__version__", "2.5.0.dev0+git")
+    assert "numpy" not in constraints() and "pillow==" in constraints()
 
 
 def test_every_module_that_the_decoder_needs_is_copied_under_a_name_of_its_own() -> None:

@@ -104,6 +104,18 @@ def test_a_key_is_asked_for(classifier: Classifier) -> None:
         assert ask("GET", "/health")[0] == 200 and ask("GET", "/metrics")[0] == 401
 
 
+def test_a_browser_opens_the_interface_of_a_server_with_a_key_and_can_give_it_there(classifier: Classifier) -> None:
+    with served(classifier, key="sesame") as ask:
+        assert ask("GET", "/docs")[0] == 200
+        status, interface = ask("GET", "/openapi.json")[:2]
+        scheme = interface["components"]["securitySchemes"]["key"]
+        assert status == 200 and interface["security"] == [{"key": []}]
+        assert ask("GET", "/model")[0] == 401
+        assert ask("GET", "/model", headers={scheme["name"]: "sesame"})[0] == 200
+    with served(classifier) as ask:
+        assert "security" not in ask("GET", "/openapi.json")[1]
+
+
 def test_the_model_is_described_and_its_file_watched(classifier: Classifier, model_file: Path) -> None:
     with served(classifier, file=model_file) as ask:
         found = ask("GET", "/model")[1]

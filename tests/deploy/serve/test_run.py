@@ -3,8 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser
 
-from headstart.deploy.serve.run import check_packages, is_local, listen, side_by_side
+from headstart.deploy.serve.limits import Limits
+from headstart.deploy.serve.run import check_packages, is_local, listen, run, side_by_side, together
 from headstart.errors import MissingExtra, SpecError
 
 
@@ -37,3 +41,25 @@ def test_workers_share_the_cores_of_a_server(cores: int, shared: tuple[int, int]
     monkeypatch.setenv("HEADSTART_THREADS", str(cores))
     assert side_by_side("cpu") == shared
     assert side_by_side("cuda:1") == (1, cores)
+
+
+@pytest.mark.parametrize(("cores", "images"), [(1, 4), (2, 8), (8, 32), (64, 32)])
+def test_a_few_images_a_core_go_through_the_network_together(cores: int, images: int, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HEADSTART_THREADS", str(cores))
+    assert together("cpu") == images
+    assert together("cuda") == 32
+
+
+def test_a_wrong_form_of_a_client_is_not_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def served(server: Any, sockets: Any) -> None:
+        with pytest.raises(MultipartParseError):
+            MultipartParser(b"edge").write(b"no form")
+
+    monkeypatch.setattr("uvicorn.Server.run", served)
+    with listen("127.0.0.1", 0) as listening:
+        run(FastAPI(), listening, Limits())
+    assert not caplog.records
+    served(None, None)
+    assert caplog.records  # what it would be

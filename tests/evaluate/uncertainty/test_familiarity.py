@@ -9,21 +9,21 @@ from scipy import special, stats
 from headstart.errors import DataError, SpecError
 from headstart.evaluate.metrics.auc import roc_area
 from headstart.evaluate.uncertainty.familiarity import (
-    DEFAULT,
     NEEDS,
     SCORES,
-    choose_score,
-    discriminant,
+    SourceHead,
     familiar_share,
     familiarity,
     fit_reference,
     only_needed,
     rejection,
+    source_classes,
     unit_length,
 )
 
 D, CLASSES = 12, 8
 CENTRES = np.random.default_rng(5).normal(0, 1, (CLASSES, D))
+SOURCE = SourceHead(np.random.default_rng(6).normal(0, 1, (40, D)), np.random.default_rng(7).normal(0, 1, 40))
 
 
 def clouds(n: int, seed: int, classes: range = range(CLASSES)) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +45,7 @@ def trained() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_scores_are_what_their_formulas_say(trained: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     embeddings, labels, logits = trained
-    reference = fit_reference(embeddings, labels, logits)
+    reference = fit_reference(embeddings, labels, logits, source=SOURCE)
     image, said = clouds(1, 9)[0], np.array([[1.0, 2.0, -1.0]])
     found = {name: float(familiarity(name, reference, image, said)[0]) for name in SCORES}
     unit, training = image[0] / np.linalg.norm(image[0]), embeddings / np.linalg.norm(embeddings, axis=1)[:, None]
@@ -66,68 +66,44 @@ def test_scores_are_what_their_formulas_say(trained: tuple[np.ndarray, np.ndarra
             (found[name] - reference.location[k]) / reference.spread[k] for name, k in (("energy", 0), (other, place))
         ]
         assert found[f"energy+{other}"] == pytest.approx(min(parts[0], 0.0) + parts[1])
+    length = np.linalg.norm(embeddings, axis=1).mean()
+    seen = special.softmax(length * training @ SOURCE.weight.T + SOURCE.bias, axis=1).mean(0)
+    mine = special.softmax(length * SOURCE.weight @ unit + SOURCE.bias)
+    shown = math.log(sum(mine * np.minimum(CLASSES * seen, 1)) + 1e-9)
+    assert found["energy+mahalanobis+source"] == pytest.approx(
+        found["energy+mahalanobis"] + (shown - reference.location[4]) / reference.spread[4]
+    )
 
 
-def test_whitened_embeddings_have_unit_covariance_within_classes(
-    trained: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    embeddings, labels, logits = trained
-    reference = fit_reference(np.tile(embeddings, (5, 1)), np.tile(labels, 5), np.tile(logits, (5, 1)))
-    white = (unit_length(embeddings) - reference.centre) @ reference.whitening
-    within = white - reference.means[labels]
-    assert within.T @ within / len(within) == pytest.approx(np.eye(D), abs=0.06)
+def test_an_image_that_the_source_takes_for_what_no_image_shows_is_less_familiar() -> None:
+    """Two of five classes of the source are shown; the third direction is one of the others."""
+    head = SourceHead(8 * np.eye(5, D), np.zeros(5))
+    training = np.repeat(np.eye(2, D), 20, axis=0) + np.random.default_rng(0).normal(0, 0.02, (40, D))
+    reference = fit_reference(training, np.repeat([0, 1], 20), np.ones((40, 2)), source=head)
+    found = source_classes(reference, np.eye(3, D), np.ones((3, 2)))
+    taken = math.exp(8) / (math.exp(8) + 4)  # what is sure of one class, as it is scaled back to the length of 1
+    assert np.exp(found[:2]) == pytest.approx(taken, abs=0.005)
+    assert np.exp(found[2]) == pytest.approx(0.0, abs=0.005)
 
 
-@pytest.mark.parametrize("n", [8, 30])
-def test_the_whitening_is_that_of_scikit_learn_s_covariance(n: int) -> None:
-    """Fewer images than dimensions, and more."""
-    from sklearn.covariance import ledoit_wolf
-
-    unit = unit_length(clouds(n, 8)[0])
-    reference = fit_reference(unit, np.zeros(n, int), np.ones((n, 2)), score="mahalanobis")
-    covariance, _ = ledoit_wolf(unit - unit.mean(0), assume_centered=True)
-    assert reference.whitening @ covariance @ reference.whitening.T == pytest.approx(np.eye(D), abs=1e-4)
-    assert reference.principal.size == 0
-
-
-def test_the_discriminant_is_that_of_scikit_learn() -> None:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    (learned, labels), (others, _) = clouds(500, 1), clouds(50, 2)
-    even = LinearDiscriminantAnalysis("lsqr", shrinkage=0.0, priors=np.full(CLASSES, 1 / CLASSES))
-    even.fit(unit_length(learned), labels)
-    mine = special.softmax(discriminant(learned, labels)(others), axis=1)
-    assert mine == pytest.approx(even.predict_proba(unit_length(others)), abs=0.06)
-    assert np.array_equal(mine.argmax(1), even.predict(unit_length(others)))
+def test_distances_are_standardised_as_those_of_images_that_nothing_was_fitted_on() -> None:
+    (embeddings, labels), (fresh, _) = clouds(60, 0), clouds(2000, 1)
+    reference = fit_reference(embeddings, labels, logits_of(embeddings))
+    own, new = (familiarity("mahalanobis", reference, each, logits_of(each)) for each in (embeddings, fresh))
+    assert abs(reference.location[2] - new.mean()) < abs(own.mean() - new.mean()) / 4
 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_score_needs_no_more_than_it_says_and_finds_images_from_afar(
     name: str, trained: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> None:
-    reference = only_needed(fit_reference(*trained), name)
-    assert {
-        each for each in ("centre", "whitening", "means", "bank", "principal") if getattr(reference, each).size
-    } == {*NEEDS[name]}
+    reference = only_needed(fit_reference(*trained, source=SOURCE), name)
+    arrays = ("centre", "whitening", "means", "bank", "principal", "source", "mass")
+    assert {each for each in arrays if getattr(reference, each).size} == {*NEEDS[name]}
     (near, _), far = clouds(300, 3), np.random.default_rng(4).normal(0, 1, (300, D))
     both = np.concatenate([near, far])
     area, _ = roc_area(familiarity(name, reference, both, logits_of(both)), np.arange(600) < 300)
     assert area > 0.8
-
-
-def test_the_score_that_finds_left_out_classes_is_chosen() -> None:
-    """Logits that say nothing leave the scores of embeddings, and the other way round."""
-    embeddings, labels = clouds(400, 6)
-
-    def silent(learned: np.ndarray, codes: np.ndarray) -> object:
-        return lambda others: np.zeros((len(others), codes.max() + 1))
-
-    chosen, areas = choose_score(embeddings, labels, silent)  # type: ignore[arg-type]
-    assert areas["energy"] == areas["softmax"] == 0.5
-    assert chosen in ("neighbour", "mahalanobis", "vim", "energy+neighbour", "energy+mahalanobis")
-    assert areas[chosen] >= max(areas.values()) - 0.02 > 0.8
-    assert choose_score(embeddings, labels, silent) == (chosen, areas)  # type: ignore[arg-type]
-    assert choose_score(embeddings[labels < 3], labels[labels < 3]) == (DEFAULT, {})
 
 
 def test_no_more_familiar_images_are_rejected_than_was_said() -> None:
@@ -158,5 +134,7 @@ def test_the_share_and_the_threshold_agree() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="1 training images are too few"):
         fit_reference(np.ones((1, 3)), np.zeros(1, int), np.ones((1, 2)))
+    with pytest.raises(DataError, match=r"'energy.mahalanobis.source' needs the head that the network was pretrained"):
+        fit_reference(*clouds(9, 0), np.ones((9, 2)), score="energy+mahalanobis+source")
     with pytest.raises(SpecError, match="neighbour"):
         familiarity("neighbor", fit_reference(*clouds(9, 0), np.ones((9, 2))), np.ones((1, D)), np.ones((1, 2)))

@@ -15,7 +15,7 @@ from headstart.evaluate.uncertainty.familiarity import SCORES, familiarity, fit_
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
 from headstart.models.uncertainty import UncertaintyPart
 from tests.evaluate.uncertainty.test_conformal import honest
-from tests.evaluate.uncertainty.test_familiarity import CLASSES, D, clouds, logits_of
+from tests.evaluate.uncertainty.test_familiarity import CLASSES, SOURCE, D, clouds, logits_of
 
 NAMES = tuple("abcdefgh")
 
@@ -23,7 +23,7 @@ NAMES = tuple("abcdefgh")
 def known(score: str = "energy+neighbour", n: int = 60) -> Uncertainty:
     embeddings, labels = clouds(300, 0)
     held, _ = clouds(n, 1)
-    reference = rounded(fit_reference(embeddings, labels, logits_of(embeddings)), score)
+    reference = rounded(fit_reference(embeddings, labels, logits_of(embeddings), source=SOURCE), score)
     probabilities, right = honest(n, CLASSES, 2)
     return Uncertainty(
         CLASSES,
@@ -56,11 +56,24 @@ def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
         assert np.array_equal(mine, its) and mine.dtype == its.dtype
 
 
+def test_a_model_from_before_source_classes_is_read() -> None:
+    part = to_part(known())
+    for name in ("reference.location", "reference.spread"):
+        part.tensors[name] = part.tensors[name][:4]
+    images, _ = clouds(40, 7)
+    found = from_part(part, CLASSES, D).shares(images, logits_of(images))
+    assert np.array_equal(found, known().shares(images, logits_of(images)))
+    late = to_part(known("energy+mahalanobis+source"))
+    late.tensors["reference.spread"] = late.tensors["reference.spread"][:4]
+    with pytest.raises(ModelError, match="its familiarity score"):
+        from_part(late, CLASSES, D)
+
+
 def test_a_score_alters_little_by_rounding() -> None:
     embeddings, labels = clouds(300, 0)
     images, _ = clouds(40, 7)
     for score in SCORES:
-        exact = fit_reference(embeddings, labels, logits_of(embeddings))
+        exact = fit_reference(embeddings, labels, logits_of(embeddings), source=SOURCE)
         both = [familiarity(score, each, images, logits_of(images)) for each in (exact, rounded(exact, score))]
         assert np.abs(both[0] - both[1]).max() < 0.02 * both[0].std()
 

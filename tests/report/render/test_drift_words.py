@@ -52,6 +52,7 @@ def test_no_difference_is_no_claim_that_there_is_none() -> None:
     )
     assert said[1] == "Unfamiliar: 20.0 % (13.0–27.0 %); of images of the same kind 5 % or fewer are."
     assert len(said) == 3
+    assert drift_sentences(drift_of({}), labelled=True) == said[:2]  # the accuracy is measured, not estimated
 
 
 def test_what_changed_is_said_in_the_direction_of_the_change() -> None:

@@ -46,6 +46,13 @@ def test_the_change_is_against_the_own_test_images_of_whatever_was_tested() -> N
     assert drift_lines(model("a")) == ["Drift was not measured: no sketch."]
 
 
+def test_accuracy_that_labels_measure_is_not_estimated_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(evaluation_words, "drift_sentences", lambda drift, *, labelled: asked.append(labelled) or [])
+    drift_lines(SimpleNamespace(drift=SimpleNamespace(to_dict=dict)))  # type: ignore[arg-type]
+    assert asked == [True]
+
+
 def test_the_first_model_is_compared_with_each_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [
         {"a": "b", "b": "a", "difference": 0.02, "low": -0.01, "high": 0.05},

@@ -64,7 +64,7 @@ def payload(**more: Any) -> dict[str, Any]:
     ("more", "added"),
     [
         ({}, []),
-        ({"total_seconds": 3.0}, ["cost"]),
+        ({"total_seconds": 3.0}, []),
         ({"axes": {"fraction": 0.1}}, ["learning"]),
         ({"axes": {"backbone": "resnet18"}}, []),
         ({"history": {0: [{"epoch": 0}]}}, ["training"]),
@@ -76,7 +76,9 @@ def test_a_section_is_shown_where_it_has_content(more: dict[str, Any], added: li
 
 
 def test_sections_of_the_study_as_a_whole_are_shown_where_they_have_content() -> None:
+    runs = payload(total_seconds=3.0)["runs"]
     whole = payload() | {
+        "runs": 2 * runs,
         "boards": [{"ranking": [1, 2]}],
         "explained": [{}],
         "datasets": {"f": {}},
@@ -89,6 +91,7 @@ def test_sections_of_the_study_as_a_whole_are_shown_where_they_have_content() ->
     assert shown == [
         "ranking",
         "pairs",
+        "cost",
         "explained",
         "uncertainty",
         "drift",

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.deploy.export.checking import Check
-from headstart.deploy.export.target import Parts
+from headstart.deploy.export.checking import TIMES, Check
+from headstart.deploy.export.target import FLOAT, Parts
 from headstart.models.refitted import refitted_of, words
 from headstart.models.weights.licences import RESTRICTED, UNKNOWN
 from headstart.storage.files import write_atomic
-from headstart.units import size
+from headstart.units import duration, size
 
 CARD = "README.md"
 MEASURES = {
@@ -93,6 +93,8 @@ def results_text(parts: Parts) -> str:
         nothing = "No test results were at hand when this was exported: export the study folder to have them here."
         return untested or nothing
     heading = f"On {results['n']:,} test images of {data.get('name', 'its dataset')}, which it had not learned from:"
+    if parts.facts["precision"] != FLOAT:
+        heading = f"Of the original, in float, {heading[0].lower()}{heading[1:]}"
     if untested:
         heading = f"{untested} All measures of that tested model:"
     return "\n".join([heading, "", "| measure | value | 95 % interval |", "|---|---|---|", *rows])
@@ -121,13 +123,15 @@ def checks_text(checks: Sequence[Check], notes: Sequence[str], *, learned: bool 
     if not checks:
         return "Not checked."
     rows = [
-        "| file | pictures | labels that differ | largest difference of a probability | size |",
-        "|---|---|---|---|---|",
+        "| file | pictures | labels that differ | largest difference of a probability | a picture took | size |",
+        "|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| {each.form} | {each.n:,} | {each.labels_differ} | {each.largest_difference:.1e} | {size(each.bytes)} |"
+        f"| {each.form} | {each.n:,} | {each.labels_differ} | {each.largest_difference:.1e} | {each.took} |"
+        f" {size(each.bytes)} |"
         for each in checks
     ]
+    rows.append(f"\nA picture took the original {duration(checks[0].milliseconds_original / 1000)}. {TIMES}")
     for each in checks:
         if each.lost is not None and each.labels_differ:
             points, low, high = each.lost

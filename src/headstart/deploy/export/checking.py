@@ -28,9 +28,11 @@ from headstart.models.label_rule import labels_of
 from headstart.progress import progress
 from headstart.threads import cores
 from headstart.transfer.frozen.views import view_of
+from headstart.units import duration
 
 BATCH = 16
 LARGEST = 1e-3  # difference of a probability from the same pixels that passes for equal
+TIMES = "Times are of the machine that wrote the files, as busy as it was; that of predict.py includes decoding."
 SHARE = 0.01  # of labels that may differ where pictures are resized by something else than Pillow
 
 Content = bytes | Pixels
@@ -91,6 +93,11 @@ class Check:
     accuracy: float | None = None
     accuracy_original: float | None = None
     lost: Lost | None = None
+
+    @property
+    def took(self) -> str:
+        """The time that one picture took in the exported file, for people."""
+        return duration(self.milliseconds / 1000)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, with the interval of the share of labels that differ."""

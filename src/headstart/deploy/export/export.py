@@ -19,7 +19,6 @@ from headstart.deploy.export.pictures import Material
 from headstart.deploy.export.target import Parts, Target, rgb_only
 from headstart.errors import ModelError, SpecError, StoreError, choose
 from headstart.models.bundle import Ensemble
-from headstart.progress import say
 from headstart.storage.files import disk_errors, temporary, write_json
 from headstart.storage.swap import replace_folder
 from headstart.version import VERSION
@@ -78,7 +77,6 @@ def export_model(
         graph, loss = quantise(parts.float_graph, ensemble, material, margin, ADVICE)
         parts.use(graph)
         notes.append(str(loss))
-        say(str(loss))
     building, fresh = {name: temporary(place) for name, place in places.items()}, not out.exists()
     try:
         with disk_errors(out):

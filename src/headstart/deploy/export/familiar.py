@@ -1,7 +1,7 @@
 """How familiar an image is, as a part of an exported graph: the scores of `evaluate.uncertainty.familiarity`, in torch.
 
 The training images that a score compares with are kept in eight bits, one scale an image: the cosine of two images
-changes by less than a thousandth, and a page stays small.
+changes by less than a thousandth, and a page stays small. Large matrices are in half precision, as in a model's file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headstart.evaluate.uncertainty.answers import Uncertainty
-from headstart.evaluate.uncertainty.familiarity import NEEDS
+from headstart.evaluate.uncertainty.familiarity import FLOOR_OF_MASS, NEEDS
+from headstart.evaluate.uncertainty.stored import HALVED
 
 FAMILIARITY = "familiarity"
 _BYTE = 127
@@ -45,6 +46,10 @@ class Familiar(nn.Module):
                 scale = np.maximum(np.abs(array).max(1, keepdims=True), _FLOOR) / _BYTE
                 self.register_buffer("bank_bytes", torch.from_numpy(np.round(array / scale).astype(np.int8)))
                 self.register_buffer("bank_scale", _floats(scale))
+            elif name in HALVED:
+                largest = np.abs(array).max() or 1.0
+                self.register_buffer(f"{name}_half", torch.from_numpy((array / largest).astype(np.float16)))
+                self.register_buffer(f"{name}_largest", _floats(largest))
             else:
                 self.register_buffer(name, _floats(array))
 
@@ -66,9 +71,14 @@ class Familiar(nn.Module):
             return energy
         if self.score == "vim":
             return energy - self.spread[0] / self.spread[3] * self._residual(unit)
-        part, other = (1, self._neighbour) if self.score == "energy+neighbour" else (2, self._mahalanobis)
-        low = ((energy - self.location[0]) / self.spread[0]).clamp(max=0)
-        return low + (other(unit) - self.location[part]) / self.spread[part]
+        total = ((energy - self.location[0]) / self.spread[0]).clamp(max=0)
+        for name in self.score.split("+")[1:]:
+            part, other = _OTHERS[name]
+            total = total + (other(self, unit) - self.location[part]) / self.spread[part]
+        return total
+
+    def _halved(self, name: str) -> Tensor:
+        return self.get_buffer(f"{name}_half").float() * self.get_buffer(f"{name}_largest")
 
     def _neighbour(self, unit: Tensor) -> Tensor:
         bank = self.get_buffer("bank_bytes").float() * self.get_buffer("bank_scale")
@@ -76,12 +86,24 @@ class Familiar(nn.Module):
 
     def _mahalanobis(self, unit: Tensor) -> Tensor:
         means = self.get_buffer("means")
-        white = (unit - self.get_buffer("centre")) @ self.get_buffer("whitening")
+        white = (unit - self.get_buffer("centre")) @ self._halved("whitening")
         return -((white**2).sum(1, keepdim=True) - 2 * white @ means.T + (means**2).sum(1)).amin(1)
 
     def _residual(self, unit: Tensor) -> Tensor:
         centred = unit - self.get_buffer("centre")
-        return ((centred**2).sum(1) - ((centred @ self.get_buffer("principal")) ** 2).sum(1)).clamp(min=0).sqrt()
+        return ((centred**2).sum(1) - ((centred @ self._halved("principal")) ** 2).sum(1)).clamp(min=0).sqrt()
+
+    def _source(self, unit: Tensor) -> Tensor:
+        head = self._halved("source")
+        said = (unit @ head[:-1] + head[-1]).softmax(1)
+        return ((said * self.get_buffer("mass")).sum(1) + FLOOR_OF_MASS).log()
+
+
+_OTHERS = {
+    "neighbour": (1, Familiar._neighbour),
+    "mahalanobis": (2, Familiar._mahalanobis),
+    "source": (4, Familiar._source),
+}
 
 
 def _log_of_largest(logits: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ def quantise(
             loss = _loss(before, after, margin, len(layers), kept, material.seen)
             if loss.points <= margin:
                 return quantised, loss
-            say(f"int8: {loss.points:.2f} points lost with {count} layers in float, more than {margin:g}; trying on")
+            say(f"int8: {loss.points:.2f} points lost with {count} layers in float, more than the margin of {margin:g}")
     raise ModelError(
         f"int8 cannot keep the loss under {margin:g} points: it is {loss.points:.2f} ({loss.low:.2f} to"
         f" {loss.high:.2f}) with {len(loss.kept)} of {loss.layers} layers in float{advice}"

@@ -37,7 +37,7 @@ def build(parts: Parts, folder: Path) -> list[Form]:
         resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"),
         {
             "title": html.escape(title_of(parts)),
-            "about": html.escape(f"Tells {len(parts.ensemble.members[0].classes)} classes of pictures apart."),
+            "about": html.escape(f"Classifies pictures into {len(parts.ensemble.members[0].classes)} classes."),
             "card": CARD,
             "facts": facts.replace("<", "\\u003c"),
             "runtime": packed(runtime.script),

@@ -6,6 +6,10 @@ import re
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
+import PIL
+
 from headstart.deploy.export.card import write_card
 from headstart.deploy.export.checking import Form
 from headstart.deploy.export.onnx_graph import save_graph
@@ -21,12 +25,16 @@ numpy>=2.0
 pillow>=11
 """
 DOCKERFILE = """\
+# where builds must be repeatable, name the image's digest too: python:3.12-slim@sha256:...
 FROM python:3.12-slim
+ENV PYTHONUNBUFFERED=1
 WORKDIR /model
-COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
-COPY . .
-USER nobody
+COPY requirements.txt constraints.txt ./
+RUN pip install --no-cache-dir -r requirements.txt -c constraints.txt
+COPY --chmod=755 decoding decoding
+COPY --chmod=755 predict.py model.onnx ./
+# nobody, as a number: what runs containers can see that it is not root
+USER 65534:65534
 ENTRYPOINT ["python", "predict.py"]
 """
 
@@ -40,9 +48,16 @@ def build(parts: Parts, folder: Path) -> list[Form]:
         path = folder / ("predict.py" if name == PREDICT else f"{DECODING}/{short(name)}.py")
         path.write_text(standalone(source), encoding="utf-8")
     (folder / "requirements.txt").write_text(REQUIREMENTS, encoding="utf-8")
+    (folder / "constraints.txt").write_text(constraints(), encoding="utf-8")
     (folder / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
     (folder / ".dockerignore").write_text("__pycache__\nREADME.md\ncheck.json\n", encoding="utf-8")
     return [Form("predict.py", "server", folder, "file", faithful=parts.precision == FLOAT)]
+
+
+def constraints() -> str:
+    """Return the versions with which the folder is checked, as pip reads them; of releases only, which it can find."""
+    found = {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    return "".join(f"{name}=={version}\n" for name, version in found.items() if re.fullmatch(r"[\d.]+", version))
 
 
 def copied_modules(first: str) -> dict[str, str]:
@@ -92,8 +107,11 @@ In a container, with the photographs in `photos`:
 
 ```bash
 docker build -t classifier .
-docker run --rm -v "$PWD/photos:/photos:ro" classifier /photos --format csv
+docker run --rm --network none --read-only -v "$PWD/photos:/photos:ro" classifier /photos --format csv
 ```
+
+The container has the versions in `constraints.txt`, with which the model was checked; `pip install -r requirements.txt
+-c constraints.txt` gives them elsewhere. It runs as user 65534, which must be allowed to read the photographs.
 
 Pictures are decoded as headstart decodes them: the EXIF orientation is applied, transparency becomes white, embedded
 colour profiles become sRGB, 16-bit images become 8-bit."""

@@ -34,7 +34,7 @@ from headstart.errors import HeadstartError
 from headstart.evaluate.uncertainty.selective import Promise
 from headstart.version import VERSION
 
-OPEN = ("/health", "/")  # what needs no key
+OPEN = ("/health", "/", "/docs", "/openapi.json")  # what needs no key: browsers cannot send one when they open a page
 Explain = Callable[[bytes, str], bytes]  # a picture and a method to a PNG
 
 
@@ -80,6 +80,10 @@ def make_app(
     }
     app.post("/predict", openapi_extra=body)(server.predict)
     app.post("/explain", openapi_extra=body)(server.explanation)
+    if key is not None:  # so that /docs has a field for it
+        interface = app.openapi()
+        interface["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        interface["security"] = [{"key": []}]
     return app
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import socket
 from typing import TYPE_CHECKING
 
 from headstart.deploy.serve.limits import Limits
 from headstart.errors import SpecError, require
 from headstart.threads import cores
+from headstart.transfer.loggers import logged_from
 
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
 WORKERS = 4
+BATCH, A_CORE = 32, 4  # images that the network takes together: at most, and for each core of the CPU
 PACKAGES = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
 
 
@@ -69,6 +72,15 @@ def side_by_side(device: str) -> tuple[int, int]:
     return workers, cores() // workers
 
 
+def together(device: str) -> int:
+    """Return how many images the network takes together, in all of its threads, unless the user says otherwise.
+
+    A GPU wants many. On the CPU a few are cheaper (benchmarks/README.md): what one layer passes on to the next stays in
+    the core's cache.
+    """
+    return min(BATCH, A_CORE * cores()) if device.startswith("cpu") else BATCH
+
+
 def settings(app: FastAPI, limits: Limits) -> uvicorn.Config:
     """Return how uvicorn serves an application."""
     import uvicorn
@@ -92,5 +104,9 @@ def run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
     """Serve an application on a socket until SIGINT or SIGTERM; what was begun is answered first."""
     import uvicorn
 
-    with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn raises the signal again when it is done
+    # a form that is wrong is the client's affair, and answered: it would fill the log
+    with (
+        logged_from(logging.ERROR, "python_multipart.multipart"),
+        contextlib.suppress(KeyboardInterrupt, SystemExit),  # uvicorn raises the signal again when it is done
+    ):
         uvicorn.Server(settings(app, limits)).run(sockets=[listening])

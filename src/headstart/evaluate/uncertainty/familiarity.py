@@ -1,4 +1,4 @@
-"""How familiar an image is to a model: scores of its embedding and logits, the best chosen without foreign images.
+"""How familiar an image is to a model: scores of its embedding and logits.
 
 All scores are larger for familiar images. What they compare with are training images, so that a threshold from
 validation images stays honest. Embeddings are divided by their length first.
@@ -8,26 +8,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import linalg, special, stats
+from scipy import special, stats
 
 from headstart.errors import DataError, choose
-from headstart.evaluate.metrics.auc import roc_area
 from headstart.evaluate.metrics.intervals import Estimate
+from headstart.evaluate.uncertainty.gaussian import gaussian, spectrum
 
 MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
 DEFAULT = "energy+neighbour"  # where there are too few classes to choose on
-_DRAWS, _HELD_OUT, _FEWEST = 3, 0.2, 5  # of leave-classes-out: draws, share of the classes, classes needed
-_MOST_ROWS = 1000  # that it looks at
 _MOST_PRINCIPAL = 512
-_CLEARLY = 0.02  # AUROC
 _FLOOR = 1e-12
+FLOOR_OF_MASS = 1e-9
+_FOLDS = 5
 
 Logits = Callable[[np.ndarray], np.ndarray]  # embeddings [n, d] -> logits [n, C]
+
+
+@dataclass(frozen=True)
+class SourceHead:
+    """The linear classifier head that a network was pretrained with.
+
+    Args:
+        weight: [S, d].
+        bias: [S].
+    """
+
+    weight: Float[np.ndarray, "s d"]
+    bias: Float[np.ndarray, " s"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +53,12 @@ class Reference:
         bank: [m, d], embeddings of length one to compare with.
         principal: [d, s]: an orthonormal basis of the directions in which training images vary most; the rest is the
             residual space.
-        location, spread: [4], mean and standard deviation on training images of energy, nearest neighbour, Mahalanobis
-            distance and residual norm.
+        source: [d + 1, S], the weights of the classifier head that the network was pretrained with, for embeddings of
+            length one, and below them its bias.
+        mass: [S], how much of each of its classes training images show: 1 for a class that all images of one class of
+            ours are taken for.
+        location, spread: [5], mean and standard deviation on training images of energy, nearest neighbour, Mahalanobis
+            distance, residual norm and source classes.
     """
 
     centre: np.ndarray
@@ -50,6 +66,8 @@ class Reference:
     means: np.ndarray
     bank: np.ndarray
     principal: np.ndarray
+    source: np.ndarray
+    mass: np.ndarray
     location: np.ndarray
     spread: np.ndarray
 
@@ -60,6 +78,7 @@ def fit_reference(
     logits: Float[np.ndarray, "n c"],
     *,
     score: str | None = None,
+    source: SourceHead | None = None,
     most: int = MOST_NEIGHBOURS,
     seed: int = 0,
 ) -> Reference:
@@ -67,54 +86,51 @@ def fit_reference(
 
     The covariance within classes is shrunk towards a multiple of the identity (Ledoit & Wolf 2004), so that it can be
     inverted with fewer images than dimensions. Half of the directions are principal, but no more than half as many as
-    images, and 512 at most. No more than `most` images, drawn at random, are kept in the bank.
+    images, and 512 at most. No more than `most` images, drawn at random, are kept in the bank. An image is nearer to
+    what was fitted on it than a new one: Mahalanobis distances are spread as those of each fifth of the images from the
+    classes of the others, and nearest neighbours as without the image itself.
 
     Args:
         embeddings: as the network gives them.
         labels: any whole numbers.
         logits: of the classifier head.
         score: compute only what this one needs.
+        source: the head that the network was pretrained with, where there is one.
 
     Raises:
-        DataError: there are fewer than two images.
+        DataError: there are fewer than two images, or the score needs a source and there is none.
     """
+    if score is not None and "source" in NEEDS[score] and source is None:
+        raise DataError(f"the familiarity score {score!r} needs the head that the network was pretrained with")
     if len(embeddings) < 2:
         raise DataError(f"{len(embeddings)} training images are too few to say what is familiar; give two or more")
     unit = unit_length(embeddings)
     rows = np.sort(np.random.default_rng(seed).permutation(len(unit))[:most])
     centre, bank, nothing = unit.mean(0), unit[rows], np.zeros(0)
     needs = NEEDS[score] if score is not None else tuple(each.name for each in fields(Reference))
-    whitening, means = _gaussian(unit, labels, centre) if "whitening" in needs else (nothing, nothing)
+    whitening, means = gaussian(unit, labels, centre) if "whitening" in needs else (nothing, nothing)
     principal = _principal(unit - centre) if "principal" in needs else nothing
-    none = np.zeros(4)
-    plain = Reference(centre, whitening, means, bank, principal, none, none + 1)
+    theirs, mass = nothing, nothing
+    if source is not None and "source" in needs:
+        theirs = _scaled(source, embeddings)
+        mass = np.minimum(len(np.unique(labels)) * _source_classes(theirs, unit).mean(0), 1.0)
+    none = np.zeros(5)
+    plain = Reference(centre, whitening, means, bank, principal, theirs, mass, none, none + 1)
     own = [
         energy(plain, bank, logits[rows]),
         _leave_one_out(bank) if "bank" in needs else none,
-        mahalanobis(plain, bank, logits[rows]) if "whitening" in needs else none,
+        _left_out(unit, labels, seed) if "whitening" in needs else none,
         _residual(plain, bank) if "principal" in needs else none,
+        source_classes(plain, bank, logits[rows]) if mass.size else none,
     ]
     spread = np.maximum([each.std() for each in own], _FLOOR)
-    return Reference(centre, whitening, means, bank, principal, np.array([each.mean() for each in own]), spread)
+    return replace(plain, location=np.array([each.mean() for each in own]), spread=spread)
 
 
 def unit_length(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     """Return each row divided by its length, float64; a row of zeros stays one."""
     exact = embeddings.astype(np.float64)
     return np.asarray(exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), _FLOOR))
-
-
-def discriminant(embeddings: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> Logits:
-    """Return the logits of a Gaussian discriminant: a normal distribution a class, one covariance for all."""
-    unit = unit_length(embeddings)
-    centre = unit.mean(0)
-    whitening, means = _gaussian(unit, labels, centre)
-    offset = (means**2).sum(1) / 2
-
-    def logits(others: np.ndarray) -> np.ndarray:
-        return np.asarray((unit_length(others) - centre) @ whitening @ means.T - offset)
-
-    return logits
 
 
 def softmax(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -137,9 +153,7 @@ def mahalanobis(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> n
 
     Embeddings of length one make it more even over classes and images (Mueller & Hein 2025).
     """
-    white = (unit - reference.centre) @ reference.whitening
-    distances = (white**2).sum(1)[:, None] - 2 * white @ reference.means.T + (reference.means**2).sum(1)
-    return np.asarray(-distances.min(1))
+    return -_distance((unit - reference.centre) @ reference.whitening, reference.means)
 
 
 def vim(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -165,6 +179,21 @@ def energy_and_mahalanobis(reference: Reference, unit: np.ndarray, logits: np.nd
     return _sum(reference, {0: energy(reference, unit, logits), 2: mahalanobis(reference, unit, logits)})
 
 
+def source_classes(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm of how much the network sees, among the classes of its source, of those of our images.
+
+    A network that was pretrained on ImageNet may take a new animal for one that none of our images shows. Alone it says
+    little of images that differ in what the source does not tell apart.
+    """
+    return np.asarray(np.log(_source_classes(reference.source, unit) @ reference.mass + FLOOR_OF_MASS))
+
+
+def energy_mahalanobis_and_source(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return the sum of energy, where below its mean, Mahalanobis distance and source classes, in those units."""
+    parts = {2: mahalanobis(reference, unit, logits), 4: source_classes(reference, unit, logits)}
+    return _sum(reference, {0: energy(reference, unit, logits), **parts})
+
+
 Score = Callable[[Reference, np.ndarray, np.ndarray], np.ndarray]
 SCORES: dict[str, Score] = {
     "softmax": softmax,
@@ -174,6 +203,7 @@ SCORES: dict[str, Score] = {
     "vim": vim,
     "energy+neighbour": energy_and_neighbour,
     "energy+mahalanobis": energy_and_mahalanobis,
+    "energy+mahalanobis+source": energy_mahalanobis_and_source,
 }
 NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides location and spread
     "softmax": (),
@@ -183,6 +213,7 @@ NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides 
     "vim": ("centre", "principal"),
     "energy+neighbour": ("bank",),
     "energy+mahalanobis": ("centre", "whitening", "means"),
+    "energy+mahalanobis+source": ("centre", "whitening", "means", "source", "mass"),
 }
 
 
@@ -203,49 +234,6 @@ def only_needed(reference: Reference, name: str) -> Reference:
     return Reference(
         *(getattr(reference, each.name) if each.name in kept else np.zeros(0) for each in fields(Reference))
     )
-
-
-def choose_score(
-    embeddings: Float[np.ndarray, "n d"],
-    labels: Int[np.ndarray, " n"],
-    fit: Callable[[np.ndarray, np.ndarray], Logits] = discriminant,
-    *,
-    seed: int = 0,
-) -> tuple[str, dict[str, float]]:
-    """Return the score that best finds classes left out, and the mean AUROC of each; no foreign image is needed.
-
-    Three times a fifth of the classes, drawn at random, is left out. A head is fitted on half of the images of the
-    others; the other half are familiar, and the images of the classes left out are not. The score with the best mean
-    AUROC is chosen, but the default stays unless another is better by 0.02: three draws are few. With fewer than
-    five classes there is nothing to choose on, and the default is returned.
-
-    Args:
-        embeddings, labels: of training images.
-        fit: makes a head like the model's from embeddings [n, d] and labels 0 … C - 1.
-    """
-    names, sizes = np.unique(labels, return_counts=True)
-    if len(names) < _FEWEST or sizes.max() < 2:
-        return DEFAULT, {}
-    generator = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {name: [] for name in SCORES}
-    for draw in range(_DRAWS):
-        rows = generator.permutation(len(labels))[:_MOST_ROWS]
-        left_out = np.isin(labels[rows], generator.choice(names, max(1, round(_HELD_OUT * len(names))), replace=False))
-        inside, foreign = rows[~left_out], rows[left_out]
-        half = len(inside) // 2
-        learned, codes = inside[:half], np.unique(labels[inside[:half]], return_inverse=True)[1]
-        if half < 2 or codes.max() < 1 or not len(foreign):
-            continue
-        logits = fit(embeddings[learned], codes)
-        reference = fit_reference(embeddings[learned], codes, logits(embeddings[learned]), seed=draw)
-        judged = embeddings[np.concatenate([inside[half:], foreign])]
-        known = np.arange(len(judged)) < len(inside) - half
-        unit, said = unit_length(judged), logits(judged)
-        for name, score in SCORES.items():
-            found[name].append(roc_area(score(reference, unit, said), known)[0])
-    means = {name: float(np.mean(each)) for name, each in found.items() if each}
-    best = max(means, key=means.__getitem__, default=DEFAULT)
-    return (best if means and means[best] > means[DEFAULT] + _CLEARLY else DEFAULT), means
 
 
 @dataclass(frozen=True)
@@ -292,48 +280,10 @@ def familiar_share(
     return np.asarray((1 + np.searchsorted(ranked, scores, side="right")) / (len(ranked) + 1))
 
 
-def _gaussian(unit: np.ndarray, labels: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what whitens the embeddings within classes, and the whitened means of the classes."""
-    _, codes = np.unique(labels, return_inverse=True)
-    sums = np.zeros((codes.max() + 1, unit.shape[1]))
-    np.add.at(sums, codes, unit)
-    means = sums / np.bincount(codes)[:, None]
-    whitening = _whitening(unit - means[codes])
-    return whitening, (means - centre) @ whitening
-
-
-def _whitening(centred: np.ndarray) -> np.ndarray:
-    """Return the inverse square root of the Ledoit–Wolf covariance of rows with mean zero, [d, d].
-
-    From the inner products of the rows or of the columns, whichever are fewer.
-    """
-    n, d = centred.shape
-    values, directions = _spectrum(centred)
-    squares = (centred**2).sum(1)
-    mean = float(squares.sum()) / (n * d)
-    size = float((values**2).sum()) / n**2  # the squared norm of the empirical covariance
-    distance = size / d - mean**2
-    error = (float((squares**2).sum()) / n - size) / (d * n)
-    shrinkage = min(error, distance) / distance if distance > 0 else 1.0
-    floor = max(mean * 1e-6, _FLOOR)
-    scales = 1 / np.sqrt((1 - shrinkage) * values / n + shrinkage * mean + floor)
-    rest = 1 / math.sqrt(shrinkage * mean + floor)
-    return np.asarray((directions * (scales - rest)) @ directions.T + rest * np.eye(d))
-
-
 def _principal(centred: np.ndarray) -> np.ndarray:
     n, d = centred.shape
-    directions = _spectrum(centred)[1]
+    directions = spectrum(centred)[1]
     return directions[:, : min(max(1, d // 2), max(1, n // 2), _MOST_PRINCIPAL)]
-
-
-def _spectrum(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the eigenvalues of rows' @ rows that are not zero, the largest first, and their directions [d, r]."""
-    n, d = rows.shape
-    values, vectors = linalg.eigh(rows @ rows.T if n < d else rows.T @ rows)
-    kept = np.flatnonzero(values > max(float(values[-1]) * 1e-10, _FLOOR))[::-1]
-    values, vectors = values[kept], vectors[:, kept]
-    return values, vectors if n >= d else rows.T @ vectors / np.sqrt(values)
 
 
 def _residual(reference: Reference, unit: np.ndarray) -> np.ndarray:
@@ -345,6 +295,34 @@ def _residual(reference: Reference, unit: np.ndarray) -> np.ndarray:
 def _sum(reference: Reference, parts: dict[int, np.ndarray]) -> np.ndarray:
     scaled = {k: (each - reference.location[k]) / reference.spread[k] for k, each in parts.items()}
     return np.asarray(sum(np.minimum(each, 0.0) if k == 0 else each for k, each in scaled.items()))
+
+
+def _scaled(source: SourceHead, embeddings: np.ndarray) -> np.ndarray:
+    """Return the source's head for embeddings of length one, [d + 1, S]: they were as long as these on average."""
+    length = np.linalg.norm(embeddings.astype(np.float64), axis=1).mean()
+    return np.asarray(np.concatenate([source.weight.T.astype(np.float64) * length, source.bias[None]]))
+
+
+def _source_classes(head: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    return np.asarray(special.softmax(unit @ head[:-1] + head[-1], axis=1))
+
+
+def _left_out(unit: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return minus the squared Mahalanobis distance of each image to the nearest class, fitted on the other folds."""
+    order = np.random.default_rng(seed).permutation(len(unit))
+    folds = np.array_split(order, _FOLDS) if len(order) >= _FOLDS else [order]
+    found = []
+    for fold in folds:
+        learned = np.setdiff1d(order, fold) if len(folds) > 1 else order
+        centre = unit[learned].mean(0)
+        white, means = gaussian(unit[learned], labels[learned], centre)
+        found.append(_distance((unit[fold] - centre) @ white, means))
+    return -np.concatenate(found)
+
+
+def _distance(white: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return the squared distance of whitened rows to the nearest mean."""
+    return np.asarray(((white**2).sum(1)[:, None] - 2 * white @ means.T + (means**2).sum(1)).min(1))
 
 
 def _leave_one_out(bank: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_ne
 from headstart.models.uncertainty import UncertaintyPart
 
 _ROUNDING = 1e-3  # by which sums of probabilities may exceed 1
-_HALVED = ("whitening", "bank", "principal")  # kept in half precision, each divided by its largest number
+HALVED = ("whitening", "bank", "principal", "source")  # kept in half precision, each divided by its largest number
+_PARTS = ((4,), (5,))  # what scores are made of; models that are older than source classes have four
 _HALVED_SKETCH, _NUMBERED = ("basis", "embeddings", "bank"), ("predicted", "bank_labels")
 
 
@@ -80,7 +81,8 @@ def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
         stored = {name.removeprefix("reference."): each for name, each in tensors.items() if name.startswith("ref")}
         reference, familiar = _reference(stored), tensors["familiar"].numpy()
         _demand(familiar.shape == (n,), "its familiar images")
-        _demand(reference.location.shape == reference.spread.shape == (4,), "its familiarity score")
+        known = (5,) if "source" in NEEDS[score] else reference.location.shape
+        _demand(reference.location.shape == reference.spread.shape == known in _PARTS, "its familiarity score")
         _demand(reference.spread.min() > 0, "its familiarity score")
         _check_shapes(reference, NEEDS[score], features)
     costs = None
@@ -145,7 +147,9 @@ def _held_out(part: UncertaintyPart, classes: int) -> HeldOut:
 def _check_shapes(reference: Reference, needed: tuple[str, ...], features: int) -> None:
     """Refuse arrays that embeddings of so many features do not fit."""
     d, any_ = features, None
+    theirs = len(reference.mass)
     shapes = {"centre": (d,), "whitening": (d, d), "means": (any_, d), "bank": (any_, d), "principal": (d, any_)}
+    shapes |= {"source": (d + 1, theirs), "mass": (theirs,)}
     for name in needed:
         found = getattr(reference, name)
         _demand(found.size > 0 and found.ndim == len(shapes[name]), "its training images")
@@ -166,7 +170,7 @@ def _tensors(reference: Reference) -> dict[str, Tensor]:
     found = {}
     for each in fields(Reference):
         array = getattr(reference, each.name)
-        if each.name in _HALVED and array.size:
+        if each.name in HALVED and array.size:
             largest = float(np.abs(array).max()) or 1.0
             found[f"{each.name}.largest"] = torch.tensor(largest, dtype=torch.float64)
             array = (array / largest).astype(np.float16)
@@ -182,7 +186,7 @@ def _reference(tensors: dict[str, Tensor]) -> Reference:
     for each in fields(Reference):
         found = tensors.get(each.name)
         array = np.zeros(0) if found is None else found.numpy().astype(np.float64)
-        if each.name in _HALVED and found is not None:
+        if each.name in HALVED and found is not None:
             array = array * float(tensors[f"{each.name}.largest"])
         arrays.append(array)
     return Reference(*arrays)

@@ -19,18 +19,19 @@ _WORDS = {  # an appearance that fell, and one that rose
 }
 
 
-def drift_sentences(drift: Mapping[str, Any]) -> list[str]:
+def drift_sentences(drift: Mapping[str, Any], *, labelled: bool = False) -> list[str]:
     """Return what was found: whether the images differ, in what, which classes, how many are unfamiliar, the accuracy.
 
     Args:
         drift: as `Drift.to_dict` gives it.
+        labelled: the accuracy is measured, so that nothing is said about estimating it.
     """
     return [
         _verdict(drift),
         *_what_changed(drift["changes"]),
         *_classes(drift["classes"]),
         _unfamiliar(drift["unfamiliar"]),
-        accuracy_sentence(drift["accuracy"]),
+        *([] if labelled else [accuracy_sentence(drift["accuracy"])]),
     ]
 
 

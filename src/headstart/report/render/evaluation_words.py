@@ -47,10 +47,10 @@ def change_words(model: Evaluated, metric: str) -> str:
 
 
 def drift_lines(model: Evaluated) -> list[str]:
-    """Return how the images differ from the model's own, judged without their labels."""
+    """Return how the images differ from the model's own; their labels say how accurate it is."""
     if model.drift is None:
         return [f"Drift was not measured: {model.no_drift}."]
-    return drift_sentences(model.drift.to_dict())
+    return drift_sentences(model.drift.to_dict(), labelled=True)
 
 
 def compared_words(found: Evaluation) -> list[str]:

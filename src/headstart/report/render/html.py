@@ -192,7 +192,7 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
     shown = {
         "ranking": True,
         "pairs": any(len(board["ranking"]) > 1 for board in payload["boards"]),
-        "cost": any(run["total_seconds"] for run in runs),
+        "cost": sum(bool(run["total_seconds"]) for run in runs) > 1,  # what one run cost is among the runs
         "learning": any(axis in run["axes"] for run in runs for axis in ("shots", "fraction")),
         "training": any(run["history"] for run in runs),
         "classes": any(run["per_class"] for run in runs),

@@ -16,9 +16,11 @@ from headstart.evaluate.uncertainty.answers import MOST_HELD_OUT, Uncertainty, h
 from headstart.evaluate.uncertainty.appearance import appearance
 from headstart.evaluate.uncertainty.costs import Costs, costs_of
 from headstart.evaluate.uncertainty.drift import MOST_COMPARED, Sketch, sketch_of
-from headstart.evaluate.uncertainty.familiarity import DEFAULT, Logits, choose_score, familiarity, fit_reference
+from headstart.evaluate.uncertainty.familiarity import DEFAULT, Logits, SourceHead, familiarity, fit_reference
 from headstart.evaluate.uncertainty.measured import measured
+from headstart.evaluate.uncertainty.score_choice import choose_score
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
+from headstart.models.backbone import Backbone
 from headstart.models.bundle import MODEL, Bundle, Ensemble, model_bytes, read_ensemble
 from headstart.models.bundle_file import file_content, read_file
 from headstart.models.pixels import NAME as PIXELS
@@ -34,7 +36,7 @@ from headstart.transfer.frozen.predict import predict_outputs
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 FACTS, PART = "uncertainty.json", "uncertainty.safetensors"
-VERSION = 2  # of what is computed here
+VERSION = 3  # of what is computed here
 MOST_TRAINING = 4000  # images that familiarity is learned from
 _BATCH = 64
 _PROXY: Mapping[str, Any] = {"penalty": 0.001, "normalise": "standardise"}  # a head that resembles a tuned one
@@ -216,11 +218,12 @@ def _with_familiarity(
         return _logits(fit_heads(embeddings, labels, [job], session.resources.device)[0].head)
 
     train, labels = seen.embeddings["train"], dataset.labels[train_rows]
+    source = _source_head(session.resources.loaded(task.run.network, task.seed).backbone)
     try:
-        score, selection = choose_score(train, labels, fit)
+        score, selection = choose_score(train, labels, fit, source=source)
     except HeadstartError:  # fewer images than a head of these options can take
         score, selection = DEFAULT, {}
-    reference = rounded(fit_reference(train, labels, seen.logits["train"], score=score), score)
+    reference = rounded(fit_reference(train, labels, seen.logits["train"], score=score, source=source), score)
     logits, notes = seen.logits["held"], list[str]()
     if result["refit"] != "none":
         if spec.head_kind is not None:  # the head that had not learned from these images
@@ -232,6 +235,16 @@ def _with_familiarity(
             )
     familiar = familiarity(score, reference, seen.embeddings["held"], logits)
     return replace(own, score=score, reference=reference, familiar=familiar, selection=selection), notes
+
+
+def _source_head(backbone: Backbone) -> SourceHead | None:
+    """Return the linear head that the backbone was pretrained with; None if it has none, or was cut short."""
+    head = backbone.classifier
+    if not isinstance(head, torch.nn.Linear) or head.in_features != backbone.feature_dim:
+        return None
+    weight = head.weight.detach().float().numpy()
+    bias = np.zeros(len(weight), np.float32) if head.bias is None else head.bias.detach().float().numpy()
+    return SourceHead(weight, bias)
 
 
 def _unseen(session: Session, task: Task, kind: str, options: Mapping[str, Any], embeddings: np.ndarray) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""Which familiarity score a model uses: the one that best finds classes left out; no foreign image is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from headstart.evaluate.metrics.auc import roc_area
+from headstart.evaluate.uncertainty.familiarity import (
+    DEFAULT,
+    NEEDS,
+    SCORES,
+    Logits,
+    SourceHead,
+    fit_reference,
+    unit_length,
+)
+from headstart.evaluate.uncertainty.gaussian import gaussian
+
+CANDIDATES = (DEFAULT, "energy+mahalanobis", "energy+mahalanobis+source")  # sums: steadier than one score alone
+_DRAWS, _HELD_OUT, _FEWEST = 6, 0.2, 5  # of leave-classes-out: draws, share of the classes, classes needed
+_MOST_ROWS = 1000  # that it looks at
+
+
+def discriminant(embeddings: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> Logits:
+    """Return the logits of a Gaussian discriminant: a normal distribution a class, one covariance for all."""
+    unit = unit_length(embeddings)
+    centre = unit.mean(0)
+    whitening, means = gaussian(unit, labels, centre)
+    offset = (means**2).sum(1) / 2
+
+    def logits(others: np.ndarray) -> np.ndarray:
+        return np.asarray((unit_length(others) - centre) @ whitening @ means.T - offset)
+
+    return logits
+
+
+def choose_score(
+    embeddings: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    fit: Callable[[np.ndarray, np.ndarray], Logits] = discriminant,
+    *,
+    source: SourceHead | None = None,
+    seed: int = 0,
+) -> tuple[str, dict[str, float]]:
+    """Return the score that best finds classes left out, and the mean AUROC of each; no foreign image is needed.
+
+    Six times a fifth of the classes, drawn at random, is left out. A head is fitted on half of the images of the
+    others; the other half are familiar, and the images of the classes left out are not. Of the candidates the one with
+    the best mean AUROC is chosen, but the default stays unless the other is better by more than the standard error of
+    the mean difference. With fewer than five classes there is nothing to choose on, and the default is returned.
+
+    Args:
+        embeddings, labels: of training images.
+        fit: makes a head like the model's from embeddings [n, d] and labels 0 … C - 1.
+        source: the head that the network was pretrained with; without one, the score that needs it is no candidate.
+    """
+    names, sizes = np.unique(labels, return_counts=True)
+    if len(names) < _FEWEST or sizes.max() < 2:
+        return DEFAULT, {}
+    generator = np.random.default_rng(seed)
+    scores = {name: each for name, each in SCORES.items() if source is not None or "source" not in NEEDS[name]}
+    found: dict[str, list[float]] = {name: [] for name in scores}
+    for draw in range(_DRAWS):
+        rows = generator.permutation(len(labels))[:_MOST_ROWS]
+        left_out = np.isin(labels[rows], generator.choice(names, max(1, round(_HELD_OUT * len(names))), replace=False))
+        inside, foreign = rows[~left_out], rows[left_out]
+        half = len(inside) // 2
+        learned, codes = inside[:half], np.unique(labels[inside[:half]], return_inverse=True)[1]
+        if half < 2 or codes.max() < 1 or not len(foreign):
+            continue
+        logits = fit(embeddings[learned], codes)
+        reference = fit_reference(embeddings[learned], codes, logits(embeddings[learned]), source=source, seed=draw)
+        judged = embeddings[np.concatenate([inside[half:], foreign])]
+        known = np.arange(len(judged)) < len(inside) - half
+        unit, said = unit_length(judged), logits(judged)
+        for name, score in scores.items():
+            found[name].append(roc_area(score(reference, unit, said), known)[0])
+    return _best(found)
+
+
+def _best(found: Mapping[str, Sequence[float]]) -> tuple[str, dict[str, float]]:
+    """Return the candidate with the best mean, unless the default may be as good, and the mean of every score."""
+    means = {name: float(np.mean(each)) for name, each in found.items() if each}
+    if not means:
+        return DEFAULT, {}
+    best = max((name for name in CANDIDATES if name in means), key=means.__getitem__)
+    gains = np.subtract(found[best], found[DEFAULT])
+    error = gains.std(ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
+    return (best if gains.mean() > error else DEFAULT), means
