@@ -80,7 +80,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_all_methods_are_asked_over_many_episodes_and_tuning_over_few(
     call: Call, photos: Path, asked: list[Any]
 ) -> None:
-    common = ("fewshot", photos, "--backbone", "lenet5", "--weights", "none", "--ways", 2, "--shots", "1,2")
+    common = ("fewshot", photos, "--json", "--backbone", "lenet5", "--weights", "none", "--ways", 2, "--shots", "1,2")
     assert call(*common, "--queries", 3, "--method", "all", "--seed", 4)[0] == 0
     usable, spec = asked.pop()
     assert spec == fewshot_study.FewShotSpec(2, (1, 2), 3, EPISODES, tuple(METHODS), 4)
@@ -107,7 +107,7 @@ def test_pruning_the_cache_meanwhile_leaves_what_the_episodes_are_drawn_from(
 
     monkeypatch.setattr(fewshot_study, "run_fewshot", pruned)
     few = ("--ways", 2, "--shots", "1", "--queries", 3, "--episodes", 5, "--method", "prototypes")
-    assert call("fewshot", photos, "--backbone", "lenet5", "--weights", "none", *few)[0] == 0
+    assert call("fewshot", photos, "--backbone", "lenet5", "--weights", "none", "--json", *few)[0] == 0
     assert {"features", "images"} <= set(left)
     default_store().prune(0)
     assert default_store().entries() == []  # nobody is at work any more
