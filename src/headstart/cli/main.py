@@ -254,6 +254,7 @@ def fewshot(
     weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
+    out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -275,6 +276,7 @@ def fewshot(
         methods=method or ["prototypes"],
         seed=seed,
         device=device,
+        out=out,
         as_json=json,
     )
 
