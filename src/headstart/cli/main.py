@@ -325,8 +325,7 @@ def explain(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="lime, grad_cam, integrated_gradients, occlusion or attention_rollout; repeatable (default: lime and,"
-            " where the model has gradients, grad_cam)."
+            help="lime, grad_cam (default: these, where they work), integrated_gradients, occlusion, attention_rollout."
         ),
     ] = None,
     against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
@@ -356,8 +355,7 @@ def datasets(
 
 @app.command()
 def backbones(
-    name: Annotated[str | None, typer.Argument(help="A backbone to show in detail.")] = None,
-    json: Json = False,
+    name: Annotated[str | None, typer.Argument(help="A backbone to show in detail.")] = None, json: Json = False
 ) -> None:
     """List backbones, or show one in detail.
 
