@@ -197,4 +197,7 @@ def disk_errors(place: Path) -> Iterator[None]:
 def _number_of(error: Exception) -> int:
     """Return the number of the system's error, also where a library in Rust says it in words; 0 if there is none."""
     said = re.search(r"\(os error (\d+)\)", str(error))
-    return (error.errno or 0) if isinstance(error, OSError) else int(said[1]) if said else 0
+    if isinstance(error, OSError):
+        return error.errno or 0
+    code = int(said[1]) if said else 0
+    return OSError(code, "", None, code).errno or 0  # on Windows the library says the system's own number

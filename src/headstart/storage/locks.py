@@ -86,13 +86,13 @@ def acquired(lock: FileLock, timeout: float) -> bool:
 
     After True, the file that is locked is the one at the path: none that another process has deleted meanwhile.
     """
+    _acquired.add(lock)  # before it is held: an interruption may come in between
     while True:
         try:
             lock.acquire(timeout=timeout)
         except Timeout:
             return False
         if _is_linked(lock):
-            _acquired.add(lock)
             return True
         lock.release()  # its last holder deleted the file while this process waited for it
 

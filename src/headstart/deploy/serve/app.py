@@ -82,7 +82,8 @@ def make_app(
     app.post("/explain", openapi_extra=body)(server.explanation)
     if key is not None:  # so that /docs has a field for it
         interface = app.openapi()
-        interface["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        schemes = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        interface.setdefault("components", {})["securitySchemes"] = schemes
         interface["security"] = [{"key": []}]
     return app
 
