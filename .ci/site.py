@@ -19,14 +19,15 @@ def commands() -> str:
     from headstart.cli.main import app
 
     names = sorted(each.name or each.callback.__name__.replace("_", "-") for each in app.registered_commands)
-    return "\n".join(f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in names)
+    parts = [f"```text\n{help_of()}\n```\n", *(f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in names)]
+    return "\n".join(parts)
 
 
-def help_of(name: str) -> str:
-    """Return what `headstart NAME --help` prints at 100 columns."""
+def help_of(*name: str) -> str:
+    """Return what `headstart NAME --help`, or `headstart --help`, prints at 100 columns."""
     from headstart.cli.main import app
 
-    shown = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1"}).invoke(app, [name, "--help"], prog_name="headstart")
+    shown = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1"}).invoke(app, [*name, "--help"], prog_name="headstart")
     if shown.exit_code:
-        raise RuntimeError(f"headstart {name} --help ended with {shown.exit_code}: {shown.output}")
+        raise RuntimeError(f"headstart {' '.join(name)} --help ended with {shown.exit_code}: {shown.output}")
     return shown.output.strip()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from headstart import disclosure, progress
 from headstart.api import Study
-from headstart.disclosure import HIDDEN, console, disclosable, printable, spreadsheet_text, without_secrets
+from headstart.disclosure import HIDDEN, console, disclosable, printable, spreadsheet_text, without_secrets, wrapped
 from headstart.errors import HeadstartError, MissingExtra, StoreError
 from headstart.models.bundle import Bundle, Origin, bundle_bytes
 from headstart.models.bundle_file import read_file
@@ -151,3 +152,21 @@ def test_a_table_cannot_steer_a_terminal() -> None:
 def test_a_spreadsheet_computes_nothing(text: str) -> None:
     assert spreadsheet_text(text) == "'" + text
     assert (spreadsheet_text(-1.5), spreadsheet_text("a=b"), spreadsheet_text(None)) == (-1.5, "a=b", None)
+
+
+class Screen(io.StringIO):
+    """A terminal of 40 columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1
+
+
+def test_a_line_is_broken_between_words_in_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.get_terminal_size", lambda number: os.terminal_size((40, 24)))
+    line = "  photos: 180 images, 6 classes: butterfly-like, crab, dolphin, elephant"
+    broken = wrapped(line, Screen()).splitlines()
+    assert broken == ["  photos: 180 images, 6 classes:", "  butterfly-like, crab, dolphin,", "  elephant"]
+    assert wrapped(line, io.StringIO()) == line and wrapped("short", Screen()) == "short"

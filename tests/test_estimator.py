@@ -219,7 +219,7 @@ def test_what_is_chosen_is_chosen_on_the_validation_part() -> None:
     plain = headstart.ImageClassifier(backbone="pixels", input_size=8, strategy="ridge", penalty=1.0, validation=0)
     assert plain.fit(IMAGES, LABELS).temperature_ == 1.0
     many = clone(plain).set_params(penalty=[0.1, 1.0], strategy="logistic")
-    with pytest.raises(HeadstartError, match="2 configurations and no validation rows"):
+    with pytest.raises(HeadstartError, match="2 configurations and no validation images"):
         many.fit(IMAGES, LABELS)
 
 

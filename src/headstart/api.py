@@ -101,6 +101,7 @@ class Results:
             "folder": str(self.folder),
             "report": str(self.report),
             "answer": plain(summary.answer),
+            "findings": plain(summary.findings),
             "model": str(self.model) if self.model.is_file() else None,
             "kept": kept_words(study) or "none",
             "refitted": study.get(REFITTED),

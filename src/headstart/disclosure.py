@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,6 +51,23 @@ def show(line: str, stream: TextIO | None = None) -> None:
         if stream is None or stream is not sys.stderr:
             raise
         discard(stream)
+
+
+def wrapped(line: str, stream: TextIO) -> str:
+    """Return a line as wide as the terminal that it goes to: broken between words, further lines indented as the first.
+
+    What does not go to a terminal stays one line.
+    """
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):
+        return line
+    if not 20 <= columns < len(line):
+        return line
+    indent = line[: len(line) - len(line.lstrip())] or "  "
+    return textwrap.fill(
+        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    )
 
 
 def discard(stream: TextIO) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from headstart.disclosure import console, show
+from headstart.disclosure import console, show, wrapped
 from headstart.notebook import Output, in_notebook
 from headstart.units import duration
 
@@ -43,7 +43,7 @@ def show_in(display: Callable[[Ticker | None], None] | None) -> None:
 def say(text: str, level: int = NORMAL) -> None:
     """Print one line on standard error, unless the verbosity is lower."""
     if _verbosity >= level:
-        show(text, sys.stderr)
+        show(wrapped(text, sys.stderr), sys.stderr)
 
 
 class Ticker:

@@ -27,13 +27,18 @@ def test_audit_does_what_its_options_ask_for(call: Call, manifest: Path, photos:
 FOUND: dict[str, Any] = {
     "name": "flowers",
     "fingerprint": "f10e",
+    "n": 20,
+    "exact": [],
+    "counts": {"label_errors": 1},
     "findings": [
         {"text": "no bad files", "level": "good", "kind": "unreadable"},
         {"text": "7 near duplicates", "level": "notice", "kind": "copies"},
     ],
     "notes": ["one image was skipped\x1b[2J"],
-    "near": [{"a": {"name": f"a{k}.jpg"}, "b": {"name": f"b{k}.jpg"}} for k in range(7)],
-    "label_errors": [{"name": "c.jpg", "label": "daisy", "suggested": "lily"}],
+    "near": [
+        {side: {"name": f"{side}{k}.jpg", "thumbnail": f"0:{k}", "label": "daisy"} for side in "ab"} for k in range(7)
+    ],
+    "label_errors": [{"name": "c.jpg", "label": "daisy", "suggested": "lily", "thumbnail": "0:9"}],
     "thumbnails": {"0:1": "jpeg"},
 }
 
@@ -68,8 +73,11 @@ def test_findings_notes_and_the_first_suspects_are_printed(
         "labels that look wrong (first 1 of 1):",
         "  c.jpg: labelled daisy, looks like lily",
         "",
-        f"full audit: {place}",
+        f"with pictures: {place.with_suffix('.html')}",
+        f"full audit:    {place}",
     ]
+    page = place.with_suffix(".html").read_text(encoding="utf-8")
+    assert "7 near duplicates" in page and "data:image/jpeg;base64,jpeg" in page and "one image was skipped" in page
     assert json.loads(place.read_text()) == FOUND
     assert len(audited.dataset) == len(audited.options["features"]) == 20 and audited.options["bad"] == {}
     assert [len(other.dataset) for other in audited.options["others"]] == [20]

@@ -44,7 +44,7 @@ def test_a_network_is_tuned_in_each_of_a_few_episodes(photos: Path, capsys: pyte
     asked: dict[str, Any] = {"ways": 2, "shots": "2", "queries": 4, "episodes": None, "seed": 0}
     place = (str(photos), "lenet5", "none")
     both = ["finetune", "prototypes"]
-    fewshot_and_show(*place, **asked, label=None, methods=both, device="cpu", as_json=True)
+    fewshot_and_show(*place, **asked, label=None, methods=both, device="cpu", out=photos, as_json=True)
     table = json.loads(capsys.readouterr().out)
     assert [(row["method"], row["episodes"]) for row in table["rows"]] == [("finetune", 5), ("prototypes", 5)]
     assert len(table["comparisons"]["2"]) == 1
@@ -80,7 +80,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_all_methods_are_asked_over_many_episodes_and_tuning_over_few(
     call: Call, photos: Path, asked: list[Any]
 ) -> None:
-    common = ("fewshot", photos, "--backbone", "lenet5", "--weights", "none", "--ways", 2, "--shots", "1,2")
+    common = ("fewshot", photos, "--json", "--backbone", "lenet5", "--weights", "none", "--ways", 2, "--shots", "1,2")
     assert call(*common, "--queries", 3, "--method", "all", "--seed", 4)[0] == 0
     usable, spec = asked.pop()
     assert spec == fewshot_study.FewShotSpec(2, (1, 2), 3, EPISODES, tuple(METHODS), 4)
@@ -107,7 +107,7 @@ def test_pruning_the_cache_meanwhile_leaves_what_the_episodes_are_drawn_from(
 
     monkeypatch.setattr(fewshot_study, "run_fewshot", pruned)
     few = ("--ways", 2, "--shots", "1", "--queries", 3, "--episodes", 5, "--method", "prototypes")
-    assert call("fewshot", photos, "--backbone", "lenet5", "--weights", "none", *few)[0] == 0
+    assert call("fewshot", photos, "--backbone", "lenet5", "--weights", "none", "--json", *few)[0] == 0
     assert {"features", "images"} <= set(left)
     default_store().prune(0)
     assert default_store().entries() == []  # nobody is at work any more
@@ -144,3 +144,16 @@ def test_images_with_several_labels_are_refused_after_what_was_found_is_told(cal
     table.unlink()
     assert code == 2 and "several: 6 images, 2 labels, several per image" in said
     assert said.endswith("headstart: several: episodes need one label per image; this dataset has several\n")
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_the_table_is_written_as_a_page_too(call: Call, photos: Path, tmp_path: Path) -> None:
+    code, out, said = call(
+        "fewshot", photos, "--backbone", "lenet5", "--weights", "none", "--ways", 2, "--shots", "1", "--queries", 4,
+        "--episodes", 50, "--method", "prototypes", "--method", "ridge", "--device", "cpu", "--out", tmp_path,
+    )  # fmt: skip
+    assert code == 0, said
+    (page,) = tmp_path.glob("fewshot-*.html")
+    text = page.read_text(encoding="utf-8")
+    assert out.rstrip().endswith(f"page: {page}") and "50 episodes for each number of shots" in text
+    assert text.count("<tr>") == 3 and "prototypes" in text and "ridge" in text

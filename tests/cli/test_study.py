@@ -49,7 +49,8 @@ def test_run_writes_json_where_it_is_told_and_shares_its_work(call: Call, study_
     said = json.loads(out)
     assert code == 0 and said["failed"] == []
     assert {row["run"] for row in said["ranking"]} == {"floor", "ridge", "knn"}
-    assert said["answer"].startswith("The model is ") and said["kept"].split(",")[0] in said["answer"]
+    assert said["answer"].startswith("Use ") and said["kept"].split(",")[0] in said["answer"]
+    assert said["findings"].startswith("The model is ")
     assert Path(said["model"]).is_file()
     assert Path(said["folder"]) == tmp_path / "out" / "small" and Path(said["report"]).is_file()
     assert list((tmp_path / "shared" / "features").iterdir())

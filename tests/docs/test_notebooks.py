@@ -68,9 +68,9 @@ SMALL: dict[str, tuple[dict[str, int], str, str]] = {
         "assert sorted(classifier.classes) == sorted(set(kinds)) and search.best_score_ > 0.7, search.best_score_",
     ),
     "09-beside-a-pytorch-loop": (
-        {"PER_CLASS": 10, "EPOCHS": 6},
+        {"PER_CLASS": 10, "EPOCHS": 2},
         "",
-        "assert mine > 0.3 and theirs > 0.6 and len(activations) == 60, (mine, theirs)",
+        "assert mine > theirs - 0.15 and theirs > 0.6 and len(activations) == 60, (mine, theirs)",
     ),
 }
 

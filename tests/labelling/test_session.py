@@ -73,6 +73,15 @@ def test_undo_takes_back_a_skip_and_nobody_else_is_shown_the_image(tmp_path: Pat
     assert session.undo("ann") == [first] and first not in {each.row for each in session.next(60, "bob")}
 
 
+def test_undo_passes_over_what_changed_nothing(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.label([0], "red", "ann")
+    session.skip([1], "ann")
+    session.skip([1], "ann")  # again, in another window
+    session.unlabel([2], "ann")  # which somebody else has done already
+    assert session.undo("ann") == [1] and session.undo("ann") == [0] and session.undo("ann") == []
+
+
 def test_images_that_wait_in_a_page_are_not_shown_to_others_while_it_asks_for_more(tmp_path: Path) -> None:
     session = opened(tmp_path)
     for _ in range(3):

@@ -32,6 +32,15 @@ def test_one_without_rows_is_taken_back_in_its_turn(tmp_path: Path) -> None:
     assert undo.take_back("ann") is None is undo.take_back("bob")
 
 
+def test_a_change_that_changed_nothing_is_not_taken_back_instead_of_the_one_before_it(tmp_path: Path) -> None:
+    table = Lines(tmp_path / "t")
+    undo: UndoStacks[str, str, str] = UndoStacks(table)
+    for about, changes in (("first", {"a": "1"}), ("again", {"a": "1"}), ("away", {"b": None})):
+        undo.note("ann", about, table.change(changes)[0], changes)
+    taken = undo.take_back("ann")
+    assert taken is not None and (taken.about, taken.table) == ("first", {}) and undo.take_back("ann") is None
+
+
 class Memory(Lines):
     """The same without a disk."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from headstart.errors import MissingExtra, SpecError
 from headstart.maps import projection as module
-from headstart.maps.projection import method_for, project
+from headstart.maps.projection import _percent, method_for, project
 from headstart.storage.store import Store
 
 
@@ -91,3 +91,13 @@ def test_a_map_by_neighbours_stops_when_it_is_told_to() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         project(groups()[0], method="tsne", watch=stop)
+
+
+def test_chance_is_given_without_exponents() -> None:
+    assert [_percent(share) for share in (0.00012, 0.05, 0.0996, 0.35, 1.0)] == [
+        "0.012 %",
+        "5 %",
+        "10 %",
+        "35 %",
+        "100 %",
+    ]

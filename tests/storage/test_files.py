@@ -81,6 +81,21 @@ def test_a_folder_in_the_way_of_a_file_is_one_line(tmp_path: Path) -> None:
         write_atomic(tmp_path / "x", "text")
 
 
+def test_a_folder_that_cannot_be_emptied_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "x" / "kept").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"x: cannot be written \(.*\)"), disk_errors(tmp_path / "x"):
+        os.replace(tmp_path / "new", tmp_path / "x")
+
+
+def test_a_json_file_that_disappears_while_it_is_read_is_no_such_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    with pytest.raises(StoreError, match=r"a\.json: no such file$"):
+        read_json(tmp_path / "a.json")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
 def test_a_pipe_a_device_or_an_endless_file_is_not_read_as_json(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -8,7 +8,8 @@ import pytest
 from filelock import FileLock
 
 from headstart.errors import StoreError
-from headstart.storage.locks import locked, release, tried
+from headstart.storage.leaving import leave_nothing
+from headstart.storage.locks import acquired, lock_at, locked, release, tried
 
 
 def test_a_lock_is_held_by_one_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
@@ -78,3 +79,13 @@ def test_a_folder_in_the_place_of_a_lock_is_one_line(tmp_path: Path) -> None:
         locked(tmp_path / "a.lock"),
     ):
         pass
+
+
+def test_the_end_of_the_process_releases_what_another_thread_holds(tmp_path: Path) -> None:
+    lock = lock_at(tmp_path / "x.lock")
+    thread = threading.Thread(target=acquired, args=(lock, 0))
+    thread.start()
+    thread.join()
+    assert lock.is_locked
+    leave_nothing()
+    assert not lock.is_locked and list(tmp_path.iterdir()) == []

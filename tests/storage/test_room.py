@@ -27,4 +27,4 @@ def test_room_that_is_there_is_no_error() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads how much memory is used from /proc")
 def test_memory_beyond_the_limit_of_the_process_is_an_error() -> None:
     ended = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
-    assert ended.stdout == "64 MiB of memory are not there any more\n", ended.stderr
+    assert ended.stdout == "64 MiB of memory are not available\n", ended.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from headstart.storage import swap
+from headstart.storage.leaving import leave_nothing
 from headstart.storage.swap import replace_folder
 
 
@@ -61,3 +62,21 @@ def test_a_disk_that_cannot_exchange_is_served_by_two_renames(
         with pytest.raises(OSError, match=os.strerror(number)):
             replace_folder(folder(tmp_path / "new", "new"), tmp_path / "place")
     assert (tmp_path / "place" / "file").read_text() == ("new" if falls_back else "old")
+
+
+def test_a_second_rename_that_fails_leaves_the_old_folder_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, place, rename = folder(tmp_path / "new", "new"), folder(tmp_path / "place", "old"), os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if source == new:  # on Windows: a program has opened a file in it
+            raise PermissionError(errno.EACCES, "Access is denied")
+        rename(source, target)
+
+    monkeypatch.setattr(swap, "_system_call", lambda: None)
+    monkeypatch.setattr(swap.os, "replace", replace)
+    with pytest.raises(PermissionError):
+        replace_folder(new, place)
+    leave_nothing()
+    assert (place / "file").read_text() == "old" and (new / "file").read_text() == "new"

@@ -82,7 +82,7 @@ def test_the_report_compares_the_models_on_the_same_images(study: Path, season: 
     pair = board.pairwise[0]
     sign = 1 if pair["a"] == "ridge" else -1
     assert sign * pair["difference"] == pytest.approx(gap[0] - gap[1])
-    said = load_summary(found.folder.root).to_dict()["answer"]
+    said = load_summary(found.folder.root).to_dict()["findings"]
     assert "; 15 images)" in said and "training" not in said
     assert board.n == 15 and board.baseline == "ridge" and found.report.is_file()
 

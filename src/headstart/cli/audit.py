@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.disclosure import show
 
@@ -22,7 +23,7 @@ def audit_and_show(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Audit a dataset, compare it with others if there are any, write audit.json and print the findings.
+    """Audit a dataset, compare it with others if there are any, write it as JSON and as a page, print the findings.
 
     Raises:
         SpecError: `out` is a file, or the device is unknown.
@@ -31,6 +32,8 @@ def audit_and_show(
     from headstart.audit.findings import problems
     from headstart.cli.overview import said_overview
     from headstart.labelled_images import audit_images
+    from headstart.report.render.notebook.data import audit_html
+    from headstart.report.render.standalone import write_standalone
     from headstart.storage.files import write_atomic
     from headstart.study.results.folder import json_bytes
 
@@ -40,6 +43,7 @@ def audit_and_show(
     audit = audit_images(data, others, backbone=backbone, **options)
     place = _place(out, audit)
     write_atomic(place, json_bytes(audit))
+    page = write_standalone(place.with_suffix(".html"), f"Audit of {audit['name']}", audit_html(audit), typed_command())
     if as_json:
         said = {key: value for key, value in audit.items() if key != "thumbnails"}
         print(json.dumps({**said, "problems": problems(audit)}, default=str))
@@ -54,7 +58,7 @@ def audit_and_show(
             show(f"\n{title} (first {len(rows)} of {len(audit[name])}):")
         for row in rows:
             show(f"  {_line(row)}")
-    show(f"\nfull audit: {place}")
+    show(f"\nwith pictures: {page}\nfull audit:    {place}")
 
 
 def _place(out: Path, audit: Mapping[str, Any]) -> Path:

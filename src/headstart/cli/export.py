@@ -58,9 +58,9 @@ def export_and_show(
         for each in done
         for found in each.checks
     ]
-    show_table(("folder", "file", "labels that differ", "largest difference", "a picture took", "size"), table)
+    show_table(("folder", "file", "labels that differ", "largest difference", "time per picture", "size"), table)
     first = done[0].checks[0]
     show(f"Checked on {first.pictures}: the original and each file in a process of its own.")
-    show(f"A picture took the original {duration(first.milliseconds_original / 1000)}. {TIMES}")
+    show(f"The original took {duration(first.milliseconds_original / 1000)} per picture. {TIMES}")
     for note in dict.fromkeys(note for each in done for note in each.notes):
         show(note)

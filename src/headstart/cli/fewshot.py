@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from headstart.cli.command_line import typed_command
+from headstart.cli.outputs import check_folder
 from headstart.cli.overview import said_overview
 from headstart.cli.tables import show_table
 from headstart.disclosure import show
@@ -25,16 +28,23 @@ def fewshot_and_show(
     methods: Sequence[str],
     seed: int,
     device: str,
+    out: Path,
     as_json: bool,
 ) -> None:
-    """Evaluate episodic classifiers on the features of a frozen network, or tune it in each episode; print the table.
+    """Evaluate episodic classifiers on the features of a frozen network, or tune it in each episode.
+
+    The table is printed, and written as a page.
 
     Raises:
-        SpecError: an invalid number or name.
+        SpecError: an invalid number or name, or `out` is a file.
         DataError: too few images for the episodes, or several labels an image; nothing has been computed yet.
     """
     from headstart.labelled_images import evaluate_fewshot
+    from headstart.report.render.notebook.studies import fewshot_html
+    from headstart.report.render.standalone import write_standalone
+    from headstart.storage.names import folder_name
 
+    check_folder(out)
     result = evaluate_fewshot(
         data,
         backbone=backbone,
@@ -55,6 +65,10 @@ def fewshot_and_show(
         return
     drawn = table["rows"][0]["episodes"] if table["rows"] else 0
     _show(table, f"{result.name}: {ways}-way, {queries} queries, {drawn:,} episodes, seed {seed}")
+    page = out / f"fewshot-{folder_name(result.name)}.html"
+    show(
+        f"\npage: {write_standalone(page, f'Few-shot scores of {result.name}', fewshot_html(result), typed_command())}"
+    )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -254,6 +254,7 @@ def fewshot(
     weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
+    out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -275,6 +276,7 @@ def fewshot(
         methods=method or ["prototypes"],
         seed=seed,
         device=device,
+        out=out,
         as_json=json,
     )
 
@@ -323,8 +325,7 @@ def explain(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="lime, grad_cam, integrated_gradients, occlusion or attention_rollout; repeatable (default: lime and,"
-            " where the model has gradients, grad_cam)."
+            help="lime, grad_cam (default: these, where they work), integrated_gradients, occlusion, attention_rollout."
         ),
     ] = None,
     against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
@@ -354,8 +355,7 @@ def datasets(
 
 @app.command()
 def backbones(
-    name: Annotated[str | None, typer.Argument(help="A backbone to show in detail.")] = None,
-    json: Json = False,
+    name: Annotated[str | None, typer.Argument(help="A backbone to show in detail.")] = None, json: Json = False
 ) -> None:
     """List backbones, or show one in detail.
 

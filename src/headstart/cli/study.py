@@ -12,7 +12,7 @@ from typing import Any
 from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.disclosure import console as terminal
-from headstart.disclosure import show
+from headstart.disclosure import show, wrapped
 
 
 def run_and_show(
@@ -54,7 +54,7 @@ def run_and_show(
     show(f"\nreport:  {results.report}")
     if results.model.is_file():
         show(f"model:   {results.model}")
-        show(f"         {results.kept}")
+        show(wrapped(f"         {results.kept}", sys.stdout))
         show(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
     if demo:
         show("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
@@ -97,7 +97,7 @@ def show_ranking(folder: Path) -> None:
 
     summary, console = load_summary(folder), terminal(width=None if sys.stdout.isatty() else 140)
     console.print(Text(plain(summary.answer)))
-    console.print(ranking_table(summary))
+    console.print(ranking_table(summary, console.width))
     if summary.problems:
         console.print(Text("\nthe audit of the images found:", style="bold"))
     for problem in summary.problems:

@@ -143,8 +143,9 @@ class LabelSession:
         """Suggest these images to this person no more, as long as the session lasts."""
         with self._lock:
             skipped = self._skipped.setdefault(who, set())
-            self._undo.note(who, tuple(row for row in rows if row not in skipped), {}, {})
-            skipped.update(rows)
+            if new := tuple(row for row in rows if row not in skipped):
+                self._undo.note(who, new, {}, {})
+            skipped.update(new)
 
     @property
     def skipped_sample(self) -> int:

@@ -51,8 +51,10 @@ class UndoStacks(Generic[K, V, T]):
         self._numbers = count()
 
     def note(self, who: str, about: T, before: Mapping[K, V], changes: Mapping[K, V | None]) -> None:
-        """Remember a change that was made."""
+        """Remember a change that was made, unless all rows were so already."""
         rows = {key: (before.get(key), row) for key, row in changes.items() if before.get(key) != row}
+        if changes and not rows:
+            return
         self._steps.setdefault(who, []).append(Step(next(self._numbers), about, rows))
 
     def take_back(self, who: str) -> TakenBack[K, V, T] | None:

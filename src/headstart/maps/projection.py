@@ -55,10 +55,15 @@ class Projection:
         near, wide = f"{100 * kept.among_nearest:.0f} %", f"{100 * kept.among_wide:.0f} %"
         share = (
             f"Of the {kept.similar} images most similar to each by their vectors, {near} are among its {kept.similar}"
-            f" nearest here and {wide} among its {kept.wide} nearest (by chance {100 * kept.by_chance:.2g} %;"
+            f" nearest here and {wide} among its {kept.wide} nearest (by chance {_percent(kept.by_chance)};"
             f" measured on {kept.measured:,} images)."
         )
         return [f"{made}{self.why}.", share]
+
+
+def _percent(share: float) -> str:
+    """Return a share with two digits, or whole from ten per cent on."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
 
 
 def project(

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from headstart.errors import StoreError
 from headstart.storage.leaving import before_end
 
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
-_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM)
+_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTEMPTY)  # the last: a folder that cannot be emptied
 _IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _LIMITS = {
     errno.EFBIG: "the file would be larger than this process may write (see 'ulimit -f')",
@@ -158,10 +159,13 @@ def read_json(path: Path) -> Any:
     """
     if not path.exists():
         raise StoreError(f"{path}: no such file")
-    if not path.is_file() or path.stat().st_size > _LONGEST:  # a pipe or a device would be read for ever
-        raise StoreError(f"{path}: is not a JSON file; delete it to create it again")
     try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _LONGEST:  # a pipe or a device would be read for ever
+            raise StoreError(f"{path}: is not a JSON file; delete it to create it again")
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:  # another process has just deleted it
+        raise StoreError(f"{path}: no such file") from error
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read as JSON ({error}); delete it to create it again") from error
 

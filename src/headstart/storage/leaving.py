@@ -19,7 +19,7 @@ def before_end(duty: Callable[[], None]) -> Callable[[], None]:
 
 
 def leave_nothing() -> None:
-    """Delete what is left; the interpreter does this at its end, and a process that ends without it calls it."""
+    """Delete what is left; the interpreter calls this at its end, a process that ends by `os._exit` calls it before."""
     for duty in _duties:
         with contextlib.suppress(OSError):
             duty()

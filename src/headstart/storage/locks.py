@@ -16,6 +16,11 @@ from headstart.storage.leaving import before_end
 _acquired: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
+def lock_at(path: Path) -> FileLock:
+    """Return the lock at `path`, not acquired; any thread may release it, such as the one that ends the process."""
+    return FileLock(str(path), thread_local=False)
+
+
 @contextlib.contextmanager
 def locked(path: Path, wait_message: str | None = None) -> Iterator[None]:
     """Hold the lock `path` for the block; wait for it, and say so after a second.
@@ -25,7 +30,7 @@ def locked(path: Path, wait_message: str | None = None) -> Iterator[None]:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(path))
+        lock = lock_at(path)
         if not acquired(lock, 1.0):
             if wait_message:
                 from headstart.progress import say
@@ -41,7 +46,7 @@ def locked(path: Path, wait_message: str | None = None) -> Iterator[None]:
 @contextlib.contextmanager
 def tried(path: Path) -> Iterator[bool]:
     """Take a lock for the block unless another holds it, or its place cannot be written; yield whether it was taken."""
-    lock = FileLock(str(path))
+    lock = lock_at(path)
     try:
         taken = acquired(lock, 0)
     except OSError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from headstart.storage.files import delete, writer, writer_of
-from headstart.storage.locks import acquired, release, tried
+from headstart.storage.locks import acquired, lock_at, release, tried
 
 FOLDER = ".at-work"
 _LOCK = re.compile(r"[0-9a-f]+-[0-9]+-[0-9a-f]+\.lock")  # whose, since when (milliseconds), and its own number
@@ -89,7 +89,7 @@ def _mark(path: Path) -> str:
 
 
 def _entered(place: Path) -> FileLock | None:
-    lock = FileLock(str(place / f"{writer()}-{time.time_ns() // 1_000_000}-{uuid.uuid4().hex[:8]}.lock"))
+    lock = lock_at(place / f"{writer()}-{time.time_ns() // 1_000_000}-{uuid.uuid4().hex[:8]}.lock")
     for _ in range(_TRIES):  # the last process that leaves removes the folder
         with contextlib.suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def _taken_over(path: Path, until: contextlib.ExitStack) -> bool:
 
 def _abandoned(path: Path) -> FileLock | None:
     """Return the lock of a process that has died, held by this one; None where its process lives, or has left."""
-    lock = FileLock(str(path))
+    lock = lock_at(path)
     try:
         with path.open("rb") as seen:  # while it is open, its number is given to no other file
             if not acquired(lock, 0):

@@ -8,12 +8,12 @@ ARROW = 1 << 26  # bytes: its allocator takes memory in large pieces, and Arrow 
 
 
 def check_room(needed: int = ARROW) -> None:
-    """Check that this much memory can still be had, as `ulimit -v` and the like allow it.
+    """Check that this many bytes of memory are available within the limits of the process, such as `ulimit -v`.
 
     Raises:
-        MemoryError: it cannot.
+        MemoryError: they are not.
     """
     try:
         mmap.mmap(-1, needed).close()
     except OSError as error:
-        raise MemoryError(f"{needed >> 20} MiB of memory are not there any more") from error
+        raise MemoryError(f"{needed >> 20} MiB of memory are not available") from error

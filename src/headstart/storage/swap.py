@@ -28,7 +28,11 @@ def replace_folder(new: Path, place: Path) -> None:
         if not _exchanged(new, place):
             old = temporary(place)
             os.replace(place, old)
-            os.replace(new, place)
+            try:
+                os.replace(new, place)
+            except BaseException:  # else the old folder would be deleted as a temporary one
+                os.replace(old, place)
+                raise
             new = old
         shutil.rmtree(new, ignore_errors=True)
     else:

@@ -43,7 +43,7 @@ def test_the_card_says_results_with_intervals_data_licence_and_limits() -> None:
         "Licence of the images: CC BY 4.0.",
         "The 40 test images of meadow went through the original and through each file, in a process of its own:",
         "| model.onnx | 40 | 1 | 2.5e-07 | 3 ms | 12 MB |",
-        "A picture took the original 4 ms. Times are of the machine that wrote the files",
+        "The original took 4 ms per picture. Times were measured on the machine that wrote the files",
         "model.onnx loses 2.50 points of accuracy there (95 % interval -2.60 to 7.60).",
         "a note",
         "Find out the licence before you pass the model on.",

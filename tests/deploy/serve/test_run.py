@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -48,6 +49,16 @@ def test_a_few_images_a_core_go_through_the_network_together(cores: int, images:
     monkeypatch.setenv("HEADSTART_THREADS", str(cores))
     assert together("cpu") == images
     assert together("cuda") == 32
+
+
+def test_collections_do_not_visit_the_model_while_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, seen = FastAPI(), list[bool]()
+    monkeypatch.setattr(
+        "uvicorn.Server.run", lambda *rest, **more: seen.append(any(x is app for x in gc.get_objects()))
+    )
+    with listen("127.0.0.1", 0) as listening:
+        run(app, listening, Limits())
+    assert seen == [False] and any(each is app for each in gc.get_objects())
 
 
 def test_a_wrong_form_of_a_client_is_not_in_the_log(

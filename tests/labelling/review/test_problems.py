@@ -57,6 +57,19 @@ def test_of_copies_with_different_labels_the_likelier_label_is_kept(tmp_path: Pa
     }
 
 
+def test_of_copies_in_a_class_of_too_few_images_to_judge_no_label_is_called_likelier(tmp_path: Path) -> None:
+    folder = draw_classes(tmp_path / "p", 12, side=80)
+    for path in sorted((folder / "blue").iterdir())[4:]:
+        path.unlink()
+    shutil.copy(folder / "blue" / "00.png", folder / "red" / "copy.png")
+    dataset = load_dataset(folder)
+    names = [dataset.reader.name(row) for row in range(len(dataset))]
+    problems = find_problems(dataset, vectors_of(names, {"blue/00.png": "red"}), default_store())
+    (copies,) = (each for each in problems if each.kind == "duplicate")
+    assert copies.words == "equal files, labels differ"
+    assert [names[row] for row in copies.marked] == ["red/copy.png"]
+
+
 def test_copies_across_a_split_are_leaks_and_the_training_copy_is_marked(tmp_path: Path) -> None:
     folder = draw_classes(tmp_path / "all", 12, side=80)
     for name in CLASSES:

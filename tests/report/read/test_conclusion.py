@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from fake_study import study_of
 
-from headstart.report.read.conclusion import answer_of, plain
+from headstart.report.read.conclusion import findings_of, plain
 from headstart.report.read.summary import load_summary
 from headstart.report.render.formats import write_report
 
@@ -16,7 +16,7 @@ def share(seeds: int, n: int, count: int) -> np.ndarray:
 
 
 def answer(place: Path) -> str:
-    text: str = load_summary(place).to_dict()["answer"]
+    text: str = load_summary(place).to_dict()["findings"]
     return text
 
 
@@ -101,7 +101,7 @@ def test_the_baseline_is_not_called_open_and_beaten_in_one_answer(tmp_path: Path
     board = load_summary(study_of(tmp_path, right, baseline="base")).boards[0]
     # "the best against each" asks more than "each against the baseline", so it may leave open what the other settles
     against = tuple({**p, "category": "cannot tell"} if p["b"] == "base" else p for p in board.against_best)
-    said = plain(answer_of([dataclasses.replace(board, against_best=against)], {}, partial=False))
+    said = plain(findings_of([dataclasses.replace(board, against_best=against)], {}, partial=False))
     assert "a is better than the baseline base, by +30.0 points" in said
     assert (
         "Whether a is better than b cannot be told yet: +0.5 points (-" in said

@@ -7,7 +7,7 @@ import pytest
 from fake_study import RUNS, make_study
 
 from headstart.evaluate.metrics.confusion import confusion_matrix
-from headstart.report.read.errors import confusion_cells, details_of, pool, worst_mistakes
+from headstart.report.read.errors import _images, confusion_cells, details_of, pool, worst_mistakes
 from headstart.report.read.study_files import Outcome, read_study_folder
 
 
@@ -126,3 +126,12 @@ def test_the_recall_of_a_single_seed_keeps_its_interval_over_images(tmp_path: Pa
     assert [row["class"] for row in rows] == [0, 1, 2, 3]
     assert [(row["low"], row["high"]) for row in rows] == [(round(r["low"], 5), round(r["high"], 5)) for r in recalls]
     assert len({row["low"] for row in rows}) > 1
+
+
+def test_a_class_has_as_many_images_as_were_tested_in_all_folds_together() -> None:
+    first, second = outcome([0, 0, 1], [0, 1, 1], [0.6, 0.9, 0.8]), outcome([0, 1, 1], [0, 1, 1], [0.6, 0.9, 0.8])
+    other = Outcome(
+        second.rows + 1, *(getattr(second, name) for name in ("labels", "predicted", "confidence", "own", "correct"))
+    )
+    assert _images(pool([first, other]), 3) == [3, 3, 0]
+    assert _images(pool([first, first]), 2) == [2, 1]  # seeds that test the same images

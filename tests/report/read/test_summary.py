@@ -29,7 +29,7 @@ def test_the_summary_is_plain_json(study: Path) -> None:
 
 def test_the_answer_names_the_best_and_says_when_others_are_tied(study: Path) -> None:
     summary = load_summary(study)
-    text = summary.to_dict()["answer"]
+    text = summary.to_dict()["findings"]
     assert text.startswith(summary.boards[0].runs[0])
     tied = [row["run"] for row in summary.ranking()[1:] if row["tied_with_best"]]
     assert ("tied with" in text) == bool(tied)
@@ -38,7 +38,7 @@ def test_the_answer_names_the_best_and_says_when_others_are_tied(study: Path) ->
 
 def test_a_clear_winner_is_called_better(tmp_path: Path) -> None:
     place = make_study(tmp_path, (RUNS[0], RUNS[5]), classes=5, per_class=40, seeds=2, draws=10)
-    answer = load_summary(place).to_dict()["answer"]
+    answer = load_summary(place).to_dict()["findings"]
     assert answer.startswith("logistic is best with")
     assert "It is better than raw pixels, by +" in answer
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import markupsafe
 import numpy as np
 import pytest
 from fake_study import study_of
@@ -13,7 +14,7 @@ from fake_study import study_of
 from headstart.report.read.summary import load_summary
 from headstart.report.render import html
 from headstart.report.render.formats import write_report
-from headstart.report.render.html import page_data, sections, tiles, weights_used, write_html
+from headstart.report.render.html import page_data, render, sections, tiles, use_it, weights_used, write_html
 from headstart.storage.presence import at_work
 from headstart.study.results.facts import write_facts
 from headstart.units import duration
@@ -160,3 +161,11 @@ def test_what_answers_are_worth_is_on_the_page_with_the_pictures_that_were_rejec
     assert payload["uncertainty"] == summary.to_dict()["uncertainty"] == facts
     assert "uncertainty" in dict(sections(payload)) and "drawUncertainty" in write_report(tiny, "html").read_text()
     assert {str(row) for row in rows} <= payload["datasets"][data]["images"].keys()
+
+
+def test_the_page_says_how_the_model_is_used(study: Path) -> None:
+    assert use_it(load_summary(study)) == ""
+    (study / "model.safetensors").touch()
+    summary = load_summary(study)
+    assert use_it(summary).startswith("headstart predict ") and use_it(summary).endswith(" YOUR-PHOTO.jpg")
+    assert f"<code>{markupsafe.escape(use_it(summary))}</code>" in render(summary)

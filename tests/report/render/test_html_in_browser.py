@@ -11,7 +11,7 @@ import pytest
 from fake_study import RUNS, add_map, make_study
 from page_browser import NEEDS, SIZES, opened
 
-from headstart.report.read.summary import Summary, load_summary
+from headstart.report.read.summary import Summary, load_summary, total_seconds
 from headstart.report.render.html import write_html
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
@@ -104,12 +104,12 @@ def test_a_column_sorts_both_ways(browser: Any, summary: Summary) -> None:
     if browser.phone:
         pytest.skip("the ranking has no column heads on a phone")
     before = names(browser)
-    head = next(e for e in all_of(browser, "#ranking thead th button") if e.text.startswith("Own time"))
+    head = next(e for e in all_of(browser, "#ranking thead th button") if e.text.startswith("To get"))
     click(browser, head)
-    seconds = [summary.run(name).cost["seconds"] for name in names(browser)]
+    seconds = [total_seconds(summary.run(name).cost) for name in names(browser)]
     assert seconds == sorted(seconds, reverse=True)
     click(browser, head)
-    assert [summary.run(name).cost["seconds"] for name in names(browser)] == sorted(seconds)
+    assert [total_seconds(summary.run(name).cost) for name in names(browser)] == sorted(seconds)
     click(browser, next(e for e in all_of(browser, "#ranking thead th button") if e.text.startswith("#")))
     click(browser, next(e for e in all_of(browser, "#ranking thead th button") if e.text.startswith("#")))
     assert names(browser) == before
@@ -148,7 +148,7 @@ def test_pointing_at_a_pair_says_whether_it_differs(browser: Any) -> None:
 
 def test_pointing_at_a_mark_names_its_run(browser: Any) -> None:
     mark = all_of(browser, "#cost svg .mark")[-1]
-    assert "own time" in hover(browser, mark)
+    assert "added to the study" in hover(browser, mark)
 
 
 def test_dragging_zooms_and_the_button_goes_back(browser: Any) -> None:

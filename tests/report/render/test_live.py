@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -162,15 +163,22 @@ def test_the_time_left_is_the_pace_so_far_times_what_waits() -> None:
     assert live.seconds_left() == pytest.approx(30.0)
 
 
-def test_a_terminal_gets_a_table_and_the_last_one_stays() -> None:
+def test_a_terminal_gets_a_table_that_makes_way_for_the_ranking_and_what_failed_stays() -> None:
     stream = io.StringIO()
-    live = LiveStudy(stream, terminal=True)
+    live = LiveStudy(stream, terminal=True, clock=Clock())
     live.plan(PLAN)
     live.running("knn (seed 0)")
     live.done("knn (seed 0)", 0.5)
+    live.failed("ridge (seed 0)", "no memory")
+    live.note("the tested model is kept")
     live.close()
-    assert "\x1b[" in stream.getvalue()
-    assert "50.0 %" in stream.getvalue()
+    text = stream.getvalue()
+    assert "\x1b[" in text and "50.0 %" in text
+    assert [re.sub(r"\x1b\[\d*[A-Za-z]", "", line) for line in text.splitlines()[-3:]] == [
+        "ridge: failed: no memory",
+        "the tested model is kept",
+        "2 running in 0 ms",
+    ]
 
 
 def test_progress_of_one_job_stands_in_the_table_instead_of_a_bar_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,3 +64,17 @@ def test_the_terminal_shows_the_ranking(study: Path) -> None:
     shown = capture.get()
     assert all(run in shown for run in summary.boards[0].runs)
     assert f"{100 * summary.ranking()[0]['mean']:.1f} %" in shown
+
+
+def test_a_run_has_one_line_at_80_and_at_120_columns(tmp_path: Path) -> None:
+    names = [f"efficientnet_lite{k} prototypes" for k in range(3)]
+    right = {name: np.tile(np.arange(200) < 180 - 40 * k, (2, 1)) for k, name in enumerate(names)}
+    summary = load_summary(study_of(tmp_path, right, best=names[0]))
+    for width, costs in ((80, False), (120, True)):
+        console = Console(width=width)
+        with console.capture() as capture:
+            console.print(ranking_table(summary, width))
+        lines = capture.get().splitlines()
+        assert max(map(len, lines)) <= width
+        assert [sum(name in line for line in lines) for name in names] == [1, 1, 1]
+        assert any("to get" in line for line in lines) == costs

@@ -79,7 +79,8 @@ def test_items_of_several_labels_show_the_first(tmp_path: Path) -> None:
     )
     folder = SimpleNamespace(data_folder=lambda fingerprint: tmp_path / fingerprint)
     split = Split(np.array([0]), np.array([], dtype=np.int64), np.array([1, 2]), "by hand", 0)
-    write_data(SimpleNamespace(resources=resources, folder=folder), None, dataset, split)  # type: ignore[arg-type]
+    data = SimpleNamespace(split=SimpleNamespace(fold=None))
+    write_data(SimpleNamespace(resources=resources, folder=folder), data, dataset, split)  # type: ignore[arg-type]
     assert pq.read_table(tmp_path / "f" / "items.parquet").column("label").to_pylist() == [1, 0, 0]
     facts = json.loads((tmp_path / "f" / "dataset.json").read_text())
     assert facts["counts"] == {"train": [0, 1], "validation": [0, 0], "test": [2, 1]}
@@ -104,7 +105,21 @@ def test_arrow_is_not_called_without_memory_which_would_end_the_process(
         raise MemoryError
 
     monkeypatch.setattr(dataset_card, "check_room", none)
+    monkeypatch.setattr("pyarrow.table", lambda columns: pytest.fail("Arrow was called"))
     reader = PictureReader(np.zeros((2, 4, 4), dtype=np.uint8))
     with pytest.raises(MemoryError):
         _write_items(tmp_path / "items.parquet", Dataset("two", reader, np.array([0, 1]), ("x", "y")))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_every_image_is_tested_in_turn_each_has_a_thumbnail(open_study: OpenStudy) -> None:
+    session = open_study({"pixels": {"backbone": "pixels", "strategy": "ridge"}})
+    given = session.plan.tasks[0].run.data
+    dataset, split = session.resources.dataset(given), session.resources.split(given, 0)
+    in_turn = given.split.model_copy(update={"folds": 3, "fold": "seed"})
+    turned = given.model_copy(update={"split": in_turn})
+    resources: Any = session.resources
+    resources.images = lambda _, needs: np.zeros((len(dataset), 8, 8, 3), dtype=np.uint8)
+    write_data(session, turned, dataset, split)
+    place = session.folder.data_folder(dataset.fingerprint)
+    assert sorted(pictures_in((place / "thumbnails.npz").read_bytes())) == list(range(len(dataset)))

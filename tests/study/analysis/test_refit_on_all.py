@@ -116,7 +116,7 @@ def test_what_is_delivered_says_that_it_is_not_tested(run: Run) -> None:
     assert results.refitted == found == results.to_dict()["refitted"]
     assert results.tested == study / "runs" / "ridge" / "seed-0"
     assert "refitted on all images, test images included" in results.kept
-    said = plain(load_summary(study).answer)
+    said = plain(load_summary(study).findings)
     assert "all 42 labelled images" in said and "not tested" in said and f"accuracy {score['value']:.4f}" in said
 
 
@@ -178,7 +178,7 @@ def test_a_refit_that_fails_leaves_the_tested_model_and_says_why(run: Run, monke
     monkeypatch.setattr(refit_on_all, "fit_heads", broken)
     study = run({"ridge": {"strategy": "ridge"}})
     assert refitted_of(Classifier.load(study).bundle.provenance) is None and Results(study).refitted is None
-    assert "the tested model is delivered: not enough memory" in plain(load_summary(study).answer)
+    assert "the tested model is delivered: not enough memory" in plain(load_summary(study).findings)
 
 
 def test_a_model_that_learns_nothing_is_delivered_as_tested(run: Run) -> None:

@@ -106,7 +106,7 @@ def test_the_best_model_may_be_an_ensemble_and_one_network_is_explained(
     assert facts["best"]["run"] == "all" and facts["best_network"]["run"] == "probe"
     assert len(Classifier.load(root).ensemble.members) == 3
     kept = "The model is all, chosen by the highest validation accuracy. On the test images it reaches "
-    assert load_summary(root).to_dict()["answer"].startswith(kept)
+    assert load_summary(root).to_dict()["findings"].startswith(kept)
 
 
 def test_networks_that_differ_by_their_head_share_one_pass(study: dict[str, Any], tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ import os
 import pickle
 import queue
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +63,19 @@ def test_a_signal_becomes_an_exit_status() -> None:
     with pytest.raises(SystemExit) as ended:
         _leave(15, None)
     assert ended.value.code == 143
+
+
+STOPPED = """
+import sys
+from pathlib import Path
+from headstart.storage.files import temporary
+from headstart.study.parallel import worker
+temporary(Path(sys.argv[1]) / "a.json").touch()
+worker.main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process of Windows at once")
+def test_a_worker_that_is_stopped_deletes_its_temporary_files(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", STOPPED, str(tmp_path)], stdin=subprocess.DEVNULL, check=False)
+    assert ended.returncode == 143 and list(tmp_path.iterdir()) == []

@@ -123,7 +123,7 @@ def checks_text(checks: Sequence[Check], notes: Sequence[str], *, learned: bool 
     if not checks:
         return "Not checked."
     rows = [
-        "| file | pictures | labels that differ | largest difference of a probability | a picture took | size |",
+        "| file | pictures | labels that differ | largest difference of a probability | time per picture | size |",
         "|---|---|---|---|---|---|",
     ]
     rows += [
@@ -131,7 +131,7 @@ def checks_text(checks: Sequence[Check], notes: Sequence[str], *, learned: bool 
         f" {size(each.bytes)} |"
         for each in checks
     ]
-    rows.append(f"\nA picture took the original {duration(checks[0].milliseconds_original / 1000)}. {TIMES}")
+    rows.append(f"\nThe original took {duration(checks[0].milliseconds_original / 1000)} per picture. {TIMES}")
     for each in checks:
         if each.lost is not None and each.labels_differ:
             points, low, high = each.lost

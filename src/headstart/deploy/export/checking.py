@@ -32,7 +32,7 @@ from headstart.units import duration
 
 BATCH = 16
 LARGEST = 1e-3  # difference of a probability from the same pixels that passes for equal
-TIMES = "Times are of the machine that wrote the files, as busy as it was; that of predict.py includes decoding."
+TIMES = "Times were measured on the machine that wrote the files, busy or idle; that of predict.py includes decoding."
 SHARE = 0.01  # of labels that may differ where pictures are resized by something else than Pillow
 
 Content = bytes | Pixels
@@ -96,7 +96,7 @@ class Check:
 
     @property
     def took(self) -> str:
-        """The time that one picture took in the exported file, for people."""
+        """The time that the exported file took per picture, for people."""
         return duration(self.milliseconds / 1000)
 
     def to_dict(self) -> dict[str, Any]:

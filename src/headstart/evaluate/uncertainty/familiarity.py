@@ -183,7 +183,7 @@ def source_classes(reference: Reference, unit: np.ndarray, logits: np.ndarray) -
     """Return the logarithm of how much the network sees, among the classes of its source, of those of our images.
 
     A network that was pretrained on ImageNet may take a new animal for one that none of our images shows. Alone it says
-    little of images that differ in what the source does not tell apart.
+    little about images that differ only within one class of the source.
     """
     return np.asarray(np.log(_source_classes(reference.source, unit) @ reference.mass + FLOOR_OF_MASS))
 

@@ -1,4 +1,4 @@
-"""A normal distribution a class with one covariance for all, and what its directions are."""
+"""A normal distribution for each class, with one covariance for all, and the directions in which rows vary."""
 
 from __future__ import annotations
 

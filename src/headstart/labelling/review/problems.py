@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.audit.duplicates import Duplicates, find_duplicates
-from headstart.audit.label_errors import LabelErrors, find_label_errors
+from headstart.audit.label_errors import FOLDS, LabelErrors, find_label_errors
 from headstart.audit.odd_images import OddImage, find_odd_images
 from headstart.audit.pool import Pool, make_pool, photographs
 from headstart.data.dataset import Dataset
@@ -91,9 +91,11 @@ def _odd(pool: Pool, store: Store) -> Iterator[OddImage]:
 def _copies(pool: Pool, duplicates: Duplicates, errors: LabelErrors | None) -> Iterator[Problem]:
     """Yield groups of equal files, then pairs of near duplicates; those with different labels first.
 
-    Of copies with different labels in one part, the one with the likeliest label is kept.
+    Of copies with different labels in one part, the one with the likeliest label is kept, unless one of the classes
+    has too few images to be judged.
     """
     dataset = pool.datasets[0]
+    judged = None if errors is None else np.bincount(dataset.labels)[dataset.labels] >= FOLDS
     equal = [([int(row) for row in group.rows], group.conflict, "equal files") for group in duplicates.exact]
     near = []
     for pair in duplicates.near:
@@ -104,7 +106,7 @@ def _copies(pool: Pool, duplicates: Duplicates, errors: LabelErrors | None) -> I
         parts = [str(pool.parts[0][row]) for row in rows]
         kind = LEAK if len(set(parts)) > 1 else DUPLICATE
         likely = dict.fromkeys(rows, 0.0)
-        if conflict and errors is not None:
+        if conflict and errors is not None and judged is not None and judged[rows].all():
             likely = {row: float(errors.probabilities[row, dataset.labels[row]]) for row in rows}
             words += f", labels differ: {label_text(dataset, max(rows, key=lambda row: likely[row]))} is likelier"
         elif conflict:

@@ -1,4 +1,4 @@
-"""The answer of a study in a few sentences that claim no more than the tests allow."""
+"""What the tests of a study say, in sentences that claim no more than they allow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plain(segments: Sequence[Segment]) -> str:
     return "".join(text for text, _ in segments)
 
 
-def answer_of(
+def findings_of(
     boards: Sequence[Board],
     costs: Mapping[str, float | None],
     *,

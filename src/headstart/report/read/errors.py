@@ -104,7 +104,7 @@ def _details(run: str, records: Sequence[Record], classes: int) -> Details:
         multi_label=many,
         seeds=len(outcomes),
         cells=tuple(cells),
-        per_class=tuple(_per_class(records)),
+        per_class=tuple(_per_class(records, None if many else _images(pooled, count))),
         mistakes=tuple(worst_mistakes(outcomes)),
         reliability=tuple({key: _rounded(value) for key, value in row.items()} for row in curve),
         explanations=tuple(
@@ -156,8 +156,14 @@ def worst_mistakes(outcomes: Sequence[Outcome], limit: int = WORST) -> list[Mist
     return found
 
 
-def _per_class(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return each class's measures as means over seeds."""
+def _images(pooled: Outcome, classes: int) -> list[int]:
+    """Return how many images of each class were tested; one that was tested several times counts once."""
+    _, first = np.unique(pooled.rows, return_index=True)
+    return [int(count) for count in np.bincount(pooled.labels[first], minlength=classes)]
+
+
+def _per_class(records: Sequence[Record], images: Sequence[int] | None) -> list[dict[str, Any]]:
+    """Return each class's measures as means over seeds, and its number of images."""
     tables = [(record.result.get("metrics") or {}).get("test", {}).get("per_class") or [] for record in records]
     tables = [table for table in tables if table]
     if not tables:
@@ -165,7 +171,7 @@ def _per_class(records: Sequence[Record]) -> list[dict[str, Any]]:
     rows = []
     for number, first in enumerate(tables[0]):
         same = [table[number] for table in tables]
-        row: dict[str, Any] = {"class": number, "n": first.get("n")}
+        row: dict[str, Any] = {"class": number, "n": first.get("n") if images is None else images[number]}
         for name in ("recall", "precision", "f1"):
             values = [v for entry in same if (v := (entry.get(name) or {}).get("value")) is not None]
             row[name] = _rounded(float(np.mean(values))) if values else None

@@ -15,9 +15,11 @@ from headstart.evaluate.comparison.compare import over_seeds
 from headstart.evaluate.comparison.tables import seen_from
 from headstart.models.refitted import REFITTED, words
 from headstart.report import numbers
-from headstart.report.read.conclusion import Segment, answer_of, plain
+from headstart.report.read.conclusion import Segment, findings_of, plain
+from headstart.report.read.headline import headline_of
 from headstart.report.read.leaderboard import Board, make_boards
 from headstart.report.read.study_files import Record, StudyFiles, distinct, read_study_folder
+from headstart.report.read.use import use_of
 
 AXES = ("shots", "fraction")
 
@@ -35,6 +37,7 @@ class RunFacts:
         axes: the values that a list in the study file gave it (shots, fraction, …).
         metrics: test measures: name → mean, sd, low, high, seeds.
         cost: seconds, shared_seconds, images_per_second, peak_memory_bytes, device; means over seeds.
+        use: what its model costs to use: seconds_per_image, as measured in the study, and megabytes.
         parameters: total and learned.
         weights: origin, sha256, licence.
         images: n_train, n_validation, n_test.
@@ -53,6 +56,7 @@ class RunFacts:
     axes: Mapping[str, Any]
     metrics: Mapping[str, Mapping[str, Any]]
     cost: Mapping[str, Any]
+    use: Mapping[str, float | None]
     parameters: Mapping[str, Any]
     weights: Mapping[str, Any]
     images: Mapping[str, int]
@@ -79,7 +83,8 @@ class Summary:
     Args:
         name, question, status, command, version, created, source, spec: of study.json.
         partial: whether runs are still expected, so that all of it is provisional.
-        answer: the answer in a sentence or three, in segments with emphasis.
+        answer: what to use and how good it is, in at most forty words, in segments with emphasis.
+        findings: all that the tests say, in sentences.
         boards: rankings, one for each set of test images.
         runs: the facts of each run.
         failed: runs that could not be finished.
@@ -95,6 +100,7 @@ class Summary:
     status: str
     partial: bool
     answer: tuple[Segment, ...]
+    findings: tuple[Segment, ...]
     boards: tuple[Board, ...]
     runs: tuple[RunFacts, ...]
     failed: tuple[Failure, ...]
@@ -143,6 +149,11 @@ class Summary:
         """Return the facts of one run."""
         return next(run for run in self.runs if run.run == name)
 
+    @property
+    def headline_run(self) -> str:
+        """The run that the answer is about: the chosen one, or the best; "" where none has finished."""
+        return (self.boards[0].chosen or self.boards[0].runs[0]) if self.boards else ""
+
     def ranking(self) -> list[dict[str, Any]]:
         """Return one row per run, best first within its board: score, interval, ties, seeds, cost."""
         return [
@@ -159,6 +170,7 @@ class Summary:
             "status": self.status,
             "partial": self.partial,
             "answer": plain(self.answer),
+            "findings": plain(self.findings),
             "ranking": self.ranking(),
             "boards": [{**dataclasses.asdict(board), "lettered": board.lettered} for board in self.boards],
             "runs": [dataclasses.asdict(run) for run in self.runs],
@@ -192,7 +204,8 @@ def load_summary(study: str | Path) -> Summary:
     boards = make_boards(files)
     by_run = _by_run(files)
     ranked = list(dict.fromkeys([*(name for board in boards for name in board.runs), *by_run]))
-    runs = tuple(_run_facts(name, ranked.index(name), records, boards) for name, records in by_run.items())
+    use = use_of(by_run)
+    runs = tuple(_run_facts(name, ranked.index(name), records, boards, use[name]) for name, records in by_run.items())
     status = str(facts.get("status", "complete"))
     partial = status != "complete" or bool(files.missing)
     costs = {run.run: total_seconds(run.cost) for run in runs}
@@ -201,7 +214,8 @@ def load_summary(study: str | Path) -> Summary:
         question=str(facts.get("question") or "Which run is best, and is it really better?"),
         status=status,
         partial=partial,
-        answer=answer_of(boards, costs, partial=partial, kept=facts.get("best"), refitted=_refitted(facts)),
+        answer=headline_of(boards, costs, partial=partial, refitted=bool(facts.get(REFITTED))),
+        findings=findings_of(boards, costs, partial=partial, kept=facts.get("best"), refitted=_refitted(facts)),
         boards=boards,
         runs=runs,
         failed=tuple(Failure(r.run, r.seed, r.error) for r in files.records if r.error is not None),
@@ -240,7 +254,9 @@ def _by_run(files: StudyFiles) -> dict[str, list[Record]]:
     return {run: distinct(records) for run, records in found.items()}
 
 
-def _run_facts(name: str, number: int, records: Sequence[Record], boards: Sequence[Board]) -> RunFacts:
+def _run_facts(
+    name: str, number: int, records: Sequence[Record], boards: Sequence[Board], use: Mapping[str, float | None]
+) -> RunFacts:
     first = records[0]
     spec = {key: value for key, value in first.spec.items() if key not in ("seed", "run", "axes")}
     axes = dict(first.spec.get("axes") or {})
@@ -255,6 +271,7 @@ def _run_facts(name: str, number: int, records: Sequence[Record], boards: Sequen
         axes=axes,
         metrics=_metrics(records),
         cost=_cost([record.result.get("cost") or {} for record in records]),
+        use=use,
         parameters=first.result.get("parameters") or {},
         weights=first.result.get("weights") or {},
         images={key: int(first.result.get(key) or 0) for key in ("n_train", "n_validation", "n_test")},
@@ -324,6 +341,8 @@ def _ranking_row(board: Board, number: int, rank: int, row: Mapping[str, Any], r
         "seconds": run.cost.get("seconds"),
         "shared_seconds": run.cost.get("shared_seconds"),
         "total_seconds": total_seconds(run.cost),
+        "seconds_per_image": run.use["seconds_per_image"],
+        "megabytes": run.use["megabytes"],
         "learned": run.parameters.get("learned"),
         "parameters": run.parameters.get("total"),
         "backbone": run.spec.get("backbone"),

@@ -15,9 +15,10 @@ from headstart import units
 from headstart.disclosure import printable, spreadsheet_text
 from headstart.errors import choose
 from headstart.report import numbers
-from headstart.report.read.conclusion import plain
+from headstart.report.read.conclusion import Segment
 from headstart.report.read.leaderboard import Board
-from headstart.report.read.summary import Summary, load_summary
+from headstart.report.read.summary import Summary, load_summary, total_seconds
+from headstart.report.render.evidence_text import class_rows, mistake_rows
 from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.html import write_html
 from headstart.report.render.png import write_png
@@ -45,6 +46,8 @@ COLUMNS = (
     "letters",
     "seconds",
     "shared_seconds",
+    "seconds_per_image",
+    "megabytes",
     "learned",
     "parameters",
     "backbone",
@@ -91,7 +94,7 @@ def write_json(study: str | Path, out: str | Path) -> Path:
 
 def markdown(summary: Summary) -> str:
     """Return the summary as Markdown."""
-    lines = [f"# {_cell(summary.question)}", "", _emphasised(summary), ""]
+    lines = [f"# {_cell(summary.question)}", "", _emphasised(summary.answer), ""]
     if summary.partial:
         waiting = f"{len(summary.missing)} of the expected runs and seeds have not finished"
         lines[1:1] = ["", f"> **Provisional** ({summary.status}): {waiting}."]
@@ -99,6 +102,7 @@ def markdown(summary: Summary) -> str:
         lines += [f"## {_cell(board.title)}", "", *_ranking(summary, board), ""]
         lines += [f"*{_cell(note)}*  " for note in board.notes]
         lines += ["", *_comparisons(board), ""] if len(board.ranking) > 1 else [""]
+    lines += _evidence(summary)
     lines += _likeness(summary)
     if summary.left_out:
         lines += [
@@ -120,6 +124,23 @@ def markdown(summary: Summary) -> str:
     lines += [_cell(f"- {key}: {value}") for key, value in summary.environment.items()]
     lines += [_cell(f"- data: {facts.get('name')}, fingerprint {key}") for key, facts in summary.datasets.items()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _evidence(summary: Summary) -> list[str]:
+    """Return the findings, how well each class is classified, the worst mistakes, and what the audit found."""
+    lines = ["## Findings", "", _emphasised(summary.findings), ""] if summary.boards else []
+    run, classes, mistakes = summary.headline_run, class_rows(summary), mistake_rows(summary)
+    if classes:
+        heads = ["class", "images", "recall", "precision", "F1", "most often taken for"]
+        shown = [[_cell(cell) for cell in row] for row in classes]
+        lines += [f"## Classes: {_cell(run)}", "", *_table(heads, shown, "lrrrrl"), ""]
+    if mistakes:
+        shown = [[_cell(cell) for cell in row] for row in mistakes]
+        heads = ["image", "class", "classified as", "confidence"]
+        lines += [f"## Mistakes: {_cell(run)}", "", *_table(heads, shown, "lllr"), ""]
+    if summary.problems:
+        lines += ["## What the audit found", "", *(f"- {_cell(problem)}" for problem in summary.problems), ""]
+    return lines
 
 
 def _likeness(summary: Summary) -> list[str]:
@@ -146,11 +167,8 @@ def _likeness(summary: Summary) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _emphasised(summary: Summary) -> str:
-    text = plain(summary.answer)
-    if not text:
-        return ""
-    return "".join(f"**{_cell(part)}**" if strong else _cell(part) for part, strong in summary.answer)
+def _emphasised(segments: Sequence[Segment]) -> str:
+    return "".join(f"**{_cell(part)}**" if strong else _cell(part) for part, strong in segments)
 
 
 def _ranking(summary: Summary, board: Board) -> list[str]:
@@ -169,13 +187,13 @@ def _ranking(summary: Summary, board: Board) -> list[str]:
                 str(row["state"]),
                 *([str(row["letters"])] if board.lettered else []),
                 times({**row, "folds": board.folds}),
-                units.duration(run.cost.get("seconds")),
-                units.count(run.parameters.get("learned")),
+                units.duration(run.use["seconds_per_image"]),
+                units.duration(total_seconds(run.cost)),
             ]
         )
     group = ["group"] if board.lettered else []
     wider = ["(wider)"] if board.wider else []
-    heads = ["#", "run", metric, "95 % interval", *wider, "on test", *group, times_head([board]), "own time", "learned"]
+    heads = ["#", "run", metric, "95 % interval", *wider, "on test", *group, times_head([board]), "an image", "to get"]
     letters = "Runs that share a letter under *group* do not differ significantly when every pair is tested. "
     bold = "The bold run was chosen on validation. " if board.chosen else ""
     return [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
 from headstart import units
+from headstart.disclosure import disclosable
 from headstart.maps.page import STYLE, map_scripts, static_text
 from headstart.maps.script_json import script_json
 from headstart.models.weights.licences import in_words
@@ -54,7 +56,9 @@ LEADS = {
     " that is not there. Every pair is the largest question, so it is the strictest. A cell there is the score of its"
     " row minus the score of its column. Intervals are those of each pair alone; the verdict also allows for the"
     " number of comparisons, so that an interval without zero may still come with 'cannot tell yet'.",
-    "cost": "No run beats those on the dashed line in both score and cost. Drag to zoom, double-click to reset.",
+    "cost": "What a model costs to use, and what it cost to get. No run beats those on the dashed line in both score"
+    " and cost. The time for an image is that of the pass in this study; an ensemble takes that of all its networks."
+    " Sizes are those of 32-bit floats. Drag to zoom, double-click to reset.",
     "learning": "Score against the number of labelled images: each point is a run over its seeds with its 95 %"
     " interval.",
     "training": "One line for each seed.",
@@ -106,6 +110,7 @@ def render(summary: Summary) -> str:
     return template.render(
         summary=summary,
         rows=summary.ranking(),
+        use_it=use_it(summary),
         tiles=tiles(summary),
         sections=sections(payload),
         interval=numbers.interval,
@@ -144,6 +149,16 @@ def page_data(summary: Summary) -> dict[str, Any]:
         "spec": summary.spec,
         "environment": summary.environment,
     }
+
+
+def use_it(summary: Summary) -> str:
+    """Return the command that uses the model, or "" where the study has none."""
+    root = summary.files.root
+    return (
+        f"headstart predict {disclosable(shlex.quote(str(root)))} YOUR-PHOTO.jpg"
+        if (root / "model.safetensors").is_file()
+        else ""
+    )
 
 
 def tiles(summary: Summary) -> list[tuple[str, str]]:
@@ -238,6 +253,7 @@ def _run(run: RunFacts, details: Details | None, datasets: Mapping[str, Any], sh
         "axes": run.axes,
         "metrics": {name: _rounded(value) for name, value in run.metrics.items()},
         "cost": run.cost,
+        "use": run.use,
         "total_seconds": total_seconds(run.cost),
         "parameters": run.parameters,
         "weights": run.weights,

@@ -120,7 +120,7 @@ class LiveStudy:
             from rich.live import Live
 
             console = disclosure.console(file=self.stream, force_terminal=True)
-            self._live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
+            self._live = Live(get_renderable=self.table, console=console, refresh_per_second=4, transient=True)
             self._live.start()
             progress.show_in(self._progress)
 
@@ -179,16 +179,18 @@ class LiveStudy:
         self._say(text)
 
     def close(self) -> None:
-        """The study ended: the last table stays."""
+        """The study ended: in a terminal what failed and what was noted stays, and elsewhere all that was told."""
         if self._live is not None:
             progress.show_in(None)
-            self._live.update(self.table(), refresh=True)
             self._live.stop()
             self._live = None
-        elif self.runs:
+            for line in (*(f"{run}: failed: {why}" for run, why in self._reasons()), *self.notes):
+                self._say(line)
+        else:
             for run in self.runs.values():
                 if run.state == RUNNING and run.score is not None:
                     self._tell(run)
+        if self.runs:
             self._say(f"{self._counts()} in {units.duration(self._clock() - self._began)}")
 
     def seconds_left(self) -> float | None:
@@ -289,7 +291,7 @@ class LiveStudy:
     def _say(self, line: str) -> None:
         """Write a plain line where there is no table."""
         if self._live is None and progress._verbosity >= progress.NORMAL:
-            disclosure.show(line, self.stream)
+            disclosure.show(disclosure.wrapped(line, self.stream), self.stream)
 
 
 _STYLES = {QUEUED: "dim", RUNNING: "bold cyan", REUSED: "green", DONE: "green", FAILED: "bold red"}

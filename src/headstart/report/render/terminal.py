@@ -12,15 +12,28 @@ from rich.text import Text
 from headstart import units
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
+from headstart.report.render.words import NARROW as NARROW_WORDS
 from headstart.report.render.words import interval_words, state_words, times, times_head
 
+_COSTS, _WIDER = 75, 16  # columns beside the names with the costs, and of the wider intervals
 
-def ranking_table(summary: Summary) -> Table:
-    """Return the leaderboard of every board as one table: score, interval, comparison with the best, seeds and cost."""
+
+def ranking_table(summary: Summary, width: int = 140) -> Table:
+    """Return the leaderboard of every board as one table with a line for each run.
+
+    Args:
+        summary: the study.
+        width: of the terminal; a narrow one has the score, its interval and the comparison with the best.
+    """
     many = len(summary.boards) > 1
+    shown = [run + (" *" if run == board.chosen else "") for board in summary.boards for run in board.runs]
+    names = max(map(len, shown), default=0)
+    names += max((len(board.title) + 2 for board in summary.boards), default=0) if many else 0
+    wide = width >= names + _COSTS
+    wider = width >= names + _COSTS + _WIDER and any(board.wider for board in summary.boards)
     table = Table(
         title=summary.name,
-        caption=Text(_caption(summary)),
+        caption=Text(_caption(summary, wider)),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -33,10 +46,14 @@ def ranking_table(summary: Summary) -> Table:
     table.add_column("run", overflow="fold")
     metrics = {board.metric for board in summary.boards} or {"score"}
     table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right", no_wrap=True)
-    table.add_column("95 %\ninterval", justify="right", min_width=12)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    if wider:
+        table.add_column("other training\nimages too", justify="right", no_wrap=True)
     table.add_column("on test", no_wrap=True)
-    table.add_column(times_head(summary.boards).replace("× ", "×\n"), justify="right")
-    table.add_column("own\ntime", justify="right", no_wrap=True)
+    if wide:
+        table.add_column(times_head(summary.boards).replace("× ", "×\n"), justify="right")
+        table.add_column("an image", justify="right", no_wrap=True)
+        table.add_column("to get", justify="right", no_wrap=True)
     previous = None
     for row in summary.ranking():
         if previous is not None and row["board"] != previous:
@@ -47,28 +64,24 @@ def ranking_table(summary: Summary) -> Table:
             *([Text(row["dataset"])] if many else []),
             Text(row["run"] + (" *" if row["chosen"] else ""), style="bold" if row["chosen"] or row["best"] else ""),
             numbers.score(row["mean"], row["metric"]),
-            _intervals(row),
+            numbers.interval(row["low"], row["high"], row["metric"]),
+            *([numbers.interval(row["wider_low"], row["wider_high"], row["metric"])] if wider else []),
             row["state"],
-            times(row),
-            units.duration(row["seconds"]),
+            *(_costs(row) if wide else []),
         )
     return table
 
 
-def _intervals(row: Mapping[str, Any]) -> str:
-    """Return the interval, and below it in brackets the wider one, where there is one."""
-    narrow = numbers.interval(row["low"], row["high"], row["metric"])
-    if row["wider_low"] is None:
-        return narrow
-    return f"{narrow}\n({numbers.interval(row['wider_low'], row['wider_high'], row['metric'])})"
+def _costs(row: Mapping[str, Any]) -> list[str]:
+    """Return how often the run was tested, its time for an image, and the time that it took with what it shares."""
+    return [times(row), units.duration(row["seconds_per_image"]), units.duration(row["total_seconds"])]
 
 
-def _caption(summary: Summary) -> str:
+def _caption(summary: Summary, wider: bool) -> str:
     lines = []
     if any(board.chosen for board in summary.boards):
         lines.append("* the model that was chosen on validation and saved")
-    lines += [state_words(summary.boards), interval_words(summary.boards)]
-    lines += [note[0].upper() + note[1:] + "." for board in summary.boards for note in board.notes]
+    lines += [state_words(summary.boards), interval_words(summary.boards, "beside it") if wider else NARROW_WORDS]
     if summary.partial:
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
         lines.append(f"Provisional: {len(summary.missing)} runs and seeds are not there yet{failed}.")

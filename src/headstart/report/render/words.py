@@ -37,7 +37,7 @@ def state_meaning(state: str, board: Board) -> str:
     }[state]
 
 
-def interval_words(boards: Sequence[Board]) -> str:
+def interval_words(boards: Sequence[Board], where: str = "in brackets") -> str:
     """Return what the intervals of these leaderboards hold for, and how the wider ones were made, if there are any."""
     made = [board.wider for board in boards if board.wider is not None]
     if not made:
@@ -47,7 +47,7 @@ def interval_words(boards: Sequence[Board]) -> str:
         how = f"it comes from the spread over {samples} folds, which share most of their training images"
     else:
         how = f"each head was fitted again on {samples} bootstrap samples of the training images"
-    return f"{NARROW} The wider interval in brackets holds for those too: {how}."
+    return f"{NARROW} The wider interval {where} holds for those too: {how}."
 
 
 def state_words(boards: Sequence[Board]) -> str:

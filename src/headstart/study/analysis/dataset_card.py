@@ -37,10 +37,18 @@ def write_data(session: Session, data: Any, dataset: Dataset, split: Split) -> N
         bad = session.resources.bad_rows(dataset)
         needs, bands = _decoded_preprocessing(session, dataset), session.resources.bands(data)
         images = session.resources.images(data, needs if bands is None else needs.of_bands(bands))
-        write_card(folder, dataset, split, images, bad)
+        write_card(folder, dataset, split, images, bad, in_turn=data.split.fold == "seed")
 
 
-def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray, bad: Mapping[int, str]) -> None:
+def write_card(
+    folder: Path,
+    dataset: Dataset,
+    split: Split,
+    images: ImageArray,
+    bad: Mapping[int, str],
+    *,
+    in_turn: bool = False,
+) -> None:
     """Write a dataset's facts, its items and thumbnails of its test images.
 
     Args:
@@ -48,6 +56,7 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
         dataset, split: the images and their parts.
         images: as they were decoded.
         bad: rows that cannot be decoded, and why.
+        in_turn: every image is tested, in one fold or another.
     """
     skipped = [{"name": skip.name, "reason": skip.reason} for skip in dataset.skipped]
     skipped += [{"name": dataset.reader.name(row), "reason": why} for row, why in sorted(bad.items())]
@@ -65,7 +74,8 @@ def write_card(folder: Path, dataset: Dataset, split: Split, images: ImageArray,
         "counts": {side: class_counts(dataset, getattr(split, side)) for side in ("train", "validation", "test")},
     }
     _write_items(folder / "items.parquet", dataset)
-    rows = np.setdiff1d(split.test, np.array(sorted(bad), dtype=np.int64))
+    tested = np.concatenate([split.train, split.validation, split.test]) if in_turn else split.test
+    rows = np.setdiff1d(tested, np.array(sorted(bad), dtype=np.int64))
     write_atomic(folder / "thumbnails.npz", thumbnails(images, rows))
     write_facts(folder / "dataset.json", facts, ["items.parquet", "thumbnails.npz"])
 
@@ -90,9 +100,9 @@ def _write_items(path: Any, dataset: Dataset) -> None:
     columns = {"row": np.arange(len(dataset)), "name": names, "label": labels}
     if dataset.digests is not None:
         columns["digest"] = [digest.decode() for digest in dataset.digests.tolist()]
+    check_room()
     table = pa.table(columns)
     buffer = io.BytesIO()
-    check_room()
     pq.write_table(table, buffer)
     write_atomic(path, buffer.getvalue())
 

@@ -15,6 +15,7 @@ import threading
 from types import FrameType
 from typing import Any, BinaryIO
 
+from headstart.storage.leaving import leave_nothing
 from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.messages import Message, Say, broken
 
@@ -37,6 +38,8 @@ def main() -> None:
     try:
         _work(orders, say)
     except SystemExit as end:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        leave_nothing()
         os._exit(int(str(end.code)))  # at once: the reading thread would block an ordinary exit
 
 

@@ -54,7 +54,8 @@ function showCell(data, run, cell) {
   const right = truth === guess;
   const title = right ? `${format.words(set.classes[truth])}, classified correctly` : `${format.words(set.classes[truth])} classified as ${format.words(set.classes[guess])}`;
   const share = timesTested(run).count > 1 ? ` on average over ${timesTested(run).words}` : "";
-  const note = `${run.run}: ${format.images(count)} test image${count === 1 ? "" : "s"}${share}.${there.length ? "" : " Its pictures are not embedded in this page."}`;
+  const all = run.cells.filter((each) => each[0] === truth).reduce((sum, each) => sum + each[2], 0);
+  const note = `${run.run}: ${format.images(count)} of the ${format.images(all)} test images of ${format.words(set.classes[truth])}${share}.${there.length ? "" : " Its pictures are not embedded in this page."}`;
   const pictures = there.map((row) => picture(set, row, [h("span", { class: "sure" }, set.images[row].name.split("/").pop())]));
   if (!right) {
     const like = run.cells.find((each) => each[0] === guess && each[1] === guess);

@@ -39,6 +39,12 @@ function drawCalibration(host, data) {
   if (ranked.length > 5) { ranked.slice(4).forEach((run) => made.state.hidden.add(run.run)); figure.querySelectorAll(".legend button").forEach((button, k) => { if (k >= 4) button.setAttribute("aria-pressed", "false"); }); }
 }
 
+const MEASURES = {
+  top5_accuracy: "Right among five", mcc: "Matthews' correlation", roc_auc: "ROC area", map: "Average precision", ece: "Calibration error", log_loss: "Log loss", brier: "Brier score",
+  accuracy: "Accuracy", balanced_accuracy: "Balanced accuracy", precision_macro: "Precision", recall_macro: "Recall", f1_macro: "F1", f1_micro: "F1 of all decisions", binned_ece: "Calibration error, binned",
+  subset_accuracy: "All labels right", hamming_accuracy: "Decisions right", label_accuracy: "Decisions right",
+};
+
 function drawMeasures(host, data) {
   const names = [...new Set(data.runs.flatMap((run) => Object.keys(run.metrics)))];
   const preferred = ["accuracy", "top5_accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc", "roc_auc", "map", "log_loss", "brier", "ece"];
@@ -47,8 +53,8 @@ function drawMeasures(host, data) {
   const runs = [...data.runs].sort((a, b) => (place.get(a.run) ?? 1e9) - (place.get(b.run) ?? 1e9));
   table(host, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
-    ...shownNames.map((name) => ({ key: name, label: format.words(name), csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} ${foldsOf(r) ? "folds" : "seeds"}` }, format.score(m.mean, name)) : "–"; } })),
-  ], runs, { label: "All measures", class: "compact", filter: runs.length > 7 ? "Filter runs" : null });
+    ...shownNames.map((name) => ({ key: name, label: MEASURES[name] || format.words(name), csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} ${foldsOf(r) ? "folds" : "seeds"}` }, format.score(m.mean, name)) : "–"; } })),
+  ], runs, { label: "All measures", class: "compact", fold: false, filter: runs.length > 7 ? "Filter runs" : null });
 }
 
 function drawData(host, data) {

@@ -7,10 +7,11 @@ function runLegend(runs) {
 }
 
 const COSTS = {
-  own: { name: "Own time", label: "Time that one run adds to the study", of: (run) => run.cost.seconds, show: format.seconds, durations: true },
-  total: { name: "With shared work", label: "Time of one run alone, with the work that it shares", of: (run) => run.total_seconds, show: format.seconds, durations: true },
+  use: { name: "To use: time", label: "Time for an image", of: (run) => run.use.seconds_per_image, show: format.seconds, durations: true },
+  size: { name: "To use: size", label: "Size of the model", of: (run) => run.use.megabytes && 1e6 * run.use.megabytes, show: format.bytes },
+  total: { name: "To get: time", label: "Time of one run alone, with the work that it shares", of: (run) => run.total_seconds, show: format.seconds, durations: true },
+  own: { name: "Added to the study", label: "Time that one run adds to the study", of: (run) => run.cost.seconds, show: format.seconds, durations: true },
   learned: { name: "Learned", label: "Parameters learned", of: (run) => run.parameters.learned, show: format.count },
-  parameters: { name: "Parameters", label: "Parameters", of: (run) => run.parameters.total, show: format.count },
   memory: { name: "Memory", label: "Peak memory", of: (run) => run.cost.peak_memory_bytes, show: format.bytes },
 };
 
@@ -49,7 +50,7 @@ function drawCost(host, number, data) {
           layer.append(s("line", { class: `error ${faint}`, stroke: colourOf(run), x1: x, x2: x, y1: sy(at(run).low), y2: sy(at(run).high) }),
             marker(shapeOf(run), x, y, 5.2, { fill: colourOf(run), class: `mark ${faint}` }));
           if (y >= 0 && y <= inner[1]) named.push([run, x, y]);
-          hits.push({ x, y, tip: () => tip(run.run, [[format.words(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["own time", format.seconds(run.cost.seconds)], ["shared time", format.seconds(run.cost.shared_seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
+          hits.push({ x, y, tip: () => tip(run.run, [[format.words(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["an image", run.use.seconds_per_image ? format.seconds(run.use.seconds_per_image) : null], ["size", run.use.megabytes ? format.bytes(1e6 * run.use.megabytes) : null], ["to get", format.seconds(run.total_seconds)], ["added to the study", format.seconds(run.cost.seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
         }
         const placed = named.map(([, x, y]) => [x - 5, y - 5, x + 5, y + 5]);
         named.sort(([a], [b]) => rows.get(a.run).rank - rows.get(b.run).rank).slice(0, 24).forEach(([run, x, y]) => label(layer, run.run, x, y, placed, inner));

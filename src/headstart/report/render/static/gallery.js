@@ -9,12 +9,25 @@ function picture(dataset, row, lines) {
 }
 
 /** Show pictures in the page's dialog. */
-function showPictures(title, note, pictures) {
+function showPictures(title, note, pictures, large = false) {
   const dialog = document.getElementById("pictures");
+  dialog.classList.toggle("large", large);
   dialog.querySelector("h3").textContent = title;
   dialog.querySelector("p").textContent = note;
   dialog.querySelector(".gallery").replaceChildren(...pictures);
   if (!dialog.open) dialog.showModal();
+}
+
+/** Show a mistake large, with its explanations and what their colours mean. */
+function showMistake(run, set, [row, truth, guess, confidence, own], data) {
+  const words = [h("span", { class: "truth" }, format.words(set.classes[truth])), h("span", { class: "guess" }, `classified as ${format.words(set.classes[guess])}, ${format.percent(confidence, 0)} confident`), h("span", { class: "sure" }, `true class ${format.percent(own)}`)];
+  const maps = (run.explanations || []).filter((each) => each.row === row && each.src);
+  const large = [picture(set, row, words), ...maps.map((each) => h("figure", { class: "picture" }, h("img", { src: each.src, alt: `${each.method} explanation` }), h("figcaption", {}, format.words(each.method) + (each.class ? ` for ${format.words(each.class)}` : ""))))];
+  const like = run.cells.find((cell) => cell[0] === guess && cell[1] === guess);
+  const examples = (like ? like.slice(3) : []).filter((each) => set.images[each]).slice(0, 3);
+  const compared = examples.length ? [h("h4", {}, `For comparison: ${format.words(set.classes[guess])}, classified correctly`), ...examples.map((each) => picture(set, each, [h("span", { class: "sure" }, set.images[each].name.split("/").pop())]))] : [];
+  const legend = maps.length ? "Violet to yellow: the brighter, the more the place speaks for the class. In maps with two colours orange speaks for it and blue against it." : "No explanation was made of this image: explain: 12 in a study file makes some.";
+  showPictures((set.images[row] || {}).name || `image ${row}`, `${run.run}. ${legend}`, [...large, ...compared], true);
 }
 
 function runChoice(data, runs, chosen, onchange, label = "Run") {
@@ -44,7 +57,7 @@ function drawMistakes(host, data) {
     const set = data.datasets[run.data];
     const found = run.mistakes.filter(([row, truth, guess]) => !text || [set.classes[truth], set.classes[guess], (set.images[row] || {}).name].some((word) => String(word).toLowerCase().includes(text)));
     count.textContent = `${found.length} shown`;
-    gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: hasExplanation(run, row) ? "mistake explained" : "mistake" }, picture(set, row, [
+    gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: hasExplanation(run, row) ? "mistake explained" : "mistake", role: "button", tabindex: "0", title: "Enlarge", onclick: () => showMistake(run, set, [row, truth, guess, confidence, own], data), onkeydown: (event) => { if (event.key === "Enter") showMistake(run, set, [row, truth, guess, confidence, own], data); } }, picture(set, row, [
       h("span", { class: "truth" }, format.words(set.classes[truth])),
       h("span", { class: "guess" }, `classified as ${format.words(set.classes[guess])}`),
       h("span", { class: "sure" }, `${format.percent(confidence, 0)} confident · true class ${format.percent(own)}${timesTested(run).count > 1 ? ` · ${seeds}/${timesTested(run).words}` : ""}`),

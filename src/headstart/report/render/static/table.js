@@ -17,7 +17,7 @@ function table(host, columns, rows, options = {}) {
   const bar = h("div", { class: "table-bar" }, filter, count, h("span", { class: "push" }), ...(options.controls || []),
     csvButton(options.label, () => ({ header: columns.filter((c) => c.value).map((c) => c.csv || c.label), rows: current().map((row) => columns.filter((c) => c.value).map((c) => c.value(row))) })));
   host.replaceChildren(bar, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": options.label },
-    h("table", { class: options.class || "" }, h("caption", {}, options.label), h("thead", {}, h("tr", {}, heads)), body)), more);
+    h("table", { class: `${options.class || ""} ${options.fold === false ? "" : "folds"}`.trim() }, h("caption", {}, options.label), h("thead", {}, h("tr", {}, heads)), body)), more);
 
   function sortBy(column) {
     if (!column.value) return;
