@@ -90,6 +90,8 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     classifier = Classifier.load(model, resolve_device(device), asked=asked)
     if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
         say(f"headstart: {model}: {words(refitted)}")
+    if classifier.judge is not None and classifier.judge.shortfall:
+        say(f"headstart: {classifier.judge.shortfall}")
     found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
     unread: list[str] = []
     predictions = _classified(classifier, found, output, unread)

@@ -5,12 +5,14 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
 import tarfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,12 +42,16 @@ NODE = shutil.which("node")
 
 
 @pytest.mark.skipif(NODE is None, reason="node runs the page's script")
-@pytest.mark.parametrize("most", [0.6, 0.75, 0.95])
-def test_the_page_s_sets_are_those_of_the_server_folder(most: float) -> None:
+@pytest.mark.parametrize(("most", "costs"), [(0.6, None), (0.75, 0.45), (0.95, math.inf)])
+def test_the_page_s_sets_and_decisions_are_those_of_the_server_folder(most: float, costs: float | None) -> None:
     source = resources.files("headstart.deploy.export").joinpath("page.html").read_text(encoding="utf-8")
     judged = re.search(r"^const judged = .*?^};$", source, re.MULTILINE | re.DOTALL)
     assert judged is not None and NODE is not None
-    classes, rule = ["ant", "bee", "cat"], {"most": most, "most_named": 10, "unfamiliar": 0.05}
+    classes = ["ant", "bee", "cat"]
+    rule: dict[str, Any] = {"most": most, "most_named": 10, "unfamiliar": 0.05}
+    if costs is not None:
+        ask = None if math.isinf(costs) else costs
+        rule["costs"] = {"mistake": 1.0, "confusions": [[0, 2, 1.5], [1, 0, 0.25]], "ask": ask}
     rows = np.random.default_rng(0).dirichlet([1, 1, 1], 40).astype(np.float32)
     call = f"const rows = {json.dumps(rows.tolist())}; const rule = {json.dumps(rule)};"
     shares = [[None, 0.04, 0.05, 0.5][k % 4] for k in range(len(rows))]
@@ -56,6 +62,8 @@ def test_the_page_s_sets_are_those_of_the_server_folder(most: float) -> None:
     folder.classes = classes
     expected = [folder._said(row, share, rule) for row, share in zip(rows, shares, strict=True)]
     assert json.loads(done.stdout) == expected and len({each["answer"] for each in expected}) > 1
+    decided = {each.get("decision") for each in expected}
+    assert (None in decided) == (costs is None) and ("ask" in decided) == (costs == 0.45)
 
 
 @pytest.fixture

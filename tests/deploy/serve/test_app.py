@@ -214,6 +214,7 @@ def test_the_server_says_how_sure_it_is(classifier: Classifier) -> None:
     assert (row["answer"], row["set"], row["familiarity"]) == (expected.answer, list(expected.set), None)
     assert about == {
         "level": 0.95,
+        "shortfall": "",
         "sets": "lac",
         "held_out_images": 60,
         "familiarity": None,
@@ -222,6 +223,11 @@ def test_the_server_says_how_sure_it_is(classifier: Classifier) -> None:
         "promise": "A set holds the right class of 95.0% of images like those of its study (60 checked).",
     }
     assert "withheld" not in row
+    few = to_part(Uncertainty(n, held_out_of(probabilities[:5], labels[:5])))
+    with served(Classifier(replace(classifier.ensemble, uncertainty=few))) as ask:
+        about = ask("GET", "/model")[1]["answers"]
+    assert about["shortfall"].startswith("5 held-out images are too few for sets of 95.0%")
+    assert about["promise"] == "A set holds the right class of 83.3% of images like those of its study (5 checked)."
     with served(classifier) as ask:
         assert ask("GET", "/model")[1]["answers"] is None
         assert "answer" not in ask("POST", "/predict", picture(1))[1]["predictions"][0]

@@ -86,6 +86,13 @@ def test_a_decision_is_the_one_of_least_cost() -> None:
     assert [each.decision for each in found] == [ASK, 0]
 
 
+def test_an_unfamiliar_image_is_asked_about_however_sure_its_class_seems() -> None:
+    sure, shares = np.array([[0.97, 0.01, 0.01, 0.01]] * 2), np.array([0.05, 0.06])
+    for ask, expected in ((0.5, [ASK, 0]), (None, [0, 0])):  # without a price there is nobody to ask
+        own = replace(calibrated(), costs=costs_of(("a", "b", "c", "d"), {}, ask=ask))
+        assert [each.decision for each in Judge(own, Asked()).judged(sure, shares)] == expected
+
+
 def test_what_cannot_be_promised_says_how_much_can() -> None:
     few = calibrated(100)
     with pytest.raises(SpecError, match=r"takes 299 held-out images .* 100 images allow to promise 0\.970 at most"):
@@ -98,3 +105,20 @@ def test_what_cannot_be_promised_says_how_much_can() -> None:
         few.promise(1.0)
     with pytest.raises(DataError, match="keep some for validation"):
         held_out_of(np.zeros((0, 2)), np.zeros(0, int))
+
+
+def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
+    assert Judge(calibrated(100), Asked()).shortfall == ""
+    few = Judge(calibrated(5), Asked()).shortfall
+    assert few == (
+        "5 held-out images are too few for sets of 95.0%: they hold the right class in 83.3% of cases; 19 are needed"
+    )
+    score = replace(calibrated(5), score="energy", familiar=np.zeros(5))
+    assert Judge(score, Asked(level=0.5)).shortfall == ("no image is called unfamiliar: that takes 19 held-out images")
+    own = calibrated(100)
+    counts = np.bincount(own.held_out.labels, minlength=4)
+    level = (counts.min() + 1) / (counts.min() + 2)  # one image more than the rarest class has
+    short = int((counts / (counts + 1) < level).sum())
+    by_class = Judge(own, Asked(level=level, by_class=True)).shortfall
+    assert by_class.startswith(f"{short} of 4 classes have too few held-out images for sets of {level:.1%}")
+    assert by_class.endswith(f"the least that is promised of a class is {counts.min() / (counts.min() + 1):.1%}")

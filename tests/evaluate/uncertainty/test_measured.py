@@ -46,6 +46,8 @@ def test_the_least_familiar_images_and_the_costs_are_told() -> None:
     asked = found["costs"]["asked"]["value"]
     assert 0 < asked < 1 and found["costs"]["ask"] == 0.5
     without = measured(replace(own, costs=costs_of(NAMES, {})), probabilities, labels, shares)["costs"]
+    dear = measured(replace(own, costs=costs_of(NAMES, {}, ask=99)), probabilities, labels, shares)["costs"]
+    assert dear["asked"]["value"] == 0.04  # the two unfamiliar ones, as `predict` answers
     assert without["asked"]["value"] == 0 and without["ask"] is None
     assert without["least_cost"]["value"] == pytest.approx((probabilities.argmax(1) != labels).mean())
 

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from headstart.deploy.classifier import Classifier
 from headstart.errors import SpecError
 from headstart.evaluate.uncertainty.answers import ONE_OF, SURE, UNKNOWN, Asked
+from headstart.models.backbone import Backbone
 from headstart.models.bundle import read_ensemble
+from headstart.models.weights.registry import Weights
 from headstart.study.analysis import best_model
-from headstart.study.analysis.uncertainty import FACTS, PART
+from headstart.study.analysis.uncertainty import FACTS, PART, source_head
+from headstart.study.resources import Loaded
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from tests.study.conftest import draw
@@ -133,3 +137,22 @@ def test_a_tuned_network_and_an_ensemble_are_calibrated_too(tmp_path: Path, monk
 def test_costs_of_unknown_classes_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"costs: .*purple"):
         study_of(tmp_path, {"a": {"strategy": "ridge"}}, costs={"confusions": {"purple": {"red": 2}}})
+
+
+def loaded_with(head: torch.nn.Module | None, sha256: str | None = "0" * 64) -> Loaded:
+    backbone = Backbone("stub", {"pool": torch.nn.Flatten()}, feature_dim=4, classifier=head)
+    return Loaded(backbone, Weights("somewhere", sha256, None, backbone.preprocessing), "stub")
+
+
+def test_the_source_is_a_finite_linear_head_that_the_embeddings_fit_and_that_was_trained() -> None:
+    plain = torch.nn.Linear(4, 1000, bias=False)
+    found = source_head(loaded_with(plain), 4)
+    assert found is not None and found.weight.shape == (1000, 4) and not found.bias.any()
+    broken = torch.nn.Linear(4, 3)
+    torch.nn.init.constant_(broken.bias, float("nan"))
+    assert source_head(loaded_with(broken), 4) is None
+    assert source_head(loaded_with(plain), 8) is None
+    assert source_head(loaded_with(torch.nn.Linear(4, 1)), 4) is None
+    assert source_head(loaded_with(torch.nn.Sequential(plain)), 4) is None
+    assert source_head(loaded_with(None), 4) is None
+    assert source_head(loaded_with(plain, sha256=None), 4) is None  # random weights

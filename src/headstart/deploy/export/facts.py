@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from headstart.deploy.export.program import Input, uncertainty_of
 from headstart.errors import HeadstartError
 from headstart.evaluate.uncertainty.answers import MOST_NAMED, Asked
+from headstart.evaluate.uncertainty.costs import Costs
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.bundle import Bundle, Ensemble, Origin
@@ -51,13 +54,26 @@ def _answers(ensemble: Ensemble) -> dict[str, Any] | None:
     """Return what prediction sets need: a class is in the set if 1 - p is `most` at most, or its p the largest.
 
     An image is unfamiliar if the output `familiarity` is `unfamiliar` at most. None for a model that was not
-    calibrated.
+    calibrated. `costs`, where there are some: of any mistake, of the confusions that cost something else (numbers of
+    the right class and the answer, and the cost), and of asking a person, null where nobody can be asked.
     """
     known, asked = uncertainty_of(ensemble), Asked()
     if known is None:
         return None
     rule = {"level": asked.level, "most": float(known.thresholds(asked).values[0]), "most_named": MOST_NAMED}
-    return {**rule, "unfamiliar": MOST_REJECTED} if known.score else rule
+    if known.score:
+        rule["unfamiliar"] = MOST_REJECTED
+    return rule if known.costs is None else {**rule, "costs": _costs(known.costs)}
+
+
+def _costs(costs: Costs) -> dict[str, Any]:
+    """Return what answers cost, without the many entries of the matrix that are alike."""
+    elsewhere = ~np.eye(len(costs.matrix), dtype=bool)
+    values, counts = np.unique(costs.matrix[elsewhere], return_counts=True)
+    mistake = float(values[counts.argmax()]) if len(values) else 0.0
+    others = np.argwhere(elsewhere & (costs.matrix != mistake)).tolist()
+    confusions = [[right, answer, float(costs.matrix[right, answer])] for right, answer in others]
+    return {"mistake": mistake, "confusions": confusions, "ask": None if np.isinf(costs.ask) else costs.ask}
 
 
 def _network(bundle: Bundle) -> dict[str, Any]:

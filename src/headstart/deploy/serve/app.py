@@ -236,6 +236,7 @@ def _how_judged(classifier: Classifier) -> dict[str, Any] | None:
     own, asked = classifier.judge.uncertainty, classifier.judge.asked
     return {
         "level": asked.level,
+        "shortfall": classifier.judge.shortfall,
         "sets": asked.sets,
         "held_out_images": len(own.held_out),
         "familiarity": own.score or None,
@@ -254,7 +255,8 @@ def _promised_words(classifier: Classifier) -> str:
     if classifier.judge is None:
         return ""
     held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked
-    words = f"A set holds the right class of {asked.level:.1%} of images like those of its study ({held:,} checked)."
+    level = min(asked.level, float(classifier.judge.thresholds.promised.min()))
+    words = f"A set holds the right class of {level:.1%} of images like those of its study ({held:,} checked)."
     promise = _promise(classifier)
     if promise is None:
         return words

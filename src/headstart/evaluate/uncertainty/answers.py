@@ -18,6 +18,7 @@ from headstart.evaluate.uncertainty.conformal import (
     Thresholds,
     calibrate,
     cumulative,
+    needed,
     nonconformity,
     prediction_sets,
 )
@@ -210,6 +211,22 @@ class Judge:
         self.thresholds = uncertainty.thresholds(asked)
         self.promised = None if asked.at_least is None else uncertainty.promise(asked.at_least)
 
+    @property
+    def shortfall(self) -> str:
+        """What the held-out images are too few to promise, in words; "" if the level asked for is kept."""
+        own, level, least = self.uncertainty, self.asked.level, float(self.thresholds.promised.min())
+        count, said = len(own.held_out), ""
+        if self.asked.by_class and least < level:
+            short = int((self.thresholds.promised < level).sum())
+            said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {level:.1%}"
+            said += f" ({needed(level):,} each): the least that is promised of a class is {least:.1%}"
+        elif least < level:
+            said = f"{count:,} held-out images are too few for sets of {level:.1%}: they hold the right class in"
+            said += f" {least:.1%} of cases; {needed(level):,} are needed"
+        if own.score and count < (enough := needed(1 - MOST_REJECTED)):
+            said += f"{'; ' if said else ''}no image is called unfamiliar: that takes {enough:,} held-out images"
+        return said
+
     def answers(
         self,
         probabilities: Float[np.ndarray, "n c"],
@@ -234,7 +251,7 @@ class Judge:
         order = np.argsort(-probabilities, axis=1, kind="stable")
         strange = shares <= MOST_REJECTED
         certain = probabilities.max(1) > (-math.inf if self.promised is None else self.promised.above)
-        decided = None if own.costs is None else least_cost(probabilities, own.costs)[0]
+        decided = None if own.costs is None else least_cost(probabilities, own.costs, unfamiliar=strange)[0]
         return [
             Answer(
                 kind=kind_of(int(inside[row].sum()), own.classes, unfamiliar=bool(strange[row])),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from headstart.errors import SpecError, unknown_name
 
@@ -54,17 +54,22 @@ def costs_of(
 
 
 def least_cost(
-    probabilities: Float[np.ndarray, "n c"], costs: Costs
+    probabilities: Float[np.ndarray, "n c"], costs: Costs, *, unfamiliar: Bool[np.ndarray, " n"] | None = None
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Return the answer of least expected cost for each image (a class, or ASK) and that cost.
 
     It is the best decision where the probabilities are calibrated. Of equal costs the lower class wins, and an answer
     wins over asking.
+
+    Args:
+        unfamiliar: images whose probabilities say little; they are asked about wherever asking has a price.
     """
     expected = probabilities.astype(np.float64) @ costs.matrix
     best = expected.argmin(1)
     cost = expected[np.arange(len(best)), best]
     asked = cost > costs.ask
+    if unfamiliar is not None and costs.ask < math.inf:
+        asked |= unfamiliar
     return np.where(asked, ASK, best), np.where(asked, costs.ask, cost)
 
 

@@ -47,7 +47,7 @@ def measured(
         "curve": _curve(probabilities, labels),
         "promises": [_promise(uncertainty, each, probabilities, labels, strange) for each in ACCURACIES],
         "familiarity": None if shares is None else _familiarity(uncertainty, shares, strange),
-        "costs": None if uncertainty.costs is None else _costs(uncertainty, probabilities, labels),
+        "costs": None if uncertainty.costs is None else _costs(uncertainty, probabilities, labels, strange),
     }
 
 
@@ -125,10 +125,12 @@ def _familiarity(uncertainty: Uncertainty, shares: np.ndarray, strange: np.ndarr
     }
 
 
-def _costs(uncertainty: Uncertainty, probabilities: np.ndarray, labels: np.ndarray) -> Mapping[str, Any]:
+def _costs(
+    uncertainty: Uncertainty, probabilities: np.ndarray, labels: np.ndarray, strange: np.ndarray
+) -> Mapping[str, Any]:
     assert uncertainty.costs is not None
     costs = uncertainty.costs
-    answers = least_cost(probabilities, costs)[0]
+    answers = least_cost(probabilities, costs, unfamiliar=strange)[0]
     most = float(max(costs.matrix.max(), 0 if np.isinf(costs.ask) else costs.ask)) or 1.0
     plain = paid(probabilities.argmax(1), labels, costs)
     return {

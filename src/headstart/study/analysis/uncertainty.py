@@ -20,7 +20,6 @@ from headstart.evaluate.uncertainty.familiarity import DEFAULT, Logits, SourceHe
 from headstart.evaluate.uncertainty.measured import measured
 from headstart.evaluate.uncertainty.score_choice import choose_score
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
-from headstart.models.backbone import Backbone
 from headstart.models.bundle import MODEL, Bundle, Ensemble, model_bytes, read_ensemble
 from headstart.models.bundle_file import file_content, read_file
 from headstart.models.pixels import NAME as PIXELS
@@ -29,6 +28,7 @@ from headstart.models.uncertainty import UncertaintyPart, part_facts, part_tenso
 from headstart.storage.files import read_json, write_atomic
 from headstart.storage.store import MANIFEST, content_key
 from headstart.study.execution.session import Session
+from headstart.study.resources import Loaded
 from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.spec.settings import head_options
 from headstart.study.task import Task
@@ -36,7 +36,7 @@ from headstart.transfer.frozen.predict import predict_outputs
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 FACTS, PART = "uncertainty.json", "uncertainty.safetensors"
-VERSION = 3  # of what is computed here
+VERSION = 4  # of what is computed here
 MOST_TRAINING = 4000  # images that familiarity is learned from
 _BATCH = 64
 _PROXY: Mapping[str, Any] = {"penalty": 0.001, "normalise": "standardise"}  # a head that resembles a tuned one
@@ -218,7 +218,7 @@ def _with_familiarity(
         return _logits(fit_heads(embeddings, labels, [job], session.resources.device)[0].head)
 
     train, labels = seen.embeddings["train"], dataset.labels[train_rows]
-    source = _source_head(session.resources.loaded(task.run.network, task.seed).backbone)
+    source = source_head(session.resources.loaded(task.run.network, task.seed), train.shape[1])
     try:
         score, selection = choose_score(train, labels, fit, source=source)
     except HeadstartError:  # fewer images than a head of these options can take
@@ -237,14 +237,20 @@ def _with_familiarity(
     return replace(own, score=score, reference=reference, familiar=familiar, selection=selection), notes
 
 
-def _source_head(backbone: Backbone) -> SourceHead | None:
-    """Return the linear head that the backbone was pretrained with; None if it has none, or was cut short."""
-    head = backbone.classifier
-    if not isinstance(head, torch.nn.Linear) or head.in_features != backbone.feature_dim:
+def source_head(loaded: Loaded, width: int) -> SourceHead | None:
+    """Return the linear head that a network was pretrained with; None if it has none that embeddings this wide fit.
+
+    Random weights were pretrained with nothing, a network that was cut short has lost its head, and a head whose
+    numbers are not all finite says nothing.
+    """
+    head, weights = loaded.backbone.classifier, loaded.weights
+    if weights is None or weights.sha256 is None:
         return None
-    weight = head.weight.detach().float().numpy()
-    bias = np.zeros(len(weight), np.float32) if head.bias is None else head.bias.detach().float().numpy()
-    return SourceHead(weight, bias)
+    if not isinstance(head, torch.nn.Linear) or head.in_features != width or head.out_features < 2:
+        return None
+    weight = head.weight.detach().float().cpu().numpy()
+    bias = np.zeros(len(weight), np.float32) if head.bias is None else head.bias.detach().float().cpu().numpy()
+    return SourceHead(weight, bias) if np.isfinite(weight).all() and np.isfinite(bias).all() else None
 
 
 def _unseen(session: Session, task: Task, kind: str, options: Mapping[str, Any], embeddings: np.ndarray) -> np.ndarray:

@@ -12,10 +12,12 @@ from exported_models import calibrated
 from PIL import Image
 
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.export.facts import _costs
 from headstart.deploy.export.onnx_graph import save_graph
 from headstart.deploy.export.program import outputs_of
 from headstart.deploy.export.served.predict import BATCH, Model, files_of, show
 from headstart.deploy.export.target import Parts
+from headstart.evaluate.uncertainty.costs import ASK, costs_of, least_cost
 
 PICTURES = list(np.random.default_rng(4).integers(0, 256, (BATCH + 3, 40, 36, 3), dtype=np.uint8))
 
@@ -135,3 +137,23 @@ def test_answers_sets_and_familiarity_are_those_of_the_classifier(
     header, row = csv.reader(io.StringIO(capsys.readouterr().out))
     assert header[3:7] == ["error", "answer", "set", "familiarity"] and row[5] == "|".join(expected[0].set)
     assert row[6] == (f"{found[0]['familiarity']:.4f}" if score else "")
+
+
+@pytest.mark.parametrize("ask", [None, 0.3])
+def test_decisions_are_those_of_least_cost(ask: float | None, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("ant", "bee", "=cat")
+    costs = costs_of(names, {"ant": {"=cat": 7}, "bee": {"ant": 0.25}}, mistake=1, ask=ask)
+    rows = np.random.default_rng(1).dirichlet([1, 1, 1], 200).astype(np.float32)
+    shares = np.where(np.arange(200) % 5, 0.5, 0.05)
+    model = Model.__new__(Model)
+    model.classes, model.threshold = list(names), None
+    model._answers = {"most": 0.75, "most_named": 10, "unfamiliar": 0.05, "costs": _costs(costs)}
+    assert model._answers["costs"] == {"mistake": 1, "confusions": [[0, 2, 7], [1, 0, 0.25]], "ask": ask}
+    found = [model._answer(str(k), row, share) for k, (row, share) in enumerate(zip(rows, shares, strict=True))]
+    expected = least_cost(rows, costs, unfamiliar=shares <= 0.05)[0]
+    assert [each["decision"] for each in found] == ["ask" if k == ASK else names[k] for k in expected]
+    assert len(set(expected.tolist())) == (3 if ask is None else 4)
+    assert show(model, iter([*found[:3], {"image": "x", "error": "cut short"}]), "csv", 1) == 1
+    header, *lines = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert header[4:8] == ["answer", "set", "familiarity", "decision"] and {len(each) for each in lines} == {11}
+    assert [each[7].lstrip("'") for each in lines] == [*(each["decision"] for each in found[:3]), ""]

@@ -58,6 +58,12 @@ class Model:
         """Say whether answers come with the set of classes that may be right, and how familiar the picture is."""
         return self._answers is not None
 
+    @property
+    def judgements(self) -> list[str]:
+        """The columns of a CSV that say how sure an answer is."""
+        decision = ["decision"] if self._answers is not None and "costs" in self._answers else []
+        return ["answer", "set", "familiarity", *decision] if self.judged else []
+
     def probabilities(self, pictures: Sequence[Any]) -> np.ndarray:
         """Return calibrated probabilities, float32 [n, classes], of paths, encoded bytes, PIL images or arrays.
 
@@ -101,7 +107,17 @@ class Model:
         vague = len(inside) > rule["most_named"] or len(inside) == len(self.classes) > 1
         strange = share is not None and float(share) <= rule["unfamiliar"]
         answer = "don't know" if vague or strange else "sure" if len(inside) == 1 else "one of"
-        return {"answer": answer, "set": inside, "familiarity": None if share is None else float(share)}
+        found = {"answer": answer, "set": inside, "familiarity": None if share is None else float(share)}
+        return {**found, "decision": self._decision(scores, rule["costs"], strange)} if "costs" in rule else found
+
+    def _decision(self, scores: np.ndarray, costs: dict[str, Any], strange: bool) -> str:
+        """Return the class of least expected cost, or "ask"; an unfamiliar picture is asked about if anybody is."""
+        sure = scores.astype(np.float64)
+        expected = costs["mistake"] * (sure.sum() - sure)
+        for right, answer, cost in costs["confusions"]:
+            expected[answer] += (cost - costs["mistake"]) * sure[right]
+        best, ask = int(expected.argmin()), costs["ask"]
+        return "ask" if ask is not None and (strange or expected[best] > ask) else self.classes[best]
 
     def _tried(self, picture: Any) -> dict[str, Pixels] | str:
         try:
@@ -139,15 +155,16 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
     """Print the answers; return the exit status: 1 if a picture could not be read."""
     writer = csv.writer(sys.stdout)
     if form == "csv":
-        judged = ["answer", "set", "familiarity"] if model.judged else []
-        writer.writerow(["image", "class", "probability", "error", *judged, *map(spreadsheet_text, model.classes)])
+        writer.writerow(
+            ["image", "class", "probability", "error", *model.judgements, *map(spreadsheet_text, model.classes)]
+        )
     unread = 0
     for answer in answers:
         if "error" in answer:
             unread += 1
             print(f"predict.py: {answer['image']}: {answer['error']}", file=sys.stderr)
         if form == "csv" and "error" in answer:
-            empty = [""] * (3 * model.judged + len(model.classes))
+            empty = [""] * (len(model.judgements) + len(model.classes))
             writer.writerow([spreadsheet_text(answer["image"]), "", "", spreadsheet_text(answer["error"]), *empty])
         elif form == "csv":
             scores = [f"{each:.6f}" for each in answer["probabilities"].values()]
@@ -164,7 +181,8 @@ def show(model: Model, answers: Iterator[dict[str, Any]], form: str, top: int) -
 
 def _judgement(answer: dict[str, Any]) -> list[str]:
     share = "" if answer["familiarity"] is None else f"{answer['familiarity']:.4f}"
-    return [answer["answer"], spreadsheet_text("|".join(answer["set"])), share]
+    decision = [spreadsheet_text(answer["decision"])] if "decision" in answer else []
+    return [answer["answer"], spreadsheet_text("|".join(answer["set"])), share, *decision]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,7 +55,8 @@ function drawSets(host, found) {
   const share = (row, from, to) => row.sizes.slice(from, to).reduce((a, b) => a + b, 0) / found.test;
   table(host, [
     { key: "kind", label: "Kind", head: true, value: (r) => `${r.kind} ${r.by_class}`, cell: (r) => `${SETS[r.kind]}${r.by_class ? ", by class" : ""}` },
-    { key: "coverage", label: `Hold the right class (${format.percent(found.level, 0)} promised)`, csv: "coverage", numeric: true, value: (r) => r.coverage.value, cell: (r) => shareOf(r.coverage) },
+    { key: "coverage", label: `Hold the right class (${format.percent(found.level, 0)} asked for)`, csv: "coverage", numeric: true, value: (r) => r.coverage.value, cell: (r) => shareOf(r.coverage) },
+    { key: "promised", label: "Promised", title: "n validation images allow to promise n / (n + 1) at most; by class: the least of all classes", numeric: true, value: (r) => Math.min(...r.promised), cell: (r) => format.percent(Math.min(...r.promised)) },
     { key: "size", label: "Mean size", numeric: true, value: (r) => r.size, cell: (r) => r.size.toFixed(2) },
     { key: "one", label: "One class", numeric: true, value: (r) => share(r, 1, 2), cell: (r) => format.percent(share(r, 1, 2)) },
     { key: "few", label: "2 to 5", numeric: true, value: (r) => share(r, 2, 6), cell: (r) => format.percent(share(r, 2, 6)) },
