@@ -13,13 +13,16 @@ from PIL import Image
 
 from headstart.deploy import classifier as module
 from headstart.deploy.classifier import BATCH, Classifier
-from headstart.errors import ImageTypeError, ModelError
+from headstart.errors import ImageTypeError, ModelError, SpecError
+from headstart.evaluate.uncertainty.answers import Asked
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
 from headstart.models.network import Network
 from headstart.models.preprocessing import normalise
+from headstart.models.refitted import REFITTED
 from tests.deploy.serve.conftest import untrained
+from tests.models.test_refitted import FOUND
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
 RED = np.full((40, 30, 3), [200, 10, 10], dtype=np.uint8)
@@ -310,3 +313,12 @@ def test_an_engine_is_made_for_each_backbone_and_computes_its_features(
     assert len(made) == 2
     Classifier.load(path, engine=True, threads=2)
     assert [each.threads for each in made] == [None, None, 2, 2]
+
+
+def test_a_model_without_calibration_promises_nothing_and_says_why() -> None:
+    plain = network(0)
+    with pytest.raises(SpecError, match="its file holds no calibration"):
+        Classifier(plain, asked=Asked(at_least=0.9))
+    again = replace(plain, provenance={REFITTED: FOUND})
+    with pytest.raises(SpecError, match="it was refitted on every labelled image"):
+        Classifier(again, asked=Asked(at_least=0.9))

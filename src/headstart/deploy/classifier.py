@@ -23,6 +23,7 @@ from headstart.evaluate.uncertainty.stored import from_part
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
 from headstart.models.label_rule import labels_of
 from headstart.models.preprocessing import as_tensor, normalise
+from headstart.models.refitted import refitted_of
 from headstart.models.test_time_augmentation import TTA, mean_probabilities
 from headstart.notebook import Shown
 from headstart.progress import progress
@@ -287,6 +288,11 @@ def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
         known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
         return Judge(known, asked or Asked())
     if asked is not None and asked.at_least is not None:
+        if refitted_of(ensemble.members[0].provenance) is not None:
+            raise SpecError(
+                "this model promises no accuracy: it was refitted on every labelled image, so none is left to calibrate it"
+                " on; give the tested model, whose run its study keeps"
+            )
         raise SpecError(
             "this model promises no accuracy: its file holds no calibration; a study with validation images leaves it"
             " in its own model.safetensors"

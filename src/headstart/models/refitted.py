@@ -37,10 +37,11 @@ def refitted_of(provenance: Mapping[str, Any]) -> Refitted | None:
 
 
 def words(found: Mapping[str, Any]) -> str:
-    """Return a `Refitted` in two sentences for people."""
+    """Return a `Refitted` in three sentences for people."""
     return (
         f"It was refitted on all {found['images']:,} labelled images, test images included, so this model itself is not"
         f" tested. The model that it was refitted from ({found['run']}, seed {found['seed']}) has"
         f" {found['metric'].replace('_', ' ')} {found['value']:.4f} (95 % interval {found['low']:.4f} to"
         f" {found['high']:.4f}) on {found['n_test']:,} test images."
+        " No image is left to calibrate this one on, so it gives no prediction sets and promises no accuracy."
     )

@@ -16,7 +16,7 @@ function drawUncertainty(host, data) {
   host.append(h("p", {}, `${found.run}, calibrated on ${found.held_out.toLocaleString("en")} validation images. Of ${found.test.toLocaleString("en")} test images it is sure of ${part("sure")} (right: ${shareOf(kinds.sure.right)}), names a few classes for ${part("one of")} (the right one among them: ${shareOf(kinds["one of"].right)}), and does not know ${part("don't know")}.`));
   for (const note of found.notes) host.append(h("p", { class: "note" }, note));
   const [curve, promises, sizes, classes, strange] = [h("div"), h("div"), h("div"), h("div"), h("div")];
-  host.append(h("h3", {}, "What is left to a person"), h("div", { class: "two" }, curve, promises), h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
+  host.append(h("h3", {}, "What is left to a person"), curve, promises, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
   drawRisk(curve, found);
   drawPromises(promises, found);
   drawSets(sizes, found);
