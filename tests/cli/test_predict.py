@@ -49,7 +49,8 @@ def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
     assert code == 1 and [row["image"] for row in rows] == inputs
     assert [bool(row.get("error")) for row in rows] == [False, True, False, True, True, True, True, False]
     assert [row.get("class") or "" for row in rows] == ["daisy", "", "lily", "", "", "", "", "lily"]
-    (line,) = err.splitlines()
+    line, shortfall = err.splitlines()
+    assert shortfall.startswith("headstart: 3 held-out images are too few for sets of 95.0%")
     assert line.endswith(f"; the model is {Results(finished).kept}")
     assert line.startswith("headstart: 3 of 8 images read; 5 not read (") and "1 given as an address; download" in line
     assert "1 no such file or folder" in line and "1 cut short" in line and "1 not an image" in line

@@ -90,8 +90,6 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     classifier = Classifier.load(model, resolve_device(device), asked=asked)
     if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
         say(f"headstart: {model}: {words(refitted)}")
-    if classifier.judge is not None and classifier.judge.shortfall:
-        say(f"headstart: {classifier.judge.shortfall}")
     found = find_images(images, sys.stdin.buffer if STANDARD_INPUT in images else None)
     unread: list[str] = []
     predictions = _classified(classifier, found, output, unread)
@@ -100,6 +98,8 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     else:
         _write(classifier, predictions, format, output)
     _say_how_many(found, unread, said_model(model))
+    if classifier.judge is not None and classifier.judge.shortfall:
+        say(f"headstart: {classifier.judge.shortfall}")
     if unread:
         raise SystemExit(1)
 

@@ -290,8 +290,8 @@ def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
     if asked is not None and asked.at_least is not None:
         if refitted_of(ensemble.members[0].provenance) is not None:
             raise SpecError(
-                "this model promises no accuracy: it was refitted on every labelled image, so none is left to calibrate it"
-                " on; give the tested model, whose run its study keeps"
+                "this model promises no accuracy: it was refitted on every labelled image, so none is left to calibrate"
+                " it on; give the tested model, whose run its study keeps"
             )
         raise SpecError(
             "this model promises no accuracy: its file holds no calibration; a study with validation images leaves it"
