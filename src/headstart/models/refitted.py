@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
 REFITTED = "refitted"  # its key among the facts of a bundle's provenance
+NO_PROMISES = (
+    "No image is left to calibrate the refitted model on: it gives no prediction sets and promises no accuracy."
+)
 
 
 class Refitted(TypedDict):
@@ -37,11 +40,10 @@ def refitted_of(provenance: Mapping[str, Any]) -> Refitted | None:
 
 
 def words(found: Mapping[str, Any]) -> str:
-    """Return a `Refitted` in three sentences for people."""
+    """Return a `Refitted` in two sentences for people."""
     return (
         f"It was refitted on all {found['images']:,} labelled images, test images included, so this model itself is not"
         f" tested. The model that it was refitted from ({found['run']}, seed {found['seed']}) has"
         f" {found['metric'].replace('_', ' ')} {found['value']:.4f} (95 % interval {found['low']:.4f} to"
         f" {found['high']:.4f}) on {found['n_test']:,} test images."
-        " No image is left to calibrate this one on, so it gives no prediction sets and promises no accuracy."
     )
