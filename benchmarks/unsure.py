@@ -38,6 +38,8 @@ from headstart.evaluate.uncertainty.familiarity import SCORES, SourceHead, fit_r
 from headstart.evaluate.uncertainty.score_choice import choose_score
 from headstart.evaluate.uncertainty.selective import promise
 from headstart.models.create import create_backbone
+from headstart.study.analysis.uncertainty import source_head
+from headstart.study.resources import Loaded
 from headstart.transfer.frozen.engine import Engine
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
@@ -130,12 +132,10 @@ class Foreign:
     features: Array
 
 
-def source_head() -> SourceHead:
-    """Return the head that EfficientNet-Lite0 was pretrained with."""
-    backbone, _ = create_backbone("efficientnet_lite0", "imagenet")
-    assert isinstance(backbone.classifier, torch.nn.Linear)
-    weight, bias = (each.detach().numpy() for each in (backbone.classifier.weight, backbone.classifier.bias))
-    return SourceHead(weight, bias)
+def imagenet_head() -> SourceHead | None:
+    """Return the head that EfficientNet-Lite0 was pretrained with, as a study takes it."""
+    backbone, weights = create_backbone("efficientnet_lite0", "imagenet")
+    return source_head(Loaded(backbone, weights, ""), backbone.feature_dim)
 
 
 def unknown(
@@ -215,7 +215,7 @@ def main() -> None:
     names = ["digits"] if asked.small else asked.data
     divisions, draws = (20, 2) if asked.small else (asked.divisions, asked.draws)
     loaded = {name: DATA[name]() for name in names}
-    source = None if asked.small else source_head()
+    source = None if asked.small else imagenet_head()
     extra = [] if asked.small or asked.only == "sets" else made_up()
     for name, (features, labels) in loaded.items():
         if asked.only != "unknown":

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from headstart.evaluate.uncertainty.answers import Uncertainty
 from headstart.evaluate.uncertainty.familiarity import FLOOR_OF_MASS, NEEDS
-from headstart.evaluate.uncertainty.stored import HALVED
+from headstart.evaluate.uncertainty.stored import HALVED, halved
 
 FAMILIARITY = "familiarity"
 _BYTE = 127
@@ -47,9 +47,9 @@ class Familiar(nn.Module):
                 self.register_buffer("bank_bytes", torch.from_numpy(np.round(array / scale).astype(np.int8)))
                 self.register_buffer("bank_scale", _floats(scale))
             elif name in HALVED:
-                largest = np.asarray(np.abs(array).max() or 1.0)
-                self.register_buffer(f"{name}_half", torch.from_numpy((array / largest).astype(np.float16)))
-                self.register_buffer(f"{name}_largest", _floats(largest))
+                half, largest = halved(array)
+                self.register_buffer(f"{name}_half", torch.from_numpy(half))
+                self.register_buffer(f"{name}_largest", _floats(np.asarray(largest)))
             else:
                 self.register_buffer(name, _floats(array))
 

@@ -29,6 +29,12 @@ def rounded(reference: Reference, score: str) -> Reference:
     return _reference(_tensors(only_needed(reference, score)))
 
 
+def halved(array: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return an array in half precision, divided by its largest number, and that number; 1 for an array of zeros."""
+    largest = float(np.abs(array).max()) or 1.0
+    return (array / largest).astype(np.float16), largest
+
+
 def to_part(uncertainty: Uncertainty, seed: int = 0) -> UncertaintyPart:
     """Return what a model's file holds; of more than ten thousand held-out images, a random sample."""
     held, familiar = uncertainty.held_out, uncertainty.familiar
@@ -171,9 +177,8 @@ def _tensors(reference: Reference) -> dict[str, Tensor]:
     for each in fields(Reference):
         array = getattr(reference, each.name)
         if each.name in HALVED and array.size:
-            largest = float(np.abs(array).max()) or 1.0
+            array, largest = halved(array)
             found[f"{each.name}.largest"] = torch.tensor(largest, dtype=torch.float64)
-            array = (array / largest).astype(np.float16)
         elif array.size:
             array = array.astype(np.float32)
         if array.size:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.report.read.study_files import Record
+from headstart.transfer.heads.catalogue import HEADS
 
-HEADS = ("linear_probe", "logistic", "ridge", "prototypes", "knn", "sgd", "majority")
+_ON_FEATURES = ("linear_probe", *HEADS)  # strategies that leave the network as it was
 _NETWORK = ("backbone", "weights", "truncate_at", "input_size", "resize")
 _BYTES = 4  # of a parameter, as 32-bit float
 
@@ -39,7 +40,7 @@ def _seconds(record: Record, by_run: Mapping[str, Sequence[Record]]) -> float | 
 
 def _pass(record: Record) -> float | None:
     rate = (record.result.get("cost") or {}).get("images_per_second")
-    return 1 / float(rate) if rate and record.spec.get("strategy") in HEADS else None
+    return 1 / float(rate) if rate and record.spec.get("strategy") in _ON_FEATURES else None
 
 
 def _network(spec: Mapping[str, Any]) -> tuple[str, ...]:
