@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401  # before the freeze below: it looks for who refers to the random generators
 import pytest
 from jaxtyping import install_import_hook
 from spread import spread
