@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.sources import load
 from headstart.deploy.export import target
 from headstart.deploy.export.program import Input
+from headstart.explain.explainers import EXPLAINERS
 
 NAMES = ("daisy", "lily", "rose", "tulip", "violet")
 
@@ -96,6 +99,12 @@ class StandIns:
             return every.select(rows)
 
         self.monkeypatch.setattr(load, "groceries", few)
+
+    def few_samples(self, samples: int = 40) -> None:
+        """Let LIME hide pieces of an image less often: what it finds is not looked at, and it takes a minute."""
+        plain = EXPLAINERS["lime"]
+        few = partial(plain.method, samples=samples, most_samples=samples)
+        self.monkeypatch.setitem(EXPLAINERS, "lime", replace(plain, method=few))
 
     def export_once(self) -> None:
         """Keep the graph of each model: PyTorch's exporter takes seconds, and a page exports one model many times."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,15 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 @pytest.fixture(scope="module")
 def at_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for the cache, datasets and weights that all pages share."""
+    """Return a folder for the datasets and weights that all pages share."""
     return tmp_path_factory.mktemp("reader")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return one cache for all pages, those of other workers too: most look at the same drawn photographs."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache-of-the-pages"
 
 
 @pytest.mark.docs
@@ -27,9 +35,9 @@ def at_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [pytest.param(page, id=page.name) for page in PAGES],
 )
 def test_every_block_of_the_page_runs(
-    page: Path, at_hand: Path, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, at_hand: Path, cache: Path, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HEADSTART_CACHE", str(at_hand / "cache"))
+    monkeypatch.setenv("HEADSTART_CACHE", str(cache))
     monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)  # the figures of a plan are not looked at
     monkeypatch.chdir(tmp_path)
     for name in ("studies", "benchmarks"):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headstart.api import Study
+from headstart.explain.explainers import EXPLAINERS
 from headstart.models.create import create_backbone
-from headstart.study.planning import microbenchmarks
+from headstart.study.planning import microbenchmarks, planner
+from headstart.study.planning.plan import Plan
 from headstart.study.spec.load import load_study
 from headstart.study.spec.settings import check_settings
 from headstart.transfer.strategy import truncated
@@ -50,6 +56,9 @@ def shared_store(own_store: Path, tmp_path_factory: pytest.TempPathFactory, monk
     place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache-of-the-studies"
     monkeypatch.setenv("HEADSTART_CACHE", str(place))
     monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)  # how near a plan's seconds come is not looked at here
+    lime = EXPLAINERS["lime"]  # nor what it finds, for which it runs a network thousands of times
+    few = replace(lime, method=partial(lime.method, samples=50, most_samples=50))
+    monkeypatch.setitem(EXPLAINERS, "lime", few)
     return place
 
 
@@ -97,12 +106,23 @@ def test_every_stage_recipe_and_option_of_the_full_study_exists(file: Path) -> N
 @each_file
 @pytest.mark.usefixtures("shared_store")
 @pytest.mark.realdata
-def test_the_smoke_form_plans_with_the_cost_of_every_stage(file: Path, real_images: Path, tmp_path: Path) -> None:
+def test_the_smoke_form_plans_with_the_cost_of_every_stage(
+    file: Path, real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans, plain = list[Plan](), planner.make_plan
+
+    def twice(*given: Any, **options: Any) -> Plan:
+        plans.extend(plain(*given, **options) for _ in range(2))
+        return plans[-1]
+
+    monkeypatch.setattr(planner, "make_plan", twice)
     study = Study(file, smoke=True)
+    before = copy.deepcopy(study.study)
     rows = study.plan(tmp_path, device="cpu")
     stages = [stage for row in rows for stage in row["stages"]]
     assert stages
     assert all(stage["seconds"] > 0 or stage["shared"] or stage["done"] for stage in stages)
+    assert study.study == before and plans[0] == plans[1] and list(tmp_path.iterdir()) == []  # it changes nothing
 
 
 @each_file
