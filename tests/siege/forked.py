@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from headstart.cli.process import run_as_process
-from headstart.storage.leaving import leave_nothing
+from headstart.storage.cleanup import clean_up
 
 _PATIENCE = 1800.0  # seconds that a study may take, also on a machine that does much else
 
@@ -91,5 +91,5 @@ def _child(work: Callable[[], object], descriptor: int) -> None:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
         with contextlib.suppress(BaseException):
-            leave_nothing()  # as at the end of every interpreter
+            clean_up()  # as at the end of every interpreter
         os._exit(status)  # nothing of the parent, such as a test runner, goes on here

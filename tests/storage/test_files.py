@@ -113,7 +113,7 @@ import os, sys
 from pathlib import Path
 from filelock import FileLock
 from headstart.storage.files import temporary
-from headstart.storage.leaving import leave_nothing
+from headstart.storage.cleanup import clean_up
 from headstart.storage.locks import acquired
 place = Path(sys.argv[1])
 lock = FileLock(place / "a.lock")
@@ -121,7 +121,7 @@ acquired(lock, 0), temporary(place / "a.json").touch(), temporary(place / "folde
 for _ in range(300):
     temporary(place / "gone")
 if os.fork() == 0:
-    leave_nothing()  # a child deletes nothing of its parent's
+    clean_up()  # a child deletes nothing of its parent's
     os._exit(0)
 os.wait()
 print(len(list(place.iterdir())))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from headstart.errors import StoreError
-from headstart.storage.leaving import before_end
+from headstart.storage.cleanup import at_exit
 
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 _REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTEMPTY)  # the last: a folder that cannot be emptied
@@ -23,7 +23,7 @@ _IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _LIMITS = {
     errno.EFBIG: "the file would be larger than this process may write (see 'ulimit -f')",
     errno.EMFILE: "this process may not open more files (see 'ulimit -n')",
-    errno.ENFILE: "this machine has no room for more open files",
+    errno.ENFILE: "this machine cannot open more files",
     errno.EIO: "the disk reports an error; check it",
     errno.ENAMETOOLONG: "the path is too long for this disk; choose a shorter place",
 }
@@ -60,7 +60,7 @@ def temporary(path: Path) -> Path:
     return part
 
 
-@before_end
+@at_exit
 def _delete_temporary() -> None:
     for part in list(_temporary):
         delete(part)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from headstart.storage.cleanup import at_exit
 from headstart.storage.files import disk_errors
-from headstart.storage.leaving import before_end
 
 _acquired: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
@@ -70,7 +70,7 @@ def release(lock: FileLock) -> None:
             path.unlink()
 
 
-@before_end
+@at_exit
 def _release_all() -> None:
     for lock in list(_acquired):
         if lock.is_locked:

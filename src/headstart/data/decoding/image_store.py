@@ -69,7 +69,7 @@ class ImageArray:
         """Return one image, uint8 [h, w, 3].
 
         Raises:
-            StoreError: it is not what was written.
+            StoreError: it has changed since it was written.
         """
         self._checks.compare(self.codes[[row]], self._stored)
         return self._stored(int(self.codes[row]))
@@ -87,7 +87,7 @@ class ImageArray:
 
         Raises:
             DataError: the view keeps whole images, of several sizes.
-            StoreError: an image is not what was written.
+            StoreError: an image has changed since it was written.
         """
         if self.view.crop is None:
             raise DataError("whole images make no batch; take them one by one, or give the view a crop")

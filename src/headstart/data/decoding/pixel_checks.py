@@ -37,7 +37,7 @@ class PixelChecks:
             pixels: returns those of one of them.
 
         Raises:
-            StoreError: an image is not what was written; the entry then counts as damaged.
+            StoreError: an image has changed since it was written; the entry then counts as damaged.
         """
         if self._seen[codes].all():
             return
@@ -46,7 +46,7 @@ class PixelChecks:
                 with contextlib.suppress(OSError):
                     (self.folder / MANIFEST).unlink()
                 raise StoreError(
-                    f"{self.folder / 'pixels.u8'}: image {code} is not what was written;"
+                    f"{self.folder / 'pixels.u8'}: image {code} has changed since it was written;"
                     " give the same command again to have the images decoded anew"
                 )
             self._seen[code] = True

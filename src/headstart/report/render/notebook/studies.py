@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from headstart import units
-from headstart.fewshot.study import FewShotResult
+from headstart.fewshot.evaluation import FewShotResult
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from headstart.storage import leaving
+from headstart.storage import cleanup
 
 
 def test_every_duty_is_done_even_if_the_disk_refuses_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "_duties", [])
+    monkeypatch.setattr(cleanup, "_duties", [])
     done: list[str] = []
 
-    @leaving.before_end
+    @cleanup.at_exit
     def first() -> None:
         done.append("first")
         raise OSError("read-only")
 
-    leaving.before_end(lambda: done.append("second"))
-    leaving.leave_nothing()
+    cleanup.at_exit(lambda: done.append("second"))
+    cleanup.clean_up()
     assert done == ["first", "second"]

@@ -12,17 +12,17 @@ from collections.abc import Callable
 _duties: list[Callable[[], None]] = []
 
 
-def before_end(duty: Callable[[], None]) -> Callable[[], None]:
+def at_exit(duty: Callable[[], None]) -> Callable[[], None]:
     """Have a function called when this process ends; a decorator."""
     _duties.append(duty)
     return duty
 
 
-def leave_nothing() -> None:
+def clean_up() -> None:
     """Delete what is left; the interpreter calls this at its end, a process that ends by `os._exit` calls it before."""
     for duty in _duties:
         with contextlib.suppress(OSError):
             duty()
 
 
-atexit.register(leave_nothing)
+atexit.register(clean_up)
