@@ -5,7 +5,8 @@ Used by `unsure.py --peers`. Each detector is fitted on the training rows only, 
 KNN with the nearest image, too. Detectors that clip or scale feature maps see the pooled features as maps of one pixel.
 Left out: those that need the pixels (ODIN, gradients, dropout), maps of several layers or more than one pixel (Gram,
 RankFeat, NAC), outliers or text to train with (weighted energy, MCM), and with more than 20 classes the Gaussian
-mixture, which multiplies by a covariance for each.
+mixture, which multiplies by a covariance for each. Mahalanobis distances are those of the fitted detectors, all
+classes in one product.
 """
 
 from __future__ import annotations
@@ -95,6 +96,27 @@ def _of_maps(
     return made
 
 
+def _mahalanobis(x: Tensor, y: Tensor, head: nn.Linear) -> Unfamiliar:
+    fitted = ood.Mahalanobis(None).fit_features(x, y)
+    return lambda rows: _squared(rows, fitted.mu, fitted.precision).amin(1)
+
+
+def _relative_mahalanobis(x: Tensor, y: Tensor, head: nn.Linear) -> Unfamiliar:
+    fitted = ood.RMD(None).fit_features(x, y)
+
+    def score(rows: Tensor) -> Tensor:
+        own = _squared(rows, fitted.mu, fitted.precision)
+        return (own - _squared(rows, fitted.background_mu[None], fitted.background_precision)).amin(1)
+
+    return score
+
+
+def _squared(rows: Tensor, means: Tensor, precision: Tensor) -> Tensor:
+    """Return the squared distances [n, C] to the fitted means; the detector multiplies once for each class instead."""
+    z, m, p = rows.double() - means[0].double(), (means - means[0]).double(), precision.double()
+    return ((z @ p) * z).sum(1)[:, None] - z @ (p + p.T) @ m.T + ((m @ p) * m).sum(1)
+
+
 _DETECTORS: dict[str, Callable[[Tensor, Tensor, nn.Linear], Unfamiliar]] = {
     "MaxSoftmax": _of_logits(lambda: ood.MaxSoftmax(None)),
     "MaxLogit": _of_logits(lambda: ood.MaxLogit(None)),
@@ -103,8 +125,8 @@ _DETECTORS: dict[str, Callable[[Tensor, Tensor, nn.Linear], Unfamiliar]] = {
     "GEN": _of_logits(lambda: ood.GEN(None)),
     "KLMatching": _of_logits(lambda: ood.KLMatching(None)),
     "OpenMax": _of_logits(lambda: ood.OpenMax(None)),
-    "Mahalanobis": _of_features(lambda head: ood.Mahalanobis(None)),
-    "relative Mahalanobis": _of_features(lambda head: ood.RMD(None)),
+    "Mahalanobis": _mahalanobis,
+    "relative Mahalanobis": _relative_mahalanobis,
     "KNN 50": _of_features(lambda head: ood.KNN(None)),
     "KNN 1": _of_features(lambda head: ood.KNN(None, k=1)),
     "NNGuide": _of_features(lambda head: ood.NNGuide(None, head)),
