@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 # left, a native library may end the process itself.
 FEW = {
     "kills": (2, "continued after"),
+    "moves": (2, "then continued"),
     "limits": (4, "one line"),
     "labels": (1, "every confirmed label"),
     "pages": (2, "all that was confirmed is there"),
