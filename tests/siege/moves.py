@@ -28,7 +28,8 @@ def _moved(place: Path) -> None:
 
 
 def _deleted(place: Path) -> None:
-    shutil.rmtree(place / OLD)
+    while (place / OLD).exists():  # again where the study writes between the last two looks
+        shutil.rmtree(place / OLD, ignore_errors=True)
 
 
 def _back(place: Path) -> None:
