@@ -15,8 +15,8 @@ from tests.siege.siege import Enough
 Files = list[tuple[str, Path]]
 """Files to damage: the kind of each, and its path."""
 UNCHANGED = "not changed"
-_MOST = 8  # files that are damaged at once, in folders of their own
-_MOST_LACKING = 16  # the same, where only kinds that lack turns are damaged
+_AT_ONCE = (1, 8)  # files that are damaged at once, in folders of their own: from the fewest to the most
+_LACKING_AT_ONCE = (8, 16)  # the same, where only kinds that lack turns are damaged
 _TRIES = 2  # states in which a file is damaged until one is found in which it is read
 
 
@@ -90,7 +90,7 @@ class Turns:
         kinds = self.stored[state]
         files: Files = []
         taken: set[Path] = set()
-        most = draw.randrange(1, (_MOST if self.aim is None else _MOST_LACKING) + 1)
+        most = draw.randint(*(_AT_ONCE if self.aim is None else _LACKING_AT_ONCE))
         for kind in (first, *self._by_turn(sorted({*kinds}.intersection(self.lacking()) - {first}), draw)):
             path = draw.choice(kinds[kind])
             if len(files) < most and _unit(path) not in taken:
