@@ -38,7 +38,7 @@ SHOWN = "headstart compare photos/"
 COLUMNS = 84  # of the terminal that is pictured
 TERMINAL = """<!doctype html><meta charset=utf-8><style>pre { display: inline-block; margin: 0; padding: 16px 22px;
 border-radius: 10px; background: #16191d; color: #dfe3e7; font: 14px/1.35 "DejaVu Sans Mono", monospace }</style>
-<body style="margin: 0; background: #fff"><pre><b>$ %s</b>
+<body style="margin: 0"><pre><b>$ %s</b>
 %s</pre>"""
 
 _PLACE = """
@@ -265,16 +265,15 @@ def run(entry: Entry, work: Path) -> None:
 
 def front(work: Path, *, again: bool) -> None:
     """Take the pictures of the front page: what a terminal shows, and the top of the report."""
-    place = work / "animals"
-    said = place / "said.txt"
+    place, said = work / "animals", work / "animals" / "said.txt"
     if not (place / "photos").is_dir():
         animals(place)
     if again or not said.is_file():
         said.write_text(on_terminal(SHOWN, place), encoding="utf-8")
-    shown = place / "terminal.html"
+    shown, report = place / "terminal.html", place / RUNS / "compare-photos" / "report.html"
     shown.write_text(TERMINAL % (SHOWN, coloured(said.read_text(encoding="utf-8"))), encoding="utf-8")
     write(HERE.parent / "terminal.png", picture(shown.resolve(), "pre"))
-    write(HERE.parent / "report.png", picture((place / RUNS / "compare-photos" / "report.html").resolve(), "body"))
+    write(HERE.parent / "report.png", picture(report.resolve(), "body"))
 
 
 def animals(place: Path) -> None:
@@ -300,7 +299,8 @@ def on_terminal(command: str, place: Path) -> str:
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-    process = subprocess.Popen([sys.executable, "-m", *shlex.split(command)], cwd=place, stdout=theirs)
+    words, environment = [sys.executable, "-m", *shlex.split(command)], os.environ | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(words, cwd=place, stdout=theirs, env=environment)
     os.close(theirs)
     found = b""
     with contextlib.suppress(OSError):  # Linux ends the reading with an error
