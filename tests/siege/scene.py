@@ -59,11 +59,13 @@ def spec(pictures: Path) -> dict[str, Any]:
     }
 
 
-def run(pictures: Path, place: Path) -> StudyFolder:
+def run(
+    pictures: Path, place: Path, described: Callable[[Path], dict[str, Any]] = spec, out: str = "out"
+) -> StudyFolder:
     """Run the study in `place`: its cache is in `cache`, its folder in `out`."""
     cache = place / "cache"
     with mock.patch.dict(os.environ, HEADSTART_CACHE=str(cache)):  # what is known of files is kept there, too
-        return run_study(load_study(spec(pictures)), place / "out", store=Store(cache), device="cpu")
+        return run_study(load_study(described(pictures)), place / out, store=Store(cache), device="cpu")
 
 
 MOMENTS = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import zlib
 from pathlib import Path
 
@@ -166,3 +167,13 @@ def test_a_seal_whose_name_is_damaged_is_a_seal_and_facts_of_an_older_version_ha
         unsealed(path)
     write_json(path, {"n": 3, "file": "0" * 64})
     assert unsealed(path) == {"n": 3, "file": "0" * 64}
+
+
+def test_a_file_that_changes_again_within_a_tick_of_the_clock_is_hashed_again(tmp_path: Path) -> None:
+    path, now = tmp_path / "a.bin", time.time_ns()
+    found = []
+    for content in (b"a", b"b"):
+        path.write_bytes(content)
+        os.utime(path, ns=(now, now))
+        found.append(sha256_of(path))
+    assert found == [hashlib.sha256(content).hexdigest() for content in (b"a", b"b")]

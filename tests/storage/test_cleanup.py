@@ -5,8 +5,8 @@ import pytest
 from headstart.storage import cleanup
 
 
-def test_every_duty_is_done_even_if_the_disk_refuses_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleanup, "_duties", [])
+def test_every_cleanup_is_done_even_if_the_disk_refuses_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "_cleanups", [])
     done: list[str] = []
 
     @cleanup.at_exit

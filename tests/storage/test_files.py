@@ -11,7 +11,7 @@ import pytest
 from safetensors import SafetensorError
 
 from headstart.errors import StoreError
-from headstart.storage.files import disk_errors, link_or_copy, read_json, write_atomic, write_json
+from headstart.storage.files import delete, disk_errors, link_or_copy, read_json, write_atomic, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -134,6 +134,10 @@ def test_an_interrupted_process_deletes_its_temporary_files_and_locks_when_it_en
     ended = subprocess.run([sys.executable, "-c", INTERRUPTED, str(tmp_path)], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (143, "3\n"), ended.stderr
     assert names(tmp_path) == []
+
+
+def test_what_cannot_be_looked_at_is_not_deleted_and_no_error(tmp_path: Path) -> None:
+    delete(tmp_path / ("a" * 300))  # too long for a name: `Path.is_dir` raises before Python 3.14
 
 
 def test_json_that_is_damaged_is_named(tmp_path: Path) -> None:

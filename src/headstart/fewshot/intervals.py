@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
+from scipy import special
 from scipy.special import expit, logit
 
 from headstart.errors import DataError
@@ -93,7 +93,7 @@ def difference_interval(gap: Float[np.ndarray, " e"], queries: int, *, level: fl
     exact = _at_least_two(gap)
     mean, e = float(exact.mean()), len(exact)
     if e < _FEW_DIFFERENCES:
-        half = float(stats.t.ppf(0.5 + level / 2, e - 1) * exact.std(ddof=1) / np.sqrt(e))
+        half = float(special.stdtrit(e - 1, 0.5 + level / 2) * exact.std(ddof=1) / np.sqrt(e))
         low, high = mean - half, mean + half
     else:
         low, high = _bootstrap(exact, level, seed)
@@ -148,7 +148,7 @@ def class_interval(
     found = _jackknife(accuracy, classes)
     if found is None or np.ptp(accuracy) == 0:
         return None
-    half = float(stats.t.ppf(0.5 + level / 2, found.freedom)) * found.error / (found.mean * (1 - found.mean))
+    half = float(special.stdtrit(found.freedom, 0.5 + level / 2)) * found.error / (found.mean * (1 - found.mean))
     low, high = (float(bound) for bound in expit(logit(found.mean) + np.array([-half, half])))
     return Interval(found.mean, low, high, level, "classes", found.classes)
 
@@ -160,7 +160,7 @@ def class_difference_interval(
     found = _jackknife(gap, classes)
     if found is None or np.ptp(gap) == 0:
         return None
-    half = float(stats.t.ppf(0.5 + level / 2, found.freedom)) * found.error
+    half = float(special.stdtrit(found.freedom, 0.5 + level / 2)) * found.error
     low, high = max(found.mean - half, -1.0), min(found.mean + half, 1.0)
     return Interval(found.mean, low, high, level, "classes", found.classes)
 

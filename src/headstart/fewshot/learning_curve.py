@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.special import expit, logit
 
 from headstart.errors import DataError
+from headstart.evaluate.metrics.names import measure_name
 from headstart.fewshot.power_law import draw_curves
 from headstart.fewshot.score_scale import ScoreScale, scale_of
 
@@ -107,7 +108,7 @@ def learning_curve(
         return _unknown(points, ahead, unit, why)
     grid = np.geomspace(sizes[0], ahead, _GRID)
     found = draw_curves(sizes, runs, np.append(grid, sizes[-1]), draws=DRAWS, seed=seed)
-    if found is None or stats.chi2.sf(float((found.misfit**2).sum()), len(sizes)) < _MISFIT:
+    if found is None or special.chdtrc(len(sizes), float((found.misfit**2).sum())) < _MISFIT:
         return _unknown(points, ahead, unit, "the measured points do not follow a power law")
     curves = np.clip(1 - found.error, 0.0, 1.0)
     low, middle, high = np.quantile(curves[:, :-1], [0.025, 0.5, 0.975], axis=0)
@@ -177,7 +178,7 @@ def _mean_of(run: np.ndarray) -> tuple[float, float, float]:
         return mean, mean, mean
     middle = float(np.clip(mean, _LEAST_SD, 1 - _LEAST_SD))
     error = max(float(run.std(ddof=1)) / np.sqrt(count), _LEAST_SD)
-    half = float(stats.t.ppf(0.975, count - 1)) * error / (middle * (1 - middle))
+    half = float(special.stdtrit(count - 1, 0.975)) * error / (middle * (1 - middle))
     low, high = (float(bound) for bound in expit(logit(middle) + np.array([-half, half])))
     return mean, min(low, mean), max(high, mean)
 
@@ -188,9 +189,9 @@ def _in_words(
     low, gain, high = gains
     start = f"From {points[-1].labels:g} to {ahead:g} {unit}:"
     spread = f"{_amount(low, scale, '+')} to {_amount(high, scale, '+')}"
-    better = "points more are" if scale.percent else f"better {scale.metric.replace('_', ' ')} is"
+    better = "points more are" if scale.percent else f"better {measure_name(scale.metric)} is"
     if high - low > max(2 * gain, 0.02):
-        points_ = " points" if scale.percent else f" in {scale.metric.replace('_', ' ')}"
+        points_ = " points" if scale.percent else f" in {measure_name(scale.metric)}"
         return False, f"{start} the data do not say; anything from {spread}{points_} fits them."
     if high < 0.005:
         more = f"{_amount(max(high, 0.0), scale)} {better} expected at most (95 % interval {spread})"

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from headstart.errors import StoreError
 from headstart.storage.cleanup import at_exit
+from headstart.storage.pinned import make_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 _REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTEMPTY)  # the last: a folder that cannot be emptied
@@ -23,7 +24,7 @@ _IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _LIMITS = {
     errno.EFBIG: "the file would be larger than this process may write (see 'ulimit -f')",
     errno.EMFILE: "this process may not open more files (see 'ulimit -n')",
-    errno.ENFILE: "this machine cannot open more files",
+    errno.ENFILE: "this machine has no room for more open files",
     errno.EIO: "the disk reports an error; check it",
     errno.ENAMETOOLONG: "the path is too long for this disk; choose a shorter place",
 }
@@ -69,10 +70,10 @@ def _delete_temporary() -> None:
 
 def delete(path: Path) -> None:
     """Delete a file, a link (and not what it leads to) or a whole folder, as far as the system allows it."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # before Python 3.14 `is_dir` raises some of them
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink()
 
 
@@ -101,7 +102,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """
     part = temporary(path)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             with part.open("wb") as file:
                 yield file

@@ -21,12 +21,13 @@ class PixelChecks:
 
     Args:
         folder: of the entry; holds `crc32.npy`, uint32 [m].
+        compared: all of them have been.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, compared: bool = False) -> None:
         self.folder = folder
         self._sums = np.load(folder / NAME)
-        self._seen = np.zeros(len(self._sums), dtype=bool)
+        self._seen = np.full(len(self._sums), compared)
 
     def compare(self, codes: npt.NDArray[np.int64], pixels: Callable[[int], npt.NDArray[np.uint8]]) -> None:
         """Compare those of these images that have not been read before.

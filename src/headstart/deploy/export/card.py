@@ -8,22 +8,14 @@ from typing import Any
 
 from headstart.deploy.export.checking import TIMES, Check
 from headstart.deploy.export.target import FLOAT, Parts
+from headstart.evaluate.metrics.names import measure_name
 from headstart.models.refitted import refitted_of, words
 from headstart.models.weights.licences import RESTRICTED, UNKNOWN
 from headstart.storage.files import write_atomic
 from headstart.units import duration, size
 
 CARD = "README.md"
-MEASURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "top5_accuracy": "top-5 accuracy",
-    "f1_macro": "F1, macro",
-    "f1_micro": "F1, micro",
-    "map": "mean average precision",
-    "log_loss": "log loss",
-    "ece": "calibration error (ECE)",
-}
+MEASURES = ("accuracy", "balanced_accuracy", "top5_accuracy", "f1_macro", "f1_micro", "map", "log_loss", "ece")
 SHOWN = 12  # class names
 
 
@@ -83,8 +75,8 @@ def results_text(parts: Parts) -> str:
     """Return the test results as a table with intervals."""
     results, data = parts.material.results, parts.material.data
     rows = [
-        f"| {title} | {each['value']:.4f} | {each['low']:.4f} to {each['high']:.4f} |"
-        for name, title in MEASURES.items()
+        f"| {measure_name(name)} | {each['value']:.4f} | {each['low']:.4f} to {each['high']:.4f} |"
+        for name in MEASURES
         if (each := results.get(name)) and each.get("value") is not None
     ]
     again = refitted_of(parts.ensemble.members[0].provenance)

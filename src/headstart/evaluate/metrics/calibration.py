@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import optimize, special
+from scipy import special
 
 from headstart.errors import DataError
 from headstart.evaluate.metrics.intervals import LEVEL, RESAMPLES, Estimate, wilson
@@ -118,6 +118,8 @@ def fit_temperature(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarr
         scale = np.exp(-log_temperature)
         likelihood = float(np.sum(special.logsumexp(logits * scale, axis=1) - aim * scale))
         return likelihood + log_temperature**2 / (2 * SPREAD**2)
+
+    from scipy import optimize  # a saved model needs it no more
 
     bounds = (np.log(LEAST), np.log(MOST))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})

@@ -25,6 +25,7 @@ from headstart.storage.checksums import sealed, sha256_of, unsealed
 from headstart.storage.files import disk_errors, read_json, temporary, write_atomic
 from headstart.storage.locks import locked
 from headstart.storage.names import folder_name
+from headstart.storage.pinned import make_folder
 from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
 from headstart.storage.swap import replace_folder
@@ -125,7 +126,7 @@ class StudyFolder:
         final = self.run_folder(run, seed)
         building = temporary(final)
         with disk_errors(final):
-            building.mkdir(parents=True)
+            make_folder(building)
             try:
                 digests = {name: _put(building / name, content) for name, content in files.items()}
                 status = "complete" if error is None else "failed"
