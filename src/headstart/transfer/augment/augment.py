@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from headstart.errors import SpecError, unknown_name
 from headstart.transfer.augment.counter_rng import Draws
-from headstart.transfer.augment.framing import enlarged, framed, resized
+from headstart.transfer.augment.framing import enlarged, framed, functional, resized
 from headstart.transfer.augment.policies import apply_operation, rand_augment, trivial_augment
 
 Pixels = npt.NDArray[np.uint8]
@@ -68,10 +66,11 @@ def random_resized_crop(pixels: Pixels, draws: Draws, options: Options) -> Pixel
 def rotation(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
     """Turn by up to `degrees` either way, bilinear; the corners show the image's mean colour."""
     angles = (2 * draws.uniform("rotation", 1)[:, 0] - 1) * options["degrees"]
+    bilinear = functional().InterpolationMode.BILINEAR
 
     def turn(image: Tensor, i: int) -> Tensor:
         fill = image.float().mean(dim=(1, 2)).round().tolist()
-        turned: Tensor = F.rotate(image, float(angles[i]), interpolation=InterpolationMode.BILINEAR, fill=fill)
+        turned: Tensor = functional().rotate(image, float(angles[i]), interpolation=bilinear, fill=fill)
         return turned
 
     return _each(pixels, turn)
@@ -87,7 +86,7 @@ def colour(pixels: Pixels, draws: Draws, options: Options) -> Pixels:
                 change = _ADJUST[name]
                 image = change(image, max(0.0, 1 + float(shifts[i, column]) * options[name]))
         if options["hue"] > 0:
-            image = F.adjust_hue(image, float(shifts[i, 3]) * options["hue"])
+            image = functional().adjust_hue(image, float(shifts[i, 3]) * options["hue"])
         return image
 
     return _each(pixels, jitter)
@@ -145,9 +144,9 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "cutmix": {"alpha": 1.0},
 }
 _ADJUST: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "brightness": F.adjust_brightness,
-    "contrast": F.adjust_contrast,
-    "saturation": F.adjust_saturation,
+    "brightness": lambda image, factor: functional().adjust_brightness(image, factor),
+    "contrast": lambda image, factor: functional().adjust_contrast(image, factor),
+    "saturation": lambda image, factor: functional().adjust_saturation(image, factor),
 }
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchvision.transforms.v2 import functional as F
 
 Pixels = npt.NDArray[np.uint8]
+
+
+def functional() -> Any:
+    """Return torchvision's functions on images; a command that needs none of them starts without importing it."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
 
 
 def framed(images: Sequence[Pixels] | Pixels, size: int) -> Pixels:
@@ -39,5 +46,5 @@ def resized(image: Pixels, height: int, width: int) -> Pixels:
     if image.shape[:2] == (height, width):
         return image
     tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    result: Pixels = F.resize(tensor, [height, width], antialias=True).permute(1, 2, 0).numpy()
+    result: Pixels = functional().resize(tensor, [height, width], antialias=True).permute(1, 2, 0).numpy()
     return result

@@ -6,23 +6,22 @@ import math
 from collections.abc import Callable
 
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from headstart.transfer.augment.counter_rng import Draws
+from headstart.transfer.augment.framing import functional
 
 Plan = list[tuple[str, float]]  # operations with their signed magnitudes
 _BINS = 31
 
 
 def _affine(image: Tensor, *, shear: list[float] | None = None, translate: list[int] | None = None) -> Tensor:
-    moved: Tensor = F.affine(
+    moved: Tensor = functional().affine(
         image,
         angle=0.0,
         translate=translate or [0, 0],
         scale=1.0,
         shear=shear or [0.0, 0.0],
-        interpolation=InterpolationMode.NEAREST,
+        interpolation=functional().InterpolationMode.NEAREST,
         center=[0, 0] if shear else None,
     )
     return moved
@@ -38,15 +37,17 @@ _OPERATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "shear_y": lambda image, m: _affine(image, shear=[0.0, _degrees(m)]),
     "translate_x": lambda image, m: _affine(image, translate=[int(m), 0]),
     "translate_y": lambda image, m: _affine(image, translate=[0, int(m)]),
-    "rotate": lambda image, m: F.rotate(image, angle=m, interpolation=InterpolationMode.NEAREST),
-    "brightness": lambda image, m: F.adjust_brightness(image, 1 + m),
-    "colour": lambda image, m: F.adjust_saturation(image, 1 + m),
-    "contrast": lambda image, m: F.adjust_contrast(image, 1 + m),
-    "sharpness": lambda image, m: F.adjust_sharpness(image, 1 + m),
-    "posterize": lambda image, m: F.posterize(image, bits=int(m)),
-    "solarize": lambda image, m: F.solarize(image, threshold=m * 255),
-    "autocontrast": lambda image, m: F.autocontrast(image),
-    "equalize": lambda image, m: F.equalize(image),
+    "rotate": lambda image, m: functional().rotate(
+        image, angle=m, interpolation=functional().InterpolationMode.NEAREST
+    ),
+    "brightness": lambda image, m: functional().adjust_brightness(image, 1 + m),
+    "colour": lambda image, m: functional().adjust_saturation(image, 1 + m),
+    "contrast": lambda image, m: functional().adjust_contrast(image, 1 + m),
+    "sharpness": lambda image, m: functional().adjust_sharpness(image, 1 + m),
+    "posterize": lambda image, m: functional().posterize(image, bits=int(m)),
+    "solarize": lambda image, m: functional().solarize(image, threshold=m * 255),
+    "autocontrast": lambda image, m: functional().autocontrast(image),
+    "equalize": lambda image, m: functional().equalize(image),
 }
 _SIGNED = (
     "shear_x",
