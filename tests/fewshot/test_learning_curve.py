@@ -52,7 +52,7 @@ def test_a_curve_of_another_metric_is_that_of_its_shares_in_its_own_unit() -> No
     assert losses.points[0].mean == pytest.approx(2 * (1 - plain.points[0].mean))
     assert losses.points[0].low == pytest.approx(2 * (1 - plain.points[0].high))
     assert (losses.floor, losses.scale) == pytest.approx((2 * plain.floor, 2 * plain.scale))
-    assert f"{losses.gain:.3f} better brier is expected" in losses.words
+    assert f"{losses.gain:.3f} better Brier score is expected" in losses.words
     correlations = learning_curve({n: [2 * s - 1 for s in run] for n, run in shares.items()}, metric="mcc")
     assert correlations.gain == pytest.approx(losses.gain)
     with pytest.raises(DataError, match=r"values of mcc at 1.0 labels must be one or more numbers from -1 to 1"):
