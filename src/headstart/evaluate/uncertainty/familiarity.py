@@ -210,7 +210,7 @@ class Compared:
 
         Noise may have more energy than any training image.
         """
-        return np.minimum(self.scaled(0, self.energy), 0.0)
+        return np.asarray(np.minimum(self.scaled(0, self.energy), 0.0))
 
     def scaled(self, place: int, part: np.ndarray) -> np.ndarray:
         """Return a part in standard deviations on training images; its place is that in the reference."""
