@@ -18,6 +18,7 @@ from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.unlabelled import DriftReport
 from tests.study.conftest import draw
+from tests.support.multispectral import BANDS, scene, write_folder, write_tiff
 
 SPLIT = {"validation": 0.4, "test": 0.3}
 
@@ -136,3 +137,24 @@ def test_a_model_without_held_out_images_is_refused_with_the_reason(study: Path,
     run = next(study.glob("runs/*/seed-0"))
     with pytest.raises(ModelError, match="holds no images to compare new ones with"):
         measured(run, flat(season, tmp_path / "new"), tmp_path)
+
+
+def test_a_model_of_many_bands_reads_its_bands_of_images_without_labels(place: Path, tmp_path: Path) -> None:
+    """Scenes of the same kind, and noise; a file that has three bands is left out."""
+    data = {"source": str(write_folder(place / "scenes", 40)), "split": SPLIT, "bands": ["B04", "B08", "B11"]}
+    runs = {"ridge": {"backbone": "lenet5", "weights": "none", "strategy": "ridge"}}
+    spec = {"name": "banded", "seeds": 1, "audit": False, "explain": {"mistakes": 0}, "runs": runs, "data": data}
+    study = run_study(load_study(spec), place / "out", device="cpu").root
+    generator = np.random.default_rng(0)
+    for folder in ("same", "noise"):
+        (tmp_path / folder).mkdir()
+        for number in range(30):
+            drawn = generator.integers(0, 9000, (24, 24, 13)).astype(np.uint16)
+            numbers = scene(number % 3, 100 + number) if folder == "same" else drawn
+            write_tiff(tmp_path / folder / f"{number}.tif", numbers, BANDS)
+    Image.new("RGB", (24, 24)).save(tmp_path / "same" / "picture.png")
+    same, noise = (measured(study, tmp_path / folder, tmp_path) for folder in ("same", "noise"))
+    assert (same.images, noise.images) == (30, 30)
+    assert [note for note in same.notes if "picture.png" in note]
+    assert same.drift.compared.p > 0.05 >= noise.drift.compared.p
+    assert noise.report.is_file()

@@ -287,17 +287,18 @@ def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
         first = ensemble.members[0]
         known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
         return Judge(known, asked or Asked())
-    if asked is not None and asked.at_least is not None:
-        if refitted_of(ensemble.members[0].provenance) is not None:
-            raise SpecError(
-                "this model promises no accuracy: it was refitted on every labelled image, so none is left to calibrate"
-                " it on; give the tested model, whose run its study keeps"
-            )
+    if asked is None or asked == Asked():
+        return None
+    lacks = "gives no prediction sets" if asked.at_least is None else "promises no accuracy"
+    if refitted_of(ensemble.members[0].provenance) is not None:
         raise SpecError(
-            "this model promises no accuracy: its file holds no calibration; a study with validation images leaves it"
-            " in its own model.safetensors"
+            f"this model {lacks}: it was refitted on every labelled image, so none is left to calibrate it on; give the"
+            " tested model, whose run its study keeps"
         )
-    return None
+    raise SpecError(
+        f"this model {lacks}: its file holds no calibration; a study with validation images leaves it in its own"
+        " model.safetensors"
+    )
 
 
 def _inputs(images: Any) -> list[Unlabelled]:

@@ -100,7 +100,7 @@ def measure_drift(
     classifier, model = Classifier.load(place, device), Path(place).expanduser().resolve().name
     if (why := why_not(classifier)) is not None:
         raise ModelError(f"{place}: {why}")
-    dataset, notes = load_without_labels(source), list[str]()
+    dataset, notes = _images(source, classifier), list[str]()
     views = [view_of(bundle.preprocessing) for bundle in classifier.ensemble.members]
     images = {view: decode_images(dataset, view, store=store or default_store()) for view in dict.fromkeys(views)}
     rows = _rows(dataset, images.values(), find_tested(place), notes)
@@ -118,6 +118,16 @@ def measure_drift(
     write_facts(folder / DRIFT, facts)
     least = tuple((dataset.reader.name(int(rows[at])), share) for at, share in drift.least)
     return DriftReport(model, dataset.name, len(rows), drift, least, tuple(notes), folder)
+
+
+def _images(source: str | Path, classifier: Classifier) -> Dataset:
+    """Return the images, read in the bands that the model takes: the networks of an ensemble take the same."""
+    bands = classifier.ensemble.members[0].preprocessing.bands
+    if bands is None:
+        return load_without_labels(source)
+    choice = bands.choice
+    shown = [choice.indices[place] for place in choice.show]
+    return load_without_labels(source, bands=list(choice.indices), show=shown)
 
 
 def _rows(

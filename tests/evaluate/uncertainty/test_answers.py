@@ -114,6 +114,9 @@ def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
     assert few == (
         "5 held-out images are too few for sets of 95.0%: they hold the right class in 83.3% of cases; 19 are needed"
     )
+    assert Judge(calibrated(1), Asked()).shortfall.startswith("1 held-out image is too few for sets of 95.0%")
+    with pytest.raises(SpecError, match=r"from 1 held-out image: that takes 29 .* mistake; 1 allows to promise 0\.050"):
+        calibrated(1).promise(0.9)
     score = replace(calibrated(5), score="energy", familiar=np.zeros(5))
     assert Judge(score, Asked(level=0.5)).shortfall == ("no image is called unfamiliar: that takes 19 held-out images")
     own = calibrated(100)

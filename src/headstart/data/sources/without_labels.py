@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from headstart.bands import Asked
 from headstart.data.dataset import ChosenRows, Dataset, Reader, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
 from headstart.data.image_files import file_identity, read_file
 from headstart.data.readers import FileReader
 from headstart.data.reasons import counted
+from headstart.data.sources.banded import with_bands
 from headstart.data.sources.layout import NOT_AN_IMAGE
 from headstart.data.sources.unlabelled import Member, Unlabelled, find_images
 from headstart.errors import DataError
@@ -62,12 +65,15 @@ class UnlabelledReader:
         return file_identity(Path(source).expanduser())
 
 
-def load_without_labels(source: str | Path, name: str | None = None) -> Dataset:
+def load_without_labels(
+    source: str | Path, name: str | None = None, *, bands: Asked | None = None, show: Asked | None = None
+) -> Dataset:
     """Return the images of a folder (searched to any depth), a glob, a table of paths or an archive.
 
     Args:
         source: what is searched.
         name: for people; by default the last part of the path.
+        bands, show: as `load_dataset` takes them.
 
     Raises:
         DataError: there is no usable image.
@@ -78,21 +84,23 @@ def load_without_labels(source: str | Path, name: str | None = None) -> Dataset:
     skipped += [Skip(f"*{suffix}", NOT_AN_IMAGE) for suffix in found.ignored.elements()]
     title = name or Path(source).expanduser().absolute().name or "images"
     reader = UnlabelledReader(usable, found.folders[0] if len(found.folders) == 1 else None)
-    seen = examine(reader)
+    seen = examine(reader, bands=bands is not None)
+    labels = np.full(len(usable), UNKNOWN, dtype=np.int64)
+    whole = Dataset(title, reader, labels, (), about={"source": str(source)}, digests=seen.digests)
+    if bands is not None:
+        whole, seen = with_bands(whole, seen, bands, show)
     skipped += [Skip(reader.name(row), why) for row, why in sorted(seen.problems.items())]
     keep = np.setdiff1d(np.arange(len(usable)), np.fromiter(seen.problems, dtype=np.int64))
     if not len(keep):
         why = counted(skip.reason for skip in skipped) if skipped else "it is empty"
         raise DataError(f"{source}: no usable image: {why}")
-    labels, digests = np.full(len(keep), UNKNOWN, dtype=np.int64), seen.digests[keep]
-    return Dataset(
-        title,
-        UnlabelledReader([usable[row] for row in keep], reader.root),
-        labels,
-        (),
-        fingerprint=fingerprint_of(digests, labels, ()),
+    digests = seen.digests[keep]
+    return replace(
+        whole,
+        reader=UnlabelledReader([usable[row] for row in keep], reader.root),
+        labels=labels[keep],
+        fingerprint=fingerprint_of(digests, labels[keep], ()),
         skipped=tuple(skipped),
-        about={"source": str(source)},
         digests=digests,
     )
 

@@ -194,10 +194,11 @@ class Uncertainty:
         n = len(self.held_out)
         if n < fewest(at_least):
             reason = f"that takes {fewest(at_least)} held-out images without a mistake"
-            best = f"; {n} images allow to promise {most_accurate(n):.3f} at most"
+            best = f"; {n} {'allows' if n == 1 else 'images allow'} to promise {most_accurate(n):.3f} at most"
         else:
             reason, best = "it makes too many mistakes on the images that it is surest of", ""
-        raise SpecError(f"an accuracy of {at_least:g} cannot be promised from {n} held-out images: {reason}{best}")
+        images = "image" if n == 1 else "images"
+        raise SpecError(f"an accuracy of {at_least:g} cannot be promised from {n} held-out {images}: {reason}{best}")
 
     def shares(self, embeddings: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
         """Return which share of familiar images is no more familiar than each image."""
@@ -231,7 +232,7 @@ class Judge:
             said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {level:.1%}"
             said += f" ({needed(level):,} each): the least that is promised of a class is {least:.1%}"
         elif least < level:
-            said = f"{count:,} held-out images are too few for sets of {level:.1%}: they hold the right class in"
+            said = f"{_few(count)} too few for sets of {level:.1%}: they hold the right class in"
             said += f" {least:.1%} of cases; {needed(level):,} are needed"
         if own.score and count < (enough := needed(1 - MOST_REJECTED)):
             said += f"{'; ' if said else ''}no image is called unfamiliar: that takes {enough:,} held-out images"
@@ -282,3 +283,7 @@ def kind_of(count: int, classes: int, *, unfamiliar: bool = False) -> str:
     if unfamiliar or count > MOST_NAMED or (count == classes and classes > 1):
         return UNKNOWN
     return SURE if count == 1 else ONE_OF
+
+
+def _few(count: int) -> str:
+    return "1 held-out image is" if count == 1 else f"{count:,} held-out images are"
