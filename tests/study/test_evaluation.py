@@ -78,6 +78,11 @@ def test_the_report_compares_the_models_on_the_same_images(study: Path, season: 
     runs = runs_of(study)
     found = evaluated([runs["ridge"], runs["near"]], season, tmp_path, metric="accuracy")
     (board,) = load_summary(found.folder.root).boards
+    for model in found.models:  # one interval for one measure, on the terminal and in the report
+        own = model.metrics["accuracy"]
+        row = board.row(model.name)
+        assert (row["mean"], row["low"], row["high"]) == (pytest.approx(own["value"]), own["low"], own["high"])
+    assert not any("picked as the best" in note for note in board.notes)
     gap = [model.metrics["accuracy"]["value"] for model in found.models]
     pair = board.pairwise[0]
     sign = 1 if pair["a"] == "ridge" else -1

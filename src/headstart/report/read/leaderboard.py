@@ -141,7 +141,8 @@ def _board(
     )
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None
-    ranking, note = _ranking(result, chosen, fixed, low)
+    evaluated = all(record.spec.get("strategy") == "evaluate" for record in records)
+    ranking, note = _measured(result, by_run, metric) if evaluated else _ranking(result, chosen, fixed, low)
     wider = WiderIntervals(found, _test_rows(records), read_resampled(files.root), folds, bounds)
     return Board(
         title=_title(key, records, files),
@@ -163,7 +164,7 @@ def _board(
         folds=folds,
         wider=wider.facts,
         notes=(*found.notes, *_notes(result["notes"], folds), *note),
-        evaluated=all(record.spec.get("strategy") == "evaluate" for record in records),
+        evaluated=evaluated,
     )
 
 
@@ -226,3 +227,16 @@ def _ranking(
     rows[0] |= {"low": max(least, leader["low"]), "high": leader["high"]}
     note = f"the interval of {leader['run']} allows for its having been picked as the best of {leader['of']} on test"
     return tuple(rows), (note,)
+
+
+def _measured(
+    result: Comparison, by_run: Mapping[str, Mapping[int, Record]], metric: str
+) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """Return the rows of saved models, each with the interval of its own measure: nothing was trained or picked."""
+    rows = []
+    for row in result["ranking"]:
+        (record,) = by_run[row["run"]].values()
+        own = record.result["metrics"]["test"].get(metric) or {}
+        limits = {} if own.get("low") is None else {"low": own["low"], "high": own["high"]}
+        rows.append({**row, **limits, "chosen": False, "deterministic": True})
+    return tuple(rows), ()
