@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
 from tests.siege.forked import Ended, run_forked, work_clock
@@ -23,7 +21,6 @@ from tests.siege.siege import Attack, Broken
 
 _EDGE = 1.0  # seconds
 _LEAST = 8.0  # seconds that the study takes
-_TRIED = (0.2, 0.5, 0.8)  # seconds after which it is killed to see how long it then takes
 
 
 def spec(pictures: Path) -> dict[str, Any]:
@@ -49,17 +46,16 @@ def prepare(scratch: Path) -> Attack:
     whole = run_forked(partial(run, pictures, scratch / "whole")).worked
     if whole < _LEAST:
         raise Broken(f"the study takes {whole:.1f} s: too few for this siege")
-    left = [_left_after(moment, partial(run, pictures, scratch / f"after-{moment}")) for moment in _TRIED]
+    left = _left_after(_EDGE / 2, partial(run, pictures, scratch / "after"))
 
     def attack(seed: int) -> list[str]:
         generator, place = random.Random(seed), scratch / f"attempt-{seed}"
         place.mkdir()
         study = partial(run, pictures, place)
         try:
-            early, late = generator.uniform(0, _EDGE), generator.uniform(0, _EDGE)
-            first = _killed(study, early, place)
+            first = _killed(study, generator.uniform(0, _EDGE), place)
             done = finished(place)
-            second = _killed(study, float(np.interp(early, _TRIED, left)) - late, place)
+            second = _killed(study, left - generator.uniform(0, _EDGE), place)
             done = {**finished(place), **done}
             last = run_forked(study)
             if last.status:
