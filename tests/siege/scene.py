@@ -71,7 +71,7 @@ def run(
 MOMENTS = {
     "decoding": "headstart.data.decoding.image_store._Journal.append",
     "the pass": "headstart.transfer.frozen.features.write_json",
-    "a training": "headstart.transfer.finetune.checkpoint.Keeper._write",
+    "a training": "headstart.transfer.finetune.checkpoint.CheckpointWriter._write",
     "the runs": "headstart.study.results.folder.StudyFolder.write_run",
 }
 """Functions after whose first call a study can be interrupted."""

@@ -15,6 +15,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from headstart.errors import DataError
+from headstart.evaluate.metrics.names import measure_name
 from headstart.fewshot.power_law import draw_curves
 from headstart.fewshot.score_scale import ScoreScale, scale_of
 
@@ -188,9 +189,9 @@ def _in_words(
     low, gain, high = gains
     start = f"From {points[-1].labels:g} to {ahead:g} {unit}:"
     spread = f"{_amount(low, scale, '+')} to {_amount(high, scale, '+')}"
-    better = "points more are" if scale.percent else f"better {scale.metric.replace('_', ' ')} is"
+    better = "points more are" if scale.percent else f"better {measure_name(scale.metric)} is"
     if high - low > max(2 * gain, 0.02):
-        points_ = " points" if scale.percent else f" in {scale.metric.replace('_', ' ')}"
+        points_ = " points" if scale.percent else f" in {measure_name(scale.metric)}"
         return False, f"{start} the data do not say; anything from {spread}{points_} fits them."
     if high < 0.005:
         more = f"{_amount(max(high, 0.0), scale)} {better} expected at most (95 % interval {spread})"

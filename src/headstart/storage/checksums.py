@@ -92,7 +92,7 @@ class Depth(IntEnum):
 def fault(
     folder: Path, files: Mapping[str, Facts], depth: Depth = Depth.SAMPLE, *, seed: int | None = None
 ) -> str | None:
-    """Say which file is not what was written, or None.
+    """Say which file has changed since it was written, or None.
 
     Args:
         folder: holds the files.
@@ -112,7 +112,7 @@ def fault(
         else:
             same = _blocks_are(path, facts["blocks"], depth is Depth.SAMPLE and size > SAMPLED, seed)
         if not same:
-            return f"{name} is not what was written"
+            return f"{name} has changed since it was written"
     return None
 
 
@@ -139,7 +139,7 @@ def unsealed(path: Path, *, strict: bool = False) -> Facts:
     """Read facts that were sealed, without the seal; with `strict`, facts without one are refused.
 
     Raises:
-        StoreError: the file is absent, is not JSON, or is not what was written.
+        StoreError: the file is absent, is not JSON, or has changed since it was written.
     """
     facts = read_json(path)
     if isinstance(facts, dict) and not strict and not _has_seal(facts):
@@ -168,7 +168,7 @@ def opened(facts: Any) -> Facts:
         raise ValueError("holds no facts")
     found = dict(facts)
     if found.pop("sha256", None) != _digest(found):
-        raise ValueError("is not what was written")
+        raise ValueError("has changed since it was written")
     return found
 
 

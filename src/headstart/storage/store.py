@@ -328,7 +328,7 @@ def _note_written(folder: Path, names: tuple[str, ...]) -> None:
 def _clear_way(folder: Path) -> None:
     """Delete what has an entry's name and is no folder, such as a file or a link that leads nowhere."""
     if os.path.lexists(folder) and not folder.is_dir():
-        say(f"{folder}: damaged (it is no folder); it will be rebuilt")
+        say(f"{folder}: damaged (it is not a folder); it will be rebuilt")
         folder.unlink()
 
 

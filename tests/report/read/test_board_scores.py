@@ -63,7 +63,7 @@ def test_a_metric_that_is_not_defined_gives_way_to_accuracy_with_a_note() -> Non
     found = board_scores(by_run(a={0: one_class}), "images", "roc_auc", None)
     assert found.metric == "accuracy" and found.scores["a"].tolist() == [[True]]
     assert found.notes == (
-        "roc auc is not defined for these test images, so the ranking uses accuracy; choices followed roc auc",
+        "ROC AUC is not defined for these test images, so the ranking uses accuracy; choices followed ROC AUC",
     )
 
 

@@ -103,7 +103,7 @@ def test_a_metric_that_is_not_defined_for_the_images_gives_way_to_accuracy_and_s
     right = {"a": share(2, 1, 1), "b": share(2, 1, 0)}  # one image of one class has no ROC area
     found = board(tmp_path, right, metric="roc_auc")
     assert found.metric == "accuracy"
-    assert any(note.startswith("roc auc is not defined for these test images") for note in found.notes)
+    assert any(note.startswith("ROC AUC is not defined for these test images") for note in found.notes)
 
 
 def test_losses_and_other_means_over_images_decide_as_well(tmp_path: Path) -> None:

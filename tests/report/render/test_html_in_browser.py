@@ -234,6 +234,85 @@ def test_the_theme_changes_and_changes_back(browser: Any) -> None:
     assert browser.execute_script(colour) == light
 
 
+def test_no_axis_goes_beyond_100_per_cent(browser: Any) -> None:
+    shown = browser.execute_script("return [...document.querySelectorAll('.plot .tick')].map((e) => e.textContent)")
+    shares = [float(text.removesuffix(" %")) for text in shown if text.endswith(" %")]
+    assert len(shares) > 10
+    assert min(shares) >= 0 and max(shares) == 100
+
+
+def test_a_training_curve_has_a_dash_for_each_seed_and_the_legend_hides_one(browser: Any) -> None:
+    lines = "#training .line.thin"
+    before = all_of(browser, lines)
+    assert len(before) == 6 and len({line.get_attribute("stroke-dasharray") for line in before}) == 3
+    button = next(e for e in all_of(browser, "#training .legend button") if e.text == "seed 1")
+    click(browser, button)
+    assert len(all_of(browser, lines)) == 4
+    click(browser, button)
+    assert len(all_of(browser, lines)) == 6
+
+
+def test_the_arrow_keys_reach_every_dot(browser: Any) -> None:
+    for words in ("To get: time", "All"):
+        click(browser, next(e for e in all_of(browser, "#cost .segmented button") if e.text == words))
+    image = one(browser, "#cost .plot svg")
+    seen = set()
+    for _ in all_of(browser, "#cost svg .mark"):
+        image.send_keys("\ue014")  # the right arrow
+        seen |= set(one(browser, ".tooltip.shown").text.splitlines())
+    runs = {str(e.text) for e in all_of(browser, "#cost .legend button")}
+    assert len(runs) == 8 and runs <= seen
+    image.send_keys("\ue00c")  # Escape
+    assert all_of(browser, ".tooltip.shown") == []
+    click(browser, next(e for e in all_of(browser, "#cost .segmented button") if e.text == "Leaders"))
+
+
+def test_a_mistake_is_enlarged_with_its_explanations_and_their_legend(browser: Any) -> None:
+    mistake = one(browser, "#mistakes .mistake.explained")
+    maps = len(mistake.find_elements("css selector", ".explanations img"))
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", mistake)
+    mistake.send_keys(" ")
+    assert "classified as" in one(browser, "dialog[open].large .gallery").text
+    assert len(all_of(browser, "dialog[open] .gallery figure")) >= 1 + maps > 1
+    assert "Violet to yellow" in one(browser, "dialog[open] p").text
+    click(browser, one(browser, "dialog .close"))
+
+
+def test_nothing_is_cut_off_on_paper(browser: Any) -> None:
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    size = {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}  # A4 less its margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    wide = browser.execute_script(
+        "return [...document.querySelectorAll('main *')]"
+        ".filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > 690)"
+        ".map((e) => `${e.getBoundingClientRect().right} ${e.tagName} ${e.textContent.slice(0, 20)}`)"
+    )
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    width, height, phone = SIZES["phone" if browser.phone else "desk"]
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    assert wide == []
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_bars_of_the_classes_have_their_names(
+    size: str, study: Path, large_study: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with opened(
+        write_html(study, tmp_path_factory.mktemp("few") / "report.html"), SIZES[size], tmp_path_factory
+    ) as few:
+        names = [e.text for e in all_of(few, "#data .bars .bar-name")]
+        counts = [e.text for e in all_of(few, "#data .bars .bar-count")]
+        assert len(names) == 10 and "dolphin" in names and counts == ["120"] * 10
+        assert "train\n80" in hover(few, all_of(few, "#data .bars li")[0])
+    many = write_html(large_study, tmp_path_factory.mktemp("many") / "report.html")
+    with opened(many, SIZES[size], tmp_path_factory) as page:
+        turned = len(all_of(page, "#data .plot svg text[transform*=rotate]"))
+        assert turned == (0 if page.phone else 101)  # on a phone there is no room for 101 names
+
+
 def test_it_prints_and_is_then_as_it_was(browser: Any) -> None:
     theme = one(browser, "html").get_attribute("data-theme")
     document = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})

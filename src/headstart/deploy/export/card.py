@@ -8,22 +8,14 @@ from typing import Any
 
 from headstart.deploy.export.checking import TIMES, Check
 from headstart.deploy.export.target import FLOAT, Parts
+from headstart.evaluate.metrics.names import measure_name
 from headstart.models.refitted import refitted_of, words
 from headstart.models.weights.licences import RESTRICTED, UNKNOWN
 from headstart.storage.files import write_atomic
 from headstart.units import duration, size
 
 CARD = "README.md"
-MEASURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "top5_accuracy": "top-5 accuracy",
-    "f1_macro": "F1, macro",
-    "f1_micro": "F1, micro",
-    "map": "mean average precision",
-    "log_loss": "log loss",
-    "ece": "calibration error (ECE)",
-}
+MEASURES = ("accuracy", "balanced_accuracy", "top5_accuracy", "f1_macro", "f1_micro", "map", "log_loss", "ece")
 SHOWN = 12  # class names
 
 
@@ -83,14 +75,14 @@ def results_text(parts: Parts) -> str:
     """Return the test results as a table with intervals."""
     results, data = parts.material.results, parts.material.data
     rows = [
-        f"| {title} | {each['value']:.4f} | {each['low']:.4f} to {each['high']:.4f} |"
-        for name, title in MEASURES.items()
+        f"| {measure_name(name)} | {each['value']:.4f} | {each['low']:.4f} to {each['high']:.4f} |"
+        for name in MEASURES
         if (each := results.get(name)) and each.get("value") is not None
     ]
     again = refitted_of(parts.ensemble.members[0].provenance)
     untested = "" if again is None else f"This model is not tested. {words(again)}"
     if not rows:
-        nothing = "No test results were at hand when this was exported: export the study folder to have them here."
+        nothing = "No test results were available when this was exported; export the study folder to include them."
         return untested or nothing
     heading = f"On {results['n']:,} test images of {data.get('name', 'its dataset')}, which it had not learned from:"
     if parts.facts["precision"] != FLOAT:
@@ -103,7 +95,7 @@ def results_text(parts: Parts) -> str:
 def _data(parts: Parts) -> str:
     data = parts.material.data
     if not data:
-        return "Unknown: the study's folder was not at hand when this was exported."
+        return "Unknown: the study's folder was not available when this was exported."
     counts = data["counts"]
     lines = [
         f"Dataset {data['name']}: {counts['train']:,} training, {counts['validation']:,} validation and"
@@ -152,7 +144,7 @@ def _licence(facts: Mapping[str, Any]) -> str:
     if facts["licence_status"] == RESTRICTED:
         return (
             f"The pretrained weights that it was made from: {licence}, which restricts what they may be used for."
-            " Read its terms before you use the model for gain or pass it on; they may hold for the model, too."
+            " Read its terms before you use the model commercially or pass it on; they may apply to the model, too."
         )
     return f"The pretrained weights that it was made from: {licence}."
 

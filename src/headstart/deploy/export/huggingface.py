@@ -15,6 +15,7 @@ from headstart.deploy.export.card import CARD, card_text, title_of
 from headstart.deploy.export.checking import Check, Form
 from headstart.deploy.export.target import Parts, Target
 from headstart.deploy.export.timm_model import model_args, refusal_of, timm_model
+from headstart.evaluate.metrics.names import measure_name
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.bundle import Bundle
 from headstart.models.refitted import refitted_of
@@ -94,7 +95,7 @@ def card_data(parts: Parts) -> ModelCardData:
             dataset_split="test",
             metric_type=name,
             metric_value=round(float(results[name]["value"]), 6),
-            metric_name=name.replace("_", " "),
+            metric_name=measure_name(name),
         )
         for name in METRICS
         if results.get(name, {}).get("value") is not None

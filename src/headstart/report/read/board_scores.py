@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.evaluate.metrics.contributions import contributions
+from headstart.evaluate.metrics.names import measure_name
 from headstart.report.read.cross_validation import complete_repeats
 from headstart.report.read.study_files import Outcome, Record, distinct
 
@@ -57,7 +58,7 @@ def board_scores(by_run: ByRun, kind: str, wanted: str, folds: int | None) -> Bo
     scores = _tables(parts, wanted)
     if scores is not None:
         return replace(found, scores=scores)
-    name = wanted.replace("_", " ")
+    name = measure_name(wanted)
     note = f"{name} is not defined for these test images, so the ranking uses accuracy; choices followed {name}"
     return replace(found, metric="accuracy", scores=_tables(parts, "accuracy") or {}, notes=(*notes, note))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart import units
 from headstart.evaluate.comparison.sentences import margin_words, settled
+from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.cross_validation import unit_of
 from headstart.report.read.leaderboard import Board
@@ -92,7 +93,7 @@ def _leads(board: Board) -> str:
 
 
 def _score(board: Board, row: Mapping[str, Any], basis: str) -> list[Segment]:
-    name = board.metric.replace("_", " ")
+    name = measure_name(board.metric)
     value = f"{numbers.score(row['mean'], board.metric)} {name}"
     reach = numbers.interval(row["low"], row["high"], board.metric)
     found = [(value, True), (f" (95 % interval {reach}; {basis}). ", False)]

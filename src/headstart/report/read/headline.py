@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.conclusion import Segment, plain
 from headstart.report.read.leaderboard import Board
@@ -47,7 +48,7 @@ def _use(board: Board, *, named: bool, begun: bool = False) -> list[Segment]:
         start: list[Segment] = [(begin, False), (run, True), (" reaches ", False)]
     else:
         start = [(begin + verb, False), (run, True), (": ", False)]
-    score = f"{numbers.score(row['mean'], board.metric)} {board.metric.replace('_', ' ')}"
+    score = f"{numbers.score(row['mean'], board.metric)} {measure_name(board.metric)}"
     things = "episodes" if board.kind == "episodes" else "test images"
     reach = numbers.interval(row["low"], row["high"], board.metric)
     return [*start, (score, True), (f" on {board.n:,} {things} (95 % interval {reach}). ", False)]

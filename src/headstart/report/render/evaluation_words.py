@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.summary import load_summary
 from headstart.report.render.drift_words import drift_sentences
 from headstart.study.evaluation import Evaluated, Evaluation
 
 SHOWN = ("accuracy", "top5_accuracy", "balanced_accuracy", "f1_macro", "mcc", "roc_auc", "log_loss", "brier", "ece")
-SHOWN_MULTI_LABEL = ("subset_accuracy", "hamming_accuracy", "f1_micro", "f1_macro", "map", "log_loss")
+SHOWN_MULTI_LABEL = ("subset_accuracy", "label_accuracy", "f1_micro", "f1_macro", "map", "log_loss")
 
 
 def measure_rows(found: Evaluation) -> list[tuple[str, ...]]:
@@ -23,7 +24,7 @@ def measure_rows(found: Evaluation) -> list[tuple[str, ...]]:
             for cell in cells
             if cell is not None
         ]
-        rows.append((name.replace("_", " "), *shown))
+        rows.append((measure_name(name), *shown))
     return rows
 
 
@@ -36,12 +37,12 @@ def change_words(model: Evaluated, metric: str) -> str:
     score = numbers.score(own["value"], metric)
     if model.own.refitted:
         return (
-            f"{model.name}: {metric.replace('_', ' ')} {shown} against {score} of the tested model that it was refitted"
+            f"{model.name}: {measure_name(metric)} {shown} against {score} of the tested model that it was refitted"
             f" from, {model.own.run}, on {own['n']:,} test images of {model.own.dataset}; it has learned from these"
             " images itself, and has no test score of its own"
         )
     return (
-        f"{model.name}: {metric.replace('_', ' ')} {shown} against {score} on its own"
+        f"{model.name}: {measure_name(metric)} {shown} against {score} on its own"
         f" {own['n']:,} test images of {model.own.dataset}"
     )
 

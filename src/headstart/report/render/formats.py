@@ -14,6 +14,7 @@ from typing import Any
 from headstart import units
 from headstart.disclosure import printable, spreadsheet_text
 from headstart.errors import choose
+from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.conclusion import Segment
 from headstart.report.read.leaderboard import Board
@@ -172,7 +173,7 @@ def _emphasised(segments: Sequence[Segment]) -> str:
 
 
 def _ranking(summary: Summary, board: Board) -> list[str]:
-    metric = board.metric.replace("_", " ")
+    metric = measure_name(board.metric)
     rows = []
     for place, row in enumerate(board.ranking, start=1):
         run = summary.run(row["run"])

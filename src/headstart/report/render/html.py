@@ -10,6 +10,8 @@ from typing import Any
 
 from headstart import units
 from headstart.disclosure import disclosable
+from headstart.evaluate.metrics.names import MEASURES
+from headstart.evaluate.metrics.scoring import METRICS
 from headstart.maps.page import STYLE, map_scripts, static_text
 from headstart.maps.script_json import script_json
 from headstart.models.weights.licences import in_words
@@ -37,9 +39,11 @@ SCRIPTS = (
     "table.js",
     "ranking.js",
     "figures.js",
+    "training.js",
     "classes.js",
     "matrix.js",
     "gallery.js",
+    "counts.js",
     "evidence.js",
     "uncertainty.js",
     "audit.js",
@@ -48,6 +52,8 @@ SCRIPTS = (
     "runs.js",
     "main.js",
 )
+
+SHORT = {"uncertainty": "How sure", "transfer": "Transfer"}  # titles in the bar at the top, where there is little room
 
 CELLS = 60_000  # cells of all confusion matrices that a page holds; the fullest come first
 
@@ -61,7 +67,7 @@ LEADS = {
     " Sizes are those of 32-bit floats. Drag to zoom, double-click to reset.",
     "learning": "Score against the number of labelled images: each point is a run over its seeds with its 95 %"
     " interval.",
-    "training": "One line for each seed.",
+    "training": "What happened on training and validation images, epoch by epoch.",
     "mistakes": "Images that most seeds get wrong; those with the lowest probability for the true class come first.",
     "map": "Test images that the network sees as similar are close together.",
     "calibration": "On the diagonal, predictions made with 80 % confidence are right in 8 of 10 cases. Probabilities"
@@ -104,7 +110,7 @@ def render(summary: Summary) -> str:
         return (static / name).read_text(encoding="utf-8")
 
     environment = template_environment()
-    environment.filters |= {"score": numbers.score, "seconds": units.duration}
+    environment.filters |= {"score": numbers.score, "seconds": units.duration, "unbroken": unbroken}
     template = environment.get_template("page")
     payload = page_data(summary)
     return template.render(
@@ -117,6 +123,7 @@ def render(summary: Summary) -> str:
         halving_lines=halving_lines(summary.halving) if summary.halving else [],
         proxy_lines=proxy_lines(summary.proxy, summary.left_out) if summary.proxy else [],
         leads=LEADS,
+        short=SHORT,
         intervals=interval_words(summary.boards),
         states=state_words(summary.boards),
         weights=weights_used(summary),
@@ -135,6 +142,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
     share = CELLS // max(1, len(summary.runs))
     return {
         **{key: plain[key] for key in ("name", "question", "answer", "ranking", "boards", "failed", "missing")},
+        "measures": {key: [name, METRICS[key].meaning if key in METRICS else None] for key, name in MEASURES.items()},
         "partial": summary.partial,
         "meanings": {state: state_meaning(state, board) for board in summary.boards[:1] for state in STATES},
         "learning": (summary.files.learning or {}).get("curves", []),
@@ -159,6 +167,11 @@ def use_it(summary: Summary) -> str:
         if (root / "model.safetensors").is_file()
         else ""
     )
+
+
+def unbroken(text: str) -> str:
+    """Return text in which no line ends between a number and its per cent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def tiles(summary: Summary) -> list[tuple[str, str]]:

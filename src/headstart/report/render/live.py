@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from headstart import disclosure, progress, units
+from headstart.evaluate.metrics.names import measure_name
 from headstart.evaluate.metrics.scoring import POINTWISE
 from headstart.report import numbers
 
@@ -213,7 +214,7 @@ class LiveStudy:
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
             table.add_column("run")
             table.add_column("")
-            table.add_column(self.metric.replace("_", " "), justify="right")
+            table.add_column(measure_name(self.metric), justify="right")
             table.add_column("time", justify="right")
             shown = self._shown()
             for run in shown:

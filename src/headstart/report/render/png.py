@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary, load_summary
@@ -140,7 +141,7 @@ class _Part:
 
     def _what(self) -> str:
         things = "episodes" if self.board.kind == "episodes" else "test images"
-        metric = self.board.metric.replace("_", " ")
+        metric = measure_name(self.board.metric)
         return f"{self.board.title}: {metric}, {self.board.n:,} {things}, {self.board.tested}, 95 % intervals"
 
     def _domain(self, rows: Sequence[Any]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headstart import units
+from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
 from headstart.report.render.words import NARROW as NARROW_WORDS
@@ -45,7 +46,7 @@ def ranking_table(summary: Summary, width: int = 140) -> Table:
         table.add_column("on")
     table.add_column("run", overflow="fold")
     metrics = {board.metric for board in summary.boards} or {"score"}
-    table.add_column(metrics.pop().replace("_", " ") if len(metrics) == 1 else "score", justify="right", no_wrap=True)
+    table.add_column(measure_name(metrics.pop()) if len(metrics) == 1 else "score", justify="right", no_wrap=True)
     table.add_column("95 % interval", justify="right", no_wrap=True)
     if wider:
         table.add_column("other training\nimages too", justify="right", no_wrap=True)

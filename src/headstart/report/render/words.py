@@ -10,7 +10,9 @@ from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 
 NARROW = "Intervals hold for other seeds and other test images of the same kind, not for other training images."
-OFFER = " To count those too: --training-images 20 of `compare`, or compare: {training_images: 20} in a study file."
+OFFER = (
+    " To count those too: headstart compare --training-images 20, or compare: {training_images: 20} in a study file."
+)
 STATES = ("best", "tied", "cannot tell", "behind")
 
 

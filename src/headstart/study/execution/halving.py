@@ -19,6 +19,7 @@ import numpy.typing as npt
 from headstart.data.dataset import IntArray, Split
 from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.errors import RunFailed, SpecError, unknown_name
+from headstart.evaluate.metrics.names import measure_name
 from headstart.evaluate.metrics.scoring import METRICS
 from headstart.progress import progress
 from headstart.storage.store import content_key
@@ -97,7 +98,7 @@ def _score(score: RungScore, metric: str) -> float:
 
 def _shown(score: RungScore, metric: str) -> str:
     own = _score(score, metric)
-    return f"{100 * own:.1f} %" if metric == "accuracy" else f"{metric.replace('_', ' ')} {own:.3f}"
+    return f"{100 * own:.1f} %" if metric == "accuracy" else f"{measure_name(metric)} {own:.3f}"
 
 
 def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> list[Run]:

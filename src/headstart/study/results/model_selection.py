@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.evaluate.metrics.names import measure_name
 from headstart.evaluate.metrics.scoring import METRICS, image_scores, score_of
 
 _DIGITS = 12  # of a mean over seeds: what is equal but for rounding is equal
@@ -73,7 +74,7 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
 
 
 def _plain(metric: str) -> str:
-    return f"validation {metric.replace('_', ' ')}"
+    return f"validation {measure_name(metric)}"
 
 
 def _extreme(metric: str) -> str:

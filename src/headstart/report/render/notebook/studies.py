@@ -8,7 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from headstart import units
-from headstart.fewshot.study import FewShotResult
+from headstart.evaluate.metrics.names import measure_name
+from headstart.fewshot.evaluation import FewShotResult
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary
@@ -147,7 +148,7 @@ def _board(summary: Summary, board: Board) -> list[Markup]:
     heads = (
         "#",
         "run",
-        board.metric.replace("_", " "),
+        measure_name(board.metric),
         "",
         "95 % interval",
         "on test",

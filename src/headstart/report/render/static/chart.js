@@ -22,7 +22,7 @@ function logTicks(low, high, count) {
   return ticks.length > 1 ? ticks : linearTicks(low, high, count);
 }
 
-const DURATIONS = [0.001, 0.01, 0.1, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 18000, 36000, 86400, 864000];
+const DURATIONS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18000, 36000, 86400, 864000];
 
 function scale(domain, range, log) {
   const forward = log ? Math.log : (x) => x;
@@ -48,9 +48,9 @@ function padded([low, high], log, share = 0.06) {
 
 /**
  * Draw a plot into `host` and keep it drawn when the width changes.
- * options: label, height, x and y ({label, domain, log, format, limit}), draw(layer, sx, sy, hits, plot), legend
- * (rows of {key, label, colour, shape}), csv() → {header, rows}.
- * `draw` puts marks into `layer` and pushes {x, y, tip, key} (pixels) to `hits`.
+ * options: label, height, x and y ({label, domain, log, format, bounds, names}), draw(layer, sx, sy, hits, plot), legend
+ * (rows of {key, label, swatch}), csv() → {header, rows}.
+ * `draw` puts marks into `layer` and pushes {x, y, tip, line} (pixels) to `hits`; `line` is the element that is drawn stronger meanwhile.
  */
 function plot(host, options) {
   const state = { zoom: null, hidden: new Set(), strong: null };
@@ -65,19 +65,20 @@ function plot(host, options) {
     if (!width) return;
     reset.hidden = state.zoom === null;
     const height = options.height || Math.max(260, Math.min(420, width * 0.5));
-    const margin = { left: 54, right: 14, top: 10, bottom: 42 };
-    const inner = [width - margin.left - margin.right, height - margin.top - margin.bottom];
-    const x = state.zoom ? state.zoom.x : options.x.exact ? options.x.domain : padded(options.x.domain, options.x.log);
-    const y = state.zoom ? state.zoom.y : options.y.exact ? options.y.domain : limited(padded(options.y.domain, options.y.log), options.y.limit);
+    const names = namesBelow(options.x.names, width - 68);
+    const margin = { left: 54, right: 14, top: 10, bottom: 42 + names.room };
+    const inner = [width - margin.left - margin.right, height - margin.top - 42];
+    const x = state.zoom ? state.zoom.x : domainOf(options.x);
+    const y = state.zoom ? state.zoom.y : domainOf(options.y);
     const sx = scale(x, [0, inner[0]], options.x.log);
     const sy = scale(y, [inner[1], 0], options.y.log);
     const clip = `clip-${(plot.count = (plot.count || 0) + 1)}`;
     const layer = s("g", { "clip-path": `url(#${clip})` });
     const hits = [];
-    const image = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": options.label, tabindex: "0" },
-      s("clipPath", { id: clip }, s("rect", { x: 0, y: -2, width: inner[0], height: inner[1] + 4 })));
+    const image = s("svg", { viewBox: `0 0 ${width} ${height + names.room}`, role: "img", "aria-label": options.label, tabindex: "0" },
+      s("clipPath", { id: clip }, clipOf(x, y, inner, options)));
     const body = s("g", { transform: `translate(${margin.left},${margin.top})` });
-    body.append(...axes(sx, sy, inner, options), layer);
+    body.append(...axes(sx, sy, inner, options, names.room), ...names.draw(sx, inner[1]), layer);
     image.append(body);
     options.draw(layer, sx, sy, hits, { inner, state });
     frame.replaceChildren(image);
@@ -93,8 +94,29 @@ function plot(host, options) {
   return { render, state };
 }
 
-function limited([low, high], limit) {
-  return limit ? [Math.max(low, limit[0]), Math.min(high, limit[1])] : [low, high];
+/** The range that an axis shows: a little wider than its values, and never beyond the bounds of the measure. */
+function domainOf(axis) {
+  if (axis.exact) return axis.domain;
+  const [low, high] = padded(axis.domain, axis.log);
+  return axis.bounds ? [Math.max(low, axis.bounds[0]), Math.min(high, axis.bounds[1])] : [low, high];
+}
+
+/** The rectangle in which marks are drawn; a mark on a bound, such as 100 %, is drawn whole. */
+function clipOf(x, y, [width, height], options) {
+  const room = (axis, end, value) => (axis.bounds && axis.bounds[end] === value ? 9 : 2);
+  const [left, right, top, bottom] = [room(options.x, 0, x[0]), room(options.x, 1, x[1]), room(options.y, 1, y[1]), room(options.y, 0, y[0])];
+  return s("rect", { x: -left, y: -top, width: width + left + right, height: height + top + bottom });
+}
+
+/** Names below the bars of an axis that counts them, turned, where there is room for each. */
+function namesBelow(names, width) {
+  if (!names || width / names.length < 9.5) return { room: 0, draw: () => [] };
+  const shown = names.map((name) => (name.length > 20 ? `${name.slice(0, 19)}â¦` : name));
+  const dense = width / names.length < 13 ? "tick dense" : "tick";
+  const room = (dense === "tick" ? 6.4 : 5.2) * Math.max(...shown.map((name) => name.length));
+  const text = (name, k, sx, y) => s("text", { class: dense, transform: `translate(${sx(k + 0.5) + 3.5},${y + 8}) rotate(-90)`, "text-anchor": "end" }, name);
+  const seen = (k, sx) => k + 0.5 >= sx.domain[0] && k + 0.5 <= sx.domain[1];
+  return { room, draw: (sx, y) => shown.flatMap((name, k) => (seen(k, sx) ? [text(name, k, sx, y)] : [])) };
 }
 
 /** Pixels that one label of the x axis needs. */
@@ -102,28 +124,30 @@ function axisRoom(axis) {
   return axis.durations ? 52 : 34;
 }
 
-function axes(sx, sy, [width, height], options) {
+function axes(sx, sy, [width, height], options, below) {
   const parts = [];
+  const beyond = (axis, tick) => axis.bounds && (tick < axis.bounds[0] - 1e-9 || tick > axis.bounds[1] + 1e-9);
   const spread = (axis, low, high) => (axis.format ? (value) => axis.format(value, high - low) : (value) => String(+value.toPrecision(6)));
   const showX = spread(options.x, ...sx.domain);
   const showY = spread(options.y, ...sy.domain);
   for (const tick of sy.ticks(Math.max(3, height / 55))) {
     const place = sy(tick);
-    if (place < -1 || place > height + 1) continue;
+    if (place < -1 || place > height + 1 || beyond(options.y, tick)) continue;
     parts.push(s("line", { class: "grid", x1: 0, x2: width, y1: place, y2: place }));
     parts.push(s("text", { class: "tick", x: -8, y: place + 4, "text-anchor": "end" }, showY(tick)));
   }
   let last = -Infinity;
+  let before = null;  // the label to the left, which is not said twice
   const ticks = ticksOf(sx, options.x, width);
   for (const tick of ticks) {
     const place = sx(tick);
-    if (place < -1 || place > width + 1 || place - last < (axisRoom(options.x))) continue;
-    last = place;
+    if (place < -1 || place > width + 1 || place - last < axisRoom(options.x) || beyond(options.x, tick) || showX(tick) === before) continue;
+    [last, before] = [place, showX(tick)];
     parts.push(s("line", { class: "notch", x1: place, x2: place, y1: height, y2: height + 5 }));
     parts.push(s("text", { class: "tick", x: place, y: height + 18, "text-anchor": "middle" }, showX(tick)));
   }
   parts.push(s("line", { class: "axis", x1: 0, x2: width, y1: height, y2: height }));
-  parts.push(s("text", { class: "axis-label", x: width, y: height + 36, "text-anchor": "end" }, options.x.label));
+  parts.push(s("text", { class: "axis-label", x: width, y: height + 36 + below, "text-anchor": "end" }, options.x.label));
   parts.push(s("text", { class: "axis-label", x: 4, y: 8, "text-anchor": "start" }, options.y.label));
   return parts;
 }
@@ -153,6 +177,8 @@ function legendOf(rows, state, render) {
   return list;
 }
 
+const UNDER = 3;  // marks under another whose figures are shown with it
+
 function interact(image, body, { margin, inner, sx, sy, hits, state, render }) {
   const ring = s("circle", { class: "ring", r: 9, visibility: "hidden" });
   const brush = s("rect", { class: "brush", visibility: "hidden" });
@@ -165,23 +191,48 @@ function interact(image, body, { margin, inner, sx, sy, hits, state, render }) {
     return [(event.clientX - box.left) * ratio - margin.left, (event.clientY - box.top) * ratio - margin.top];
   };
   const inside = ([x, y]) => [Math.max(0, Math.min(inner[0], x)), Math.max(0, Math.min(inner[1], y))];
-  const unhover = () => { tooltip.hide(); ring.setAttribute("visibility", "hidden"); };
+  let strong = null;
+  const strengthen = (line) => { if (strong) strong.classList.remove("strong"); strong = line || null; if (strong) strong.classList.add("strong"); };
+  const unhover = () => { tooltip.hide(); strengthen(null); ring.setAttribute("visibility", "hidden"); };
+  const seen = (hit) => hit.x >= -4 && hit.x <= inner[0] + 4 && hit.y >= -4 && hit.y <= inner[1] + 4;
+
+  /** Show a hit, with those that lie under it. */
+  function point(hit, event) {
+    ring.setAttribute("cx", hit.x);
+    ring.setAttribute("cy", hit.y);
+    ring.setAttribute("visibility", "visible");
+    strengthen(hit.line);
+    const under = hits.filter((each) => each !== hit && !(hit.line && each.line === hit.line) && Math.hypot(each.x - hit.x, each.y - hit.y) < 3);
+    const more = under.length > UNDER ? [h("div", { class: "tip-next" }, `and ${under.length - UNDER} more`)] : [];
+    tooltip.show(event, [...hit.tip(), ...under.slice(0, UNDER).flatMap((each) => [h("div", { class: "tip-next" }), ...each.tip()]), ...more]);
+  }
 
   function hover(event) {
     const [x, y] = place(event);
     let best = null;
     let least = event.pointerType === "touch" ? 44 : 26;
     for (const hit of hits) {
-      if (hit.x < -4 || hit.x > inner[0] + 4 || hit.y < -4 || hit.y > inner[1] + 4) continue;
+      if (!seen(hit)) continue;
       const distance = Math.hypot(hit.x - x, hit.y - y);
       if (distance < least) { best = hit; least = distance; }
     }
-    if (!best) return unhover();
-    ring.setAttribute("cx", best.x);
-    ring.setAttribute("cy", best.y);
-    ring.setAttribute("visibility", "visible");
-    return tooltip.show(event, best.tip());
+    return best ? point(best, event) : unhover();
   }
+
+  /** The arrow keys go from mark to mark, from the left to the right. */
+  let at = -1;
+  image.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (event.key === "Escape") return unhover();
+    const order = hits.filter(seen).sort((a, b) => a.x - b.x || a.y - b.y);
+    if (!step || !order.length) return undefined;
+    event.preventDefault();
+    at = at < 0 ? (step > 0 ? 0 : order.length - 1) : (at + step + order.length) % order.length;
+    const box = image.getBoundingClientRect();
+    const ratio = box.width / (inner[0] + margin.left + margin.right);
+    return point(order[at], { clientX: box.left + (order[at].x + margin.left) * ratio, clientY: box.top + (order[at].y + margin.top) * ratio });
+  });
+  image.addEventListener("blur", unhover);
 
   function zoomTo([x0, y0], [x1, y1]) {
     state.zoom = {

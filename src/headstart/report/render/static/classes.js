@@ -21,12 +21,12 @@ function drawClasses(host, data) {
     const rows = run.per_class.filter((row) => row[1] > 0).map(([number, n, recall, precision, f1]) => ({ number, name: set.classes[number], n, recall, precision, f1, with: worst.get(number), change: second && second.get(number) && recall !== null ? recall - second.get(number)[2] : null }));
     const columns = [
       { key: "class", label: "Class", head: true, value: (r) => r.name, cell: (r) => format.words(r.name) },
-      { key: "n", label: "Images", numeric: true, value: (r) => r.n },
+      { key: "n", label: "Images", numeric: true, value: (r) => r.n, cell: (r) => format.images(r.n) },
       { key: "recall", label: "Recall", title: "Share of the images of this class that are classified correctly", numeric: true, value: (r) => r.recall, cell: (r) => bar(r.recall) },
       { key: "precision", label: "Precision", title: "Share of the images classified as this class that belong to it", numeric: true, value: (r) => r.precision, cell: (r) => format.percent(r.precision), hide: "phone" },
       { key: "f1", label: "F1", numeric: true, value: (r) => r.f1, cell: (r) => format.percent(r.f1), hide: "phone" },
       ...(other ? [{ key: "change", label: `Recall against ${other.run}`, numeric: true, value: (r) => r.change, cell: (r) => (r.change === null ? "–" : h("span", { class: r.change > 0 ? "up" : r.change < 0 ? "down" : "" }, format.points(r.change))) }] : []),
-      { key: "with", label: "Most often confused with", value: (r) => r.with && set.classes[r.with[1]], cell: (r) => (r.with ? h("button", { type: "button", class: "link", onclick: () => showCell(data, run, r.with) }, `${format.words(set.classes[r.with[1]])} (${format.images(r.with[2])} of ${r.n})`) : "–") },
+      { key: "with", label: "Most often confused with", value: (r) => r.with && set.classes[r.with[1]], cell: (r) => (r.with ? h("button", { type: "button", class: "link", onclick: () => showCell(data, run, r.with) }, `${format.words(set.classes[r.with[1]])} (${format.images(r.with[2])} of ${format.images(r.n)})`) : "–") },
     ];
     table(place, columns, rows, { label: "Classes", class: "classes", sort: { key: other ? "change" : "recall", down: false }, filter: "Filter classes", limit: 12 });
   }

@@ -27,13 +27,28 @@ function s(tag, attributes = {}, ...children) {
 const NO_SHARE = new Set(["log_loss", "brier", "mcc"]);
 const LOWER_IS_BETTER = new Set(["log_loss", "brier", "ece"]);
 
+/** Where a measure begins and ends; an axis shows no tick beyond. */
+function boundsOf(metric) {
+  return { mcc: [-1, 1], brier: [0, 2], log_loss: [0, Infinity] }[metric] || [0, 1];
+}
+
+/** The name of a measure inside a sentence, and at the head of a column. */
+function measureName(metric) {
+  return (data.measures[metric] || [])[0] || format.words(metric);
+}
+
+function measureTitle(metric) {
+  const name = measureName(metric);
+  return name[0].toUpperCase() + name.slice(1);
+}
+
 const format = {
   percent: (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)} %`),
   score: (value, metric) => {
     if (value === null || value === undefined) return "–";
     return NO_SHARE.has(metric) ? value.toFixed(3) : format.percent(value);
   },
-  images: (count) => (Number.isInteger(count) ? String(count) : count.toFixed(1)),
+  images: (count) => (Number.isInteger(count) ? count.toLocaleString("en") : count.toFixed(1)),
   points: (value, metric) => {
     const sign = value > 0 ? "+" : value < 0 ? "−" : "±";
     const size = Math.abs(value);
@@ -84,7 +99,7 @@ function timesTested(run) {
 
 /** The trainings of a run: its seeds, or folds × repeats. */
 function timesTrained(run) {
-  return foldsOf(run) ? `${foldsOf(run)} folds × ${timesTested(run).words}` : `seeds ${run.seeds.join(", ")}`;
+  return foldsOf(run) ? `${foldsOf(run)} folds × ${timesTested(run).words}` : `seed${run.seeds.length === 1 ? "" : "s"} ${run.seeds.join(", ")}`;
 }
 
 /** The colour that a run has in every figure. */

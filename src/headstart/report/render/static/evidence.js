@@ -9,7 +9,7 @@ function drawCalibration(host, data) {
   host.append(h("div", { class: "two" }, figure, numbers));
   const made = plot(figure, {
     label: "Reliability", height: 340,
-    x: { label: "Confidence", domain: [0, 1], format: accuracyAxis }, y: { label: "accuracy", domain: [0, 1], format: accuracyAxis },
+    x: { label: "Confidence", domain: [0, 1], format: accuracyAxis, bounds: [0, 1] }, y: { label: "Accuracy", domain: [0, 1], format: accuracyAxis, bounds: [0, 1] },
     legend: runLegend(ranked),
     csv: () => ({ header: ["run", "confidence", "accuracy", "low", "high", "n"], rows: ranked.flatMap((run) => run.reliability.map((bin) => [run.run, bin.confidence, bin.accuracy, bin.accuracy_low, bin.accuracy_high, bin.n])) }),
     draw: (layer, sx, sy, hits, { state }) => {
@@ -31,19 +31,13 @@ function drawCalibration(host, data) {
   const temperature = (run) => { const all = Object.values(run.temperature); return all.length ? all.reduce((a, b) => a + b, 0) / all.length : null; };
   table(numbers, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
-    { key: "ece", label: "ECE", title: "Expected calibration error: average distance of confidence from accuracy", numeric: true, value: (r) => value(r, "ece"), cell: (r) => format.percent(value(r, "ece")) },
-    { key: "brier", label: "Brier", numeric: true, value: (r) => value(r, "brier"), cell: (r) => format.score(value(r, "brier"), "brier") },
+    { key: "ece", label: "Calibration error", title: "Expected calibration error: average distance of confidence from accuracy", numeric: true, value: (r) => value(r, "ece"), cell: (r) => format.percent(value(r, "ece")) },
+    { key: "brier", label: "Brier score", numeric: true, value: (r) => value(r, "brier"), cell: (r) => format.score(value(r, "brier"), "brier") },
     { key: "log_loss", label: "Log loss", numeric: true, value: (r) => value(r, "log_loss"), cell: (r) => format.score(value(r, "log_loss"), "log_loss"), hide: "phone" },
-    { key: "temperature", label: "T", title: "Temperature fitted on validation; applied here", numeric: true, value: temperature, cell: (r) => (temperature(r) === null ? "–" : temperature(r).toFixed(2)) },
+    { key: "temperature", label: "Temperature", title: "Temperature fitted on validation; applied here", numeric: true, value: temperature, cell: (r) => (temperature(r) === null ? "–" : temperature(r).toFixed(2)) },
   ], ranked, { label: "Calibration", class: "compact", limit: 14 });
   if (ranked.length > 5) { ranked.slice(4).forEach((run) => made.state.hidden.add(run.run)); figure.querySelectorAll(".legend button").forEach((button, k) => { if (k >= 4) button.setAttribute("aria-pressed", "false"); }); }
 }
-
-const MEASURES = {
-  top5_accuracy: "Right among five", mcc: "Matthews' correlation", roc_auc: "ROC area", map: "Average precision", ece: "Calibration error", log_loss: "Log loss", brier: "Brier score",
-  accuracy: "Accuracy", balanced_accuracy: "Balanced accuracy", precision_macro: "Precision", recall_macro: "Recall", f1_macro: "F1", f1_micro: "F1 of all decisions", binned_ece: "Calibration error, binned",
-  subset_accuracy: "All labels right", hamming_accuracy: "Decisions right", label_accuracy: "Decisions right",
-};
 
 function drawMeasures(host, data) {
   const names = [...new Set(data.runs.flatMap((run) => Object.keys(run.metrics)))];
@@ -53,8 +47,8 @@ function drawMeasures(host, data) {
   const runs = [...data.runs].sort((a, b) => (place.get(a.run) ?? 1e9) - (place.get(b.run) ?? 1e9));
   table(host, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
-    ...shownNames.map((name) => ({ key: name, label: MEASURES[name] || format.words(name), csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} ${foldsOf(r) ? "folds" : "seeds"}` }, format.score(m.mean, name)) : "–"; } })),
-  ], runs, { label: "All measures", class: "compact", fold: false, filter: runs.length > 7 ? "Filter runs" : null });
+    ...shownNames.map((name) => ({ key: name, label: measureTitle(name), title: (data.measures[name] || [])[1], csv: name, numeric: true, value: (r) => (r.metrics[name] ? r.metrics[name].mean : null), cell: (r) => { const m = r.metrics[name]; return m ? h("span", { title: m.low === null || m.low === undefined ? "" : `95 % interval ${format.interval(m.low, m.high, name)} over ${m.seeds} ${foldsOf(r) ? "folds" : "seeds"}` }, format.score(m.mean, name)) : "–"; } })),
+  ], runs, { label: "All measures", class: "compact measures", fold: false, filter: runs.length > 7 ? "Filter runs" : null });
 }
 
 function drawData(host, data) {
@@ -84,27 +78,7 @@ function drawData(host, data) {
   }
 }
 
-/** Images of each class, the fullest first. */
-function drawCounts(host, set, counts, sides) {
-  const rows = set.classes.map((name, k) => ({ name, parts: sides.map((side) => counts[side][k] || 0) })).map((row) => ({ ...row, all: row.parts.reduce((a, b) => a + b, 0) })).sort((a, b) => b.all - a.all);
-  const most = rows[0] ? rows[0].all : 1;
-  plot(host, {
-    label: "Images per class", height: 220,
-    x: { label: "classes, the fullest first", domain: [0, rows.length], ticks: [], exact: true }, y: { label: "images", domain: [0, most * 1.08], exact: true },
-    csv: () => ({ header: ["class", ...sides], rows: rows.map((row) => [row.name, ...row.parts]) }),
-    draw: (layer, sx, sy, hits) => {
-      rows.forEach((row, k) => {
-        let base = 0;
-        row.parts.forEach((n, side) => {
-          layer.append(s("rect", { class: `side side-${side}`, x: sx(k) + 0.3, width: Math.max(1, sx(k + 1) - sx(k) - 0.8), y: sy(base + n), height: Math.max(0, sy(base) - sy(base + n)) }));
-          base += n;
-        });
-        for (const share of [0.25, 0.6, 1]) hits.push({ x: sx(k + 0.5), y: sy(row.all * share), tip: () => tip(format.words(row.name), [...sides.map((side, j) => [side, row.parts[j]]), ["in all", row.all]]) });
-      });
-    },
-  });
-  host.append(h("div", { class: "legend still" }, sides.map((side, k) => h("span", {}, h("i", { class: `side-${k}` }), side))));
-}
+const SCORES = { logme: "LogME", h_score: "H-score", h_score_shrunk: "H-score, shrunk", knn: "Nearest neighbours", leep: "LEEP", network: "Network", measured: "Measured" };
 
 function drawTransfer(host, data) {
   const given = data.transferability;
@@ -112,6 +86,7 @@ function drawTransfer(host, data) {
   if (!rows.length) return;
   const metric = given.metric || "accuracy";
   const tau = (Array.isArray(given) ? null : given.weighted_tau || given.tau) || {};
+  const named = (key) => SCORES[key] || format.words(key);
   const numbers = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => typeof row[key] === "number")))];
   const known = ["logme", "h_score_shrunk", "h_score", "knn", "leep"];
   const predictors = [...known.filter((key) => numbers.includes(key)), ...numbers.filter((key) => key !== "measured" && !known.includes(key))];
@@ -119,20 +94,20 @@ function drawTransfer(host, data) {
   if (numbers.includes("measured") && predictors.length) {
     let score = predictors[0];
     const figure = h("div");
-    host.append(h("div", { class: "figure-bar" }, segmented("Predicted by", predictors.map((key) => [key, format.words(key)]), score, (key) => { score = key; draw(); })), figure);
+    host.append(h("div", { class: "figure-bar" }, segmented("Predicted by", predictors.map((key) => [key, named(key)]), score, (key) => { score = key; draw(); })), figure);
     const draw = () => {
       const found = rows.filter((row) => typeof row[score] === "number" && typeof row.measured === "number");
       plot(figure, {
         label: "Predicted against measured", height: 320,
-        x: { label: `${format.words(score)}, before any training`, domain: [Math.min(...found.map((r) => r[score])), Math.max(...found.map((r) => r[score]))] },
-        y: { label: `measured ${format.words(metric)}`, domain: [Math.min(...found.map((r) => r.measured)), Math.max(...found.map((r) => r.measured))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis },
+        x: { label: `${named(score)}, before any training`, domain: [Math.min(...found.map((r) => r[score])), Math.max(...found.map((r) => r[score]))] },
+        y: { label: `Measured ${measureName(metric)}`, domain: [Math.min(...found.map((r) => r.measured)), Math.max(...found.map((r) => r.measured))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, bounds: boundsOf(metric) },
         draw: (layer, sx, sy, hits, { inner }) => {
           const placed = found.map((row) => [sx(row[score]) - 5, sy(row.measured) - 5, sx(row[score]) + 5, sy(row.measured) + 5]);
           found.forEach((row, k) => {
             const [x, y] = [sx(row[score]), sy(row.measured)];
             layer.append(marker("circle", x, y, 5, { fill: `var(--c${(k % COLOURS) + 1})`, class: "mark" }));
             label(layer, String(row[text[0]]), x, y, placed, inner);
-            hits.push({ x, y, tip: () => tip(String(row[text[0]]), [[format.words(score), row[score].toPrecision(4)], ["measured", format.score(row.measured, metric)]]) });
+            hits.push({ x, y, tip: () => tip(String(row[text[0]]), [[named(score), row[score].toPrecision(4)], ["measured", format.score(row.measured, metric)]]) });
           });
         },
       });
@@ -141,9 +116,9 @@ function drawTransfer(host, data) {
   }
   const place = h("div");
   host.append(place);
-  table(place, [...text.map((key, k) => ({ key, label: format.words(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: format.words(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" ? format.score(r[key], metric) : key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
+  table(place, [...text.map((key, k) => ({ key, label: named(key), head: k === 0, value: (r) => r[key] })), ...numbers.map((key) => ({ key, label: named(key), numeric: true, value: (r) => r[key], cell: (r) => (typeof r[key] !== "number" ? "–" : key === "measured" ? format.score(r[key], metric) : key.startsWith("knn") ? format.percent(r[key]) : r[key].toPrecision(4)) }))], rows, { label: "Transferability", sort: numbers.includes("measured") ? { key: "measured", down: true } : null });
   const agreed = Object.entries(tau).filter(([, value]) => typeof value === "number");
   const missing = Object.entries((Array.isArray(given) ? null : given.left_out) || {});
-  if (missing.length) host.append(h("p", { class: "hint" }, missing.map(([key, why]) => `No ${format.words(key)}: ${why}.`).join(" ")));
-  if (agreed.length) host.append(h("p", { class: "facts" }, `Agreement of the predicted order with the measured one (weighted Kendall τ, 1 is perfect): ${agreed.map(([key, value]) => `${format.words(key)} ${value.toFixed(2)}`).join(" · ")}.`));
+  if (missing.length) host.append(h("p", { class: "hint" }, missing.map(([key, why]) => `No ${named(key)}: ${why}.`).join(" ")));
+  if (agreed.length) host.append(h("p", { class: "facts" }, `Agreement of the predicted order with the measured one (weighted Kendall τ, 1 is perfect): ${agreed.map(([key, value]) => `${named(key)} ${value.toFixed(2)}`).join(" · ")}.`));
 }

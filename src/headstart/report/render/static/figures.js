@@ -1,4 +1,4 @@
-// Curves and clouds over runs: cost, learning curves, training curves.
+// Curves and clouds over runs: cost, learning curves.
 
 const accuracyAxis = (value, range) => `${(100 * value).toFixed(range < 0.02 ? 2 : range < 0.12 ? 1 : 0)} %`;
 
@@ -37,7 +37,7 @@ function drawCost(host, number, data) {
     plot(figure, {
       label: "Score against cost", height: Math.min(420, Math.max(300, figure.clientWidth * 0.46)),
       x: { label: cost.label, domain: [Math.min(...values), Math.max(...values)], log: Math.max(...values) / Math.min(...values) > 5, format: cost.show, durations: cost.durations },
-      y: { label: format.words(metric), domain: whole ? [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))] : trackDomain([...rows.values()], false), format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
+      y: { label: measureTitle(metric), domain: whole ? [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))] : trackDomain([...rows.values()], false), format: NO_SHARE.has(metric) ? undefined : accuracyAxis, bounds: boundsOf(metric) },
       legend: runLegend(shown),
       csv: () => ({ header: ["run", metric, "low", "high", cost.label], rows: shown.map((run) => [run.run, at(run).mean, at(run).low, at(run).high, cost.of(run)]) }),
       draw: (layer, sx, sy, hits, { state, inner }) => {
@@ -50,7 +50,7 @@ function drawCost(host, number, data) {
           layer.append(s("line", { class: `error ${faint}`, stroke: colourOf(run), x1: x, x2: x, y1: sy(at(run).low), y2: sy(at(run).high) }),
             marker(shapeOf(run), x, y, 5.2, { fill: colourOf(run), class: `mark ${faint}` }));
           if (y >= 0 && y <= inner[1]) named.push([run, x, y]);
-          hits.push({ x, y, tip: () => tip(run.run, [[format.words(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["an image", run.use.seconds_per_image ? format.seconds(run.use.seconds_per_image) : null], ["size", run.use.megabytes ? format.bytes(1e6 * run.use.megabytes) : null], ["to get", format.seconds(run.total_seconds)], ["added to the study", format.seconds(run.cost.seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
+          hits.push({ x, y, tip: () => tip(run.run, [[measureName(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["an image", run.use.seconds_per_image ? format.seconds(run.use.seconds_per_image) : null], ["size", run.use.megabytes ? format.bytes(1e6 * run.use.megabytes) : null], ["to get", format.seconds(run.total_seconds)], ["added to the study", format.seconds(run.cost.seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
         }
         const placed = named.map(([, x, y]) => [x - 5, y - 5, x + 5, y + 5]);
         named.sort(([a], [b]) => rows.get(a.run).rank - rows.get(b.run).rank).slice(0, 24).forEach(([run, x, y]) => label(layer, run.run, x, y, placed, inner));
@@ -105,7 +105,7 @@ function drawLearning(host, number, data) {
     plot(figure, {
       label: "Learning curves",
       x: { label: axis === "shots" ? "Labelled images per class" : "Share of the training images", domain: [Math.min(...values), Math.max(...values)], log: true, ticks: [...new Set(values)].sort((a, b) => a - b), format: (v) => (axis === "shots" ? String(+v.toPrecision(3)) : `${+(100 * v).toPrecision(3)} %`) },
-      y: { label: format.words(metric), domain: [Math.min(...runs.map((r) => rows.get(r.run).low)), Math.max(...runs.map((r) => rows.get(r.run).high))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, limit: NO_SHARE.has(metric) ? null : [-0.02, 1.02] },
+      y: { label: measureTitle(metric), domain: [Math.min(...runs.map((r) => rows.get(r.run).low)), Math.max(...runs.map((r) => rows.get(r.run).high))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, bounds: boundsOf(metric) },
       legend: keyed.map(({ name, run }) => ({ key: name, label: name, swatch: swatch(run) })),
       csv: () => ({ header: ["line", axis, metric, "low", "high"], rows: runs.map((r) => [lineName(r, axis), r.axes[axis], rows.get(r.run).mean, rows.get(r.run).low, rows.get(r.run).high]) }),
       draw: (layer, sx, sy, hits, { state }) => {
@@ -118,7 +118,7 @@ function drawLearning(host, number, data) {
           for (const point of points) {
             const y = sy(point.row.mean);
             layer.append(marker(shapeOf(run), point.x, y, 4.4, { fill: colourOf(run), class: `mark ${faint}` }));
-            hits.push({ x: point.x, y, tip: () => tip(name, [[axis, point.member.axes[axis]], [format.words(metric), format.score(point.row.mean, metric)], ["95 % interval", format.interval(point.row.low, point.row.high, metric)], [point.row.folds ? "repeats" : "seeds", point.row.seeds]]) });
+            hits.push({ x: point.x, y, tip: () => tip(name, [[axis, point.member.axes[axis]], [measureName(metric), format.score(point.row.mean, metric)], ["95 % interval", format.interval(point.row.low, point.row.high, metric)], [point.row.folds ? "repeats" : "seeds", point.row.seeds]]) });
           }
         }
       },
@@ -128,40 +128,4 @@ function drawLearning(host, number, data) {
 
 function lineName(run, axis) {
   return run.run.split(" · ").filter((part) => part !== `${axis} ${run.axes[axis]}`).join(" · ");
-}
-
-const CURVES = [["validation_accuracy", "Validation accuracy"], ["train_accuracy", "Training accuracy"], ["validation_loss", "Validation loss"], ["train_loss", "Training loss"], ["lr", "Learning rate"]];
-
-/** What happened in training, epoch by epoch, one thin line a seed. */
-function drawTraining(host, data) {
-  const runs = data.runs.filter((run) => Object.keys(run.history).length);
-  const histories = runs.flatMap((run) => Object.entries(run.history).map(([seed, rows]) => ({ run, seed, rows })));
-  const open = CURVES.filter(([key]) => histories.some(({ rows }) => rows.some((row) => typeof row[key] === "number")));
-  if (!open.length) return;
-  let measure = open[0][0];
-  const figure = h("div");
-  host.append(h("div", { class: "figure-bar" }, segmented("Measure", open, measure, (key) => { measure = key; draw(); })), figure);
-
-  function draw() {
-    const values = histories.flatMap(({ rows }) => rows.map((row) => row[measure])).filter((value) => typeof value === "number");
-    const epochs = histories.flatMap(({ rows }) => rows.map((row) => row.epoch));
-    const share = measure.endsWith("accuracy");
-    plot(figure, {
-      label: "Training curves",
-      x: { label: "Epoch", domain: [Math.min(...epochs), Math.max(...epochs)], whole: true },
-      y: { label: open.find(([key]) => key === measure)[1], domain: [Math.min(...values), Math.max(...values)], format: share ? accuracyAxis : undefined },
-      legend: runLegend(runs),
-      csv: () => ({ header: ["run", "seed", "epoch", measure], rows: histories.flatMap(({ run, seed, rows }) => rows.map((row) => [run.run, seed, row.epoch, row[measure]])) }),
-      draw: (layer, sx, sy, hits, { state }) => {
-        for (const { run, seed, rows } of histories) {
-          if (state.hidden.has(run.run)) continue;
-          const faint = state.strong && state.strong !== run.run ? "faint" : "";
-          const points = rows.filter((row) => typeof row[measure] === "number").map((row) => [sx(row.epoch), sy(row[measure]), row]);
-          layer.append(s("path", { class: `line thin ${faint}`, stroke: colourOf(run), d: pathOf(points) }));
-          for (const [x, y, row] of points) hits.push({ x, y, tip: () => tip(`${run.run}, seed ${seed}`, [["epoch", row.epoch], ...CURVES.map(([key, name]) => [name.toLowerCase(), typeof row[key] !== "number" ? null : key.endsWith("accuracy") ? format.percent(row[key]) : row[key].toPrecision(3)])]) });
-        }
-      },
-    });
-  }
-  draw();
 }

@@ -5,7 +5,7 @@ function drawExplained(host, data) {
     const [first, second] = pair.runs;
     host.append(h("h3", {}, `${first} and ${second}`));
     if (pair.src) {
-      const alt = `${pair.images.length} test images, explained by ${pair.methods.join(", ")} for ${first} and for ${second}`;
+      const alt = `${pair.images.length} test images, explained by ${pair.methods.map(methodName).join(", ")} for ${first} and for ${second}`;
       host.append(h("figure", { class: "paired" }, h("img", { src: pair.src, alt, loading: "lazy" })));
     }
     pair.notes.forEach((note) => host.append(h("p", { class: "note" }, note)));

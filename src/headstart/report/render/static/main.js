@@ -79,7 +79,10 @@ const spy = new IntersectionObserver((entries) => {
     if (!entry.isIntersecting) continue;
     links.forEach((link) => link.removeAttribute("aria-current"));
     const link = links.get(entry.target.id);
-    if (link) link.setAttribute("aria-current", "true");
+    if (!link) continue;
+    link.setAttribute("aria-current", "true");
+    const bar = link.parentElement;  // which may be wider than the screen
+    bar.scrollLeft = link.offsetLeft - bar.offsetLeft - (bar.clientWidth - link.offsetWidth) / 2;
   }
 }, { rootMargin: "-20% 0px -70% 0px" });
 document.querySelectorAll("main section[id]").forEach((section) => spy.observe(section));

@@ -41,6 +41,11 @@ function trackDomain(rows, whole) {
   return clip(padded([Math.min(...near.map((r) => r.low)), Math.max(...near.map((r) => r.high))], false, 0.08));
 }
 
+/** The range that holds every interval. */
+function around(rows) {
+  return domainOf({ domain: [Math.min(...rows.map((row) => row.low)), Math.max(...rows.map((row) => row.high))], bounds: boundsOf(rows[0].metric) });
+}
+
 function track(row, domain, run) {
   const width = 240;
   const at = (value) => 6 + ((value - domain[0]) / (domain[1] - domain[0])) * (width - 12);
@@ -67,15 +72,14 @@ function drawRanking(host, board, data) {
   const runs = new Map(data.runs.map((run) => [run.run, run]));
   const metric = rows[0].metric;
   const wide = Math.max(...rows.map((r) => r.high)) - Math.min(...rows.map((r) => r.low)) > 0.35 && rows.length > 3;
-  const state = { whole: !wide };
-  let domain = trackDomain(rows, state.whole);
+  let domain = wide ? trackDomain(rows, false) : around(rows);
   const ruler = h("span", { class: "ruler" });
-  const drawRuler = () => ruler.replaceChildren(h("span", {}, format.score(domain[0], metric)), h("span", {}, `${format.words(metric)}, 95 % interval`), h("span", {}, format.score(domain[1], metric)));
+  const drawRuler = () => ruler.replaceChildren(h("span", {}, format.score(domain[0], metric)), h("span", {}, `${measureName(metric)}, 95 % interval`), h("span", {}, format.score(domain[1], metric)));
   drawRuler();
   const columns = [
     { key: "rank", label: "#", value: (r) => r.rank, numeric: true, class: "rank" },
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => runLabel(runs.get(r.run), r), class: "name" },
-    { key: "mean", label: format.words(metric), csv: metric, numeric: true, value: (r) => r.mean, class: "score", cell: (r) => h("span", {}, h("b", {}, format.score(r.mean, metric)), h("small", {}, format.interval(r.low, r.high, metric)), r.wider_low === null ? null : h("small", { title: "Also for other training images" }, `(${format.interval(r.wider_low, r.wider_high, metric)})`)) },
+    { key: "mean", label: measureTitle(metric), csv: metric, numeric: true, value: (r) => r.mean, class: "score", cell: (r) => h("span", {}, h("b", {}, format.score(r.mean, metric)), h("small", {}, format.interval(r.low, r.high, metric)), r.wider_low === null ? null : h("small", { title: "Also for other training images" }, `(${format.interval(r.wider_low, r.wider_high, metric)})`)) },
     { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain, runs.get(r.run)) },
     { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
     { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
@@ -102,7 +106,7 @@ function hoverRow(line, row) {
   const cell = line.querySelector(".track-cell");
   const against = row.against_baseline;
   cell.addEventListener("pointermove", (event) => tooltip.show(event, tip(row.run, [
-    [format.words(row.metric), format.score(row.mean, row.metric)], ["95 % interval", format.interval(row.low, row.high, row.metric)],
+    [measureName(row.metric), format.score(row.mean, row.metric)], ["95 % interval", format.interval(row.low, row.high, row.metric)],
     ["other training images too", row.wider_low === null ? null : format.interval(row.wider_low, row.wider_high, row.metric)],
     [`sd over ${row.folds ? "repeats" : "seeds"}`, row.sd === null ? null : format.points(row.sd, row.metric).slice(1)], row.folds ? ["folds × repeats, images", `${row.folds} × ${row.seeds}, ${row.n}`] : ["seeds × images", `${row.seeds} × ${row.n}`],
     ["on test", row.state], ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],

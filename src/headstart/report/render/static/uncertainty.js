@@ -30,12 +30,13 @@ function drawRisk(host, found) {
   const rows = found.curve.coverage.map((coverage, k) => ({ coverage, risk: found.curve.risk[k], threshold: found.curve.threshold[k] }));
   plot(host, {
     label: "Risk and coverage", height: 300,
-    x: { label: "Share of images answered, the surest first", domain: [0, 1], format: accuracyAxis },
-    y: { label: "mistakes among them", domain: [0, Math.max(0.01, ...found.curve.risk)], format: accuracyAxis, limit: [-0.001, 1.02] },
+    x: { label: "Share of images answered, the surest first", domain: [0, 1], format: accuracyAxis, bounds: [0, 1] },
+    y: { label: "Mistakes among them", domain: [0, Math.max(0.01, ...found.curve.risk)], format: accuracyAxis, bounds: [0, 1] },
     csv: () => ({ header: ["coverage", "risk", "threshold"], rows: rows.map((row) => [row.coverage, row.risk, row.threshold]) }),
     draw: (layer, sx, sy, hits) => {
-      layer.append(s("path", { class: "line", stroke: "var(--c1)", d: pathOf(rows.map((row) => [sx(row.coverage), sy(row.risk)])) }));
-      for (const row of rows) hits.push({ x: sx(row.coverage), y: sy(row.risk), tip: () => tip("Answered", [["images", format.percent(row.coverage)], ["mistakes", format.percent(row.risk)], ["confidence", row.threshold.toFixed(3)]]) });
+      const line = s("path", { class: "line", stroke: "var(--c1)", d: pathOf(rows.map((row) => [sx(row.coverage), sy(row.risk)])) });
+      layer.append(line);
+      for (const row of rows) hits.push({ line, x: sx(row.coverage), y: sy(row.risk), tip: () => tip("Answered", [["images", format.percent(row.coverage)], ["mistakes", format.percent(row.risk)], ["confidence", row.threshold.toFixed(3)]]) });
     },
   });
 }
