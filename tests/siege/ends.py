@@ -58,7 +58,7 @@ def prepare(scratch: Path) -> Attack:
         try:
             first = _killed(study, generator.uniform(0, _EDGE), work_clock, place)
             done = finished(place)
-            second = _killed(study, generator.uniform(0, _EDGE), _since(place / sign), place)
+            second = _killed(study, generator.uniform(0, _EDGE / 2), _since(place / sign), place)  # not after its end
             done = {**finished(place), **done}
             last = run_forked(study)
             if last.status:
