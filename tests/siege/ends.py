@@ -73,7 +73,8 @@ def prepare(scratch: Path) -> Attack:
 
 def _sign(place: Path, moment: float) -> Path:
     """Return the last file, relative to the place, that the study wrote into its folder before a moment."""
-    written = {path: path.stat().st_mtime for path in (place / "out").rglob("*") if path.is_file()}
+    files = [path for path in (place / "out").rglob("*.json") if path.is_file()]  # whose names are the same each time
+    written = {path: path.stat().st_mtime for path in files}
     return max((path for path in written if written[path] <= moment), key=lambda path: written[path]).relative_to(place)
 
 
