@@ -43,7 +43,7 @@ border-radius: 10px; background: #16191d; color: #dfe3e7; font: 14px/1.35 "DejaV
 
 _PLACE = """
 const box = document.querySelector(arguments[0]).getBoundingClientRect();
-const edge = arguments[0].startsWith("section") ? 16 : 0;
+const edge = arguments[0] === "pre" ? 0 : 16;
 const x = Math.max(0, box.left - edge), width = Math.min(box.right + edge, innerWidth) - x;
 return {x, y: Math.max(0, box.top + scrollY - edge / 2), width, height: box.height + edge};
 """
