@@ -57,13 +57,24 @@ class Encoded:
 
 
 def blends(folder: Path, count: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Lay two photographs over one another, 60 % and 40 %, `count` times: as rich as photographs, no two alike."""
+    """Lay four photographs over one another, each turned at random, `count` times: rich in details, no two alike."""
     files = sorted(folder.glob("*/*.jpg"))
     small = np.stack(
         [np.asarray(Image.open(file).convert("RGB").resize((32, 32), Image.Resampling.BOX)) for file in files]
     ).astype(np.float32)
-    first, second = generator.integers(0, len(small), (2, count))
-    return [np.rint(0.6 * small[a] + 0.4 * small[b]).astype(np.uint8) for a, b in zip(first, second, strict=True)]
+    found = []
+    for parts, turns in zip(
+        generator.integers(0, len(small), (count, 4)), generator.integers(0, 8, (count, 4)), strict=True
+    ):
+        total = sum(turned(small[part], turn) for part, turn in zip(parts, turns, strict=True))
+        found.append(np.clip(total / 2 - 127.5, 0, 255).round().astype(np.uint8))  # twice the contrast of the mean
+    return found
+
+
+def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Return a square image in one of its eight orientations."""
+    image = np.rot90(pixels, turn % 4)
+    return image[:, ::-1] if turn >= 4 else image
 
 
 def encoded(pixels: np.ndarray, kind: str, **options: int) -> bytes:

@@ -29,10 +29,10 @@ import numpy as np
 import torch
 
 from headstart.fewshot.episodes import EpisodeBatch, sample_episodes
+from headstart.fewshot.evaluation import FewShotSpec, LabelledFeatures, run_fewshot
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.methods import METHODS
 from headstart.fewshot.scores import evaluate_episodes
-from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
 
 WAYS, SHOTS, QUERIES = 5, 5, 15
 

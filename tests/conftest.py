@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers and the processes that te
     atexit.register(_no_weights.cleanup)
     os.environ |= {"HF_HOME": _no_weights.name, "TORCH_HOME": _no_weights.name, "HF_HUB_OFFLINE": "1"}
 
+gc.disable()  # until the tests run: what is imported stays, and visiting it again and again takes seconds
+
 CHECKED = ("evaluate", "fewshot", "transfer", "models", "explain")
 install_import_hook([f"headstart.{area}" for area in CHECKED], "beartype.beartype")
 
@@ -25,6 +28,13 @@ install_import_hook([f"headstart.{area}" for area in CHECKED], "beartype.beartyp
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     spread(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # a million objects, which no later collection need visit: pytest asks for five of all at its end
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -64,3 +64,22 @@ def test_every_test_file_holds_tests() -> None:
         if not any(name.startswith("test_") for name in names):
             empty.append(str(path.relative_to(TESTS)))
     assert empty == []
+
+
+def test_arrow_is_called_through_the_one_module_that_asks_for_memory_first() -> None:
+    """Its modules are not kept in a global variable either, or a later call would not ask."""
+    importing, kept = [], []
+    for path in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if any(name.partition(".")[0] == "pyarrow" for name in named):
+                importing.append(path.relative_to(SOURCE).as_posix())
+        kept += [
+            f"{path.stem}: {ast.unparse(each)}"
+            for each in tree.body
+            if "= arrow" in ast.unparse(each)[:200] and isinstance(each, ast.Assign | ast.AnnAssign)
+        ]
+    assert set(importing) == {"storage/arrow.py"}
+    assert kept == []

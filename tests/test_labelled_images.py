@@ -8,7 +8,7 @@ import pytest
 
 import headstart
 from headstart.errors import SpecError
-from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
+from headstart.fewshot.evaluation import FewShotSpec, LabelledFeatures, run_fewshot
 from headstart.labelled_images import audit_images, evaluate_fewshot
 from headstart.storage.opening import default_store
 from headstart.study.resources import Resources

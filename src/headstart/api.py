@@ -208,6 +208,7 @@ class Study:
         if report:
             from headstart.report.render.html import write_html
 
+            folder.read_study()  # an error where the folder has just been moved: `at_work` would make it again
             with at_work(folder.root):
                 write_html(folder.root, folder.root / "report.html")
         return Results(folder.root)

@@ -12,14 +12,14 @@ from headstart.audit import audit as auditing
 from headstart.audit.audit import Audit
 from headstart.data.overview import given_by, overview
 from headstart.errors import choose
-from headstart.fewshot import study as fewshot
+from headstart.fewshot import evaluation as fewshot
 from headstart.fewshot.embedding import ChosenImages
 from headstart.fewshot.episodes import Episodes
+from headstart.fewshot.evaluation import FewShotResult, FewShotSpec, LabelledFeatures
 from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.methods import METHODS
 from headstart.fewshot.scores import EpisodeScores
-from headstart.fewshot.study import FewShotResult, FewShotSpec, LabelledFeatures
 from headstart.storage.opening import default_store, default_store_in_use
 from headstart.study.comparison import Data, source_of
 from headstart.study.execution.session import Listener, Silent

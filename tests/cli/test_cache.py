@@ -91,7 +91,7 @@ def test_verify_deletes_what_is_damaged_and_says_so(call: Call, own_store: Path)
         and json.loads(out)["damaged"] == json.loads(out)["deleted"] == ["fits/bad"]
         and json.loads(out)["checked"] == 2
     )
-    assert err == f"{store.path('fits', 'bad')}: damaged (data is not what was written); deleted\n"
+    assert err == f"{store.path('fits', 'bad')}: damaged (data has changed since it was written); deleted\n"
     assert [row["key"] for row in store.entries()] == ["good"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from headstart.cli.fewshot import _numbers, _show, fewshot_and_show
 from headstart.errors import SpecError
-from headstart.fewshot import study as fewshot_study
+from headstart.fewshot import evaluation as fewshot_evaluation
 from headstart.fewshot.methods import METHODS
 from headstart.labelled_images import EPISODES, TUNED_EPISODES
 from headstart.storage.opening import default_store
@@ -72,7 +72,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append((usable, spec))
         return Nothing()
 
-    monkeypatch.setattr(fewshot_study, "run_fewshot", note)
+    monkeypatch.setattr(fewshot_evaluation, "run_fewshot", note)
     return found
 
 
@@ -83,7 +83,7 @@ def test_all_methods_are_asked_over_many_episodes_and_tuning_over_few(
     common = ("fewshot", photos, "--json", "--backbone", "lenet5", "--weights", "none", "--ways", 2, "--shots", "1,2")
     assert call(*common, "--queries", 3, "--method", "all", "--seed", 4)[0] == 0
     usable, spec = asked.pop()
-    assert spec == fewshot_study.FewShotSpec(2, (1, 2), 3, EPISODES, tuple(METHODS), 4)
+    assert spec == fewshot_evaluation.FewShotSpec(2, (1, 2), 3, EPISODES, tuple(METHODS), 4)
     assert usable.features.shape == (20, 84) and np.bincount(usable.labels).tolist() == [10, 10]
     call(*common, "--queries", 3, "--method", "finetune", "--method", "knn")
     usable, spec = asked.pop()
@@ -98,14 +98,14 @@ def test_all_methods_are_asked_over_many_episodes_and_tuning_over_few(
 def test_pruning_the_cache_meanwhile_leaves_what_the_episodes_are_drawn_from(
     call: Call, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, left = fewshot_study.run_fewshot, []
+    real, left = fewshot_evaluation.run_fewshot, []
 
     def pruned(*given: Any, **how: Any) -> Any:
         default_store().prune(0)
         left.extend(row["kind"] for row in default_store().entries())
         return real(*given, **how)
 
-    monkeypatch.setattr(fewshot_study, "run_fewshot", pruned)
+    monkeypatch.setattr(fewshot_evaluation, "run_fewshot", pruned)
     few = ("--ways", 2, "--shots", "1", "--queries", 3, "--episodes", 5, "--method", "prototypes")
     assert call("fewshot", photos, "--backbone", "lenet5", "--weights", "none", "--json", *few)[0] == 0
     assert {"features", "images"} <= set(left)

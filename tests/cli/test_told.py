@@ -22,7 +22,7 @@ runs:
 """
 FOUND = [
     "flowers: 21 images, 2 classes: daisy, lily; the smallest is lily with 10, the largest has 11",
-    "left out: files that are no images by their names (2 .svg, 1 .txt); 1 with zero bytes",
+    "left out: files that are not images by their names (2 .svg, 1 .txt); 1 with zero bytes",
 ]
 LEAK = "1 of 9 test images (11.1 %) has a copy in the training or validation part: 1 exact, 0 near"
 

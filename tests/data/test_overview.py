@@ -44,7 +44,7 @@ def test_what_was_left_out_is_told_by_reason_with_counts() -> None:
     skips += [Skip(f"c/{n}.png", f"reason {n}") for n in range(5)]
     about = {"source": "x", "repeats": "3 rows repeat", "depth": "2 of 16 bits"}
     assert overview(dataset([1, 1], skipped=tuple(skips), about=about), "none")[2:] == [
-        "left out: files that are no images by their names (2 .heic, 1 .txt, 1 without a suffix);"
+        "left out: files that are not images by their names (2 .heic, 1 .txt, 1 without a suffix);"
         " 2 with zero bytes, 1 not an image, 1 reason 0, 1 reason 1, 1 reason 2, 2 for other reasons; 3 rows repeat",
         "depth: 2 of 16 bits",
     ]

@@ -66,12 +66,12 @@ def test_a_person_labels_and_everything_is_in_the_file(client: TestClient, sessi
 
 def test_similar_images_are_without_labels_and_not_of_the_sample(client: TestClient, session: LabelSession) -> None:
     row = next(row for row in range(60) if row not in session.in_sample)
-    found = client.get(f"/api/similar?row={row}&count=10").json()
+    found = client.get(f"/api/similar?row={row}&who=ann&count=10").json()
     assert found[0]["row"] == row and len(found) == 10
     assert not {item["row"] for item in found} & session.in_sample
     rows = [item["row"] for item in found[:4]]
     client.post("/api/label", json={"rows": rows, "label": "red", "who": "ann", "how": dict.fromkeys(rows, "similar")})
-    again = client.get(f"/api/similar?row={row}&count=30").json()
+    again = client.get(f"/api/similar?row={row}&who=ann&count=30").json()
     assert not {item["row"] for item in again[1:]} & set(rows)
 
 
@@ -95,13 +95,13 @@ def test_a_search_takes_a_picture_of_the_folder_or_of_elsewhere_and_refuses_othe
         return vectors[picture]
 
     monkeypatch.setattr(Embeddings, "of", vector_of)
-    found = client.post("/api/search?count=5", content=content).json()
+    found = client.post("/api/search?who=ann&count=5", content=content).json()
     assert found[0]["row"] == row and len(found) == 5 and {item["how"] for item in found} == {"similar"}
-    assert found == client.get(f"/api/similar?row={row}&count=5").json()
-    refused = client.post("/api/search", content=b"hello")
+    assert found == client.get(f"/api/similar?row={row}&who=ann&count=5").json()
+    refused = client.post("/api/search?who=ann", content=b"hello")
     assert refused.status_code == 422 and "the picture cannot be read: " in refused.json()["detail"]
     monkeypatch.setattr("headstart.labelling.app._LARGEST", 100)
-    assert client.post("/api/search", content=101 * b"x").status_code == 413
+    assert client.post("/api/search?who=ann", content=101 * b"x").status_code == 413
 
 
 def test_images_come_as_jpeg_of_the_size_asked_for(client: TestClient) -> None:
@@ -121,7 +121,7 @@ def test_bad_requests_are_refused_in_one_line_and_change_nothing(client: TestCli
         assert answer.status_code == 422 and words in answer.json()["detail"]
     for broken in ({"rows": []}, {"who": ""}, {"label": ""}, {"how": {"0": "magic"}}, {"rows": list(range(61))}):
         assert client.post("/api/label", json={**good, **broken}).status_code == 422
-    assert client.get("/image/60").status_code == 422 and client.get("/api/similar?row=-1").status_code == 422
+    assert client.get("/image/60").status_code == 422 and client.get("/api/similar?row=-1&who=ann").status_code == 422
     assert not session.file.path.exists()
     session.paths[0].unlink()
     assert "No such file" in client.get("/image/0?side=40").json()["detail"]

@@ -108,6 +108,24 @@ def test_a_search_finds_the_unlabelled_images_most_like_a_picture(
     assert session.search(b"a picture", 60) == expected and len(expected) in (41, 42)
 
 
+def test_what_one_person_found_is_shown_to_nobody_else_for_two_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, now = opened(tmp_path), [1000.0]
+    monkeypatch.setattr(sessions.time, "monotonic", lambda: now[0])
+    vectors = session.embeddings.vectors
+    row = next(row for row in range(60) if row not in session.in_sample)
+    monkeypatch.setattr(Embeddings, "of", lambda self, picture: vectors[row])
+    found = session.search(b"a picture", 8, "ann")
+    assert found[0] == row and found == session.search(b"a picture", 8, "ann") == session.search(b"a picture", 8)
+    other = session.search(b"a picture", 8, "bob")
+    like = session.like(other[0], 8, "bob")
+    assert len(other) == len(like) == 8 and like[0] == other[0] and not set(found) & {*other, *like}
+    assert not {each.row for each in session.next(60, "cat")} & {*found, *other, *like}
+    now[0] += 121
+    assert session.search(b"a picture", 8, "bob") == found
+
+
 def test_two_people_are_not_shown_the_same_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session, now = opened(tmp_path), [1000.0]
     monkeypatch.setattr(sessions.time, "monotonic", lambda: now[0])

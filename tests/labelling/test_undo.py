@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,3 +87,15 @@ def test_the_table_holds_exactly_the_changes_that_are_left_whoever_takes_back_wh
         for _, changes in left.values():
             played |= changes
         assert table.read() == {key: row for key, row in played.items() if row is not None}
+
+
+def test_taking_back_many_rows_does_not_look_at_every_change_for_each_of_them() -> None:
+    table = Memory()
+    undo: UndoStacks[str, str, str] = UndoStacks(table)
+    many = {f"row {number}": "red" for number in range(4000)}
+    undo.note("ann", "many", table.change(many)[0], many)
+    for number in range(4000):
+        undo.note("bob", "one", {}, {f"other {number}": "blue"})
+    began = time.process_time()
+    taken = undo.take_back("ann")
+    assert taken is not None and len(taken.keys) == 4000 and time.process_time() - began < 0.5

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.siege import (
@@ -14,30 +15,38 @@ from tests.siege import (
     clients,
     corruption,
     crowds,
+    ends,
     images,
     kills,
     labels,
     limits,
     manifests,
+    moves,
     pages,
     signals,
     specs,
     weights,
 )
-from tests.siege.siege import Prepare, besiege
+from tests.siege.siege import Attack, Prepare, besiege
+from tests.siege.turns import Aim, strokes_in
 
+CORRUPTION: dict[str, Callable[..., Attack]] = {
+    "corruption": corruption.prepare,
+    "corruption-wide": corruption.prepare_wide,
+}
 SIEGES: dict[str, Prepare] = {
     "archives": archives.prepare,
     "bundles": bundles.prepare,
     "clients": clients.prepare,
-    "corruption": corruption.prepare,
-    "corruption-wide": corruption.prepare_wide,
+    **CORRUPTION,
     "crowds": crowds.prepare,
+    "ends": ends.prepare,
     "images": images.prepare,
     "kills": kills.prepare,
     "labels": labels.prepare,
     "limits": limits.prepare,
     "manifests": manifests.prepare,
+    "moves": moves.prepare,
     "pages": pages.prepare,
     "signals": signals.prepare,
     "specs": specs.prepare,
@@ -53,11 +62,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first attempt; each next one adds 1 (default 0)")
     parser.add_argument("--minutes", type=float, help="begin no attempt after this many minutes")
     parser.add_argument("--journal", type=Path, help="a file of the attempts; with the same file again, it continues")
+    parser.add_argument(
+        "--lacking",
+        type=int,
+        metavar="TURNS",
+        help="of corruption: only kinds of file take turns that had fewer than this in --journal and --counted",
+    )
+    parser.add_argument("--counted", type=Path, nargs="+", default=[], help="journals of earlier sieges of corruption")
     parser.add_argument("--scratch", type=Path, help="an empty folder to work in (default: a temporary one)")
     asked = parser.parse_args(arguments)
+    prepare = SIEGES[asked.name]
+    if asked.lacking is not None:
+        if asked.name not in CORRUPTION:
+            parser.error("--lacking is of corruption and corruption-wide")
+        journals = [*asked.counted, *([] if asked.journal is None else [asked.journal])]
+        prepare = partial(CORRUPTION[asked.name], aim=Aim(asked.lacking, strokes_in(journals)))
     with tempfile.TemporaryDirectory(prefix=f"siege-{asked.name}-") as temporary:
         outcome = besiege(
-            SIEGES[asked.name],
+            prepare,
             asked.scratch or Path(temporary),
             range(asked.seed, asked.seed + asked.count),
             limit=None if asked.minutes is None else asked.minutes * 60,

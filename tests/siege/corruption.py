@@ -13,7 +13,6 @@ import io
 import random
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +21,9 @@ from pathlib import Path
 from headstart.errors import HeadstartError
 from tests.siege import scene, wide_scene
 from tests.siege.siege import Attack, Broken
+from tests.siege.turns import UNCHANGED, Aim, Files, Turns
 
 Harm = Callable[[Path, random.Random, list[Path]], None]
-Files = list[tuple[str, Path]]
-"""Files to damage: the kind of each, and its path."""
 
 
 def flip_a_bit(path: Path, draw: random.Random, others: list[Path]) -> None:
@@ -100,9 +98,7 @@ HARMS: dict[str, Harm] = {
 }
 EVERYWHERE = "every stage interrupted"
 _LOGS = re.compile(r"/(training/log|tensorboard)/")  # which are never read
-_MOST = 8  # files that are damaged at once, in folders of their own
-_TRIES = 2  # states in which a file is damaged until one is found in which it is read
-UNSEEN = ("not read", "not changed")
+UNSEEN = ("not read", UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -150,17 +146,17 @@ WIDE = Scene(
 )
 
 
-def prepare(scratch: Path) -> Attack:
+def prepare(scratch: Path, aim: Aim | None = None) -> Attack:
     """Bring the small study into every state that is attacked."""
-    return _prepared(scratch, SMALL)
+    return _prepared(scratch, SMALL, aim)
 
 
-def prepare_wide(scratch: Path) -> Attack:
+def prepare_wide(scratch: Path, aim: Aim | None = None) -> Attack:
     """Bring the study of shards into every state that is attacked."""
-    return _prepared(scratch, WIDE)
+    return _prepared(scratch, WIDE, aim)
 
 
-def _prepared(scratch: Path, besieged: Scene) -> Attack:
+def _prepared(scratch: Path, besieged: Scene, aim: Aim | None) -> Attack:
     pictures = besieged.draw(scratch / "pictures")
     with _quiet():
         besieged.run(pictures, scratch / "finished")
@@ -175,14 +171,16 @@ def _prepared(scratch: Path, besieged: Scene) -> Attack:
                     shutil.copytree(scratch / "finished" / "cache" / kind, scratch / moment / "cache" / kind)
     _interrupt_everywhere(pictures, scratch, besieged)
     wanted = scene.results(scratch / "finished")
-    turns = Turns({s: _stored(scratch / s, "out" if s == "finished" else "") for s in besieged.states})
+    stored = {s: _stored(scratch / s, "out" if s == "finished" else "") for s in besieged.states}
+    turns = Turns(stored, aim)
 
     def attack(seed: int) -> list[str]:
         """Damage the files whose turn it is; in another state if the first of them was not read in this one."""
         found: list[str] = []
-        for state, files in turns(seed):
-            found = strokes(state, files, random.Random(seed), scratch / f"attempt-{seed}")
-            if not found[0].endswith(UNSEEN):
+        for number, (state, files) in enumerate(turns(seed)):
+            now = strokes(state, files, random.Random(seed), scratch / f"attempt-{seed}-{number}")
+            found += now
+            if not now[0].endswith(UNSEEN):
                 break
         return found
 
@@ -216,53 +214,6 @@ def _interrupt_everywhere(pictures: Path, scratch: Path, besieged: Scene) -> Non
                 shutil.copytree(partial_entry, there)
 
 
-class Turns:
-    """Which files are damaged in each attempt: of the kinds that had the fewest turns in the attempts before it.
-
-    Args:
-        stored: the paths of the files in each state, by their kind.
-    """
-
-    def __init__(self, stored: dict[str, dict[str, list[Path]]]) -> None:
-        self.stored = stored
-        self.had = Counter({kind: 0 for found in stored.values() for kind in found})
-        self._planned: list[list[tuple[str, Files]]] = []
-
-    def __call__(self, seed: int) -> list[tuple[str, Files]]:
-        """Return the states that an attempt tries, the second only if need be, and the files to damage in each."""
-        while len(self._planned) <= seed:
-            self._planned.append(self._next(random.Random(len(self._planned))))
-        return self._planned[seed]
-
-    def _next(self, draw: random.Random) -> list[tuple[str, Files]]:
-        first = self._by_turn([*self.had], draw)[0]
-        states = [state for state, found in self.stored.items() if first in found]
-        draw.shuffle(states)
-        tried = [(state, self._files(state, first, draw)) for state in states[:_TRIES]]
-        self.had.update(kind for kind, _ in tried[0][1])
-        return tried
-
-    def _files(self, state: str, first: str, draw: random.Random) -> Files:
-        kinds = self.stored[state]
-        files: Files = []
-        taken: set[Path] = set()
-        most = draw.randrange(1, _MOST + 1)
-        for kind in (first, *self._by_turn(sorted({*kinds} - {first}), draw)):
-            path = draw.choice(kinds[kind])
-            if len(files) < most and _unit(path) not in taken:
-                taken.add(_unit(path))
-                files.append((kind, path))
-        return files
-
-    def _by_turn(self, kinds: list[str], draw: random.Random) -> list[str]:
-        return sorted(kinds, key=lambda kind: (self.had[kind], draw.random()))
-
-
-def _unit(path: Path) -> Path:
-    """Return what is checked and replaced as one: the folder, or the file itself directly in the study's folder."""
-    return path.with_suffix("") if path.parent == Path("out") / scene.NAME else path.parent
-
-
 @dataclass(frozen=True)
 class Struck:
     """A file that was damaged: its kind, how, and what it held before and after that."""
@@ -283,7 +234,7 @@ def _struck(kind: str, path: Path, draw: random.Random, others: list[Path]) -> S
 def _became(one: Struck, said: str) -> str:
     """Return what became of a damaged file in a run that ended well and said this."""
     if one.before == one.damaged:
-        return "not changed"
+        return UNCHANGED
     entry = re.search(r"[0-9a-f]{32}|runs/[^/]+", one.path.as_posix())
     if (entry is not None and entry[0] in said) or one.path.name in said:
         return "refused" if said.startswith("refused") else "rebuilt with a line"

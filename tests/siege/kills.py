@@ -37,7 +37,7 @@ def prepare(scratch: Path) -> Attack:
                 ended = run_forked(study, kill_after=moment)
                 if ended.status not in (-9, 0):
                     raise Broken(f"ended with {ended.status} before it was killed: {ended.said[-2000:]}")
-                _is_seen_as_ended(place, killed=ended.status == -9)
+                is_seen_as_ended(place, killed=ended.status == -9)
                 if ended.status == 0:
                     break
                 kills += 1
@@ -72,7 +72,12 @@ def moment_of(draw: random.Random, whole: float) -> float:
     return whole * draw.random()
 
 
-def _is_seen_as_ended(place: Path, *, killed: bool) -> None:
+def is_seen_as_ended(place: Path, *, killed: bool) -> None:
+    """Check the status that a study is shown with.
+
+    Raises:
+        Broken: it counts as running, or as complete though it was killed.
+    """
     root = place / "out" / scene.NAME
     if not (root / "study.json").is_file():
         return

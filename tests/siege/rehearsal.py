@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
 from tests.siege.forked import learn_imports, run_forked
 from tests.siege.siege import Broken
 
 
-def rehearsed(scratch: Path) -> tuple[Path, dict[str, object]]:
+def rehearsed(
+    scratch: Path,
+    draw: Callable[[Path], Path] = scene.draw,
+    run: Callable[[Path, Path], StudyFolder] = scene.run,
+) -> tuple[Path, dict[str, object]]:
     """Run the study once; return its pictures and its results.
 
     Raises:
         Broken: it failed by itself.
     """
-    pictures = scene.draw(scratch / "pictures")
-    first = learn_imports(partial(scene.run, pictures, scratch / "first"), scratch / "modules")
+    pictures = draw(scratch / "pictures")
+    first = learn_imports(partial(run, pictures, scratch / "first"), scratch / "modules")
     if first.status:
         raise Broken(f"the study itself failed: {first.said[-2000:]}")
     return pictures, scene.results(scratch / "first")

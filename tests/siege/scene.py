@@ -59,17 +59,19 @@ def spec(pictures: Path) -> dict[str, Any]:
     }
 
 
-def run(pictures: Path, place: Path) -> StudyFolder:
+def run(
+    pictures: Path, place: Path, described: Callable[[Path], dict[str, Any]] = spec, out: str = "out"
+) -> StudyFolder:
     """Run the study in `place`: its cache is in `cache`, its folder in `out`."""
     cache = place / "cache"
     with mock.patch.dict(os.environ, HEADSTART_CACHE=str(cache)):  # what is known of files is kept there, too
-        return run_study(load_study(spec(pictures)), place / "out", store=Store(cache), device="cpu")
+        return run_study(load_study(described(pictures)), place / out, store=Store(cache), device="cpu")
 
 
 MOMENTS = {
     "decoding": "headstart.data.decoding.image_store._Journal.append",
     "the pass": "headstart.transfer.frozen.features.write_json",
-    "a training": "headstart.transfer.finetune.checkpoint.Keeper._write",
+    "a training": "headstart.transfer.finetune.checkpoint.CheckpointWriter._write",
     "the runs": "headstart.study.results.folder.StudyFolder.write_run",
 }
 """Functions after whose first call a study can be interrupted."""

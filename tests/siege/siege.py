@@ -19,6 +19,10 @@ Prepare = Callable[[Path], Attack]
 """From an empty folder, in which everything is done, to the attack."""
 
 
+class Enough(Exception):
+    """Nothing is left to attack: the siege ends."""
+
+
 class Broken(AssertionError):
     """headstart did what it must not: the message says what was attacked and what happened."""
 
@@ -77,6 +81,8 @@ def besiege(
         failure, started = "", time.monotonic()
         try:
             ended = attack(seed)
+        except Enough:
+            break
         except Exception as error:  # whatever gets through is what a siege looks for
             failure = f"{type(error).__name__}: {error}"
             if told is not None:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 # left, a native library may end the process itself.
 FEW = {
     "kills": (2, "continued after"),
+    "moves": (2, "then continued"),
     "limits": (4, "one line"),
     "labels": (1, "every confirmed label"),
     "pages": (2, "all that was confirmed is there"),
@@ -41,3 +42,22 @@ def test_studies_and_labels_survive_kills_limits_signals_and_crowds() -> None:
     assert len(lines) == len(FEW), done.stdout
     for line, (name, (count, ends)) in zip(lines, FEW.items(), strict=True):
         assert line.startswith(f"{name}: {count} attempts") and ends in line and line.endswith("0 failed"), line
+
+
+WORK = """
+import time
+from tests.siege.forked import run_forked, work_clock
+def work():
+    time.sleep(0.5)
+    while True:
+        pass
+ended = run_forked(work, kill_after=0.2, clock=work_clock)
+print(ended.status, 0.15 < ended.worked < 0.5 < ended.seconds)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the clocks of Linux")
+def test_a_moment_by_processor_time_does_not_count_what_a_process_waits() -> None:
+    done = subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "-9 True\n", done.stdout + done.stderr

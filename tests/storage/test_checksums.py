@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import zlib
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_every_byte_of_a_file_that_is_not_sampled_counts(tmp_path: Path, small_b
     assert fault(tmp_path, files) is None and fault(tmp_path, files, Depth.WHOLE) is None
     for place in {0, 1, size // 2, size - 1}:
         (tmp_path / "a").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert fault(tmp_path, files) == "a is not what was written"
+        assert fault(tmp_path, files) == "a has changed since it was written"
     (tmp_path / "a").write_bytes(content[:-1])
     assert fault(tmp_path, files) == f"a has {size - 1:,} of {size:,} bytes"
     (tmp_path / "a").unlink()
@@ -75,7 +76,7 @@ def test_of_a_very_large_file_the_ends_and_a_few_blocks_are_checked(tmp_path: Pa
     caught = sum(found(1005, seed) for seed in range(400))
     assert caught == pytest.approx(400 * 14 / 198, abs=20), "each other block is as likely"  # 28; sd 5.1
     for depth in (Depth.BLOCKS, Depth.WHOLE):
-        assert fault(tmp_path, files, depth) == "a is not what was written"
+        assert fault(tmp_path, files, depth) == "a has changed since it was written"
     (tmp_path / "a").write_bytes(content[:1000] + bytes(1000))
     assert fault(tmp_path, files, seed=0) is not None
 
@@ -98,11 +99,11 @@ def test_facts_that_were_altered_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m"
     write_json(path, sealed({"lr": 0.01}))
     path.write_text(path.read_text().replace("0.01", "0.11"))
-    with pytest.raises(StoreError, match="m: is not what was written"):
+    with pytest.raises(StoreError, match="m: has changed since it was written"):
         unsealed(path)
     write_json(path, {"lr": 0.01})
     assert unsealed(path) == {"lr": 0.01}, "facts of an older version have no seal"
-    with pytest.raises(StoreError, match="is not what was written"):
+    with pytest.raises(StoreError, match="has changed since it was written"):
         unsealed(path, strict=True)
     path.write_text("[1]")
     with pytest.raises(StoreError, match="holds no facts"):
@@ -162,7 +163,17 @@ def test_a_seal_whose_name_is_damaged_is_a_seal_and_facts_of_an_older_version_ha
     write_json(path, sealed({"n": 3, "file": "0" * 64}))
     assert unsealed(path) == {"n": 3, "file": "0" * 64}
     path.write_text(path.read_text().replace('"sha256"', '"sha250"'))
-    with pytest.raises(StoreError, match=r"facts\.json: is not what was written; delete it"):
+    with pytest.raises(StoreError, match=r"facts\.json: has changed since it was written; delete it"):
         unsealed(path)
     write_json(path, {"n": 3, "file": "0" * 64})
     assert unsealed(path) == {"n": 3, "file": "0" * 64}
+
+
+def test_a_file_that_changes_again_within_a_tick_of_the_clock_is_hashed_again(tmp_path: Path) -> None:
+    path, now = tmp_path / "a.bin", time.time_ns()
+    found = []
+    for content in (b"a", b"b"):
+        path.write_bytes(content)
+        os.utime(path, ns=(now, now))
+        found.append(sha256_of(path))
+    assert found == [hashlib.sha256(content).hexdigest() for content in (b"a", b"b")]

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from headstart.errors import StoreError
-from headstart.storage.leaving import leave_nothing
+from headstart.storage.cleanup import clean_up
 from headstart.storage.locks import acquired, lock_at, locked, release, tried
 
 
@@ -87,5 +87,5 @@ def test_the_end_of_the_process_releases_what_another_thread_holds(tmp_path: Pat
     thread.start()
     thread.join()
     assert lock.is_locked
-    leave_nothing()
+    clean_up()
     assert not lock.is_locked and list(tmp_path.iterdir()) == []

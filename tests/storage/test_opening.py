@@ -84,5 +84,7 @@ def test_a_place_that_cannot_be_a_folder_is_refused_before_any_work(
     with pytest.raises(StoreError, match="file: this store is a file; give a folder"):
         open_store(tmp_path / "file")
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(StoreError, match=r"cannot be made there \(Not a directory\); set HEADSTART_CACHE to a folder"):
+    with pytest.raises(
+        StoreError, match=r"cannot create the cache there \(Not a directory\); set HEADSTART_CACHE to a folder"
+    ):
         default_store()

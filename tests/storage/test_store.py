@@ -244,7 +244,10 @@ def test_pruning_begins_with_what_is_incomplete_and_stops_at_the_size(tmp_path: 
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
-        (lambda data, manifest: data.write_bytes(b"x" * 500 + bytes(500)), "deep/data is not what was written"),
+        (
+            lambda data, manifest: data.write_bytes(b"x" * 500 + bytes(500)),
+            "deep/data has changed since it was written",
+        ),
         (lambda data, manifest: data.write_bytes(b"x" * 999), "deep/data has 999 of 1,000 bytes"),
         (lambda data, manifest: data.write_bytes(b""), "deep/data has 0 of 1,000 bytes"),
         (lambda data, manifest: data.unlink(), "deep/data is missing"),
@@ -329,7 +332,7 @@ def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
     manifest = fill(store, "kind", "key") / "manifest.json"
     assert store.has("kind", "key")
     manifest.write_text(manifest.read_text().replace('"created": 1', '"created": 2'))
-    with pytest.raises(StoreError, match="is not what was written"):
+    with pytest.raises(StoreError, match="has changed since it was written"):
         store.manifest("kind", "key")
     assert not store.has("kind", "key")
 
@@ -356,7 +359,7 @@ def test_what_is_no_folder_does_not_block_an_entry(
     with store.building("kind", "key") as entry:
         assert entry is not None
     assert store.has("kind", "key")
-    assert capsys.readouterr().err == f"{there}: damaged (it is no folder); it will be rebuilt\n"
+    assert capsys.readouterr().err == f"{there}: damaged (it is not a folder); it will be rebuilt\n"
     assert [path.name for path in there.parent.iterdir()] == ["key"]
 
 
@@ -438,7 +441,7 @@ def test_every_byte_is_checked_when_that_is_asked_for(tmp_path: Path, capsys: py
     state = (tmp_path / "kind" / "bad" / "deep" / "data").stat()
     (tmp_path / "kind" / "bad" / "deep" / "data").write_bytes(b"y" * 10)
     os.utime(tmp_path / "kind" / "bad" / "deep" / "data", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    why = "deep/data is not what was written"
+    why = "deep/data has changed since it was written"
     with locked(tmp_path / "kind" / "bad.lock"):
         assert list(store.verify()) == [("kind", "bad", why, False), ("kind", "good", None, False)]
     assert "not deleted" in capsys.readouterr().err and (tmp_path / "kind" / "bad").exists(), "a builder holds its lock"
@@ -495,4 +498,6 @@ def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
     assert store.here("kind", "key")  # the damage is in none of the blocks of the sample
     store.check("kind", "key")
     assert not folder.exists()
-    assert f"{folder}: damaged (deep/data is not what was written); it will be rebuilt" in capsys.readouterr().err
+    assert (
+        f"{folder}: damaged (deep/data has changed since it was written); it will be rebuilt" in capsys.readouterr().err
+    )

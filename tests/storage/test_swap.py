@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headstart.storage import swap
-from headstart.storage.leaving import leave_nothing
+from headstart.storage.cleanup import clean_up
 from headstart.storage.swap import replace_folder
 
 
@@ -78,5 +78,5 @@ def test_a_second_rename_that_fails_leaves_the_old_folder_in_its_place(
     monkeypatch.setattr(swap.os, "replace", replace)
     with pytest.raises(PermissionError):
         replace_folder(new, place)
-    leave_nothing()
+    clean_up()
     assert (place / "file").read_text() == "old" and (new / "file").read_text() == "new"

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from told import Told
 
 from headstart.deploy.classifier import Classifier
-from headstart.errors import DataError
+from headstart.errors import DataError, StoreError
 from headstart.saved_models import evaluate_models
 from headstart.storage.opening import default_store
 from headstart.study.results.folder import StudyFolder
@@ -276,3 +278,36 @@ def test_a_study_says_what_a_file_of_corrections_changed(pictures: Path, tmp_pat
     assert card["corrected"] == facts["corrected"] and card["n"] == 41
     found = evaluate_models(corrected / "model.safetensors", pictures, tmp_path / "e", corrections=file, device="cpu")
     assert [each.name for each in found.dataset.corrected] == ["red/001.png", "blue/000.png"]
+
+
+MOVES: dict[str, tuple[Callable[[Path], object], str, str]] = {  # how, and then the place and name of the study
+    "renamed": (lambda root: root.rename(root.with_name("new")), "out", "new"),
+    "its parent renamed": (lambda root: root.parent.rename(root.parent.with_name("new")), "new", "small"),
+    "deleted with its parent": (lambda root: shutil.rmtree(root.parent), "out", "small"),
+}
+
+
+@pytest.mark.parametrize("how", MOVES)
+def test_a_study_whose_folder_is_moved_ends_in_one_line_and_continues_in_the_new_place(
+    finished: Finished, tmp_path: Path, how: str
+) -> None:
+    move, place, name = MOVES[how]
+    root = tmp_path / "out" / "small"
+
+    class Moving(Told):
+        def done(self, run: str, score: float, seconds: float | None = None, images: int | None = None) -> None:
+            super().done(run, score, seconds, images)
+            if len(self.ran) == 3:
+                move(root)
+
+    told = Moving()
+    with pytest.raises(StoreError, match="small: was moved, renamed or deleted") as raised:
+        run_study(load_study(finished.spec), root.parent, device="cpu", listener=told)
+    assert "\n" not in str(raised.value)
+    assert len(told.ran) == 3 and not root.exists()
+    again, told = execute({**finished.spec, "name": name}, tmp_path / place)
+    assert again == tmp_path / place / name
+    assert len(told.found) == (0 if how.startswith("deleted") else 3), "what the folder holds is not written again"
+    assert results(again) == results(finished.root)
+    assert json.loads((again / "study.json").read_text())["status"] == "complete"
+    assert not list(tmp_path.rglob("*.lock")) and not list(tmp_path.rglob(".*.tmp"))

@@ -230,3 +230,22 @@ def test_corrections_of_the_old_images_do_not_concern_the_new_ones(more: Path, t
     names = pq.read_table(update.study["data"]["source"])["path"].to_pylist()
     assert not any(str(name).endswith("pictures/blue/013.png") for name in names)
     assert "corrections" not in update.study["data"] and sum(update.new.values()) > 0
+
+
+def test_the_fold_that_the_kept_model_was_tested_on_stays_the_test_part(more: Path, tmp_path: Path) -> None:
+    data = {"source": str(draw(tmp_path / "pictures", 14)), "split": {"folds": 3, "fold": "seed"}}
+    runs = {"probe": {"backbone": "lenet5", "weights": "none", "strategy": "ridge"}}
+    spec = {"name": "folds", "data": data, "seeds": 6, "audit": False, "runs": runs}
+    root = run_study(load_study(spec), tmp_path / "out", device="cpu").root
+    former = find_tested(root)
+    assert former is not None and len(former.test) == 14 and not former.test & former.learned
+    done = update_study(root, str(more), tmp_path / "out", device="cpu")
+    tested = find_tested(done.results.folder)
+    assert tested is not None and former.test < tested.test and not former.test & tested.learned
+    assert len(tested.test) == 14 + done.new["test"] and len(tested.test | tested.learned) == 42 + 24
+    assert len(list((done.results.folder / "runs" / "probe").glob("seed-*"))) == 2  # one for each repeat
+    assert done.evaluation is not None
+    assert [model.metrics["n"] for model in done.evaluation.models] == 2 * [len(tested.test)]
+    assert done.notes[-1].startswith(
+        "the seeds of the study were folds: the 14 images on which its kept model was tested"
+    )

@@ -117,7 +117,7 @@ def near_duplicates(
     alike = likeness(copies.grey, candidates.a, candidates.b, candidates.mirrored)
     candidates = candidates[alike.pairs]
     small = np.minimum(copies.short[candidates.a], copies.short[candidates.b]) < SMALL
-    found = _small_images(candidates[small], _part(alike, small), different)
+    found = _small_images(candidates[small], _part(alike, small), different, notes)
     found += _large_images(candidates[~small], _part(alike, ~small), read, notes)
     found += _cutouts(copies, near, read, notes)
     return _best(found), notes
@@ -152,7 +152,9 @@ def _candidates(copies: Copies, telling: Bools, near: Neighbours, wanted: PairTe
     return found[np.unique(code, return_index=True)[1]]
 
 
-def _small_images(candidates: _Candidates, alike: Likeness, different: PairTest | None) -> list[NearPair]:
+def _small_images(
+    candidates: _Candidates, alike: Likeness, different: PairTest | None, notes: list[str]
+) -> list[NearPair]:
     """Return the near duplicates among images that have no more details than their small copies show."""
     apart = np.zeros(len(candidates.a), bool) if different is None else different(candidates.a, candidates.b)
     found: list[NearPair] = []
@@ -160,6 +162,9 @@ def _small_images(candidates: _Candidates, alike: Likeness, different: PairTest 
         side = candidates.mirrored == mirrored
         least = least_score(alike.score[side], apart[side], ALIKE)
         covers = overlap(alike.warp)
+        doubtful = int((side & (alike.score >= ALIKE) & (alike.score < least)).sum())
+        if doubtful:
+            notes.append(_not_reported(doubtful, least, mirrored))
         for k in np.flatnonzero(side & (alike.score >= least)).tolist():
             kind = _kind(mirrored, float(covers[k]))
             found.append(NearPair(int(candidates.a[k]), int(candidates.b[k]), float(alike.score[k]), kind))
@@ -207,6 +212,14 @@ def _first(
 
 def _part(alike: Likeness, rows: Bools) -> Likeness:
     return Likeness(alike.pairs[rows], alike.score[rows], alike.warp[rows])
+
+
+def _not_reported(pairs: int, least: float, mirrored: bool) -> str:
+    what = f"{'mirrored ' if mirrored else ''}pair{'' if pairs == 1 else 's'}"
+    return (
+        f"{pairs} {what} of small images with an agreement of {ALIKE:.2f} to {least:.3f} "
+        f"{'is' if pairs == 1 else 'are'} not reported: images of different classes agree as well"
+    )
 
 
 def _kind(mirrored: bool, covers: float) -> str:

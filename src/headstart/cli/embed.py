@@ -54,7 +54,7 @@ def similar_and_show(
             raise SpecError(f"--out {out}: choose a name that ends in .png")
         check_file(out)
     if not picture.expanduser().is_file():
-        raise DataError(f"{picture}: is no file; give one image")
+        raise DataError(f"{picture}: is not a file; give one image")
     found = _embedded(data, backbone, weights, label, device)
     try:
         nearest = most_similar(found, picture, count)

@@ -11,7 +11,7 @@ from headstart.cli.options import Data, Device, Json, Label
 
 Backbone = Annotated[str, typer.Option(help="The network that computes the vectors.")]
 Weights = Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")]
-Port = Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")]
+Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")]
 Host = Annotated[str, typer.Option(help="The address to listen on; the page needs the key that is printed.")]
 EMBEDDED = "efficientnet_lite0"
 
@@ -45,7 +45,7 @@ def label(
 ) -> None:
     """Label images in the browser.
 
-    Each label is saved at once in a CSV that `compare` takes. Stop and start again as you like.
+    Each label is saved at once in a CSV that `compare` takes. You can stop and continue at any time.
 
     Example: headstart label photos/ --classes cat,dog
     """
@@ -132,11 +132,11 @@ def map_images(
     model: Annotated[
         str | None, typer.Option(help="A saved classifier: its predictions and mistakes are shown.")
     ] = None,
-    thumbnails: Annotated[int, typer.Option(min=0, help="At most so many images have a picture in the page.")] = 4000,
+    thumbnails: Annotated[int, typer.Option(min=0, help="Most images that have a picture in the page.")] = 4000,
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     label: Label = None,
-    seed: Annotated[int, typer.Option(help="Of the map by neighbours.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the t-SNE map.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Draw all images in two dimensions, similar ones close together.

@@ -77,7 +77,7 @@ def show_line_ups() -> None:
     listed = (*CANDIDATES, *SPECIAL)
     here = {each.name for each in listed if place_of(each) is not None}
     speeds: dict[str, str] = {}
-    with progress("speed of the networks at hand", len(here), "networks") as ticker:
+    with progress("speed of the available networks", len(here), "networks") as ticker:
         for each in (each for each in listed if each.name in here):
             speeds[each.name] = f"{1 / seconds_per_image(each):,.0f}"
             ticker.advance()
@@ -89,7 +89,7 @@ def show_line_ups() -> None:
         "px",
         "published",
         "licence",
-        "at hand",
+        "available",
         "images/s",
     )
     rows = []

@@ -85,7 +85,7 @@ def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
     from headstart.study.comparison import compare_spec
 
     spec = compare_spec("groceries", backbones=["efficientnet_lite0"], name="demo", random_features=True)
-    spec["question"] = "Do frozen ImageNet features tell groceries apart better than raw pixels or random features do?"
+    spec["question"] = "Do frozen ImageNet features classify groceries better than raw pixels or random features?"
     run_and_show(spec, out, device, as_json=json, demo=True)
 
 
@@ -215,12 +215,10 @@ def predict(
     least_sure_first: Annotated[
         bool, typer.Option("--least-sure-first", help="Order by the probability of the class, lowest first.")
     ] = False,
-    at_least: Annotated[
-        float | None, typer.Option(help="Keep answers that are right so often; the rest goes to OUT-rest.")
-    ] = None,
-    level: Annotated[float, typer.Option(help="How often the set of classes holds the right one.")] = 0.95,
+    at_least: Annotated[float | None, typer.Option(help="Accuracy of kept answers; the rest goes to OUT-rest.")] = None,
+    level: Annotated[float, typer.Option(help="How often the set of classes must contain the right one.")] = 0.95,
     sets: Annotated[str, typer.Option(help="Kind of prediction set: lac, aps or raps.")] = "lac",
-    by_class: Annotated[bool, typer.Option("--by-class", help="The level holds within each class.")] = False,
+    by_class: Annotated[bool, typer.Option("--by-class", help="Apply the level within each class.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Classify images with the model of a study.

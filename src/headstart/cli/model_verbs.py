@@ -44,7 +44,9 @@ def evaluate(
     label: Label = None,
     corrections: Corrections = None,
     part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
-    metric: Annotated[str | None, typer.Option(help="What models are compared by (default: the first's own).")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="The metric for comparing models (default: the first model's own).")
+    ] = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="The folders of the images are not classes.")] = False,
     out: Out = OUT,
     device: Device = "auto",
@@ -96,23 +98,25 @@ def update(
 
 def serve(
     model: Model,
-    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8000,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; others than this machine's need a key.")
+        str, typer.Option(help="The address to listen on; any but this machine's own needs a key.")
     ] = "127.0.0.1",
     api_key: Annotated[
         str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
     ] = None,
-    queue: Annotated[int, typer.Option(min=1, help="Images that may wait; beyond, clients get status 503.")] = 256,
+    queue: Annotated[
+        int, typer.Option(min=1, help="Most images that may wait; further requests get status 503.")
+    ] = 256,
     batch: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Images that the network takes together (default: 4 a core on the CPU, 32 at most and on a GPU).",
+            help="Most images in a batch (default: 4 per core, at most 32; on a GPU, 32).",
         ),
     ] = None,
-    megabytes: Annotated[int, typer.Option(min=1, help="Size that one request may have.")] = 64,
-    level: Annotated[float, typer.Option(help="How often a set must hold the right class.")] = 0.95,
+    megabytes: Annotated[int, typer.Option(min=1, help="Largest size of a request.")] = 64,
+    level: Annotated[float, typer.Option(help="How often a set must contain the right class.")] = 0.95,
     at_least: Annotated[
         float | None, typer.Option(help="Withhold answers that are not certain enough for this accuracy.")
     ] = None,
@@ -144,7 +148,7 @@ def export(
         "onnx"
     ),
     int8: Annotated[bool, typer.Option("--int8", help="ONNX graphs in eight bits; needs the study's images.")] = False,
-    margin: Annotated[float, typer.Option(help="Points of validation accuracy that int8 may cost.")] = MARGIN,
+    margin: Annotated[float, typer.Option(help="Largest loss of validation accuracy by int8, in points.")] = MARGIN,
     images: Annotated[
         Path | None, typer.Option(help="A folder of pictures to check the files on (default: the study's test images).")
     ] = None,

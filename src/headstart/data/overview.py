@@ -87,7 +87,7 @@ def _reasons(skipped: Sequence[Skip]) -> list[str]:
     """Return files that are no images by their suffix, then the other reasons with their counts."""
     foreign = Counter(PurePosixPath(skip.name).suffix.lower() for skip in skipped if skip.reason == NOT_AN_IMAGE)
     kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in foreign.most_common())
-    found = [f"files that are no images by their names ({kinds})"] if foreign else []
+    found = [f"files that are not images by their names ({kinds})"] if foreign else []
     others = [skip.reason for skip in skipped if skip.reason != NOT_AN_IMAGE]
     return [*found, counted(others)] if others else found
 

@@ -29,6 +29,7 @@ _LARGEST = 64 << 20  # bytes of a picture to search by
 SIMILAR = "similar"  # `how` of an image that was shown beside similar ones
 _AT_ONCE = 5000  # images that get a label together
 _WHO = Field(min_length=1, max_length=60)
+_Who = Annotated[str, Query(min_length=1, max_length=60)]
 
 
 class Change(BaseModel):
@@ -121,20 +122,20 @@ class _Page:
 
     def next(
         self,
-        who: Annotated[str, Query(max_length=60)],
+        who: _Who,
         count: Annotated[int, Query(ge=1, le=_MOST)] = 12,
         suggest: bool | None = None,
     ) -> Any:
         """Return images to label next."""
         return [self._shown(each) for each in self.session.next(count, who, suggest)]
 
-    def similar(self, row: int, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
+    def similar(self, row: int, who: _Who, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
         """Return the unlabelled images most like this one, which is the first; none of the random sample, whose order
         must not depend on what the images show."""
         self._check([row])
-        return [self._shown(Suggestion(each, SIMILAR)) for each in self.session.like(row, count)]
+        return [self._shown(Suggestion(each, SIMILAR)) for each in self.session.like(row, count, who)]
 
-    async def search(self, request: Request, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
+    async def search(self, request: Request, who: _Who, count: Annotated[int, Query(ge=1, le=_MOST)] = 24) -> Any:
         """Return the unlabelled images most like the picture that is the body of the request."""
         content = bytearray()
         async for part in request.stream():
@@ -142,7 +143,7 @@ class _Page:
             if len(content) > _LARGEST:
                 raise HTTPException(413, f"the picture is larger than {_LARGEST >> 20} MB: choose a smaller one")
         try:
-            rows = await run_in_threadpool(self.session.search, bytes(content), count)
+            rows = await run_in_threadpool(self.session.search, bytes(content), count, who)
         except UndecodableError as error:
             raise HTTPException(422, f"the picture cannot be read: {error}") from error
         return [self._shown(Suggestion(row, SIMILAR)) for row in rows]

@@ -162,11 +162,8 @@ class LabelSession:
             suggest: images that teach, or all in random order; by default as the session does.
         """
         with self._lock:
-            now = time.monotonic()
-            self._reserved = {row: (owner, until) for row, (owner, until) in self._reserved.items() if until > now}
-            others = [row for row, (owner, _) in self._reserved.items() if owner != who]
-            busy = np.zeros(len(self.paths), dtype=bool)
-            busy[[*others, *self._skipped.get(who, ())]] = True
+            busy = self._with_others(who)
+            busy[[*self._skipped.get(who, ())]] = True
             labelled = self.labels != UNKNOWN
             if self.suggests if suggest is None else suggest:
                 found = self.suggester.next(labelled, count, margins=self.margins(), busy=busy)
@@ -175,29 +172,52 @@ class LabelSession:
             self._reserve([each.row for each in found], who)
         return found
 
-    def like(self, row: int, count: int) -> list[int]:
+    def like(self, row: int, count: int, who: str | None = None) -> list[int]:
         """Return this image, then the images without a label that are most like it; see `search`."""
-        found = self._nearest_open(self.embeddings.vectors[row])
-        return [row, *found[found != row].tolist()][:count]
+        nearest = self._nearest(self.embeddings.vectors[row])
+        return [row, *self._shown(nearest[nearest != row], count - 1, who)]
 
-    def search(self, picture: Picture, count: int) -> list[int]:
+    def search(self, picture: Picture, count: int, who: str | None = None) -> list[int]:
         """Return the images without a label that are most like a picture from anywhere, the most similar first.
 
         None of the random sample is among them: its order must not depend on what the images show.
+
+        Args:
+            picture: a path, bytes, an open file, a PIL image, an array or a tensor.
+            count: at most so many.
+            who: the person: as with `next`, nobody else is shown these images for two minutes, and what others are
+                shown is left out. None: neither.
 
         Raises:
             UndecodableError: the picture cannot be read.
         """
         with self._searching:
             vector = self.embeddings.of(picture)
-        return [int(row) for row in self._nearest_open(vector)[:count]]
+        return self._shown(self._nearest(vector), count, who)
 
-    def _nearest_open(self, vector: npt.NDArray[np.float32]) -> IntArray:
-        """Return all images without a label outside the random sample, the most similar first."""
+    def _nearest(self, vector: npt.NDArray[np.float32]) -> IntArray:
+        """Return all images outside the random sample, the most similar first."""
         rows, _ = nearest_rows(self.embeddings.vectors, vector, len(self.paths))
-        taken = self.labels != UNKNOWN
-        taken[self.suggester.sample] = True
-        return np.asarray(rows[~taken[rows]], dtype=np.int64)
+        return rows[~np.isin(rows, self.suggester.sample)]
+
+    def _shown(self, rows: IntArray, count: int, who: str | None) -> list[int]:
+        """Return the first of these images that have no label, for one person to look at."""
+        with self._lock:
+            free = self.labels == UNKNOWN
+            if who is not None:
+                free &= ~self._with_others(who)
+            found: list[int] = rows[free[rows]][:count].tolist()
+            if who is not None:
+                self._reserve(found, who)
+        return found
+
+    def _with_others(self, who: str) -> npt.NDArray[np.bool_]:
+        """Say which images are being shown to somebody else."""
+        now = time.monotonic()
+        self._reserved = {row: (owner, until) for row, (owner, until) in self._reserved.items() if until > now}
+        busy = np.zeros(len(self.paths), dtype=bool)
+        busy[[row for row, (owner, _) in self._reserved.items() if owner != who]] = True
+        return busy
 
     def margins(self) -> npt.NDArray[np.float32] | None:
         """Return how sure the classifier so far is of each image; None while it has learned from too few labels."""

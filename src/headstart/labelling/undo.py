@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -48,6 +49,7 @@ class UndoStacks(Generic[K, V, T]):
     def __init__(self, table: SharedTable[K, V]) -> None:
         self._table = table
         self._steps: dict[str, list[Step[K, V, T]]] = {}
+        self._of_key: dict[K, list[Step[K, V, T]]] = {}  # the changes of each row, in their order
         self._numbers = count()
 
     def note(self, who: str, about: T, before: Mapping[K, V], changes: Mapping[K, V | None]) -> None:
@@ -55,7 +57,10 @@ class UndoStacks(Generic[K, V, T]):
         rows = {key: (before.get(key), row) for key, row in changes.items() if before.get(key) != row}
         if changes and not rows:
             return
-        self._steps.setdefault(who, []).append(Step(next(self._numbers), about, rows))
+        step = Step(next(self._numbers), about, rows)
+        self._steps.setdefault(who, []).append(step)
+        for key in rows:
+            self._of_key.setdefault(key, []).append(step)
 
     def take_back(self, who: str) -> TakenBack[K, V, T] | None:
         """Take back a person's last change, as far as nobody changed the same rows since; None if there is none.
@@ -72,6 +77,8 @@ class UndoStacks(Generic[K, V, T]):
             expected = {key: after for key, (_, after) in last.items()}
             was, now = self._table.change({key: before for key, (before, _) in last.items()}, expected)
             self._steps[who].pop()
+            for key in step.rows:
+                self._of_key[key].pop(self._after(key, step) - 1)
             for key, later in following.items():
                 if later is not None and later.rows[key][0] == step.rows[key][1]:
                     later.rows[key] = (step.rows[key][0], later.rows[key][1])
@@ -82,5 +89,9 @@ class UndoStacks(Generic[K, V, T]):
 
     def _following(self, key: K, step: Step[K, V, T]) -> Step[K, V, T] | None:
         """Return the next change of a row after this one."""
-        later = (each for steps in self._steps.values() for each in steps if each.number > step.number)
-        return min((each for each in later if key in each.rows), key=lambda each: each.number, default=None)
+        changes, place = self._of_key[key], self._after(key, step)
+        return changes[place] if place < len(changes) else None
+
+    def _after(self, key: K, step: Step[K, V, T]) -> int:
+        """Return the place of the next change of a row after this one, among its changes."""
+        return bisect(self._of_key[key], step.number, key=lambda each: each.number)

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.disclosure import spreadsheet_text
 from headstart.errors import SpecError
 from headstart.labelling.embeddings import Embeddings
+from headstart.storage.arrow import arrow, arrow_csv, arrow_parquet
 from headstart.storage.files import disk_errors, write_atomic
 from headstart.version import VERSION
 
@@ -56,9 +57,7 @@ def _facts(embeddings: Embeddings) -> dict[str, str]:
 
 
 def _parquet(embeddings: Embeddings) -> bytes:
-    import pyarrow
-    import pyarrow.parquet
-
+    pyarrow = arrow()
     names, labels, parts = _columns(embeddings)
     count, width = embeddings.vectors.shape
     values = pyarrow.array(np.ascontiguousarray(embeddings.vectors).reshape(-1))
@@ -72,21 +71,19 @@ def _parquet(embeddings: Embeddings) -> bytes:
     }
     table = pyarrow.table(columns).replace_schema_metadata({**_facts(embeddings), "count": str(count)})
     out = io.BytesIO()
-    pyarrow.parquet.write_table(table, out)
+    arrow_parquet().write_table(table, out)
     return out.getvalue()
 
 
 def _csv(embeddings: Embeddings) -> bytes:
-    import pyarrow
-    import pyarrow.csv
-
+    pyarrow = arrow()
     text = pyarrow.string()
     names, labels, parts = (list(map(spreadsheet_text, column)) for column in _columns(embeddings))
     columns = {"name": pyarrow.array(names, text), "label": pyarrow.array(labels, text)}
     columns["split"] = pyarrow.array(parts, text)
     columns |= {str(place): pyarrow.array(embeddings.vectors[:, place]) for place in range(embeddings.vectors.shape[1])}
     out = io.BytesIO()
-    pyarrow.csv.write_csv(pyarrow.table(columns), out)
+    arrow_csv().write_csv(pyarrow.table(columns), out)
     return out.getvalue()
 
 

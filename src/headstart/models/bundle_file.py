@@ -66,7 +66,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError, ValueError, RuntimeError, TypeError) as error:
-        raise WeightsError(f"{path}: cannot be read as a model ({error}); it is damaged or no model file") from error
+        raise WeightsError(f"{path}: cannot be read as a model ({error}); it is damaged or not a model file") from error
     text = facts.get(ENTRY)
     if text is None:
         raise WeightsError(f"{path}: holds weights, but was not saved by headstart: no classes, no preprocessing in it")
@@ -96,7 +96,7 @@ def description_of(path: Path, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its description is damaged ({error})") from error
     if not isinstance(described, dict):
-        raise WeightsError(f"{path}: its description is damaged (it is no mapping)")
+        raise WeightsError(f"{path}: its description is damaged (it is not a mapping)")
     if described.get("format") != FORMAT:
         raise WeightsError(
             f"{path}: has format {described.get('format')!s:.20}; this headstart reads format {FORMAT}:"
@@ -116,12 +116,12 @@ def copy_with_temperature(source: Path, target: Path, temperature: float) -> Non
     with source.open("rb") as reader:
         length = int.from_bytes(reader.read(8), "little")
         if length > MAX_HEADER:
-            raise WeightsError(f"{source}: cannot be read as a model; it is damaged or no model file")
+            raise WeightsError(f"{source}: cannot be read as a model; it is damaged or not a model file")
         try:
             header = json.loads(reader.read(length))
             described = description_of(source, header["__metadata__"][ENTRY])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise WeightsError(f"{source}: cannot be read as a model; it is damaged or no model file") from error
+            raise WeightsError(f"{source}: cannot be read as a model; it is damaged or not a model file") from error
         header["__metadata__"][ENTRY] = _sealed({**described, "temperature": temperature})
         packed = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         packed += b" " * (-len(packed) % 8)  # the tensors begin at a multiple of 8

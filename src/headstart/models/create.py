@@ -144,7 +144,9 @@ def _imagenet(architecture: Architecture, download: bool) -> Source:
     choice = preferred(architecture)
     if choice is None:
         other = f"{AERIAL}, or none" if architecture.name == AERIAL_NETWORK else "none"
-        raise WeightsError(f"nobody publishes ImageNet weights of {architecture.name}; start from weights: {other}")
+        raise WeightsError(
+            f"there are no published ImageNet weights of {architecture.name}; start from weights: {other}"
+        )
     if choice == "embedded":
         return _embedded(EMBEDDED[architecture.name])
     library, _, tag = choice.partition(":")

@@ -1,6 +1,6 @@
 """What the files of a folder were when they were written, and whether they still are.
 
-Each file has its size and sha256; a large one also has the CRC-32 of each of its blocks, so that it can be checked
+Each file has its size and sha256; a large one has the CRC-32 of each of its blocks instead, so that it is checked
 faster, or in part. The manifest that lists them ends with its own sha256.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from headstart.errors import StoreError
 from headstart.storage.files import read_json, sync, write_atomic
+from headstart.storage.settled import is_settled
 
 MANIFEST = "manifest.json"
 BLOCK = 1 << 22  # bytes
@@ -35,10 +36,14 @@ def sha256_of(path: Path) -> str:
     state = path.stat()
     stamp = (state.st_size, state.st_mtime_ns, state.st_ino)
     known = _known.get(path)
-    if known is None or known[0] != stamp:
-        with path.open("rb") as file:
-            known = _known[path] = (stamp, hashlib.file_digest(file, "sha256").hexdigest())
-    return known[1]
+    if known is not None and known[0] == stamp:
+        return known[1]
+    settled = is_settled(state.st_mtime_ns)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if settled:  # else its time might not show that it changes
+        _known[path] = (stamp, digest)
+    return digest
 
 
 def described(folder: Path) -> dict[str, Facts]:
@@ -59,23 +64,24 @@ def _described(path: Path) -> Facts:
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(piece[: min(_PIECE, BLOCK - size % BLOCK)]):
             size += count
-            digest.update(piece[:count])
-            if long:
-                crc = zlib.crc32(piece[:count], crc)
-                if size % BLOCK == 0:
-                    blocks.append(f"{crc:08x}")
-                    crc = 0
+            if not long:
+                digest.update(piece[:count])
+                continue
+            crc = zlib.crc32(piece[:count], crc)
+            if size % BLOCK == 0:
+                blocks.append(f"{crc:08x}")
+                crc = 0
     if long and size % BLOCK:
         blocks.append(f"{crc:08x}")
-    return {"bytes": size, "sha256": digest.hexdigest(), **({"blocks": "".join(blocks)} if long else {})}
+    return {"bytes": size, **({"blocks": "".join(blocks)} if long else {"sha256": digest.hexdigest()})}
 
 
 class Depth(IntEnum):
     """How much of a large file is read to check it.
 
-    A file of up to 64 MiB is always checked by its sha256. A larger one is checked by the CRC-32 of its blocks; one of
-    over 256 MiB by that of 16 of them (SAMPLE): the first, the last and a few at random; of all (BLOCKS); or, as the
-    small ones, by its sha256 (WHOLE).
+    A file of up to 64 MiB is always checked by its sha256. A larger one is checked by the CRC-32 of its blocks: of all
+    (BLOCKS, WHOLE), or, if it is over 256 MiB, of 16 of them (SAMPLE): the first, the last and a few at random. Where
+    an older version wrote its sha256, WHOLE compares that.
     """
 
     SAMPLE = 0
@@ -86,7 +92,7 @@ class Depth(IntEnum):
 def fault(
     folder: Path, files: Mapping[str, Facts], depth: Depth = Depth.SAMPLE, *, seed: int | None = None
 ) -> str | None:
-    """Say which file is not what was written, or None.
+    """Say which file has changed since it was written, or None.
 
     Args:
         folder: holds the files.
@@ -101,12 +107,12 @@ def fault(
         size = path.stat().st_size
         if size != facts["bytes"]:
             return f"{name} has {size:,} of {facts['bytes']:,} bytes"
-        if depth is Depth.WHOLE or "blocks" not in facts:
+        if "blocks" not in facts or (depth is Depth.WHOLE and "sha256" in facts):  # both: of an older version
             same = sha256_of(path) == facts["sha256"]
         else:
             same = _blocks_are(path, facts["blocks"], depth is Depth.SAMPLE and size > SAMPLED, seed)
         if not same:
-            return f"{name} is not what was written"
+            return f"{name} has changed since it was written"
     return None
 
 
@@ -133,7 +139,7 @@ def unsealed(path: Path, *, strict: bool = False) -> Facts:
     """Read facts that were sealed, without the seal; with `strict`, facts without one are refused.
 
     Raises:
-        StoreError: the file is absent, is not JSON, or is not what was written.
+        StoreError: the file is absent, is not JSON, or has changed since it was written.
     """
     facts = read_json(path)
     if isinstance(facts, dict) and not strict and not _has_seal(facts):
@@ -162,7 +168,7 @@ def opened(facts: Any) -> Facts:
         raise ValueError("holds no facts")
     found = dict(facts)
     if found.pop("sha256", None) != _digest(found):
-        raise ValueError("is not what was written")
+        raise ValueError("has changed since it was written")
     return found
 
 

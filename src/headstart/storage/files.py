@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from headstart.errors import StoreError
-from headstart.storage.leaving import before_end
+from headstart.storage.cleanup import at_exit
+from headstart.storage.pinned import make_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 _REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTEMPTY)  # the last: a folder that cannot be emptied
@@ -60,7 +61,7 @@ def temporary(path: Path) -> Path:
     return part
 
 
-@before_end
+@at_exit
 def _delete_temporary() -> None:
     for part in list(_temporary):
         delete(part)
@@ -69,10 +70,10 @@ def _delete_temporary() -> None:
 
 def delete(path: Path) -> None:
     """Delete a file, a link (and not what it leads to) or a whole folder, as far as the system allows it."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # before Python 3.14 `is_dir` raises some of them
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink()
 
 
@@ -101,7 +102,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """
     part = temporary(path)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             with part.open("wb") as file:
                 yield file

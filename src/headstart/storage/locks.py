@@ -10,8 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from headstart.storage.cleanup import at_exit
 from headstart.storage.files import disk_errors
-from headstart.storage.leaving import before_end
+from headstart.storage.pinned import make_folder
 
 _acquired: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
@@ -29,7 +30,7 @@ def locked(path: Path, wait_message: str | None = None) -> Iterator[None]:
         StoreError: its place cannot be written.
     """
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         lock = lock_at(path)
         if not acquired(lock, 1.0):
             if wait_message:
@@ -70,7 +71,7 @@ def release(lock: FileLock) -> None:
             path.unlink()
 
 
-@before_end
+@at_exit
 def _release_all() -> None:
     for lock in list(_acquired):
         if lock.is_locked:

@@ -25,7 +25,7 @@ def default_store() -> Store:
         cache_root().mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"{cache_root()}: the cache cannot be made there ({error.strerror}); set HEADSTART_CACHE to a folder that"
+            f"{cache_root()}: cannot create the cache there ({error.strerror}); set HEADSTART_CACHE to a folder that"
             " can be written"
         ) from error
     return open_store(os.environ.get("HEADSTART_REMOTE") or cache_root())

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from headstart.storage.files import delete, writer, writer_of
 from headstart.storage.locks import acquired, lock_at, release, tried
+from headstart.storage.pinned import make_folder, pinned
 
 FOLDER = ".at-work"
 _LOCK = re.compile(r"[0-9a-f]+-[0-9]+-[0-9a-f]+\.lock")  # whose, since when (milliseconds), and its own number
@@ -23,11 +24,20 @@ _FORGOTTEN = 3600.0  # seconds after which a temporary file of an unknown proces
 
 
 @contextlib.contextmanager
-def at_work(folder: Path) -> Iterator[None]:
-    """Say that this process works in `folder`, for as long as the block runs; nothing where that cannot be written."""
+def at_work(folder: Path, *, pin: bool = False) -> Iterator[None]:
+    """Say that this process works in `folder`, for as long as the block runs; nothing where that cannot be written.
+
+    Args:
+        folder: is made if it is not there.
+        pin: it must remain where it is; see `pinned`.
+
+    Raises:
+        StoreError: it was pinned, and did not remain there.
+    """
     held = Held(folder)
     try:
-        yield
+        with pinned(folder, held.mark) if pin and folder.is_dir() else contextlib.nullcontext():
+            yield
     finally:
         held.end()
 
@@ -40,7 +50,9 @@ class Held:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.end = weakref.finalize(self, _left, folder, _entered(folder / FOLDER), os.getpid())
+        lock = _entered(folder / FOLDER)
+        self.mark = None if lock is None else Path(lock.lock_file)
+        self.end = weakref.finalize(self, _left, folder, lock, os.getpid())
 
     def __reduce__(self) -> tuple[type[Held], tuple[Path]]:
         return Held, (self.folder,)
@@ -92,7 +104,7 @@ def _entered(place: Path) -> FileLock | None:
     lock = lock_at(place / f"{writer()}-{time.time_ns() // 1_000_000}-{uuid.uuid4().hex[:8]}.lock")
     for _ in range(_TRIES):  # the last process that leaves removes the folder
         with contextlib.suppress(OSError):
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             acquired(lock, -1)  # again if `clear`, elsewhere, deletes the new file before this process holds it
             return lock
     return None

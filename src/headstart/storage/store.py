@@ -27,10 +27,10 @@ from headstart.storage.checksums import MANIFEST, Depth, described, fault, seale
 from headstart.storage.files import delete, disk_errors, sync, temporary, write_json
 from headstart.storage.locks import locked, tried
 from headstart.storage.presence import at_work, clear, since
+from headstart.storage.settled import is_settled
 
 __all__ = ["MANIFEST", "Store", "Verified", "array_digest", "cache_root", "content_key", "drop_file"]
 
-_SETTLED = 0.1  # seconds after which a change of a file shows in its time, with a margin
 _CLOCKS = 60.0  # seconds by which the clocks of machines that share a store may differ
 Stamps = list[tuple[int, int, int]]
 _checked: dict[Path, tuple[tuple[str, ...], Stamps, Depth]] = {}
@@ -321,14 +321,14 @@ def _note_written(folder: Path, names: tuple[str, ...]) -> None:
     A file that was written a moment ago is not noted: its time might not show that it changes.
     """
     stamps = _stamps(folder, names)
-    if stamps is not None and time.time() - max(changed for _, changed, _ in stamps) / 1e9 > _SETTLED:
+    if stamps is not None and all(is_settled(changed) for _, changed, _ in stamps[1:]):
         _checked[folder] = (names, stamps, Depth.WHOLE)
 
 
 def _clear_way(folder: Path) -> None:
     """Delete what has an entry's name and is no folder, such as a file or a link that leads nowhere."""
     if os.path.lexists(folder) and not folder.is_dir():
-        say(f"{folder}: damaged (it is no folder); it will be rebuilt")
+        say(f"{folder}: damaged (it is not a folder); it will be rebuilt")
         folder.unlink()
 
 

@@ -81,7 +81,7 @@ def run_study(
             strict=strict,
             remote=on is not None,
         )
-        with at_work(session.folder.root):  # before anything is written there
+        with at_work(session.folder.root, pin=True):  # before anything is written there
             clear(session.folder.root)
             begin(session)
             _work(session, budget, workers, on)

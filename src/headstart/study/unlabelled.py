@@ -125,7 +125,7 @@ def _rows(
 ) -> npt.NDArray[np.int64]:
     """Return the rows to look at; say what is left out."""
     if dataset.skipped:
-        notes.append(f"left out: {len(dataset.skipped)} files that are no usable image: {dataset.skipped[0].name} …")
+        notes.append(f"left out: {len(dataset.skipped)} files that are not usable images: {dataset.skipped[0].name} …")
     assert dataset.digests is not None
     learned = frozenset[str]() if tested is None else tested.learned
     seen = np.array([digest.decode() in learned for digest in dataset.digests.tolist()])

@@ -1,7 +1,8 @@
 """Prepares a study that retrains the kept model of a finished one with images that arrived since.
 
 The images of the previous study keep their part: what it was tested on stays test, so that the two models can be
-compared on the same images. See `joined_images` for the parts of new images.
+compared on the same images. Of a cross-validated study that is the fold on which the kept model was tested: it has
+learned from the other folds. See `joined_images` for the parts of new images.
 """
 
 from __future__ import annotations
@@ -76,17 +77,12 @@ def prepare_update(
 
     Raises:
         StoreError: the folder holds no finished study.
-        DataError: the study was cross-validated, its images are gone or changed, or no image is new.
+        DataError: its images are gone or changed, or no image is new.
     """
     root = Path(place).expanduser()
     facts = StudyFolder(root).read_study()
     former = _former(root)
     spec = facts["spec"]
-    if (spec["data"].get("split") or {}).get("folds"):
-        raise DataError(
-            f"{root}: was cross-validated, so that every image was a test image once; run the comparison again with"
-            " all images"
-        )
     resources = Resources(store or default_store(), device)
     old_data = DataSpec.model_validate(spec["data"])
     old = resources.dataset(old_data)
@@ -102,6 +98,11 @@ def prepare_update(
     parts = dataset.given_split[len(old) :]
     counts = {part: int((parts == part).sum()) for part in ("train", "test")}
     notes += [f"{share:.0%} of new images become test images, chosen by their content"]
+    if old_data.split.fold == "seed":
+        notes.append(
+            f"the seeds of the study were folds: the {len(former.test)} images on which its kept model was tested stay"
+            " test images, and the new study has no folds"
+        )
     return Update(study, former, counts, tuple(notes))
 
 
@@ -134,13 +135,22 @@ def _study(facts: Mapping[str, Any], former: Tested, dataset: Dataset, more: int
         "name": _name(spec["name"], dataset.fingerprint),
         "question": f"Is {former.run} better with {more} more images?",
         "data": data,
-        "seeds": spec["seeds"],
+        "seeds": _seeds(spec["seeds"], old_data.split),
         "runs": _runs(facts, former.run),
         "ensembles": {key: value for key, value in spec["ensembles"].items() if key == former.run},
         "audit": spec["audit"],
         "compare": {"metric": former.metric},
         "refit": refit or spec.get("refit"),
     }
+
+
+def _seeds(former: int | list[int], split: SplitSpec) -> int | list[int]:
+    """Return the seeds of the study; where they were folds, one for each repeat: now the test part is one of them."""
+    if split.fold != "seed":
+        return former
+    assert split.folds is not None
+    count = former if isinstance(former, int) else len(former)
+    return max(1, count // split.folds)
 
 
 def _check_unchanged(old: Dataset, former: Tested) -> None:

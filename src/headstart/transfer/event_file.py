@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from headstart.errors import require
+from headstart.storage.pinned import make_folder
 
 
 class EventFile:
@@ -32,7 +33,7 @@ class EventFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event, self._summary = Event, Summary
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         name = f"events.out.tfevents.{int(time.time()):010d}.{uuid.uuid4().hex[:12]}"
         self._records = RecordWriter((folder / name).open("wb"))
         self._write(file_version="brain.Event:2")

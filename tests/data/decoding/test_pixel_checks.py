@@ -36,6 +36,13 @@ def test_each_image_is_compared_once(folder: Path) -> None:
     assert read == [1, 3, 2, 0]
 
 
+def test_what_was_compared_already_is_not_compared_again(folder: Path) -> None:
+    def closed(code: int) -> np.ndarray:
+        raise AssertionError(f"image {code} was read")
+
+    PixelChecks(folder, compared=True).compare(np.array([0, 4]), closed)
+
+
 def test_an_image_that_was_altered_is_refused_and_the_entry_is_not_used_again(folder: Path) -> None:
     altered = IMAGES.copy()
     altered[4, 1, 2, 0] ^= 1
@@ -43,6 +50,6 @@ def test_an_image_that_was_altered_is_refused_and_the_entry_is_not_used_again(fo
     checks.compare(np.array([0, 1, 2, 3]), altered.__getitem__)
     assert (folder / "manifest.json").exists()
     for _ in range(2):
-        with pytest.raises(StoreError, match="image 4 is not what was written; give the same command again"):
+        with pytest.raises(StoreError, match="image 4 has changed since it was written; give the same command again"):
             checks.compare(np.array([0, 4]), altered.__getitem__)
     assert not (folder / "manifest.json").exists()

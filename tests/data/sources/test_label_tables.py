@@ -215,7 +215,7 @@ def test_an_object_as_a_label_is_refused(pictures: Any) -> None:
     root = pictures("images")
     rows = [{"file_name": f"{n}.png", "label": {"name": "oak"}} for n in range(4)]
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(DataError, match=r"metadata\.jsonl: row 1, column 'label': .* is no text"):
+    with pytest.raises(DataError, match=r"metadata\.jsonl: row 1, column 'label': .* is not text"):
         load_dataset(root)
 
 

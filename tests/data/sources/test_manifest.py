@@ -300,10 +300,10 @@ def test_a_cell_that_is_no_text_is_refused_with_its_row(place: Path, column: str
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-    with pytest.raises(DataError, match=rf"m\.{suffix}: row 2, column '{column}': .* is no text"):
+    with pytest.raises(DataError, match=rf"m\.{suffix}: row 2, column '{column}': .* is not text"):
         load_dataset(path)
     if column == "path":
-        with pytest.raises(DataError, match=r"row 2, .* is no text"):
+        with pytest.raises(DataError, match=r"row 2, .* is not text"):
             images_of_table(path)
 
 

@@ -88,7 +88,7 @@ def test_numbers_are_text(cells: list[Any], texts: list[str | None]) -> None:
     "cells", [[None, {"x": 1}], [None, ["a"]], [None, [{"x": 1}]], [None, [["a"]]], [None, b"\xff"]]
 )
 def test_what_is_no_text_is_named_with_its_row(cells: list[Any]) -> None:
-    with pytest.raises(DataError, match=r"^m: row 2, column 'a': .* is no text; write a text or a number there$"):
+    with pytest.raises(DataError, match=r"^m: row 2, column 'a': .* is not text; write text or a number there$"):
         text_cells("m", pyarrow.table({"a": cells}), "a")
     assert text_cells("m", pyarrow.table({"a": [["b"]]}), "a", lists=True).to_pylist() == [["b"]]
 

@@ -162,7 +162,7 @@ def test_what_cannot_be_used_is_left_out_and_said(tmp_path: Path, encoded: Encod
         "d.cls": "is a label without an image",
         "e.mp4": "does not have the name of an image",
         "a.png": "has the key of an earlier image in the shard",
-        "f.cls": "is no text in UTF-8",
+        "f.cls": "is not text in UTF-8",
         "f.png": "has no label",
         "g.cls": "has 70,000 bytes, too many for a label",
         "g.png": "has no label",

@@ -69,7 +69,7 @@ def test_a_licence_that_restricts_is_named_with_what_to_do() -> None:
 def test_what_is_not_known_is_said() -> None:
     text = card_text(Parts(three(), Material(noise())), [], [], "")
     assert "the mean of 3 networks' probabilities: lenet5 (head: linear), small_cnn (head: linear)" in text
-    assert "No test results were at hand" in text and "Unknown: the study's folder was not at hand" in text
+    assert "No test results were available" in text and "Unknown: the study's folder was not available" in text
     assert "trained from random weights" in text and checks_text([], []) == "Not checked."
 
 

@@ -60,12 +60,12 @@ def test_what_cannot_be_done_is_said_before_any_work(tmp_path: Path) -> None:
         export_model(ensemble, ["onxx"], tmp_path, MATERIAL)
     with pytest.raises(SpecError, match=r"no export format is named \(known: onnx, torch"):
         export_model(ensemble, [], tmp_path, MATERIAL)
-    with pytest.raises(ModelError, match="cannot export to huggingface: lenet5 is no architecture of timm"):
+    with pytest.raises(ModelError, match="cannot export to huggingface: lenet5 is not an architecture of timm"):
         export_model(ensemble, ["onnx", "huggingface"], tmp_path, MATERIAL)
     with pytest.raises(SpecError, match="--int8 changes the ONNX graphs, and torch has none; add onnx, server or page"):
         export_model(ensemble, ["torch"], tmp_path, MATERIAL, int8=True)
     (tmp_path / "onnx-int8").mkdir()
     (tmp_path / "onnx-int8" / "thesis.tex").write_text("mine")
-    with pytest.raises(StoreError, match=r"onnx-int8: is in the way and was not written by an export; choose another"):
+    with pytest.raises(StoreError, match=r"onnx-int8: exists already and was not written by an export; choose another"):
         export_model(ensemble, ["onnx"], tmp_path, MATERIAL, int8=True)
     assert [path.name for path in tmp_path.rglob("*.tex")] == ["thesis.tex"]

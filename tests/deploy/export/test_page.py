@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import tarfile
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,22 @@ import pytest
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import page, page_runtime
 from headstart.deploy.export.checking import check_forms
-from headstart.deploy.export.page import build, filled, finish, packed, usage
+from headstart.deploy.export.page import build, finish, packed, usage
 from headstart.deploy.export.page_runtime import SCRIPT, WASM, Runtime, runtime_of
 from headstart.deploy.export.served.predict import Model
 from headstart.deploy.export.target import Parts
+from headstart.deploy.page_template import IN_BROWSER, page_text
 from headstart.disclosure import spreadsheet_text
 from headstart.errors import ModelError
 
 
 def test_the_pages_csv_has_the_rule_of_predict_for_text_that_a_spreadsheet_would_compute() -> None:
-    source = resources.files("headstart.deploy.export").joinpath("page.html").read_text(encoding="utf-8")
+    source = page_text(IN_BROWSER, title="", about="")
     found = re.search(r"const text = \(value\) => /(.+?)/\.test\(value\) \? `'\$\{value\}` : value;", source)
     assert found is not None
     for first in map(chr, range(256)):
         assert (re.match(found[1], first) is not None) == (spreadsheet_text(first) != first), repr(first)
-    for cells in ("...facts.classes.map(text)]", "[text(r.name), text(r.label), r.probability"):
+    for cells in ("...facts.classes.map(text)]", "[text(r.name), text(r.label), r.probability", "text(r.set.join"):
         assert cells in source
 
 
@@ -44,7 +44,7 @@ NODE = shutil.which("node")
 @pytest.mark.skipif(NODE is None, reason="node runs the page's script")
 @pytest.mark.parametrize(("most", "costs"), [(0.6, None), (0.75, 0.45), (0.95, math.inf)])
 def test_the_page_s_sets_and_decisions_are_those_of_the_server_folder(most: float, costs: float | None) -> None:
-    source = resources.files("headstart.deploy.export").joinpath("page.html").read_text(encoding="utf-8")
+    source = page_text(IN_BROWSER, title="", about="")
     judged = re.search(r"^const judged = .*?^};$", source, re.MULTILINE | re.DOTALL)
     assert judged is not None and NODE is not None
     classes = ["ant", "bee", "cat"]
@@ -93,10 +93,6 @@ def test_what_is_packed_is_text_that_ends_no_script() -> None:
     text = packed(b"</script>" * 9)
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", text) and gzip.decompress(base64.b64decode(text)) == b"</script>" * 9
     assert packed(b"x") == packed(b"x")
-
-
-def test_every_place_is_filled_once_and_values_are_not_read_again() -> None:
-    assert filled("a {{ one }} b {{ two }}", {"one": "{{ two }}", "two": r"\1"}) == r"a {{ two }} b \1"
 
 
 def test_a_page_that_a_browser_would_not_load_is_refused(

@@ -57,11 +57,11 @@ def test_what_is_no_single_network_of_timm_is_refused_with_the_remedy() -> None:
         ("a", "b", "c"),
     )
     for model, words in (
-        (three(), "an ensemble of 3 networks is no single network of timm; export the run folder of one of them"),
-        (Ensemble((linear(),)), "lenet5 is no architecture of timm; export to onnx, server or torch instead"),
-        (Ensemble((linear("alexnet"),)), "alexnet is no architecture of timm"),
+        (three(), "an ensemble of 3 networks is not a single network of timm; export the run folder of one of them"),
+        (Ensemble((linear(),)), "lenet5 is not an architecture of timm; export to onnx, server or torch instead"),
+        (Ensemble((linear("alexnet"),)), "alexnet is not an architecture of timm"),
         (Ensemble((linear(SMALL, tta="flip"),)), r"test-time augmentation \(flip\) has no place in a timm model"),
-        (Ensemble((neighbours(SMALL),)), r"its head \(k nearest neighbours\) is no linear layer"),
+        (Ensemble((neighbours(SMALL),)), r"its head \(k nearest neighbours\) is not a linear layer"),
         (Ensemble((linear(SMALL, l2=True),)), "its head divides features by their length"),
         (Ensemble((cut,)), "was cut short at stage2, and timm has only whole networks"),
     ):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -118,6 +119,16 @@ def test_a_browser_opens_the_interface_of_a_server_with_a_key_and_can_give_it_th
         assert "security" not in ask("GET", "/openapi.json")[1]
 
 
+def test_the_page_of_the_interface_needs_no_network_and_no_key(classifier: Classifier) -> None:
+    with served(classifier, key="sesame") as ask:
+        status, content, headers = ask("GET", "/docs")
+        statuses = ask("GET", "/openapi.json")[1]["paths"]["/predict"]["post"]["responses"]
+    page = content.decode()
+    assert status == 200 and headers["content-type"].startswith("text/html")
+    assert not re.search(r"https?:|src=|url\(|import ", page) and re.findall(r'href="(.*?)"', page) == ["openapi.json"]
+    assert "connect-src 'self'" in page and statuses.keys() == {"200", "400", "401", "408", "413", "422", "503"}
+
+
 def test_the_model_is_described_and_its_file_watched(classifier: Classifier, model_file: Path) -> None:
     with served(classifier, file=model_file) as ask:
         found = ask("GET", "/model")[1]
@@ -127,7 +138,7 @@ def test_the_model_is_described_and_its_file_watched(classifier: Classifier, mod
         assert ask("GET", "/health")[1]["model_file_changed"] is True
         assert ask("POST", "/predict", picture(1))[0] == 200
         assert ask("GET", "/openapi.json")[1]["paths"].keys() >= {"/predict", "/explain", "/model", "/health"}
-        assert b"Choose images" in ask("GET", "/")[1]
+        assert b"Choose pictures" in ask("GET", "/")[1]
 
 
 def test_an_explanation_is_a_picture(classifier: Classifier) -> None:
@@ -218,6 +229,8 @@ def test_the_server_says_how_sure_it_is(classifier: Classifier) -> None:
         "sets": "lac",
         "held_out_images": 60,
         "familiarity": None,
+        "unfamiliar": None,
+        "costs": False,
         "notes": ["a note"],
         "at_least": None,
         "promise": "A set holds the right class of 95.0% of images like those of its study (60 checked).",

@@ -13,6 +13,7 @@ from headstart.evaluate.uncertainty.conformal import (
     needed,
     nonconformity,
     prediction_sets,
+    scores_in_sets,
     set_quality,
 )
 
@@ -101,6 +102,39 @@ def test_a_set_that_would_be_empty_holds_the_best_class_where_asked() -> None:
     assert prediction_sets(scores, thresholds, never_empty=True).tolist() == [[True, False, False]] * 2
 
 
+@pytest.mark.parametrize("method", SCORES)
+def test_the_set_of_an_image_holds_its_randomised_set_and_covers_no_less(method: str) -> None:
+    n, covered, exact = 99, [], []
+    for seed in range(200):
+        (probabilities, labels), draws = honest(n + 200, 8, seed), np.random.default_rng(seed).random(n + 200)
+        scores, said = nonconformity(method, probabilities, draws), scores_in_sets(method, probabilities[n:])
+        thresholds = calibrate(own(scores[:n], labels[:n]), labels[:n], 8, 0.9)
+        drawn, inside = prediction_sets(scores[n:], thresholds), prediction_sets(said, thresholds)
+        assert not (drawn & ~inside).any()
+        assert method == "lac" or inside.any(1).all()
+        exact.append(own(drawn, labels[n:]).mean())
+        covered.append(own(inside, labels[n:]).mean())
+    assert np.mean(exact) == pytest.approx(0.9, abs=0.0115)
+    assert np.mean(covered) >= np.mean(exact)
+
+
+def test_a_sure_model_of_many_classes_has_small_sets() -> None:
+    """Of 100 classes one has 0.99, and is the right one of 97 % of the images; else it is any of the others."""
+    generator = np.random.default_rng(0)
+    probabilities = np.full((2000, 100), 0.01 / 99)
+    best = generator.integers(0, 100, 2000)
+    probabilities[np.arange(2000), best] = 0.99
+    labels = np.where(generator.random(2000) < 0.97, best, (best + generator.integers(1, 100, 2000)) % 100)
+    scores = nonconformity("aps", probabilities[:1000], generator.random(1000))
+    inside = prediction_sets(
+        scores_in_sets("aps", probabilities[1000:]), calibrate(own(scores, labels[:1000]), labels[:1000], 100)
+    )
+    assert own(inside, labels[1000:]).mean() > 0.95
+    assert inside.sum(1).mean() < 1.5
+    plain = nonconformity("aps", probabilities)
+    assert calibrate(own(plain[:1000], labels[:1000]), labels[:1000], 100).values[0] == pytest.approx(0.99)
+
+
 def test_quality_counts_sets_by_size_and_class() -> None:
     inside = np.array([[True, False], [True, True], [False, False], [False, True]])
     found = set_quality(inside, np.array([0, 0, 1, 1]))
@@ -154,8 +188,7 @@ def test_the_same_as_mapie(method: str) -> None:
     mine = own(nonconformity(method, probabilities[:400], draws), labels[:400])
     thresholds = calibrate(mine, labels[:400], 6, 0.9)
     assert thresholds.values[0] == pytest.approx(quantile, abs=1e-12)
-    if method == "lac":
-        assert np.array_equal(prediction_sets(nonconformity("lac", probabilities[400:]), thresholds), sets[:, :, 0])
+    assert np.array_equal(prediction_sets(scores_in_sets(method, probabilities[400:]), thresholds), sets[:, :, 0])
 
 
 def test_what_cannot_be_calibrated_is_refused() -> None:

@@ -11,13 +11,13 @@ from headstart.evaluate.metrics.auc import roc_area
 from headstart.evaluate.uncertainty.familiarity import (
     NEEDS,
     SCORES,
+    Compared,
     SourceHead,
     familiar_share,
     familiarity,
     fit_reference,
     only_needed,
     rejection,
-    source_classes,
     unit_length,
 )
 
@@ -80,7 +80,7 @@ def test_an_image_that_the_source_takes_for_what_no_image_shows_is_less_familiar
     head = SourceHead(8 * np.eye(5, D), np.zeros(5))
     training = np.repeat(np.eye(2, D), 20, axis=0) + np.random.default_rng(0).normal(0, 0.02, (40, D))
     reference = fit_reference(training, np.repeat([0, 1], 20), np.ones((40, 2)), source=head)
-    found = source_classes(reference, np.eye(3, D), np.ones((3, 2)))
+    found = Compared(reference, np.eye(3, D), np.ones((3, 2))).source
     taken = math.exp(8) / (math.exp(8) + 4)  # what is sure of one class, as it is scaled back to the length of 1
     assert np.exp(found[:2]) == pytest.approx(taken, abs=0.005)
     assert np.exp(found[2]) == pytest.approx(0.0, abs=0.005)
@@ -138,3 +138,51 @@ def test_what_cannot_be_is_refused() -> None:
         fit_reference(*clouds(9, 0), np.ones((9, 2)), score="energy+mahalanobis+source")
     with pytest.raises(SpecError, match="neighbour"):
         familiarity("neighbor", fit_reference(*clouds(9, 0), np.ones((9, 2))), np.ones((1, D)), np.ones((1, 2)))
+
+
+def folds_of(unit: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return minus the distances of each fifth to the classes of the others, by scikit-learn's covariance."""
+    from sklearn.covariance import ledoit_wolf
+
+    order, found = np.random.default_rng(0).permutation(len(unit)), []
+    for fold in np.array_split(order, 5):
+        rest = np.setdiff1d(order, fold)
+        means = np.stack([unit[rest][labels[rest] == each].mean(0) for each in np.unique(labels[rest])])
+        codes = np.unique(labels[rest], return_inverse=True)[1]
+        precision = np.linalg.inv(ledoit_wolf(unit[rest] - means[codes], assume_centered=True)[0])
+        gaps = unit[fold][:, None] - means
+        found.append(-np.einsum("ncd,de,nce->nc", gaps, precision, gaps).min(1))
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("n", [14, 60, 300])  # fewer than dimensions in a fold's rest; more
+def test_the_distances_of_folds_are_those_of_scikit_learn_s_covariance(n: int) -> None:
+    embeddings, labels = clouds(n, 0)
+    reference = fit_reference(embeddings, labels, logits_of(embeddings), score="mahalanobis")
+    expected = folds_of(unit_length(embeddings), labels)
+    assert reference.location[2] == pytest.approx(expected.mean(), rel=1e-3)
+    assert reference.spread[2] == pytest.approx(expected.std(), rel=1e-3)
+
+
+def test_the_same_as_pytorch_ood() -> None:
+    """Its KNN has distances, not cosines; its Mahalanobis has the sum in place of the covariance, and is not shrunk."""
+    ood = pytest.importorskip("pytorch_ood.detector")
+    import torch
+
+    (embeddings, labels), (images, _) = clouds(1500, 0), clouds(40, 1)
+    reference, said = fit_reference(embeddings, labels, logits_of(embeddings)), logits_of(images)
+    train, query = (torch.from_numpy(unit_length(each)) for each in (embeddings, images))
+    codes, logits = torch.from_numpy(labels), torch.from_numpy(said)
+    neighbour = ood.KNN(None, k=1).fit_features(train, codes).predict_features(query).numpy()
+    peers = {
+        "energy": -ood.EnergyBased(None).predict_logits(logits).numpy(),
+        "softmax": -ood.MaxSoftmax(None).predict_logits(logits).numpy(),
+        "neighbour": 1 - neighbour**2 / 2,
+    }
+    for name, expected in peers.items():
+        assert familiarity(name, reference, images, said) == pytest.approx(expected, abs=1e-6), name
+    (many, labels), none = clouds(20_000, 2), np.zeros((20_000, 2))  # so many that hardly anything is shrunk
+    train, codes = torch.from_numpy(unit_length(many)).float(), torch.from_numpy(labels)
+    distance = ood.Mahalanobis(None).fit_features(train, codes).predict_features(query.float()).numpy()
+    mine = familiarity("mahalanobis", fit_reference(many, labels, none, score="mahalanobis"), images, said)
+    assert mine == pytest.approx(-2 * len(many) * distance, rel=0.02)

@@ -27,7 +27,19 @@ def test_the_whitening_is_that_of_scikit_learn_s_covariance(n: int) -> None:
     unit = unit_length(clouds(n, 8)[0])
     centred = unit - unit.mean(0)
     covariance, _ = ledoit_wolf(centred, assume_centered=True)
-    assert whitening(centred) @ covariance @ whitening(centred).T == pytest.approx(np.eye(D), abs=1e-4)
+    white = whitening(centred)
+    assert white.T @ covariance @ white == pytest.approx(np.eye(D), abs=1e-4)
+    assert whitening(centred, centred.T @ centred) == pytest.approx(white)
+
+
+@pytest.mark.parametrize("n", [8, 30])
+def test_inner_products_that_are_known_change_nothing(n: int) -> None:
+    embeddings, labels = clouds(n, 9)
+    unit = unit_length(embeddings)
+    for mine, expected in zip(
+        gaussian(unit, labels, unit.mean(0), unit.T @ unit), gaussian(unit, labels, unit.mean(0)), strict=True
+    ):
+        assert mine == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("n", [5, 30])

@@ -89,7 +89,7 @@ def test_bad_decisions_change_nothing(session: ReviewSession) -> None:
         (0, "relabel", None, None, "unknown class ''"),
         (0, "relabel", None, "violet", "unknown class 'violet'"),
         (0, "exclude", [], None, "no image is marked to exclude"),
-        (0, "exclude", [5], None, "image 5 is none of this problem's"),
+        (0, "exclude", [5], None, "image 5 does not belong to this problem"),
     ):
         with pytest.raises(SpecError, match=says):
             session.decide(place, decision, "ann", rows=rows, label=label)

@@ -98,7 +98,7 @@ def test_another_file_is_refused_with_both_hashes(tmp_path: Path) -> None:
 def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     path, _ = written(tmp_path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(WeightsError, match="is cut short or no file of arrays"):
+    with pytest.raises(WeightsError, match="is cut short or not a file of arrays"):
         read_aerial(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

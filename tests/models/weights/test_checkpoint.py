@@ -153,7 +153,7 @@ def test_a_pickle_that_torch_did_not_write_is_refused_without_advice_to_run_it(t
     with pytest.raises(WeightsError, match=r"a\.pkl: is a pickle that torch.save did not write, .* with torch.save$"):
         read_checkpoint(tmp_path / "a.pkl")
     (tmp_path / "b.pth").write_text("hello")
-    with pytest.raises(WeightsError, match=r"b\.pth: is cut short or no checkpoint$"):
+    with pytest.raises(WeightsError, match=r"b\.pth: is cut short or not a checkpoint$"):
         read_checkpoint(tmp_path / "b.pth")
     assert not (tmp_path / "ran").exists()
 
@@ -166,7 +166,7 @@ def test_a_file_cut_short_is_refused_in_one_line(tmp_path: Path, suffix: str) ->
     for size in (0, 10, path.stat().st_size // 2, path.stat().st_size - 3):
         short = tmp_path / f"short.{suffix}"
         short.write_bytes(path.read_bytes()[:size])
-        with pytest.raises(WeightsError, match=r"short\.(pt|safetensors): is cut short or no checkpoint$"):
+        with pytest.raises(WeightsError, match=r"short\.(pt|safetensors): is cut short or not a checkpoint$"):
             read_checkpoint(short)
 
 

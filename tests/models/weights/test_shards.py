@@ -25,9 +25,9 @@ def test_the_files_of_an_index_are_named_once_and_sorted(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "is no index of weights"),
-        ({}, "is no index of weights"),
-        ({"weight_map": ["a"]}, "is no index of weights"),
+        ("{", "is not an index of weights"),
+        ({}, "is not an index of weights"),
+        ({"weight_map": ["a"]}, "is not an index of weights"),
         ({"weight_map": {}}, "names no file of weights"),
         ('{"weight_map": {"x": "a", "x": "b"}}', "names 'x' twice"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "run 'git lfs pull'"),

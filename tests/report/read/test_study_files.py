@@ -57,7 +57,7 @@ def test_intact_facts_of_something_else_are_refused(tiny: Path, name: str) -> No
     path = folder / name
     facts = json.loads(path.read_text()) if path.exists() else {}
     write_facts(path, {**facts, "fingerprint": "another", "key": "another"})
-    with pytest.raises(StoreError, match=r"holds the facts of something else; run the study again"):
+    with pytest.raises(StoreError, match=r"describes something else; run the study again"):
         read_study_folder(tiny)
 
 

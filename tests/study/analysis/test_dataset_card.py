@@ -14,7 +14,7 @@ from PIL import Image
 from headstart.data.dataset import Dataset, Skip, Split
 from headstart.data.decoding.decode import View
 from headstart.data.sources.in_memory import PictureReader
-from headstart.study.analysis import dataset_card
+from headstart.storage import arrow
 from headstart.study.analysis.dataset_card import (
     THUMBNAIL,
     _decoded_preprocessing,
@@ -104,7 +104,7 @@ def test_arrow_is_not_called_without_memory_which_would_end_the_process(
     def none() -> None:
         raise MemoryError
 
-    monkeypatch.setattr(dataset_card, "check_room", none)
+    monkeypatch.setattr(arrow, "check_room", none)
     monkeypatch.setattr("pyarrow.table", lambda columns: pytest.fail("Arrow was called"))
     reader = PictureReader(np.zeros((2, 4, 4), dtype=np.uint8))
     with pytest.raises(MemoryError):

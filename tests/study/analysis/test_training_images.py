@@ -139,7 +139,7 @@ def test_a_study_fits_its_heads_again_and_the_report_shows_the_wider_interval(pi
     assert arrays.stat().st_mtime_ns == before  # nothing changed, nothing is fitted again
     for damage in (arrays.unlink, lambda: np.savez(arrays, **{name: 1 - table for name, table in tables.items()})):
         damage()
-        with pytest.raises(StoreError, match=r"training_images.npz: is missing, or is not what was written"):
+        with pytest.raises(StoreError, match=r"training_images.npz: is missing, or has changed since it was written"):
             read_resampled(root)
         run_study(load_study(spec), tmp_path, device="cpu", listener=Told())
         assert arrays.read_bytes() == content and read_resampled(root) is not None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 from headstart.errors import WeightsAbsent
 from headstart.storage.opening import default_store
 from headstart.study.planning import planner
+from headstart.study.planning.describe import describe
 from headstart.study.planning.plan import Plan
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
+from headstart.study.results.folder import StudyFolder
 from headstart.study.spec.load import load_study
 
 
@@ -48,6 +51,28 @@ def test_heads_on_the_same_features_are_one_group_and_everything_else_its_own(pi
         **{frozenset({("carried", seed)}): "heads" for seed in (0, 1)},  # each seed trains another network
         **{frozenset({("episodes", seed)}): "episodes" for seed in (0, 1)},
     }
+
+
+def test_planning_twice_gives_the_same_plan_and_changes_nothing(pictures: Path) -> None:
+    short = {"recipe": {"epochs": 1, "batch_size": 8}}
+    runs = {
+        "ridge": {"strategy": "ridge"},
+        "trained": {"strategy": "scratch", **short},
+        "searched": {"strategy": "scratch", "recipe": {**short["recipe"], "lr": {"grid": [0.1, 0.01]}}},
+        "carried": {"strategy": "ridge", "weights": {"run": "trained"}},
+        "episodes": {"episodes": {"ways": 3, "shots": 1, "queries": 2}},
+    }
+    spec = {"name": "s", "data": str(pictures), "seeds": 2, "runs": runs, "ensembles": {"both": ["ridge", "trained"]}}
+    spec["defaults"] = {"backbone": "lenet5", "weights": "none"}
+    study, resources = load_study(spec), Resources(default_store(), "cpu")
+    before = copy.deepcopy(study)
+    first = make_plan(study, resources)
+    kept = copy.deepcopy(first)
+    rows = describe(first, resources, StudyFolder(pictures.parent / "out"))
+    second = make_plan(study, resources)
+    assert study == before and first == second == kept
+    assert describe(second, resources, StudyFolder(pictures.parent / "out")) == rows
+    assert not (pictures.parent / "out").exists()
 
 
 def test_planning_writes_nothing(pictures: Path) -> None:

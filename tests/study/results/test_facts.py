@@ -22,7 +22,9 @@ def test_facts_and_their_files_come_back_as_they_were(tmp_path: Path) -> None:
     for content in (b"b", None):
         (tmp_path / "pictures" / "a.png").write_bytes(content) if content else (tmp_path / "pictures/a.png").unlink()
         assert known_facts(tmp_path / "facts.json", "k") is None
-        with pytest.raises(StoreError, match=r"a.png: is missing, or is not what was written; run the study again"):
+        with pytest.raises(
+            StoreError, match=r"a.png: is missing, or has changed since it was written; run the study again"
+        ):
             read_facts(tmp_path / "facts.json")
 
 
@@ -32,8 +34,8 @@ def test_facts_that_were_altered_are_not_known(tmp_path: Path, capsys: pytest.Ca
     write_facts(path, FACTS)
     path.write_text(path.read_text().replace("0.5", "0.7"))
     assert known_facts(path, "k") is None
-    assert capsys.readouterr().err.endswith("is not what was written; it will be rebuilt\n")
-    with pytest.raises(StoreError, match=r"facts.json: is not what was written"):
+    assert capsys.readouterr().err.endswith("has changed since it was written; it will be rebuilt\n")
+    with pytest.raises(StoreError, match=r"facts.json: has changed since it was written"):
         read_facts(path)
     write_json(path, {"key": "of an older version"})
     assert known_facts(path, "of an older version") == {"key": "of an older version"}

@@ -42,7 +42,7 @@ def test_a_run_with_a_file_that_was_altered_is_not_done(
     assert folder.has("a", 0, "k") and not folder.has("a", 0, "other") and capsys.readouterr().err == ""
     result.unlink() if content is None else result.write_bytes(content)
     assert not folder.has("a", 0, "k")
-    assert capsys.readouterr().err == f"{result}: is not what was written; the run is written again\n"
+    assert capsys.readouterr().err == f"{result}: has changed since it was written; the run is written again\n"
     write(folder)
     assert folder.has("a", 0, "k")
 
@@ -53,7 +53,7 @@ def test_a_run_whose_manifest_is_damaged_is_not_done(tmp_path: Path, capsys: pyt
     for content in (manifest.read_text().replace("complete", "failed"), manifest.read_text()[:50], ""):
         manifest.write_text(content)
         assert folder.manifest("a", 0) is None and not folder.has("a", 0, "k")
-        assert capsys.readouterr().err == f"{manifest}: is not what was written; the run is written again\n"
+        assert capsys.readouterr().err == f"{manifest}: has changed since it was written; the run is written again\n"
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_kept(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_study_facts_that_were_altered_are_refused(tmp_path: Path) -> None:
     folder.write_study({"name": "x", "status": "complete", "compare": {"baseline": "a"}})
     assert folder.read_study() == {"name": "x", "status": "complete", "compare": {"baseline": "a"}}
     path.write_text(path.read_text().replace('"a"', '"b"'))
-    with pytest.raises(StoreError, match=r"study.json: is not what was written"):
+    with pytest.raises(StoreError, match=r"study.json: has changed since it was written"):
         folder.read_study()
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from headstart.errors import SpecError
-from headstart.study.spec.schema import RunSpec
+from headstart.study.spec.schema import RunSpec, StudySpec
 from headstart.study.spec.validation import validate
 
 
@@ -17,3 +17,12 @@ def test_the_line_of_the_key_is_named() -> None:
 def test_a_misspelt_key_is_reported_before_a_wrong_value() -> None:
     with pytest.raises(SpecError, match=r"^f: unknown key 'backbon'; did you mean 'backbone'"):
         validate(RunSpec, {"fraction": 7, "backbon": "x"}, name="f", at=(), lines={})
+
+
+@pytest.mark.parametrize(
+    ("costs", "place"), [([[0, 1], [1, 0]], "costs"), ({"confusions": {"a": 3}}, "costs.confusions.a")]
+)
+def test_a_value_without_keys_is_refused_in_words_of_the_file(costs: object, place: str) -> None:
+    study = {"name": "s", "data": "photos", "runs": {"a": {"strategy": "ridge"}}, "costs": costs}
+    with pytest.raises(SpecError, match=rf"^f: {place}: expected keys with values, 'key: value', not (\[\[0|3)"):
+        validate(StudySpec, study, name="f", at=(), lines={})

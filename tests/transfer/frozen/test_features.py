@@ -142,7 +142,7 @@ def test_stored_features_that_are_half_zero_are_computed_again(
     path.write_bytes(path.read_bytes()[: size // 2] + bytes(size - size // 2))
     assert np.array_equal(extract(pictures, module, NEEDS, key="k", store=store), wanted)
     said = capsys.readouterr().err
-    assert "features.npy is not what was written); it will be rebuilt" in said and said.count("\n") == 1
+    assert "features.npy has changed since it was written); it will be rebuilt" in said and said.count("\n") == 1
 
 
 def test_every_block_of_large_features_is_checked_before_they_are_read(

@@ -37,6 +37,7 @@ from headstart.data.decoding.tiff_bands import tifffile_version
 from headstart.data.readers import item_codes
 from headstart.errors import DataError
 from headstart.progress import progress
+from headstart.storage.settled import is_settled
 from headstart.storage.store import cache_root
 from headstart.threads import cores
 
@@ -46,7 +47,6 @@ _PATIENCE = 10.0  # seconds to wait for another process that writes
 _JPEG = b"\xff\xd8"  # always 8 bits
 ABSENT = "does not exist"
 _DEPTHS = {"I;16": "16 bits", "I": "32 bits", "F": "floats"}  # by the beginning of Pillow's mode
-_SETTLED = 0.1  # seconds: a file changed later than this before it was read may change again unseen
 
 
 @dataclass(frozen=True)
@@ -230,11 +230,10 @@ class _Memory:
 
     def remember(self, found: dict[str, _Seen]) -> None:
         """Note what was found, except of files that changed a moment ago."""
-        latest = (self.started - _SETTLED) * 1e9
         facts = [
             (_key(self.how + identity), bytes.fromhex(each.digest), each.problem, each.depth)
             for identity, each in found.items()
-            if int(identity.rpartition("|")[2]) < latest
+            if is_settled(*_times(identity), by=self.started)
         ]
         rows = [(*row, _sum(*row)) for row in facts]
         if self.connection is None or not rows:
@@ -262,6 +261,12 @@ class _Memory:
             " (key BLOB PRIMARY KEY, digest BLOB, problem TEXT, depth TEXT, sum BLOB) WITHOUT ROWID"
         )
         return connection
+
+
+def _times(identity: str) -> list[int]:
+    """Return the times of the last changes that an identity ends with, in ns."""
+    *_, content, latest = identity.split("|")
+    return [int(latest), *([int(content)] if content.isdecimal() else [])]
 
 
 def _key(identity: str) -> bytes:

@@ -47,14 +47,17 @@ class ImageArray:
         view: how they were brought to size.
         key: depends on every row's content and the view.
         bad: row -> why it would not decode; its pixels are black.
+        written_here: this process has just written them, so that they are not compared with their checksums.
     """
 
-    def __init__(self, folder: Path, codes: IntArray, view: View, key: str, bad: dict[int, str]) -> None:
+    def __init__(
+        self, folder: Path, codes: IntArray, view: View, key: str, bad: dict[int, str], *, written_here: bool = False
+    ) -> None:
         self.folder, self.codes, self.view, self.key, self.bad = folder, codes, view, key, bad
         self._shapes = np.load(folder / "shapes.npy") if view.crop is None else None
         self._starts = None if self._shapes is None else _starts(self._shapes, view.channels)
         self._pixels: Pixels | None = None
-        self._checks = PixelChecks(folder)
+        self._checks = PixelChecks(folder, compared=written_here)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -66,7 +69,7 @@ class ImageArray:
         """Return one image, uint8 [h, w, 3].
 
         Raises:
-            StoreError: it is not what was written.
+            StoreError: it has changed since it was written.
         """
         self._checks.compare(self.codes[[row]], self._stored)
         return self._stored(int(self.codes[row]))
@@ -84,7 +87,7 @@ class ImageArray:
 
         Raises:
             DataError: the view keeps whole images, of several sizes.
-            StoreError: an image is not what was written.
+            StoreError: an image has changed since it was written.
         """
         if self.view.crop is None:
             raise DataError("whole images make no batch; take them one by one, or give the view a crop")
@@ -144,7 +147,7 @@ def decode_images(
     faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
     rows_of_faults = np.flatnonzero(np.isin(codes, list(faults))).tolist() if faults else []
     bad = {row: faults[int(codes[row])] for row in rows_of_faults}
-    images = ImageArray(folder, codes, view, _images_key(digests, view), bad)
+    images = ImageArray(folder, codes, view, _images_key(digests, view), bad, written_here=entry is not None)
     if strict and bad:
         row = min(bad)
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""

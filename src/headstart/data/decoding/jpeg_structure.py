@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from headstart.data.decoding.faults import UndecodableError
+from headstart.data.decoding.jpeg_steps import is_altered
 
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")  # not a stuffed byte, not a fill byte
 _PICTURE_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # one that ends a scan: not a restart
@@ -37,8 +38,8 @@ def scan_ends(data: bytes) -> tuple[list[int], int]:
         if marker == END:
             return ends, position
         if marker in _TABLES:
-            if _is_impossible(_TABLES[marker], data[start:position]):
-                raise UndecodableError(f"is damaged: a {_TABLES[marker]} table is impossible")
+            if fault := _fault(_TABLES[marker], data[start:position]):
+                raise UndecodableError(f"is damaged: a {_TABLES[marker]} table is {fault}")
         elif marker in FRAMES:
             frame = data[start:position]
         elif marker == _INTERVAL:
@@ -120,8 +121,11 @@ def _restarts(frame: bytes, scan: bytes, interval: int) -> int | None:
 
 
 @lru_cache(maxsize=64)  # most pictures have the same ones
-def _is_impossible(kind: str, content: bytes) -> bool:
-    return (_codes_are_impossible if kind == "code" else _steps_are_impossible)(content)
+def _fault(kind: str, content: bytes) -> str:
+    """Say what is wrong with the tables of a segment; nothing if that is empty."""
+    if kind == "code":
+        return "impossible" if _codes_are_impossible(content) else ""
+    return _fault_of_steps(content)
 
 
 def _codes_are_impossible(content: bytes) -> bool:
@@ -134,12 +138,14 @@ def _codes_are_impossible(content: bytes) -> bool:
     return False
 
 
-def _steps_are_impossible(content: bytes) -> bool:
-    """Say whether a step of one of the tables is zero."""
+def _fault_of_steps(content: bytes) -> str:
+    """Say that a step of one of the tables is zero, or that a few of them are altered."""
     while content:
         size = 2 if content[0] >> 4 else 1
         steps = content[1 : 1 + 64 * size]
         if any(not any(steps[at : at + size]) for at in range(0, len(steps), size)):
-            return True
+            return "impossible"
+        if size == 1 and len(steps) == 64 and is_altered(steps):
+            return "altered"
         content = content[1 + 64 * size :]
-    return False
+    return ""

@@ -21,12 +21,13 @@ class PixelChecks:
 
     Args:
         folder: of the entry; holds `crc32.npy`, uint32 [m].
+        compared: all of them have been.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, compared: bool = False) -> None:
         self.folder = folder
         self._sums = np.load(folder / NAME)
-        self._seen = np.zeros(len(self._sums), dtype=bool)
+        self._seen = np.full(len(self._sums), compared)
 
     def compare(self, codes: npt.NDArray[np.int64], pixels: Callable[[int], npt.NDArray[np.uint8]]) -> None:
         """Compare those of these images that have not been read before.
@@ -36,7 +37,7 @@ class PixelChecks:
             pixels: returns those of one of them.
 
         Raises:
-            StoreError: an image is not what was written; the entry then counts as damaged.
+            StoreError: an image has changed since it was written; the entry then counts as damaged.
         """
         if self._seen[codes].all():
             return
@@ -45,7 +46,7 @@ class PixelChecks:
                 with contextlib.suppress(OSError):
                     (self.folder / MANIFEST).unlink()
                 raise StoreError(
-                    f"{self.folder / 'pixels.u8'}: image {code} is not what was written;"
+                    f"{self.folder / 'pixels.u8'}: image {code} has changed since it was written;"
                     " give the same command again to have the images decoded anew"
                 )
             self._seen[code] = True

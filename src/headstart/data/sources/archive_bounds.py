@@ -141,5 +141,5 @@ class SmallReads:
             OSError: they are too many.
         """
         if not 0 <= size <= _READ:
-            raise OSError("a header is longer than any can be")
+            raise OSError("a header is impossibly long")
         return self._file.read(size)

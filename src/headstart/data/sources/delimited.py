@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from headstart.errors import DataError
+from headstart.storage.arrow import arrow_csv
 
 _SEPARATED = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)  # Excel names the separator so, in a line before the header
 _BLANK = ' \t\r\n,;"'  # of a line before the header, as Excel writes an empty row
@@ -21,8 +22,6 @@ def options_of(file: BinaryIO, place: Path | str) -> tuple[Any, Any]:
         DataError: the file is empty.
         UnicodeDecodeError: it is neither UTF-8 nor UTF-16 with a byte order mark.
     """
-    import pyarrow.csv
-
     coding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     file.seek(0)
     before, told, header = 0, "", ""
@@ -41,5 +40,6 @@ def options_of(file: BinaryIO, place: Path | str) -> tuple[Any, Any]:
     if "\0" in header:  # of UTF-16 without its mark
         raise UnicodeDecodeError("utf-8", header.encode(), header.index("\0"), header.index("\0") + 1, "no text")
     mark = told or max("\t;,", key=header.count)
-    read = pyarrow.csv.ReadOptions(skip_rows=before, encoding="utf-16" if coding == "utf-16" else "utf8")
-    return read, pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=True)
+    csv = arrow_csv()
+    read = csv.ReadOptions(skip_rows=before, encoding="utf-16" if coding == "utf-16" else "utf8")
+    return read, csv.ParseOptions(delimiter=mark, newlines_in_values=True)

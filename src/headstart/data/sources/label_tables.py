@@ -23,6 +23,7 @@ from headstart.data.sources.parts import part_of
 from headstart.data.sources.table_files import SUFFIXES, read_table, text_cells
 from headstart.data.sources.text_column import MISSING
 from headstart.errors import DataError
+from headstart.storage.arrow import arrow
 
 BY_FOLDER = "folder"  # the label that chooses the folders where a table has labels too
 _FILES = (*COLUMNS["path"], "id", "image_id", "image_name", "img", "img_name", "image_file", "fname", "name")
@@ -277,8 +278,6 @@ def _agrees(table: LabelTable, folders: Dataset) -> bool:
 
 def _from_tables(tree: Tree, tables: Sequence[LabelTable], name: str | None) -> Dataset:
     """Return the images that the tables name, with the labels and the split that they give."""
-    import pyarrow
-
     parts = {table.part for table in tables}
     by_table = len(parts - {None}) > 1 and "train" in parts
     paths, labels, splits, skips = list[str](), list[str](), list[str](), list[Skip]()
@@ -293,7 +292,7 @@ def _from_tables(tree: Tree, tables: Sequence[LabelTable], name: str | None) -> 
             splits.append(given[row] if given else (table.part or "") if by_table else "")
     if not any(splits):
         splits = _by_folders(paths)
-    table = pyarrow.table({"path": paths, "label": labels, "split": splits})
+    table = arrow().table({"path": paths, "label": labels, "split": splits})
 
     def files(names: list[str], codes: IntArray) -> Reader:
         return ChosenRows(tree.reader(names), codes)

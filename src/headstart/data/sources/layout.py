@@ -137,14 +137,14 @@ def _split_in_classes(name: str, parts: Sequence[tuple[str, ...]]) -> dict[str, 
     if "train" not in named.values():
         raise DataError(
             f"{name}: in {divided[0]!r}, {shown} are named like parts of a split, but there is no training part; name"
-            " one 'train', or, if these are no parts, rename them"
+            " one 'train', or, if these are not parts, rename them"
         )
     for top, found in sorted(inside.items()):
         if strangers := sorted(found - set(named)):
             what = f"the folder {strangers[-1]!r}" if strangers[-1] else "images"
             raise DataError(
                 f"{name}: in {divided[0]!r}, {shown} are named like the parts of a split, but {top!r} has {what} beside"
-                " them; move these into the parts to use the split, or, if they are no parts, rename them"
+                " them; move these into the parts to use the split, or, if they are not parts, rename them"
             )
     return named
 

@@ -24,6 +24,7 @@ from headstart.data.sources.parts import part_of
 from headstart.data.sources.table_files import read_table, text_cells, with_text
 from headstart.data.sources.text_column import MISSING, Encoded, encode
 from headstart.errors import DataError
+from headstart.storage.arrow import arrow
 
 SEPARATOR = "|"  # between several labels of one image
 WRITTEN = b"headstart"  # in the metadata of a Parquet file that this program wrote: its text is taken as it is
@@ -165,7 +166,7 @@ def roles_of(
     Raises:
         DataError: one of those that are needed is not there.
     """
-    import pyarrow
+    pyarrow = arrow()
 
     def holds_bytes(column: str) -> bool:
         kind = schema.field(column).type
@@ -205,8 +206,7 @@ def _labels(
     table: Any, column: str, path: Path, *, exact: bool
 ) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.bool_], tuple[str, ...], IntArray]:
     """Return (labels, classes, code of each row's label or set of labels; -1 where it has none)."""
-    import pyarrow
-
+    pyarrow = arrow()
     values = table[column]
     kind = values.type
     is_list = pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from headstart.data.file_ranges import FileRanges, LocalFile
 from headstart.errors import DataError
-from headstart.storage.room import check_room
+from headstart.storage.arrow import arrow, arrow_compute, arrow_parquet
 
 _KEPT = 4  # blocks kept in memory: threads that go through the rows in order share them
 _LARGE = 64 << 20  # bytes of images: a row group of more is read in blocks of about a quarter of that
@@ -72,8 +72,7 @@ class ParquetReader:
         with self._lock:
             key = (group, block)
             if key not in self._kept:
-                import pyarrow
-
+                pyarrow = arrow()
                 try:
                     self._read(group, block)
                 except (pyarrow.ArrowException, OSError) as error:
@@ -101,13 +100,10 @@ def opened(source: FileRanges) -> Any:
     Raises:
         DataError: it is not there, or is no Parquet file.
     """
-    import pyarrow
-    import pyarrow.parquet
-
-    check_room()
+    pyarrow = arrow()
     try:
         file = source.path if isinstance(source, LocalFile) else source.open()
-        return pyarrow.parquet.ParquetFile(file, buffer_size=_PAGES, pre_buffer=False)
+        return arrow_parquet().ParquetFile(file, buffer_size=_PAGES, pre_buffer=False)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{source.place}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
 
@@ -124,8 +120,6 @@ def _rows_of_block(group: Any) -> int:
 
 def _images(batch: Any) -> Any:
     """Return the column of bytes of a batch."""
-    import pyarrow
-    import pyarrow.compute
-
+    pyarrow = arrow()
     values = batch.column(0)
-    return pyarrow.compute.struct_field(values, "bytes") if pyarrow.types.is_struct(values.type) else values
+    return arrow_compute().struct_field(values, "bytes") if pyarrow.types.is_struct(values.type) else values

@@ -13,6 +13,7 @@ from headstart.data.sources.manifest import Listing, from_table, roles_of
 from headstart.data.sources.parquet import ParquetReader, opened
 from headstart.data.sources.shard_names import parts_of
 from headstart.errors import DataError, first_line
+from headstart.storage.arrow import arrow
 
 
 def from_parquet_files(source: str, places: Sequence[str], label: str | None, name: str) -> Dataset:
@@ -26,8 +27,7 @@ def from_parquet_files(source: str, places: Sequence[str], label: str | None, na
     Raises:
         DataError: a file is absent or no such table, or the files have different columns.
     """
-    import pyarrow
-
+    pyarrow = arrow()
     files = [file_at(place) for place in places]
     tables, columns = [], dict[str, str]()
     for file in files:
@@ -62,8 +62,7 @@ def from_parquet_files(source: str, places: Sequence[str], label: str | None, na
 
 
 def _read(parquet: Any, columns: list[str], place: str) -> Any:
-    import pyarrow
-
+    pyarrow = arrow()
     try:
         return parquet.read(columns=columns)
     except (pyarrow.ArrowException, OSError) as error:
@@ -76,8 +75,7 @@ def _with_parts(
     """Return columns and table, with the parts of the split by the files' names where no column has them."""
     if "split" in columns or not any(parts):
         return columns, table
-    import pyarrow
-
+    pyarrow = arrow()
     added = "split by file"
     values = [part for part, count in zip(parts, counts, strict=True) for _ in range(count)]
     return {**columns, "split": added}, table.append_column(added, pyarrow.array(values))

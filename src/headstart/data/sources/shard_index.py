@@ -18,8 +18,8 @@ from headstart.data.sources.debris import is_debris
 from headstart.data.sources.layout import NOT_AN_IMAGE, is_image_name
 from headstart.data.sources.manifest import COLUMNS, SEPARATOR
 from headstart.errors import DataError
+from headstart.storage.arrow import arrow, arrow_parquet
 from headstart.storage.opening import default_store_in_use
-from headstart.storage.room import check_room
 from headstart.storage.store import Store, content_key
 
 LABELS = ("cls", "json", "txt")  # extensions of labels; where an image has several, the first counts
@@ -56,9 +56,6 @@ def shard_index(file: FileRanges, label_field: str | None) -> ShardIndex:
 
 
 def _stored(file: FileRanges, label_field: str | None, store: Store) -> ShardIndex:
-    import pyarrow.parquet
-
-    check_room()
     state = file.state()
     key = content_key([file.place, state, label_field, _FORMAT])
     with store.building("shards", key, wait_message=f"{file.place}: another process is reading it") as entry:
@@ -66,12 +63,12 @@ def _stored(file: FileRanges, label_field: str | None, store: Store) -> ShardInd
             found = _read(file, label_field)
             if file.state() != state:
                 raise DataError(f"{file.place} changed while it was being read; give the command again")
-            pyarrow.parquet.write_table(found.images, entry.path / "images.parquet")
+            arrow_parquet().write_table(found.images, entry.path / "images.parquet")
             (entry.path / "problems.json").write_text(json.dumps(found.problems), encoding="utf-8")
             entry.manifest.update(source=file.place, images=found.images.num_rows)
     folder = store.path("shards", key)
     problems = json.loads((folder / "problems.json").read_text(encoding="utf-8"))
-    table = pyarrow.parquet.read_table(folder / "images.parquet")
+    table = arrow_parquet().read_table(folder / "images.parquet")
     return ShardIndex(table, [(name, why) for name, why in problems])
 
 
@@ -133,7 +130,7 @@ class _Pass:
             if label:
                 self.sample.labels[extension] = label
         except ValueError:  # of UTF-8 or of JSON
-            self.problems.append((name, f"is no text in UTF-8{' or no JSON' if extension == 'json' else ''}"))
+            self.problems.append((name, f"is not text in UTF-8{' or not JSON' if extension == 'json' else ''}"))
 
     def end_sample(self) -> None:
         """Note the image of the current key, or why there is none."""
@@ -163,8 +160,7 @@ def key_of(member: str) -> tuple[str, str]:
 
 def _read(file: FileRanges, label_field: str | None) -> ShardIndex:
     """Read all headers of a shard, and its labels."""
-    import pyarrow
-
+    pyarrow = arrow()
     with file.open() as opened:
         reading = _Pass(opened, label_field)
         end, damage = 0, ""

@@ -36,7 +36,7 @@ def expanded(pattern: str) -> list[str]:
     for each in choices:
         count *= len(each)
         if count > MOST:
-            raise DataError(f"{pattern}: stands for more than {MOST:,} files")
+            raise DataError(f"{pattern}: expands to more than {MOST:,} files")
     return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 
@@ -58,7 +58,7 @@ def _choices(inner: str) -> Sequence[str]:
     width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
     start, stop = int(first), int(last)
     if abs(stop - start) >= MOST:
-        raise DataError(f"{{{inner}}} stands for more than {MOST:,} files")
+        raise DataError(f"{{{inner}}} expands to more than {MOST:,} files")
     step = 1 if stop >= start else -1
     return [f"{number:0{width}d}" for number in range(start, stop + step, step)]
 

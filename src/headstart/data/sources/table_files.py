@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from headstart.data.sources.delimited import options_of
 from headstart.errors import DataError, first_line
-from headstart.storage.room import check_room
+from headstart.storage.arrow import arrow, arrow_csv, arrow_json, arrow_parquet
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".pq")
 Columns = Callable[[Any], Sequence[str]]  # which columns of a schema are to be read
@@ -27,7 +27,7 @@ def read_table(place: Path | str, data: bytes | None = None, columns: Columns | 
     Raises:
         DataError: it cannot be read.
     """
-    import pyarrow
+    pyarrow = arrow()
 
     def opened() -> BinaryIO:
         return Path(place).open("rb") if data is None else io.BytesIO(data)
@@ -51,8 +51,7 @@ def text_cells(place: Path | str, table: Any, column: str, *, lists: bool = Fals
     Raises:
         DataError: a cell is neither; the message names the row.
     """
-    import pyarrow
-
+    pyarrow = arrow()
     cells = table[column]
     kind, within = cells.type, pyarrow.types
     if lists and (within.is_list(kind) or within.is_large_list(kind)) and not within.is_nested(kind.value_type):
@@ -82,7 +81,7 @@ def with_text(place: Path | str, table: Any, columns: Sequence[str], lists: Sequ
 def _no_text(place: Path | str, cells: Any, column: str) -> str:
     row = next((row for row, cell in enumerate(cells) if cell.is_valid), 0)
     shown = " ".join(str(cells[row].as_py()).split())
-    return f"{place}: row {row + 1}, column {column!r}: {shown:.60} is no text; write a text or a number there"
+    return f"{place}: row {row + 1}, column {column!r}: {shown:.60} is not text; write text or a number there"
 
 
 def _not_utf_8(place: Path | str, where: str = "") -> str:
@@ -103,39 +102,32 @@ def _wanted(schema: Any, place: Path | str, columns: Columns | None) -> list[str
 
 
 def _read_csv(opened: Callable[[], BinaryIO], place: Path | str, columns: Columns | None) -> Any:
-    import pyarrow
-    import pyarrow.csv
-
+    pyarrow = arrow()
     with opened() as file:
         read, parse = options_of(file, place)
-    with opened() as file, pyarrow.csv.open_csv(file, read_options=read, parse_options=parse) as stream:
+    with opened() as file, arrow_csv().open_csv(file, read_options=read, parse_options=parse) as stream:
         schema = stream.schema
     names = _wanted(schema, place, columns)
-    convert = pyarrow.csv.ConvertOptions(
+    convert = arrow_csv().ConvertOptions(
         include_columns=names,
         column_types=dict.fromkeys(names, pyarrow.string()),
         null_values=[""],
         strings_can_be_null=True,
     )
     with opened() as file:
-        return pyarrow.csv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
+        return arrow_csv().read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
 
 
 def _read_json(opened: Callable[[], BinaryIO], place: Path | str, columns: Columns | None) -> Any:
-    import pyarrow.json
-
     with opened() as file:
         file.seek(len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0)
-        table = pyarrow.json.read_json(file)
+        table = arrow_json().read_json(file)
     return table.select(_wanted(table.schema, place, columns))
 
 
 def _read_parquet(opened: Callable[[], BinaryIO], place: Path | str, columns: Columns | None) -> Any:
-    import pyarrow.parquet
-
-    check_room()
     with opened() as file:
-        schema = pyarrow.parquet.read_schema(file)
+        schema = arrow_parquet().read_schema(file)
     names = _wanted(schema, place, columns)
     with opened() as file:
-        return pyarrow.parquet.read_table(file, columns=names)
+        return arrow_parquet().read_table(file, columns=names)

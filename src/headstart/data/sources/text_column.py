@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.data.class_names import normal_form
 from headstart.data.dataset import IntArray
+from headstart.storage.arrow import arrow
 
 MISSING = frozenset(  # what pandas reads as missing: how tables from elsewhere write it
     {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
@@ -37,8 +38,7 @@ def encode(column: Any, tidy: Callable[[str], str] = normal_form, *, exact: bool
         tidy: what becomes of a value.
         exact: take values as they are: only a cell without any is missing.
     """
-    import pyarrow
-
+    pyarrow = arrow()
     if pyarrow.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     encoded = column.cast(pyarrow.string()).combine_chunks().dictionary_encode()

@@ -158,7 +158,9 @@ def _textures(each: Any) -> Part:
     for number, file in enumerate(each._image_files):
         name = Path(file).relative_to(each._images_folder).as_posix()
         if not set(words.get(name, [""])) <= set(each.classes):
-            raise DataError(f"{path}: says of {name} {' '.join(words.get(name, [])) or 'nothing'}, no textures of DTD")
+            raise DataError(
+                f"{path}: says of {name} {' '.join(words.get(name, [])) or 'nothing'}, which are not textures of DTD"
+            )
         labels[number, [each.class_to_idx[word] for word in words[name]]] = True
     return Part(labels, each.classes, files=each._image_files)
 

@@ -27,6 +27,7 @@ from headstart.data.sources.shard_index import LABELS, ShardIndex, key_of, membe
 from headstart.data.sources.shard_names import PACKED, parts_of
 from headstart.errors import DataError
 from headstart.progress import progress
+from headstart.storage.arrow import arrow
 from headstart.threads import cores
 
 BY_FOLDER = "folder"
@@ -144,8 +145,7 @@ class _Shards:
 
     def listing(self, labels: Any, parts: Sequence[str]) -> Listing:
         """Return the table of all images, whose paths are the numbers of its rows."""
-        import pyarrow
-
+        pyarrow = arrow()
         images = pyarrow.concat_tables([index.images for index in self.indexes])
         counts = [index.images.num_rows for index in self.indexes]
         shard = np.repeat(np.arange(len(counts)), counts)
@@ -202,8 +202,7 @@ def _kind_of_labels(indexes: Sequence[ShardIndex]) -> str:
 
 def _labels(source: str, indexes: Sequence[ShardIndex], kind: str, places: Sequence[str]) -> Any:
     """Return the label of each image as text, null where it has none."""
-    import pyarrow
-
+    pyarrow = arrow()
     column = pyarrow.concat_tables([index.images for index in indexes])[kind].combine_chunks()
     distinct = column.unique().to_pylist()
     if kind == BY_FOLDER and not any(distinct):

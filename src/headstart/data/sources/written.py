@@ -22,8 +22,8 @@ from headstart.data.sources.in_memory import PictureReader
 from headstart.data.sources.manifest import SEPARATOR, WRITTEN
 from headstart.errors import DataError
 from headstart.progress import say
+from headstart.storage.arrow import arrow, arrow_parquet
 from headstart.storage.files import atomic_file
-from headstart.storage.room import check_room
 from headstart.storage.store import cache_root
 
 FOLDER = "from-python"  # in the cache
@@ -81,21 +81,18 @@ def _content_of(dataset: Dataset, texts: Mapping[str, list[Any]]) -> str:
 
 def _write(file: BinaryIO, dataset: Dataset, texts: Mapping[str, list[Any]]) -> None:
     """Write the table in groups of rows, of which only one is in memory."""
-    import pyarrow
-    import pyarrow.parquet
-
-    check_room()
+    pyarrow = arrow()
     text, bytes_ = pyarrow.string(), [] if "path" in texts else [("bytes", pyarrow.binary())]
     kinds = {"label": pyarrow.list_(text) if dataset.multi_label else text}
     fields = [*((name, kinds.get(name, text)) for name in texts), *bytes_]
     schema = pyarrow.schema(fields, metadata={WRITTEN: str(_FORMAT)})
-    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+    with arrow_parquet().ParquetWriter(file, schema) as writer:
         for start in range(0, len(dataset), _ROWS):
             rows = range(start, min(start + _ROWS, len(dataset)))
             columns = {name: column[rows.start : rows.stop] for name, column in texts.items()}
             if bytes_:
                 columns["bytes"] = [_bytes(dataset, row) for row in rows]
-            writer.write_table(pyarrow.table(columns, schema=schema))
+            writer.write_table(arrow().table(columns, schema=schema))
 
 
 def _labels(dataset: Dataset) -> list[Any]:

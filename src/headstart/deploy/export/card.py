@@ -82,7 +82,7 @@ def results_text(parts: Parts) -> str:
     again = refitted_of(parts.ensemble.members[0].provenance)
     untested = "" if again is None else f"This model is not tested. {words(again)}"
     if not rows:
-        nothing = "No test results were at hand when this was exported: export the study folder to have them here."
+        nothing = "No test results were available when this was exported; export the study folder to include them."
         return untested or nothing
     heading = f"On {results['n']:,} test images of {data.get('name', 'its dataset')}, which it had not learned from:"
     if parts.facts["precision"] != FLOAT:
@@ -95,7 +95,7 @@ def results_text(parts: Parts) -> str:
 def _data(parts: Parts) -> str:
     data = parts.material.data
     if not data:
-        return "Unknown: the study's folder was not at hand when this was exported."
+        return "Unknown: the study's folder was not available when this was exported."
     counts = data["counts"]
     lines = [
         f"Dataset {data['name']}: {counts['train']:,} training, {counts['validation']:,} validation and"
@@ -144,7 +144,7 @@ def _licence(facts: Mapping[str, Any]) -> str:
     if facts["licence_status"] == RESTRICTED:
         return (
             f"The pretrained weights that it was made from: {licence}, which restricts what they may be used for."
-            " Read its terms before you use the model for gain or pass it on; they may hold for the model, too."
+            " Read its terms before you use the model commercially or pass it on; they may apply to the model, too."
         )
     return f"The pretrained weights that it was made from: {licence}."
 

@@ -120,7 +120,7 @@ def check_request(
         raise SpecError(f"--int8 changes the ONNX graphs, and {', '.join(chosen)} has none; add onnx, server or page")
     for place in places.values():
         if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / CHECK).is_file())):
-            raise StoreError(f"{place}: is in the way and was not written by an export; choose another --out")
+            raise StoreError(f"{place}: exists already and was not written by an export; choose another --out")
     return chosen, places
 
 

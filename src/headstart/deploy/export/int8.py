@@ -130,7 +130,7 @@ def check_material(material: Material) -> None:
     if material.train is None or material.validation is None or not material.validation.count:
         raise ModelError(
             "int8 needs the training images to calibrate and labelled validation images to measure the loss, and they"
-            " are not at hand: give the study folder or a run folder in it, where its images are"
+            " are not available: give the study folder or a run folder in it, where its images are"
         )
     if material.validation.labels is None:
         raise ModelError(

@@ -6,15 +6,14 @@ import base64
 import gzip
 import html
 import json
-import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 from headstart.deploy.export.card import checks_text, results_text, title_of, write_card
 from headstart.deploy.export.checking import Check, Form
 from headstart.deploy.export.page_runtime import runtime_of
 from headstart.deploy.export.target import FLOAT, Parts, Target, rgb_only
+from headstart.deploy.page_template import IN_BROWSER, page_text
 from headstart.errors import ModelError
 from headstart.models.refitted import refitted_of
 from headstart.storage.files import write_atomic
@@ -33,17 +32,18 @@ def build(parts: Parts, folder: Path) -> list[Form]:
     """
     runtime = runtime_of(parts.page_runtime)
     facts = json.dumps({name: parts.facts[name] for name in ("classes", "label_rule", "answers")}, ensure_ascii=False)
-    text = filled(
-        resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"),
-        {
-            "title": html.escape(title_of(parts)),
-            "about": html.escape(f"Classifies pictures into {len(parts.ensemble.members[0].classes)} classes."),
-            "card": CARD,
-            "facts": facts.replace("<", "\\u003c"),
-            "runtime": packed(runtime.script),
-            "wasm": packed(runtime.wasm),
-            "graph": packed(parts.any_size_graph().SerializeToString()),
-        },
+    data = {
+        "facts": ("application/json", facts.replace("<", "\\u003c")),
+        "runtime": ("text/plain", packed(runtime.script)),
+        "wasm": ("text/plain", packed(runtime.wasm)),
+        "graph": ("text/plain", packed(parts.any_size_graph().SerializeToString())),
+    }
+    text = page_text(
+        IN_BROWSER,
+        title=html.escape(title_of(parts)),
+        about=html.escape(f"Classifies pictures into {len(parts.ensemble.members[0].classes)} classes."),
+        card=CARD,
+        data="\n".join(f'<script type="{kind}" id="{name}">{value}</script>' for name, (kind, value) in data.items()),
     )
     if len(text) > LARGEST:
         smaller = "" if parts.precision != FLOAT else "; --int8 makes it about four times smaller"
@@ -58,11 +58,6 @@ def build(parts: Parts, folder: Path) -> list[Form]:
 def packed(content: bytes) -> str:
     """Return bytes compressed and in base64, as the page unpacks them; the same bytes give the same text."""
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
-
-
-def filled(template: str, values: dict[str, str]) -> str:
-    """Return the template with each `{{ name }}` replaced."""
-    return re.sub(r"\{\{ (\w+) \}\}", lambda found: values[found[1]], template)
 
 
 def finish(parts: Parts, folder: Path, checks: Sequence[Check], notes: Sequence[str], usage: str) -> None:

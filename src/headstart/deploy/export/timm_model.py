@@ -19,10 +19,10 @@ INSTEAD = "export to onnx, server or torch instead"
 
 
 def refusal_of(ensemble: Ensemble) -> str | None:
-    """Return why a model is no single network of timm, and what can be done instead; None where it is one."""
+    """Return why a model is not a single network of timm, and what can be done instead; None where it is one."""
     if len(ensemble.members) > 1:
         return (
-            f"an ensemble of {len(ensemble.members)} networks is no single network of timm; export the run folder of"
+            f"an ensemble of {len(ensemble.members)} networks is not a single network of timm; export the run folder of"
             f" one of them, or {INSTEAD}"
         )
     if (reason := rgb_only(ensemble)) is not None:
@@ -30,16 +30,16 @@ def refusal_of(ensemble: Ensemble) -> str | None:
     bundle = ensemble.members[0]
     origin, head = bundle.origin, bundle.network.head
     if origin.name == PIXELS:
-        return f"raw pixels without a network are no model of timm; {INSTEAD}"
+        return f"raw pixels without a network are not a model of timm; {INSTEAD}"
     if origin.truncate_at:
         return f"{origin.name} was cut short at {origin.truncate_at}, and timm has only whole networks; {INSTEAD}"
     if find_architecture(origin.name).library != "timm":
-        return f"{origin.name} is no architecture of timm; {INSTEAD}"
+        return f"{origin.name} is not an architecture of timm; {INSTEAD}"
     if bundle.tta != "none":
         return f"test-time augmentation ({bundle.tta}) has no place in a timm model; {INSTEAD}"
     inner = head.head if isinstance(head, SelectedClasses) else head
     if not isinstance(inner, LinearHead):
-        return f"its head (k nearest neighbours) is no linear layer, and timm has no other; {INSTEAD}"
+        return f"its head (k nearest neighbours) is not a linear layer, and timm has no other; {INSTEAD}"
     if inner.l2:
         return f"its head divides features by their length, and a timm model cannot; {INSTEAD}"
     return None

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,16 +25,33 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headstart.deploy.classifier import Classifier, Prediction
+from headstart.deploy.page_template import BY_SERVER, page_text
 from headstart.deploy.prediction_rows import best_classes, judgement
 from headstart.deploy.serve.batcher import Batcher, Overloaded
 from headstart.deploy.serve.bodies import Bodies, Received, busy
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.metrics import Metrics
 from headstart.errors import HeadstartError
+from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.evaluate.uncertainty.selective import Promise
 from headstart.version import VERSION
 
 OPEN = ("/health", "/", "/docs", "/openapi.json")  # what needs no key: browsers cannot send one when they open a page
+PREDICTED = {  # what each status means
+    200: "every image is classified",
+    400: "the client left before its request had arrived",
+    401: "the key is missing or wrong",
+    408: "the request did not arrive in time",
+    413: "the request is too large, or has too many images",
+    422: "an image cannot be read: `detail` names it, `predictions` has the others",
+    503: "more images wait than may, or there was no answer in time: come back after Retry-After",
+}
+EXPLAINED = {
+    **PREDICTED,
+    200: "a PNG",
+    422: "the image cannot be read, or the method is unknown",
+    501: "this server explains nothing",
+}
 Explain = Callable[[bytes, str | None], bytes]  # a picture and a method (None: one that suits the model) to a PNG
 
 
@@ -64,7 +81,9 @@ def make_app(
         await asyncio.to_thread(server.batcher.close)
 
     described = f"{__doc__}\n{_promised_words(classifier)}"
-    app = FastAPI(title="headstart", version=VERSION, lifespan=lifespan, description=described)
+    app = FastAPI(
+        title="headstart", version=VERSION, lifespan=lifespan, description=described, docs_url=None, redoc_url=None
+    )
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
@@ -72,20 +91,26 @@ def make_app(
 
     app.add_middleware(_Guard, server=server, key=key)
     app.get("/", include_in_schema=False)(server.page)
+    app.get("/docs", include_in_schema=False)(server.interface)
     app.get("/health")(server.health)
     app.get("/model")(server.model)
     app.get("/metrics", include_in_schema=False)(server.figures)
     body: dict[str, Any] = {
         "requestBody": {"content": {"application/octet-stream": {}, "image/*": {}, "multipart/form-data": {}}}
     }
-    app.post("/predict", openapi_extra=body)(server.predict)
-    app.post("/explain", openapi_extra=body)(server.explanation)
+    app.post("/predict", openapi_extra=body, responses=_said(PREDICTED))(server.predict)
+    app.post("/explain", openapi_extra=body, responses=_said(EXPLAINED))(server.explanation)
     if key is not None:  # so that /docs has a field for it
         interface = app.openapi()
         schemes = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
         interface.setdefault("components", {})["securitySchemes"] = schemes
         interface["security"] = [{"key": []}]
     return app
+
+
+def _said(statuses: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Return what each status means, as FastAPI takes it."""
+    return {status: {"description": words} for status, words in statuses.items()}
 
 
 class _Guard:
@@ -124,6 +149,8 @@ class _Server:
         self.metrics = Metrics(lambda: self.batcher.waiting)
         self._stamp = _stamp(file)
         self._explaining = False
+        self._page = page_text(BY_SERVER, title="headstart", about="Classifies pictures.")
+        self._interface = (package_files("headstart.deploy.serve") / "docs.html").read_text(encoding="utf-8")
 
     def count(self, scope: Scope, status: int, started: float) -> None:
         """Count a request that was answered; `started` is a time of perf_counter."""
@@ -133,8 +160,11 @@ class _Server:
 
     async def page(self) -> HTMLResponse:
         """Return the page to drop images on."""
-        text = (package_files("headstart.deploy.serve") / "page.html").read_text(encoding="utf-8")
-        return HTMLResponse(text)
+        return HTMLResponse(self._page)
+
+    async def interface(self) -> HTMLResponse:
+        """Return the page that describes this interface, and from which it can be tried; nothing of it is elsewhere."""
+        return HTMLResponse(self._interface)
 
     async def health(self) -> dict[str, Any]:
         """Say that the server answers, and whether the model's file changed since it was read."""
@@ -240,6 +270,8 @@ def _how_judged(classifier: Classifier) -> dict[str, Any] | None:
         "sets": asked.sets,
         "held_out_images": len(own.held_out),
         "familiarity": own.score or None,
+        "unfamiliar": MOST_REJECTED if own.score else None,
+        "costs": own.costs is not None,
         "notes": list(own.notes),
         "at_least": asked.at_least,
         "promise": _promised_words(classifier),

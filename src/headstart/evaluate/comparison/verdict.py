@@ -17,7 +17,9 @@ LIKELY = 0.95  # from which probability on something is called likely, its oppos
 _NORMAL = float(special.ndtri(0.5 + LIKELY / 2))
 _SURE = float(special.ndtri(0.8))  # what is said to settle a question does so in four of five studies
 _MOST_SEEDS, _MOST_IMAGES = 100, 1_000_000  # beyond them it is not said
-_SPEAKING = 6  # images that one run alone has right: fewer can never be significant (exact test of McNemar: 2 / 2**6)
+_FEWEST_DISCORDANT = (
+    6  # images that one run alone has right: fewer can never be significant (exact test of McNemar: 2 / 2**6)
+)
 
 
 class Needed(TypedDict):
@@ -112,7 +114,7 @@ def needed_for(runs: Runs, pairs: Pairs, place: int, margin: float, reach: float
     apart, equal = size / (_NORMAL * reach + _SURE), (margin - size) / (_NORMAL + _SURE)
     goal = max(apart, equal) ** 2
     one_set = runs.bounds == (0.0, 1.0) and runs.image_means.shape[1] == n  # right or wrong, the same images each seed
-    least = _SPEAKING / size if one_set and size > 0 and apart >= equal else 0.0
+    least = _FEWEST_DISCORDANT / size if one_set and size > 0 and apart >= equal else 0.0
     seed_part = float(pairs.seed_variance[place])
     noise = float(pairs.noise[place])
     lasting = max(0.0, float(pairs.image_variance[place]) - noise / seeds)

@@ -19,8 +19,8 @@ from headstart.evaluate.uncertainty.conformal import (
     calibrate,
     cumulative,
     needed,
-    nonconformity,
     prediction_sets,
+    scores_in_sets,
 )
 from headstart.evaluate.uncertainty.costs import Costs, least_cost
 from headstart.evaluate.uncertainty.drift import Sketch
@@ -64,6 +64,16 @@ class HeldOut:
         """Say of which images the most probable class is the right one."""
         return np.asarray(self.rank == 1)
 
+    @property
+    def drawn(self) -> Float[np.ndarray, " n"]:
+        """The probability of all classes at least as probable as the right one, but for a random part of its own.
+
+        That is the score of APS. Without the random part, an image that the model is sure of would have a score near
+        one, as one has that it is wrong about, and sets would hold most classes.
+        """
+        part = np.random.default_rng(0).random(len(self))  # the same each time
+        return np.asarray(self.above - part * self.right)
+
 
 def held_out_of(probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> HeldOut:
     """Return what is kept of calibrated probabilities of labelled images.
@@ -84,10 +94,10 @@ def held_out_of(probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray,
     )
 
 
-_RIGHT: dict[str, Callable[[HeldOut], np.ndarray]] = {  # scores of the right class, as `nonconformity` gives them
+_RIGHT: dict[str, Callable[[HeldOut], np.ndarray]] = {  # randomised scores of the right class, as `nonconformity` has
     "lac": lambda held: 1.0 - held.right.astype(np.float64),
-    "aps": lambda held: held.above,
-    "raps": lambda held: held.above + PENALTY * np.maximum(0, held.rank - FREE_RANKS),
+    "aps": lambda held: held.drawn,
+    "raps": lambda held: held.drawn + PENALTY * np.maximum(0, held.rank - FREE_RANKS),
 }
 assert _RIGHT.keys() == SCORES.keys()
 
@@ -246,7 +256,7 @@ class Judge:
         """Return what may be answered of each image, where it is known how familiar they are, or nothing is."""
         own = self.uncertainty
         shares = np.full(len(probabilities), np.nan) if familiar is None else familiar
-        scores = nonconformity(self.asked.sets, probabilities)
+        scores = scores_in_sets(self.asked.sets, probabilities)
         inside = prediction_sets(scores, self.thresholds, never_empty=True)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         strange = shares <= MOST_REJECTED

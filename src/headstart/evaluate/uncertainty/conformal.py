@@ -85,6 +85,16 @@ def nonconformity(
     return score(probabilities, draws)
 
 
+def scores_in_sets(method: str, probabilities: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+    """Return the scores that decide which classes are in the set of an image: the lowest that any draw can give.
+
+    Thresholds come from randomised scores, whose coverage is exact. A set by these scores holds the randomised one
+    whatever its draw, so it covers no less, and no answer depends on chance. With APS and RAPS it is never empty.
+    MAPIE does the same unless it is asked for randomised sets.
+    """
+    return nonconformity(method, probabilities, np.ones(len(probabilities)))
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """How large the score of a class may be in a set.

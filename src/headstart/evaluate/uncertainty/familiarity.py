@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -108,7 +109,11 @@ def fit_reference(
     rows = np.sort(np.random.default_rng(seed).permutation(len(unit))[:most])
     centre, bank, nothing = unit.mean(0), unit[rows], np.zeros(0)
     needs = NEEDS[score] if score is not None else tuple(each.name for each in fields(Reference))
-    whitening, means = gaussian(unit, labels, centre) if "whitening" in needs else (nothing, nothing)
+    whitening, means, distances = nothing, nothing, np.zeros(5)
+    if "whitening" in needs:
+        products = unit.T @ unit if len(unit) >= unit.shape[1] else None
+        whitening, means = gaussian(unit, labels, centre, products)
+        distances = _left_out(unit, labels, products, seed)
     principal = _principal(unit - centre) if "principal" in needs else nothing
     theirs, mass = nothing, nothing
     if source is not None and "source" in needs:
@@ -116,12 +121,13 @@ def fit_reference(
         mass = np.minimum(len(np.unique(labels)) * _source_classes(theirs, unit).mean(0), 1.0)
     none = np.zeros(5)
     plain = Reference(centre, whitening, means, bank, principal, theirs, mass, none, none + 1)
+    seen = Compared(plain, bank, logits[rows])
     own = [
-        energy(plain, bank, logits[rows]),
+        seen.energy,
         _leave_one_out(bank) if "bank" in needs else none,
-        _left_out(unit, labels, seed) if "whitening" in needs else none,
-        _residual(plain, bank) if "principal" in needs else none,
-        source_classes(plain, bank, logits[rows]) if mass.size else none,
+        distances,
+        seen.residual if "principal" in needs else none,
+        seen.source if mass.size else none,
     ]
     spread = np.maximum([each.std() for each in own], _FLOOR)
     return replace(plain, location=np.array([each.mean() for each in own]), spread=spread)
@@ -133,77 +139,96 @@ def unit_length(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"
     return np.asarray(exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), _FLOOR))
 
 
-def softmax(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the largest probability (Hendrycks & Gimpel 2017)."""
-    return np.asarray(special.softmax(logits.astype(np.float64), axis=1).max(1))
+@dataclass(frozen=True)
+class Compared:
+    """Images beside the reference: what scores are made of, each part computed once.
 
-
-def energy(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the sum of the exponentials of the logits (Liu et al. 2020)."""
-    return np.asarray(special.logsumexp(logits.astype(np.float64), axis=1))
-
-
-def neighbour(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the cosine of the nearest kept training image (Sun et al. 2022, with k = 1)."""
-    return np.asarray((unit @ reference.bank.T).max(1))
-
-
-def mahalanobis(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return minus the squared Mahalanobis distance to the nearest class (Lee et al. 2018).
-
-    Embeddings of length one make it more even over classes and images (Mueller & Hein 2025).
+    Args:
+        reference: of the training images.
+        unit: [n, d], embeddings of length one.
+        logits: [n, C], of the classifier head.
     """
-    return -_distance((unit - reference.centre) @ reference.whitening, reference.means)
+
+    reference: Reference
+    unit: np.ndarray
+    logits: np.ndarray
+
+    @cached_property
+    def softmax(self) -> np.ndarray:
+        """The largest probability (Hendrycks & Gimpel 2017)."""
+        return np.asarray(special.softmax(self.logits.astype(np.float64), axis=1).max(1))
+
+    @cached_property
+    def energy(self) -> np.ndarray:
+        """The logarithm of the sum of the exponentials of the logits (Liu et al. 2020)."""
+        return np.asarray(special.logsumexp(self.logits.astype(np.float64), axis=1))
+
+    @cached_property
+    def neighbour(self) -> np.ndarray:
+        """The cosine of the nearest kept training image (Sun et al. 2022, with k = 1)."""
+        return np.asarray((self.unit @ self.reference.bank.T).max(1))
+
+    @cached_property
+    def mahalanobis(self) -> np.ndarray:
+        """Minus the squared Mahalanobis distance to the nearest class (Lee et al. 2018).
+
+        Embeddings of length one make it more even over classes and images (Mueller & Hein 2025).
+        """
+        own = self.reference
+        return -_distance((self.unit - own.centre) @ own.whitening, own.means)
+
+    @cached_property
+    def residual(self) -> np.ndarray:
+        """The norm in the residual space."""
+        centred = self.unit - self.reference.centre
+        rest = (centred**2).sum(1) - ((centred @ self.reference.principal) ** 2).sum(1)
+        return np.asarray(np.sqrt(np.maximum(rest, 0.0)))
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """The logarithm of how much the network sees, among the classes of its source, of those of our images.
+
+        A network that was pretrained on ImageNet may take a new animal for one that none of our images shows. Alone it
+        says little about images that differ only within one class of the source.
+        """
+        own = self.reference
+        return np.asarray(np.log(_source_classes(own.source, self.unit) @ own.mass + FLOOR_OF_MASS))
+
+    @property
+    def vim(self) -> np.ndarray:
+        """The energy less the norm in the residual space (virtual-logit matching, Wang et al. 2022).
+
+        The norm is scaled by the ratio of the spreads on training images, not of the means as in the paper: the logits
+        of some heads have no fixed zero.
+        """
+        scale = self.reference.spread[0] / self.reference.spread[3]
+        return np.asarray(self.energy - scale * self.residual)
+
+    @property
+    def low_energy(self) -> np.ndarray:
+        """The energy in standard deviations on training images, only where it is below its mean.
+
+        Noise may have more energy than any training image.
+        """
+        return np.asarray(np.minimum(self.scaled(0, self.energy), 0.0))
+
+    def scaled(self, place: int, part: np.ndarray) -> np.ndarray:
+        """Return a part in standard deviations on training images; its place is that in the reference."""
+        return np.asarray((part - self.reference.location[place]) / self.reference.spread[place])
 
 
-def vim(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the energy less the norm in the residual space (virtual-logit matching, Wang et al. 2022).
-
-    The norm is scaled by the ratio of the spreads on training images, not of the means as in the paper: the logits of
-    some heads have no fixed zero.
-    """
-    scale = reference.spread[0] / reference.spread[3]
-    return np.asarray(energy(reference, unit, logits) - scale * _residual(reference, unit))
-
-
-def energy_and_neighbour(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the sum of energy and nearest neighbour, each in standard deviations on training images.
-
-    Energy counts only where it is below its mean: noise may have more of it than any training image.
-    """
-    return _sum(reference, {0: energy(reference, unit, logits), 1: neighbour(reference, unit, logits)})
-
-
-def energy_and_mahalanobis(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the sum of energy, where below its mean, and Mahalanobis distance, each in standard deviations."""
-    return _sum(reference, {0: energy(reference, unit, logits), 2: mahalanobis(reference, unit, logits)})
-
-
-def source_classes(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of how much the network sees, among the classes of its source, of those of our images.
-
-    A network that was pretrained on ImageNet may take a new animal for one that none of our images shows. Alone it says
-    little about images that differ only within one class of the source.
-    """
-    return np.asarray(np.log(_source_classes(reference.source, unit) @ reference.mass + FLOOR_OF_MASS))
-
-
-def energy_mahalanobis_and_source(reference: Reference, unit: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the sum of energy, where below its mean, Mahalanobis distance and source classes, in those units."""
-    parts = {2: mahalanobis(reference, unit, logits), 4: source_classes(reference, unit, logits)}
-    return _sum(reference, {0: energy(reference, unit, logits), **parts})
-
-
-Score = Callable[[Reference, np.ndarray, np.ndarray], np.ndarray]
+Score = Callable[[Compared], np.ndarray]
 SCORES: dict[str, Score] = {
-    "softmax": softmax,
-    "energy": energy,
-    "neighbour": neighbour,
-    "mahalanobis": mahalanobis,
-    "vim": vim,
-    "energy+neighbour": energy_and_neighbour,
-    "energy+mahalanobis": energy_and_mahalanobis,
-    "energy+mahalanobis+source": energy_mahalanobis_and_source,
+    "softmax": lambda images: images.softmax,
+    "energy": lambda images: images.energy,
+    "neighbour": lambda images: images.neighbour,
+    "mahalanobis": lambda images: images.mahalanobis,
+    "vim": lambda images: images.vim,
+    "energy+neighbour": lambda images: images.low_energy + images.scaled(1, images.neighbour),
+    "energy+mahalanobis": lambda images: images.low_energy + images.scaled(2, images.mahalanobis),
+    "energy+mahalanobis+source": lambda images: (
+        images.low_energy + images.scaled(2, images.mahalanobis) + images.scaled(4, images.source)
+    ),
 }
 NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides location and spread
     "softmax": (),
@@ -225,7 +250,7 @@ def familiarity(
     Raises:
         SpecError: an unknown score.
     """
-    return choose("familiarity score", name, SCORES)(reference, unit_length(embeddings), logits)
+    return choose("familiarity score", name, SCORES)(Compared(reference, unit_length(embeddings), logits))
 
 
 def only_needed(reference: Reference, name: str) -> Reference:
@@ -286,17 +311,6 @@ def _principal(centred: np.ndarray) -> np.ndarray:
     return directions[:, : min(max(1, d // 2), max(1, n // 2), _MOST_PRINCIPAL)]
 
 
-def _residual(reference: Reference, unit: np.ndarray) -> np.ndarray:
-    centred = unit - reference.centre
-    rest = (centred**2).sum(1) - ((centred @ reference.principal) ** 2).sum(1)
-    return np.asarray(np.sqrt(np.maximum(rest, 0.0)))
-
-
-def _sum(reference: Reference, parts: dict[int, np.ndarray]) -> np.ndarray:
-    scaled = {k: (each - reference.location[k]) / reference.spread[k] for k, each in parts.items()}
-    return np.asarray(sum(np.minimum(each, 0.0) if k == 0 else each for k, each in scaled.items()))
-
-
 def _scaled(source: SourceHead, embeddings: np.ndarray) -> np.ndarray:
     """Return the source's head for embeddings of length one, [d + 1, S]: they were as long as these on average."""
     length = np.linalg.norm(embeddings.astype(np.float64), axis=1).mean()
@@ -307,15 +321,19 @@ def _source_classes(head: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return np.asarray(special.softmax(unit @ head[:-1] + head[-1], axis=1))
 
 
-def _left_out(unit: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return minus the squared Mahalanobis distance of each image to the nearest class, fitted on the other folds."""
+def _left_out(unit: np.ndarray, labels: np.ndarray, products: np.ndarray | None, seed: int) -> np.ndarray:
+    """Return minus the squared Mahalanobis distance of each image to the nearest class, fitted on the other folds.
+
+    `products` is unit.T @ unit, or None with fewer images than dimensions.
+    """
     order = np.random.default_rng(seed).permutation(len(unit))
     folds = np.array_split(order, _FOLDS) if len(order) >= _FOLDS else [order]
     found = []
     for fold in folds:
         learned = np.setdiff1d(order, fold) if len(folds) > 1 else order
         centre = unit[learned].mean(0)
-        white, means = gaussian(unit[learned], labels[learned], centre)
+        rest = None if products is None or len(folds) == 1 else products - unit[fold].T @ unit[fold]
+        white, means = gaussian(unit[learned], labels[learned], centre, rest)
         found.append(_distance((unit[fold] - centre) @ white, means))
     return -np.concatenate(found)
 

@@ -12,34 +12,55 @@ _FLOOR = 1e-12
 
 
 def gaussian(
-    unit: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], centre: Float[np.ndarray, " d"]
+    unit: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    centre: Float[np.ndarray, " d"],
+    products: Float[np.ndarray, "d d"] | None = None,
 ) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "c d"]]:
-    """Return what whitens the embeddings within classes, and the whitened means of the classes."""
-    _, codes = np.unique(labels, return_inverse=True)
-    sums = np.zeros((codes.max() + 1, unit.shape[1]))
+    """Return what whitens the embeddings within classes, and the whitened means of the classes.
+
+    Args:
+        products: unit.T @ unit, where it is known already.
+    """
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), unit.shape[1]))
     np.add.at(sums, codes, unit)
-    means = sums / np.bincount(codes)[:, None]
-    white = whitening(unit - means[codes])
+    means = sums / counts[:, None]
+    within = None if products is None else products - sums.T @ means
+    white = whitening(unit - means[codes], within)
     return white, (means - centre) @ white
 
 
-def whitening(centred: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:
-    """Return the inverse square root of the Ledoit–Wolf covariance (2004) of rows with mean zero.
+def whitening(
+    centred: Float[np.ndarray, "n d"], products: Float[np.ndarray, "d d"] | None = None
+) -> Float[np.ndarray, "d d"]:
+    """Return W, with W @ W.T the inverse of the Ledoit–Wolf covariance (2004) of rows with mean zero.
 
-    From the inner products of the rows or of the columns, whichever are fewer.
+    From the inner products of the columns, W is triangular; from those of the rows, where these are fewer, symmetric.
+
+    Args:
+        products: centred.T @ centred, where it is known already; used only if there are as many rows as columns.
     """
     n, d = centred.shape
-    values, directions = spectrum(centred)
     squares = (centred**2).sum(1)
     mean = float(squares.sum()) / (n * d)
-    size = float((values**2).sum()) / n**2  # the squared norm of the empirical covariance
+    if n < d:
+        values, directions = spectrum(centred)
+        size = float((values**2).sum()) / n**2  # the squared norm of the empirical covariance
+    else:
+        inner = centred.T @ centred if products is None else products
+        size = float((inner**2).sum()) / n**2
     distance = size / d - mean**2
     error = (float((squares**2).sum()) / n - size) / (d * n)
     shrinkage = min(error, distance) / distance if distance > 0 else 1.0
-    floor = max(mean * 1e-6, _FLOOR)
-    scales = 1 / np.sqrt((1 - shrinkage) * values / n + shrinkage * mean + floor)
-    rest = 1 / math.sqrt(shrinkage * mean + floor)
-    return np.asarray((directions * (scales - rest)) @ directions.T + rest * np.eye(d))
+    least = shrinkage * mean + max(mean * 1e-6, _FLOOR)
+    if n < d:
+        scales, rest = 1 / np.sqrt((1 - shrinkage) * values / n + least), 1 / math.sqrt(least)
+        return np.asarray((directions * (scales - rest)) @ directions.T + rest * np.eye(d))
+    covariance = (1 - shrinkage) / n * inner
+    covariance[np.diag_indices(d)] += least
+    inverse, _ = linalg.lapack.dtrtri(linalg.cholesky(covariance, lower=True), lower=1)
+    return np.asarray(inverse.T)
 
 
 def spectrum(rows: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "d r"]]:

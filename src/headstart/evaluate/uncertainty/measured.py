@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from headstart.errors import SpecError
 from headstart.evaluate.metrics.intervals import mean_loss
 from headstart.evaluate.uncertainty.answers import ONE_OF, SURE, UNKNOWN, Answer, Asked, Judge, Uncertainty
-from headstart.evaluate.uncertainty.conformal import SCORES, nonconformity, prediction_sets, set_quality
+from headstart.evaluate.uncertainty.conformal import SCORES, prediction_sets, scores_in_sets, set_quality
 from headstart.evaluate.uncertainty.costs import ASK, least_cost, paid
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED, rejection
 from headstart.evaluate.uncertainty.selective import exact, fewest, risk_coverage
@@ -55,7 +55,7 @@ def _sets(uncertainty: Uncertainty, probabilities: np.ndarray, labels: np.ndarra
     """Return coverage and sizes of every kind of set, as `predict` makes them: never empty."""
     rows = []
     for kind in SCORES:
-        scores = nonconformity(kind, probabilities)
+        scores = scores_in_sets(kind, probabilities)
         for by_class in (False, True):
             thresholds = uncertainty.thresholds(Asked(sets=kind, by_class=by_class))
             found = set_quality(prediction_sets(scores, thresholds, never_empty=True), labels)

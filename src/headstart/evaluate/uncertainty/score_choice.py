@@ -13,6 +13,7 @@ from headstart.evaluate.uncertainty.familiarity import (
     DEFAULT,
     NEEDS,
     SCORES,
+    Compared,
     Logits,
     SourceHead,
     fit_reference,
@@ -76,9 +77,9 @@ def choose_score(
         reference = fit_reference(embeddings[learned], codes, logits(embeddings[learned]), source=source, seed=draw)
         judged = embeddings[np.concatenate([inside[half:], foreign])]
         known = np.arange(len(judged)) < len(inside) - half
-        unit, said = unit_length(judged), logits(judged)
+        seen = Compared(reference, unit_length(judged), logits(judged))
         for name, score in scores.items():
-            found[name].append(roc_area(score(reference, unit, said), known)[0])
+            found[name].append(roc_area(score(seen), known)[0])
     return _best(found)
 
 

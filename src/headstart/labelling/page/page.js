@@ -9,11 +9,12 @@ const page = { state: null, queue: [], current: null, chosen: new Set(), grid: f
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const keyOf = (place) => place < 9 ? String(place + 1) : place === 9 ? "0" : LETTERS[place - 10] || "";
+const mine = () => `who=${encodeURIComponent(who())}`; // what others look at is left out
 
 async function fill() {
   if (page.queue.length < AHEAD / 2) {
     const known = new Set([...page.queue.map((item) => item.row), page.current && page.current.row]);
-    const more = await ask(`api/next?who=${encodeURIComponent(who())}&count=${AHEAD}&suggest=${page.suggest}`);
+    const more = await ask(`api/next?${mine()}&count=${AHEAD}&suggest=${page.suggest}`);
     page.queue.push(...more.filter((item) => !known.has(item.row)));
     for (const item of page.queue.slice(0, 3)) new Image().src = source(item.row, 1024);
   }
@@ -24,7 +25,7 @@ async function advance() {
   await fill();
   page.current = page.queue.shift() || null;
   if (page.grid && page.current) {
-    page.shown = page.current.how === "random" ? [page.current] : await ask(`api/similar?row=${page.current.row}&count=${TOGETHER}`);
+    page.shown = page.current.how === "random" ? [page.current] : await ask(`api/similar?row=${page.current.row}&${mine()}&count=${TOGETHER}`);
     page.chosen = new Set(page.shown.map((item) => item.row));
   }
   draw();
@@ -126,8 +127,8 @@ function savedWords(what, name) { // an image that somebody labelled a moment ag
 async function search(file) {
   $("saved").textContent = "searching …";
   let found;
-  try { found = await ask(`api/search?count=${TOGETHER}`, file); } finally { $("saved").textContent = ""; }
-  if (!found.length) throw new Error("every image outside the random sample is labelled");
+  try { found = await ask(`api/search?${mine()}&count=${TOGETHER}`, file); } finally { $("saved").textContent = ""; }
+  if (!found.length) throw new Error("every image outside the random sample is labelled, or shown to somebody else");
   [page.grid, page.map] = [true, false];
   pressed("grid");
   if (page.current) page.queue.unshift(page.current);

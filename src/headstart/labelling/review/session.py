@@ -179,7 +179,7 @@ class ReviewSession:
             raise SpecError(unknown_name("decision", decision, (KEEP, RELABEL, EXCLUDE, UNSURE)))
         chosen = set(problem.marked if rows is None else rows)
         if not chosen <= set(problem.rows):
-            raise SpecError(f"image {min(chosen - set(problem.rows))} is none of this problem's")
+            raise SpecError(f"image {min(chosen - set(problem.rows))} does not belong to this problem")
         if decision in (RELABEL, EXCLUDE) and not chosen:
             raise SpecError(f"no image is marked to {decision}: mark at least one")
         return chosen

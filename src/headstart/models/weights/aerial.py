@@ -62,7 +62,7 @@ def read_aerial(path: Path | None = None, sha256: str = SHA256) -> Checkpoint:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             state = {our_name(key): _tensor(key, arrays[key]) for key in arrays.files if key not in _FACTS}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path}: is cut short or no file of arrays") from error
+        raise WeightsError(f"{path}: is cut short or not a file of arrays") from error
     return Checkpoint(path, state, found, {})
 
 

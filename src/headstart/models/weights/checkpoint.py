@@ -23,7 +23,9 @@ _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")  # where timm and 
 _NESTS = (*_AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "backbone", "encoder", "teacher")
 _DEEPEST = 8  # containers around a state dict
 _PICKLE, _MAGIC = b"\x80", b"l\xfc\x9cF\xf9 j\xa8P\x19"  # of any pickle; of torch.save before PyTorch 1.6
-_CUT_SHORT = "is cut short or no checkpoint"  # torch's and safetensors' own words on it are long, or advise to run it
+_CUT_SHORT = (
+    "is cut short or not a checkpoint"  # torch's and safetensors' own words on it are long, or advise to run it
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     placed = shards_of(path) if path.name.endswith(ENDING) else {path: None}
     found = digest_of_files(list(placed))
     if sha256 is not None and found != sha256.lower():
-        raise WeightsError(f"{path}: sha256 is {found}, expected {sha256.lower()}; the file is altered or another one")
+        raise WeightsError(
+            f"{path}: sha256 is {found}, expected {sha256.lower()}; the file was changed or is another one"
+        )
     state, part, metadata = dict[str, Tensor](), "", dict[str, str]()
     beside: list[str] = []
     for file, named in placed.items():

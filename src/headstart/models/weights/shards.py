@@ -89,7 +89,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     except _TwiceError as error:
         raise WeightsError(f"{index}: names {error.args[0]!r} twice; {_AGAIN}") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"{index}: is no index of weights; {_AGAIN}") from error
+        raise WeightsError(f"{index}: is not an index of weights; {_AGAIN}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

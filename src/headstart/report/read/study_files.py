@@ -16,10 +16,10 @@ import numpy.typing as npt
 from headstart.errors import StoreError
 from headstart.evaluate.metrics.scoring import POINTWISE, image_scores
 from headstart.progress import progress
+from headstart.storage.arrow import arrow_parquet
 from headstart.storage.checksums import sha256_of, unsealed
 from headstart.storage.files import read_json
 from headstart.storage.names import folder_name
-from headstart.storage.room import check_room
 from headstart.storage.store import MANIFEST
 from headstart.study.results.facts import read_facts
 from headstart.study.results.folder import StudyFolder
@@ -124,10 +124,8 @@ class DataFolder:
         path = self.folder / "items.parquet"
         if not path.is_file():
             return [""] * len(rows)
-        import pyarrow.parquet as pq
 
-        check_room()
-        table = pq.read_table(path, columns=["row", "name"])
+        table = arrow_parquet().read_table(path, columns=["row", "name"])
         found = dict(zip(table["row"].to_pylist(), table["name"].to_pylist(), strict=True))
         return [str(found.get(int(row), "")) for row in rows]
 
@@ -251,7 +249,7 @@ def read_record(folder: Path, metric: str = "accuracy") -> Record:
     If another process writes the run again meanwhile, the new folder is read.
 
     Raises:
-        StoreError: a file is missing or is not what was written; the message says which.
+        StoreError: a file is missing or has changed since it was written; the message says which.
     """
     for _ in range(_TRIES):
         before = _manifest(folder)
@@ -382,7 +380,7 @@ def _read_datasets(root: Path) -> dict[str, DataFolder]:
         facts, audit = read_facts(path), _read_if_there(path.with_name("audit.json")) or {}
         fingerprint = str(facts.get("fingerprint", "absent"))
         if fingerprint != path.parent.name or audit.pop("key", fingerprint) != fingerprint:
-            raise StoreError(f"{path.parent}: holds the facts of something else; run the study again")
+            raise StoreError(f"{path.parent}: describes something else; run the study again")
         facts.pop("key", None)
         found[fingerprint] = DataFolder(fingerprint, facts, path.parent, audit or None)
     return found

@@ -17,8 +17,8 @@ from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray
 from headstart.data.decoding.thumbnail import thumbnail
 from headstart.models.preprocessing import Preprocessing
+from headstart.storage.arrow import arrow, arrow_parquet
 from headstart.storage.files import write_atomic
-from headstart.storage.room import check_room
 from headstart.study.execution.session import Session
 from headstart.study.results.facts import known_facts, write_facts
 from headstart.study.results.folder import npz_bytes
@@ -92,18 +92,14 @@ def thumbnails(images: Any, rows: npt.NDArray[np.int64]) -> bytes:
 
 
 def _write_items(path: Any, dataset: Dataset) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     names = [dataset.reader.name(row) for row in range(len(dataset))]
     labels = dataset.labels.argmax(1) if dataset.multi_label else dataset.labels
     columns = {"row": np.arange(len(dataset)), "name": names, "label": labels}
     if dataset.digests is not None:
         columns["digest"] = [digest.decode() for digest in dataset.digests.tolist()]
-    check_room()
-    table = pa.table(columns)
+    table = arrow().table(columns)
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    arrow_parquet().write_table(table, buffer)
     write_atomic(path, buffer.getvalue())
 
 

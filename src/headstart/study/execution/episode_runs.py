@@ -15,11 +15,11 @@ from headstart.errors import DataError, SpecError, unknown_name
 from headstart.fewshot.class_split import ClassSplit, given_class_split, make_class_split, random_class_split
 from headstart.fewshot.embedding import ChosenImages
 from headstart.fewshot.episodes import Episodes
+from headstart.fewshot.evaluation import FewShotSpec, Judge, LabelledFeatures, check_one_label, run_fewshot
 from headstart.fewshot.finetune_episode import NAME as FINETUNE
 from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.intervals import episode_interval
 from headstart.fewshot.scores import EpisodeScores
-from headstart.fewshot.study import FewShotSpec, Judge, LabelledFeatures, check_one_label, run_fewshot
 from headstart.fewshot.training import train_embedding
 from headstart.models.bundle import MODEL
 from headstart.storage.files import read_json, write_atomic

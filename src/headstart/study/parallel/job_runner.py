@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headstart import progress, threads
 from headstart.storage.opening import open_store
+from headstart.storage.pinned import moved
 from headstart.storage.presence import at_work
 from headstart.storage.store import MANIFEST
 from headstart.study.execution.executors import WORK
@@ -57,7 +58,9 @@ class JobRunner:
 
     def _do_in_place(self, job: Job) -> Finished:
         if self.setup.folder is not None:
-            with at_work(self.setup.folder):
+            if not self.setup.folder.is_dir():  # the dispatcher made it
+                raise moved(self.setup.folder)
+            with at_work(self.setup.folder, pin=True):
                 return self._do(job, StudyFolder(self.setup.folder))
         with tempfile.TemporaryDirectory(prefix="headstart-") as place:
             folder = StudyFolder(Path(place))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import threads
+from headstart.storage.pinned import make_folder
 from headstart.study.parallel.jobs import Job
 from headstart.study.parallel.messages import Finished, JobError, Message, WorkerDied
 from headstart.study.parallel.setup import Setup
@@ -98,7 +99,7 @@ class _Process:
     """One worker process, and the thread that listens to it."""
 
     def __init__(self, setup: Setup, environment: dict[str, str], log: Path, inbox: Any) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(log.parent)
         self.job: Job | None = None
         self._log, self._inbox = log, inbox
         with log.open("wb") as errors:

@@ -23,6 +23,7 @@ from typing import Any
 
 from headstart import threads
 from headstart.errors import ClusterError, HeadstartError, MissingExtra, SpecError
+from headstart.storage.pinned import make_folder
 from headstart.storage.remote import RemoteStore
 from headstart.storage.store import Store
 from headstart.study.parallel.job_runner import JobRunner
@@ -103,7 +104,7 @@ class RayPool:
 
         self._ray = ray
         self._ours = _connect(on)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(log.parent)
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(contextlib.redirect_stdout(self._quiet.enter_context(log.open("w"))))
         try:

@@ -15,7 +15,7 @@ import threading
 from types import FrameType
 from typing import Any, BinaryIO
 
-from headstart.storage.leaving import leave_nothing
+from headstart.storage.cleanup import clean_up
 from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.messages import Message, Say, broken
 
@@ -39,7 +39,7 @@ def main() -> None:
         _work(orders, say)
     except SystemExit as end:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        leave_nothing()
+        clean_up()
         os._exit(int(str(end.code)))  # at once: the reading thread would block an ordinary exit
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import UndecodableError, View, decode, quiet_pillow
 from headstart.evaluate.metrics.metrics import evaluate
-from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
+from headstart.fewshot.evaluation import FewShotSpec, LabelledFeatures, run_fewshot
 from headstart.models.backbone import Backbone
 from headstart.models.network import Network
 from headstart.models.preprocessing import Preprocessing

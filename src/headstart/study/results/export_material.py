@@ -46,7 +46,7 @@ def material_of(
         found = replace(found, test=given)
     elif found.train is None:
         say(
-            "the exported files are checked on random noise only, not on pictures: the study's images are not at hand;"
+            "the exported files are checked on random noise only, not on pictures: the study's images are missing;"
             " give a folder of pictures as the images"
         )
     return found if most is None else replace(found, test=found.test.first(most))

@@ -32,7 +32,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     for name, digest in facts.pop(FILES, {}).items():
         file = path.parent / name
         if not file.is_file() or sha256_of(file) != digest:
-            raise StoreError(f"{file}: is missing, or is not what was written; run the study again")
+            raise StoreError(f"{file}: is missing, or has changed since it was written; run the study again")
     return facts
 
 
@@ -47,6 +47,6 @@ def known_facts(path: Path, key: str) -> dict[str, Any] | None:
     try:
         facts = read_facts(path)
     except StoreError:
-        say(f"{path}: it, or a file that it lists, is not what was written; it will be rebuilt")
+        say(f"{path}: it, or a file that it lists, has changed since it was written; it will be rebuilt")
         return None
     return facts if facts.get("key") == key else None

@@ -25,6 +25,7 @@ from headstart.storage.checksums import sealed, sha256_of, unsealed
 from headstart.storage.files import disk_errors, read_json, temporary, write_atomic
 from headstart.storage.locks import locked
 from headstart.storage.names import folder_name
+from headstart.storage.pinned import make_folder
 from headstart.storage.presence import since
 from headstart.storage.store import MANIFEST
 from headstart.storage.swap import replace_folder
@@ -64,13 +65,13 @@ class StudyFolder:
         """Say whether the run with this content key is complete, and each of its files is what was written."""
         manifest = self.manifest(run, seed)
         if manifest is None and (self.run_folder(run, seed) / MANIFEST).is_file():
-            say(f"{self.run_folder(run, seed) / MANIFEST}: is not what was written; the run is written again")
+            say(f"{self.run_folder(run, seed) / MANIFEST}: has changed since it was written; the run is written again")
         if manifest is None or manifest.get("key") != key or manifest["status"] != "complete":
             return False
         folder = self.run_folder(run, seed)
         altered = next((name for name, digest in manifest["files"].items() if not _is(folder / name, digest)), None)
         if altered is not None:
-            say(f"{folder / altered}: is not what was written; the run is written again")
+            say(f"{folder / altered}: has changed since it was written; the run is written again")
         return altered is None
 
     def score(self, run: str, seed: int, part: str, metric: str = "accuracy") -> float | None:
@@ -125,7 +126,7 @@ class StudyFolder:
         final = self.run_folder(run, seed)
         building = temporary(final)
         with disk_errors(final):
-            building.mkdir(parents=True)
+            make_folder(building)
             try:
                 digests = {name: _put(building / name, content) for name, content in files.items()}
                 status = "complete" if error is None else "failed"

@@ -12,8 +12,8 @@ import numpy as np
 
 from headstart.errors import ModelError, StoreError
 from headstart.models.refitted import REFITTED
+from headstart.storage.arrow import arrow_parquet
 from headstart.storage.files import read_json
-from headstart.storage.room import check_room
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.state import kept_words
 
@@ -132,10 +132,8 @@ def _digests(run: Path, items: Path) -> tuple[frozenset[str], frozenset[str], fr
     nothing = frozenset[str]()
     if not (run / "split.npz").is_file() or not items.is_file():
         return nothing, nothing, nothing
-    import pyarrow.parquet as pq
 
-    check_room()
-    table = pq.read_table(items)
+    table = arrow_parquet().read_table(items)
     if "digest" not in table.column_names:
         return nothing, nothing, nothing
     digests = np.array(table["digest"].to_pylist())

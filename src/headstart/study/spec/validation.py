@@ -13,6 +13,7 @@ from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import place_of
 
 _ALTERNATIVES = ("function-", "lax-", "constrained-")  # in pydantic's places: no key of a file
+_NO_KEYS = ("dict_type", "model_type", "model_attributes_type")
 
 
 S = TypeVar("S", bound=Spec)
@@ -39,6 +40,8 @@ def _say(kind: type[Spec], first: Mapping[str, Any], path: KeyPath) -> str:
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"{shown} is missing"
+    if first["type"] in _NO_KEYS:
+        message = f"expected keys with values, 'key: value', not {first['input']!s:.60}"
     return f"{shown or 'value'}: {message}" if "function" not in first["type"] else message
 
 

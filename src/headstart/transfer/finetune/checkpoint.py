@@ -27,7 +27,7 @@ from headstart.transfer.finetune.learner import Learner
 EPOCH, MID, BEST, JOB = "epoch.ckpt", "mid.ckpt", "best.safetensors", "job.json"
 
 
-class Keeper(Checkpoint):  # type: ignore[misc]
+class CheckpointWriter(Checkpoint):  # type: ignore[misc]
     """Writes the checkpoints.
 
     Args:

@@ -10,7 +10,7 @@ from headstart.models.adapt import merge_lora
 from headstart.models.network import Network
 from headstart.progress import progress
 from headstart.transfer.finetune.assembly import make_learner
-from headstart.transfer.finetune.checkpoint import Keeper, Progress, claim_folder, load_epoch
+from headstart.transfer.finetune.checkpoint import CheckpointWriter, Progress, claim_folder, load_epoch
 from headstart.transfer.finetune.freezing import check_kept, kept_digests
 from headstart.transfer.finetune.job import TuneJob as TuneJob
 from headstart.transfer.finetune.job import TuneResult as TuneResult
@@ -61,7 +61,7 @@ def _fit(job: TuneJob, learner: Learner, device: str, resume: Path | None) -> Di
             precision=job.recipe.precision,  # type: ignore[arg-type]
             max_epochs=epochs,
             logger=open_loggers(job.loggers, job.folder),
-            callbacks=[Keeper(job.folder, job.checkpoint_every), Progress(ticker)],
+            callbacks=[CheckpointWriter(job.folder, job.checkpoint_every), Progress(ticker)],
             strategy=several(device) if job.devices > 1 else "auto",
             num_sanity_val_steps=-1,  # all of validation, before the first step: epoch 0
             enable_progress_bar=False,

@@ -67,7 +67,7 @@ def _route(resolved: Resolved, recipe: Recipe, phase: Phase, epochs: int, availa
     if epochs <= copies and phase.cut != resolved.units[-1].name:
         return on_the_fly(f"for {epochs} epoch{'s' * (epochs > 1)} only: storing would save nothing")
     if copies * size > available:
-        return on_the_fly(f"its activations take {copies * size / 1e9:.1f} GB of {available / 1e9:.1f} GB at hand")
+        return on_the_fly(f"its activations take {copies * size / 1e9:.1f} GB of {available / 1e9:.1f} GB available")
     if recipe.pixel_augment:
         return Route(phase, "views", f"{until}; {views} augmented views of each image are stored and taken in turn")
     return Route(phase, "stored", f"{until} and no augmentation changes the pixels: computed once and stored")

@@ -10,7 +10,7 @@ from fake_study import RUNS, make_study
 from sound_html import text_of
 
 from headstart.api import Results
-from headstart.fewshot.study import FewShotSpec, LabelledFeatures, run_fewshot
+from headstart.fewshot.evaluation import FewShotSpec, LabelledFeatures, run_fewshot
 from headstart.report import numbers
 from headstart.report.read.conclusion import plain
 from headstart.report.read.summary import load_summary

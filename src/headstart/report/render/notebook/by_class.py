@@ -11,7 +11,7 @@ from headstart.audit.audit import Audit
 from headstart.data.dataset import Dataset
 from headstart.deploy.classifier import Prediction, Predictions
 from headstart.explain.compare import Explained
-from headstart.fewshot.study import FewShotResult
+from headstart.fewshot.evaluation import FewShotResult
 from headstart.report.render.notebook.data import audit_html, dataset_html
 from headstart.report.render.notebook.predictions import explained_html, prediction_html, predictions_html
 from headstart.report.render.notebook.studies import drift_html, evaluation_html, fewshot_html, plan_html

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from headstart import units
 from headstart.evaluate.metrics.names import measure_name
-from headstart.fewshot.study import FewShotResult
+from headstart.fewshot.evaluation import FewShotResult
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary

@@ -9,20 +9,20 @@ import atexit
 import contextlib
 from collections.abc import Callable
 
-_duties: list[Callable[[], None]] = []
+_cleanups: list[Callable[[], None]] = []
 
 
-def before_end(duty: Callable[[], None]) -> Callable[[], None]:
+def at_exit(cleanup: Callable[[], None]) -> Callable[[], None]:
     """Have a function called when this process ends; a decorator."""
-    _duties.append(duty)
-    return duty
+    _cleanups.append(cleanup)
+    return cleanup
 
 
-def leave_nothing() -> None:
+def clean_up() -> None:
     """Delete what is left; the interpreter calls this at its end, a process that ends by `os._exit` calls it before."""
-    for duty in _duties:
+    for cleanup in _cleanups:
         with contextlib.suppress(OSError):
-            duty()
+            cleanup()
 
 
-atexit.register(leave_nothing)
+atexit.register(clean_up)

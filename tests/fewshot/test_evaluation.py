@@ -7,9 +7,9 @@ import pytest
 
 from headstart.errors import DataError, SpecError
 from headstart.fewshot.episodes import Episodes, sample_episodes
+from headstart.fewshot.evaluation import FewShotSpec, LabelledFeatures, draw_episodes, run_fewshot
 from headstart.fewshot.intervals import class_interval, episode_interval
 from headstart.fewshot.scores import EpisodeScores, evaluate_episodes
-from headstart.fewshot.study import FewShotSpec, LabelledFeatures, draw_episodes, run_fewshot
 
 GENERATOR = np.random.default_rng(0)
 LABELS = np.repeat(np.arange(12), 30)
@@ -126,7 +126,7 @@ def test_one_episode_has_an_accuracy_and_no_interval() -> None:
 def test_bad_requests_are_refused_before_any_work(
     asked: dict[str, object], error: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart.fewshot.study.evaluate_episodes", None)  # would fail if it were reached
+    monkeypatch.setattr("headstart.fewshot.evaluation.evaluate_episodes", None)  # would fail if it were reached
     with pytest.raises(error, match=words):
         run_fewshot(DATA, FewShotSpec(**asked))  # type: ignore[arg-type]
 
