@@ -48,7 +48,7 @@ def test_what_cannot_be_done_is_one_line(call: Call, photos: Path, tmp_path: Pat
         ("embed", photos, "--out", tmp_path / "text.png" / "v.npz"): "is a file; choose a folder",
         ("embed", tmp_path / "absent"): "no such file or folder",
         ("embed", photos, "--label", "colour"): "a label can be chosen only",
-        ("similar", photos, tmp_path / "absent.jpg"): "is no file; give one image",
+        ("similar", photos, tmp_path / "absent.jpg"): "is not a file; give one image",
         ("similar", photos, tmp_path / "text.png", "--backbone", "lenet5", "--weights", "none"): "text.png: ",
         ("similar", photos, photos / "red-000.png", "--out", "sheet.jpg"): "choose a name that ends in .png",
     }

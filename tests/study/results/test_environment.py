@@ -28,7 +28,11 @@ def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.Monk
         return "1.0"
 
     monkeypatch.setattr(module, "version", absent)
-    found = environment("cpu")
+    module._version.cache_clear()
+    try:
+        found = environment("cpu")
+    finally:
+        module._version.cache_clear()
     assert found["lightning"] is None and found["timm"] == "1.0"
 
 
