@@ -70,9 +70,11 @@ def test_scores_are_what_their_formulas_say(trained: tuple[np.ndarray, np.ndarra
     seen = special.softmax(length * training @ SOURCE.weight.T + SOURCE.bias, axis=1).mean(0)
     mine = special.softmax(length * SOURCE.weight @ unit + SOURCE.bias)
     shown = math.log(sum(mine * np.minimum(CLASSES * seen, 1)) + 1e-9)
-    assert found["energy+mahalanobis+source"] == pytest.approx(
-        found["energy+mahalanobis"] + (shown - reference.location[4]) / reference.spread[4]
-    )
+    source = (shown - reference.location[4]) / reference.spread[4]
+    near = (found["neighbour"] - reference.location[1]) / reference.spread[1]
+    assert found["energy+mahalanobis+source"] == pytest.approx(found["energy+mahalanobis"] + source)
+    assert found["energy+neighbour+mahalanobis"] == pytest.approx(found["energy+mahalanobis"] + near)
+    assert found["energy+neighbour+mahalanobis+source"] == pytest.approx(found["energy+mahalanobis"] + near + source)
 
 
 def test_an_image_that_the_source_takes_for_what_no_image_shows_is_less_familiar() -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 
 from headstart.evaluate.uncertainty.familiarity import DEFAULT, SCORES, SourceHead, unit_length
-from headstart.evaluate.uncertainty.score_choice import _best, choose_score, discriminant
+from headstart.evaluate.uncertainty.score_choice import WITH_SOURCE, _best, choose_score, discriminant
 from tests.evaluate.uncertainty.test_familiarity import CENTRES, CLASSES, SOURCE, D, clouds
 
 
@@ -20,20 +20,17 @@ def test_the_discriminant_is_that_of_scikit_learn() -> None:
     assert np.array_equal(mine.argmax(1), even.predict(unit_length(others)))
 
 
-OTHER = "energy+mahalanobis"
-
-
 def silent(learned: np.ndarray, codes: np.ndarray) -> object:
     return lambda others: np.zeros((len(others), codes.max() + 1))
 
 
-def test_the_score_that_finds_left_out_classes_is_chosen() -> None:
+def test_without_a_source_the_default_finds_left_out_classes() -> None:
     """Logits that say nothing leave the scores of embeddings."""
     embeddings, labels = clouds(400, 6)
     chosen, areas = choose_score(embeddings, labels, silent)  # type: ignore[arg-type]
-    assert areas.keys() == SCORES.keys() - {"energy+mahalanobis+source"}
+    assert areas.keys() == {name for name in SCORES if "source" not in name}
     assert areas["energy"] == areas["softmax"] == 0.5
-    assert chosen in (DEFAULT, "energy+mahalanobis")
+    assert chosen == DEFAULT
     assert areas[chosen] >= max(areas.values()) - 0.02 > 0.8
     assert choose_score(embeddings, labels, silent) == (chosen, areas)  # type: ignore[arg-type]
     assert choose_score(embeddings[labels < 3], labels[labels < 3]) == (DEFAULT, {})
@@ -46,8 +43,8 @@ def test_a_source_that_tells_the_classes_apart_is_used() -> None:
     embeddings = CENTRES[labels] + generator.normal(0, 0.8, (600, D))
     knows = SourceHead(20 * unit_length(CENTRES), np.zeros(CLASSES))
     chosen, areas = choose_score(embeddings, labels, silent, source=knows)  # type: ignore[arg-type]
-    assert chosen == "energy+mahalanobis+source"
-    assert areas[chosen] > areas["energy+mahalanobis"] + 0.02
+    assert chosen == WITH_SOURCE
+    assert areas[chosen] > areas[DEFAULT] + 0.02
     assert choose_score(embeddings, labels, silent, source=SOURCE)[1].keys() == SCORES.keys()  # type: ignore[arg-type]
 
 
@@ -55,14 +52,14 @@ def test_a_source_that_tells_the_classes_apart_is_used() -> None:
     ("gains", "chosen"),
     [
         ([0.10, 0.00, -0.01], DEFAULT),  # 0.030 on average, with a standard error of 0.035
-        ([0.04, 0.02, 0.03], OTHER),  # 0.030 and 0.006
+        ([0.04, 0.02, 0.03], WITH_SOURCE),  # 0.030 and 0.006
         ([0.04], DEFAULT),  # one draw says nothing of its error
         ([-0.04, -0.02, -0.03], DEFAULT),
         ([], DEFAULT),
     ],
 )
-def test_the_default_stays_unless_another_is_better_by_a_standard_error(gains: list[float], chosen: str) -> None:
-    found = {DEFAULT: [0.8] * len(gains), OTHER: [0.8 + each for each in gains]}
+def test_the_default_stays_unless_the_source_is_better_by_a_standard_error(gains: list[float], chosen: str) -> None:
+    found = {DEFAULT: [0.8] * len(gains), WITH_SOURCE: [0.8 + each for each in gains]}
     found["vim"] = [0.9] * len(gains)  # no candidate
     best, means = _best(found)
     assert best == chosen

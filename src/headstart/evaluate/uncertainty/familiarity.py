@@ -21,7 +21,7 @@ from headstart.evaluate.uncertainty.gaussian import gaussian, spectrum
 
 MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
-DEFAULT = "energy+neighbour"  # where there are too few classes to choose on
+DEFAULT = "energy+neighbour+mahalanobis"  # where there are too few classes to choose on
 _MOST_PRINCIPAL = 512
 _FLOOR = 1e-12
 FLOOR_OF_MASS = 1e-9
@@ -218,27 +218,45 @@ class Compared:
 
 
 Score = Callable[[Compared], np.ndarray]
+_PLACES = {"neighbour": 1, "mahalanobis": 2, "source": 4}  # in the reference's location and spread
+_ARRAYS = {"neighbour": ("bank",), "mahalanobis": ("centre", "whitening", "means"), "source": ("source", "mass")}
+_SUMS = (
+    ("neighbour",),
+    ("mahalanobis",),
+    ("mahalanobis", "source"),
+    ("neighbour", "mahalanobis"),
+    ("neighbour", "mahalanobis", "source"),
+)
+
+
+def _name_of(parts: tuple[str, ...]) -> str:
+    return "+".join(("energy", *parts))
+
+
+def _sum_of(parts: tuple[str, ...]) -> Score:
+    """Return the score that adds the low energy and these parts, all in standard deviations on training images."""
+
+    def score(images: Compared) -> np.ndarray:
+        return sum((images.scaled(_PLACES[part], getattr(images, part)) for part in parts), images.low_energy)
+
+    return score
+
+
 SCORES: dict[str, Score] = {
     "softmax": lambda images: images.softmax,
     "energy": lambda images: images.energy,
     "neighbour": lambda images: images.neighbour,
     "mahalanobis": lambda images: images.mahalanobis,
     "vim": lambda images: images.vim,
-    "energy+neighbour": lambda images: images.low_energy + images.scaled(1, images.neighbour),
-    "energy+mahalanobis": lambda images: images.low_energy + images.scaled(2, images.mahalanobis),
-    "energy+mahalanobis+source": lambda images: (
-        images.low_energy + images.scaled(2, images.mahalanobis) + images.scaled(4, images.source)
-    ),
+    **{_name_of(parts): _sum_of(parts) for parts in _SUMS},
 }
 NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides location and spread
     "softmax": (),
     "energy": (),
-    "neighbour": ("bank",),
-    "mahalanobis": ("centre", "whitening", "means"),
+    "neighbour": _ARRAYS["neighbour"],
+    "mahalanobis": _ARRAYS["mahalanobis"],
     "vim": ("centre", "principal"),
-    "energy+neighbour": ("bank",),
-    "energy+mahalanobis": ("centre", "whitening", "means"),
-    "energy+mahalanobis+source": ("centre", "whitening", "means", "source", "mass"),
+    **{_name_of(parts): tuple(array for part in parts for array in _ARRAYS[part]) for parts in _SUMS},
 }
 
 

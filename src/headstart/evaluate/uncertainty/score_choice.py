@@ -1,4 +1,7 @@
-"""Which familiarity score a model uses: the one that best finds classes left out; no foreign image is needed."""
+"""Which familiarity score a model uses: a sum of parts, with the source if that helps to find classes left out.
+
+No foreign image is needed. A sum is steadier than one score alone: each part fails on another kind of image.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from headstart.evaluate.uncertainty.familiarity import (
 )
 from headstart.evaluate.uncertainty.gaussian import gaussian
 
-CANDIDATES = (DEFAULT, "energy+mahalanobis", "energy+mahalanobis+source")  # sums: steadier than one score alone
+WITH_SOURCE = f"{DEFAULT}+source"
 _DRAWS, _HELD_OUT, _FEWEST = 6, 0.2, 5  # of leave-classes-out: draws, share of the classes, classes needed
 _MOST_ROWS = 1000  # that it looks at
 
@@ -50,9 +53,9 @@ def choose_score(
     """Return the score that best finds classes left out, and the mean AUROC of each; no foreign image is needed.
 
     Six times a fifth of the classes, drawn at random, is left out. A head is fitted on half of the images of the
-    others; the other half are familiar, and the images of the classes left out are not. Of the candidates the one with
-    the best mean AUROC is chosen, but the default stays unless the other is better by more than the standard error of
-    the mean difference. With fewer than five classes there is nothing to choose on, and the default is returned.
+    others; the other half are familiar, and the images of the classes left out are not. The source is added to the
+    default if that is better by more than the standard error of the mean difference of AUROCs. With fewer than five
+    classes there is nothing to choose on, and the default is returned.
 
     Args:
         embeddings, labels: of training images.
@@ -84,11 +87,9 @@ def choose_score(
 
 
 def _best(found: Mapping[str, Sequence[float]]) -> tuple[str, dict[str, float]]:
-    """Return the candidate with the best mean, unless the default may be as good, and the mean of every score."""
+    """Return the default, or the sum with the source where that is clearly better, and the mean of every score."""
     means = {name: float(np.mean(each)) for name, each in found.items() if each}
-    if not means:
-        return DEFAULT, {}
-    best = max((name for name in CANDIDATES if name in means), key=means.__getitem__)
-    gains = np.subtract(found[best], found[DEFAULT])
+    gains = np.subtract(found.get(WITH_SOURCE, []), found[DEFAULT] if WITH_SOURCE in found else [])
     error = gains.std(ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
-    return (best if gains.mean() > error else DEFAULT), means
+    better = len(gains) > 0 and gains.mean() > error
+    return (WITH_SOURCE if better else DEFAULT), means
