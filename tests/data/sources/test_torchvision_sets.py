@@ -301,7 +301,7 @@ def test_of_dtd_all_textures_of_an_image_can_be_asked_for(root: Callable[[str], 
     assert said["banded/banded_1.jpg"] == [True, True] and said["zigzagged/zigzagged_1.jpg"] == [False, True]
     assert load_dataset("dtd", label="key").labels.tolist() == load_dataset("dtd").labels.tolist()
     lines(joint, *(f"{name} banded" for name in names[1:]))
-    with pytest.raises(DataError, match=r"says of banded/banded_0\.jpg nothing, no textures"):
+    with pytest.raises(DataError, match=r"gives banded/banded_0\.jpg the textures \(none\); those of DTD are needed"):
         load_dataset("dtd", label="joint")
 
 

@@ -159,7 +159,7 @@ def _textures(each: Any) -> Part:
         name = Path(file).relative_to(each._images_folder).as_posix()
         if not set(words.get(name, [""])) <= set(each.classes):
             raise DataError(
-                f"{path}: says of {name} {' '.join(words.get(name, [])) or 'nothing'}, which are not textures of DTD"
+                f"{path}: gives {name} the textures {' '.join(words.get(name, [])) or '(none)'}; those of DTD are needed"
             )
         labels[number, [each.class_to_idx[word] for word in words[name]]] = True
     return Part(labels, each.classes, files=each._image_files)
