@@ -63,3 +63,11 @@ def test_what_an_encoder_may_do_is_no_damage() -> None:
     assert not is_altered(bytes([7]) + steps[1:63] + bytes([steps[63] + 2]))
     other = np.random.default_rng(1).integers(1, 90, 64).astype(np.uint8)
     assert not is_altered(other.tobytes())
+
+
+@pytest.mark.parametrize("scale", [1340, 1420, 1560, 1700])
+def test_a_coarse_table_of_another_encoder_is_no_damage(scale: int) -> None:
+    # A colour table of mozjpeg for PSNR-HVS-M: at its lowest qualities all but the first few steps are 255.
+    first = np.array([9, 10, 12, 14, 13, 17, 19, 18, 19, 20, 26, 26, 29, 29, 62], np.int64)
+    steps = np.minimum(np.append(first, np.full(49, 90)) * scale // 100, 255).astype(np.uint8)
+    assert not is_altered(steps.tobytes())
