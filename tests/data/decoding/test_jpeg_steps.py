@@ -52,6 +52,23 @@ def test_a_few_altered_steps_are_seen_in_either_table(quality: int, count: int) 
             assert check(bytes(altered)) == "is damaged: a quantisation table is altered"
 
 
+@pytest.mark.parametrize(
+    ("quality", "table", "steps"),
+    [
+        pytest.param(97, 1, {0: 4, 7: 1, 8: 1, 13: 3}, id="FujiFilm FinePix S5500"),
+        pytest.param(75, 0, {31: 31, 53: 47}, id="Kyocera Finecam S3"),
+        pytest.param(84, 1, {1: 5, 2: 5, 3: 7, 4: 6, 5: 7, 14: 21}, id="Pentax Optio S4"),
+    ],
+)
+def test_the_table_of_a_camera_is_not_taken_for_damage(quality: int, table: int, steps: dict[int, int]) -> None:
+    data = bytearray(_jpeg(quality=quality))
+    start = list(_tables(bytes(data)))[table]
+    for place, step in steps.items():
+        assert data[start + place] != step
+        data[start + place] = step
+    assert check(bytes(data)) is None
+
+
 def test_what_an_encoder_may_do_is_no_damage() -> None:
     data = _jpeg(quality=75)
     first = next(_tables(data))
