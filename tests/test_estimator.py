@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pandas
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -22,6 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import headstart
 from headstart import estimator
 from headstart.errors import HeadstartError
+from headstart.models.create import create_backbone
 from headstart.storage.opening import default_store
 from headstart.transfer.frozen import feature_index
 
@@ -142,6 +145,18 @@ def test_the_network_runs_once_per_image_in_cross_validation(
     cross_val_score(model, paths, LABELS, cv=4)
     GridSearchCV(model, {"penalty": [0.1, 1.0]}, cv=3).fit(paths, LABELS)
     assert sum(seen) == 24
+
+
+def test_weights_that_were_replaced_are_loaded_again_also_if_the_file_has_the_same_time(tmp_path: Path) -> None:
+    path, found = tmp_path / "weights.safetensors", []
+    for seed in (0, 1):
+        backbone, _ = create_backbone("lenet5", "none", seed=seed)
+        save_file(backbone.state_dict(), path)
+        os.utime(path, ns=(10**18 + 1, 10**18 + 1))
+        _, loaded = headstart.ImageClassifier(backbone="lenet5", weights=str(path))._backbone()
+        found.append((backbone.state_dict(), loaded.state_dict()))
+    for own, loaded in found:
+        assert all(torch.equal(own[name], loaded[name]) for name in own)
 
 
 def test_pruning_the_cache_meanwhile_leaves_what_a_fit_has_stored(

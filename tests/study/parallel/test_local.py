@@ -133,12 +133,14 @@ def test_closing_asks_all_to_end_before_it_waits_and_kills(pool: LocalPool) -> N
         (-15, "ignored\n", "was ended by SIGTERM"),
         (1, "Traceback\n  ValueError: this  \n\n", "ended with status 1: ValueError: this"),
         (3, " \n", "ended with status 3"),
+        (2, None, "ended with status 2"),  # the folder of the logs was moved
     ],
 )
-def test_the_end_of_a_process_is_put_into_words(tmp_path: Path, code: int, log: str, says: str) -> None:
+def test_the_end_of_a_process_is_put_into_words(tmp_path: Path, code: int, log: str | None, says: str) -> None:
     ended: Any = object.__new__(_Process)
     ended.process, ended._log = SimpleNamespace(returncode=code), tmp_path / "log"
-    ended._log.write_text(log)
+    if log is not None:
+        ended._log.write_text(log)
     assert ended._end() == says
 
 

@@ -165,7 +165,10 @@ class _Process:
         if code < 0:
             name = signal.Signals(-code).name
             return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        try:
+            lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        except OSError:  # the study's folder was moved
+            lines = []
         return f"ended with status {code}" + (f": {lines[-1].strip()}" if lines else "")
 
 

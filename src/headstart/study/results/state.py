@@ -51,7 +51,8 @@ def kept_words(facts: Mapping[str, Any], which: Literal["best", "best_network"] 
         return None
     split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
     word = "fold" if split.get("fold") == "seed" else "seed"
-    seed = f"; {word} {kept['seed']}, the median of {kept['seeds']}" if kept.get("seeds", 1) > 1 else ""
+    score = f"; the model of {word} {kept['seed']}, whose score is the median of {kept['seeds']}"
+    seed = score if kept.get("seeds", 1) > 1 else ""
     again = "; refitted on all images, test images included" if which == "best" and facts.get(REFITTED) else ""
     return f"{kept['run']}, chosen by {kept['by']}{seed}{again}"
 
