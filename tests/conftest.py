@@ -31,8 +31,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     spread(config)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:  # not after the collection: the process that hands tests to workers collects none
     gc.collect()
     gc.freeze()  # a million objects, which no later collection need visit: pytest asks for five of all at its end
     gc.enable()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,10 @@ def test_arrow_is_called_through_the_one_module_that_asks_for_memory_first() -> 
         ]
     assert set(importing) == {"storage/arrow.py"}
     assert kept == []
+
+
+def test_no_character_was_read_in_a_wrong_encoding() -> None:
+    """UTF-8 that was read as Latin-1 leaves control characters from U+0080 to U+009F, which no text holds."""
+    files = [path for path in SOURCE.rglob("*") if path.suffix in {".py", ".js", ".html", ".css", ".jinja"}]
+    wrong = [path.name for path in files if re.search("[\x80-\x9f]", path.read_text(encoding="utf-8"))]
+    assert len(files) > 300 and wrong == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,3 +81,30 @@ def test_without_the_plug_in_nothing_changes(tests: Path) -> None:
 def test_a_worker_has_no_workers_of_its_own(tests: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
     assert workers(config(tests, "tests")) == (None, "no")
+
+
+def test_the_garbage_collector_runs_while_tests_do_and_in_the_process_that_hands_them_out(tmp_path: Path) -> None:
+    assert gc.isenabled() and gc.get_freeze_count() > 10_000
+    (tmp_path / "seen.py").write_text("import gc\ndef pytest_unconfigure(): print('collects:', gc.isenabled())\n")
+    (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "1",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "conftest",
+        "-p",
+        "seen",
+    ]
+    shown = subprocess.run(
+        [*command, "--rootdir", tmp_path, "-c", os.devnull, tmp_path],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path), str(Path(__file__).parent)])},
+        capture_output=True,
+        text=True,
+    )
+    assert "collects: True" in shown.stdout, shown.stdout + shown.stderr

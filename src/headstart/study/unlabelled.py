@@ -135,7 +135,8 @@ def _rows(
 ) -> npt.NDArray[np.int64]:
     """Return the rows to look at; say what is left out."""
     if dataset.skipped:
-        notes.append(f"left out: {len(dataset.skipped)} files that are not usable images: {dataset.skipped[0].name} …")
+        first = dataset.skipped[0]
+        notes.append(f"left out: {len(dataset.skipped)} unusable, such as {first.name}: {first.reason}")
     assert dataset.digests is not None
     learned = frozenset[str]() if tested is None else tested.learned
     seen = np.array([digest.decode() in learned for digest in dataset.digests.tolist()])

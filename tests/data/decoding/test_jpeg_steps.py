@@ -52,6 +52,23 @@ def test_a_few_altered_steps_are_seen_in_either_table(quality: int, count: int) 
             assert check(bytes(altered)) == "is damaged: a quantisation table is altered"
 
 
+@pytest.mark.parametrize(
+    ("quality", "table", "steps"),
+    [
+        pytest.param(97, 1, {0: 4, 7: 1, 8: 1, 13: 3}, id="FujiFilm FinePix S5500"),
+        pytest.param(75, 0, {31: 31, 53: 47}, id="Kyocera Finecam S3"),
+        pytest.param(84, 1, {1: 5, 2: 5, 3: 7, 4: 6, 5: 7, 14: 21}, id="Pentax Optio S4"),
+    ],
+)
+def test_the_table_of_a_camera_is_not_taken_for_damage(quality: int, table: int, steps: dict[int, int]) -> None:
+    data = bytearray(_jpeg(quality=quality))
+    start = list(_tables(bytes(data)))[table]
+    for place, step in steps.items():
+        assert data[start + place] != step
+        data[start + place] = step
+    assert check(bytes(data)) is None
+
+
 def test_what_an_encoder_may_do_is_no_damage() -> None:
     data = _jpeg(quality=75)
     first = next(_tables(data))
@@ -63,3 +80,11 @@ def test_what_an_encoder_may_do_is_no_damage() -> None:
     assert not is_altered(bytes([7]) + steps[1:63] + bytes([steps[63] + 2]))
     other = np.random.default_rng(1).integers(1, 90, 64).astype(np.uint8)
     assert not is_altered(other.tobytes())
+
+
+@pytest.mark.parametrize("scale", [1340, 1420, 1560, 1700])
+def test_a_coarse_table_of_another_encoder_is_no_damage(scale: int) -> None:
+    # A colour table of mozjpeg for PSNR-HVS-M: at its lowest qualities all but the first few steps are 255.
+    first = np.array([9, 10, 12, 14, 13, 17, 19, 18, 19, 20, 26, 26, 29, 29, 62], np.int64)
+    steps = np.minimum(np.append(first, np.full(49, 90)) * scale // 100, 255).astype(np.uint8)
+    assert not is_altered(steps.tobytes())

@@ -169,3 +169,15 @@ def test_the_page_says_how_the_model_is_used(study: Path) -> None:
     summary = load_summary(study)
     assert use_it(summary).startswith("headstart predict ") and use_it(summary).endswith(" YOUR-PHOTO.jpg")
     assert f"<code>{markupsafe.escape(use_it(summary))}</code>" in render(summary)
+
+
+def test_the_figures_know_where_each_measure_begins_and_ends(tiny: Path) -> None:
+    measures = page_data(load_summary(tiny))["measures"]
+    bounds = {key: measures[key][2] for key in ("mcc", "brier", "log_loss", "accuracy", "top5_accuracy")}
+    assert bounds == {
+        "mcc": [-1, 1],
+        "brier": [0, 2],
+        "log_loss": [0, None],
+        "accuracy": [0, 1],
+        "top5_accuracy": [0, 1],
+    }

@@ -59,7 +59,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 DECODER = 5  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
-CHECK = 3  # part of the key of what is remembered of a file; raise it when `check` would give another verdict
+CHECK = 4  # part of the key of what is remembered of a file; raise it when `check` would give another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 

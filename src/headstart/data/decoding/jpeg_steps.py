@@ -32,13 +32,13 @@ _COLOUR = """
     99  99  99  99  99  99  99  99
     99  99  99  99  99  99  99  99
 """
-_FINEST = 97  # the highest quality that is compared: beyond it nearly all steps are 1, whoever wrote them
+_COARSEST, _FINEST = 10, 97  # the qualities that are compared: beyond them most steps are 255 or 1, whoever wrote them
 _MOST = 6  # steps that are altered
-_FAR, _TIMES = 3, 1.5  # by so much and so many times: encoders round in different ways
+_FAR, _TIMES = 8, 2  # by so much and so many times; those of cameras differ by up to 3, or up to 1.52 times
 
 
 def is_altered(steps: bytes) -> bool:
-    """Say whether 64 steps, in the order of the file, are those of libjpeg at some quality but for a few far ones.
+    """Say whether 64 steps, in the order of the file, are those of libjpeg at a usual quality but for a few far ones.
 
     A finer first step alone is an encoder's choice: it keeps slopes smooth.
     """
@@ -64,7 +64,7 @@ def _usual() -> npt.NDArray[np.int64]:
     tables = []
     for text in (_BRIGHTNESS, _COLOUR):
         base = np.array(text.split(), dtype=np.int64)[order]
-        for quality in range(1, _FINEST + 1):
+        for quality in range(_COARSEST, _FINEST + 1):
             scale = 5000 // quality if quality < 50 else 200 - 2 * quality
             tables.append(np.clip((base * scale + 50) // 100, 1, 255))
     return np.stack(tables)

@@ -17,9 +17,7 @@ LIKELY = 0.95  # from which probability on something is called likely, its oppos
 _NORMAL = float(special.ndtri(0.5 + LIKELY / 2))
 _SURE = float(special.ndtri(0.8))  # what is said to settle a question does so in four of five studies
 _MOST_SEEDS, _MOST_IMAGES = 100, 1_000_000  # beyond them it is not said
-_FEWEST_DISCORDANT = (
-    6  # images that one run alone has right: fewer can never be significant (exact test of McNemar: 2 / 2**6)
-)
+_FEWEST_DISCORDANT = 6  # images that one run alone has right: fewer cannot be significant (McNemar's exact: 2 / 2**6)
 
 
 class Needed(TypedDict):

@@ -23,9 +23,7 @@ _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")  # where timm and 
 _NESTS = (*_AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "backbone", "encoder", "teacher")
 _DEEPEST = 8  # containers around a state dict
 _PICKLE, _MAGIC = b"\x80", b"l\xfc\x9cF\xf9 j\xa8P\x19"  # of any pickle; of torch.save before PyTorch 1.6
-_CUT_SHORT = (
-    "is cut short or not a checkpoint"  # torch's and safetensors' own words on it are long, or advise to run it
-)
+_CUT_SHORT = "is cut short or not a checkpoint"  # torch's and safetensors' own words are long, or advise to run it
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from importlib.resources import files as package_files
@@ -142,7 +143,7 @@ def page_data(summary: Summary) -> dict[str, Any]:
     share = CELLS // max(1, len(summary.runs))
     return {
         **{key: plain[key] for key in ("name", "question", "answer", "ranking", "boards", "failed", "missing")},
-        "measures": {key: [name, METRICS[key].meaning if key in METRICS else None] for key, name in MEASURES.items()},
+        "measures": _measures(),
         "partial": summary.partial,
         "meanings": {state: state_meaning(state, board) for board in summary.boards[:1] for state in STATES},
         "learning": (summary.files.learning or {}).get("curves", []),
@@ -167,6 +168,14 @@ def use_it(summary: Summary) -> str:
         if (root / "model.safetensors").is_file()
         else ""
     )
+
+
+def _measures() -> dict[str, list[Any]]:
+    """Return of each measure its name, what it means, and its bounds; None where it has none."""
+    found: dict[str, list[Any]] = {key: [name, None, [0.0, 1.0]] for key, name in MEASURES.items()}
+    for key, metric in METRICS.items():
+        found[key][1:] = [metric.meaning, [bound if math.isfinite(bound) else None for bound in metric.bounds]]
+    return found
 
 
 def unbroken(text: str) -> str:

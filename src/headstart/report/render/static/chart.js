@@ -111,7 +111,7 @@ function clipOf(x, y, [width, height], options) {
 /** Names below the bars of an axis that counts them, turned, where there is room for each. */
 function namesBelow(names, width) {
   if (!names || width / names.length < 9.5) return { room: 0, draw: () => [] };
-  const shown = names.map((name) => (name.length > 20 ? `${name.slice(0, 19)}â¦` : name));
+  const shown = names.map((name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name));
   const dense = width / names.length < 13 ? "tick dense" : "tick";
   const room = (dense === "tick" ? 6.4 : 5.2) * Math.max(...shown.map((name) => name.length));
   const text = (name, k, sx, y) => s("text", { class: dense, transform: `translate(${sx(k + 0.5) + 3.5},${y + 8}) rotate(-90)`, "text-anchor": "end" }, name);

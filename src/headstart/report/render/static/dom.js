@@ -29,7 +29,8 @@ const LOWER_IS_BETTER = new Set(["log_loss", "brier", "ece"]);
 
 /** Where a measure begins and ends; an axis shows no tick beyond. */
 function boundsOf(metric) {
-  return { mcc: [-1, 1], brier: [0, 2], log_loss: [0, Infinity] }[metric] || [0, 1];
+  const [low, high] = (data.measures[metric] || [])[2] || [0, 1];
+  return [low, high ?? Infinity];
 }
 
 /** The name of a measure inside a sentence, and at the head of a column. */
