@@ -158,9 +158,8 @@ def _textures(each: Any) -> Part:
     for number, file in enumerate(each._image_files):
         name = Path(file).relative_to(each._images_folder).as_posix()
         if not set(words.get(name, [""])) <= set(each.classes):
-            raise DataError(
-                f"{path}: gives {name} the textures {' '.join(words.get(name, [])) or '(none)'}; those of DTD are needed"
-            )
+            given = " ".join(words.get(name, [])) or "(none)"
+            raise DataError(f"{path}: gives {name} the textures {given}; those of DTD are needed")
         labels[number, [each.class_to_idx[word] for word in words[name]]] = True
     return Part(labels, each.classes, files=each._image_files)
 
