@@ -84,7 +84,7 @@ def test_a_worker_has_no_workers_of_its_own(tests: Path, monkeypatch: pytest.Mon
 
 
 def test_the_garbage_collector_runs_while_tests_do_and_in_the_process_that_hands_them_out(tmp_path: Path) -> None:
-    assert gc.isenabled() and gc.get_freeze_count() > 10_000
+    assert gc.isenabled()
     (tmp_path / "seen.py").write_text("import gc\ndef pytest_unconfigure(): print('collects:', gc.isenabled())\n")
     (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")
     command = [
