@@ -218,8 +218,22 @@ class Compared:
 
 
 Score = Callable[[Compared], np.ndarray]
-_PLACES = {"neighbour": 1, "mahalanobis": 2, "source": 4}  # in the reference's location and spread
-_ARRAYS = {"neighbour": ("bank",), "mahalanobis": ("centre", "whitening", "means"), "source": ("source", "mass")}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a sum: its place in the reference's location and spread, its value, and the arrays that it needs."""
+
+    place: int
+    value: Score
+    arrays: tuple[str, ...]
+
+
+_PARTS = {
+    "neighbour": _Part(1, lambda images: images.neighbour, ("bank",)),
+    "mahalanobis": _Part(2, lambda images: images.mahalanobis, ("centre", "whitening", "means")),
+    "source": _Part(4, lambda images: images.source, ("source", "mass")),
+}
 _SUMS = (
     ("neighbour",),
     ("mahalanobis",),
@@ -235,9 +249,10 @@ def _name_of(parts: tuple[str, ...]) -> str:
 
 def _sum_of(parts: tuple[str, ...]) -> Score:
     """Return the score that adds the low energy and these parts, all in standard deviations on training images."""
+    chosen = [_PARTS[part] for part in parts]
 
     def score(images: Compared) -> np.ndarray:
-        return sum((images.scaled(_PLACES[part], getattr(images, part)) for part in parts), images.low_energy)
+        return sum((images.scaled(part.place, part.value(images)) for part in chosen), images.low_energy)
 
     return score
 
@@ -253,10 +268,10 @@ SCORES: dict[str, Score] = {
 NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides location and spread
     "softmax": (),
     "energy": (),
-    "neighbour": _ARRAYS["neighbour"],
-    "mahalanobis": _ARRAYS["mahalanobis"],
+    "neighbour": _PARTS["neighbour"].arrays,
+    "mahalanobis": _PARTS["mahalanobis"].arrays,
     "vim": ("centre", "principal"),
-    **{_name_of(parts): tuple(array for part in parts for array in _ARRAYS[part]) for parts in _SUMS},
+    **{_name_of(parts): tuple(array for part in parts for array in _PARTS[part].arrays) for parts in _SUMS},
 }
 
 
