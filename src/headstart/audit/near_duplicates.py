@@ -157,11 +157,11 @@ def _small_images(
 ) -> list[NearPair]:
     """Return the near duplicates among images that have no more details than their small copies show."""
     apart = np.zeros(len(candidates.a), bool) if different is None else different(candidates.a, candidates.b)
+    covers = overlap(alike.warp)
     found: list[NearPair] = []
     for mirrored in (False, True):
         side = candidates.mirrored == mirrored
         least = least_score(alike.score[side], apart[side], ALIKE)
-        covers = overlap(alike.warp)
         doubtful = int((side & (alike.score >= ALIKE) & (alike.score < least)).sum())
         if doubtful:
             notes.append(_not_reported(doubtful, least, mirrored))

@@ -89,7 +89,8 @@ def choose_score(
 def _best(found: Mapping[str, Sequence[float]]) -> tuple[str, dict[str, float]]:
     """Return the default, or the sum with the source where that is clearly better, and the mean of every score."""
     means = {name: float(np.mean(each)) for name, each in found.items() if each}
-    gains = np.subtract(found.get(WITH_SOURCE, []), found[DEFAULT] if WITH_SOURCE in found else [])
-    error = gains.std(ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
-    better = len(gains) > 0 and gains.mean() > error
+    if len(found.get(WITH_SOURCE, ())) < 2:  # no source, or too few draws to know the error
+        return DEFAULT, means
+    gains = np.subtract(found[WITH_SOURCE], found[DEFAULT])
+    better = gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains))
     return (WITH_SOURCE if better else DEFAULT), means
