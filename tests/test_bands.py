@@ -32,6 +32,11 @@ def test_what_is_not_a_number_is_black() -> None:
     np.testing.assert_array_equal(two().scaled(numbers)[0, 0], [0, 255, 0])
 
 
+def test_other_images_are_asked_for_by_the_indices_of_the_file() -> None:
+    choice = BandChoice((3, 0, 1), ("B04", "B01", "B02"), (1, 2, 0), 4, "uint16")
+    assert choice.asked == {"bands": [3, 0, 1], "show": [0, 1, 3]}
+
+
 def test_people_see_three_bands_between_their_percentiles() -> None:
     pixels = np.array([[[51, 0], [204, 255], [102, 100]]], dtype=np.uint8)
     np.testing.assert_array_equal(two().picture(pixels), [[[0, 0, 0], [255, 255, 255], [85, 100, 100]]])

@@ -34,6 +34,11 @@ class BandChoice:
     of: int
     dtype: str
 
+    @property
+    def asked(self) -> dict[str, list[int]]:
+        """The settings `bands` and `show` by which other images are read in the same bands."""
+        return {"bands": list(self.indices), "show": [self.indices[place] for place in self.show]}
+
 
 @dataclass(frozen=True)
 class Bands:

@@ -228,10 +228,7 @@ def _with_bands(data: DataSpec, models: Sequence[_Model]) -> DataSpec:
     if len(choices) > 1:
         raise ModelError("the models take different bands of an image; evaluate each alone")
     choice = next(iter(choices))
-    if choice is None:
-        return data
-    shown = [choice.indices[place] for place in choice.show]
-    return data.model_copy(update={"bands": list(choice.indices), "show": shown})
+    return data if choice is None else data.model_copy(update=choice.asked)
 
 
 def _check_same_classes(models: Sequence[_Model]) -> None:

@@ -125,9 +125,8 @@ def _images(source: str | Path, classifier: Classifier) -> Dataset:
     bands = classifier.ensemble.members[0].preprocessing.bands
     if bands is None:
         return load_without_labels(source)
-    choice = bands.choice
-    shown = [choice.indices[place] for place in choice.show]
-    return load_without_labels(source, bands=list(choice.indices), show=shown)
+    asked = bands.choice.asked
+    return load_without_labels(source, bands=asked["bands"], show=asked["show"])
 
 
 def _rows(
