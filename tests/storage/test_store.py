@@ -20,6 +20,8 @@ from headstart.storage.files import disk_errors, write_atomic
 from headstart.storage.locks import acquired, locked
 from headstart.storage.store import Store, Verified, array_digest, cache_root, content_key, drop_file
 
+A_MOMENT = 0.1  # seconds, after which the time of a file shows whether it changes again
+
 
 def test_a_key_depends_on_every_value_and_not_on_the_order_of_keys() -> None:
     assert content_key({"a": 1, "b": [2.5, "x"]}) == content_key({"b": [2.5, "x"], "a": 1})
@@ -301,6 +303,7 @@ def test_files_are_checked_once_and_again_when_they_change(tmp_path: Path, monke
     store, looked = Store(tmp_path), []
     folder = fill(store, "kind", "key", 5)
     monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
+    time.sleep(A_MOMENT)
     check = fault
     monkeypatch.setattr(
         "headstart.storage.store.fault", lambda *given, **how: looked.append(given[0]) or check(*given, **how)
@@ -319,12 +322,28 @@ def test_files_that_this_process_has_hashed_are_not_read_again_unless_they_chang
     with store.building("kind", "key") as entry:
         assert entry is not None
         (entry.path / "data").write_text("x")
-        os.utime(entry.path / "data", (1e9, 1e9))  # long before it was hashed
+        time.sleep(A_MOMENT)
     with monkeypatch.context() as patch:
         patch.setattr("headstart.storage.store.fault", lambda *given, **how: "it was read again")
         assert store.has("kind", "key")
     (store.path("kind", "key") / "data").write_text("y")
     assert not store.has("kind", "key")
+
+
+@pytest.mark.parametrize(("before", "checked_again"), [(0.001, True), (1.001, False)])
+def test_a_file_that_changed_a_moment_before_it_was_checked_is_checked_again(
+    before: float, checked_again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    folder = fill(store, "kind", "key", 5)
+    changed = int((time.time() - before) * 1e9) | 1  # not a whole second, which a coarse clock gives
+    monkeypatch.setattr("headstart.storage.store._checked", {})
+    monkeypatch.setattr(
+        "headstart.storage.store._stamps", lambda folder, names: [(1, 1), *((5, 1, changed, changed) for _ in names)]
+    )  # as if the file changed twice in a tick of the clock
+    assert store.has("kind", "key")
+    (folder / "deep" / "data").write_bytes(b"y" * 5)
+    assert store.has("kind", "key") is not checked_again
 
 
 def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
@@ -480,11 +499,12 @@ def test_what_dead_processes_left_is_cleared(tmp_path: Path) -> None:
 def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, size in (("BLOCK", 10), ("SMALL", 20), ("SAMPLED", 100), ("_SAMPLE", 2)):  # the first block and the last
+    for name, size in (("BLOCK", 10), ("LARGE", 100), ("_SAMPLE", 2)):  # the first block and the last
         monkeypatch.setattr(checksums, name, size)
     store, depths = Store(tmp_path), []
     folder = fill(store, "kind", "key", 500)
     monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
+    time.sleep(A_MOMENT)
     monkeypatch.setattr(
         "headstart.storage.store.fault",
         lambda folder, files, depth: depths.append(depth) or fault(folder, files, depth),
