@@ -7,7 +7,6 @@ the machine does not move them.
 
 from __future__ import annotations
 
-import random
 import shutil
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
 from tests.siege.forked import Ended, run_forked, work_clock
 from tests.siege.kills import check_continued, finished, is_seen_as_ended
-from tests.siege.rehearsal import rehearsed
+from tests.siege.rehearsal import Attempt, Rehearsal, ended_well, rehearsed
 from tests.siege.siege import Attack, Broken
 
 _EDGE = 1.0  # seconds
@@ -44,35 +43,29 @@ def run(pictures: Path, place: Path) -> StudyFolder:
 
 def prepare(scratch: Path) -> Attack:
     """Run the study to its end, once more until shortly before it, and from there; see how long each takes."""
-    pictures, wanted = rehearsed(scratch, draw, run)
-    whole = _ended(run_forked(partial(run, pictures, scratch / "whole")))
-    if whole.worked < _LEAST:
-        raise Broken(f"the study takes {whole.worked:.1f} s: too few for this siege")
-    late, left = _shortly_before_the_last(pictures, scratch, whole.worked)
+    rehearsal = rehearsed(scratch, draw, run)
+    whole = rehearsal.again().worked
+    if whole < _LEAST:
+        raise Broken(f"the study takes {whole:.1f} s: too few for this siege")
+    late, left = _shortly_before_the_last(rehearsal, whole)
 
-    def attack(seed: int) -> str:
-        generator, place = random.Random(seed), scratch / f"attempt-{seed}"
-        try:
-            if seed % 2:
-                shutil.copytree(late, place)
-                moment, second = left - generator.uniform(0, _EDGE), "last"
-            else:
-                place.mkdir()
-                moment, second = generator.uniform(0, _EDGE), "first"
-            done = finished(place)
-            study = partial(run, pictures, place)
-            struck = _killed(study, moment, place)
-            done = {**finished(place), **done}
-            _ended(run_forked(study))
-            check_continued(place, wanted, done)
-            return f"in the {second} second: {'killed' if struck.status == -9 else 'had ended by then'}"
-        finally:
-            shutil.rmtree(place)
+    def attempt(one: Attempt) -> str:
+        if one.seed % 2:
+            shutil.copytree(late, one.place, dirs_exist_ok=True)
+            moment, second = left - one.draw.uniform(0, _EDGE), "last"
+        else:
+            moment, second = one.draw.uniform(0, _EDGE), "first"
+        before = finished(one.place)
+        struck = _killed(one.study, moment, one.place)
+        done = {**finished(one.place), **before}
+        one.finish(f"a kill in the {second} second")
+        check_continued(one.place, rehearsal.wanted, done)
+        return f"in the {second} second: {'killed' if struck.status == -9 else 'had ended by then'}"
 
-    return attack
+    return rehearsal.attack(attempt)
 
 
-def _shortly_before_the_last(pictures: Path, scratch: Path, whole: float) -> tuple[Path, float]:
+def _shortly_before_the_last(rehearsal: Rehearsal, whole: float) -> tuple[Path, float]:
     """Return the state that a kill leaves before the last second, and the least time that the rest takes from it.
 
     Its time varies from run to run, so that a moment is tried until it comes before the last second.
@@ -80,11 +73,11 @@ def _shortly_before_the_last(pictures: Path, scratch: Path, whole: float) -> tup
     moment = whole - _EDGE
     while moment > _EDGE:
         moment -= _STEP
-        late = scratch / f"killed-after-{moment:.2f}"
+        late = rehearsal.scratch / f"killed-after-{moment:.2f}"
         late.mkdir()
-        if _killed(partial(run, pictures, late), moment, late).status == -9:
-            copies = [shutil.copytree(late, scratch / f"{late.name}-{copy}") for copy in range(2)]
-            left = min(_ended(run_forked(partial(run, pictures, copy))).worked for copy in copies)
+        if _killed(rehearsal.study(late), moment, late).status == -9:
+            copies = [shutil.copytree(late, late.with_name(f"{late.name}-{copy}")) for copy in range(2)]
+            left = min(ended_well(run_forked(rehearsal.study(copy)), "a kill").worked for copy in copies)
             if left > _EDGE:
                 return late, left
     raise Broken("no state before its last second was found")
@@ -96,9 +89,3 @@ def _killed(study: partial[StudyFolder], moment: float, place: Path) -> Ended:
         raise Broken(f"ended with {ended.status} before it was killed: {ended.said[-2000:]}")
     is_seen_as_ended(place, killed=ended.status == -9)
     return ended
-
-
-def _ended(process: Ended) -> Ended:
-    if process.status:
-        raise Broken(f"it ends with {process.status}: {process.said[-2000:]}")
-    return process
