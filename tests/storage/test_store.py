@@ -39,6 +39,13 @@ def test_an_entry_is_there_only_when_its_manifest_is(tmp_path: Path) -> None:
         assert entry is None
 
 
+def test_an_attempt_that_left_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(ValueError, match="why"), store.building("kind", "key"):
+        raise ValueError("why")
+    assert list((tmp_path / "kind").iterdir()) == []
+
+
 def test_what_an_interrupted_attempt_left_is_found_by_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(KeyboardInterrupt), store.building("kind", "key") as entry:
@@ -349,6 +356,7 @@ def test_a_file_that_changed_a_moment_before_it_was_checked_is_checked_again(
 def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
     store = Store(tmp_path)
     manifest = fill(store, "kind", "key") / "manifest.json"
+    time.sleep(A_MOMENT)
     assert store.has("kind", "key")
     manifest.write_text(manifest.read_text().replace('"created": 1', '"created": 2'))
     with pytest.raises(StoreError, match="has changed since it was written"):

@@ -178,7 +178,12 @@ class Store:
             partial.mkdir(exist_ok=True)
             _sweep(partial)
             entry = Entry(partial, {})
-            yield entry
+            try:
+                yield entry
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    partial.rmdir()  # where nothing is in it
+                raise
             names = _finish(partial, f"{kind}/{key}", entry.manifest)
             delete(final)  # a folder without its manifest is damaged, not an entry
             os.replace(partial, final)
