@@ -13,7 +13,7 @@ from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.map_view import MapView
 from headstart.labelling.pictures import Pictures
 from headstart.labelling.refitting import Refitting
-from headstart.labelling.session import LabelSession
+from headstart.labelling.session import CHOSEN, LabelSession
 from headstart.labelling.suggest import RANDOM, Suggestion
 from headstart.maps.page import STYLE, map_scripts, static_text
 
@@ -98,6 +98,7 @@ class _Page:
 
     def state(self) -> dict[str, Any]:
         """Say what is labelled, and how good the classifier is."""
+        self.session.catch_up()
         session, fitted = self.session, self.session.fitted
         labelled = int((session.labels >= 0).sum())
         found: dict[str, Any] = {
@@ -106,6 +107,7 @@ class _Page:
             "labelled": labelled,
             "sampled": int(session.at_random.sum()),
             "sample": len(session.suggester.sample),
+            "tested": session.tested,
             "skipped_sample": session.skipped_sample,
             "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
             "file": str(session.file.path),
@@ -152,9 +154,7 @@ class _Page:
         """Return the images that were labelled last, of one class or of all."""
         session = self.session
         rows = [row for row in session.order.argsort()[::-1].tolist() if session.labels[row] >= 0]
-        named = [
-            {**self._shown(Suggestion(row, "chosen")), "label": session.classes[session.labels[row]]} for row in rows
-        ]
+        named = [{**self._shown(self._again(row)), "label": session.classes[session.labels[row]]} for row in rows]
         return [each for each in named if name is None or each["label"] == name][:count]
 
     def map(self, known: int = 0) -> Any:
@@ -193,13 +193,17 @@ class _Page:
     def undo(self, person: Person) -> dict[str, Any]:
         """Take back a person's last change."""
         rows = self.session.undo(person.who)
-        shown = [self._shown(Suggestion(row, "chosen")) for row in rows[:_MOST]]
+        shown = [self._shown(self._again(row)) for row in rows[:_MOST]]
         return {**self.state(), "undone": shown, "undone_images": len(rows)}
 
     def add_class(self, new: NewClass) -> dict[str, Any]:
         """Add a class."""
         self.session.add_class(new.name)
         return self.state()
+
+    def _again(self, row: int) -> Suggestion:
+        """Return an image that somebody looks at once more; one of the random sample still counts as such."""
+        return Suggestion(row, RANDOM if row in self.session.in_sample else CHOSEN)
 
     def _shown(self, each: Suggestion) -> dict[str, Any]:
         """Describe an image; the guess about one of the random sample is kept back, since it would sway the person."""

@@ -76,7 +76,7 @@ function drawState() {
   $("progress").textContent = `${state.labelled.toLocaleString("en")} of ${state.images.toLocaleString("en")} images labelled`;
   $("file").textContent = state.file;
   $("command").textContent = `headstart compare ${/\s/.test(state.file) ? `'${state.file}'` : state.file}`;
-  $("fair").textContent = state.sampled && state.sampled < state.labelled ? `Its test images will be the ${state.sampled} of the random sample.` : "";
+  $("fair").textContent = state.tested ? `Its test images will be ${state.tested === 1 ? "one" : state.tested} of the ${state.sampled} of the random sample; it learns from the rest.` : "";
   const accuracy = state.accuracy;
   if (accuracy && accuracy.n) {
     $("accuracy").replaceChildren(element("b", percent(accuracy.value)), document.createTextNode(` (95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), measured on the ${accuracy.n} images of the random sample, each judged without its own label${state.skipped_sample ? `; ${state.skipped_sample} skipped ones are not counted` : ""}`));
@@ -111,7 +111,7 @@ async function drawRecent() { // not waited for: the next key counts as soon as 
     button.addEventListener("click", () => attempt(async () => {
       page.state = await ask("api/unlabel", { rows: [each.row], who: who() });
       if (page.current) page.queue.unshift(page.current);
-      page.queue.unshift({ row: each.row, name: each.name, how: "chosen", guess: null });
+      page.queue.unshift({ ...each, guess: null });
       drawState(); await advance(); drawRecent();
     }));
     return button;
