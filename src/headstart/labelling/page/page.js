@@ -84,6 +84,18 @@ function drawState() {
   const gain = state.gain, points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
   $("gain").textContent = gain ? `The last ${gain.labels} labels brought ${points(gain.points)} points (${points(gain.low)} to ${points(gain.high)}). ${gain.pays ? "More labels may still pay." : "More labels of this kind hardly pay."}` : "";
   drawCurve(state.curve);
+  drawComparison(state.comparison);
+}
+
+function drawComparison(comparison) {
+  const running = Boolean(comparison) && comparison.state === "running";
+  $("compare").disabled = running || page.state.classes.filter((each) => each.count).length < 2;
+  $("compare").textContent = running ? "comparing …" : "compare models now";
+  $("compared").hidden = !comparison;
+  $("report").hidden = !comparison || comparison.state !== "done";
+  if (!comparison) return;
+  const labels = `${comparison.labels.toLocaleString("en")} labels`;
+  $("compared").textContent = running ? `On ${labels}: ${comparison.said || "starting"}` : comparison.state === "done" ? `On ${labels}: ${comparison.said}` : `The comparison failed: ${comparison.said || "it was ended"}`;
 }
 
 function drawCurve(points) {
@@ -200,6 +212,7 @@ async function order(suggest) {
 }
 
 $("skip").addEventListener("click", () => attempt(skip));
+$("compare").addEventListener("click", () => attempt(async () => { page.state = await ask("api/compare", {}); drawState(); }));
 $("undo").addEventListener("click", () => attempt(undo));
 $("accept").addEventListener("click", () => attempt(() => give(page.current.guess.label)));
 $("mode-one").addEventListener("click", () => attempt(() => change("one")));
