@@ -2,7 +2,7 @@
 /* global $, who, ask, attempt, source, element, labelMap */
 // Keys: 1-9, 0 and then letters give the class of that place; Enter accepts the guess, space skips, Z undoes,
 // G changes between one image and similar ones together, S between a random order and suggestions, M shows the map,
-// F searches by a picture, N goes to the field for a new class.
+// F searches by a picture, N goes to the field in which a class is typed.
 const LETTERS = "abcdehijklopqrtuvwxy"; // without f, g, m, n, s and z
 const AHEAD = 12, TOGETHER = 24, MOST = 5000;
 const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, map: false, suggest: false, shown: [], busy: false };
@@ -60,6 +60,7 @@ function draw() {
 
 function drawClasses(guess) {
   if (!page.state) return;
+  if ($("class-names").childElementCount !== page.state.classes.length) $("class-names").replaceChildren(...page.state.classes.map((each) => { const option = element("option"); option.value = each.name; return option; }));
   $("classes").replaceChildren(...page.state.classes.map((each, place) => {
     const button = element("button"), key = keyOf(place);
     if (key) button.append(element("kbd", key));
@@ -204,8 +205,13 @@ async function change(mode) {
   await advance();
 }
 
+function before() { // the order that was chosen in this tab before it was loaded again
+  try { return JSON.parse(sessionStorage.getItem("headstart-suggest")); } catch { return null; }
+}
+
 async function order(suggest) {
   page.suggest = suggest;
+  try { sessionStorage.setItem("headstart-suggest", suggest); } catch { /* private window */ }
   $("order-random").setAttribute("aria-pressed", !suggest); $("order-suggested").setAttribute("aria-pressed", suggest);
   page.queue = [];
   await advance();
@@ -227,7 +233,9 @@ $("order-suggested").addEventListener("click", () => attempt(() => order(true)))
 $("new").addEventListener("submit", (event) => { event.preventDefault(); attempt(async () => {
   const name = $("new-name").value.trim();
   if (!name) return;
-  page.state = await ask("api/add_class", { name }); $("new-name").value = ""; $("new-name").blur(); drawState(); draw();
+  const known = page.state.classes.find((each) => each.name === name) || page.state.classes.find((each) => each.name.toLowerCase() === name.toLowerCase());
+  if (known) await give(known.name); else page.state = await ask("api/add_class", { name });
+  $("new-name").value = ""; $("new-name").blur(); drawState(); if (!known) draw();
 }); });
 document.addEventListener("keydown", (event) => {
   if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey || !page.state) return;
@@ -246,5 +254,5 @@ document.addEventListener("keydown", (event) => {
 async function refresh() {
   try { if (!page.busy) { page.state = await ask("api/state"); drawState(); drawClasses(page.map ? null : page.current && page.current.guess); } } catch { /* said at the next action */ }
 }
-attempt(async () => { page.state = await ask("api/state"); drawState(); await order(page.state.suggests); drawRecent(); });
+attempt(async () => { page.state = await ask("api/state"); drawState(); await order(before() ?? page.state.suggests); drawRecent(); });
 setInterval(refresh, 3000);
