@@ -47,27 +47,28 @@ def neighbour_map(
 
     n, d = vectors.shape
     scores, _ = principal_components(vectors, min(_COMPONENTS, d, n))
-    with warnings.catch_warnings(), progress("map: steps", sum(_STEPS), "steps") as ticker:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-
-        def stepped(step: int, error: float, positions: npt.NDArray[np.float64]) -> None:
-            ticker.advance(_TICK)
-            if watch is not None:
-                watch(ticker.done, ticker.total)
-
         if n >= _LONG:
             say(f"map: searching for the neighbours of {n:,} images; then {sum(_STEPS)} steps")
         perplexity = min(PERPLEXITY, (n - 1) / 3)
         likeness = PerplexityBasedNN(scores, perplexity, metric="euclidean", n_jobs=cores(), random_state=seed)
         start = initialization.rescale(scores[:, :2].astype(np.float64))
-        placed = TSNEEmbedding(
-            np.ascontiguousarray(start),
-            likeness,
-            n_jobs=cores(),
-            random_state=seed,
-            callbacks=[stepped],
-            callbacks_every_iters=_TICK,
-        )
-        placed.optimize(_STEPS[0], exaggeration=12.0, momentum=0.8, inplace=True)
-        placed.optimize(_STEPS[1], momentum=0.8, inplace=True)
+        with progress("map", sum(_STEPS), "steps") as ticker:
+
+            def stepped(step: int, error: float, positions: npt.NDArray[np.float64]) -> None:
+                ticker.advance(_TICK)
+                if watch is not None:
+                    watch(ticker.done, ticker.total)
+
+            placed = TSNEEmbedding(
+                np.ascontiguousarray(start),
+                likeness,
+                n_jobs=cores(),
+                random_state=seed,
+                callbacks=[stepped],
+                callbacks_every_iters=_TICK,
+            )
+            placed.optimize(_STEPS[0], exaggeration=12.0, momentum=0.8, inplace=True)
+            placed.optimize(_STEPS[1], momentum=0.8, inplace=True)
     return np.asarray(placed, dtype=np.float32)
