@@ -1,6 +1,6 @@
 """How long the map's projection takes, and how much memory.
 
-    python benchmarks/map_projection.py                                  100,000 vectors of 1,280 numbers: half an hour
+    python benchmarks/map_projection.py                                  100,000 vectors of 1,280 numbers: five minutes
     python benchmarks/map_projection.py --images 2000 --methods pca      does it run?
 
 Made-up vectors in 40 groups. Printed for each method: seconds of wall time and of processor time, and the peak memory

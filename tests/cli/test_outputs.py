@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpecError, match="file is a file; choose a folder"):
         check_file(tmp_path / "file" / "x.png")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda place, mode: (place, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(SpecError, match=f"{tmp_path} cannot be written; choose another folder"):
+        check_file(tmp_path / "new" / "x.csv")
+    (tmp_path / "new").mkdir()
+    check_file(tmp_path / "new" / "x.csv")
 
 
 @pytest.mark.parametrize(

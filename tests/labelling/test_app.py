@@ -64,6 +64,21 @@ def test_a_person_labels_and_everything_is_in_the_file(client: TestClient, sessi
     assert client.post("/api/unlabel", json={"rows": [last[1]["row"]], "who": "ann"}).json()["labelled"] == 22
 
 
+def test_an_image_of_the_sample_that_is_looked_at_again_still_counts_as_random(
+    client: TestClient, session: LabelSession
+) -> None:
+    inside = int(session.suggester.sample[0])
+    outside = next(row for row in range(60) if row not in session.in_sample)
+    session.label([inside, outside], "red", "ann", {inside: "random", outside: "typical"})
+    again = {each["row"]: each for each in client.get("/api/labelled").json()}
+    assert (again[inside]["how"], again[outside]["how"]) == ("random", "chosen")
+    (undone, other) = sorted(
+        client.post("/api/undo", json={"who": "ann"}).json()["undone"], key=lambda each: each["how"]
+    )
+    assert (undone["how"], undone["row"], other["how"], other["row"]) == ("chosen", outside, "random", inside)
+    assert other["guess"] is None
+
+
 def test_similar_images_are_without_labels_and_not_of_the_sample(client: TestClient, session: LabelSession) -> None:
     row = next(row for row in range(60) if row not in session.in_sample)
     found = client.get(f"/api/similar?row={row}&who=ann&count=10").json()

@@ -8,7 +8,7 @@ from unlabelled_folder import draw_folder
 
 from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
-from headstart.labelling.label_file import Given, LabelFile
+from headstart.labelling.label_file import Given, LabelFile, count_tested
 
 
 def given(label: str, how: str = "typical") -> Given:
@@ -24,12 +24,41 @@ def test_labels_are_written_as_a_table_that_loads_with_the_random_ones_for_testi
         "../photos/red-000.png,red,ann,2026-11-26T13:05:00Z,typical",
         '../photos/blue-000.png,"blue, light",ann,2026-11-26T13:05:00Z,typical',
     ]
-    file.change({photos / f"{name}-001.png": given(label, "random") for name, label in (("red", "red"), ("blue", "x"))})
-    file.change({photos / "blue-001.png": given("blue, light", "random")})
+    file.change({photos / "red-001.png": given("red", "random")})
     dataset = load_dataset(file.path)
     assert dataset.classes == ("blue, light", "red") and dataset.given_split is not None
-    by_name = dict(zip([dataset.reader.name(row) for row in range(4)], dataset.given_split.tolist(), strict=True))
+    by_name = dict(zip([dataset.reader.name(row) for row in range(3)], dataset.given_split.tolist(), strict=True))
     assert by_name["../photos/red-000.png"] == "train" and by_name["../photos/red-001.png"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("hows", "tested"),
+    [
+        ({"random": 1000}, None),
+        ({"random": 1000, "rest": 1}, None),  # all in random order: a study may divide them itself
+        ({"typical": 30, "uncertain": 9}, None),
+        ({"random": 25, "typical": 75}, 25),
+        ({"random": 1000, "uncertain": 1}, 300),
+        ({"random": 1, "rest": 1, "chosen": 1}, 1),
+    ],
+)
+def test_a_study_has_enough_left_to_learn_from(hows: dict[str, int], tested: int | None) -> None:
+    assert count_tested([how for how, count in hows.items() for _ in range(count)]) == tested
+
+
+def test_which_of_the_sample_are_tested_depends_on_their_names_alone(tmp_path: Path) -> None:
+    def tested(file: LabelFile) -> set[str]:
+        return {line.partition(",")[0] for line in file.path.read_text().splitlines() if line.endswith(",test")}
+
+    file = LabelFile(tmp_path / "l.csv")
+    file.change({tmp_path / f"{number}.png": given("x", "random") for number in range(60)})
+    file.change({tmp_path / f"{number}.png": given("y") for number in range(60, 100)})
+    first = tested(file)
+    assert len(first) == 30 and all(int(name.removesuffix(".png")) < 60 for name in first)
+    file.change({tmp_path / f"{number}.png": given("z", "random") for number in range(40)})  # they move to the end
+    assert tested(file) == first
+    file.change({tmp_path / f"{number}.png": given("y") for number in range(100, 120)})
+    assert tested(file) > first and len(tested(file)) == 36
 
 
 def test_a_table_of_random_labels_alone_has_no_split(tmp_path: Path) -> None:

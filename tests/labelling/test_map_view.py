@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_the_map_is_computed_once_and_not_sent_again(session: LabelSession, pca:
     found = settled(view)
     assert found["version"] == 1 and len(base64.b64decode(found["positions"])) == 120 * 4
     assert found["words"][0].startswith("The two principal components") and found["sample"] == sorted(session.in_sample)
-    assert view.answer(1) == {"version": 1, "pending": False, "problem": ""}
+    assert view.answer(1) == {"version": 1, "pending": False, "progress": None, "problem": ""}
     view.close()
 
 
@@ -109,7 +110,7 @@ def test_closing_gives_up_what_is_being_computed(session: LabelSession, monkeypa
     def project(vectors: Any, *, method: str, watch: Any = None, **named: Any) -> Any:
         begun.append(method)
         while method == "tsne":
-            watch()
+            watch(10, 750)
             time.sleep(0.01)
 
     monkeypatch.setattr(map_view, "project", project)
@@ -122,6 +123,31 @@ def test_closing_gives_up_what_is_being_computed(session: LabelSession, monkeypa
         time.sleep(0.01)
     view.close()
     assert view._thread is not None and not view._thread.is_alive()
+
+
+def test_the_page_says_how_far_a_map_is_and_does_not_wait_for_a_search_when_it_ends(
+    session: LabelSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, free = [threading.Event() for _ in range(3)], threading.Event()
+    times = iter([100.0, 104.0])
+
+    def project(vectors: Any, *, method: str, watch: Any = None, **named: Any) -> Any:
+        if method == "tsne":
+            for done, step in zip((10, 50), steps, strict=False):
+                watch(done, 750)
+                step.set()
+            free.wait()
+
+    monkeypatch.setattr(map_view, "project", project)
+    monkeypatch.setattr(map_view, "method_for", lambda *given: ("tsne", ""))
+    monkeypatch.setattr(map_view, "_now", lambda: next(times))
+    monkeypatch.setattr(map_view, "_PATIENCE", 0.05)
+    view = MapView(session)
+    view.answer(1)
+    assert steps[1].wait(60)
+    assert view.answer(1)["progress"] == {"done": 50 / 750, "left": 70.0}  # 40 steps took 4 s; 700 are left
+    view.close()
+    free.set()
 
 
 def test_many_images_get_a_label_at_once_and_one_undo_takes_it_back(client: TestClient, session: LabelSession) -> None:

@@ -127,6 +127,25 @@ def test_a_search_by_a_picture_a_skip_that_is_undone_and_a_label_from_somebody_e
         wait(driver, lambda: text(driver, "copy") in ("copied", "selected: press Ctrl-C"))
 
 
+def test_a_class_that_is_typed_is_given_and_an_unknown_one_is_added(
+    session: LabelSession, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for number in range(40):
+        session.add_class(f"Kind {number}")
+    with page_of(session) as address, opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver:
+        wait(driver, lambda: text(driver, "caption") != "")
+        first = text(driver, "caption")
+        press(driver, "n")
+        driver.find_element("id", "new-name").send_keys("kind 39\n")
+        wait(driver, lambda: text(driver, "caption") not in ("", first))
+        assert {path.name: each.label for path, each in session.file.read().items()} == {first: "Kind 39"}
+        assert len(driver.find_elements("css selector", "#class-names option")) == 43
+        press(driver, "n")
+        driver.find_element("id", "new-name").send_keys("kind\n")
+        wait(driver, lambda: "kind" in session.classes)
+        assert len(session.file.read()) == 1
+
+
 def test_images_come_in_random_order_until_s_is_pressed(
     session: LabelSession, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -141,6 +160,8 @@ def test_images_come_in_random_order_until_s_is_pressed(
         first = [session.embeddings.dataset.reader.name(row) for row in session.suggester.sample[:5].tolist()]
         assert names == first and session.at_random.sum() == 5
         press(driver, "s")
+        wait(driver, lambda: "typical" in text(driver, "why"))
+        driver.refresh()
         wait(driver, lambda: "typical" in text(driver, "why"))
         assert driver.find_element("id", "order-suggested").get_attribute("aria-pressed") == "true"
         press(driver, "s")

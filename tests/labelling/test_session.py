@@ -168,6 +168,25 @@ def test_only_the_random_sample_can_measure(tmp_path: Path) -> None:
     assert how == {session.paths[outside]: "chosen", session.paths[inside]: "chosen"}
 
 
+def test_an_image_of_the_sample_that_gets_another_label_still_measures(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    inside = int(session.suggester.sample[0])
+    session.label([inside], "red", "ann", "random")
+    session.label([inside], "blue", "ann")  # a mistake that is put right
+    assert session.at_random[inside] and session.classes[session.labels[inside]] == "blue"
+
+
+def test_labels_of_another_program_on_the_same_file_are_not_asked_for_again(tmp_path: Path) -> None:
+    session, other = opened(tmp_path), opened(tmp_path)
+    rows = [each.row for each in session.next(12, "ann")]
+    other.label(rows[:5], "red", "bob")
+    assert not {each.row for each in session.next(40, "ann")} & set(rows[:5])
+    assert session.counts() == {"red": 5}
+    other.label(rows[5:6], "teal", "bob")
+    session.catch_up()
+    assert session.counts() == {"red": 5, "teal": 1}
+
+
 def test_the_classifier_gets_good_and_then_says_what_it_is_unsure_of(tmp_path: Path) -> None:
     session = opened(tmp_path)
     assert session.refit() is None and session.margins() is None

@@ -34,3 +34,24 @@ def test_what_a_killed_program_had_half_written_is_deleted_at_the_first_change(t
         {("a.jpg", "label", ""): Correction("a.jpg", "label", "", "keep", "x", "x")}
     )
     assert not half.exists() and others.exists()
+
+
+def test_a_file_that_is_deleted_meanwhile_comes_back_with_the_next_change(tmp_path: Path) -> None:
+    mine = Lines(tmp_path / "t")
+    mine.change({"a": "1", "b": "2"})
+    (tmp_path / "t").unlink()
+    assert not mine.changed_elsewhere() and mine.rows() == {"a": "1", "b": "2"}
+    assert mine.change({"c": "3"}) == ({"a": "1", "b": "2"}, {"a": "1", "b": "2", "c": "3"})
+    assert (tmp_path / "t").read_text() == "a=1\nb=2\nc=3\n"
+    assert Lines(tmp_path / "none").change({"a": "1"})[0] == {}
+
+
+def test_what_another_program_writes_is_noticed_and_what_one_writes_oneself_is_not(tmp_path: Path) -> None:
+    mine, other = Lines(tmp_path / "t"), Lines(tmp_path / "t")
+    assert not mine.changed_elsewhere()
+    other.change({"a": "1"})
+    assert mine.changed_elsewhere() and mine.rows() == {"a": "1"} and not mine.changed_elsewhere()
+    mine.change({"b": "2"})
+    assert not mine.changed_elsewhere() and other.changed_elsewhere()
+    other.change({"a": "3"})  # of the same length
+    assert mine.changed_elsewhere()

@@ -49,6 +49,9 @@ def test_the_default_is_a_map_by_neighbours_where_it_can_be_had(monkeypatch: pyt
     monkeypatch.setattr(module, "is_installed", lambda: True)
     assert method_for("auto", 100) == ("tsne", "")
     assert method_for("auto", 19) == ("pca", " (19 images are too few for a map by neighbours)")
+    assert method_for("auto", 200_000)[0] == "tsne" == method_for("tsne", 200_001)[0]
+    why = " (a map by neighbours of 200,001 images takes long: ask for it by --method tsne)"
+    assert method_for("auto", 200_001) == ("pca", why)
     monkeypatch.setattr(module, "is_installed", lambda: False)
     assert method_for("auto", 100) == ("pca", " (pip install 'headstart[map]' for a map by neighbours)")
     with pytest.raises(SpecError, match=r"unknown method 'umap' \(known: auto, pca, tsne\)"):
@@ -86,7 +89,7 @@ def test_a_map_by_neighbours_keeps_groups_together_and_is_the_same_again(tmp_pat
 def test_a_map_by_neighbours_stops_when_it_is_told_to() -> None:
     pytest.importorskip("openTSNE")
 
-    def stop() -> None:
+    def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -62,4 +62,5 @@ def label_and_serve(
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_app(session, key), listening, Limits())
-        say(f"{sum(session.counts().values()):,} images are labelled; next: headstart compare {file}")
+        done = sum(session.counts().values())
+        say(f"{done:,} images are labelled; next: headstart compare {file}" if done else "no image is labelled yet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from headstart.errors import SpecError
@@ -21,7 +22,7 @@ def check_folder(out: Path, option: str = "--out") -> None:
 
 
 def check_file(out: Path) -> None:
-    """Refuse a file to write that is a folder, or whose folder is a file.
+    """Refuse a file to write that is a folder, or whose folder is a file or cannot be written.
 
     Raises:
         SpecError: what is in the way.
@@ -29,3 +30,6 @@ def check_file(out: Path) -> None:
     if out.is_dir():
         raise SpecError(f"--out {out}: is a folder; choose a file name")
     check_folder(out.parent)
+    there = next(place for place in out.absolute().parents if place.exists())
+    if not os.access(there, os.W_OK):
+        raise SpecError(f"--out {out}: {there} cannot be written; choose another folder")

@@ -6,14 +6,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from headstart.data.decoding.faults import UndecodableError
+from headstart.labelling.comparing import Comparing
 from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.map_view import MapView
 from headstart.labelling.pictures import Pictures
 from headstart.labelling.refitting import Refitting
-from headstart.labelling.session import LabelSession
+from headstart.labelling.session import CHOSEN, LabelSession
 from headstart.labelling.suggest import RANDOM, Suggestion
 from headstart.maps.page import STYLE, map_scripts, static_text
 
@@ -25,6 +27,10 @@ _STATIC = {
     "page.css": "page.css",
 }
 _MOST = 60  # images of one answer
+_REPORT_MAY = (  # a report has its script and style in itself; it may ask nothing of this server
+    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+)
 _LARGEST = 64 << 20  # bytes of a picture to search by
 SIMILAR = "similar"  # `how` of an image that was shown beside similar ones
 _AT_ONCE = 5000  # images that get a label together
@@ -72,6 +78,7 @@ def make_app(session: LabelSession, key: str) -> FastAPI:
     def closed() -> None:
         page.map_view.close()
         fitting.close()
+        page.comparing.close()
 
     drawing = {"map.js": map_scripts(), "map.css": static_text(STYLE)}
     app = keyed_app("headstart label", key, _STATIC, texts=drawing, changed=fitting.wake, closed=closed)
@@ -82,8 +89,9 @@ def make_app(session: LabelSession, key: str) -> FastAPI:
     app.get("/api/map")(page.map)
     app.get("/api/map_colours")(page.map_colours)
     app.get("/image/{row}")(page.image)
+    app.get("/report")(page.report)
     app.post("/api/search")(page.search)
-    for action in (page.label, page.unlabel, page.skip, page.undo, page.add_class):
+    for action in (page.label, page.unlabel, page.skip, page.undo, page.add_class, page.compare):
         app.post(f"/api/{action.__name__}")(action)
     return app
 
@@ -95,9 +103,11 @@ class _Page:
         self.session = session
         self.pictures = Pictures(session.embeddings.dataset.reader)
         self.map_view = MapView(session)
+        self.comparing = Comparing(session.file.path)
 
     def state(self) -> dict[str, Any]:
         """Say what is labelled, and how good the classifier is."""
+        self.session.catch_up()
         session, fitted = self.session, self.session.fitted
         labelled = int((session.labels >= 0).sum())
         found: dict[str, Any] = {
@@ -106,6 +116,8 @@ class _Page:
             "labelled": labelled,
             "sampled": int(session.at_random.sum()),
             "sample": len(session.suggester.sample),
+            "tested": session.tested,
+            "comparison": self.comparing.state(),
             "skipped_sample": session.skipped_sample,
             "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
             "file": str(session.file.path),
@@ -152,9 +164,7 @@ class _Page:
         """Return the images that were labelled last, of one class or of all."""
         session = self.session
         rows = [row for row in session.order.argsort()[::-1].tolist() if session.labels[row] >= 0]
-        named = [
-            {**self._shown(Suggestion(row, "chosen")), "label": session.classes[session.labels[row]]} for row in rows
-        ]
+        named = [{**self._shown(self._again(row)), "label": session.classes[session.labels[row]]} for row in rows]
         return [each for each in named if name is None or each["label"] == name][:count]
 
     def map(self, known: int = 0) -> Any:
@@ -193,13 +203,32 @@ class _Page:
     def undo(self, person: Person) -> dict[str, Any]:
         """Take back a person's last change."""
         rows = self.session.undo(person.who)
-        shown = [self._shown(Suggestion(row, "chosen")) for row in rows[:_MOST]]
+        shown = [self._shown(self._again(row)) for row in rows[:_MOST]]
         return {**self.state(), "undone": shown, "undone_images": len(rows)}
 
     def add_class(self, new: NewClass) -> dict[str, Any]:
         """Add a class."""
         self.session.add_class(new.name)
         return self.state()
+
+    def compare(self) -> dict[str, Any]:
+        """Start `headstart compare` on the labels so far."""
+        counts = [count for count in self.session.counts().values() if count]
+        if len(counts) < 2:
+            raise HTTPException(422, "give at least two classes some labels before comparing")
+        self.comparing.start(sum(counts))
+        return self.state()
+
+    def report(self) -> Response:
+        """Return the report of the comparison."""
+        found = self.comparing.report()
+        if found is None:
+            raise HTTPException(404, "there is no report yet")
+        return HTMLResponse(found, headers={"Content-Security-Policy": _REPORT_MAY, "Cache-Control": "no-store"})
+
+    def _again(self, row: int) -> Suggestion:
+        """Return an image that somebody looks at once more; one of the random sample still counts as such."""
+        return Suggestion(row, RANDOM if row in self.session.in_sample else CHOSEN)
 
     def _shown(self, each: Suggestion) -> dict[str, Any]:
         """Describe an image; the guess about one of the random sample is kept back, since it would sway the person."""

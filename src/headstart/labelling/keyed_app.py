@@ -67,7 +67,8 @@ def keyed_app(
         if not _equal(request.cookies.get(_cookie(request), ""), key):
             return JSONResponse({"detail": "open the address that headstart printed; it has the key"}, 401)
         answer = await proceed(request)
-        answer.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
         if request.method == "POST" and answer.status_code == 200:
             changed()
         return answer

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import DataError
 from headstart.labelling.shared_table import SharedTable
+from headstart.labelling.suggest import RANDOM, REST
 
 COLUMNS = ("path", "label", "who", "when", "how")
 SPLIT = "split"
-RANDOM = "random"  # `how` of an image of the random sample
+TESTED = 0.3  # share of the labels that become test images at most
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Given:
         label: the class.
         who: the person.
         when: the time, UTC, as 2026-11-26T13:05:00Z.
-        how: why the image was shown: "random", "typical", "uncertain", "similar", "chosen".
+        how: why the image was shown: "random", "rest", "typical", "uncertain", "similar", "chosen".
     """
 
     label: str
@@ -34,12 +36,29 @@ class Given:
     how: str
 
 
+def count_tested(hows: Iterable[str]) -> int | None:
+    """Return how many labelled images are the test images of a study; None where it may divide all of them itself.
+
+    It may where all were shown in random order. Otherwise images of the random sample are, up to a share of all, so
+    that the others, and what is left of the sample, suffice to learn from.
+
+    Args:
+        hows: of each labelled image, why it was shown.
+    """
+    shown = list(hows)
+    at_random = shown.count(RANDOM)
+    if at_random in (0, len(shown)) or at_random + shown.count(REST) == len(shown):
+        return None
+    return min(at_random, max(1, int(TESTED * len(shown))))
+
+
 class LabelFile(SharedTable[Path, Given]):
     """A CSV with one row per labelled image, in the order of their labels' times.
 
-    Paths are relative to the folder of the file. Where some images are of the random sample and others are not, a
-    column `split` makes the random ones the test images of any study: the others were chosen for what they teach, so
-    that an accuracy measured on them would say nothing about new images.
+    Paths are relative to the folder of the file. Where some images are of the random sample and others were chosen, a
+    column `split` makes images of the sample the test images of any study: the others were chosen for what they teach,
+    so that an accuracy measured on them would say nothing about new images. Which of the sample depends on their names
+    alone.
 
     Args:
         path: of the CSV.
@@ -69,14 +88,17 @@ class LabelFile(SharedTable[Path, Given]):
         return found
 
     def _text(self, found: Mapping[Path, Given]) -> str:
-        at_random = {given.how == RANDOM for given in found.values()}
+        count = count_tested(given.how for given in found.values())
+        names = {path: self._relative(path) for path in found}
+        sampled = sorted((names[path] for path, given in found.items() if given.how == RANDOM), key=_digest)
+        tested = set(sampled[:count])
         out = io.StringIO(newline="")
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*COLUMNS, SPLIT] if len(at_random) == 2 else COLUMNS)
+        writer.writerow(COLUMNS if count is None else [*COLUMNS, SPLIT])
         for path, given in found.items():
-            row = [self._relative(path), given.label, given.who, given.when, given.how]
-            part = "test" if given.how == RANDOM else "train"
-            writer.writerow([*row, part] if len(at_random) == 2 else row)
+            row = [names[path], given.label, given.who, given.when, given.how]
+            part = "test" if names[path] in tested else "train"
+            writer.writerow(row if count is None else [*row, part])
         return out.getvalue()
 
     def _relative(self, path: Path) -> str:
@@ -87,3 +109,7 @@ class LabelFile(SharedTable[Path, Given]):
 
     def _absolute(self, text: str) -> Path:
         return Path(os.path.normpath(self.path.parent / text))
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()

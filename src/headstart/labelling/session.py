@@ -20,9 +20,9 @@ from headstart.data.sources.without_labels import UNKNOWN, file_of
 from headstart.errors import DataError, SpecError
 from headstart.labelling.classifier_so_far import ClassifierSoFar, Fitter
 from headstart.labelling.embeddings import Embeddings
-from headstart.labelling.label_file import RANDOM, Given, LabelFile
+from headstart.labelling.label_file import Given, LabelFile, count_tested
 from headstart.labelling.similar import nearest_rows
-from headstart.labelling.suggest import Suggester, Suggestion
+from headstart.labelling.suggest import RANDOM, Suggester, Suggestion
 from headstart.labelling.undo import UndoStacks
 
 IntArray = npt.NDArray[np.int64]
@@ -70,7 +70,13 @@ class LabelSession:
         named, self.classes = self.classes, []
         for name in named:
             self.add_class(name)
-        self._take(self.file.read())
+        self._take(self.file.rows())
+
+    def catch_up(self) -> None:
+        """Take over what another program has written into the file of labels."""
+        with self._lock:
+            if self.file.changed_elsewhere():
+                self._take(self.file.rows())
 
     def add_class(self, name: str) -> str:
         """Add a class, unless it is known; return its name in normal form.
@@ -97,7 +103,8 @@ class LabelSession:
     ) -> list[int]:
         """Give images a label; it is on the disk when this returns. Return the rows that have it now from this person.
 
-        Only an image of the random sample can count as random: any other was picked for a reason.
+        Only an image of the random sample can count as random: any other was picked for a reason. One that counts
+        already still does with another label, or the sample would lose the images that are hard to label.
 
         Args:
             rows: the images.
@@ -114,7 +121,10 @@ class LabelSession:
         changes: dict[Path, Given | None] = {}
         for row in rows:
             reason = how if isinstance(how, str) else how.get(row, CHOSEN)
-            reason = CHOSEN if reason == RANDOM and row not in self.in_sample else reason
+            if row not in self.in_sample:
+                reason = CHOSEN if reason == RANDOM else reason
+            elif self.at_random[row]:
+                reason = RANDOM
             changes[self.paths[row]] = Given(tidy, who, now, reason)
         done = self._change(changes, who, None if replace else {})
         return [row for row in rows if self.paths[row] in done]
@@ -162,6 +172,7 @@ class LabelSession:
             suggest: images that teach, or all in random order; by default as the session does.
         """
         with self._lock:
+            self.catch_up()
             busy = self._with_others(who)
             busy[[*self._skipped.get(who, ())]] = True
             labelled = self.labels != UNKNOWN
@@ -279,6 +290,7 @@ class LabelSession:
                     labels[row] = code[normal_form(each.label)]
                     at_random[row], order[row] = each.how == RANDOM, place
             self.labels, self.at_random, self.order, self.needs_fit = labels, at_random, order, True
+            self.tested = count_tested(each.how for each in given.values())
 
 
 def _paths(embeddings: Embeddings) -> list[Path]:

@@ -13,6 +13,7 @@ from headstart.storage.locks import locked
 
 K = TypeVar("K")
 V = TypeVar("V")
+_NO_FILE = (0, 0, 0)
 
 
 class SharedTable(ABC, Generic[K, V]):
@@ -27,6 +28,8 @@ class SharedTable(ABC, Generic[K, V]):
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._swept = False
+        self._seen: dict[K, V] = {}
+        self._state = _NO_FILE  # of the file that `_seen` was read from
 
     @abstractmethod
     def read(self) -> dict[K, V]:
@@ -39,6 +42,29 @@ class SharedTable(ABC, Generic[K, V]):
     @abstractmethod
     def _text(self, found: Mapping[K, V]) -> str:
         """Return the content of the file."""
+
+    def rows(self) -> dict[K, V]:
+        """Return the rows; those last seen here if the file was deleted since, so that the next change restores it.
+
+        Raises:
+            DataError: the file is another table.
+        """
+        self._state = self._file_state()
+        if self._state != _NO_FILE:
+            self._seen = self.read()
+        return dict(self._seen)
+
+    def changed_elsewhere(self) -> bool:
+        """Say whether another program has changed the file since its rows were last seen here."""
+        return self._file_state() not in (self._state, _NO_FILE)
+
+    def _file_state(self) -> tuple[int, int, int]:
+        """Return what differs after each change: a file replaced by a rename has another number."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return _NO_FILE
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def change(
         self, changes: Mapping[K, V | None], expected: Mapping[K, V | None] | None = None
@@ -57,7 +83,7 @@ class SharedTable(ABC, Generic[K, V]):
         """
         with locked(self.path.with_name(f".{self.path.name}.lock")), disk_errors(self.path):
             self._sweep()
-            before = self.read()
+            before = self.rows()
             found = dict(before)
             for key, row in changes.items():
                 if expected is not None and before.get(key) != expected.get(key):
@@ -67,7 +93,8 @@ class SharedTable(ABC, Generic[K, V]):
                     found[key] = row
             write_atomic(self.path, self._text(found))
             sync(self.path.parent)
-        return before, found
+            self._seen, self._state = found, self._file_state()
+        return before, dict(found)
 
     def _sweep(self) -> None:
         """Delete, once, what programs that were killed had half written: the caller holds the lock, so none writes."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headstart.errors import require
 from headstart.maps.principal import principal_components
-from headstart.progress import progress
+from headstart.progress import progress, say
 from headstart.threads import cores
 
 PACKAGE, EXTRA = "openTSNE", "map"
@@ -20,6 +20,7 @@ PERPLEXITY = 30.0
 _COMPONENTS = 50
 _STEPS = (250, 500)  # with exaggeration 12, and without
 _TICK = 10
+_LONG = 20_000  # images, from which on the search for neighbours takes long, too
 
 
 def is_installed() -> bool:
@@ -28,14 +29,14 @@ def is_installed() -> bool:
 
 
 def neighbour_map(
-    vectors: npt.NDArray[np.float32], *, seed: int = 0, watch: Callable[[], None] | None = None
+    vectors: npt.NDArray[np.float32], *, seed: int = 0, watch: Callable[[int, int], None] | None = None
 ) -> npt.NDArray[np.float32]:
     """Return float32 [n, 2]: t-SNE of the first 50 principal components, begun at the first two.
 
     Args:
         vectors: float32 [n, d], n at least `LEAST`.
         seed: of the search for neighbours.
-        watch: called every few steps; it may raise to stop.
+        watch: called every few steps with the number of steps so far and of all; it may raise to stop.
 
     Raises:
         MissingExtra: openTSNE is not installed.
@@ -46,25 +47,28 @@ def neighbour_map(
 
     n, d = vectors.shape
     scores, _ = principal_components(vectors, min(_COMPONENTS, d, n))
-    with warnings.catch_warnings(), progress("map: neighbours, then steps", sum(_STEPS), "steps") as ticker:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-
-        def stepped(step: int, error: float, positions: npt.NDArray[np.float64]) -> None:
-            ticker.advance(_TICK)
-            if watch is not None:
-                watch()
-
+        if n >= _LONG:
+            say(f"map: searching for the neighbours of {n:,} images; then {sum(_STEPS)} steps")
         perplexity = min(PERPLEXITY, (n - 1) / 3)
         likeness = PerplexityBasedNN(scores, perplexity, metric="euclidean", n_jobs=cores(), random_state=seed)
         start = initialization.rescale(scores[:, :2].astype(np.float64))
-        placed = TSNEEmbedding(
-            np.ascontiguousarray(start),
-            likeness,
-            n_jobs=cores(),
-            random_state=seed,
-            callbacks=[stepped],
-            callbacks_every_iters=_TICK,
-        )
-        placed.optimize(_STEPS[0], exaggeration=12.0, momentum=0.8, inplace=True)
-        placed.optimize(_STEPS[1], momentum=0.8, inplace=True)
+        with progress("map", sum(_STEPS), "steps") as ticker:
+
+            def stepped(step: int, error: float, positions: npt.NDArray[np.float64]) -> None:
+                ticker.advance(_TICK)
+                if watch is not None:
+                    watch(ticker.done, ticker.total)
+
+            placed = TSNEEmbedding(
+                np.ascontiguousarray(start),
+                likeness,
+                n_jobs=cores(),
+                random_state=seed,
+                callbacks=[stepped],
+                callbacks_every_iters=_TICK,
+            )
+            placed.optimize(_STEPS[0], exaggeration=12.0, momentum=0.8, inplace=True)
+            placed.optimize(_STEPS[1], momentum=0.8, inplace=True)
     return np.asarray(placed, dtype=np.float32)

@@ -17,6 +17,7 @@ from headstart.storage.store import Store, array_digest, content_key
 
 KIND = "maps"
 _VERSION = 1
+MOST = 200_000  # images; for more, "auto" takes principal components
 AUTO, PCA, TSNE = "auto", "pca", "tsne"
 METHODS = {AUTO: "tsne if installed, else pca", PCA: "principal components", TSNE: "t-SNE, by neighbours"}
 _FILE = "map.npz"
@@ -72,7 +73,7 @@ def project(
     method: str = AUTO,
     seed: int = 0,
     store: Store | None = None,
-    watch: Callable[[], None] | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Projection:
     """Return where each image is; what is computed is cached by its vectors, the method and the seed.
 
@@ -81,7 +82,7 @@ def project(
         method: "pca", "tsne" or "auto".
         seed: of "tsne", and of the images on which it is measured.
         store: the cache; None computes.
-        watch: called often during "tsne"; it may raise to stop.
+        watch: called often during "tsne" with the steps so far and all steps; it may raise to stop.
 
     Raises:
         SpecError: an unknown method, or too few images for "tsne".
@@ -126,11 +127,13 @@ def method_for(method: str, images: int) -> tuple[str, str]:
         return PCA, f" ({images} images are too few for a map by neighbours)"
     if not is_installed():
         return PCA, f" (pip install 'headstart[{EXTRA}]' for a map by neighbours)"
+    if images > MOST:
+        return PCA, f" (a map by neighbours of {images:,} images takes long: ask for it by --method tsne)"
     return TSNE, ""
 
 
 def _computed(
-    vectors: npt.NDArray[np.float32], method: str, seed: int, watch: Callable[[], None] | None
+    vectors: npt.NDArray[np.float32], method: str, seed: int, watch: Callable[[int, int], None] | None
 ) -> dict[str, npt.NDArray[np.generic]]:
     """Return positions, shares of the variance, and the similar images that the map is measured by."""
     if method == TSNE:

@@ -55,6 +55,17 @@ def test_findings_about_excluded_images_are_settled_and_the_next_session_continu
     assert again.next(9, "bob", kind="group") == [] == again.next(9, "bob", kind="dark")
 
 
+def test_decisions_of_another_program_on_the_same_file_are_not_asked_for_again(
+    session: ReviewSession, tmp_path: Path
+) -> None:
+    other = review_of(tmp_path / "p", tmp_path / "c.csv")
+    other.decide(1, "relabel", "bob")
+    assert session.next(9, "ann") == [0, 2, 3] and session.changed() == (1, 0)
+    other.decide(2, "exclude", "bob", rows=[17])
+    session.catch_up()
+    assert session.changed() == (1, 1)
+
+
 def test_undo_takes_back_each_persons_own_last_decision(session: ReviewSession) -> None:
     session.decide(1, "keep", "ann")
     session.decide(1, "exclude", "bob")

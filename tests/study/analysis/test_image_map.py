@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.maps import neighbour_map
 from headstart.study.analysis import image_map
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
@@ -42,6 +43,17 @@ def test_test_images_are_placed_by_the_best_runs_network(study: Path, monkeypatc
     assert len(facts["positions"]) == 2 * len(facts["rows"]) and {row[0] for row in facts["classes"]} == set(CLASSES)
     monkeypatch.setattr(image_map, "_placed", lambda *given: pytest.fail("computed again"))
     run_of(text, study)
+
+
+def test_a_map_by_neighbours_is_made_where_the_extra_is_installed(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openTSNE")
+    monkeypatch.setattr(image_map, "AUTO", "auto")
+    monkeypatch.setattr(neighbour_map, "_STEPS", (10, 10))
+    text = "runs: {a: {backbone: lenet5, weights: none, strategy: ridge}}\n"
+    (study / "study.yaml").write_text(f"name: s\ndata: {{source: photos, split: {{test: 0.5}}}}\nseeds: 1\n{text}")
+    root = run_study(load_study(study / "study.yaml"), study / "out", device="cpu").root
+    facts = json.loads((root / "map.json").read_text(encoding="utf-8"))
+    assert facts["method"] == "tsne" and len(facts["rows"]) >= 20
 
 
 def test_a_study_of_pixels_alone_has_no_map(study: Path) -> None:

@@ -4,6 +4,12 @@
 const SHOWN = 48, AGAIN = 2500;
 const labelMap = { view: null, version: 0, free: [], sample: new Set(), pending: false };
 
+const far = (progress) => { // how far the map is that is being computed
+  if (!progress) return "";
+  const minutes = Math.ceil(progress.left / 60);
+  return ` (${Math.floor(100 * progress.done)} %, about ${progress.left < 50 ? `${Math.ceil(progress.left / 10) * 10} s` : `${minutes} min`} left)`;
+};
+
 /** Show the map, and take a better one as soon as the server has it. */
 labelMap.open = async () => {
   const found = await ask(`api/map?known=${labelMap.version}`);
@@ -15,7 +21,7 @@ labelMap.open = async () => {
     labelMap.words = found.words;
     labelMap.chosen([]);
   } else if (labelMap.view) await labelMap.recolour();
-  $("map-words").textContent = [...(labelMap.words || []), found.problem, labelMap.pending ? "A map by neighbours is being computed; it will take this one's place." : ""].filter(Boolean).join(" ");
+  $("map-words").textContent = [...(labelMap.words || []), found.problem, labelMap.pending && labelMap.view ? `A map by neighbours is being computed${far(found.progress)}; it will take this one's place.` : labelMap.pending ? "The map is being computed." : ""].filter(Boolean).join(" ");
   if (labelMap.pending) setTimeout(() => { if (page.map && labelMap.pending && !labelMap.free.length) labelMap.open().catch(() => undefined); else labelMap.late = true; }, labelMap.view ? AGAIN : 200);
 };
 

@@ -2,7 +2,7 @@
 /* global $, who, ask, attempt, source, element, labelMap */
 // Keys: 1-9, 0 and then letters give the class of that place; Enter accepts the guess, space skips, Z undoes,
 // G changes between one image and similar ones together, S between a random order and suggestions, M shows the map,
-// F searches by a picture, N goes to the field for a new class.
+// F searches by a picture, N goes to the field in which a class is typed.
 const LETTERS = "abcdehijklopqrtuvwxy"; // without f, g, m, n, s and z
 const AHEAD = 12, TOGETHER = 24, MOST = 5000;
 const page = { state: null, queue: [], current: null, chosen: new Set(), grid: false, map: false, suggest: false, shown: [], busy: false };
@@ -60,6 +60,7 @@ function draw() {
 
 function drawClasses(guess) {
   if (!page.state) return;
+  if ($("class-names").childElementCount !== page.state.classes.length) $("class-names").replaceChildren(...page.state.classes.map((each) => { const option = element("option"); option.value = each.name; return option; }));
   $("classes").replaceChildren(...page.state.classes.map((each, place) => {
     const button = element("button"), key = keyOf(place);
     if (key) button.append(element("kbd", key));
@@ -76,7 +77,7 @@ function drawState() {
   $("progress").textContent = `${state.labelled.toLocaleString("en")} of ${state.images.toLocaleString("en")} images labelled`;
   $("file").textContent = state.file;
   $("command").textContent = `headstart compare ${/\s/.test(state.file) ? `'${state.file}'` : state.file}`;
-  $("fair").textContent = state.sampled && state.sampled < state.labelled ? `Its test images will be the ${state.sampled} of the random sample.` : "";
+  $("fair").textContent = state.tested ? `Its test images will be ${state.tested === 1 ? "one" : state.tested} of the ${state.sampled} of the random sample; it learns from the rest.` : "";
   const accuracy = state.accuracy;
   if (accuracy && accuracy.n) {
     $("accuracy").replaceChildren(element("b", percent(accuracy.value)), document.createTextNode(` (95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), measured on the ${accuracy.n} images of the random sample, each judged without its own label${state.skipped_sample ? `; ${state.skipped_sample} skipped ones are not counted` : ""}`));
@@ -84,6 +85,18 @@ function drawState() {
   const gain = state.gain, points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
   $("gain").textContent = gain ? `The last ${gain.labels} labels brought ${points(gain.points)} points (${points(gain.low)} to ${points(gain.high)}). ${gain.pays ? "More labels may still pay." : "More labels of this kind hardly pay."}` : "";
   drawCurve(state.curve);
+  drawComparison(state.comparison);
+}
+
+function drawComparison(comparison) {
+  const running = Boolean(comparison) && comparison.state === "running";
+  $("compare").disabled = running || page.state.classes.filter((each) => each.count).length < 2;
+  $("compare").textContent = running ? "comparing …" : "compare models now";
+  $("compared").hidden = !comparison;
+  $("report").hidden = !comparison || comparison.state !== "done";
+  if (!comparison) return;
+  const labels = `${comparison.labels.toLocaleString("en")} labels`;
+  $("compared").textContent = running ? `On ${labels}: ${comparison.said || "starting"}` : comparison.state === "done" ? `On ${labels}: ${comparison.said}` : `The comparison failed: ${comparison.said || "it was ended"}`;
 }
 
 function drawCurve(points) {
@@ -111,7 +124,7 @@ async function drawRecent() { // not waited for: the next key counts as soon as 
     button.addEventListener("click", () => attempt(async () => {
       page.state = await ask("api/unlabel", { rows: [each.row], who: who() });
       if (page.current) page.queue.unshift(page.current);
-      page.queue.unshift({ row: each.row, name: each.name, how: "chosen", guess: null });
+      page.queue.unshift({ ...each, guess: null });
       drawState(); await advance(); drawRecent();
     }));
     return button;
@@ -192,14 +205,20 @@ async function change(mode) {
   await advance();
 }
 
+function before() { // the order that was chosen in this tab before it was loaded again
+  try { return JSON.parse(sessionStorage.getItem("headstart-suggest")); } catch { return null; }
+}
+
 async function order(suggest) {
   page.suggest = suggest;
+  try { sessionStorage.setItem("headstart-suggest", suggest); } catch { /* private window */ }
   $("order-random").setAttribute("aria-pressed", !suggest); $("order-suggested").setAttribute("aria-pressed", suggest);
   page.queue = [];
   await advance();
 }
 
 $("skip").addEventListener("click", () => attempt(skip));
+$("compare").addEventListener("click", () => attempt(async () => { page.state = await ask("api/compare", {}); drawState(); }));
 $("undo").addEventListener("click", () => attempt(undo));
 $("accept").addEventListener("click", () => attempt(() => give(page.current.guess.label)));
 $("mode-one").addEventListener("click", () => attempt(() => change("one")));
@@ -214,7 +233,9 @@ $("order-suggested").addEventListener("click", () => attempt(() => order(true)))
 $("new").addEventListener("submit", (event) => { event.preventDefault(); attempt(async () => {
   const name = $("new-name").value.trim();
   if (!name) return;
-  page.state = await ask("api/add_class", { name }); $("new-name").value = ""; $("new-name").blur(); drawState(); draw();
+  const known = page.state.classes.find((each) => each.name === name) || page.state.classes.find((each) => each.name.toLowerCase() === name.toLowerCase());
+  if (known) await give(known.name); else page.state = await ask("api/add_class", { name });
+  $("new-name").value = ""; $("new-name").blur(); drawState(); if (!known) draw();
 }); });
 document.addEventListener("keydown", (event) => {
   if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey || !page.state) return;
@@ -233,5 +254,5 @@ document.addEventListener("keydown", (event) => {
 async function refresh() {
   try { if (!page.busy) { page.state = await ask("api/state"); drawState(); drawClasses(page.map ? null : page.current && page.current.guess); } } catch { /* said at the next action */ }
 }
-attempt(async () => { page.state = await ask("api/state"); drawState(); await order(page.state.suggests); drawRecent(); });
+attempt(async () => { page.state = await ask("api/state"); drawState(); await order(before() ?? page.state.suggests); drawRecent(); });
 setInterval(refresh, 3000);

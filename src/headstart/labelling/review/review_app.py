@@ -68,6 +68,7 @@ class _Page:
 
     def state(self) -> dict[str, Any]:
         """Say what is left to decide, and what the file changes so far."""
+        self.session.catch_up()
         session = self.session
         relabelled, excluded = session.changed()
         kinds = [

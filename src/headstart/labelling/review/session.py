@@ -54,12 +54,18 @@ class ReviewSession:
         self._lock = threading.RLock()
         self._reserved: dict[int, tuple[str, float]] = {}
         self._undo: UndoStacks[Key, Correction, int] = UndoStacks(file)  # each is about the place of a problem
-        self._take(file.read())
+        self._take(file.rows())
 
     @property
     def dataset(self) -> Dataset:
         """The images and labels, as they were before any correction."""
         return self.embeddings.dataset
+
+    def catch_up(self) -> None:
+        """Take over what another program has written into the file of decisions."""
+        with self._lock:
+            if self.file.changed_elsewhere():
+                self._take(self.file.rows())
 
     def next(self, count: int, who: str, kind: str | None = None) -> list[int]:
         """Return places of open problems; for two minutes they are shown to nobody else.
@@ -70,6 +76,7 @@ class ReviewSession:
             kind: only problems of this kind.
         """
         with self._lock:
+            self.catch_up()
             now = time.monotonic()
             self._reserved = {place: (owner, until) for place, (owner, until) in self._reserved.items() if until > now}
             others = {place for place, (owner, _) in self._reserved.items() if owner != who}

@@ -65,7 +65,7 @@ def _placed(session: Session, task: Task, dataset: Dataset, test: npt.NDArray[np
     rows = np.sort(np.random.default_rng(0).permutation(test)[:MOST])
     features = session.resources.features(task.run.data, task.run.network, task.seed)
     vectors = np.asarray(features[rows], dtype=np.float32).reshape(len(rows), -1)
-    found = project(vectors, watch=session.resources.watch)
+    found = project(vectors, watch=lambda done, steps: session.resources.watch())
     mixed = mixing(found.neighbours, dataset.labels[rows], dataset.classes)
     return {
         "method": found.method,

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from unlabelled_folder import colour_of, draw_folder, embedded
+
+from headstart.errors import SpecError
+from headstart.labelling.app import make_app
+from headstart.labelling.comparing import Comparing
+from headstart.labelling.label_file import LabelFile
+from headstart.labelling.session import LabelSession
+
+WAITS = "import sys, time; print('half way', file=sys.stderr, flush=True); time.sleep(60)"
+FAILS = "import sys; print('headstart: no image', file=sys.stderr); sys.exit(2)"
+
+
+def ended(comparing: Comparing) -> dict[str, Any]:
+    """Return its state as soon as it has ended."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        state = comparing.state()
+        assert state is not None
+        if state["state"] != "running":
+            return state
+        time.sleep(0.02)
+    raise AssertionError("it did not end")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Any]:
+    """Make a comparison whose command is this Python program, and end it."""
+    all_: list[Comparing] = []
+
+    def make(program: str) -> Comparing:
+        all_.append(Comparing(tmp_path / "labels.csv", (sys.executable, "-c", program)))
+        return all_[-1]
+
+    yield make
+    for each in all_:
+        each.close()
+
+
+def test_its_answer_and_its_report_are_those_of_the_command(made: Any, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<p>a report</p>")
+    said = {"answer": "Use ridge.", "report": str(tmp_path / "report.html")}
+    comparing = made(
+        f"import sys; assert sys.argv[1:] == [{str(tmp_path / 'labels.csv')!r}, '--json']; print({json.dumps(said)!r})"
+    )
+    assert comparing.state() is None and comparing.report() is None
+    comparing.start(12)
+    assert ended(comparing) == {"state": "done", "labels": 12, "said": "Use ridge."}
+    assert comparing.report() == "<p>a report</p>"
+
+
+def test_a_failure_says_why_and_another_start_is_possible(made: Any) -> None:
+    comparing = made(FAILS)
+    for labels in (3, 4):
+        comparing.start(labels)
+        assert ended(comparing) == {"state": "failed", "labels": labels, "said": "headstart: no image"}
+    assert comparing.report() is None
+
+
+def test_one_runs_at_a_time_and_ends_with_the_page(made: Any) -> None:
+    comparing = made(WAITS)
+    comparing.start(3)
+    with pytest.raises(SpecError, match="running already"):
+        comparing.start(3)
+    until = time.monotonic() + 60
+    while comparing.state()["said"] != "half way":
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process = comparing._process
+    if hasattr(os, "getpriority"):
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+    comparing.close()
+    assert process.returncode not in (None, 0)
+
+
+def test_the_page_starts_it_and_shows_a_report_that_can_ask_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.html").write_text("<p>a report</p>")
+    program = f"print({json.dumps({'answer': 'Use ridge.', 'report': str(tmp_path / 'report.html')})!r})"
+    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program),))
+    session = LabelSession(embedded(draw_folder(tmp_path / "p")), LabelFile(tmp_path / "l.csv"), ["red", "blue"])
+    with TestClient(make_app(session, "key")) as client:
+        assert client.post("/api/compare", json={}).status_code == 401
+        client.get("/open/key")
+        refused = client.post("/api/compare", json={})
+        assert refused.status_code == 422 and "at least two classes" in refused.json()["detail"]
+        assert client.get("/report").status_code == 404 and client.get("/api/state").json()["comparison"] is None
+        for row, path in enumerate(session.paths[:40]):
+            session.label([row], colour_of(path), "ann")
+        assert client.post("/api/compare", json={}).json()["comparison"]["labels"] == 40
+        until = time.monotonic() + 60
+        while client.get("/api/state").json()["comparison"]["state"] == "running":
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        report = client.get("/report")
+        assert report.text == "<p>a report</p>"
+        policy = report.headers["content-security-policy"]
+        assert policy.startswith("sandbox allow-scripts allow-downloads; default-src 'none'")
+        assert "connect-src" not in policy and "allow-same-origin" not in policy
+        assert "default-src 'self'" in client.get("/").headers["content-security-policy"]
