@@ -30,7 +30,13 @@ from unsure import Logits, head_of
 
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.uncertainty.drift import MOST_COMPARED, Sketch, compare, projected, sketch_of
-from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED, familiar_share, familiarity, fit_reference
+from headstart.evaluate.uncertainty.familiarity import (
+    DEFAULT,
+    MOST_REJECTED,
+    familiar_share,
+    familiarity,
+    fit_reference,
+)
 from headstart.evaluate.uncertainty.selective import exact
 from headstart.evaluate.uncertainty.unlabelled_accuracy import guess_accuracy
 
@@ -121,10 +127,10 @@ def accuracies(base: Sketch, found: Seen, model: Trained) -> list[dict[str, obje
     held_said = model.probabilities(found.features[model.held])
     confidence, correct = held_said.max(1), held_said.argmax(1) == found.labels[model.held]
     train = found.features[model.train]
-    reference = fit_reference(train, found.labels[model.train], model.logits(train), score="energy+neighbour")
+    reference = fit_reference(train, found.labels[model.train], model.logits(train), score=DEFAULT)
 
     def score(features: Array) -> Array:
-        return familiarity("energy+neighbour", reference, features, model.logits(features))
+        return familiarity(DEFAULT, reference, features, model.logits(features))
 
     familiar, rows = score(found.features[model.held]), []
     for change, (features, _) in found.changed.items():

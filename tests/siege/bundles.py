@@ -67,11 +67,11 @@ def models() -> dict[str, bytes]:
         "selected": bundle_bytes(picked, whole=True),
         "head alone": bundle_bytes(one, whole=False),
         "ensemble": ensemble_bytes(Ensemble((one, other), 0.8)),
-        "sure": model_bytes(Ensemble((one,), uncertainty=_uncertainty("energy+neighbour", costs=True))),
+        "sure": model_bytes(Ensemble((one,), uncertainty=_uncertainty("distances+energy", costs=True))),
         "sure by class": model_bytes(Ensemble((other,), uncertainty=_uncertainty("", costs=False))),
-        "sure of distances": model_bytes(Ensemble((one,), uncertainty=_uncertainty("energy+mahalanobis", costs=False))),
+        "sure of distances": model_bytes(Ensemble((one,), uncertainty=_uncertainty("mahalanobis", costs=False))),
         "sure of its source": model_bytes(
-            Ensemble((one,), uncertainty=_uncertainty("energy+mahalanobis+source", costs=False))
+            Ensemble((one,), uncertainty=_uncertainty("distances+energy+source", costs=False))
         ),
         "sure ensemble": model_bytes(Ensemble((one, other), 0.8, _uncertainty("vim", costs=True))),
     }

@@ -39,7 +39,7 @@ def material(parts: Parts) -> Material:
 
 @pytest.mark.long
 def test_what_says_how_familiar_an_image_is_stays_in_float(parts: Parts, material: Material) -> None:
-    judged = Parts(calibrated(parts.ensemble, "energy+neighbour"), parts.material)
+    judged = Parts(calibrated(parts.ensemble, "distances+energy"), parts.material)
     assert len(_layers(judged.float_graph)) == len(_layers(parts.float_graph))
     assert sum(node.op_type == "MatMul" for node in judged.float_graph.graph.node) == 1
     graph, _ = quantise(judged.float_graph, judged.ensemble, material, margin=5.0)

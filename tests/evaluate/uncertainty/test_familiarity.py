@@ -9,8 +9,10 @@ from scipy import special, stats
 from headstart.errors import DataError, SpecError
 from headstart.evaluate.metrics.auc import roc_area
 from headstart.evaluate.uncertainty.familiarity import (
+    DEFAULT,
     NEEDS,
     SCORES,
+    WITH_SOURCE,
     Compared,
     SourceHead,
     familiar_share,
@@ -23,6 +25,7 @@ from headstart.evaluate.uncertainty.familiarity import (
 
 D, CLASSES = 12, 8
 CENTRES = np.random.default_rng(5).normal(0, 1, (CLASSES, D))
+SUMMED = ("energy", "neighbour", "mahalanobis")
 SOURCE = SourceHead(np.random.default_rng(6).normal(0, 1, (40, D)), np.random.default_rng(7).normal(0, 1, 40))
 
 
@@ -61,31 +64,43 @@ def test_scores_are_what_their_formulas_say(trained: tuple[np.ndarray, np.ndarra
         np.linalg.norm((training - training.mean(0)) @ directions[D // 2 :].T, axis=1)
     )
     assert found["vim"] == pytest.approx(found["energy"] - scale * rest)
-    for other, place in (("neighbour", 1), ("mahalanobis", 2)):
-        parts = [
-            (found[name] - reference.location[k]) / reference.spread[k] for name, k in (("energy", 0), (other, place))
-        ]
-        assert found[f"energy+{other}"] == pytest.approx(min(parts[0], 0.0) + parts[1])
+    z = [(found[name] - reference.location[k]) / reference.spread[k] for k, name in enumerate(SUMMED)]
+    assert found[DEFAULT] == pytest.approx(min(z[0], 0.0) + 2 * (z[1] + z[2]))
     length = np.linalg.norm(embeddings, axis=1).mean()
-    seen = special.softmax(length * training @ SOURCE.weight.T + SOURCE.bias, axis=1).mean(0)
+    seen = special.softmax(length * training @ SOURCE.weight.T + SOURCE.bias, axis=1)
     mine = special.softmax(length * SOURCE.weight @ unit + SOURCE.bias)
-    shown = math.log(sum(mine * np.minimum(CLASSES * seen, 1)) + 1e-9)
-    source = (shown - reference.location[4]) / reference.spread[4]
-    near = (found["neighbour"] - reference.location[1]) / reference.spread[1]
-    assert found["energy+mahalanobis+source"] == pytest.approx(found["energy+mahalanobis"] + source)
-    assert found["energy+neighbour+mahalanobis"] == pytest.approx(found["energy+mahalanobis"] + near)
-    assert found["energy+neighbour+mahalanobis+source"] == pytest.approx(found["energy+mahalanobis"] + near + source)
+    alike = max(np.sqrt(mine * seen[labels == each].mean(0)).sum() for each in range(CLASSES))
+    source = (alike - reference.location[4]) / reference.spread[4]
+    assert found[WITH_SOURCE] == pytest.approx(found[DEFAULT] + source)
 
 
-def test_an_image_that_the_source_takes_for_what_no_image_shows_is_less_familiar() -> None:
-    """Two of five classes of the source are shown; the third direction is one of the others."""
-    head = SourceHead(8 * np.eye(5, D), np.zeros(5))
+def test_an_image_in_which_the_source_sees_what_no_class_shows_is_less_familiar() -> None:
+    """Two of five classes of the source are shown; the third direction is one of the others, the fourth is two of them.
+
+    Each of our classes shows one of the source, so an image that shows half of each is half like either.
+    """
+    head = SourceHead(40 * np.eye(5, D), np.zeros(5))
     training = np.repeat(np.eye(2, D), 20, axis=0) + np.random.default_rng(0).normal(0, 0.02, (40, D))
     reference = fit_reference(training, np.repeat([0, 1], 20), np.ones((40, 2)), source=head)
-    found = Compared(reference, np.eye(3, D), np.ones((3, 2))).source
-    taken = math.exp(8) / (math.exp(8) + 4)  # what is sure of one class, as it is scaled back to the length of 1
-    assert np.exp(found[:2]) == pytest.approx(taken, abs=0.005)
-    assert np.exp(found[2]) == pytest.approx(0.0, abs=0.005)
+    both = (np.eye(D)[0] + np.eye(D)[1]) / math.sqrt(2)
+    images = np.stack([*np.eye(3, D), both])
+    assert Compared(reference, images, np.ones((4, 2))).source == pytest.approx([1, 1, 0, math.sqrt(0.5)], abs=0.005)
+
+
+def test_what_the_source_sees_is_standardised_as_in_images_that_nothing_was_fitted_on() -> None:
+    """By the definition: the classes of the other folds, one class of which has its only image in the fold."""
+    embeddings, labels = clouds(40, 0)
+    labels[7] = CLASSES
+    reference = fit_reference(embeddings, labels, logits_of(embeddings), score=WITH_SOURCE, source=SOURCE)
+    length = np.linalg.norm(embeddings, axis=1).mean()
+    seen = special.softmax(length * unit_length(embeddings) @ SOURCE.weight.T + SOURCE.bias, axis=1)
+    found = []
+    for fold in np.array_split(np.random.default_rng(0).permutation(40), 5):
+        rest = np.setdiff1d(np.arange(40), fold)
+        means = [seen[rest][labels[rest] == each].mean(0) for each in np.unique(labels[rest])]
+        found += [max(np.sqrt(seen[k] * mean).sum() for mean in means) for k in fold]
+    assert reference.location[4] == pytest.approx(np.mean(found))
+    assert reference.spread[4] == pytest.approx(np.std(found))
 
 
 def test_distances_are_standardised_as_those_of_images_that_nothing_was_fitted_on() -> None:
@@ -100,7 +115,7 @@ def test_a_score_needs_no_more_than_it_says_and_finds_images_from_afar(
     name: str, trained: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> None:
     reference = only_needed(fit_reference(*trained, source=SOURCE), name)
-    arrays = ("centre", "whitening", "means", "bank", "principal", "source", "mass")
+    arrays = ("centre", "whitening", "means", "bank", "principal", "source", "shown")
     assert {each for each in arrays if getattr(reference, each).size} == {*NEEDS[name]}
     (near, _), far = clouds(300, 3), np.random.default_rng(4).normal(0, 1, (300, D))
     both = np.concatenate([near, far])
@@ -136,8 +151,8 @@ def test_the_share_and_the_threshold_agree() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="1 training images are too few"):
         fit_reference(np.ones((1, 3)), np.zeros(1, int), np.ones((1, 2)))
-    with pytest.raises(DataError, match=r"'energy.mahalanobis.source' needs the head that the network was pretrained"):
-        fit_reference(*clouds(9, 0), np.ones((9, 2)), score="energy+mahalanobis+source")
+    with pytest.raises(DataError, match=r"'distances.energy.source' needs the head that the network was pretrained"):
+        fit_reference(*clouds(9, 0), np.ones((9, 2)), score=WITH_SOURCE)
     with pytest.raises(SpecError, match="neighbour"):
         familiarity("neighbor", fit_reference(*clouds(9, 0), np.ones((9, 2))), np.ones((1, D)), np.ones((1, 2)))
 

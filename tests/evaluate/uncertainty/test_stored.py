@@ -11,7 +11,7 @@ from headstart.errors import ModelError
 from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.evaluate.uncertainty.drift import MOST_COMPARED, Sketch, sketch_of
-from headstart.evaluate.uncertainty.familiarity import SCORES, familiarity, fit_reference
+from headstart.evaluate.uncertainty.familiarity import DEFAULT, SCORES, familiarity, fit_reference
 from headstart.evaluate.uncertainty.stored import from_part, rounded, to_part
 from headstart.models.uncertainty import UncertaintyPart
 from tests.evaluate.uncertainty.test_conformal import honest
@@ -20,7 +20,7 @@ from tests.evaluate.uncertainty.test_familiarity import CLASSES, SOURCE, D, clou
 NAMES = tuple("abcdefgh")
 
 
-def known(score: str = "energy+neighbour", n: int = 60) -> Uncertainty:
+def known(score: str = DEFAULT, n: int = 60) -> Uncertainty:
     embeddings, labels = clouds(300, 0)
     held, _ = clouds(n, 1)
     reference = rounded(fit_reference(embeddings, labels, logits_of(embeddings), source=SOURCE), score)
@@ -56,17 +56,19 @@ def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
         assert np.array_equal(mine, its) and mine.dtype == its.dtype
 
 
-def test_a_model_from_before_source_classes_is_read() -> None:
+@pytest.mark.parametrize("score", ["energy+neighbour", "energy+mahalanobis+source"])
+def test_a_sum_that_is_no_longer_made_is_refused(score: str) -> None:
     part = to_part(known())
-    for name in ("reference.location", "reference.spread"):
-        part.tensors[name] = part.tensors[name][:4]
-    images, _ = clouds(40, 7)
-    found = from_part(part, CLASSES, D).shares(images, logits_of(images))
-    assert np.array_equal(found, known().shares(images, logits_of(images)))
-    late = to_part(known("energy+mahalanobis+source"))
-    late.tensors["reference.spread"] = late.tensors["reference.spread"][:4]
     with pytest.raises(ModelError, match="its familiarity score"):
-        from_part(late, CLASSES, D)
+        from_part(UncertaintyPart({**part.facts, "score": score}, part.tensors), CLASSES, D)
+
+
+@pytest.mark.parametrize("name", ["reference.location", "reference.spread"])
+def test_parts_of_another_number_are_refused(name: str) -> None:
+    part = to_part(known())
+    part.tensors[name] = part.tensors[name][:4]  # type: ignore[index]
+    with pytest.raises(ModelError, match="its familiarity score"):
+        from_part(part, CLASSES, D)
 
 
 def test_a_score_alters_little_by_rounding() -> None:
@@ -99,7 +101,7 @@ def test_a_file_from_before_drift_is_read_without_it() -> None:
     part = to_part(known())
     older = {name: each for name, each in part.tensors.items() if not name.startswith("sketch.")}
     again = from_part(UncertaintyPart(part.facts, older), CLASSES, D)
-    assert again.sketch is None and again.score == "energy+neighbour"
+    assert again.sketch is None and again.score == DEFAULT
 
 
 def test_a_sketch_that_is_not_whole_is_refused() -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headstart.evaluate.uncertainty.answers import Uncertainty
-from headstart.evaluate.uncertainty.familiarity import FLOOR_OF_MASS, NEEDS
+from headstart.evaluate.uncertainty.familiarity import DEFAULT, NEEDS, WITH_SOURCE
 from headstart.evaluate.uncertainty.stored import HALVED, halved
 
 FAMILIARITY = "familiarity"
@@ -71,11 +71,13 @@ class Familiar(nn.Module):
             return energy
         if self.score == "vim":
             return energy - self.spread[0] / self.spread[3] * self._residual(unit)
-        total = ((energy - self.location[0]) / self.spread[0]).clamp(max=0)
-        for name in self.score.split("+")[1:]:
-            part, other = _OTHERS[name]
-            total = total + (other(self, unit) - self.location[part]) / self.spread[part]
-        return total
+        assert self.score in (DEFAULT, WITH_SOURCE)
+        total = self._scaled(0, energy).clamp(max=0)
+        total = total + 2 * (self._scaled(1, self._neighbour(unit)) + self._scaled(2, self._mahalanobis(unit)))
+        return total + self._scaled(4, self._source(unit)) if self.score == WITH_SOURCE else total
+
+    def _scaled(self, place: int, part: Tensor) -> Tensor:
+        return (part - self.location[place]) / self.spread[place]
 
     def _halved(self, name: str) -> Tensor:
         return self.get_buffer(f"{name}_half").float() * self.get_buffer(f"{name}_largest")
@@ -95,15 +97,8 @@ class Familiar(nn.Module):
 
     def _source(self, unit: Tensor) -> Tensor:
         head = self._halved("source")
-        said = (unit @ head[:-1] + head[-1]).softmax(1)
-        return ((said * self.get_buffer("mass")).sum(1) + FLOOR_OF_MASS).log()
-
-
-_OTHERS = {
-    "neighbour": (1, Familiar._neighbour),
-    "mahalanobis": (2, Familiar._mahalanobis),
-    "source": (4, Familiar._source),
-}
+        roots = (unit @ head[:-1] + head[-1]).softmax(1).sqrt()
+        return (roots @ self._halved("shown")).amax(1)
 
 
 def _log_of_largest(logits: Tensor) -> Tensor:

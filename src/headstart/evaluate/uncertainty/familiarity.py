@@ -21,10 +21,10 @@ from headstart.evaluate.uncertainty.gaussian import gaussian, spectrum
 
 MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
-DEFAULT = "energy+neighbour+mahalanobis"  # where there are too few classes to choose on
+DEFAULT = "distances+energy"
+WITH_SOURCE = f"{DEFAULT}+source"
 _MOST_PRINCIPAL = 512
 _FLOOR = 1e-12
-FLOOR_OF_MASS = 1e-9
 _FOLDS = 5
 
 Logits = Callable[[np.ndarray], np.ndarray]  # embeddings [n, d] -> logits [n, C]
@@ -56,10 +56,9 @@ class Reference:
             residual space.
         source: [d + 1, S], the weights of the classifier head that the network was pretrained with, for embeddings of
             length one, and below them its bias.
-        mass: [S], how much of each of its classes training images show: 1 for a class that all images of one class of
-            ours are taken for.
+        shown: [S, C], what it sees on average in the training images of each class: roots of mean probabilities.
         location, spread: [5], mean and standard deviation on training images of energy, nearest neighbour, Mahalanobis
-            distance, residual norm and source classes.
+            distance, residual norm and source.
     """
 
     centre: np.ndarray
@@ -68,7 +67,7 @@ class Reference:
     bank: np.ndarray
     principal: np.ndarray
     source: np.ndarray
-    mass: np.ndarray
+    shown: np.ndarray
     location: np.ndarray
     spread: np.ndarray
 
@@ -88,8 +87,8 @@ def fit_reference(
     The covariance within classes is shrunk towards a multiple of the identity (Ledoit & Wolf 2004), so that it can be
     inverted with fewer images than dimensions. Half of the directions are principal, but no more than half as many as
     images, and 512 at most. No more than `most` images, drawn at random, are kept in the bank. An image is nearer to
-    what was fitted on it than a new one: Mahalanobis distances are spread as those of each fifth of the images from the
-    classes of the others, and nearest neighbours as without the image itself.
+    what was fitted on it than a new one: Mahalanobis distances and the source are spread as those of each fifth of the
+    images from the classes of the others, and nearest neighbours as without the image itself.
 
     Args:
         embeddings: as the network gives them.
@@ -113,21 +112,21 @@ def fit_reference(
     if "whitening" in needs:
         products = unit.T @ unit if len(unit) >= unit.shape[1] else None
         whitening, means = gaussian(unit, labels, centre, products)
-        distances = _left_out(unit, labels, products, seed)
+        distances = _distances_left_out(unit, labels, products, seed)
     principal = _principal(unit - centre) if "principal" in needs else nothing
-    theirs, mass = nothing, nothing
+    theirs, shown, alike = nothing, nothing, np.zeros(5)
     if source is not None and "source" in needs:
         theirs = _scaled(source, embeddings)
-        mass = np.minimum(len(np.unique(labels)) * _source_classes(theirs, unit).mean(0), 1.0)
+        shown, alike = _shown_and_left_out(_source_roots(theirs, unit), labels, seed)
     none = np.zeros(5)
-    plain = Reference(centre, whitening, means, bank, principal, theirs, mass, none, none + 1)
+    plain = Reference(centre, whitening, means, bank, principal, theirs, shown, none, none + 1)
     seen = Compared(plain, bank, logits[rows])
     own = [
         seen.energy,
         _leave_one_out(bank) if "bank" in needs else none,
         distances,
         seen.residual if "principal" in needs else none,
-        seen.source if mass.size else none,
+        alike,
     ]
     spread = np.maximum([each.std() for each in own], _FLOOR)
     return replace(plain, location=np.array([each.mean() for each in own]), spread=spread)
@@ -186,13 +185,12 @@ class Compared:
 
     @cached_property
     def source(self) -> np.ndarray:
-        """The logarithm of how much the network sees, among the classes of its source, of those of our images.
+        """How alike the network sees an image and the most similar class, in the classes that it was pretrained with.
 
-        A network that was pretrained on ImageNet may take a new animal for one that none of our images shows. Alone it
-        says little about images that differ only within one class of the source.
+        It is the Bhattacharyya coefficient of its probabilities and the mean ones of the training images of a class. A
+        network from ImageNet may take a new animal for one that none of our images shows.
         """
-        own = self.reference
-        return np.asarray(np.log(_source_classes(own.source, self.unit) @ own.mass + FLOOR_OF_MASS))
+        return np.asarray((_source_roots(self.reference.source, self.unit) @ self.reference.shown).max(1))
 
     @property
     def vim(self) -> np.ndarray:
@@ -212,66 +210,37 @@ class Compared:
         """
         return np.asarray(np.minimum(self.scaled(0, self.energy), 0.0))
 
+    @property
+    def distances(self) -> np.ndarray:
+        """The nearest training image and the nearest class, in standard deviations on training images.
+
+        They count twice: to the energy, images from afar may look like any other.
+        """
+        return np.asarray(2 * (self.scaled(1, self.neighbour) + self.scaled(2, self.mahalanobis)))
+
     def scaled(self, place: int, part: np.ndarray) -> np.ndarray:
         """Return a part in standard deviations on training images; its place is that in the reference."""
         return np.asarray((part - self.reference.location[place]) / self.reference.spread[place])
 
 
-Score = Callable[[Compared], np.ndarray]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A part of a sum: its place in the reference's location and spread, its value, and the arrays that it needs."""
-
-    place: int
-    value: Score
-    arrays: tuple[str, ...]
-
-
-_PARTS = {
-    "neighbour": _Part(1, lambda images: images.neighbour, ("bank",)),
-    "mahalanobis": _Part(2, lambda images: images.mahalanobis, ("centre", "whitening", "means")),
-    "source": _Part(4, lambda images: images.source, ("source", "mass")),
-}
-_SUMS = (
-    ("neighbour",),
-    ("mahalanobis",),
-    ("mahalanobis", "source"),
-    ("neighbour", "mahalanobis"),
-    ("neighbour", "mahalanobis", "source"),
-)
-
-
-def _name_of(parts: tuple[str, ...]) -> str:
-    return "+".join(("energy", *parts))
-
-
-def _sum_of(parts: tuple[str, ...]) -> Score:
-    """Return the score that adds the low energy and these parts, all in standard deviations on training images."""
-    chosen = [_PARTS[part] for part in parts]
-
-    def score(images: Compared) -> np.ndarray:
-        return sum((images.scaled(part.place, part.value(images)) for part in chosen), images.low_energy)
-
-    return score
-
-
-SCORES: dict[str, Score] = {
+SCORES: dict[str, Callable[[Compared], np.ndarray]] = {
     "softmax": lambda images: images.softmax,
     "energy": lambda images: images.energy,
     "neighbour": lambda images: images.neighbour,
     "mahalanobis": lambda images: images.mahalanobis,
     "vim": lambda images: images.vim,
-    **{_name_of(parts): _sum_of(parts) for parts in _SUMS},
+    DEFAULT: lambda images: images.distances + images.low_energy,
+    WITH_SOURCE: lambda images: images.distances + images.low_energy + images.scaled(4, images.source),
 }
+_GAUSSIAN = ("centre", "whitening", "means")
 NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides location and spread
     "softmax": (),
     "energy": (),
-    "neighbour": _PARTS["neighbour"].arrays,
-    "mahalanobis": _PARTS["mahalanobis"].arrays,
+    "neighbour": ("bank",),
+    "mahalanobis": _GAUSSIAN,
     "vim": ("centre", "principal"),
-    **{_name_of(parts): tuple(array for part in parts for array in _PARTS[part].arrays) for parts in _SUMS},
+    DEFAULT: ("bank", *_GAUSSIAN),
+    WITH_SOURCE: ("bank", *_GAUSSIAN, "source", "shown"),
 }
 
 
@@ -350,25 +319,45 @@ def _scaled(source: SourceHead, embeddings: np.ndarray) -> np.ndarray:
     return np.asarray(np.concatenate([source.weight.T.astype(np.float64) * length, source.bias[None]]))
 
 
-def _source_classes(head: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    return np.asarray(special.softmax(unit @ head[:-1] + head[-1], axis=1))
+def _source_roots(head: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the square roots of the probabilities of the source's classes [n, S]."""
+    return np.asarray(np.sqrt(special.softmax(unit @ head[:-1] + head[-1], axis=1)))
 
 
-def _left_out(unit: np.ndarray, labels: np.ndarray, products: np.ndarray | None, seed: int) -> np.ndarray:
+def _folds(n: int, seed: int) -> list[np.ndarray]:
+    """Return the rows of five parts drawn at random; of very few rows, all as one."""
+    order = np.random.default_rng(seed).permutation(n)
+    return np.array_split(order, _FOLDS) if n >= _FOLDS else [order]
+
+
+def _distances_left_out(unit: np.ndarray, labels: np.ndarray, products: np.ndarray | None, seed: int) -> np.ndarray:
     """Return minus the squared Mahalanobis distance of each image to the nearest class, fitted on the other folds.
 
     `products` is unit.T @ unit, or None with fewer images than dimensions.
     """
-    order = np.random.default_rng(seed).permutation(len(unit))
-    folds = np.array_split(order, _FOLDS) if len(order) >= _FOLDS else [order]
-    found = []
+    folds, found = _folds(len(unit), seed), []
     for fold in folds:
-        learned = np.setdiff1d(order, fold) if len(folds) > 1 else order
+        learned = np.setdiff1d(np.arange(len(unit)), fold) if len(folds) > 1 else fold
         centre = unit[learned].mean(0)
         rest = None if products is None or len(folds) == 1 else products - unit[fold].T @ unit[fold]
         white, means = gaussian(unit[learned], labels[learned], centre, rest)
         found.append(_distance((unit[fold] - centre) @ white, means))
     return -np.concatenate(found)
+
+
+def _shown_and_left_out(roots: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the source sees in each class [S, C], and how alike each image is to what it sees in other folds."""
+    codes = np.unique(labels, return_inverse=True)[1]
+    members = np.eye(codes.max() + 1)[codes].T
+    sums, counts = members @ roots**2, members.sum(1)
+    folds, found = _folds(len(roots), seed), []
+    for fold in folds:
+        seen, left = sums, counts
+        if len(folds) > 1:
+            seen, left = sums - members[:, fold] @ roots[fold] ** 2, counts - members[:, fold].sum(1)
+        means = np.maximum(seen[left > 0], 0.0) / left[left > 0, None]
+        found.append((roots[fold] @ np.sqrt(means).T).max(1))
+    return np.sqrt(sums / counts[:, None]).T, np.concatenate(found)
 
 
 def _distance(white: np.ndarray, means: np.ndarray) -> np.ndarray:

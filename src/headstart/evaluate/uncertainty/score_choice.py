@@ -1,6 +1,6 @@
-"""Which familiarity score a model uses: a sum of parts, with the source if that helps to find classes left out.
+"""Which familiarity score a model uses: the default, with the source if that helps to find classes left out.
 
-No foreign image is needed. A sum is steadier than one score alone: each part fails on another kind of image.
+No foreign image is needed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from headstart.evaluate.metrics.auc import roc_area
 from headstart.evaluate.uncertainty.familiarity import (
     DEFAULT,
-    NEEDS,
     SCORES,
+    WITH_SOURCE,
     Compared,
     Logits,
     SourceHead,
@@ -24,7 +24,6 @@ from headstart.evaluate.uncertainty.familiarity import (
 )
 from headstart.evaluate.uncertainty.gaussian import gaussian
 
-WITH_SOURCE = f"{DEFAULT}+source"
 _DRAWS, _HELD_OUT, _FEWEST = 6, 0.2, 5  # of leave-classes-out: draws, share of the classes, classes needed
 _MOST_ROWS = 1000  # that it looks at
 
@@ -50,24 +49,25 @@ def choose_score(
     source: SourceHead | None = None,
     seed: int = 0,
 ) -> tuple[str, dict[str, float]]:
-    """Return the score that best finds classes left out, and the mean AUROC of each; no foreign image is needed.
+    """Return the score that best finds classes left out, and the mean AUROCs; no foreign image is needed.
 
     Six times a fifth of the classes, drawn at random, is left out. A head is fitted on half of the images of the
     others; the other half are familiar, and the images of the classes left out are not. The source is added to the
     default if that is better by more than the standard error of the mean difference of AUROCs. With fewer than five
-    classes there is nothing to choose on, and the default is returned.
+    classes there is nothing to choose on, and the default is returned. The AUROC of the largest softmax is for
+    comparison.
 
     Args:
         embeddings, labels: of training images.
         fit: makes a head like the model's from embeddings [n, d] and labels 0 … C - 1.
-        source: the head that the network was pretrained with; without one, the score that needs it is no candidate.
+        source: the head that the network was pretrained with; without one, the default is the only candidate.
     """
     names, sizes = np.unique(labels, return_counts=True)
     if len(names) < _FEWEST or sizes.max() < 2:
         return DEFAULT, {}
     generator = np.random.default_rng(seed)
-    scores = {name: each for name, each in SCORES.items() if source is not None or "source" not in NEEDS[name]}
-    found: dict[str, list[float]] = {name: [] for name in scores}
+    whole = DEFAULT if source is None else WITH_SOURCE
+    found: dict[str, list[float]] = {name: [] for name in dict.fromkeys(("softmax", DEFAULT, whole))}
     for draw in range(_DRAWS):
         rows = generator.permutation(len(labels))[:_MOST_ROWS]
         left_out = np.isin(labels[rows], generator.choice(names, max(1, round(_HELD_OUT * len(names))), replace=False))
@@ -77,12 +77,13 @@ def choose_score(
         if half < 2 or codes.max() < 1 or not len(foreign):
             continue
         logits = fit(embeddings[learned], codes)
-        reference = fit_reference(embeddings[learned], codes, logits(embeddings[learned]), source=source, seed=draw)
+        own = embeddings[learned]
+        reference = fit_reference(own, codes, logits(own), score=whole, source=source, seed=draw)
         judged = embeddings[np.concatenate([inside[half:], foreign])]
         known = np.arange(len(judged)) < len(inside) - half
         seen = Compared(reference, unit_length(judged), logits(judged))
-        for name, score in scores.items():
-            found[name].append(roc_area(score(seen), known)[0])
+        for name, areas in found.items():
+            areas.append(roc_area(SCORES[name](seen), known)[0])
     return _best(found)
 
 

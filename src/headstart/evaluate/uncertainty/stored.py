@@ -19,8 +19,14 @@ from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_ne
 from headstart.models.uncertainty import UncertaintyPart
 
 _ROUNDING = 1e-3  # by which sums of probabilities may exceed 1
-HALVED = ("whitening", "bank", "principal", "source")  # kept in half precision, each divided by its largest number
-_PARTS = ((4,), (5,))  # what scores are made of; models that are older than source classes have four
+HALVED = (
+    "whitening",
+    "bank",
+    "principal",
+    "source",
+    "shown",
+)  # kept in half precision, each divided by its largest number
+_PARTS = 5  # that scores are made of
 _HALVED_SKETCH, _NUMBERED = ("basis", "embeddings", "bank"), ("predicted", "bank_labels")
 
 
@@ -87,8 +93,7 @@ def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
         stored = {name.removeprefix("reference."): each for name, each in tensors.items() if name.startswith("ref")}
         reference, familiar = _reference(stored), tensors["familiar"].numpy()
         _demand(familiar.shape == (n,), "its familiar images")
-        known = (5,) if "source" in NEEDS[score] else reference.location.shape
-        _demand(reference.location.shape == reference.spread.shape == known in _PARTS, "its familiarity score")
+        _demand(reference.location.shape == reference.spread.shape == (_PARTS,), "its familiarity score")
         _demand(reference.spread.min() > 0, "its familiarity score")
         _check_shapes(reference, NEEDS[score], features)
     costs = None
@@ -153,9 +158,9 @@ def _held_out(part: UncertaintyPart, classes: int) -> HeldOut:
 def _check_shapes(reference: Reference, needed: tuple[str, ...], features: int) -> None:
     """Refuse arrays that embeddings of so many features do not fit."""
     d, any_ = features, None
-    theirs = len(reference.mass)
+    theirs = len(reference.shown)
     shapes = {"centre": (d,), "whitening": (d, d), "means": (any_, d), "bank": (any_, d), "principal": (d, any_)}
-    shapes |= {"source": (d + 1, theirs), "mass": (theirs,)}
+    shapes |= {"source": (d + 1, theirs), "shown": (theirs, any_)}
     for name in needed:
         found = getattr(reference, name)
         _demand(found.size > 0 and found.ndim == len(shapes[name]), "its training images")

@@ -115,7 +115,7 @@ def test_hidden_files_and_those_of_systems_are_no_pictures(tmp_path: Path) -> No
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("score", ["", "energy+neighbour"])
+@pytest.mark.parametrize("score", ["", "distances+energy"])
 def test_answers_sets_and_familiarity_are_those_of_the_classifier(
     score: str, parts: Parts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
