@@ -31,7 +31,7 @@ from headstart.report.render.thumbnails import (
     rows_wanted,
     short_audit,
 )
-from headstart.report.render.words import STATES, interval_words, state_meaning, state_words, times_head
+from headstart.report.render.words import STATES, interval_words, state_meaning, state_words, times_head, with_code
 from headstart.storage.files import write_atomic
 
 SCRIPTS = (
@@ -125,7 +125,7 @@ def render(summary: Summary) -> str:
         proxy_lines=proxy_lines(summary.proxy, summary.left_out) if summary.proxy else [],
         leads=LEADS,
         short=SHORT,
-        intervals=interval_words(summary.boards),
+        intervals=with_code(interval_words(summary.boards)),
         states=state_words(summary.boards),
         weights=weights_used(summary),
         style=text("report.css") + static_text(STYLE),
