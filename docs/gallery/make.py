@@ -157,8 +157,8 @@ ENTRIES = (
     Entry(
         "tuned",
         "Is it worth training the last stages too?",
-        "Not here: six epochs on 150 photographs of 96 pixels, without choosing a learning rate, give a worse model than"
-        " the frozen features.",
+        "Not here: six epochs on 150 photographs of 96 pixels, without choosing a learning rate, give a worse model"
+        " than the frozen features.",
         (("yaml", TUNED), ("bash", "headstart run tuned.yaml")),
         f"{RUNS}/tuned/report.html",
     ),
@@ -220,8 +220,8 @@ def page() -> str:
     """Return docs/gallery.md."""
     parts = [
         "# Gallery\n\nTen questions, each with the commands that answer it and a picture of the result. The photographs"
-        " are fruit in a\nsupermarket (`headstart[demo]`), 30 of each of eight kinds; for a folder of your own, the commands"
-        f" are the same.\n[`docs/gallery/make.py`]({SCRIPT}) runs them and takes the pictures:\n\n"
+        " are fruit in a\nsupermarket (`headstart[demo]`), 30 of each of eight kinds; for a folder of your own, the"
+        f" commands are the same.\n[`docs/gallery/make.py`]({SCRIPT}) runs them and takes the pictures:\n\n"
         "```bash\npython docs/gallery/make.py\n```\n\n"
         '<!-- setup\ndraw("photos", classes=5, per_class=18)\n-->\n'
     ]

@@ -111,7 +111,7 @@ def render(summary: Summary) -> str:
         return (static / name).read_text(encoding="utf-8")
 
     environment = template_environment()
-    environment.filters |= {"score": numbers.score, "seconds": units.duration, "unbroken": unbroken}
+    environment.filters |= {"score": numbers.score, "seconds": units.duration, "unbroken": numbers.unbroken}
     template = environment.get_template("page")
     payload = page_data(summary)
     return template.render(
@@ -176,11 +176,6 @@ def _measures() -> dict[str, list[Any]]:
     for key, metric in METRICS.items():
         found[key][1:] = [metric.meaning, [bound if math.isfinite(bound) else None for bound in metric.bounds]]
     return found
-
-
-def unbroken(text: str) -> str:
-    """Return text in which no line ends between a number and its per cent sign."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def tiles(summary: Summary) -> list[tuple[str, str]]:
