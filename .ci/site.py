@@ -20,6 +20,11 @@ def on_post_page(output: str, **rest: Any) -> str:
     return output.replace(STARS, "")
 
 
+def on_post_template(output_content: str, **rest: Any) -> str:
+    """Do the same with a page of the theme: that of a wrong address."""
+    return output_content.replace(STARS, "")
+
+
 def commands() -> str:
     """Return a section for each command."""
     from headstart.cli.main import app

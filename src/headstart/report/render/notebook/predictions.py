@@ -77,7 +77,10 @@ def explained_html(explained: Explained) -> Markup:
     rest = [look.line(f"and {more:,} more", "muted")] if more > 0 else []
     key = "; ".join(keys)
     return look.panel(
-        look.title(explained.subject.title), look.beside(*rows), look.line(f"{key[:1].upper()}{key[1:]}.", "muted"), *rest
+        look.title(explained.subject.title),
+        look.beside(*rows),
+        look.line(f"{key[:1].upper()}{key[1:]}.", "muted"),
+        *rest,
     )
 
 
