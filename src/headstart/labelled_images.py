@@ -119,7 +119,7 @@ def evaluate_fewshot(
     (listener or Silent()).overview(overview(dataset, f"none; episodes are drawn from all {len(dataset):,} images"))
     fewshot.check_one_label(dataset)
     fewshot.draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
-    return replace(_classified(resources, spec, network, asked), name=dataset.name)
+    return _classified(resources, spec, network, asked, dataset.name)
 
 
 def _named(data: Data, loaded: Dataset) -> Dataset:
@@ -127,7 +127,9 @@ def _named(data: Data, loaded: Dataset) -> Dataset:
     return replace(loaded, name=data.name) if isinstance(data, Dataset) else loaded
 
 
-def _classified(resources: Resources, spec: DataSpec, network: NetworkSpec, asked: FewShotSpec) -> FewShotResult:
+def _classified(
+    resources: Resources, spec: DataSpec, network: NetworkSpec, asked: FewShotSpec, name: str
+) -> FewShotResult:
     dataset = resources.dataset(spec)
     features = resources.features(spec, network, asked.seed) if set(asked.methods) != {FINETUNE} else None
     backbone = resources.loaded(network, asked.seed).backbone
@@ -139,5 +141,5 @@ def _classified(resources: Resources, spec: DataSpec, network: NetworkSpec, aske
         return finetune_episodes(backbone, chosen, drawn, seed=asked.seed, device=resources.device)
 
     used = None if features is None else np.asarray(features).reshape(len(features), -1)[keep]
-    usable = LabelledFeatures(dataset.labels[keep], dataset.classes, used, name=dataset.name)
+    usable = LabelledFeatures(dataset.labels[keep], dataset.classes, used, name=name)
     return fewshot.run_fewshot(usable, asked, judges={FINETUNE: tuned}, device=resources.device)

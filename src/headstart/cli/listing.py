@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.cli.tables import cell, show_facts, show_table
-from headstart.disclosure import show, wrapped
+from headstart.cli.tables import cell, show_facts, show_line, show_table
 from headstart.errors import SpecError, unknown_name
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ def show_datasets(name: str | None, *, as_json: bool) -> None:
     table = [[key, *(cell(row.get(column)) for column in columns)] for key, row in rows.items()]
     show_table(("name", *columns), table)
     print()
-    _line("details: headstart datasets NAME;  your own images: the path of a folder, manifest or archive")
+    show_line("details: headstart datasets NAME;  your own images: the path of a folder, manifest or archive")
 
 
 def show_backbones(name: str | None, *, as_json: bool) -> None:
@@ -58,7 +56,7 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
         print()
         show_table(("short name", "architecture"), [[alias, target] for alias, target in sorted(ALIASES.items())])
         print()
-        _line(f"{len(names)} in all (--json lists them); details: headstart backbones NAME")
+        show_line(f"{len(names)} in all (--json lists them); details: headstart backbones NAME")
         return
     found = describe(name)
     published = _published(name)
@@ -107,7 +105,7 @@ def show_line_ups() -> None:
         fixed = ", ".join(each.line_ups) or "-"
         rows.append([each.name, fixed, *sizes, figure, shown, where, speeds.get(each.name, "-")])
     show_table(columns, rows, drop=("multiply-adds", "parameters", "line-ups", "images/s", "px"))
-    _line("published: top-1 accuracy in % on ImageNet-1k (ReaL: corrected labels); linear: a probe of frozen features")
+    show_line("published: top-1 accuracy in % on ImageNet-1k (ReaL: corrected labels); linear: a linear probe")
 
 
 def _figure(figures: Sequence[Figure]) -> str:
@@ -130,10 +128,10 @@ def _published(name: str) -> dict[str, Any] | None:
 
 def _show_published(published: Mapping[str, Any]) -> None:
     licence = published["licence"]
-    _line(f"in line-ups with weights {published['weights']}, trained on {published['source_data']}")
-    _line(f"licence: {licence['name']}, {licence['status']} ({licence['source']})")
+    show_line(f"in line-ups with weights {published['weights']}, trained on {published['source_data']}")
+    show_line(f"licence: {licence['name']}, {licence['status']} ({licence['source']})")
     for each in published["figures"]:
-        _line(f"published: {each['value']} % {each['how']} on {each['data']} ({each['source']})")
+        show_line(f"published: {each['value']} % {each['how']} on {each['data']} ({each['source']})")
 
 
 def _show_stages(found: Mapping[str, Any]) -> None:
@@ -150,8 +148,4 @@ def _show_stages(found: Mapping[str, Any]) -> None:
     ]
     show_table(columns, [*rows, total])
     print()
-    _line(f"input {found['input_size']} px; weights: {', '.join(found['weights']) or 'none known'}")
-
-
-def _line(text: str) -> None:
-    show(wrapped(text, sys.stdout))
+    show_line(f"input {found['input_size']} px; weights: {', '.join(found['weights']) or 'none known'}")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.disclosure import console, printable, wrapped
+from headstart.disclosure import console, printable, show, wrapped
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
@@ -14,6 +14,11 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         print(wrapped(printable(f"{key:<{width}}  {cell(value)}"), sys.stdout, indent=" " * (width + 2)))
+
+
+def show_line(text: str) -> None:
+    """Print a sentence, which a terminal breaks between words."""
+    show(wrapped(text, sys.stdout))
 
 
 def cell(value: Any) -> str:

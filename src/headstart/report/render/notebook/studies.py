@@ -16,7 +16,7 @@ from headstart.report.read.summary import Summary
 from headstart.report.render.drift_words import drift_sentences
 from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
 from headstart.report.render.notebook import look
-from headstart.report.render.plan_text import figures_of, stage_word, total_of
+from headstart.report.render.plan_text import figures_of, stage_word, tasks_of, total_of
 from headstart.report.render.words import interval_words, narrow_words, state_words, times, times_head, with_code
 from headstart.study.evaluation import Evaluation
 from headstart.study.planning.describe import PlanRows
@@ -50,7 +50,7 @@ def plan_html(rows: PlanRows) -> Markup:
     cells: list[Sequence[str | Markup]] = [
         (
             f"{row['kind']}: {row['backbone']} on {row['dataset']} ({row['images']:,} images)",
-            f"{numbers.listed(row['runs'], 6)}: {row['tasks']} runs × seeds, {row['done']} done",
+            f"{numbers.listed(row['runs'], 6)}: {tasks_of(row)}, {row['done']} done",
             "; ".join(_stage(stage) for stage in row.get("stages", ())),
             *figures_of(row),
         )
