@@ -48,7 +48,7 @@ def show_table(
     shown, left = list(range(len(columns))), list(drop)
     while (widths := _widths([[row[k] for k in shown] for row in (columns, *rows)], screen.width)) is None and left:
         shown.remove(columns.index(left.pop(0)))
-    fixed = widths or [None] * len(shown)
+    fixed: Sequence[int | None] = widths if widths is not None else [None] * len(shown)
     heading = None if title is None else Text(title, style="italic")
     heads = (Column(columns[k], overflow="fold", width=width) for k, width in zip(shown, fixed, strict=True))
     table = Table(*heads, box=None, title=heading)
