@@ -80,3 +80,18 @@ def test_the_first_line_of_an_error_is_what_it_says_or_its_kind(error: Exception
 def test_a_lack_of_memory_is_recognised_in_the_words_of_each_library(text: str) -> None:
     assert lacks_memory(RuntimeError(text)) and lacks_memory(MemoryError())
     assert not lacks_memory(RuntimeError("shapes differ")) and not lacks_memory(ValueError(text))
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), True),
+        (OSError("libtorch_cuda.so: cannot open shared object file: Cannot allocate memory"), True),
+        (OSError(12, "Cannot allocate memory", "/a/file"), True),
+        (ImportError("a.so: failed to map segment from shared object: Operation not permitted"), False),  # noexec
+        (ImportError("a.so: cannot allocate memory in static TLS block"), False),  # of a fixed size
+        (OSError(28, "No space left on device"), False),
+    ],
+)
+def test_a_library_that_does_not_fit_into_memory_is_no_defect(error: Exception, lacks: bool) -> None:
+    assert lacks_memory(error) is lacks

@@ -20,6 +20,7 @@ HeadstartError            one clear line for the user; the command line exits wi
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -126,9 +127,12 @@ def first_line(error: BaseException) -> str:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN or the C++ library."""
-    signs = ("allocate memory", "out of memory", "enough memory", "bad_alloc", "could not create a primitive")
+    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN, the C++ library or the linker."""
     text = str(error)
+    if isinstance(error, ImportError | OSError):
+        unloaded = text.endswith(("failed to map segment from shared object", "Cannot allocate memory"))
+        return unloaded or getattr(error, "errno", None) == errno.ENOMEM
+    signs = ("allocate memory", "out of memory", "enough memory", "bad_alloc", "could not create a primitive")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in signs))
 
 

@@ -50,6 +50,8 @@ def test_an_error_of_the_disk_names_the_file(
         RuntimeError("could not create a primitive"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to"),
         RuntimeError("std::bad_alloc"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(12, "Cannot allocate memory", "a.so"),
     ],
 )
 def test_memory_that_ran_out_is_one_line(

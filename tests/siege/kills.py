@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
-from functools import partial
 from pathlib import Path
 
 from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
 from tests.siege.forked import run_forked
-from tests.siege.rehearsal import check_same, rehearsed, seconds_of
+from tests.siege.rehearsal import Attempt, check_same, rehearsed
 from tests.siege.siege import Attack, Broken
 
 _EDGE = 1.0  # seconds: at least a quarter of the kills are aimed at the first and the last one
@@ -20,39 +18,31 @@ _MOST = 8  # kills of one study
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a kill, and once more when it is finished, and see how long each takes."""
-    pictures, wanted = rehearsed(scratch)
-    whole = seconds_of(pictures, scratch)
-    again = seconds_of(pictures, scratch)
+    rehearsal = rehearsed(scratch)
+    whole = rehearsal.again().seconds
+    again = rehearsal.again().seconds
 
-    def attack(seed: int) -> str:
-        draw = random.Random(seed)
-        place, count = scratch / f"attempt-{seed}", draw.randrange(1, _MOST + 1)
-        place.mkdir()
-        study = partial(scene.run, pictures, place)
+    def attempt(one: Attempt) -> str:
+        count = one.draw.randrange(1, _MOST + 1)
         kills = edge = 0
         left, done = whole, dict[str, float]()
-        try:
-            while kills < count:
-                moment = moment_of(draw, left)
-                ended = run_forked(study, kill_after=moment)
-                if ended.status not in (-9, 0):
-                    raise Broken(f"ended with {ended.status} before it was killed: {ended.said[-2000:]}")
-                is_seen_as_ended(place, killed=ended.status == -9)
-                if ended.status == 0:
-                    break
-                kills += 1
-                edge += moment < _EDGE or moment > left - _EDGE
-                left = max(again, left - moment)
-                done = {**finished(place), **done}
-            last = run_forked(study)
-            if last.status:
-                raise Broken(f"after {kills} kills it ends with {last.status}: {last.said[-2000:]}")
-            check_continued(place, wanted, done)
-            return f"continued after {kills} kills, {edge} of them in the first or last second"
-        finally:
-            shutil.rmtree(place)
+        while kills < count:
+            moment = moment_of(one.draw, left)
+            ended = run_forked(one.study, kill_after=moment)
+            if ended.status not in (-9, 0):
+                raise Broken(f"ended with {ended.status} before it was killed: {ended.said[-2000:]}")
+            is_seen_as_ended(one.place, killed=ended.status == -9)
+            if ended.status == 0:
+                break
+            kills += 1
+            edge += moment < _EDGE or moment > left - _EDGE
+            left = max(again, left - moment)
+            done = {**finished(one.place), **done}
+        one.finish(f"{kills} kills")
+        check_continued(one.place, rehearsal.wanted, done)
+        return f"continued after {kills} kills, {edge} of them in the first or last second"
 
-    return attack
+    return rehearsal.attack(attempt)
 
 
 def finished(place: Path) -> dict[str, float]:

@@ -9,15 +9,12 @@ import errno
 import os
 import random
 import resource
-import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.siege import scene
 from tests.siege.forked import Ended, run_forked
-from tests.siege.rehearsal import check_same, rehearsed
+from tests.siege.rehearsal import Attempt, check_same, rehearsed
 from tests.siege.siege import Attack, Broken
 
 _CALLS = ("fsync", "replace", "mkdir", "posix_fallocate", "link")  # of `os`: where a study writes
@@ -65,29 +62,21 @@ LIMITS: dict[str, Callable[[random.Random], None]] = {
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a limit."""
-    pictures, wanted = rehearsed(scratch)
+    rehearsal = rehearsed(scratch)
 
-    def attack(seed: int) -> str:
-        draw = random.Random(seed)
-        limit, place = sorted(LIMITS)[seed % len(LIMITS)], scratch / f"attempt-{seed}"
-        place.mkdir()
+    def attempt(one: Attempt) -> str:
+        limit = sorted(LIMITS)[one.seed % len(LIMITS)]
 
         def limited() -> None:
-            LIMITS[limit](draw)
-            scene.run(pictures, place)
+            LIMITS[limit](one.draw)
+            one.study()
 
-        try:
-            ended = run_forked(limited)
-            how = _ended_well(ended, limit)
-            last = run_forked(partial(scene.run, pictures, place))
-            if last.status:
-                raise Broken(f"{limit}: afterwards it ends with {last.status}: {last.said[-2000:]}")
-            check_same(place, wanted, f"{limit}: afterwards ")
-            return f"{limit}: {how}"
-        finally:
-            shutil.rmtree(place)
+        how = _ended_well(run_forked(limited), limit)
+        one.finish(limit)
+        check_same(one.place, rehearsal.wanted, f"{limit}: afterwards ")
+        return f"{limit}: {how}"
 
-    return attack
+    return rehearsal.attack(attempt)
 
 
 def _ended_well(ended: Ended, limit: str) -> str:

@@ -5,15 +5,13 @@ It ends in one line that says so and makes nothing in the old place; in the new 
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from tests.siege import scene
 from tests.siege.forked import run_forked
-from tests.siege.rehearsal import check_same, rehearsed, seconds_of
+from tests.siege.rehearsal import Attempt, check_same, rehearsed
 from tests.siege.siege import Attack, Broken
 
 OLD, NEW = "out", "elsewhere"
@@ -50,39 +48,31 @@ MOVES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None], str]] = {
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once undisturbed, and see how long it takes."""
-    pictures, wanted = rehearsed(scratch)
-    whole = seconds_of(pictures, scratch)
+    rehearsal = rehearsed(scratch)
+    whole = rehearsal.again().seconds
 
-    def attack(seed: int) -> str:
-        draw, place = random.Random(seed), scratch / f"attempt-{seed}"
-        place.mkdir()
-        how = draw.choice(sorted(MOVES))
+    def attempt(one: Attempt) -> str:
+        place, how = one.place, one.draw.choice(sorted(MOVES))
         move, prepared, out = MOVES[how]
         struck: list[bool] = []
-        try:
-            study = partial(scene.run, pictures, place)
-            ended = run_forked(
-                study, kill_after=draw.uniform(0, whole), strike=lambda _: struck.append(_done(move, place))
-            )
-            if not any(struck):
-                return f"{how}: there was nothing yet, or the study had ended"
-            lines = [line for line in ended.said.splitlines() if line.startswith("headstart: ")]
-            if ended.status not in (0, 2) or (ended.status == 2 and (len(lines) != 1 or "was moved" not in lines[0])):
-                raise Broken(f"{how}: ended with {ended.status}: {ended.said[-2000:]}")
-            if (place / OLD / scene.NAME).exists():
-                raise Broken(f"{how}: {sorted((place / OLD / scene.NAME).rglob('*'))[:5]} were made in the old place")
-            prepared(place)
-            last = run_forked(partial(study, out=out))
-            if last.status:
-                raise Broken(f"{how}: in the new place it ends with {last.status}: {last.said[-2000:]}")
-            if out != OLD:
-                (place / out).rename(place / OLD)
-            check_same(place, wanted, f"{how}: ")
-            return f"{how}: {'one line' if ended.status else 'after all was written'}, then continued"
-        finally:
-            shutil.rmtree(place)
+        ended = run_forked(
+            one.study, kill_after=one.draw.uniform(0, whole), strike=lambda _: struck.append(_done(move, place))
+        )
+        if not any(struck):
+            return f"{how}: there was nothing yet, or the study had ended"
+        lines = [line for line in ended.said.splitlines() if line.startswith("headstart: ")]
+        if ended.status not in (0, 2) or (ended.status == 2 and (len(lines) != 1 or "was moved" not in lines[0])):
+            raise Broken(f"{how}: ended with {ended.status}: {ended.said[-2000:]}")
+        if (place / OLD / scene.NAME).exists():
+            raise Broken(f"{how}: {sorted((place / OLD / scene.NAME).rglob('*'))[:5]} were made in the old place")
+        prepared(place)
+        one.finish(f"it was {how}", out=out)
+        if out != OLD:
+            (place / out).rename(place / OLD)
+        check_same(place, rehearsal.wanted, f"{how}: ")
+        return f"{how}: {'one line' if ended.status else 'after all was written'}, then continued"
 
-    return attack
+    return rehearsal.attack(attempt)
 
 
 def _done(move: Callable[[Path], None], place: Path) -> bool:

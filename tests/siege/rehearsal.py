@@ -2,22 +2,89 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
-from tests.siege.forked import learn_imports, run_forked
-from tests.siege.siege import Broken
+from tests.siege.forked import Ended, learn_imports, run_forked
+from tests.siege.siege import Attack, Broken
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt on the study.
+
+    Args:
+        seed: its number.
+        draw: what it draws from.
+        place: a folder of its own, which is deleted after it.
+        study: runs the study there.
+    """
+
+    seed: int
+    draw: random.Random
+    place: Path
+    study: partial[StudyFolder]
+
+    def finish(self, after: str, **how: Any) -> None:
+        """Run the study to its end.
+
+        Raises:
+            Broken: it fails; the message says after what.
+        """
+        ended_well(run_forked(partial(self.study, **how)), after)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The study that was run once undisturbed.
+
+    Args:
+        scratch: where it was.
+        pictures: of which it is.
+        wanted: its results.
+        run: runs it on the pictures in a place.
+    """
+
+    scratch: Path
+    pictures: Path
+    wanted: dict[str, object]
+    run: Callable[[Path, Path], StudyFolder]
+
+    def study(self, place: Path) -> partial[StudyFolder]:
+        """Return what runs the study in a place."""
+        return partial(self.run, self.pictures, place)
+
+    def again(self) -> Ended:
+        """Run the study, each time in the same place, in a process that has its imports."""
+        return ended_well(run_forked(self.study(self.scratch / "whole")), "no disturbance")
+
+    def attack(self, attempted: Callable[[Attempt], str]) -> Attack:
+        """Return the attack that makes each attempt in a new folder."""
+
+        def attack(seed: int) -> str:
+            place = self.scratch / f"attempt-{seed}"
+            place.mkdir()
+            try:
+                return attempted(Attempt(seed, random.Random(seed), place, self.study(place)))
+            finally:
+                shutil.rmtree(place)
+
+        return attack
 
 
 def rehearsed(
     scratch: Path,
     draw: Callable[[Path], Path] = scene.draw,
     run: Callable[[Path, Path], StudyFolder] = scene.run,
-) -> tuple[Path, dict[str, object]]:
-    """Run the study once; return its pictures and its results.
+) -> Rehearsal:
+    """Draw the pictures and run the study once.
 
     Raises:
         Broken: it failed by itself.
@@ -26,12 +93,18 @@ def rehearsed(
     first = learn_imports(partial(run, pictures, scratch / "first"), scratch / "modules")
     if first.status:
         raise Broken(f"the study itself failed: {first.said[-2000:]}")
-    return pictures, scene.results(scratch / "first")
+    return Rehearsal(scratch, pictures, scene.results(scratch / "first"), run)
 
 
-def seconds_of(pictures: Path, scratch: Path) -> float:
-    """Return how long the study takes in a process that has its imports."""
-    return run_forked(partial(scene.run, pictures, scratch / "whole")).seconds
+def ended_well(process: Ended, after: str) -> Ended:
+    """Return a process that ended as it should.
+
+    Raises:
+        Broken: it failed; the message says after what.
+    """
+    if process.status:
+        raise Broken(f"after {after} it ends with {process.status}: {process.said[-2000:]}")
+    return process
 
 
 def check_same(place: Path, wanted: dict[str, object], when: str = "") -> None:

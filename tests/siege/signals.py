@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import random
-import shutil
 import signal
-from functools import partial
 from pathlib import Path
 
 from headstart.study.results.folder import StudyFolder
 from tests.siege import scene
 from tests.siege.forked import Ended, run_forked
 from tests.siege.kills import check_continued, finished, moment_of
-from tests.siege.rehearsal import rehearsed, seconds_of
+from tests.siege.rehearsal import Attempt, rehearsed
 from tests.siege.siege import Attack, Broken
 
 
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a signal, and see how long it takes."""
-    pictures, wanted = rehearsed(scratch)
-    whole = seconds_of(pictures, scratch)
+    rehearsal = rehearsed(scratch)
+    whole = rehearsal.again().seconds
 
-    def attack(seed: int) -> str:
-        draw, place = random.Random(seed), scratch / f"attempt-{seed}"
-        place.mkdir()
-        study = partial(scene.run, pictures, place)
-        try:
-            number = draw.choice((signal.SIGTERM, signal.SIGHUP))
-            how = _ended_well(run_forked(study, kill_after=moment_of(draw, whole), number=number), number, place)
-            done = finished(place)
-            last = run_forked(study)
-            if last.status:
-                raise Broken(f"after {number.name} it ends with {last.status}: {last.said[-2000:]}")
-            check_continued(place, wanted, done)
-            return f"{number.name}: {how}"
-        finally:
-            shutil.rmtree(place)
+    def attempt(one: Attempt) -> str:
+        number = one.draw.choice((signal.SIGTERM, signal.SIGHUP))
+        ended = run_forked(one.study, kill_after=moment_of(one.draw, whole), number=number)
+        how = _ended_well(ended, number, one.place)
+        done = finished(one.place)
+        one.finish(number.name)
+        check_continued(one.place, rehearsal.wanted, done)
+        return f"{number.name}: {how}"
 
-    return attack
+    return rehearsal.attack(attempt)
 
 
 def _ended_well(ended: Ended, number: signal.Signals, place: Path) -> str:

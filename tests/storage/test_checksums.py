@@ -28,8 +28,7 @@ from headstart.storage.files import write_json
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checksums, "BLOCK", 10)
-    monkeypatch.setattr(checksums, "SMALL", 20)
-    monkeypatch.setattr(checksums, "SAMPLED", 1000)
+    monkeypatch.setattr(checksums, "LARGE", 1000)
 
 
 def test_a_file_is_described_by_size_and_hash(tmp_path: Path) -> None:
@@ -39,13 +38,29 @@ def test_a_file_is_described_by_size_and_hash(tmp_path: Path) -> None:
     assert described(tmp_path) == {"deep/a": {"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}}
 
 
-def test_a_large_file_has_a_checksum_of_each_block(tmp_path: Path, small_blocks: None) -> None:
-    (tmp_path / "a").write_bytes(bytes(range(25)))
-    blocks = "".join(f"{zlib.crc32(bytes(range(low, high))):08x}" for low, high in ((0, 10), (10, 20), (20, 25)))
-    assert described(tmp_path)["a"]["blocks"] == blocks
+def test_a_large_file_has_a_checksum_of_each_block_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "BLOCK", 10)
+    monkeypatch.setattr(checksums, "LARGE", 20)
+    content = bytes(range(25))
+    (tmp_path / "a").write_bytes(content)
+    blocks = "".join(f"{zlib.crc32(content[low:high]):08x}" for low, high in ((0, 10), (10, 20), (20, 25)))
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert described(tmp_path) == {"a": {"bytes": 25, "sha256": sha256, "blocks": blocks}}
 
 
-@pytest.mark.parametrize("size", [3, 20, 21, 1000])
+def test_a_file_without_sha256_of_a_former_version_is_checked_block_by_block(
+    tmp_path: Path, small_blocks: None
+) -> None:
+    content = os.urandom(500)
+    (tmp_path / "a").write_bytes(content)
+    crcs = (zlib.crc32(content[place : place + 10]) for place in range(0, 500, 10))
+    files = {"a": {"bytes": 500, "blocks": "".join(f"{crc:08x}" for crc in crcs)}}
+    assert all(fault(tmp_path, files, depth) is None for depth in Depth)
+    (tmp_path / "a").write_bytes(content[:255] + bytes([content[255] ^ 1]) + content[256:])
+    assert all(fault(tmp_path, files, depth) == "a has changed since it was written" for depth in Depth)
+
+
+@pytest.mark.parametrize("size", [3, 1000])
 def test_every_byte_of_a_file_that_is_not_sampled_counts(tmp_path: Path, small_blocks: None, size: int) -> None:
     content = os.urandom(size)
     (tmp_path / "a").write_bytes(content)
@@ -79,6 +94,9 @@ def test_of_a_very_large_file_the_ends_and_a_few_blocks_are_checked(tmp_path: Pa
         assert fault(tmp_path, files, depth) == "a has changed since it was written"
     (tmp_path / "a").write_bytes(content[:1000] + bytes(1000))
     assert fault(tmp_path, files, seed=0) is not None
+    (tmp_path / "a").write_bytes(content)
+    files["a"]["sha256"] = "0" * 64
+    assert fault(tmp_path, files, Depth.BLOCKS) is None and fault(tmp_path, files, Depth.WHOLE) is not None
 
 
 def test_a_file_is_hashed_again_when_it_changes(tmp_path: Path) -> None:

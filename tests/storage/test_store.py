@@ -20,6 +20,8 @@ from headstart.storage.files import disk_errors, write_atomic
 from headstart.storage.locks import acquired, locked
 from headstart.storage.store import Store, Verified, array_digest, cache_root, content_key, drop_file
 
+A_MOMENT = 0.1  # seconds, after which the time of a file shows whether it changes again
+
 
 def test_a_key_depends_on_every_value_and_not_on_the_order_of_keys() -> None:
     assert content_key({"a": 1, "b": [2.5, "x"]}) == content_key({"b": [2.5, "x"], "a": 1})
@@ -35,6 +37,13 @@ def test_an_entry_is_there_only_when_its_manifest_is(tmp_path: Path) -> None:
     assert store.has("kind", "key") and (store.path("kind", "key") / "data").read_text() == "x"
     with store.building("kind", "key") as entry:
         assert entry is None
+
+
+def test_an_attempt_that_left_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(ValueError, match="why"), store.building("kind", "key"):
+        raise ValueError("why")
+    assert list((tmp_path / "kind").iterdir()) == []
 
 
 def test_what_an_interrupted_attempt_left_is_found_by_the_next(tmp_path: Path) -> None:
@@ -301,6 +310,7 @@ def test_files_are_checked_once_and_again_when_they_change(tmp_path: Path, monke
     store, looked = Store(tmp_path), []
     folder = fill(store, "kind", "key", 5)
     monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
+    time.sleep(A_MOMENT)
     check = fault
     monkeypatch.setattr(
         "headstart.storage.store.fault", lambda *given, **how: looked.append(given[0]) or check(*given, **how)
@@ -319,7 +329,7 @@ def test_files_that_this_process_has_hashed_are_not_read_again_unless_they_chang
     with store.building("kind", "key") as entry:
         assert entry is not None
         (entry.path / "data").write_text("x")
-        os.utime(entry.path / "data", (1e9, 1e9))  # long before it was hashed
+        time.sleep(A_MOMENT)
     with monkeypatch.context() as patch:
         patch.setattr("headstart.storage.store.fault", lambda *given, **how: "it was read again")
         assert store.has("kind", "key")
@@ -327,9 +337,26 @@ def test_files_that_this_process_has_hashed_are_not_read_again_unless_they_chang
     assert not store.has("kind", "key")
 
 
+@pytest.mark.parametrize(("before", "checked_again"), [(0.001, True), (1.001, False)])
+def test_a_file_that_changed_a_moment_before_it_was_checked_is_checked_again(
+    before: float, checked_again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    folder = fill(store, "kind", "key", 5)
+    changed = int((time.time() - before) * 1e9) | 1  # not a whole second, which a coarse clock gives
+    monkeypatch.setattr("headstart.storage.store._checked", {})
+    monkeypatch.setattr(
+        "headstart.storage.store._stamps", lambda folder, names: [(1, 1), *((5, 1, changed, changed) for _ in names)]
+    )  # as if the file changed twice in a tick of the clock
+    assert store.has("kind", "key")
+    (folder / "deep" / "data").write_bytes(b"y" * 5)
+    assert store.has("kind", "key") is not checked_again
+
+
 def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
     store = Store(tmp_path)
     manifest = fill(store, "kind", "key") / "manifest.json"
+    time.sleep(A_MOMENT)
     assert store.has("kind", "key")
     manifest.write_text(manifest.read_text().replace('"created": 1', '"created": 2'))
     with pytest.raises(StoreError, match="has changed since it was written"):
@@ -480,11 +507,12 @@ def test_what_dead_processes_left_is_cleared(tmp_path: Path) -> None:
 def test_an_entry_that_is_read_as_a_whole_is_checked_in_every_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, size in (("BLOCK", 10), ("SMALL", 20), ("SAMPLED", 100), ("_SAMPLE", 2)):  # the first block and the last
+    for name, size in (("BLOCK", 10), ("LARGE", 100), ("_SAMPLE", 2)):  # the first block and the last
         monkeypatch.setattr(checksums, name, size)
     store, depths = Store(tmp_path), []
     folder = fill(store, "kind", "key", 500)
     monkeypatch.setattr("headstart.storage.store._checked", {})  # as in another process
+    time.sleep(A_MOMENT)
     monkeypatch.setattr(
         "headstart.storage.store.fault",
         lambda folder, files, depth: depths.append(depth) or fault(folder, files, depth),

@@ -18,6 +18,7 @@ from headstart.errors import HeadstartError, lacks_memory
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
 _DEFECT = 70
+_NO_MEMORY = "out of memory; close other programs, or use smaller images or fewer workers"
 
 
 def run_as_process(command: Callable[[], object]) -> None:
@@ -45,11 +46,13 @@ def run_as_process(command: Callable[[], object]) -> None:
         discard(sys.stdout)
         sys.exit(1)
     except OSError as error:
+        if lacks_memory(error):
+            _fail(_NO_MEMORY, 2)
         place = error.filename or ("standard output" if output_fails() else "the disk")
         _fail(f"{place}: {error.strerror or error}", 2)
     except Exception as error:
         if lacks_memory(error):
-            _fail("out of memory; close other programs, or use smaller images or fewer workers", 2)
+            _fail(_NO_MEMORY, 2)
         place = _write_traceback(error)
         _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
 

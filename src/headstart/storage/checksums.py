@@ -1,7 +1,7 @@
 """What the files of a folder were when they were written, and whether they still are.
 
-Each file has its size and sha256; a large one has the CRC-32 of each of its blocks instead, so that it is checked
-faster, or in part. The manifest that lists them ends with its own sha256.
+Each file has its size and sha256; a large one has the CRC-32 of each of its blocks, too, so that it can be checked in
+part. The manifest that lists them ends with its own sha256.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from headstart.storage.settled import is_settled
 
 MANIFEST = "manifest.json"
 BLOCK = 1 << 22  # bytes
-SMALL = 1 << 26  # bytes: up to here the sha256 of the whole file is checked
-SAMPLED = 1 << 28  # bytes: beyond, only some of its blocks are, unless more is asked for
+LARGE = 1 << 28  # bytes: beyond, only some blocks of a file are checked, unless more is asked for
 _SAMPLE = 16  # blocks, with the first and the last
 _PIECE = 1 << 17  # bytes that are hashed at once: they remain in the processor's cache between two checksums
 
@@ -57,31 +56,30 @@ def described(folder: Path) -> dict[str, Facts]:
 
 def _described(path: Path) -> Facts:
     sync(path)
-    long = path.stat().st_size > SMALL
+    large = path.stat().st_size > LARGE
     digest, size, crc = hashlib.sha256(), 0, 0
     blocks: list[str] = []
     piece = memoryview(bytearray(_PIECE))
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(piece[: min(_PIECE, BLOCK - size % BLOCK)]):
             size += count
-            if not long:
-                digest.update(piece[:count])
+            digest.update(piece[:count])
+            if not large:
                 continue
             crc = zlib.crc32(piece[:count], crc)
             if size % BLOCK == 0:
                 blocks.append(f"{crc:08x}")
                 crc = 0
-    if long and size % BLOCK:
+    if large and size % BLOCK:
         blocks.append(f"{crc:08x}")
-    return {"bytes": size, **({"blocks": "".join(blocks)} if long else {"sha256": digest.hexdigest()})}
+    return {"bytes": size, "sha256": digest.hexdigest(), **({"blocks": "".join(blocks)} if large else {})}
 
 
 class Depth(IntEnum):
     """How much of a large file is read to check it.
 
-    A file of up to 64 MiB is always checked by its sha256. A larger one is checked by the CRC-32 of its blocks: of all
-    (BLOCKS, WHOLE), or, if it is over 256 MiB, of 16 of them (SAMPLE): the first, the last and a few at random. Where
-    an older version wrote its sha256, WHOLE compares that.
+    A file of up to 256 MiB is always checked by its sha256, and a larger one if WHOLE is asked for. Else the CRC-32 of
+    all its blocks is compared (BLOCKS), or of 16 of them (SAMPLE): the first, the last and a few at random.
     """
 
     SAMPLE = 0
@@ -107,10 +105,10 @@ def fault(
         size = path.stat().st_size
         if size != facts["bytes"]:
             return f"{name} has {size:,} of {facts['bytes']:,} bytes"
-        if "blocks" not in facts or (depth is Depth.WHOLE and "sha256" in facts):  # both: of an older version
+        if "sha256" in facts and (depth is Depth.WHOLE or size <= LARGE):
             same = sha256_of(path) == facts["sha256"]
-        else:
-            same = _blocks_are(path, facts["blocks"], depth is Depth.SAMPLE and size > SAMPLED, seed)
+        else:  # a former version wrote no sha256 of files over 64 MiB
+            same = _blocks_are(path, facts["blocks"], depth is Depth.SAMPLE and size > LARGE, seed)
         if not same:
             return f"{name} has changed since it was written"
     return None

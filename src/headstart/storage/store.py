@@ -32,7 +32,7 @@ from headstart.storage.settled import is_settled
 __all__ = ["MANIFEST", "Store", "Verified", "array_digest", "cache_root", "content_key", "drop_file"]
 
 _CLOCKS = 60.0  # seconds by which the clocks of machines that share a store may differ
-Stamps = list[tuple[int, int, int]]
+Stamps = list[tuple[int, ...]]
 _checked: dict[Path, tuple[tuple[str, ...], Stamps, Depth]] = {}
 
 
@@ -124,8 +124,9 @@ class Store:
         if facts.get("entry") != f"{kind}/{key}":
             return f"it is {facts.get('entry')}"
         before = _stamps(folder, facts["files"])
+        settled = before is not None and _are_settled(before)
         why = fault(folder, facts["files"], depth)
-        if why is None and before is not None:
+        if why is None and before is not None and settled:
             _checked[folder] = (tuple(facts["files"]), before, depth)
         return why
 
@@ -177,7 +178,12 @@ class Store:
             partial.mkdir(exist_ok=True)
             _sweep(partial)
             entry = Entry(partial, {})
-            yield entry
+            try:
+                yield entry
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    partial.rmdir()  # where nothing is in it
+                raise
             names = _finish(partial, f"{kind}/{key}", entry.manifest)
             delete(final)  # a folder without its manifest is damaged, not an entry
             os.replace(partial, final)
@@ -316,12 +322,9 @@ def _finish(partial: Path, name: str, facts: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _note_written(folder: Path, names: tuple[str, ...]) -> None:
-    """Note that these files have just been hashed, so that they are read again only if they change.
-
-    A file that was written a moment ago is not noted: its time might not show that it changes.
-    """
+    """Note that these files have just been hashed, so that they are read again only if they change."""
     stamps = _stamps(folder, names)
-    if stamps is not None and all(is_settled(changed) for _, changed, _ in stamps[1:]):
+    if stamps is not None and _are_settled(stamps):
         _checked[folder] = (names, stamps, Depth.WHOLE)
 
 
@@ -345,7 +348,12 @@ def _stamps(folder: Path, names: Iterable[str]) -> Stamps | None:
         own = (folder / MANIFEST).stat()
     except OSError:
         return None
-    return [(own.st_size, 0, own.st_ino), *((s.st_size, s.st_mtime_ns, s.st_ino) for s in states)]
+    return [(own.st_size, own.st_ino), *((s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for s in states)]
+
+
+def _are_settled(stamps: Stamps) -> bool:
+    """Say whether the time of each file, of which none was written a moment ago, would show that it changes."""
+    return all(is_settled(*times) for _, _, *times in stamps[1:])
 
 
 def _is_known(folder: Path, depth: Depth) -> bool:

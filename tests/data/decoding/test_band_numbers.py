@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from headstart.bands import BandChoice
-from headstart.data.decoding.band_numbers import BandKind, kind_from, shown
+from headstart.data.decoding.band_numbers import BandKind, kind_from, other_bands, shown
 from headstart.data.decoding.decode import band_numbers, check_bands
+from tests.support.multispectral import BANDS, scene, write_tiff
 
 
 def png(values: np.ndarray) -> bytes:
@@ -49,3 +51,42 @@ def test_a_constant_band_is_shown_black() -> None:
     numbers = np.stack([np.full((4, 4), 7.0), np.arange(16.0).reshape(4, 4)], axis=-1)
     picture = shown(numbers, BandChoice((0, 1), ("a", "b"), (0, 1, 1), 2, "float64"))
     assert not picture[:, :, 0].any() and picture[0, 0, 1] == 0 and picture[3, 3, 2] == 255
+
+
+BLUE_AND_RED = BandChoice((1, 3), ("B02", "B04"), (1, 0, 0), 13, "uint16")
+SWAPPED = tuple({"B02": "B04", "B04": "B02"}.get(name, name) for name in BANDS)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "names", "why"),
+    [
+        (scene(0, 0), BANDS, None),
+        (scene(0, 0), (), None),
+        (scene(0, 0), (*BANDS[:4], "another"), None),
+        (scene(0, 0).astype(np.int16), BANDS, None),
+        (scene(0, 0).astype(np.float32), BANDS, None),
+        (scene(0, 0), SWAPPED, "has B04 as band 1 where B02 is needed"),
+        (scene(0, 0).astype(np.uint8), BANDS, "has numbers of uint8 where uint16 are needed"),
+        (scene(0, 0)[:, :, :4], BANDS[:4], "has 4 bands where 13 are needed"),
+    ],
+)
+def test_other_bands_than_those_chosen_are_noticed(
+    numbers: np.ndarray, names: tuple[str, ...], why: str | None, tmp_path: Path
+) -> None:
+    pytest.importorskip("tifffile")
+    write_tiff(tmp_path / "a.tif", numbers, names)
+    data = (tmp_path / "a.tif").read_bytes()
+    assert other_bands(data, band_numbers(data), BLUE_AND_RED) == why
+
+
+def test_of_an_array_only_the_number_of_bands_is_known() -> None:
+    assert other_bands(scene(0, 0), scene(0, 0).astype(np.uint8), BLUE_AND_RED) is None
+    assert other_bands(scene(0, 0)[:, :, :4], scene(0, 0)[:, :, :4], BLUE_AND_RED) == "has 4 bands where 13 are needed"
+
+
+def test_bands_without_names_are_taken_by_their_place(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    write_tiff(tmp_path / "a.tif", scene(0, 0), SWAPPED)
+    data = (tmp_path / "a.tif").read_bytes()
+    unnamed = BandChoice((1, 3), ("1", "3"), (1, 0, 0), 13, "uint16")
+    assert other_bands(data, band_numbers(data), unnamed) is None

@@ -20,6 +20,7 @@ from headstart.data.sources.archive_bounds import SmallReads, XzReader, check_co
 from headstart.data.sources.archives import archive_tree
 from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError, StoreError
+from headstart.storage.store import cache_root
 
 BOMB = bytes(80 << 20)
 
@@ -60,6 +61,7 @@ def test_an_archive_that_unpacks_to_far_more_is_a_bomb(suffix: str, opened: Call
         file.write(BOMB)
     with pytest.raises(DataError, match=r"is a decompression bomb: [\d,]+ bytes unpack to more than 200 times"):
         load_dataset(path)
+    assert not any(cache_root().rglob("*.partial")), "nothing of it is left in the cache"
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])

@@ -80,6 +80,28 @@ def kind_of(data: bytes | Numbers, numbers: Callable[[bytes], Numbers]) -> BandK
     return BandKind(names, found.dtype.name)
 
 
+def other_bands(data: bytes | Numbers, numbers: Numbers, choice: BandChoice) -> str | None:
+    """Say why these are not the bands that were chosen, or None.
+
+    Args:
+        data: the file, or an array, of which nothing but the number of bands is known.
+        numbers: of all its bands, [h, w, bands].
+        choice: the bands needed. Where both have a name, it is the same; whole numbers have as many bits.
+    """
+    if numbers.shape[2] != choice.of:
+        return f"has {numbers.shape[2]} bands where {choice.of} are needed"
+    if isinstance(data, np.ndarray):
+        return None
+    given, needed = numbers.dtype, np.dtype(choice.dtype)
+    if given.kind in "ui" and needed.kind in "ui" and given.itemsize != needed.itemsize:
+        return f"has numbers of {given.name} where {needed.name} are needed"
+    names = tiff_header(bytes(data)).names if format_of(data) == "TIFF" else ()
+    for index, name in zip(choice.indices, choice.names, strict=True):
+        if names and names[index] != name and str(index) not in (names[index], name):
+            return f"has {names[index]} as band {index} where {name} is needed"
+    return None
+
+
 def shown(numbers: Numbers, choice: BandChoice) -> npt.NDArray[np.uint8]:
     """Return what people see of a picture, uint8 [h, w, 3]: each shown band between its own percentiles."""
     numbers = numbers[:, :, None] if numbers.ndim == 2 else numbers

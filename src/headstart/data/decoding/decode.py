@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError, _imaging
 
 from headstart.addresses import as_given, is_address, needs_path
 from headstart.bands import BandChoice, Bands
-from headstart.data.decoding.band_numbers import BandKind, kind_of, numbers_of, shown
+from headstart.data.decoding.band_numbers import BandKind, kind_of, numbers_of, other_bands, shown
 from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
 from headstart.data.decoding.colour import to_srgb
@@ -100,8 +100,8 @@ def _band_pixels(picture: Picture, view: View, bands: Bands) -> Pixels:
     content: Any = picture if raw else content_of(picture)
     with _reasons(len(content)):
         numbers = _numbers(content)
-        if numbers.shape[2] != bands.choice.of:
-            raise UndecodableError(f"has {numbers.shape[2]} bands where {bands.choice.of} are needed")
+        if why := other_bands(content, numbers, bands.choice):
+            raise UndecodableError(why)
         sized = [np.asarray(bring_to_size(Image.fromarray(plane), view)) for plane in bands.scaled(numbers)]
         whole: Pixels = np.clip(np.rint(np.stack(sized, axis=-1)), 0, 255).astype(np.uint8)
         return whole

@@ -183,8 +183,13 @@ def plain_tar(path: Path) -> tuple[Path, Held | None]:
     key = content_key([str(path.resolve()), file_state(path)])
     with store.building("archives", key, wait_message=f"{path}: another process is decompressing it") as entry:
         if entry is not None:
-            with path.open("rb") as packed, opener(packed) as source, (entry.path / "content.tar").open("wb") as target:
-                copy_bounded(source, target, path, state.st_size)
-            os.utime(entry.path / "content.tar", ns=(state.st_mtime_ns, state.st_mtime_ns))
+            content = entry.path / "content.tar"
+            try:
+                with path.open("rb") as packed, opener(packed) as source, content.open("wb") as target:
+                    copy_bounded(source, target, path, state.st_size)
+            except BaseException:
+                content.unlink(missing_ok=True)  # it cannot be continued, and may be large
+                raise
+            os.utime(content, ns=(state.st_mtime_ns, state.st_mtime_ns))
             entry.manifest.update(source=str(path))
     return store.path("archives", key) / "content.tar", held
