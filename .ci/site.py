@@ -1,4 +1,4 @@
-"""A hook of MkDocs: the page of commands has the help of each command, as the program prints it."""
+"""Hooks of MkDocs: the help of each command on the page of commands, and pages that send no request elsewhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from typing import Any
 from typer.testing import CliRunner
 
 MARK = "[every command]"
+STARS = ' data-md-component="source"'  # where the theme finds it, it asks api.github.com for the repository's stars
 
 
 def on_page_markdown(markdown: str, page: Any, **rest: Any) -> str:
     """Put the help texts where a page asks for them."""
     return markdown.replace(MARK, commands()) if MARK in markdown else markdown
+
+
+def on_post_page(output: str, **rest: Any) -> str:
+    """Leave the link to the repository as it is, without a request for its stars."""
+    return output.replace(STARS, "")
+
+
+def on_post_template(output_content: str, **rest: Any) -> str:
+    """Do the same with a page of the theme: that of a wrong address."""
+    return output_content.replace(STARS, "")
 
 
 def commands() -> str:

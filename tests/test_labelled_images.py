@@ -50,6 +50,15 @@ def test_episodes_score_as_on_the_features_themselves(photos: Path) -> None:
     assert found.name == "flowers" and headstart.evaluate_fewshot is evaluate_fewshot
 
 
+def test_a_loaded_dataset_keeps_its_name(photos: Path) -> None:
+    data = headstart.load_dataset(photos)
+    found = evaluate_fewshot(
+        data, backbone="lenet5", weights="none", ways=2, shots=[1], queries=2, episodes=5, device="cpu"
+    )
+    audit = audit_images(data, [data], backbone="pixels", device="cpu")
+    assert (found.name, audit["name"], audit["others"]) == ("flowers", "flowers", ["flowers"])
+
+
 def test_an_unknown_method_is_refused_before_any_work(photos: Path, own_store: Path) -> None:
     with pytest.raises(SpecError, match="did you mean 'ridge'"):
         evaluate_fewshot(photos, methods=["ridg"])

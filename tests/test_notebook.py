@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from headstart import notebook
-from headstart.notebook import Output, Shown, in_notebook, show_with
+from headstart.notebook import Output, Shown, import_bars_quietly, in_notebook, show_with
 
 
 @pytest.fixture
@@ -54,6 +55,24 @@ def test_only_a_kernel_makes_a_notebook(kernel: list[Any], monkeypatch: pytest.M
     assert not in_notebook()
     monkeypatch.delitem(sys.modules, "IPython")
     assert not in_notebook()
+
+
+def test_only_in_a_kernel_bars_are_imported_and_they_do_not_warn(
+    kernel: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported: list[str] = []
+
+    def warns(name: str) -> ModuleType:
+        imported.append(name)
+        warnings.warn("IProgress not found", UserWarning, stacklevel=1)
+        raise ImportError(name)
+
+    monkeypatch.setattr(notebook, "import_module", warns)
+    import_bars_quietly()
+    assert imported == ["tqdm.auto"]
+    monkeypatch.delitem(sys.modules, "IPython")
+    import_bars_quietly()
+    assert len(imported) == 1
 
 
 def test_an_output_is_drawn_in_its_place_and_leaves_nothing(kernel: list[dict[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Makes the gallery and the two pictures of the front page: runs the commands and takes a picture of what each leaves.
+"""Makes the gallery and the two pictures of the front page: runs the commands and takes a picture of each result.
 
     python docs/gallery/make.py                 # everything: some minutes on two CPU cores
     python docs/gallery/make.py compare audit   # some of it; `front` is docs/terminal.png and docs/report.png
@@ -59,6 +59,8 @@ class Entry:
         blocks: what makes it: language and text of each block on the page; a YAML block is a file NAME.yaml.
         page: what it leaves.
         section: the part that is pictured; "" for the top of the page.
+        after: the entry whose study it uses; it is made first, unless it is there.
+        photographs: most of the picture are photographs, so that it is a WebP file instead of a PNG of few colours.
     """
 
     name: str
@@ -67,6 +69,13 @@ class Entry:
     blocks: tuple[tuple[str, str], ...]
     page: str
     section: str = ""
+    after: str = ""
+    photographs: bool = False
+
+    @property
+    def file(self) -> str:
+        """The name of its picture's file."""
+        return f"{self.name}.{'webp' if self.photographs else 'png'}"
 
 
 TUNED = """name: tuned
@@ -118,15 +127,15 @@ ENTRIES = (
     Entry(
         "compare",
         "Which classifier is best?",
-        "Heads on one frozen network beside baselines that know nothing about photographs. The first sentence is the"
-        " answer; hollow dots are runs that may be as good.",
+        "Classifier heads on one frozen network, beside baselines without a network. The first sentence is the answer;"
+        " hollow dots are runs that may be as good.",
         (("bash", COMPARE),),
         f"{RUNS}/compare-photos/report.html",
     ),
     Entry(
         "classes",
         "Which classes are confused?",
-        "The same report further down. A click on a cell shows its photographs.",
+        "The same report, further down. Click a cell to see its photographs.",
         (("bash", COMPARE),),
         f"{RUNS}/compare-photos/report.html",
         "classes",
@@ -134,7 +143,8 @@ ENTRIES = (
     Entry(
         "ensemble",
         "Are two networks better than one?",
-        "An ensemble averages the probabilities of both networks. It costs both passes, so it must earn them.",
+        "An ensemble averages the probabilities of both networks, at the cost of both. Here it is no better than one of"
+        " them.",
         (
             (
                 "bash",
@@ -147,15 +157,15 @@ ENTRIES = (
     Entry(
         "tuned",
         "Is it worth training the last stages too?",
-        "Not here: six epochs on 150 photographs of 96 pixels, untuned, lose much of what the frozen features had. A"
-        " report says so as plainly as a gain.",
+        "Not here: six epochs on 150 photographs of 96 pixels, without choosing a learning rate, give a worse model"
+        " than the frozen features.",
         (("yaml", TUNED), ("bash", "headstart run tuned.yaml")),
         f"{RUNS}/tuned/report.html",
     ),
     Entry(
         "fractions",
         "How many labels are enough?",
-        "Each point is a run over three seeds with its interval. Where the curve flattens, more of the same helps"
+        "Each point is a run over three seeds with its interval. Where the curve flattens, more photographs help"
         " little.",
         (("yaml", FRACTIONS), ("bash", "headstart run fractions.yaml")),
         f"{RUNS}/fractions/report.html",
@@ -164,23 +174,26 @@ ENTRIES = (
     Entry(
         "explained",
         "What does it look at?",
-        "Two models on the same test photographs, drawn with a fixed seed: where the features for the class are.",
+        "Two models on the same test photographs, drawn with a fixed seed: Grad-CAM marks the regions that support the"
+        " class.",
         (("yaml", EXPLAINED), ("bash", "headstart run explained.yaml")),
         f"{RUNS}/explained/report.html",
         "explained",
+        photographs=True,
     ),
     Entry(
         "audit",
         "Can these images be trusted?",
-        "What an audit shows in a notebook: findings, the worst first, then pairs of copies and labels that look wrong,"
-        " with their pictures.",
+        "What an audit shows in a notebook: the findings, most serious first, then near duplicates and labels that look"
+        " wrong, with their pictures.",
         (("python", AUDIT),),
         "audit.html",
     ),
     Entry(
         "fewshot",
         "How far do five pictures of a class go?",
-        "Thousands of small tasks from the same photographs, so that the differences between methods are certain.",
+        "Thousands of small tasks are drawn from the same photographs, so that even small differences between methods"
+        " show.",
         (("python", FEWSHOT),),
         "fewshot.html",
     ),
@@ -190,13 +203,15 @@ ENTRIES = (
         "A saved model on labelled photographs that its study never saw, compared with its own test score.",
         (("bash", f"headstart evaluate {RUNS}/compare-photos later/"),),
         f"{RUNS}/evaluate-later-*/report.html",
+        after="compare",
     ),
     Entry(
         "drift",
         "Are the new photographs still like the old ones?",
-        "The same photographs in bad light, and without labels: what changed, and which are least familiar.",
+        "The same photographs darkened and without labels: what changed, and which images are least familiar.",
         (("bash", f"headstart evaluate {RUNS}/compare-photos dark/ --no-labels"),),
         f"{RUNS}/evaluate-dark-*/report.html",
+        after="compare",
     ),
 )
 
@@ -204,9 +219,9 @@ ENTRIES = (
 def page() -> str:
     """Return docs/gallery.md."""
     parts = [
-        "# Gallery\n\nTen questions, each with the commands that answer it and a picture of what they leave. The"
-        " photographs are fruit in a\nsupermarket (`headstart[demo]`), 30 of each of eight kinds; with a folder of your"
-        f" own the commands are the same.\n[`docs/gallery/make.py`]({SCRIPT}) runs them and takes the pictures:\n\n"
+        "# Gallery\n\nTen questions, each with the commands that answer it and a picture of the result. The photographs"
+        " are fruit in a\nsupermarket (`headstart[demo]`), 30 of each of eight kinds; for a folder of your own, the"
+        f" commands are the same.\n[`docs/gallery/make.py`]({SCRIPT}) runs them and takes the pictures:\n\n"
         "```bash\npython docs/gallery/make.py\n```\n\n"
         '<!-- setup\ndraw("photos", classes=5, per_class=18)\n-->\n'
     ]
@@ -218,7 +233,7 @@ def page() -> str:
                 "yaml": f"<!-- file: {entry.name}.yaml -->\n",
             }.get(language, "")
             parts.append(f"{before}```{language}\n{text.rstrip()}\n```\n\n")
-        parts.append(f"![{entry.title}](gallery/{entry.name}.png)\n\n")
+        parts.append(f"![{entry.title}](gallery/{entry.file})\n\n")
     return "".join(parts).rstrip() + "\n"
 
 
@@ -321,8 +336,8 @@ def coloured(text: str) -> str:
     return console.export_html(inline_styles=True, code_format="{code}").rstrip()
 
 
-def picture(found: Path, part: str) -> bytes:
-    """Return a picture of a page, or of the part that a selector names, as a small PNG."""
+def picture(found: Path, part: str, *, photographs: bool = False) -> bytes:
+    """Return a picture of a page, or of the part that a selector names, as a small PNG or, of photographs, WebP."""
     from PIL import Image
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
@@ -343,7 +358,8 @@ def picture(found: Path, part: str) -> bytes:
     finally:
         driver.quit()
     with Image.open(io.BytesIO(data)) as opened:
-        return small(opened.convert("RGB"))
+        image = opened.convert("RGB")
+    return small_photographs(image) if photographs else small(image)
 
 
 def small(image: object) -> bytes:
@@ -359,6 +375,19 @@ def small(image: object) -> bytes:
             scaled.quantize(colours, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
             if buffer.tell() <= LARGEST:
                 return buffer.getvalue()
+    raise ValueError(f"{image.size}: no picture of {LARGEST:,} bytes")
+
+
+def small_photographs(image: object) -> bytes:
+    """Return a WebP of at most `LARGEST` bytes, as good as fits."""
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)
+    for quality in range(90, 0, -10):
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=quality, method=6)
+        if buffer.tell() <= LARGEST:
+            return buffer.getvalue()
     raise ValueError(f"{image.size}: no picture of {LARGEST:,} bytes")
 
 
@@ -388,10 +417,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         photographs(asked.work)
     for entry in entries:
         if not asked.pictures:
+            for first in (
+                each for each in ENTRIES if each.name == entry.after and not (asked.work / each.page).is_file()
+            ):
+                run(first, asked.work)
             run(entry, asked.work)
         (found,) = asked.work.glob(entry.page)
         part = f"section#{entry.section}" if entry.section else "body"
-        write(HERE / f"{entry.name}.png", picture(found.resolve(), part))
+        write(HERE / entry.file, picture(found.resolve(), part, photographs=entry.photographs))
     if not asked.names or FRONT in asked.names:
         front(asked.work, again=not asked.pictures)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from headstart.notebook import show_with
+from headstart.notebook import import_bars_quietly, show_with
 from headstart.version import VERSION
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def _drawn(value: Any) -> str:
 
 
 show_with(_drawn)
+import_bars_quietly()
 
 
 def __dir__() -> list[str]:

@@ -18,6 +18,7 @@ _QUERY = re.compile(r"(?<=://)([^\s'\"?#]*\?)([^\s'\"#]*)")
 _VALUE = re.compile(r"=[^&;\s]*")
 _BORDER = r"(?=[/\\\s'\",:;)\]}]|$)"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # also what turns text around
+_UNBROKEN = "\N{NO-BREAK SPACE}%"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -53,10 +54,15 @@ def show(line: str, stream: TextIO | None = None) -> None:
         discard(stream)
 
 
-def wrapped(line: str, stream: TextIO) -> str:
-    """Return a line as wide as the terminal that it goes to: broken between words, further lines indented as the first.
+def wrapped(line: str, stream: TextIO, indent: str | None = None) -> str:
+    """Return a line as wide as the terminal that it goes to, broken between words; a number keeps its per cent sign.
 
     What does not go to a terminal stays one line.
+
+    Args:
+        line: the text.
+        stream: where it goes.
+        indent: of further lines; None: that of the first line, at least two blanks.
     """
     try:
         columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
@@ -64,10 +70,13 @@ def wrapped(line: str, stream: TextIO) -> str:
         return line
     if not 20 <= columns < len(line):
         return line
-    indent = line[: len(line) - len(line.lstrip())] or "  "
-    return textwrap.fill(
-        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    if indent is None:
+        indent = line[: len(line) - len(line.lstrip())] or "  "
+    kept = line.replace(" %", _UNBROKEN)
+    filled = textwrap.fill(
+        kept, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
     )
+    return filled.replace(_UNBROKEN, " %")
 
 
 def discard(stream: TextIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from headstart.audit import audit as auditing
 from headstart.audit.audit import Audit
+from headstart.data.dataset import Dataset
 from headstart.data.overview import given_by, overview
 from headstart.errors import choose
 from headstart.fewshot import evaluation as fewshot
@@ -60,13 +62,13 @@ def audit_images(
     resources, network = Resources(default_store(), device), NetworkSpec(backbone)
     given = None if corrections is None else str(corrections)
     spec = DataSpec(source=source_of(data), label=label, corrections=given)
-    dataset = resources.dataset(spec)
+    dataset = _named(data, resources.dataset(spec))
     (listener or Silent()).overview(overview(dataset, given_by(dataset)))
     features = resources.features(spec, network, 0)
     images = resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
     beside = [
-        auditing.Other(resources.dataset(other), resources.features(other, network, 0))
-        for other in (DataSpec(source=source_of(each)) for each in others)
+        auditing.Other(_named(each, resources.dataset(other)), resources.features(other, network, 0))
+        for each, other in ((each, DataSpec(source=source_of(each))) for each in others)
     ]
     bad = None if images is None else images.bad
     return auditing.audit_dataset(dataset, bad=bad, features=features, others=beside, store=resources.store)
@@ -113,14 +115,21 @@ def evaluate_fewshot(
     asked = FewShotSpec(ways, tuple(shots), queries, many, tuple(chosen), seed)
     spec, network = DataSpec(source=source_of(data), label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
     resources = Resources(default_store(), device)
-    dataset = resources.dataset(spec)
+    dataset = _named(data, resources.dataset(spec))
     (listener or Silent()).overview(overview(dataset, f"none; episodes are drawn from all {len(dataset):,} images"))
     fewshot.check_one_label(dataset)
     fewshot.draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
-    return _classified(resources, spec, network, asked)
+    return _classified(resources, spec, network, asked, dataset.name)
 
 
-def _classified(resources: Resources, spec: DataSpec, network: NetworkSpec, asked: FewShotSpec) -> FewShotResult:
+def _named(data: Data, loaded: Dataset) -> Dataset:
+    """Return the dataset under its own name: one that was given as an object was loaded from a file of the cache."""
+    return replace(loaded, name=data.name) if isinstance(data, Dataset) else loaded
+
+
+def _classified(
+    resources: Resources, spec: DataSpec, network: NetworkSpec, asked: FewShotSpec, name: str
+) -> FewShotResult:
     dataset = resources.dataset(spec)
     features = resources.features(spec, network, asked.seed) if set(asked.methods) != {FINETUNE} else None
     backbone = resources.loaded(network, asked.seed).backbone
@@ -132,5 +141,5 @@ def _classified(resources: Resources, spec: DataSpec, network: NetworkSpec, aske
         return finetune_episodes(backbone, chosen, drawn, seed=asked.seed, device=resources.device)
 
     used = None if features is None else np.asarray(features).reshape(len(features), -1)[keep]
-    usable = LabelledFeatures(dataset.labels[keep], dataset.classes, used, name=dataset.name)
+    usable = LabelledFeatures(dataset.labels[keep], dataset.classes, used, name=name)
     return fewshot.run_fewshot(usable, asked, judges={FINETUNE: tuned}, device=resources.device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -31,6 +33,14 @@ def in_notebook() -> bool:
     """Say whether this code runs in the kernel of a notebook, whose outputs can be drawn anew."""
     ipython = sys.modules.get("IPython")  # there before this code, or this is no notebook
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+def import_bars_quietly() -> None:
+    """Import tqdm's bars in a kernel before timm does: without ipywidgets that warns, and headstart draws its own."""
+    if in_notebook():
+        with warnings.catch_warnings(), contextlib.suppress(ImportError):
+            warnings.simplefilter("ignore")
+            import_module("tqdm.auto")
 
 
 class Output:

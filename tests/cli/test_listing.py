@@ -67,7 +67,7 @@ def test_what_is_published_of_a_network_comes_with_its_sources(capsys: Capture) 
     out = capsys.readouterr().out.splitlines()
     assert out[-1].startswith("published: 69.8 % supervised on ImageNet-1k (torchvision")
     assert out[-2] == "licence: BSD-3-Clause, open (torchvision)"
-    assert out[-3] == "in line-ups with weights torchvision:IMAGENET1K_V1, which learned from ImageNet-1k"
+    assert out[-3] == "in line-ups with weights torchvision:IMAGENET1K_V1, trained on ImageNet-1k"
     show_backbones("resnet18", as_json=True)
     assert json.loads(capsys.readouterr().out)["published"]["licence"]["status"] == "open"
     show_backbones("lenet5", as_json=True)

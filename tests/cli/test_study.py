@@ -295,5 +295,5 @@ def test_a_plan_of_a_study_fits_the_terminal(study_file: Path, tmp_path: Path) -
     for width in (80, 120):
         lines = plan_lines(rows, width)
         assert max(map(len, lines)) <= width
-        assert any("floor: 1 runs × seeds" in line for line in lines)
+        assert any("floor: 1 run × seed" in line for line in lines)
     json.dumps(rows)

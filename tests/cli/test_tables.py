@@ -41,6 +41,20 @@ def test_a_long_name_is_folded_and_never_cut(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.count("x") == 300
 
 
+def test_a_narrow_terminal_breaks_no_word_and_leaves_columns_out(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("n" * 40, "a licence of several words", "12345", "z" * 30), ("short", "MIT", "1", "z")]
+    show_table(("name", "licence", "count", "rest"), rows, drop=("rest", "count"))
+    wide = capsys.readouterr().out
+    assert "rest" in wide and "a licence of several words" in wide  # 101 and 8 columns of 140
+    rows = [("n" * 110, "a licence of several words", "12345", "z" * 30)]
+    show_table(("name", "licence", "count", "rest"), rows, drop=("rest", "count"))
+    narrow = capsys.readouterr().out
+    assert (
+        "rest" not in narrow and "12345" in narrow and "n" * 110 in narrow
+    )  # 140 - 110 - 5 - 6 leave 19 for the licence
+    assert [line.split()[1:] for line in narrow.splitlines()[1:]] == [["a", "licence", "of", "12345"], ["words"]]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_show_files_and_classes_literally(capsys: pytest.CaptureFixture[str], name: str) -> None:
     classifier: Any = SimpleNamespace(classes=(name, "[/]"), judge=None)

@@ -31,8 +31,8 @@ def test_the_page_is_what_the_script_writes(make: ModuleType) -> None:
 
 
 def test_every_entry_has_a_small_picture_and_every_picture_an_entry(make: ModuleType) -> None:
-    pictures = {path.stem: path for path in (DOCS / "gallery").glob("*.png")}
-    assert sorted(pictures) == sorted(entry.name for entry in make.ENTRIES) and len(pictures) == 10
+    pictures = {path.name: path for path in (DOCS / "gallery").iterdir() if path.suffix in (".png", ".webp")}
+    assert sorted(pictures) == sorted(entry.file for entry in make.ENTRIES) and len(pictures) == 10
     for path in pictures.values():
         assert path.stat().st_size <= make.LARGEST
         with Image.open(path) as image:
@@ -48,3 +48,12 @@ def test_a_picture_has_as_many_colours_as_fit(make: ModuleType) -> None:
             assert len(data) <= make.LARGEST and len(found.getcolors() or ()) >= least
     with Image.open(io.BytesIO(make.small(calm))) as found:
         assert found.size == (300, 200) and found.convert("RGB").getpixel((0, 0)) == (10, 200, 30)
+
+
+def test_a_picture_of_photographs_keeps_its_size_and_is_as_good_as_fits(make: ModuleType) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8))
+    data = make.small_photographs(noise)
+    with Image.open(io.BytesIO(data)) as found:
+        assert found.format == "WEBP" and found.size == (300, 200) and len(data) <= make.LARGEST
+    with pytest.raises(ValueError, match="no picture of"):
+        make.small_photographs(Image.effect_noise((3000, 3000), 90).convert("RGB"))

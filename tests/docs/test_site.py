@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 
 import headstart
@@ -29,6 +30,17 @@ def test_every_message_that_is_explained_is_one_of_the_program() -> None:
     texts = "\n".join(_texts())
     pieces = [piece.strip("() ") for message in shown for piece in message.split("…")]
     assert [piece for piece in pieces if piece not in texts] == []
+
+
+def test_pages_do_not_ask_for_the_stars_of_the_repository() -> None:
+    found = importlib.util.spec_from_file_location("site_hooks", REPOSITORY / ".ci" / "site.py")
+    assert found is not None and found.loader is not None
+    hooks = importlib.util.module_from_spec(found)
+    found.loader.exec_module(hooks)
+    link = '<a href="https://github.com/a/b" class="md-source" data-md-component="source">'
+    without = '<a href="https://github.com/a/b" class="md-source">'
+    assert hooks.on_post_page(link, page=None, config=None) == without
+    assert hooks.on_post_template(link, template_name="404.html", config=None) == without
 
 
 def _texts() -> list[str]:

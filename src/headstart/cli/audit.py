@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
+from headstart.cli.tables import show_line
 from headstart.disclosure import show
 
 
@@ -49,15 +50,15 @@ def audit_and_show(
         print(json.dumps({**said, "problems": problems(audit)}, default=str))
         return
     for finding in audit["findings"]:
-        show(finding["text"])
+        show_line(finding["text"])
     for note in audit["notes"]:
-        show(f"note: {note}")
+        show_line(f"note: {note}")
     for name, title in (("near", "near duplicates"), ("label_errors", "labels that look wrong")):
         rows = audit[name][:5]
         if rows:
             show(f"\n{title} (first {len(rows)} of {len(audit[name])}):")
         for row in rows:
-            show(f"  {_line(row)}")
+            show_line(f"  {_line(row)}")
     show(f"\nwith pictures: {page}\nfull audit:    {place}")
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.cli.tables import show_table
+from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.units import duration, size
 
@@ -29,9 +29,9 @@ def benchmark_and_show(model: Path, *, int8: bool, images: Path | None, count: i
         return
     names = ("form", "size", "start", "median", "p95", "images/s", "labels that differ", "accuracy", "accuracy drop")
     show_table(names, [_cells(row) for row in found.rows])
-    show(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
+    show_line(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
     for note in found.notes:
-        show(f"note: {note}")
+        show_line(f"note: {note}")
 
 
 def _cells(row: Speed) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
-from headstart.cli.tables import show_table
+from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.errors import HeadstartError, NoLabels, SpecError, choose
 
@@ -103,9 +103,9 @@ def show_drift(found: DriftReport) -> None:
     plural = "s" if found.images != 1 else ""
     show(f"{found.name}: {found.images:,} image{plural} without labels")
     for note in found.notes:
-        show(f"note: {note}")
+        show_line(f"note: {note}")
     for sentence in drift_sentences(found.drift.to_dict()):
-        show(sentence)
+        show_line(sentence)
     rows = [(name.replace("\n", "\\n"), f"{share:.3f}") for name, share in found.least[:SHOWN_LEAST]]
     show_table(("least familiar", "familiarity"), rows)
     show(f"report:  {found.report}")
@@ -118,15 +118,15 @@ def show_evaluation(found: Evaluation) -> None:
     plural = "s" if len(found.dataset) != 1 else ""
     show(f"{found.dataset.name}: {len(found.dataset):,} image{plural}, {len(found.dataset.classes)} classes")
     for note in found.notes:
-        show(f"note: {note}")
+        show_line(f"note: {note}")
     show_table(("measure", *(model.name for model in found.models)), measure_rows(found))
     for each in found.models:
-        show(change_words(each, found.metric))
+        show_line(change_words(each, found.metric))
     for each in found.models:
         for sentence in drift_lines(each):
-            show(sentence if len(found.models) == 1 else f"{each.name}: {sentence}")
+            show_line(sentence if len(found.models) == 1 else f"{each.name}: {sentence}")
     for sentence in compared_words(found):
-        show(sentence)
+        show_line(sentence)
     show(f"report:  {found.report}")
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from headstart.cli.outputs import check_folder
-from headstart.cli.tables import show_table
+from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.units import duration, size
 
@@ -60,7 +60,7 @@ def export_and_show(
     ]
     show_table(("folder", "file", "labels that differ", "largest difference", "time per picture", "size"), table)
     first = done[0].checks[0]
-    show(f"Checked on {first.pictures}: the original and each file in a process of its own.")
-    show(f"The original took {duration(first.milliseconds_original / 1000)} per picture. {TIMES}")
+    show_line(f"Checked on {first.pictures}: the original and each file in a process of its own.")
+    show_line(f"The original took {duration(first.milliseconds_original / 1000)} per picture. {TIMES}")
     for note in dict.fromkeys(note for each in done for note in each.notes):
-        show(note)
+        show_line(note)

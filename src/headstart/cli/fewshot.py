@@ -10,7 +10,7 @@ from typing import Any
 from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
 from headstart.cli.overview import said_overview
-from headstart.cli.tables import show_table
+from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.errors import SpecError
 
@@ -95,4 +95,4 @@ def _show(table: dict[str, Any], title: str) -> None:
     show_table(columns, rows, title)
     for k, pairs in table["comparisons"].items():
         for pair in pairs[:6]:
-            show(f"{k} shots: {pair['verdict']}")
+            show_line(f"{k} shots: {pair['verdict']}")

@@ -34,7 +34,7 @@ def label(
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     suggest: Annotated[
-        bool, typer.Option("--suggest", help="Show the images that teach most first, instead of a random order.")
+        bool, typer.Option("--suggest", help="Show the most informative images first, instead of a random order.")
     ] = False,
     random: Annotated[
         float, typer.Option(help="With --suggest: share of a random sample, which measures accuracy.")

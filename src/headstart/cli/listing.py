@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.cli.tables import cell, show_facts, show_table
+from headstart.cli.tables import cell, show_facts, show_line, show_table
 from headstart.errors import SpecError, unknown_name
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def show_datasets(name: str | None, *, as_json: bool) -> None:
     columns = ("images", "classes", "size", "licence")
     table = [[key, *(cell(row.get(column)) for column in columns)] for key, row in rows.items()]
     show_table(("name", *columns), table)
-    print("\ndetails: headstart datasets NAME;  your own images: the path of a folder, manifest or archive")
+    print()
+    show_line("details: headstart datasets NAME;  your own images: the path of a folder, manifest or archive")
 
 
 def show_backbones(name: str | None, *, as_json: bool) -> None:
@@ -54,7 +55,8 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
         show_line_ups()
         print()
         show_table(("short name", "architecture"), [[alias, target] for alias, target in sorted(ALIASES.items())])
-        print(f"\n{len(names)} in all (--json lists them); details: headstart backbones NAME")
+        print()
+        show_line(f"{len(names)} in all (--json lists them); details: headstart backbones NAME")
         return
     found = describe(name)
     published = _published(name)
@@ -102,12 +104,8 @@ def show_line_ups() -> None:
         sizes = [count(each.parameters), count(each.macs), str(each.size)]
         fixed = ", ".join(each.line_ups) or "-"
         rows.append([each.name, fixed, *sizes, figure, shown, where, speeds.get(each.name, "-")])
-    show_table(columns, rows)
-    print(
-        print(
-            "top-1 %: published, on ImageNet-1k (ReaL: with its corrected labels); linear: a probe of frozen features"
-        )
-    )
+    show_table(columns, rows, drop=("multiply-adds", "parameters", "line-ups", "images/s", "px"))
+    show_line("published: top-1 accuracy in % on ImageNet-1k (ReaL: corrected labels); linear: a linear probe")
 
 
 def _figure(figures: Sequence[Figure]) -> str:
@@ -130,10 +128,10 @@ def _published(name: str) -> dict[str, Any] | None:
 
 def _show_published(published: Mapping[str, Any]) -> None:
     licence = published["licence"]
-    print(f"in line-ups with weights {published['weights']}, which learned from {published['source_data']}")
-    print(f"licence: {licence['name']}, {licence['status']} ({licence['source']})")
+    show_line(f"in line-ups with weights {published['weights']}, trained on {published['source_data']}")
+    show_line(f"licence: {licence['name']}, {licence['status']} ({licence['source']})")
     for each in published["figures"]:
-        print(f"published: {each['value']} % {each['how']} on {each['data']} ({each['source']})")
+        show_line(f"published: {each['value']} % {each['how']} on {each['data']} ({each['source']})")
 
 
 def _show_stages(found: Mapping[str, Any]) -> None:
@@ -149,4 +147,5 @@ def _show_stages(found: Mapping[str, Any]) -> None:
         f"{sum(row['macs'] for row in found['stages']) / 1e6:,.1f} M",
     ]
     show_table(columns, [*rows, total])
-    print(f"\ninput {found['input_size']} px; weights: {', '.join(found['weights']) or 'none known'}")
+    print()
+    show_line(f"input {found['input_size']} px; weights: {', '.join(found['weights']) or 'none known'}")

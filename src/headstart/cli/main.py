@@ -332,7 +332,7 @@ def explain(
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to write.")] = Path("explanation.png"),
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Show which parts of an image a decision rests on.
+    """Show which parts of an image support a prediction.
 
     Example: headstart explain headstart-runs/demo photo.jpg --method lime --method grad_cam
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from headstart.cli.streams import output_fails, prepare_streams, replace_closed_streams
-from headstart.disclosure import discard, disclosable, show
+from headstart.disclosure import discard, disclosable, show, wrapped
 from headstart.errors import HeadstartError, lacks_memory
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -79,7 +79,7 @@ def _stop_on_signals() -> None:
 
 
 def _fail(line: str, status: int) -> NoReturn:
-    show(f"headstart: {line}", sys.stderr)
+    show(wrapped(f"headstart: {line}", sys.stderr), sys.stderr)
     sys.exit(status)
 
 

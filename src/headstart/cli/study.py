@@ -96,9 +96,9 @@ def show_ranking(folder: Path) -> None:
     from headstart.report.render.terminal import ranking_table
 
     summary, console = load_summary(folder), terminal(width=None if sys.stdout.isatty() else 140)
-    console.print(Text(plain(summary.answer)))
+    console.print(Text(wrapped(plain(summary.answer), sys.stdout, indent="")))
     console.print(ranking_table(summary, console.width))
     if summary.problems:
         console.print(Text("\nthe audit of the images found:", style="bold"))
     for problem in summary.problems:
-        console.print(Text(f"  {problem}"))
+        console.print(Text(wrapped(f"  {problem}", sys.stdout)))

@@ -6,14 +6,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.disclosure import console, printable
+from headstart.disclosure import console, printable, show, wrapped
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
     """Print one fact per line."""
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        print(printable(f"{key:<{width}}  {cell(value)}"))
+        print(wrapped(printable(f"{key:<{width}}  {cell(value)}"), sys.stdout, indent=" " * (width + 2)))
+
+
+def show_line(text: str) -> None:
+    """Print a sentence, which a terminal breaks between words."""
+    show(wrapped(text, sys.stdout))
 
 
 def cell(value: Any) -> str:
@@ -25,13 +30,43 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table as wide as the terminal, or 140 columns wide if there is none."""
+def show_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None, drop: Sequence[str] = ()
+) -> None:
+    """Print a table as wide as the terminal, or 140 columns wide if there is none.
+
+    Args:
+        columns: their heads.
+        rows: of cells.
+        title: above the table.
+        drop: columns that are left out, in this order, where words would be broken otherwise.
+    """
     from rich.table import Column, Table
     from rich.text import Text
 
+    screen = console(width=None if sys.stdout.isatty() else 140)
+    shown, left = list(range(len(columns))), list(drop)
+    while (widths := _widths([[row[k] for k in shown] for row in (columns, *rows)], screen.width)) is None and left:
+        shown.remove(columns.index(left.pop(0)))
+    fixed: Sequence[int | None] = widths if widths is not None else [None] * len(shown)
     heading = None if title is None else Text(title, style="italic")
-    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, title=heading)
+    heads = (Column(columns[k], overflow="fold", width=width) for k, width in zip(shown, fixed, strict=True))
+    table = Table(*heads, box=None, title=heading)
     for row in rows:
-        table.add_row(*map(Text, row))  # as Text, names such as [other] or :star: are not taken for markup
-    console(width=None if sys.stdout.isatty() else 140).print(table)
+        table.add_row(*(Text(row[k]) for k in shown))  # as Text, names such as [other] or :star: are not markup
+    screen.print(table)
+
+
+def _widths(table: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Return a width for each column so that no word is broken, or None if there are none; the widest give way."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*table, strict=True))
+    found = [max(map(cell_len, column)) for column in columns]
+    least = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in columns]
+    while sum(found) > width - 2 * len(columns):  # a blank at each side
+        wide = [k for k, size in enumerate(found) if size > least[k]]
+        if not wide:
+            return None
+        found[max(wide, key=lambda k: found[k])] -= 1
+    return found

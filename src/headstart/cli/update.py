@@ -9,6 +9,7 @@ from typing import Any
 from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
 from headstart.cli.outputs import check_folder
+from headstart.cli.tables import show_line
 from headstart.disclosure import show
 from headstart.models.refitted import words
 
@@ -40,11 +41,11 @@ def update_and_show(
         return
     show(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
     for note in done.notes:
-        show(f"note: {note}")
+        show_line(f"note: {note}")
     if done.evaluation is not None:
         show_evaluation(done.evaluation)
     else:
-        show("the models are not compared: they do not have the same classes")
+        show_line("the models are not compared: they do not have the same classes")
     show(f"model:    {done.results.model}")
     if done.results.refitted is not None:
         show(f"          {words(done.results.refitted)}")

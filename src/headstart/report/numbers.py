@@ -10,6 +10,11 @@ from headstart.evaluate.metrics.scoring import METRICS
 _NO_SHARE = ("log_loss", "brier", "mcc")
 
 
+def unbroken(text: str) -> str:
+    """Return text in which no line ends between a number and its per cent sign; of markup, markup."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """Return 0.9312 as "93.1 %"."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"

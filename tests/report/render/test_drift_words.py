@@ -50,7 +50,7 @@ def test_no_difference_is_no_claim_that_there_is_none() -> None:
         "No difference from the images that the model was checked on was found (p = 0.400; 150 of them against 1,000"
         " held-out images)."
     )
-    assert said[1] == "Unfamiliar: 20.0 % (13.0–27.0 %); of images of the same kind 5 % or fewer are."
+    assert said[1] == "Unfamiliar: 20.0 % (13.0–27.0 %); among images of the same kind, 5 % or fewer."
     assert len(said) == 3
     assert drift_sentences(drift_of({}), labelled=True) == said[:2]  # the accuracy is measured, not estimated
 

@@ -277,9 +277,10 @@ def test_a_mistake_is_enlarged_with_its_explanations_and_their_legend(browser: A
     maps = len(mistake.find_elements("css selector", ".explanations img"))
     browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", mistake)
     mistake.send_keys(" ")
-    assert "classified as" in one(browser, "dialog[open].large .gallery").text
+    shown = one(browser, "dialog[open].large .gallery").text
+    assert "classified as" in shown and "on average · wrong in" in shown
     assert len(all_of(browser, "dialog[open] .gallery figure")) >= 1 + maps > 1
-    assert "Violet to yellow" in one(browser, "dialog[open] p").text
+    assert "From violet to yellow" in one(browser, "dialog[open] p").text
     click(browser, one(browser, "dialog .close"))
 
 
@@ -293,12 +294,19 @@ def test_nothing_is_cut_off_on_paper(browser: Any) -> None:
         ".filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > 690)"
         ".map((e) => `${e.getBoundingClientRect().right} ${e.tagName} ${e.textContent.slice(0, 20)}`)"
     )
+    shut = browser.execute_script(
+        "return [...document.querySelectorAll('.specs, .spec')].filter((e) => e.checkVisibility()).length"
+    )
+    rows = browser.execute_script(
+        "return getComputedStyle(document.querySelector('#classes .more:not([hidden])'), '::after').content"
+    )
     browser.execute_script("dispatchEvent(new Event('afterprint'))")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     width, height, phone = SIZES["phone" if browser.phone else "desk"]
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     assert wide == []
+    assert shut == 0 and "of 101 are shown" in rows  # what is shut says nothing on paper; what is left out is counted
 
 
 @pytest.mark.parametrize("size", list(SIZES))

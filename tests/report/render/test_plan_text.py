@@ -41,7 +41,7 @@ def test_a_plan_lists_groups_stages_the_total_and_what_is_unavailable() -> None:
         "2  tune: resnet18 on photos (1,200 images)          10 min            3.0 GB",
         "   tuned: 2 runs × seeds, 6 configurations, 1 done",
         "",
-        "3  tune: resnet18 on photos (1,200 images)         nothing            9.0 GB",
+        "3  tune: resnet18 on photos (1,200 images)         nothing",
         "   finished: 2 runs × seeds, 2 done",
         "",
         "total                                               11 min   5.0 MB   3.0 GB",

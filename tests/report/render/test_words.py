@@ -5,12 +5,21 @@ from typing import Any
 
 import pytest
 
-from headstart.report.render.words import STATES, state_meaning, state_words, times, times_head
+from headstart.report.render.words import (
+    STATES,
+    interval_words,
+    state_meaning,
+    state_words,
+    times,
+    times_head,
+    with_code,
+)
 
 
-def board(margin: float, metric: str, *states: str, folds: int | None = None) -> Any:
+def board(margin: float, metric: str, *states: str, folds: int | None = None, evaluated: bool = False) -> Any:
     ranking = [{"state": state} for state in states]
-    return SimpleNamespace(margin=margin, metric=metric, ranking=ranking, folds=folds)
+    facts = {"wider": None, "kind": "images", "evaluated": evaluated}
+    return SimpleNamespace(margin=margin, metric=metric, ranking=ranking, folds=folds, **facts)
 
 
 def test_a_tie_is_stated_in_the_unit_of_the_metric() -> None:
@@ -44,3 +53,13 @@ def test_folds_and_repeats_are_not_called_seeds() -> None:
     assert (times({"folds": None, "seeds": 3}), times({"folds": 5, "seeds": 2})) == ("3", "5 × 2")
     assert "more repeats or test images" in state_meaning("cannot tell", folded)
     assert "more seeds or test images" in state_meaning("cannot tell", plain)
+
+
+def test_an_evaluated_model_is_not_told_of_seeds_and_training_images() -> None:
+    trained, evaluated = board(0.01, "accuracy", "best"), board(0.01, "accuracy", "best", evaluated=True)
+    assert interval_words([evaluated]) == "Intervals hold for other images of the same kind."
+    assert "other seeds" in interval_words([trained, evaluated]) and "`headstart compare" in interval_words([trained])
+
+
+def test_what_is_between_backticks_is_code_and_the_rest_is_escaped() -> None:
+    assert with_code("a < b: `x --y 1` & `z`") == "a &lt; b: <code>x --y 1</code> &amp; <code>z</code>"

@@ -45,6 +45,14 @@ def test_a_curve_is_fitted_to_the_scores_of_all_shots_and_seeds(
     assert session.listener.notes == [f"few: {expected.words}"]  # type: ignore[attr-defined]
 
 
+def test_a_single_size_is_no_curve(open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_study({"few": {"strategy": "ridge", "shots": 2}})
+    scored(session, monkeypatch)
+    learning_curves(session)
+    assert not (session.folder.root / "learning.json").exists()
+    assert session.listener.notes == []  # type: ignore[attr-defined]
+
+
 def test_fractions_are_counted_in_labels(open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     session = open_study({"part": {"strategy": "ridge", "fraction": {"each": [0.4, 0.7, 1.0]}}})
     scored(session, monkeypatch)

@@ -1,7 +1,7 @@
 """The server: images in, class names and calibrated probabilities out; built for one model.
 
 POST /predict   the image's bytes, or a form with several files; ?top=K
-POST /explain   one image; answers with a PNG that shows what speaks for the class; ?method=lime
+POST /explain   one image; answers with a PNG that shows what supports the class; ?method=lime
 GET  /model     classes, preprocessing, provenance         GET /health     GET /metrics
 GET  /          a page to drop images on                   GET /docs       this interface, described
 

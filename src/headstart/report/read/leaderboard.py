@@ -80,8 +80,8 @@ class Board:
 
     @property
     def lettered(self) -> bool:
-        """Say whether letters help to distinguish the runs: none has more than three."""
-        return all(len(row["letters"]) <= 3 for row in self.ranking)
+        """Say whether letters help to distinguish the runs: there are several, and none has more than three."""
+        return len(self.ranking) > 1 and all(len(row["letters"]) <= 3 for row in self.ranking)
 
     def row(self, run: str) -> Mapping[str, Any]:
         """Return the ranking row of one run."""

@@ -91,4 +91,4 @@ def _classes(classes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _unfamiliar(share: Mapping[str, Any]) -> str:
     between = numbers.interval(share["low"], share["high"], "accuracy")
-    return f"Unfamiliar: {numbers.percent(share['value'])} ({between}); of images of the same kind 5 % or fewer are."
+    return f"Unfamiliar: {numbers.percent(share['value'])} ({between}); among images of the same kind, 5 % or fewer."

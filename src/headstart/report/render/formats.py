@@ -197,12 +197,12 @@ def _ranking(summary: Summary, board: Board) -> list[str]:
     heads = ["#", "run", metric, "95 % interval", *wider, "on test", *group, times_head([board]), "an image", "to get"]
     letters = "Runs that share a letter under *group* do not differ significantly when every pair is tested. "
     bold = "The bold run was chosen on validation. " if board.chosen else ""
+    states = f"{state_words([board])} {letters if board.lettered else ''}".strip()
     return [
         *_table(heads, rows, f"rlrr{'r' if wider else ''}l{'l' if board.lettered else ''}rrr"),
         "",
         f"n = {board.n:,} {'episodes' if board.kind == 'episodes' else 'test images'}. {bold}{interval_words([board])}",
-        "",
-        f"*On test*: {state_words([board])} {letters if board.lettered else ''}".rstrip(),
+        *(["", f"*On test*: {states}"] if states else []),
     ]
 
 

@@ -31,7 +31,7 @@ from headstart.report.render.thumbnails import (
     rows_wanted,
     short_audit,
 )
-from headstart.report.render.words import STATES, interval_words, state_meaning, state_words, times_head
+from headstart.report.render.words import STATES, interval_words, state_meaning, state_words, times_head, with_code
 from headstart.storage.files import write_atomic
 
 SCRIPTS = (
@@ -111,7 +111,7 @@ def render(summary: Summary) -> str:
         return (static / name).read_text(encoding="utf-8")
 
     environment = template_environment()
-    environment.filters |= {"score": numbers.score, "seconds": units.duration, "unbroken": unbroken}
+    environment.filters |= {"score": numbers.score, "seconds": units.duration, "unbroken": numbers.unbroken}
     template = environment.get_template("page")
     payload = page_data(summary)
     return template.render(
@@ -125,7 +125,7 @@ def render(summary: Summary) -> str:
         proxy_lines=proxy_lines(summary.proxy, summary.left_out) if summary.proxy else [],
         leads=LEADS,
         short=SHORT,
-        intervals=interval_words(summary.boards),
+        intervals=with_code(interval_words(summary.boards)),
         states=state_words(summary.boards),
         weights=weights_used(summary),
         style=text("report.css") + static_text(STYLE),
@@ -176,11 +176,6 @@ def _measures() -> dict[str, list[Any]]:
     for key, metric in METRICS.items():
         found[key][1:] = [metric.meaning, [bound if math.isfinite(bound) else None for bound in metric.bounds]]
     return found
-
-
-def unbroken(text: str) -> str:
-    """Return text in which no line ends between a number and its per cent sign."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def tiles(summary: Summary) -> list[tuple[str, str]]:

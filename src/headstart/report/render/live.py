@@ -15,6 +15,7 @@ from headstart.evaluate.metrics.scoring import POINTWISE
 from headstart.report import numbers
 
 QUEUED, RUNNING, REUSED, DONE, FAILED = "queued", "running", "reused", "done", "failed"
+PARTLY, NOT_RUN = "partly run", "not run"  # when the study has ended, over its budget for example
 _ENDED = (REUSED, DONE, FAILED)
 _SHOWN = 14  # rows of the table; the rest is counted
 
@@ -49,7 +50,9 @@ class _Run:
         """The state of the run: it is running as long as some of its seeds have ended and others have not."""
         if set(self.states) <= set(_ENDED):
             return next(state for state in (FAILED, DONE, REUSED) if state in self.states)
-        return QUEUED if set(self.states) == {QUEUED} else RUNNING
+        if len(set(self.states)) == 1:
+            return self.states[0]
+        return PARTLY if NOT_RUN in self.states else RUNNING
 
     @property
     def ended(self) -> float:
@@ -74,7 +77,7 @@ class _Run:
         The report judges the predictions of all folds together; where that is not the mean of the folds' scores,
         which is all that is known while a study runs, it is said.
         """
-        counted = [(self.states.count(state), state) for state in (REUSED, FAILED, RUNNING, QUEUED)]
+        counted = [(self.states.count(state), state) for state in (REUSED, FAILED, RUNNING, QUEUED, NOT_RUN)]
         odd = ", ".join(f"{count} {state}" for count, state in counted if count)
         things = "folds" if any("(fold " in name for name in self.seeds) else "seeds"
         many = f"{len(self.seeds)} {things}" if len(self.seeds) > 1 else ""
@@ -184,12 +187,16 @@ class LiveStudy:
         if self._live is not None:
             progress.show_in(None)
             self._live.stop()
+        with self._lock:
+            for seed in (seed for run in self.runs.values() for seed in run.seeds.values()):
+                seed.state = seed.state if seed.state in _ENDED else NOT_RUN
+        if self._live is not None:
             self._live = None
             for line in (*(f"{run}: failed: {why}" for run, why in self._reasons()), *self.notes):
                 self._say(line)
         else:
             for run in self.runs.values():
-                if run.state == RUNNING and run.score is not None:
+                if run.state == PARTLY and run.score is not None:
                     self._tell(run)
         if self.runs:
             self._say(f"{self._counts()} in {units.duration(self._clock() - self._began)}")
@@ -285,7 +292,9 @@ class LiveStudy:
         with self._lock:
             states = [run.state for run in self.runs.values()]
         parts = [
-            f"{states.count(state)} {state}" for state in (DONE, REUSED, RUNNING, QUEUED, FAILED) if state in states
+            f"{states.count(state)} {state}"
+            for state in (DONE, REUSED, RUNNING, QUEUED, PARTLY, NOT_RUN, FAILED)
+            if state in states
         ]
         return ", ".join(parts) or "nothing to do"
 

@@ -41,7 +41,7 @@ def _block(number: int, row: Row, width: int) -> list[str]:
     lines = ["", _line(f"{number}  {row['kind']}: {networks}", figures_of(row), width)]
     tries = f", {row['configurations']} configurations" if row["configurations"] > row["tasks"] else ""
     done = f", {row['done']} done" if row["done"] else ""
-    runs = f"{', '.join(row['runs'])}: {row['tasks']} runs × seeds{tries}{done}"
+    runs = f"{', '.join(row['runs'])}: {tasks_of(row)}{tries}{done}"
     lines += _wrapped(runs, width - 3)
     for stage in row.get("stages", ()):
         note = "cached" if stage["done"] else "shared" if stage["shared"] else units.duration(stage["seconds"])
@@ -49,6 +49,11 @@ def _block(number: int, row: Row, width: int) -> list[str]:
         figures = (note, "" if known else _size(stage["disk"]), "" if known else _size(stage["memory"]))
         lines.append(_line(f"     {stage_word(stage['kind'])} {stage['what']}", figures, width))
     return lines
+
+
+def tasks_of(row: Row) -> str:
+    """Return how many tasks a group has, such as "6 runs × seeds"."""
+    return "1 run × seed" if row["tasks"] == 1 else f"{row['tasks']} runs × seeds"
 
 
 def stage_word(kind: str) -> str:
@@ -59,7 +64,9 @@ def stage_word(kind: str) -> str:
 def figures_of(row: Row) -> tuple[str, str, str]:
     """Return the time, disk and memory of a group, or of the total."""
     seconds = row.get("seconds", 0.0)
-    return units.duration(seconds) if seconds else "nothing", _size(row["disk_bytes"]), _size(row["memory_bytes"])
+    if not seconds:
+        return "nothing", "", ""
+    return units.duration(seconds), _size(row["disk_bytes"]), _size(row["memory_bytes"])
 
 
 def _size(count: int) -> str:

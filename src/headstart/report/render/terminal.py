@@ -13,8 +13,7 @@ from headstart import units
 from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
-from headstart.report.render.words import NARROW as NARROW_WORDS
-from headstart.report.render.words import interval_words, state_words, times, times_head
+from headstart.report.render.words import interval_words, narrow_words, state_words, times, times_head
 
 _COSTS, _WIDER = 75, 16  # columns beside the names with the costs, and of the wider intervals
 
@@ -82,7 +81,8 @@ def _caption(summary: Summary, wider: bool) -> str:
     lines = []
     if any(board.chosen for board in summary.boards):
         lines.append("* the model that was chosen on validation and saved")
-    lines += [state_words(summary.boards), interval_words(summary.boards, "beside it") if wider else NARROW_WORDS]
+    intervals = interval_words(summary.boards, "beside it") if wider else narrow_words(summary.boards)
+    lines += [state_words(summary.boards), intervals]
     if summary.partial:
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
         lines.append(f"Provisional: {len(summary.missing)} runs and seeds are not there yet{failed}.")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from headstart.evaluate.comparison.sentences import margin_words
 from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 
 NARROW = "Intervals hold for other seeds and other test images of the same kind, not for other training images."
+EVALUATED = "Intervals hold for other images of the same kind."
 OFFER = (
-    " To count those too: headstart compare --training-images 20, or compare: {training_images: 20} in a study file."
+    " To count those too: `headstart compare --training-images 20`, or `compare: {training_images: 20}` in a study"
+    " file."
 )
+_CODE = re.compile("`([^`]+)`")
 STATES = ("best", "tied", "cannot tell", "behind")
 
 
@@ -39,17 +45,31 @@ def state_meaning(state: str, board: Board) -> str:
     }[state]
 
 
+def narrow_words(boards: Sequence[Board]) -> str:
+    """Return what the intervals hold for: a saved model that is evaluated has no seeds and no training images."""
+    return EVALUATED if boards and all(board.evaluated for board in boards) else NARROW
+
+
 def interval_words(boards: Sequence[Board], where: str = "in brackets") -> str:
-    """Return what the intervals of these leaderboards hold for, and how the wider ones were made, if there are any."""
+    """Return what the intervals of these leaderboards hold for, and how the wider ones were made, if there are any.
+
+    Code is between backticks; see `with_code`.
+    """
     made = [board.wider for board in boards if board.wider is not None]
     if not made:
-        return NARROW + (OFFER if any(board.kind == "images" for board in boards) else "")
+        narrow = narrow_words(boards)
+        return narrow + (OFFER if narrow == NARROW and any(board.kind == "images" for board in boards) else "")
     samples = made[0]["samples"]
     if made[0]["by"] == "folds":
         how = f"it comes from the spread over {samples} folds, which share most of their training images"
     else:
         how = f"each head was fitted again on {samples} bootstrap samples of the training images"
     return f"{NARROW} The wider interval {where} holds for those too: {how}."
+
+
+def with_code(text: str) -> Markup:
+    """Return text as HTML, with what is between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def state_words(boards: Sequence[Board]) -> str:

@@ -26,6 +26,8 @@ def learning_curves(session: Session) -> None:
         base = " · ".join(part for part in task.run.name.split(" · ") if not part.startswith(axis))
         groups.setdefault((base, axis), {}).setdefault(_labels(session, task, axis), []).append(score)
     for (run, axis), scores in groups.items():
+        if len(scores) == 1:  # one size is a setting, and nobody asked for a curve
+            continue
         unit = "labels per class" if axis == "shots" else "labels"
         curve = learning_curve(dict(sorted(scores.items())), metric=metric, unit=unit)
         found.append({"run": run, "axis": axis, "metric": metric, **curve.to_dict()})

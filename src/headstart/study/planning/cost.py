@@ -167,7 +167,8 @@ class CostModel:
         dataset = self.resources.dataset(task.run.data)
         rows = len(self.resources.split(task.run.data, task.seed, task.run.subset).test)
         each = TASK + (self.meter.scoring(rows, len(dataset.classes))["seconds"] if not dataset.multi_label else 0)
-        return Stage("scores", f"{len(tasks)} runs and seeds", each * len(tasks), 40 * rows * len(tasks))
+        what = "1 run" if len(tasks) == 1 else f"{len(tasks)} runs and seeds"
+        return Stage("scores", what, each * len(tasks), 40 * rows * len(tasks))
 
     def backbone(self, task: Task) -> Backbone:
         """Return the task's network; with random weights if another run has yet to produce it."""

@@ -26,6 +26,11 @@ def test_what_is_put_in_is_escaped_everywhere() -> None:
     assert "alert" not in re.sub(r"&lt;.*?&amp;", "", whole)
 
 
+def test_a_number_keeps_its_per_cent_sign() -> None:
+    shown = look.title("60 % of 9") + look.line("94.3 %).") + look.line(Markup("<b>5 %</b> & 7 %"))
+    assert shown.count("\N{NO-BREAK SPACE}%") == 4 and " %" not in shown and "<b>5" in shown
+
+
 def test_an_interval_is_drawn_where_its_ends_are() -> None:
     drawn = look.interval_bar(0.2, 0.5, 0.8, (0.0, 1.0), strong=True, hollow=False)
     assert 'x1="47.6" x2="172.4"' in drawn and 'cx="110.0"' in drawn  # 6 px at each end of 220

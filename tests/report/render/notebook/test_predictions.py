@@ -69,7 +69,10 @@ def test_an_explanation_is_beside_its_picture_with_a_key_of_the_colours() -> Non
     assert html.count("<img") == 3 * module.EXPLAINED
     text = text_of(html)
     assert text.startswith("<model> bee 0.80 Grad-CAM Occlusion") and "and 2 more" in text
-    assert "Violet to yellow: what the class rests on; orange: for the class; blue: against it." in text
+    assert (
+        "From violet to yellow: how strongly a region supports the class; orange supports the class, blue opposes it."
+        in text
+    )
 
 
 def test_a_prediction_of_pixels_shows_itself_too() -> None:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from headstart.data.decoding.thumbnail import thumbnail
+from headstart.report.numbers import unbroken
 
 ACCENT, REST = "#17909c", "#8a949e"
 NUMBER, LONG = "hs-number", "hs-long"  # kinds of a table's columns
@@ -36,7 +37,7 @@ def joined(parts: Iterable[Markup]) -> Markup:
 
 def title(text: str) -> Markup:
     """Return what an output is of."""
-    return Markup('<p class="hs-title">{}</p>').format(text)
+    return Markup('<p class="hs-title">{}</p>').format(unbroken(text))
 
 
 def line(text: str | Markup, kind: str = "") -> Markup:
@@ -46,7 +47,7 @@ def line(text: str | Markup, kind: str = "") -> Markup:
         text: it.
         kind: "", "muted", "answer", or the level of a finding.
     """
-    return Markup('<p class="hs-{}">{}</p>').format(kind or "plain", text)
+    return Markup('<p class="hs-{}">{}</p>').format(kind or "plain", unbroken(text))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str | Markup]], kinds: Sequence[str] = ()) -> Markup:

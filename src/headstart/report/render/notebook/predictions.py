@@ -70,14 +70,17 @@ def explained_html(explained: Explained) -> Markup:
         rows.append(look.strip(figures))
     keys = []
     if any(not explainer.signed for explainer, _ in methods):
-        keys.append("violet to yellow: what the class rests on")
+        keys.append("from violet to yellow: how strongly a region supports the class")
     if any(explainer.signed for explainer, _ in methods):
-        keys.append("orange: for the class; blue: against it")
+        keys.append("orange supports the class, blue opposes it")
     more = len(explained.pixels) - EXPLAINED
     rest = [look.line(f"and {more:,} more", "muted")] if more > 0 else []
     key = "; ".join(keys)
     return look.panel(
-        look.title(explained.subject.title), *rows, look.line(f"{key[:1].upper()}{key[1:]}.", "muted"), *rest
+        look.title(explained.subject.title),
+        look.beside(*rows),
+        look.line(f"{key[:1].upper()}{key[1:]}.", "muted"),
+        *rest,
     )
 
 

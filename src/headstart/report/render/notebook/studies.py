@@ -16,8 +16,8 @@ from headstart.report.read.summary import Summary
 from headstart.report.render.drift_words import drift_sentences
 from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
 from headstart.report.render.notebook import look
-from headstart.report.render.plan_text import figures_of, stage_word, total_of
-from headstart.report.render.words import interval_words, state_words, times, times_head
+from headstart.report.render.plan_text import figures_of, stage_word, tasks_of, total_of
+from headstart.report.render.words import interval_words, narrow_words, state_words, times, times_head, with_code
 from headstart.study.evaluation import Evaluation
 from headstart.study.planning.describe import PlanRows
 from headstart.study.unlabelled import DriftReport
@@ -35,7 +35,9 @@ def study_html(summary: Summary, folder: str) -> Markup:
         parts.insert(0, look.line(f"Provisional: {len(summary.missing)} runs and seeds have not finished.", "notice"))
     for board in summary.boards:
         parts += _board(summary, board)
-    parts.append(look.line(f"{state_words(summary.boards)} {interval_words(summary.boards)}", "muted"))
+    wider = any(board.wider for board in summary.boards)  # which are not shown here
+    intervals = narrow_words(summary.boards) if wider else interval_words(summary.boards)
+    parts.append(look.line(with_code(f"{state_words(summary.boards)} {intervals}"), "muted"))
     parts += [look.line(f"Failed: {each.run}, seed {each.seed}: {each.why}", "problem") for each in summary.failed]
     parts += [look.line(problem, "notice") for problem in summary.problems]
     parts.append(look.line(f"Report: {folder}/report.html", "muted"))
@@ -48,7 +50,7 @@ def plan_html(rows: PlanRows) -> Markup:
     cells: list[Sequence[str | Markup]] = [
         (
             f"{row['kind']}: {row['backbone']} on {row['dataset']} ({row['images']:,} images)",
-            f"{numbers.listed(row['runs'], 6)}: {row['tasks']} runs × seeds, {row['done']} done",
+            f"{numbers.listed(row['runs'], 6)}: {tasks_of(row)}, {row['done']} done",
             "; ".join(_stage(stage) for stage in row.get("stages", ())),
             *figures_of(row),
         )

@@ -19,14 +19,14 @@ function showPictures(title, note, pictures, large = false) {
 }
 
 /** Show a mistake large, with its explanations and what their colours mean. */
-function showMistake(run, set, [row, truth, guess, confidence, own], data) {
-  const words = [h("span", { class: "truth" }, format.words(set.classes[truth])), h("span", { class: "guess" }, `classified as ${format.words(set.classes[guess])}, ${format.percent(confidence, 0)} confident`), h("span", { class: "sure" }, `true class ${format.percent(own)}`)];
+function showMistake(run, set, [row, truth, guess, confidence, own, seeds], data) {
+  const words = [h("span", { class: "truth" }, format.words(set.classes[truth])), h("span", { class: "guess" }, `classified as ${format.words(set.classes[guess])}, ${format.percent(confidence, 0)} confident`), h("span", { class: "sure" }, `true class ${format.percent(own)}${wrongIn(run, seeds, " on average")}`)];
   const maps = (run.explanations || []).filter((each) => each.row === row && each.src);
   const large = [picture(set, row, words), ...maps.map((each) => h("figure", { class: "picture" }, h("img", { src: each.src, alt: `${methodName(each.method)} explanation` }), h("figcaption", {}, methodName(each.method) + (each.class ? ` for ${format.words(each.class)}` : ""))))];
   const like = run.cells.find((cell) => cell[0] === guess && cell[1] === guess);
   const examples = (like ? like.slice(3) : []).filter((each) => set.images[each]).slice(0, 3);
   const compared = examples.length ? [h("h4", {}, `For comparison: ${format.words(set.classes[guess])}, classified correctly`), ...examples.map((each) => picture(set, each, [h("span", { class: "sure" }, set.images[each].name.split("/").pop())]))] : [];
-  const legend = maps.length ? "Violet to yellow: the brighter, the more the place speaks for the class. In maps with two colours orange speaks for it and blue against it." : "This image has no explanation; with explain: 12 in its file a study explains twelve mistakes.";
+  const legend = maps.length ? "From violet to yellow: how strongly a region supports the class. In maps with two colours, orange supports the class and blue opposes it." : "No explanation was computed for this image; explain: 12 in the study file explains twelve mistakes.";
   showPictures((set.images[row] || {}).name || `image ${row}`, `${run.run}. ${legend}`, [...large, ...compared], true);
 }
 
@@ -57,13 +57,19 @@ function drawMistakes(host, data) {
     const set = data.datasets[run.data];
     const found = run.mistakes.filter(([row, truth, guess]) => !text || [set.classes[truth], set.classes[guess], (set.images[row] || {}).name].some((word) => String(word).toLowerCase().includes(text)));
     count.textContent = `${found.length} shown`;
-    gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: hasExplanation(run, row) ? "mistake explained" : "mistake", role: "button", tabindex: "0", title: "Enlarge", onclick: () => showMistake(run, set, [row, truth, guess, confidence, own], data), onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); showMistake(run, set, [row, truth, guess, confidence, own], data); } } }, picture(set, row, [
+    gallery.replaceChildren(...found.map(([row, truth, guess, confidence, own, seeds]) => h("div", { class: hasExplanation(run, row) ? "mistake explained" : "mistake", role: "button", tabindex: "0", title: "Enlarge", onclick: () => showMistake(run, set, [row, truth, guess, confidence, own, seeds], data), onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); showMistake(run, set, [row, truth, guess, confidence, own, seeds], data); } } }, picture(set, row, [
       h("span", { class: "truth" }, format.words(set.classes[truth])),
       h("span", { class: "guess" }, `classified as ${format.words(set.classes[guess])}`),
-      h("span", { class: "sure" }, `${format.percent(confidence, 0)} confident · true class ${format.percent(own)}${timesTested(run).count > 1 ? ` · ${seeds}/${timesTested(run).words}` : ""}`),
+      h("span", { class: "sure" }, `${format.percent(confidence, 0)} confident · true class ${format.percent(own)}${wrongIn(run, seeds)}`),
     ]), explanationsOf(run, row))));
   }
   draw();
+}
+
+/** In how many of its seeds a run gets an image wrong; the confidence is that of these, the true class that of all. */
+function wrongIn(run, seeds, before = "") {
+  const tested = timesTested(run);
+  return tested.count > 1 ? `${before} · wrong in ${seeds}/${tested.words}` : "";
 }
 
 /** The name of an explainer. */

@@ -20,7 +20,7 @@ function drawRuns(host, data) {
     ...(data.runs.some((run) => choice(run)) ? [{ key: "chosen", label: "chosen on validation", value: choice }] : []),
   ], data.runs, { label: "Settings that differ", class: "compact", filter: data.runs.length > 7 ? "Filter runs" : null });
   for (const failure of data.failed) host.append(h("p", { class: "failed" }, h("b", {}, `${failure.run}, seed ${failure.seed}, failed: `), failure.why));
-  host.append(h("h3", {}, "All settings, run by run"));
+  host.append(h("h3", { class: "specs" }, "All settings, run by run"));
   for (const run of data.runs) {
     const tried = Object.entries(run.tried).flatMap(([seed, rows]) => rows.map((row) => [seed, row]));
     const detail = h("details", { class: "spec" }, h("summary", {}, swatch(run), run.run, h("span", { class: "count" }, ` ${timesTrained(run)}`)));

@@ -53,6 +53,7 @@ function table(host, columns, rows, options = {}) {
     count.textContent = state.text ? `${found.length} of ${rows.length}` : "";
     more.hidden = found.length <= state.shown;
     more.textContent = `Show all ${found.length}`;
+    more.dataset.shown = `${state.shown} of ${found.length} are shown`;  // on paper
     if (options.onrender) options.onrender(body, found);
   }
 
