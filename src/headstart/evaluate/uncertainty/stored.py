@@ -19,13 +19,7 @@ from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_ne
 from headstart.models.uncertainty import UncertaintyPart
 
 _ROUNDING = 1e-3  # by which sums of probabilities may exceed 1
-HALVED = (
-    "whitening",
-    "bank",
-    "principal",
-    "source",
-    "shown",
-)  # kept in half precision, each divided by its largest number
+HALVED = ("whitening", "bank", "principal", "source", "shown")  # in half precision, divided by the largest number
 _PARTS = 5  # that scores are made of
 _HALVED_SKETCH, _NUMBERED = ("basis", "embeddings", "bank"), ("predicted", "bank_labels")
 
