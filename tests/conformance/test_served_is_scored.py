@@ -17,6 +17,7 @@ from headstart.evaluate.metrics.multilabel import THRESHOLD
 from headstart.storage.names import folder_name
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
+from headstart.study.spec.schema import AS_IS, EPISODIC, STRATEGIES
 
 pytestmark = pytest.mark.long
 
@@ -24,7 +25,8 @@ COLOURS = {"blue": (70, 80, 150), "green": (80, 140, 90), "red": (150, 85, 80)}
 TRAINING = {"epochs": 1, "batch_size": 8, "lr": 0.02}
 HEADS: dict[str, dict[str, Any]] = {
     **{kind: {"strategy": kind} for kind in ("logistic", "ridge", "prototypes", "knn", "majority")},
-    "sgd": {"strategy": "linear_probe", "recipe": {"epochs": 2}},
+    "sgd": {"strategy": "sgd", "head": {"epochs": 2}},
+    "linear probe": {"strategy": "linear_probe", "recipe": {"epochs": 2}},
     "pixels": {"backbone": "pixels", "strategy": "ridge", "input_size": 16},
     "truncated": {"strategy": "ridge", "truncate_at": "conv2"},
     "resized": {"strategy": "logistic", "resize": 40},
@@ -38,7 +40,9 @@ TUNED: dict[str, dict[str, Any]] = {
     "lora": {"strategy": "lora", "weights": {"run": "scratch"}},
     "norm_only": {"backbone": "small_cnn", "strategy": "norm_only", "weights": "none", "input_size": 32},
     "lp_ft": {"strategy": "lp_ft", "weights": {"run": "scratch"}},
+    "distil": {"strategy": "distil", "teacher": "scratch"},
     "frozen prefix": {"strategy": "fine_tune", "freeze_until": "conv1"},
+    "one stage": {"strategy": "fine_tune", "train_only": ["conv2"]},
     "truncated": {"strategy": "fine_tune", "truncate_at": "conv2"},
     "small_cnn": {"backbone": "small_cnn", "strategy": "scratch", "input_size": 32},  # averages over six views
     "flip": {"strategy": "scratch", "recipe": {**TRAINING, "tta": "flip"}},
@@ -94,6 +98,11 @@ def check(root: Path, pictures: Path, tolerance: float = 2e-5) -> None:
     assert {name: value for name, value in gaps.items() if not value < tolerance} == {}
     kept = json.loads((root / "study.json").read_text())["best"]
     assert gap(root / kept["folder"], files, Classifier.load(root)) < tolerance
+
+
+def test_no_strategy_is_left_out() -> None:
+    tried = {settings["strategy"] for settings in (*HEADS.values(), *TUNED.values())} | {AS_IS}
+    assert tried == set(STRATEGIES) - set(EPISODIC)  # those are scored in episodes
 
 
 def test_heads(pictures: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from known_studies import study
 from scipy import stats
 
-from headstart.evaluate.comparison.families import Chance, best_against_each, chance_of, stepped_down
+from headstart.evaluate.comparison.families import Chance, best_against_each, chances_of, stepped_down
 from headstart.evaluate.comparison.sources import Pairs, pairs_of, runs_of
 
 ALONE = 1.959964
@@ -61,11 +61,27 @@ def test_draws_vary_as_each_pair_says() -> None:
     drawn = study(np.random.default_rng(4), [0.9, 0.88, 0.7], 3, 400, 0.1)
     runs = runs_of(drawn, list(drawn), None, (), (0.0, 1.0))
     pairs = pairs_of(runs)
-    errors = chance_of(runs, pairs, 20_000, 0).errors
+    one, every = chances_of(runs, pairs, 20_000, 0)
+    np.testing.assert_array_equal(one.errors, every.errors)  # the runs are few
     for place in range(3):
-        gap = errors[:, pairs.a[place]] - errors[:, pairs.b[place]]
+        gap = one.errors[:, pairs.a[place]] - one.errors[:, pairs.b[place]]
         expected = pairs.image_variance[place] + pairs.seed_variance[place] / 3
         assert gap.var() == pytest.approx(expected, rel=0.15)
+
+
+def test_of_thirty_equal_runs_that_spread_widely_hardly_a_pair_is_said_to_differ() -> None:
+    eased = whole = 0
+    for each in range(60):
+        drawn = study(np.random.default_rng([6, each]), [0.5] * 30, 2, 300, 0.3)
+        runs = runs_of(drawn, list(drawn), None, (), (0.0, 1.0))
+        pairs = pairs_of(runs)
+        of_one, of_all = (
+            stepped_down(chance, pairs, np.arange(len(pairs.a))).p.min() <= 0.05
+            for chance in chances_of(runs, pairs, 300, each)
+        )
+        eased, whole = eased + of_one, whole + of_all
+    assert whole <= 2  # 5 % of 60 are 3
+    assert eased > whole  # the draws for questions about one run are too few exceptions for all pairs
 
 
 def test_a_p_counts_the_observed_study_among_the_draws() -> None:

@@ -17,7 +17,7 @@ import pytest
 from known_studies import study
 
 from headstart.evaluate.comparison.compare import compare_runs, over_seeds
-from headstart.evaluate.comparison.families import best_against_each, chance_of, paired_chance, stepped_down
+from headstart.evaluate.comparison.families import best_against_each, chances_of, paired_chance, stepped_down
 from headstart.evaluate.comparison.leader import means_of
 from headstart.evaluate.comparison.sources import Pairs, Runs, paired_pairs, pairs_of, runs_of
 from headstart.evaluate.comparison.training_images import over_splits, with_training_images
@@ -89,7 +89,7 @@ def drawn(which: str) -> dict[str, list[float]]:
         rows = np.stack([EQUAL[name].mean(axis=1) for name in NAMES], axis=1)
         chance = paired_chance(runs, pairs, rows, 20_000, 1)
     else:
-        chance = chance_of(runs, pairs, 20_000, 1)
+        chance, _ = chances_of(runs, pairs, 20_000, 1)  # of three runs the two are the same
     every, best = stepped_down(chance, pairs, np.arange(3)), best_against_each(chance, pairs, 3, 0)
     return {
         "sd": chance.errors.std(axis=0).tolist(),

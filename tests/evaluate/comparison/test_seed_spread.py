@@ -81,6 +81,14 @@ def test_draws_have_the_mean_and_the_covariance_that_are_given_for_them() -> Non
     assert drawn[:, 1].std() == pytest.approx(np.sqrt(spread.covariance()[1, 1]), rel=0.15)
 
 
+def test_draws_are_mixed_with_their_expectation_in_proportion_to_the_runs_beyond_six() -> None:
+    six, twelve = (seed_spread([facts(0.03, 3)] * runs) for runs in (6, 12))
+    drawn = six.draw(10, np.random.default_rng(3))
+    np.testing.assert_array_equal(six.eased(drawn), drawn)
+    drawn = twelve.draw(10, np.random.default_rng(3))
+    np.testing.assert_allclose(twelve.eased(drawn), (drawn + twelve.expected()) / 2)
+
+
 def test_what_is_not_independent_counts_less_towards_the_typical_spread() -> None:
     many = [facts(0.06, 4)] * 10
     unknown = facts(0.0, 1)

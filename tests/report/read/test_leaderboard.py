@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,20 @@ def test_the_margin_of_the_study_decides_what_is_tied(tmp_path: Path) -> None:
     wide = board(tmp_path / "ten", right, margin=0.1)
     assert wide.row("b")["state"] == "tied"
     assert wide.margin == 0.1 and "10 points" in wide.against_best[0]["verdict"]
+
+
+def test_classes_of_few_test_images_are_named_with_what_to_do(tmp_path: Path) -> None:
+    says = "fewer than 10 test images of {}: the figures of such a class say little"
+    few = study_of(tmp_path / "few", {"a": share(1, 18, 12)})
+    (notes,) = (each.notes for each in make_boards(read_study_folder(few)))
+    assert says.format("2 classes, the fewest of no (9)") in notes
+    assert says.format("yes (9)") in board(tmp_path / "one", {"a": share(1, 19, 12)}).notes
+    assert not any("test images of" in note for note in board(tmp_path / "enough", {"a": share(1, 20, 12)}).notes)
+    facts = next(few.glob("data/*/dataset.json"))
+    drawn = {**json.loads(facts.read_text()), "split": "stratified; test 30% (seed 0); validation 20% of the rest"}
+    facts.write_text(json.dumps(drawn))
+    (notes,) = (each.notes for each in make_boards(read_study_folder(few)))
+    assert notes[-1].endswith("say little; split: {folds: 5, fold: seed} tests every image")
 
 
 def test_a_deterministic_run_needs_one_seed(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from headstart.evaluate.comparison.families import (
     Chance,
     Family,
     best_against_each,
-    chance_of,
+    chances_of,
     differing,
     of_run,
     paired_chance,
@@ -132,17 +132,17 @@ def compare_runs(
     pairs = paired_pairs(scores, runs, images) if pairing else pairs_of(runs)
     if pairing:
         rows = np.stack([scores[name].mean(axis=1) for name in names], axis=1)
-        chance = paired_chance(runs, pairs, rows, draws, seed)
+        chances = (paired_chance(runs, pairs, rows, draws, seed),) * 2
     else:
-        chance = chance_of(runs, pairs, draws, seed)
-    return _compared(scores, runs, pairs, chance, baseline, sign, margin, pairing, percent)
+        chances = chances_of(runs, pairs, draws, seed)
+    return _compared(scores, runs, pairs, chances, baseline, sign, margin, pairing, percent)
 
 
 def _compared(
     correct: Mapping[str, Scores],
     runs: Runs,
     pairs: Pairs,
-    chance: Chance,
+    chances: tuple[Chance, Chance],
     baseline: str | None,
     sign: float,
     margin: float,
@@ -151,7 +151,8 @@ def _compared(
 ) -> Comparison:
     names, count = runs.names, len(runs.names)
     nothing = Family(np.zeros(0, dtype=np.int64), np.zeros(0), 1.0)
-    every = stepped_down(chance, pairs, np.arange(len(pairs.a)))
+    chance, of_all = chances
+    every = stepped_down(of_all, pairs, np.arange(len(pairs.a)))
     lead = best_against_each(chance, pairs, count, 0) if count > 1 else nothing
     facing = nothing
     if baseline is not None:

@@ -38,13 +38,23 @@ class Chance:
     blow: Callable[[slice], Float[np.ndarray, "c p"]] | None = None
 
 
-def chance_of(runs: Runs, pairs: Pairs, draws: int, seed: int) -> Chance:
-    """Draw the errors of all runs: their seeds' spreads from the posterior, images with the covariance observed."""
+def chances_of(runs: Runs, pairs: Pairs, draws: int, seed: int) -> tuple[Chance, Chance]:
+    """Draw the errors of all runs: their seeds' spreads from the posterior, images with the covariance observed.
+
+    Returns:
+        What questions about one run need (the best, the baseline), and what that about all pairs needs. Its largest
+        difference is that of the noisiest runs, so there the draws of the spreads count in full.
+    """
     generator = np.random.default_rng([seed, 2])
     images = _image_errors(runs, pairs, draws, generator)
     variances = runs.spread.draw(draws, generator)
-    errors = images + generator.standard_normal(images.shape) * np.sqrt(variances / runs.seeds)
-    return Chance(errors, np.ones(len(pairs.a)), np.maximum(pairs.half_width(), 1e-300))
+    luck = generator.standard_normal(images.shape)
+    half = np.maximum(pairs.half_width(), 1e-300)
+    one, every = (
+        Chance(images + luck * np.sqrt(spread / runs.seeds), np.ones(len(pairs.a)), half)
+        for spread in (runs.spread.eased(variances), variances)
+    )
+    return one, every
 
 
 def paired_chance(runs: Runs, pairs: Pairs, rows: Float[np.ndarray, "s r"], draws: int, seed: int) -> Chance:

@@ -78,12 +78,7 @@ class SeedSpread:
         return np.asarray((centred * self.typical) @ centred.T + np.diag(own))
 
     def draw(self, count: int, generator: np.random.Generator) -> Float[np.ndarray, "b r"]:
-        """Draw variances of all runs from the posterior, mixed with their expectation where the runs are many.
-
-        Among many runs nearly every draw holds one that is an exception by chance, which corrects for more than there
-        is (docs/statistics.md has the simulations).
-        """
-        own_share = min(1.0, FEW / len(self.variances))
+        """Draw variances of all runs from the posterior."""
         counts = generator.multinomial(count, self.typical)
         level = generator.random((count, len(self.variances)))
         found, start = np.empty_like(level), 0
@@ -93,7 +88,16 @@ class SeedSpread:
                 place = np.searchsorted(self.cumulative[k, run], level[rows, run])
                 found[rows, run] = own[np.minimum(place, len(own) - 1)]
             start += counts[k]
-        return own_share * found + (1 - own_share) * self.expected()
+        return found
+
+    def eased(self, drawn: Float[np.ndarray, "b r"]) -> Float[np.ndarray, "b r"]:
+        """Mix drawn variances with their expectation where the runs are many.
+
+        Among many runs nearly every draw holds one that is an exception by chance. For a question about one run that
+        corrects for more than there is (docs/statistics.md has the simulations).
+        """
+        own_share = min(1.0, FEW / len(self.variances))
+        return own_share * drawn + (1 - own_share) * self.expected()
 
 
 def seed_spread(facts: Sequence[SeedFacts], weight: float = 1.0, prior: tuple[float, float] = SEEDS) -> SeedSpread:

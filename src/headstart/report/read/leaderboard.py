@@ -17,8 +17,11 @@ from headstart.evaluate.metrics.scoring import METRICS
 from headstart.report import numbers
 from headstart.report.read.board_scores import Scores, board_scores
 from headstart.report.read.cross_validation import folds_of, unit_of
-from headstart.report.read.study_files import Record, StudyFiles, metric_of
+from headstart.report.read.study_files import DataFolder, Record, StudyFiles, metric_of
 from headstart.report.read.training_images import WiderIntervals, read_resampled
+from headstart.study.comparison import FEW_TEST_IMAGES
+
+_DRAWN = "; test "  # in the rule of a split whose test part does not come with the data
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def _board(
         chosen=chosen,
         folds=folds,
         wider=wider.facts,
-        notes=(*found.notes, *_notes(result["notes"], folds), *note),
+        notes=(*found.notes, *_notes(result["notes"], folds), *note, *_few_images(records, files.datasets.get(data))),
         evaluated=evaluated,
     )
 
@@ -183,6 +186,21 @@ def _notes(notes: Sequence[str], folds: int | None) -> list[str]:
     if folds is None:
         return list(notes)
     return [note for note in notes if not note.startswith(SAME_SEEDS)]
+
+
+def _few_images(records: Sequence[Record], dataset: DataFolder | None) -> list[str]:
+    """Say which classes have so few test images that their own figures say little."""
+    outcome = records[0].outcome
+    if dataset is None or outcome is None or outcome.multi_label or folds_of(records[0]) is not None:
+        return []
+    images = np.bincount(outcome.labels, minlength=len(dataset.classes))
+    few = [int(k) for k in np.argsort(images, kind="stable") if 0 < images[k] < FEW_TEST_IMAGES]
+    if not few:
+        return []
+    fewest = f"{dataset.classes[few[0]]} ({images[few[0]]})"
+    which = f"of {fewest}" if len(few) == 1 else f"of {len(few)} classes, the fewest of {fewest}"
+    remedy = "; split: {folds: 5, fold: seed} tests every image" if _DRAWN in str(dataset.facts.get("split")) else ""
+    return [f"fewer than {FEW_TEST_IMAGES} test images {which}: the figures of such a class say little{remedy}"]
 
 
 def _title(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles) -> str:
