@@ -1,4 +1,4 @@
-"""Intervals of few-shot results. Half of the simulations of coverage run each time, all of them in `.ci/run thorough`."""
+"""Intervals of few-shot results. Half of the simulated coverages run each time, all of them in `.ci/run thorough`."""
 
 from __future__ import annotations
 
