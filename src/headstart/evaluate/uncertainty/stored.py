@@ -83,7 +83,8 @@ def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
     n = len(held)
     score, reference, familiar = str(facts["score"]), None, np.zeros(0)
     if score:
-        _demand(score in NEEDS, "its familiarity score")
+        unknown = f"this version of headstart has no familiarity score {score!r:.60}; run its study again"
+        _demand(score in NEEDS, unknown)
         stored = {name.removeprefix("reference."): each for name, each in tensors.items() if name.startswith("ref")}
         reference, familiar = _reference(stored), tensors["familiar"].numpy()
         _demand(familiar.shape == (n,), "its familiar images")
