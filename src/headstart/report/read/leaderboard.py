@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.data.splits import FEW_TEST_IMAGES
 from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
 from headstart.evaluate.comparison.sentences import SAME_SEEDS
 from headstart.evaluate.metrics.scoring import METRICS
@@ -19,7 +20,6 @@ from headstart.report.read.board_scores import Scores, board_scores
 from headstart.report.read.cross_validation import folds_of, unit_of
 from headstart.report.read.study_files import DataFolder, Record, StudyFiles, metric_of
 from headstart.report.read.training_images import WiderIntervals, read_resampled
-from headstart.study.comparison import FEW_TEST_IMAGES
 
 _DRAWN = "; test "  # in the rule of a split whose test part does not come with the data
 
