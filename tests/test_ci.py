@@ -12,6 +12,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 SCRIPT = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 NOT_ON_GITHUB = {"realdata", "costly"}  # real images are not there; costly is three others in one
+WEEKLY = {"thorough"}
 
 
 def read(name: str) -> Any:
@@ -30,15 +31,26 @@ def test_every_piece_has_a_function_and_a_line_in_the_header() -> None:
     assert set(pieces()) <= set(functions) and sorted(described) == sorted(pieces())
 
 
-def test_the_workflow_runs_every_piece_after_an_install() -> None:
+def run_by(workflow: str, minutes: int) -> set[str]:
+    """Return the pieces that the jobs of a workflow run after an install, each job within so many minutes."""
     run = set()
-    for job in read(".github/workflows/ci.yml")["jobs"].values():
+    for job in read(f".github/workflows/{workflow}")["jobs"].values():
         commands = [step["run"] for step in job["steps"] if "run" in step]
         found = [re.fullmatch(r"bash \.ci/run ([a-z]+)", command) for command in commands]
         assert None not in found and commands[0] == "bash .ci/run install", commands
         run |= {each[1] for each in found if each is not None}
-        assert job["timeout-minutes"] <= 60 and job["steps"][0]["uses"].startswith("actions/checkout@")
-    assert run == set(pieces()) - NOT_ON_GITHUB
+        assert job["timeout-minutes"] <= minutes and job["steps"][0]["uses"].startswith("actions/checkout@")
+    return run
+
+
+def test_the_workflow_runs_every_piece_after_an_install() -> None:
+    assert run_by("ci.yml", 60) == set(pieces()) - NOT_ON_GITHUB - WEEKLY
+
+
+def test_what_is_slow_runs_once_a_week() -> None:
+    assert run_by("thorough.yml", 360) == {"install"} | WEEKLY  # a job on GitHub ends after six hours
+    days = read(".github/workflows/thorough.yml")[True]["schedule"][0]["cron"].split()[2:]  # YAML reads `on` as true
+    assert days == ["*", "*", "1"]
 
 
 def test_the_workflow_tests_the_versions_and_systems_that_the_package_names() -> None:

@@ -1,7 +1,12 @@
-"""Every family of backbones, cut and shortened everywhere, against the library's own network."""
+"""Every family of backbones, cut and shortened, against the library's own network.
+
+In every run a third of the cut points, drawn for each network by its name; all of them, and all networks, where the
+tests marked slow run (`.ci/run thorough`).
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -155,28 +160,35 @@ def test_stages_have_the_names_of_the_design(member: Member) -> None:
         assert len(stages) > 2 and stages[-1] == "pool"
 
 
-def test_prefix_then_tail_equals_the_whole_at_every_cut(member: Member) -> None:
+@pytest.fixture(params=["a third", pytest.param("every", marks=pytest.mark.slow)], scope="module")
+def points(request: pytest.FixtureRequest, member: Member) -> tuple[str, ...]:
+    """The cut points that are tried: the first and the last among them, and one inside of a stage if there are any."""
+    everywhere = backbone_of(member).cut_points
+    if request.param == "every":
+        return everywhere
+    draw = random.Random(str(member))
+    inside = [point for point in everywhere if "." in point]
+    drawn = {*draw.sample(everywhere, len(everywhere) // 3), *draw.sample(inside, min(1, len(inside)))}
+    return tuple(point for point in everywhere if point in drawn or point in (everywhere[0], everywhere[-1]))
+
+
+def test_prefix_then_tail_equals_the_whole_and_leaves_the_stored_activations_as_they_are(
+    member: Member, points: tuple[str, ...]
+) -> None:
     backbone, images = backbone_of(member), images_for(member)
     whole = backbone(images)
     assert whole.shape == (2, backbone.feature_dim)
-    for point in ("input", *backbone.cut_points):
-        prefix, tail = backbone.cut(point)
-        torch.testing.assert_close(tail(prefix(images)), whole, rtol=0, atol=1e-5, msg=point)
-
-
-def test_a_tail_leaves_the_stored_activations_as_they_are(member: Member) -> None:
-    backbone, images = backbone_of(member), images_for(member)
-    for point in backbone.cut_points:
+    for point in ("input", *points):
         prefix, tail = backbone.cut(point)
         activations = prefix(images)
         before = activations.clone()
-        tail(activations)
+        torch.testing.assert_close(tail(activations), whole, rtol=0, atol=1e-5, msg=point)
         assert torch.equal(activations, before), point
 
 
-def test_truncation_at_every_cut_point_gives_a_working_network(member: Member) -> None:
+def test_truncation_gives_a_working_network(member: Member, points: tuple[str, ...]) -> None:
     backbone, images = backbone_of(member), images_for(member)
-    for point in backbone.cut_points:
+    for point in points:
         short = backbone.truncate(point)
         features = short(images)
         assert features.shape == (2, short.feature_dim), point

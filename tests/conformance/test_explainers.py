@@ -1,4 +1,8 @@
-"""Every explainer over the families of backbones: maps of the right shape, or a refusal in one line."""
+"""Every explainer over the families of backbones: maps of the right shape, or a refusal in one line.
+
+In every run each explainer meets a third of the families, and each family a third of the explainers; all of them where
+the tests marked slow run (`.ci/run thorough`).
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,11 @@ QUICK: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": 3, "most_steps": 6},
     "occlusion": {"window": 0.5, "stride": 0.5},
 }
+PAIRS = [
+    pytest.param(name, method, id=f"{name}-{method}", marks=[] if (row + column) % 3 == 0 else pytest.mark.slow)
+    for row, name in enumerate(sorted(FAMILIES))
+    for column, method in enumerate(sorted(EXPLAINERS))
+]
 _networks: dict[str, Network] = {}
 
 
@@ -70,8 +79,7 @@ def facts(network: Network) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("method", sorted(EXPLAINERS))
-@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize(("name", "method"), PAIRS)
 def test_maps_have_the_images_shape_and_the_network_is_untouched(name: str, method: str) -> None:
     network, size = network_of(name), FAMILIES[name]
     images = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1))
@@ -87,3 +95,9 @@ def test_maps_have_the_images_shape_and_the_network_is_untouched(name: str, meth
         assert np.isfinite(maps).all() and (np.ptp(maps, axis=(1, 2)) > 0).any()
         np.testing.assert_array_equal(maps, again)
     assert facts(network) == before
+
+
+def test_in_every_run_rollout_explains_a_network_and_refuses_another() -> None:
+    usual = {pair.values for pair in PAIRS if not pair.marks}
+    assert {name for name, _ in usual} == set(FAMILIES) and {method for _, method in usual} == set(EXPLAINERS)
+    assert len({name in WITH_ROLLOUT for name, method in usual if method == "attention_rollout"}) == 2

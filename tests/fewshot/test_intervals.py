@@ -1,3 +1,5 @@
+"""Intervals of few-shot results. Half of the simulated coverages run each time, all of them in `.ci/run thorough`."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -108,12 +110,12 @@ def test_one_episode_has_no_interval(interval: Callable[[np.ndarray, int], objec
     ("episodes", "mean", "concentration"),
     [
         (2, 0.8, 15),
-        (3, 0.95, 60),
+        pytest.param(3, 0.95, 60, marks=pytest.mark.slow),
         (5, 0.7, 15),
-        (5, 0.99, 60),
+        pytest.param(5, 0.99, 60, marks=pytest.mark.slow),
         (20, 0.9, 15),
-        (20, 0.99, 60),
-        (40, 0.9, 15),
+        pytest.param(20, 0.99, 60, marks=pytest.mark.slow),
+        pytest.param(40, 0.9, 15, marks=pytest.mark.slow),
         (100, 0.97, 15),
         pytest.param(200, 0.9, 15, marks=pytest.mark.slow),
         pytest.param(500, 0.97, 15, marks=pytest.mark.slow),
@@ -152,7 +154,9 @@ def class_experiment(generator: np.random.Generator, classes: int, episodes: int
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("classes", "episodes"), [(8, 300), (20, 300), (20, 3000), (60, 600)])
+@pytest.mark.parametrize(
+    ("classes", "episodes"), [(8, 300), (60, 600), *(pytest.param(20, n, marks=pytest.mark.slow) for n in (300, 3000))]
+)
 def test_class_intervals_cover_the_truth_of_new_classes(classes: int, episodes: int) -> None:
     generator = np.random.default_rng(classes)
     found = []

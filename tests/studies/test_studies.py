@@ -46,6 +46,7 @@ FORECASTS = {
     "cifar10-to-cifar100-two-cores": 4,
     "cifar10-to-cifar100": 4,  # two stages of the source, untrained and of ImageNet, and all of ImageNet's
 }
+PLANNED_TWICE = {"caltech101", "cifar10-to-cifar100", "dtd-rsscn7-two-cores", "eurosat-fewshot"}  # every kind of run
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -110,9 +111,10 @@ def test_the_smoke_form_plans_with_the_cost_of_every_stage(
     file: Path, real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans, plain = list[Plan](), planner.make_plan
+    times = 2 if file.stem in PLANNED_TWICE else 1
 
     def twice(*given: Any, **options: Any) -> Plan:
-        plans.extend(plain(*given, **options) for _ in range(2))
+        plans.extend(plain(*given, **options) for _ in range(times))
         return plans[-1]
 
     monkeypatch.setattr(planner, "make_plan", twice)
@@ -122,7 +124,8 @@ def test_the_smoke_form_plans_with_the_cost_of_every_stage(
     stages = [stage for row in rows for stage in row["stages"]]
     assert stages
     assert all(stage["seconds"] > 0 or stage["shared"] or stage["done"] for stage in stages)
-    assert study.study == before and plans[0] == plans[1] and list(tmp_path.iterdir()) == []  # it changes nothing
+    assert study.study == before and list(tmp_path.iterdir()) == []  # it changes nothing
+    assert len(plans) == times and plans[0] == plans[-1]
 
 
 @each_file

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -42,17 +44,8 @@ def opened(
 
     Of a page with an address, nothing was fetched from elsewhere.
     """
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
     width, height, phone = size
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    downloads = places.mktemp("downloads")
-    for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={places.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = _idle.pop() if _idle else _started()
     try:
         if offline:
             driver.execute_cdp_cmd("Network.enable", {})
@@ -60,18 +53,60 @@ def opened(
             driver.execute_cdp_cmd("Network.emulateNetworkConditions", off)
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
+        driver.downloads, driver.phone = places.mktemp("downloads"), phone
+        way = {"behavior": "allow", "downloadPath": str(driver.downloads)}
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", way)
         address = page.as_uri() if isinstance(page, Path) else page
         driver.get(address)
-        driver.downloads, driver.phone = downloads, phone
         yield driver
         assert [entry for entry in driver.get_log("browser") if entry["level"] in levels] == []
         sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
         fetched = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
         own = address if isinstance(page, Path) else "/".join(address.split("/")[:3])  # http://host:port
         assert [url for url in fetched if url.startswith(("http", "ws", "ftp")) and not url.startswith(own)] == []
-    finally:
+        _emptied(driver)
+    except BaseException:
         driver.quit()
+        raise
+    _idle.append(driver)
+
+
+_idle: list[Any] = []  # browsers whose pages are closed: the next page need not wait for another to start
+
+
+def _started() -> Any:
+    """Start a browser with a profile of its own, which ends with the tests."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tempfile.TemporaryDirectory(prefix="headstart-browser-", ignore_cleanup_errors=True)
+    for flag in (*FLAGS, f"--user-data-dir={profile.name}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    atexit.register(profile.cleanup)
+    atexit.register(driver.quit)  # first: what is registered last is called first
+    return driver
+
+
+def _emptied(driver: Any) -> None:
+    """Close all pages and forget what they stored; a new tab has no size, no medium and no offline mode set."""
+    for handle in driver.window_handles:
+        driver.switch_to.window(handle)
+        driver.execute_script("localStorage.clear(); sessionStorage.clear()")
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    used = driver.window_handles
+    driver.switch_to.new_window("tab")
+    fresh = driver.current_window_handle
+    for handle in used:
+        driver.switch_to.window(handle)
+        driver.close()
+    driver.switch_to.window(fresh)
+    for log in ("browser", "performance"):
+        driver.get_log(log)
 
 
 @contextmanager

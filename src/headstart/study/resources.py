@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, WeightsSpec
 from headstart.study.teachers import SavedTeacher, new_images, read_teacher, with_unlabelled
 from headstart.transfer.frozen.features import KIND as FEATURES
-from headstart.transfer.frozen.features import extract, features_key
+from headstart.transfer.frozen.features import extract, features_key, network_facts
 from headstart.transfer.frozen.views import view_of
 
 ALL = Subset()  # of the training part
@@ -82,6 +83,7 @@ class Resources:
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
+    _facts: WeakKeyDictionary[Backbone, dict[str, str]] = field(default_factory=WeakKeyDictionary)
     _bands: dict[str, Bands] = field(default_factory=dict)
     _features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     _unlabelled: dict[str, Dataset] = field(default_factory=dict)
@@ -274,7 +276,10 @@ class Resources:
 
     def _features_key(self, dataset: Dataset, backbone: Backbone) -> str:
         needs = backbone.preprocessing
-        return features_key(images_key(dataset, view_of(needs)), backbone.stages, needs, self.device)
+        if backbone not in self._facts:  # what is frozen does not change, and every fit on its features asks again
+            self._facts[backbone] = network_facts(backbone.stages)
+        images = images_key(dataset, view_of(needs))
+        return features_key(images, backbone.stages, needs, self.device, self._facts[backbone])
 
     def features(self, data: DataSpec, network: NetworkSpec, seed: int) -> npt.NDArray[np.float32]:
         """Return frozen features float32 [n, d], from the cache or computed while images decode."""

@@ -33,6 +33,17 @@ def test_networks_that_share_a_backbone_share_one_body() -> None:
     assert sorted(module.bodies) == ["0", "1"] and module.body_of == [0, 1, 0]
 
 
+def test_no_operation_of_a_body_is_in_place_and_the_network_is_as_it_was() -> None:
+    bundle = linear("small_cnn", size=48)
+    own = [module for module in bundle.network.modules() if isinstance(module, torch.nn.ReLU)]
+    for module in own:
+        module.inplace = True
+    bodies = Deployed(Ensemble((bundle,))).bodies
+    found = [module for module in bodies.modules() if isinstance(module, torch.nn.ReLU)]
+    assert len(found) == len(own) > 0 and not any(module.inplace for module in found)
+    assert all(module.inplace for module in own)
+
+
 def test_networks_of_several_sizes_have_an_input_each() -> None:
     ensemble = Ensemble((linear(), linear("small_cnn", size=48), linear(seed=2)))
     assert [each.name for each in inputs_of(ensemble)] == ["pixels_32_of_32_bilinear", "pixels_48_of_48_bilinear"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fake_study import RUNS, add_map, make_study
-from page_browser import NEEDS, SIZES, opened
+from page_browser import NEEDS, SIZES, opened, wait
 
 from headstart.report.read.summary import Summary, load_summary, total_seconds
 from headstart.report.render.html import write_html
@@ -218,7 +218,7 @@ def test_mistakes_show_their_explanations_and_filter_by_class(browser: Any) -> N
 def test_a_table_saves_as_csv(browser: Any, summary: Summary) -> None:
     click(browser, next(e for e in all_of(browser, "#ranking .table-bar button") if e.text == "CSV"))
     saved = browser.downloads / "Leaderboard.csv"
-    browser.execute_async_script("setTimeout(arguments[0], 700)")
+    wait(browser, saved.is_file)
     lines = saved.read_text(encoding="utf-8-sig").splitlines()
     assert len(lines) == len(names(browser)) + 1
     assert lines[0].startswith("#,Run,accuracy,low,high")

@@ -51,7 +51,12 @@ def mlflow_server(tmp_path: Path) -> Any:
         str(tmp_path / "a"),
     ]
     server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # processes that headstart does not use
+        start_new_session=True,
     )
     try:
         for _ in range(240):

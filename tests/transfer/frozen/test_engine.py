@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -10,7 +12,7 @@ from torch import nn
 
 from headstart.models.preprocessing import Preprocessing
 from headstart.transfer.frozen import engine as module
-from headstart.transfer.frozen.engine import Engine, Normalised, export_onnx
+from headstart.transfer.frozen.engine import Engine, Normalised, export_onnx, forget_graphs
 
 NEEDS = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 
@@ -40,6 +42,36 @@ def test_the_engine_gives_what_pytorch_gives() -> None:
     assert engine.name == "onnxruntime" and engine.output_shape == (5,)
     assert np.allclose(engine(pixels), plainly(subject, pixels), atol=1e-5)
     assert np.array_equal(engine(pixels), Engine(subject, NEEDS)(pixels)), "to the last bit"
+
+
+def test_a_network_is_exported_once_and_again_for_other_weights_normalisation_or_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exported: list[nn.Module] = []
+
+    def export(network: nn.Module, example: torch.Tensor) -> bytes | None:
+        exported.append(network)
+        return export_onnx(network, example)
+
+    monkeypatch.setattr(module, "export_onnx", export)
+    forget_graphs()
+    first, other = network(), network()
+    with torch.no_grad():
+        other[0].weight.mul_(2)
+    engines = [Engine(subject, NEEDS) for subject in (first, network(), other, first)]
+    assert len(exported) == 2 and {engine.name for engine in engines} == {"onnxruntime"}
+    same, again, twice, last = (engine(some_pixels(3)) for engine in engines)
+    assert np.array_equal(same, again) and np.array_equal(same, last) and not np.allclose(same, twice)
+    Engine(first, replace(NEEDS, mean=(0.1, 0.1, 0.1)))
+    Engine(first, replace(NEEDS, size=9, resize=9))
+    assert len(exported) == 4
+    monkeypatch.setattr(module, "_KEPT", 3000)  # bytes: one graph, not two
+    for subject in (first, other, first):
+        Engine(subject, NEEDS)
+    assert len(exported) == 6 and len(module._graphs) == 1
+    forget_graphs()
+    Engine(first, NEEDS)
+    assert len(exported) == 7
 
 
 @pytest.mark.parametrize(("threads", "kept_busy"), [(None, 3), (1, 1)])

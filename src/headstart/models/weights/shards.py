@@ -10,6 +10,7 @@ from typing import Any
 
 from headstart.errors import WeightsError
 from headstart.models.contents import BEGINNING, other_content
+from headstart.storage.checksums import sha256_of
 
 ENDING = ".index.json"
 _AGAIN = "download the folder again"
@@ -65,15 +66,10 @@ def digest_of_files(files: Sequence[Path]) -> str:
     found = []
     for path in files:
         try:
-            with path.open("rb") as file:
-                found.append(hashlib.file_digest(file, "sha256"))
+            found.append(sha256_of(path))
         except OSError as error:
             raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
-    return (
-        found[0].hexdigest()
-        if len(found) == 1
-        else hashlib.sha256(b"".join(each.digest() for each in found)).hexdigest()
-    )
+    return found[0] if len(found) == 1 else hashlib.sha256(bytes.fromhex("".join(found))).hexdigest()
 
 
 def _weight_map(index: Path) -> dict[str, str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -17,12 +19,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from headstart.models.freeze import fingerprint
 from headstart.models.preprocessing import Preprocessing, scale_and_shift
 from headstart.threads import cores
 from headstart.transfer.frozen.padding import with_fixed_padding
 from headstart.transfer.loggers import logged_from
 
 Pixels = npt.NDArray[np.uint8]
+_KEPT = 1 << 26  # bytes of graphs that are kept
+_graphs: OrderedDict[str, bytes] = OrderedDict()  # by network and size of the images, the last used last
+_lock = threading.Lock()
 TOLERANCE = 1e-3  # largest difference from eager PyTorch, relative to the largest value, that passes for equal
 
 
@@ -95,7 +101,7 @@ def _onnx_session(
 ) -> Callable[[Pixels], npt.NDArray[np.float32]] | None:
     import onnxruntime
 
-    graph = export_onnx(with_fixed_padding(module, example), example)
+    graph = _graph_of(module, example)
     if graph is None:
         return None
     options = onnxruntime.SessionOptions()
@@ -116,6 +122,29 @@ def _onnx_session(
         return output
 
     return run
+
+
+def _graph_of(module: nn.Module, example: Tensor) -> bytes | None:
+    """Return the graph of a network, from an earlier engine of this process if there was one: an export takes seconds.
+
+    Whatever is kept, an engine compares what it runs with PyTorch.
+    """
+    key = f"{fingerprint(module)} {tuple(example.shape)} {module}"
+    with _lock:
+        graph = _graphs.pop(key, None)
+    graph = export_onnx(with_fixed_padding(module, example), example) if graph is None else graph
+    if graph is not None and len(graph) <= _KEPT:
+        with _lock:
+            _graphs[key] = graph  # the last of them
+            while sum(map(len, _graphs.values())) > _KEPT:
+                _graphs.popitem(last=False)
+    return graph
+
+
+def forget_graphs() -> None:
+    """Drop the graphs that are kept for the next engine of the same network, so that it exports its own."""
+    with _lock:
+        _graphs.clear()
 
 
 def export_onnx(module: nn.Module, example: Tensor) -> bytes | None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,13 +51,28 @@ class Images(Protocol):
         ...
 
 
-def features_key(images_key: str, prefix: nn.Module, preprocessing: Preprocessing, device: str) -> str:
-    """Return the content key of the features of these images at the end of this prefix."""
+def network_facts(prefix: nn.Module) -> dict[str, str]:
+    """Return the bits and the structure of a prefix: what the key of its features depends on."""
+    return {"network": fingerprint(prefix), "structure": str(prefix)}
+
+
+def features_key(
+    images_key: str,
+    prefix: nn.Module,
+    preprocessing: Preprocessing,
+    device: str,
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """Return the content key of the features of these images at the end of this prefix.
+
+    Args:
+        images_key, prefix, preprocessing, device: of the pass.
+        facts: the prefix's `network_facts`, from a caller who knows them: they take a sha256 over all parameters.
+    """
     return content_key(
         {
             "images": images_key,
-            "network": fingerprint(prefix),
-            "structure": str(prefix),
+            **(network_facts(prefix) if facts is None else facts),
             "mean": preprocessing.mean,
             "std": preprocessing.std,
             "device": device.split(":")[0],
