@@ -88,6 +88,11 @@ def test_a_lack_of_memory_is_recognised_in_the_words_of_each_library(text: str) 
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), True),
         (OSError("libtorch_cuda.so: cannot open shared object file: Cannot allocate memory"), True),
         (OSError(12, "Cannot allocate memory", "/a/file"), True),
+        (
+            OSError("[WinError 1455] The paging file is too small for this operation to complete. Error loading x.dll"),
+            True,
+        ),
+        (ImportError("DLL load failed while importing _C: The paging file is too small for this operation"), True),
         (ImportError("a.so: failed to map segment from shared object: Operation not permitted"), False),  # noexec
         (ImportError("a.so: cannot allocate memory in static TLS block"), False),  # of a fixed size
         (OSError(28, "No space left on device"), False),

@@ -13,6 +13,7 @@ from headstart.errors import DataError, unknown_name
 
 Asked = str | Sequence[int | str]  # "all", or the indices from 0 and the names of bands
 
+_TYPES = tuple(np.dtype(code).name for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"])  # of numbers
 TOP = 255.0  # what the upper end of a band's range becomes
 
 
@@ -111,6 +112,8 @@ def bands_from(facts: Mapping[str, Any]) -> Bands:
     lists = (choice.names, low, high, mean, std, dark, bright)
     if not count or any(len(each) != count for each in lists) or not all(0 <= place < count for place in choice.show):
         raise DataError(f"{count} bands are described with lists of other lengths, or others are shown")
+    if choice.dtype not in _TYPES:
+        raise DataError(f"the bands are of {choice.dtype!r}, which is no type of numbers")
     if not all(0 <= index < choice.of for index in choice.indices):
         raise DataError(f"the bands {list(choice.indices)} are not all among {choice.of}")
     if not all(bottom < top and spread > 0 for bottom, top, spread in zip(low, high, std, strict=True)):

@@ -127,10 +127,11 @@ def first_line(error: BaseException) -> str:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN, the C++ library or the linker."""
+    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN, the C++ library, the linker or Windows."""
     text = str(error)
     if isinstance(error, ImportError | OSError):
         unloaded = text.endswith(("failed to map segment from shared object", "Cannot allocate memory"))
+        unloaded |= "paging file is too small" in text
         return unloaded or getattr(error, "errno", None) == errno.ENOMEM
     signs = ("allocate memory", "out of memory", "enough memory", "bad_alloc", "could not create a primitive")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in signs))

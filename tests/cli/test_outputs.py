@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headstart.cli import main as cli
-from headstart.cli.outputs import check_file, check_folder
+from headstart.cli.outputs import check_file, check_folder, check_writable
 from headstart.errors import SpecError
 
 
@@ -36,10 +36,28 @@ def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda place, mode: (place, mode) != (tmp_path, os.W_OK))
-    with pytest.raises(SpecError, match=f"{tmp_path} cannot be written; choose another folder"):
+    says = f"{tmp_path} cannot be written; choose another folder"
+    with pytest.raises(SpecError, match=f"--out {tmp_path / 'new' / 'x.csv'}: {says}"):
         check_file(tmp_path / "new" / "x.csv")
+    for place in (tmp_path, tmp_path / "new"):
+        with pytest.raises(SpecError, match=f"--sort-into {place}: {says}"):
+            check_writable(place, "--sort-into")
     (tmp_path / "new").mkdir()
     check_file(tmp_path / "new" / "x.csv")
+    check_writable(tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    "command", ["audit none", "fewshot none", "export none", "evaluate none none", "update none none"]
+)
+def test_a_command_that_computes_first_refuses_a_folder_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    real = os.access
+    monkeypatch.setattr("os.access", lambda place, mode: place != tmp_path and real(place, mode))
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command.split(), "--out", str(tmp_path / "new")])
+    assert ended.value.code == 2 and f"{tmp_path} cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

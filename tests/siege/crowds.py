@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.siege.forked import Ended, run_forked
+from tests.siege.forked import run_forked
 from tests.siege.rehearsal import Attempt, check_same, rehearsed
 from tests.siege.siege import Attack, Broken
 
@@ -18,15 +18,8 @@ def prepare(scratch: Path) -> Attack:
     def attempt(one: Attempt) -> str:
         draw = one.draw
         kills = [draw.uniform(0, whole) if draw.random() < 0.3 else None for _ in range(draw.randrange(2, 5))]
-        ended: list[Ended] = []
-        crowd = [
-            threading.Thread(target=lambda after: ended.append(run_forked(one.study, kill_after=after)), args=(each,))
-            for each in kills
-        ]
-        for each in crowd:
-            each.start()
-        for each in crowd:
-            each.join()
+        with ThreadPoolExecutor(len(kills)) as crowd:
+            ended = list(crowd.map(lambda after: run_forked(one.study, kill_after=after), kills))
         for process in ended:
             if process.status not in (0, -9):
                 raise Broken(f"one of {len(kills)} ended with {process.status}: {process.said[-2000:]}")

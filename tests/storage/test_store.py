@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import platformdirs
@@ -343,7 +344,9 @@ def test_a_file_that_changed_a_moment_before_it_was_checked_is_checked_again(
 ) -> None:
     store = Store(tmp_path)
     folder = fill(store, "kind", "key", 5)
-    changed = int((time.time() - before) * 1e9) | 1  # not a whole second, which a coarse clock gives
+    now = time.time()
+    changed = int((now - before) * 1e9) | 1  # not a whole second, which a coarse clock gives
+    monkeypatch.setattr("headstart.storage.settled.time", SimpleNamespace(time=lambda: now))
     monkeypatch.setattr("headstart.storage.store._checked", {})
     monkeypatch.setattr(
         "headstart.storage.store._stamps", lambda folder, names: [(1, 1), *((5, 1, changed, changed) for _ in names)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cli.command_line import typed_command
-from headstart.cli.outputs import check_folder
+from headstart.cli.outputs import check_writable
 from headstart.cli.tables import show_line
 from headstart.disclosure import show
 
@@ -27,7 +27,7 @@ def audit_and_show(
     """Audit a dataset, compare it with others if there are any, write it as JSON and as a page, print the findings.
 
     Raises:
-        SpecError: `out` is a file, or the device is unknown.
+        SpecError: `out` is a file or cannot be written, or the device is unknown.
         DataError: a dataset is unreadable.
     """
     from headstart.audit.findings import problems
@@ -38,7 +38,7 @@ def audit_and_show(
     from headstart.storage.files import write_atomic
     from headstart.study.results.folder import json_bytes
 
-    check_folder(out)
+    check_writable(out)
     listener = said_overview()
     options: dict[str, Any] = {"label": label, "corrections": corrections, "device": device, "listener": listener}
     audit = audit_images(data, others, backbone=backbone, **options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.cli.command_line import typed_command
-from headstart.cli.outputs import check_folder
+from headstart.cli.outputs import check_writable
 from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.errors import HeadstartError, NoLabels, SpecError, choose
@@ -46,7 +46,7 @@ def evaluate_and_show(
     from headstart.saved_models import evaluate_models, measure_drift
 
     choose("part", part, PARTS)
-    check_folder(out)
+    check_writable(out)
     if no_labels or not _has_labels(data, label):
         _check_without_labels(against, label, part, metric)
         drifted = measure_drift(model, data, out, device=device, command=typed_command())

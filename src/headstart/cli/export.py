@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from headstart.cli.outputs import check_folder
+from headstart.cli.outputs import check_writable
 from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.units import duration, size
@@ -28,7 +28,7 @@ def export_and_show(
     Raises:
         HeadstartError: the model cannot be exported so.
     """
-    check_folder(out)
+    check_writable(out)
     from headstart.deploy.export.checking import TIMES
     from headstart.saved_models import export
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cli.command_line import typed_command
-from headstart.cli.outputs import check_folder
+from headstart.cli.outputs import check_writable
 from headstart.cli.overview import said_overview
 from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
@@ -36,7 +36,7 @@ def fewshot_and_show(
     The table is printed, and written as a page.
 
     Raises:
-        SpecError: an invalid number or name, or `out` is a file.
+        SpecError: an invalid number or name, or `out` is a file or cannot be written.
         DataError: too few images for the episodes, or several labels an image; nothing has been computed yet.
     """
     from headstart.labelled_images import evaluate_fewshot
@@ -44,7 +44,8 @@ def fewshot_and_show(
     from headstart.report.render.standalone import write_standalone
     from headstart.storage.names import folder_name
 
-    check_folder(out)
+    if not as_json:
+        check_writable(out)
     result = evaluate_fewshot(
         data,
         backbone=backbone,

@@ -21,6 +21,16 @@ def check_folder(out: Path, option: str = "--out") -> None:
             return
 
 
+def check_writable(out: Path, option: str = "--out") -> None:
+    """Refuse a folder as `check_folder` does, and one in which nothing can be written.
+
+    Raises:
+        SpecError: the file that is in the way, or the folder that cannot be written.
+    """
+    check_folder(out, option)
+    _check_access(out, f"{option} {out}")
+
+
 def check_file(out: Path) -> None:
     """Refuse a file to write that is a folder, or whose folder is a file or cannot be written.
 
@@ -30,6 +40,10 @@ def check_file(out: Path) -> None:
     if out.is_dir():
         raise SpecError(f"--out {out}: is a folder; choose a file name")
     check_folder(out.parent)
-    there = next(place for place in out.absolute().parents if place.exists())
+    _check_access(out.parent, f"--out {out}")
+
+
+def _check_access(folder: Path, given: str) -> None:
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not os.access(there, os.W_OK):
-        raise SpecError(f"--out {out}: {there} cannot be written; choose another folder")
+        raise SpecError(f"{given}: {there} cannot be written; choose another folder")

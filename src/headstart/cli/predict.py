@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.cli.outputs import check_file, check_folder
+from headstart.cli.outputs import check_file, check_writable
 from headstart.cli.streams import write_utf8
 from headstart.cli.tables import show_table
 from headstart.disclosure import printable, show
@@ -114,7 +114,7 @@ def _check_places(output: Output, images: Sequence[str]) -> None:
                 which = "this file" if file == output.out else file
                 raise SpecError(f"--out {output.out}: images are read from {which}; choose another name")
     if output.sort_into is not None:
-        check_folder(output.sort_into, "--sort-into")
+        check_writable(output.sort_into, "--sort-into")
     elif output.link:
         raise SpecError("--link makes the links in the folder of --sort-into; add --sort-into DIR")
 

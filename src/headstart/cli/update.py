@@ -8,7 +8,7 @@ from typing import Any
 
 from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
-from headstart.cli.outputs import check_folder
+from headstart.cli.outputs import check_writable
 from headstart.cli.tables import show_line
 from headstart.disclosure import show
 from headstart.models.refitted import words
@@ -25,7 +25,7 @@ def update_and_show(
     from headstart.report.render.live import LiveStudy
     from headstart.saved_models import update_study
 
-    check_folder(out)
+    check_writable(out)
     done = update_study(
         study, data, out, label=label, refit=refit, device=device, listener=LiveStudy(), command=typed_command()
     )

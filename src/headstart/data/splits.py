@@ -11,6 +11,7 @@ from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.errors import DataError
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
+FEW_TEST_IMAGES = 10  # of a class, below which its figures are uncertain, and `compare` tests all images, in folds
 _SHOWN = 5  # class names in a note
 
 

@@ -12,6 +12,7 @@ from headstart.bands import Asked
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
+from headstart.data.splits import FEW_TEST_IMAGES
 from headstart.errors import MissingExtra, SpecError, choose, require
 from headstart.models.line_ups.choose import Network
 from headstart.models.line_ups.table import STRONG
@@ -24,7 +25,6 @@ from headstart.units import parse_duration
 
 FOLDS = 5  # of cross-validation
 TEST_SHARE = 0.2  # of the images, where they are not cross-validated
-FEW_TEST_IMAGES = 10  # of a class, below which all images are tested, by cross-validation
 Data: TypeAlias = str | Path | Mapping[str, Any] | Dataset
 BASELINES: dict[str, dict[str, Any]] = {
     "majority class": {"backbone": "pixels", "strategy": "majority", "input_size": 16},

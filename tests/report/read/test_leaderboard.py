@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 from fake_study import study_of
 from sklearn import metrics as sk
 
+from headstart.data.dataset import Dataset
+from headstart.data.sources.in_memory import PictureReader
+from headstart.data.splits import make_split
 from headstart.report.read.leaderboard import Board, make_boards
 from headstart.report.read.study_files import read_study_folder
 
@@ -43,18 +47,23 @@ def test_the_margin_of_the_study_decides_what_is_tied(tmp_path: Path) -> None:
     assert wide.margin == 0.1 and "10 points" in wide.against_best[0]["verdict"]
 
 
-def test_classes_of_few_test_images_are_named_with_what_to_do(tmp_path: Path) -> None:
-    says = "fewer than 10 test images of {}: the figures of such a class say little"
+def test_classes_of_few_test_images_are_counted_with_what_to_do(tmp_path: Path) -> None:
     few = study_of(tmp_path / "few", {"a": share(1, 18, 12)})
     (notes,) = (each.notes for each in make_boards(read_study_folder(few)))
-    assert says.format("2 classes, the fewest of no (9)") in notes
-    assert says.format("yes (9)") in board(tmp_path / "one", {"a": share(1, 19, 12)}).notes
-    assert not any("test images of" in note for note in board(tmp_path / "enough", {"a": share(1, 20, 12)}).notes)
-    facts = next(few.glob("data/*/dataset.json"))
-    drawn = {**json.loads(facts.read_text()), "split": "stratified; test 30% (seed 0); validation 20% of the rest"}
-    facts.write_text(json.dumps(drawn))
-    (notes,) = (each.notes for each in make_boards(read_study_folder(few)))
-    assert notes[-1].endswith("say little; split: {folds: 5, fold: seed} tests every image")
+    two = "fewer than 10 test images in 2 classes (fewest: no, 9): their figures are uncertain"
+    assert two in notes
+    one = board(tmp_path / "one", {"a": share(1, 19, 12)}).notes
+    assert "fewer than 10 test images in class yes (9): its figures are uncertain" in one
+    assert not any("test images in" in note for note in board(tmp_path / "enough", {"a": share(1, 20, 12)}).notes)
+
+    labels = np.repeat([0, 1], 30)
+    toy = Dataset("toy", PictureReader(np.zeros((60, 1, 1, 3), np.uint8)), labels, ("no", "yes"))
+    given = replace(toy, given_split=np.array(["train", "test"] * 30))
+    for data, remedy in ((toy, "; to test every image, write split: {folds: 5, fold: seed} and seeds: 5"), (given, "")):
+        facts = next(few.glob("data/*/dataset.json"))
+        facts.write_text(json.dumps({**json.loads(facts.read_text()), "split": make_split(data).rule}))
+        (notes,) = (each.notes for each in make_boards(read_study_folder(few)))
+        assert notes[-1] == two + remedy
 
 
 def test_a_deterministic_run_needs_one_seed(tmp_path: Path) -> None:

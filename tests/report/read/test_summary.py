@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +127,9 @@ def test_partial_runs_that_share_no_seed_are_still_ranked(tiny: Path) -> None:
     board = load_summary(tiny).boards[0]
     assert set(board.runs) == {"ridge", "prototypes"}
     assert board.seeds == 1
+
+
+def test_a_report_is_read_and_written_without_pytorch() -> None:
+    code = "import sys; import headstart.report.render.formats; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -9,7 +9,7 @@ from typing import Any
 import markupsafe
 import numpy as np
 import pytest
-from fake_study import study_of
+from fake_study import study_of, write_run_folder
 
 from headstart.report.read.summary import load_summary
 from headstart.report.render import html
@@ -51,6 +51,21 @@ def test_the_page_of_a_running_study_says_so_and_one_of_a_study_that_died_that_i
     with at_work(tiny):
         assert "<b>Still running.</b>" in write_report(tiny, "html").read_text()
     assert "<b>Interrupted.</b>" in write_report(tiny, "html").read_text()
+
+
+def test_letters_are_explained_where_one_of_several_leaderboards_has_them(tmp_path: Path) -> None:
+    study = study_of(
+        tmp_path, {name: np.arange(100)[None] < right for name, right in (("a", 90), ("b", 50), ("c", 70))}
+    )
+    assert "Runs that share a letter under" in render(load_summary(study))
+    for run in ("c", "b"):  # first a and b are compared, and c alone; then each alone
+        folder = study / "runs" / run / "seed-0"
+        content = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
+        spec = json.loads(content["spec.json"]) | {"data": {"name": run, "fingerprint": run}}
+        write_run_folder(folder, content | {"spec.json": json.dumps(spec).encode()})
+        summary = load_summary(study)
+        assert [board.lettered for board in summary.boards] == ([True, False] if run == "c" else [False] * 3)
+        assert ("Runs that share a letter under" in render(summary)) is (run == "c")
 
 
 def payload(**more: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,23 @@ def test_a_single_size_is_no_curve(open_study: OpenStudy, monkeypatch: pytest.Mo
     learning_curves(session)
     assert not (session.folder.root / "learning.json").exists()
     assert session.listener.notes == []  # type: ignore[attr-defined]
+
+
+def test_folds_of_other_sizes_are_one_size(
+    open_study: OpenStudy, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folded = {"data": {"source": str(pictures), "split": {"folds": 4, "fold": "seed"}}, "seeds": 4}
+    session = open_study({"few": {"strategy": "ridge", "shots": "all"}}, **folded)
+    sizes = {len(session.resources.split(t.run.data, t.seed, t.run.subset).train) for t in session.plan.tasks}
+    assert sizes == {25, 26}  # 8.3 and 8.7 of each of the three classes
+    scored(session, monkeypatch)
+    learning_curves(session)
+    assert not (session.folder.root / "learning.json").exists()
+    session = open_study({"few": {"strategy": "ridge", "shots": {"each": [1, 2, 4, "all"]}}}, **folded)
+    scored(session, monkeypatch)
+    learning_curves(session)
+    (curve,) = written(session)
+    assert [(point["labels"], point["seeds"]) for point in curve["points"]] == [(1, 4), (2, 4), (4, 4), (8, 4)]
 
 
 def test_fractions_are_counted_in_labels(open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.data.splits import FEW_TEST_IMAGES
 from headstart.evaluate.comparison.compare import MARGIN, Comparison, compare_runs
 from headstart.evaluate.comparison.sentences import SAME_SEEDS
 from headstart.evaluate.metrics.scoring import METRICS
@@ -19,7 +20,6 @@ from headstart.report.read.board_scores import Scores, board_scores
 from headstart.report.read.cross_validation import folds_of, unit_of
 from headstart.report.read.study_files import DataFolder, Record, StudyFiles, metric_of
 from headstart.report.read.training_images import WiderIntervals, read_resampled
-from headstart.study.comparison import FEW_TEST_IMAGES
 
 _DRAWN = "; test "  # in the rule of a split whose test part does not come with the data
 
@@ -197,10 +197,11 @@ def _few_images(records: Sequence[Record], dataset: DataFolder | None) -> list[s
     few = [int(k) for k in np.argsort(images, kind="stable") if 0 < images[k] < FEW_TEST_IMAGES]
     if not few:
         return []
-    fewest = f"{dataset.classes[few[0]]} ({images[few[0]]})"
-    which = f"of {fewest}" if len(few) == 1 else f"of {len(few)} classes, the fewest of {fewest}"
-    remedy = "; split: {folds: 5, fold: seed} tests every image" if _DRAWN in str(dataset.facts.get("split")) else ""
-    return [f"fewer than {FEW_TEST_IMAGES} test images {which}: the figures of such a class say little{remedy}"]
+    name, least = dataset.classes[few[0]], images[few[0]]
+    where = f"class {name} ({least}): its" if len(few) == 1 else f"{len(few)} classes (fewest: {name}, {least}): their"
+    drawn = _DRAWN in str(dataset.facts.get("split")) and not (records[0].spec.get("data") or {}).get("bands")
+    remedy = "; to test every image, write split: {folds: 5, fold: seed} and seeds: 5" if drawn else ""
+    return [f"fewer than {FEW_TEST_IMAGES} test images in {where} figures are uncertain{remedy}"]
 
 
 def _title(key: tuple[str, ...], records: Sequence[Record], files: StudyFiles) -> str:

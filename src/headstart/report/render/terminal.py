@@ -85,7 +85,7 @@ def _caption(summary: Summary, wider: bool) -> str:
     lines += [state_words(summary.boards), intervals]
     if summary.partial:
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
-        lines.append(f"Provisional: {len(summary.missing)} runs and seeds are not there yet{failed}.")
+        lines.append(f"Provisional: {len(summary.missing)} runs and seeds have not finished{failed}.")
     if summary.left_out:
         names = list(dict.fromkeys(row["run"] for row in summary.left_out))
         lines.append(f"Not run: {numbers.listed(names, 6)}; the report says why.")
