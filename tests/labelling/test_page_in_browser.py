@@ -190,6 +190,7 @@ def test_models_are_compared_by_a_click_and_their_report_cannot_use_the_page(
         while len({colour_of(path) for path in session.file.read()}) < 2:
             label_one(driver, session)
         wait(driver, driver.find_element("id", "compare").is_enabled)
+        assert f"It is tested on {session.tested} of the labelled images" in text(driver, "fair")
         driver.find_element("id", "compare").click()
         wait(driver, lambda: text(driver, "compared").endswith(" labels: Use ridge."))
         page = driver.current_window_handle
