@@ -171,4 +171,6 @@ def test_a_line_is_broken_between_words_in_a_terminal_and_nowhere_else(monkeypat
     assert broken == ["  photos: 180 images, 6 classes:", "  butterfly-like, crab, dolphin,", "  elephant"]
     share = wrapped("x" * 34 + " 99.8 % here", Screen(), indent="").splitlines()  # 39 columns up to the space
     assert share == ["x" * 34, "99.8 % here"]
+    install = wrapped("it needs an optional package: pip install 'headstart[serve]'", Screen(), indent="").splitlines()
+    assert install == ["it needs an optional package:", "pip install 'headstart[serve]'"]
     assert wrapped(line, io.StringIO()) == line and wrapped("short", Screen()) == "short"

@@ -18,7 +18,8 @@ _QUERY = re.compile(r"(?<=://)([^\s'\"?#]*\?)([^\s'\"#]*)")
 _VALUE = re.compile(r"=[^&;\s]*")
 _BORDER = r"(?=[/\\\s'\",:;)\]}]|$)"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # also what turns text around
-_UNBROKEN = "\N{NO-BREAK SPACE}%"
+_KEPT = re.compile(r" (?=%)|(?<=pip) (?=install )|(?<=pip install) ")  # blanks at which no line is broken …
+_BLANK = "\ue000"  # … and what holds their places meanwhile
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -57,7 +58,7 @@ def show(line: str, stream: TextIO | None = None) -> None:
 def wrapped(line: str, stream: TextIO, indent: str | None = None) -> str:
     """Return a line as wide as the terminal that it goes to, broken between words; a number keeps its per cent sign.
 
-    What does not go to a terminal stays one line.
+    What is to be installed stays with its command, to be copied. What does not go to a terminal stays one line.
 
     Args:
         line: the text.
@@ -72,11 +73,11 @@ def wrapped(line: str, stream: TextIO, indent: str | None = None) -> str:
         return line
     if indent is None:
         indent = line[: len(line) - len(line.lstrip())] or "  "
-    kept = line.replace(" %", _UNBROKEN)
+    kept = _KEPT.sub(_BLANK, line)
     filled = textwrap.fill(
         kept, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
     )
-    return filled.replace(_UNBROKEN, " %")
+    return filled.replace(_BLANK, " ")
 
 
 def discard(stream: TextIO) -> None:
