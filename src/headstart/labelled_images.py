@@ -119,7 +119,7 @@ def evaluate_fewshot(
     (listener or Silent()).overview(overview(dataset, f"none; episodes are drawn from all {len(dataset):,} images"))
     fewshot.check_one_label(dataset)
     fewshot.draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs
-    return _classified(resources, spec, network, asked, dataset.name)
+    return _classified(resources, spec, network, asked, dataset)
 
 
 def _named(data: Data, loaded: Dataset) -> Dataset:
@@ -128,9 +128,8 @@ def _named(data: Data, loaded: Dataset) -> Dataset:
 
 
 def _classified(
-    resources: Resources, spec: DataSpec, network: NetworkSpec, asked: FewShotSpec, name: str
+    resources: Resources, spec: DataSpec, network: NetworkSpec, asked: FewShotSpec, dataset: Dataset
 ) -> FewShotResult:
-    dataset = resources.dataset(spec)
     features = resources.features(spec, network, asked.seed) if set(asked.methods) != {FINETUNE} else None
     backbone = resources.loaded(network, asked.seed).backbone
     images = resources.images(spec, backbone.preprocessing)
@@ -141,5 +140,5 @@ def _classified(
         return finetune_episodes(backbone, chosen, drawn, seed=asked.seed, device=resources.device)
 
     used = None if features is None else np.asarray(features).reshape(len(features), -1)[keep]
-    usable = LabelledFeatures(dataset.labels[keep], dataset.classes, used, name=name)
+    usable = LabelledFeatures(dataset.labels[keep], dataset.classes, used, name=dataset.name)
     return fewshot.run_fewshot(usable, asked, judges={FINETUNE: tuned}, device=resources.device)

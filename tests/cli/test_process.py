@@ -65,6 +65,15 @@ def test_memory_that_ran_out_is_one_line(
     assert code == 2 and err.startswith("headstart: out of memory; close other programs") and err.count("\n") == 1
 
 
+def test_a_signal_that_is_ignored_stays_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.cli.doctor.show_doctor", lambda **options: signal.raise_signal(signal.SIGHUP))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert run(capsys, "doctor")[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_its_own_status(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, status: int
@@ -74,9 +83,10 @@ def test_a_signal_ends_with_its_own_status(
         time.sleep(10)
 
     monkeypatch.setattr("headstart.cli.doctor.show_doctor", wait)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins with it ignored
+    default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, default)  # a job in the background, or under nohup, begins with it ignored
     try:
         code, _, err = run(capsys, "doctor")
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert code == status and "run the same command again" in err

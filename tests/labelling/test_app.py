@@ -70,6 +70,7 @@ def test_an_image_of_the_sample_that_is_looked_at_again_still_counts_as_random(
     inside = int(session.suggester.sample[0])
     outside = next(row for row in range(60) if row not in session.in_sample)
     session.label([inside, outside], "red", "ann", {inside: "random", outside: "typical"})
+    assert client.get("/api/state").json()["tested"] == 1
     again = {each["row"]: each for each in client.get("/api/labelled").json()}
     assert (again[inside]["how"], again[outside]["how"]) == ("random", "chosen")
     (undone, other) = sorted(

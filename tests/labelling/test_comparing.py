@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from unlabelled_folder import colour_of, draw_folder, embedded
 
 from headstart.errors import SpecError
 from headstart.labelling.app import make_app
-from headstart.labelling.comparing import Comparing
+from headstart.labelling.comparing import _COMMAND, Comparing
 from headstart.labelling.label_file import LabelFile
 from headstart.labelling.session import LabelSession
 
@@ -46,6 +47,12 @@ def made(tmp_path: Path) -> Iterator[Any]:
     yield make
     for each in all_:
         each.close()
+
+
+def test_the_command_takes_no_module_of_the_folder_in_which_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "headstart.py").write_text("raise SystemExit('another headstart')")
+    said = subprocess.run([*_COMMAND, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "headstart compare" in said
 
 
 def test_its_answer_and_its_report_are_those_of_the_command(made: Any, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from page_browser import NEEDS, SIZES, opened, press, served, text, wait
 from unlabelled_folder import colour_of, draw_folder, embedded
 
 from headstart.labelling.app import make_app
+from headstart.labelling.comparing import Comparing
 from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.label_file import LabelFile
 from headstart.labelling.session import LabelSession
@@ -166,6 +169,37 @@ def test_images_come_in_random_order_until_s_is_pressed(
         assert driver.find_element("id", "order-suggested").get_attribute("aria-pressed") == "true"
         press(driver, "s")
         wait(driver, lambda: "random sample" in text(driver, "why"))
+        session.suggests = True  # headstart is started again, with --suggest
+        driver.refresh()
+        wait(driver, lambda: "typical" in text(driver, "why"))
+
+
+def test_models_are_compared_by_a_click_and_their_report_cannot_use_the_page(
+    session: LabelSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("<p id=said></p><script>document.getElementById('said').textContent = self.origin</script>")
+    program = f"print({json.dumps({'answer': 'Use ridge.', 'report': str(report)})!r})"
+    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program),))
+    with (
+        page_of(session) as address,
+        opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver,
+    ):
+        wait(driver, lambda: text(driver, "caption") != "")
+        assert not driver.find_element("id", "compare").is_enabled()
+        while len({colour_of(path) for path in session.file.read()}) < 2 or not session.tested:
+            label_one(driver, session)
+        wait(driver, driver.find_element("id", "compare").is_enabled)
+        assert f"It is tested on {session.tested} of the labelled images" in text(driver, "fair")
+        driver.find_element("id", "compare").click()
+        wait(driver, lambda: text(driver, "compared").endswith(" labels: Use ridge."))
+        page = driver.current_window_handle
+        driver.find_element("id", "report").click()
+        (other,) = {*driver.window_handles} - {page}
+        driver.switch_to.window(other)
+        wait(driver, lambda: text(driver, "said") == "null")  # an origin of its own: neither cookie nor storage
+        driver.close()
+        driver.switch_to.window(page)
 
 
 def test_a_phone_shows_everything_within_its_width(

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from lines_table import Lines
 
 from headstart.data.sources.corrections import Correction
+from headstart.errors import DataError
+from headstart.labelling.label_file import LabelFile
 from headstart.labelling.review.correction_file import CorrectionFile
 
 
@@ -44,6 +47,15 @@ def test_a_file_that_is_deleted_meanwhile_comes_back_with_the_next_change(tmp_pa
     assert mine.change({"c": "3"}) == ({"a": "1", "b": "2"}, {"a": "1", "b": "2", "c": "3"})
     assert (tmp_path / "t").read_text() == "a=1\nb=2\nc=3\n"
     assert Lines(tmp_path / "none").change({"a": "1"})[0] == {}
+
+
+def test_a_file_that_is_another_table_is_refused_until_it_is_put_right(tmp_path: Path) -> None:
+    file = LabelFile(tmp_path / "l.csv")
+    file.path.write_text("x,y\n")
+    for _ in range(2):
+        assert file.changed_elsewhere()
+        with pytest.raises(DataError, match="has no column 'path'"):
+            file.rows()
 
 
 def test_what_another_program_writes_is_noticed_and_what_one_writes_oneself_is_not(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_default_is_a_map_by_neighbours_where_it_can_be_had(monkeypatch: pyt
     assert method_for("auto", 100) == ("tsne", "")
     assert method_for("auto", 19) == ("pca", " (19 images are too few for a map by neighbours)")
     assert method_for("auto", 200_000)[0] == "tsne" == method_for("tsne", 200_001)[0]
-    why = " (a map by neighbours of 200,001 images takes long: ask for it by --method tsne)"
+    why = " (a map by neighbours of 200,001 images takes long: choose the method tsne for one)"
     assert method_for("auto", 200_001) == ("pca", why)
     monkeypatch.setattr(module, "is_installed", lambda: False)
     assert method_for("auto", 100) == ("pca", " (pip install 'headstart[map]' for a map by neighbours)")

@@ -67,15 +67,19 @@ def _run(command: Callable[[], object]) -> None:
 
 
 def _stop_on_signals() -> None:
-    """End on SIGTERM and SIGHUP as on Ctrl-C: what is under way is noted as interrupted."""
+    """End on SIGTERM and SIGHUP as on Ctrl-C: what is under way is noted as interrupted.
+
+    A signal that whoever started the process has it ignore, as nohup does SIGHUP, stays ignored.
+    """
 
     def stop(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), stop)
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, stop)
 
 
 def _fail(line: str, status: int) -> NoReturn:

@@ -14,8 +14,9 @@ from typing import Any
 
 from headstart.errors import SpecError
 
-_COMMAND = (sys.executable, "-m", "headstart", "compare")
+_COMMAND = (sys.executable, "-P", "-m", "headstart", "compare")  # -P: no module of the working directory
 _POLITE = 10  # niceness: labelling comes first
+_BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # what Windows has instead
 _ENDS_WITHIN = 20.0  # seconds that it has, once it is asked to end
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
@@ -51,6 +52,7 @@ class Comparing:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=said,
+                    creationflags=_BELOW_NORMAL,
                     start_new_session=True,  # the terminal's Ctrl-C ends the page, which ends it
                 )
             if hasattr(os, "setpriority"):

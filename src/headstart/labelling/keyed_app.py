@@ -1,7 +1,8 @@
 """A page for people on this machine or network: it answers only those who have its key, and only in their browser.
 
 The address that is printed at the start has the key, and leaves it in a cookie that no other site can use. The page may
-load nothing from elsewhere, and no other page may show it in a frame.
+load nothing from elsewhere, no other page may show it in a frame, and what another page sends changes nothing: pages of
+other ports of this machine have its cookie.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib.resources import files as package_files
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -52,8 +54,10 @@ def keyed_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         changed()
-        yield
-        closed()
+        try:
+            yield
+        finally:  # also where the server is not told to stop, but interrupted
+            closed()
 
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -66,6 +70,8 @@ def keyed_app(
             return welcome
         if not _equal(request.cookies.get(_cookie(request), ""), key):
             return JSONResponse({"detail": "open the address that headstart printed; it has the key"}, 401)
+        if request.method != "GET" and not _from_own_page(request):
+            return JSONResponse({"detail": "only the page that headstart serves can change something"}, 403)
         answer = await proceed(request)
         for name, value in _HEADERS.items():
             answer.headers.setdefault(name, value)
@@ -87,6 +93,14 @@ def keyed_app(
 
 def _equal(given: str, key: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
+
+
+def _from_own_page(request: Request) -> bool:
+    """Say whether a page of this server sends it, or a program; browsers name the page in one header or the other."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
 def _cookie(request: Request) -> str:

@@ -49,9 +49,10 @@ class SharedTable(ABC, Generic[K, V]):
         Raises:
             DataError: the file is another table.
         """
-        self._state = self._file_state()
-        if self._state != _NO_FILE:
+        state = self._file_state()
+        if state != _NO_FILE:
             self._seen = self.read()
+        self._state = state
         return dict(self._seen)
 
     def changed_elsewhere(self) -> bool:

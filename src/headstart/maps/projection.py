@@ -128,7 +128,7 @@ def method_for(method: str, images: int) -> tuple[str, str]:
     if not is_installed():
         return PCA, f" (pip install 'headstart[{EXTRA}]' for a map by neighbours)"
     if images > MOST:
-        return PCA, f" (a map by neighbours of {images:,} images takes long: ask for it by --method tsne)"
+        return PCA, f" (a map by neighbours of {images:,} images takes long: choose the method tsne for one)"
     return TSNE, ""
 
 

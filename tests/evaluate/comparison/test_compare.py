@@ -9,6 +9,8 @@ from scipy import stats
 
 from headstart.errors import DataError, SpecError
 from headstart.evaluate.comparison.compare import Comparison, compare_runs, over_seeds
+from headstart.evaluate.comparison.families import Family, best_against_each, chances_of, of_run, stepped_down
+from headstart.evaluate.comparison.sources import pairs_of, runs_of
 
 
 def wrong_once(seeds: int, n: int, each: int) -> np.ndarray:
@@ -25,6 +27,27 @@ def shares(right: list[int], n: int, seed: int) -> np.ndarray:
 
 
 # Worked examples
+
+
+def test_each_table_is_corrected_for_its_own_question() -> None:
+    """Of twelve runs all pairs take the draws of the spreads in full; the best and the baseline, eased ones."""
+    drawn = study(np.random.default_rng(6), [0.6] + [0.5] * 11, 2, 300, 0.3)
+    found = compare_runs(drawn, baseline="run 11", draws=200, seed=3)
+    names = [row["run"] for row in found["ranking"]]
+    runs = runs_of(drawn, names, None, (), (0.0, 1.0))
+    pairs = pairs_of(runs)
+    one, every = chances_of(runs, pairs, 200, 3)
+
+    def by_pair(family: Family) -> dict[tuple[str, str], float]:
+        return {(names[pairs.a[k]], names[pairs.b[k]]): p for k, p in zip(family.pairs, family.p, strict=True)}
+
+    facing = np.array(of_run(pairs, names.index("run 11")))
+    for table, expected in (
+        ("pairwise", stepped_down(every, pairs, np.arange(66))),
+        ("against_best", best_against_each(one, pairs, 12, 0)),
+        ("against_baseline", stepped_down(one, pairs, facing)),
+    ):
+        assert {(row["a"], row["b"]): row["p_adjusted"] for row in found[table]} == by_pair(expected)  # type: ignore[literal-required]
 
 
 def test_73_points_are_seen_with_three_seeds_and_240_images() -> None:

@@ -96,13 +96,13 @@ def test_an_unfamiliar_image_is_asked_about_however_sure_its_class_seems() -> No
 
 def test_what_cannot_be_promised_says_how_much_can() -> None:
     few = calibrated(100)
-    with pytest.raises(SpecError, match=r"takes 299 held-out images .* 100 images allow to promise 0\.970 at most"):
+    with pytest.raises(SpecError, match=r"takes 299 held-out images .* 100 images suffice for 0\.970 at most"):
         Judge(few, Asked(at_least=0.99))
     with pytest.raises(SpecError, match=r"level of coverage must be above 0 and below 1"):
         Judge(few, Asked(level=95.0))
     with pytest.raises(SpecError, match="raps"):
         Judge(few, Asked(sets="rap"))
-    with pytest.raises(SpecError, match="accuracy to promise"):
+    with pytest.raises(SpecError, match="a promised accuracy must be"):
         few.promise(1.0)
     with pytest.raises(DataError, match="keep some for validation"):
         held_out_of(np.zeros((0, 2)), np.zeros(0, int))
@@ -115,7 +115,7 @@ def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
         "5 held-out images are too few for sets of 95.0%: they hold the right class in 83.3% of cases; 19 are needed"
     )
     assert Judge(calibrated(1), Asked()).shortfall.startswith("1 held-out image is too few for sets of 95.0%")
-    with pytest.raises(SpecError, match=r"from 1 held-out image: that takes 29 .* mistake; 1 allows to promise 0\.050"):
+    with pytest.raises(SpecError, match=r"from 1 held-out image: that takes 29 .* mistake; 1 suffices for 0\.050"):
         calibrated(1).promise(0.9)
     score = replace(calibrated(5), score="energy", familiar=np.zeros(5))
     assert Judge(score, Asked(level=0.5)).shortfall == ("no image is called unfamiliar: that takes 19 held-out images")
@@ -125,4 +125,4 @@ def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
     short = int((counts / (counts + 1) < level).sum())
     by_class = Judge(own, Asked(level=level, by_class=True)).shortfall
     assert by_class.startswith(f"{short} of 4 classes have too few held-out images for sets of {level:.1%}")
-    assert by_class.endswith(f"the least that is promised of a class is {counts.min() / (counts.min() + 1):.1%}")
+    assert by_class.endswith(f"the lowest level of a class is {counts.min() / (counts.min() + 1):.1%}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
 @pytest.mark.parametrize("score", ["energy+neighbour", "energy+mahalanobis+source"])
 def test_a_sum_that_is_no_longer_made_is_refused(score: str) -> None:
     part = to_part(known())
-    with pytest.raises(ModelError, match="its familiarity score"):
+    with pytest.raises(ModelError, match=rf"no familiarity score '{re.escape(score)}'; run its study again"):
         from_part(UncertaintyPart({**part.facts, "score": score}, part.tensors), CLASSES, D)
 
 
@@ -138,10 +139,10 @@ def test_the_sketch_of_many_images_stays_below_a_megabyte() -> None:
         ({"sketch.scales": torch.zeros(D)}, {}, "its sketch"),
         ({"sketch.scales": torch.ones(D, dtype=torch.float64)}, {}, "its sketch"),
         ({"sketch.centre": torch.full((D,), 1e30)}, {}, "its sketch"),
-        ({}, {"score": "magic"}, "its familiarity score"),
+        ({}, {"score": "magic"}, "no familiarity score 'magic'; run its study again"),
         ({}, {"notes": 3}, "not iterable"),
         ({}, {"selection": {"a": "b"}}, "could not convert"),
-        ({}, {"notes": 3, "score": "two\nlines"}, "its familiarity score"),
+        ({}, {"notes": 3, "score": "two\nlines"}, r"familiarity score 'two\\nlines'"),
         ({}, {"ask": -1.0}, "its costs"),
         ({"costs": torch.ones(CLASSES, CLASSES, dtype=torch.float64)}, {}, "its costs"),
         ({"held_out.rank": torch.zeros(60, dtype=torch.int64)}, {}, "the ranks of its held-out images"),

@@ -180,7 +180,7 @@ class Uncertainty:
         """Return the confidence above which familiar images are answered `at_least` so often correctly.
 
         Raises:
-            SpecError: the held-out images do not allow to promise this.
+            SpecError: the held-out images do not suffice to promise this.
         """
         confidence = self.held_out.confidence.astype(np.float64)
         if len(self.familiar):
@@ -194,9 +194,9 @@ class Uncertainty:
         n = len(self.held_out)
         if n < fewest(at_least):
             reason = f"that takes {fewest(at_least)} held-out images without a mistake"
-            best = f"; {n} {'allows' if n == 1 else 'images allow'} to promise {most_accurate(n):.3f} at most"
+            best = f"; {n} {'suffices' if n == 1 else 'images suffice'} for {most_accurate(n):.3f} at most"
         else:
-            reason, best = "it makes too many mistakes on the images that it is surest of", ""
+            reason, best = "it makes too many mistakes on the images that it is most certain of", ""
         images = "image" if n == 1 else "images"
         raise SpecError(f"an accuracy of {at_least:g} cannot be promised from {n} held-out {images}: {reason}{best}")
 
@@ -230,7 +230,7 @@ class Judge:
         if self.asked.by_class and least < level:
             short = int((self.thresholds.promised < level).sum())
             said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {level:.1%}"
-            said += f" ({needed(level):,} each): the least that is promised of a class is {least:.1%}"
+            said += f" ({needed(level):,} each): the lowest level of a class is {least:.1%}"
         elif least < level:
             said = f"{_few(count)} too few for sets of {level:.1%}: they hold the right class in"
             said += f" {least:.1%} of cases; {needed(level):,} are needed"

@@ -101,7 +101,7 @@ class Thresholds:
 
     Args:
         values: float64 [C], one a class; equal unless they are class-conditional.
-        promised: float64 [C], the coverage that the calibration images allow to promise for images of each class
+        promised: float64 [C], the coverage that the calibration images suffice to promise for images of each class
             (class-conditional), or of all classes together (equal for all).
         level: that was asked for.
         calibrated: int64 [C], the number of calibration images of each class.
@@ -123,7 +123,7 @@ def calibrate(
 ) -> Thresholds:
     """Return the thresholds that n calibration images give.
 
-    n images allow to promise n / (n + 1) at most: 19 are needed for 95 %, 99 for 99 %. Where there are fewer, the
+    n images suffice for a level of n / (n + 1) at most: 19 are needed for 95 %, 99 for 99 %. Where there are fewer, the
     threshold is their largest score, and `promised` is below `level`. By class, a class with too few has the larger
     of its own largest score and the threshold of all classes together; one without any is promised nothing.
 
@@ -152,12 +152,12 @@ def calibrate(
 
 
 def most_promised(n: int) -> float:
-    """Return the highest level of coverage that n calibration images allow to promise: n / (n + 1)."""
+    """Return the highest level of coverage for which n calibration images suffice: n / (n + 1)."""
     return n / (n + 1)
 
 
 def needed(level: float) -> int:
-    """Return the least number of calibration images that allow to promise this level of coverage."""
+    """Return the least number of calibration images that suffice for this level of coverage."""
     return max(1, math.ceil(level / (1 - level) - 1e-9))
 
 

@@ -93,7 +93,7 @@ def promise(
         DataError: `at_least` is not between 0 and 1.
     """
     if not 0 < at_least < 1:
-        raise DataError(f"an accuracy to promise must be above 0 and below 1, not {at_least:g}; such as 0.99")
+        raise DataError(f"a promised accuracy must be above 0 and below 1, not {at_least:g}; such as 0.99")
     n, first = len(confidence), fewest(at_least, level)
     if n < first:
         return None
@@ -117,12 +117,12 @@ def promise(
 
 
 def fewest(at_least: float, level: float = CONFIDENCE) -> int:
-    """Return how many labelled images without a mistake allow to promise this accuracy: 299 for 99 %, 59 for 95 %."""
+    """Return how many labelled images without a mistake suffice to promise this accuracy: 299 for 99 %, 59 for 95 %."""
     return math.ceil(math.log(1 - level) / math.log(at_least) - 1e-9)
 
 
 def most_accurate(n: int, level: float = CONFIDENCE) -> float:
-    """Return the highest accuracy that n labelled images allow to promise, if all are answered correctly."""
+    """Return the highest accuracy for which n labelled images suffice, if all are answered correctly."""
     return float((1 - level) ** (1 / n)) if n else 0.0
 
 

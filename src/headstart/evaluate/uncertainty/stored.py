@@ -19,13 +19,7 @@ from headstart.evaluate.uncertainty.familiarity import NEEDS, Reference, only_ne
 from headstart.models.uncertainty import UncertaintyPart
 
 _ROUNDING = 1e-3  # by which sums of probabilities may exceed 1
-HALVED = (
-    "whitening",
-    "bank",
-    "principal",
-    "source",
-    "shown",
-)  # kept in half precision, each divided by its largest number
+HALVED = ("whitening", "bank", "principal", "source", "shown")  # in half precision, divided by the largest number
 _PARTS = 5  # that scores are made of
 _HALVED_SKETCH, _NUMBERED = ("basis", "embeddings", "bank"), ("predicted", "bank_labels")
 
@@ -89,7 +83,8 @@ def _read(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
     n = len(held)
     score, reference, familiar = str(facts["score"]), None, np.zeros(0)
     if score:
-        _demand(score in NEEDS, "its familiarity score")
+        unknown = f"this version of headstart has no familiarity score {score!r:.60}; run its study again"
+        _demand(score in NEEDS, unknown)
         stored = {name.removeprefix("reference."): each for name, each in tensors.items() if name.startswith("ref")}
         reference, familiar = _reference(stored), tensors["familiar"].numpy()
         _demand(familiar.shape == (n,), "its familiar images")

@@ -77,7 +77,7 @@ function drawState() {
   $("progress").textContent = `${state.labelled.toLocaleString("en")} of ${state.images.toLocaleString("en")} images labelled`;
   $("file").textContent = state.file;
   $("command").textContent = `headstart compare ${/\s/.test(state.file) ? `'${state.file}'` : state.file}`;
-  $("fair").textContent = state.tested ? `Its test images will be ${state.tested === 1 ? "one" : state.tested} of the ${state.sampled} of the random sample; it learns from the rest.` : "";
+  $("fair").textContent = state.tested ? `It is tested on ${state.tested.toLocaleString("en")} of the labelled images of the random sample and learns from all others.` : "";
   const accuracy = state.accuracy;
   if (accuracy && accuracy.n) {
     $("accuracy").replaceChildren(element("b", percent(accuracy.value)), document.createTextNode(` (95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), measured on the ${accuracy.n} images of the random sample, each judged without its own label${state.skipped_sample ? `; ${state.skipped_sample} skipped ones are not counted` : ""}`));
@@ -205,13 +205,15 @@ async function change(mode) {
   await advance();
 }
 
+const orderName = () => `headstart-suggest ${page.state.suggests} ${page.state.file}`; // another start with --suggest, or without, counts anew
+
 function before() { // the order that was chosen in this tab before it was loaded again
-  try { return JSON.parse(sessionStorage.getItem("headstart-suggest")); } catch { return null; }
+  try { return JSON.parse(sessionStorage.getItem(orderName())); } catch { return null; }
 }
 
 async function order(suggest) {
   page.suggest = suggest;
-  try { sessionStorage.setItem("headstart-suggest", suggest); } catch { /* private window */ }
+  try { sessionStorage.setItem(orderName(), suggest); } catch { /* private window */ }
   $("order-random").setAttribute("aria-pressed", !suggest); $("order-suggested").setAttribute("aria-pressed", suggest);
   page.queue = [];
   await advance();
@@ -231,7 +233,7 @@ document.addEventListener("drop", (event) => { event.preventDefault(); const [fi
 $("order-random").addEventListener("click", () => attempt(() => order(false)));
 $("order-suggested").addEventListener("click", () => attempt(() => order(true)));
 $("new").addEventListener("submit", (event) => { event.preventDefault(); attempt(async () => {
-  const name = $("new-name").value.trim();
+  const name = $("new-name").value.normalize("NFC").trim();
   if (!name) return;
   const known = page.state.classes.find((each) => each.name === name) || page.state.classes.find((each) => each.name.toLowerCase() === name.toLowerCase());
   if (known) await give(known.name); else page.state = await ask("api/add_class", { name });

@@ -25,12 +25,12 @@ function drawUncertainty(host, data) {
   if (found.costs) host.append(h("h3", {}, "Costs"), h("p", {}, `The answers of least expected cost pay ${found.costs.least_cost.value.toPrecision(3)} an image [${found.costs.least_cost.low.toPrecision(3)}–${found.costs.least_cost.high.toPrecision(3)}], the most probable classes ${found.costs.most_probable.value.toPrecision(3)}; a person is asked for ${shareOf(found.costs.asked)} of the images.`));
 }
 
-/** Mistakes among the answers against the share of images that are answered, the surest first. */
+/** Mistakes among the answers against the share of images that are answered, the most certain first. */
 function drawRisk(host, found) {
   const rows = found.curve.coverage.map((coverage, k) => ({ coverage, risk: found.curve.risk[k], threshold: found.curve.threshold[k] }));
   plot(host, {
     label: "Risk and coverage", height: 300,
-    x: { label: "Share of images answered, the surest first", domain: [0, 1], format: accuracyAxis, bounds: [0, 1] },
+    x: { label: "Share of images answered, the most certain first", domain: [0, 1], format: accuracyAxis, bounds: [0, 1] },
     y: { label: "Mistakes among them", domain: [0, Math.max(0.01, ...found.curve.risk)], format: accuracyAxis, bounds: [0, 1] },
     csv: () => ({ header: ["coverage", "risk", "threshold"], rows: rows.map((row) => [row.coverage, row.risk, row.threshold]) }),
     draw: (layer, sx, sy, hits) => {
@@ -57,7 +57,7 @@ function drawSets(host, found) {
   table(host, [
     { key: "kind", label: "Kind", head: true, value: (r) => `${r.kind} ${r.by_class}`, cell: (r) => `${SETS[r.kind]}${r.by_class ? ", by class" : ""}` },
     { key: "coverage", label: `Hold the right class (${format.percent(found.level, 0)} asked for)`, csv: "coverage", numeric: true, value: (r) => r.coverage.value, cell: (r) => shareOf(r.coverage) },
-    { key: "promised", label: "Promised", title: "n validation images allow to promise n / (n + 1) at most; by class: the least of all classes", numeric: true, value: (r) => Math.min(...r.promised), cell: (r) => format.percent(Math.min(...r.promised)) },
+    { key: "promised", label: "Promised", title: "n validation images suffice for n / (n + 1) at most; by class: the lowest of all classes", numeric: true, value: (r) => Math.min(...r.promised), cell: (r) => format.percent(Math.min(...r.promised)) },
     { key: "size", label: "Mean size", numeric: true, value: (r) => r.size, cell: (r) => r.size.toFixed(2) },
     { key: "one", label: "One class", numeric: true, value: (r) => share(r, 1, 2), cell: (r) => format.percent(share(r, 1, 2)) },
     { key: "few", label: "2 to 5", numeric: true, value: (r) => share(r, 2, 6), cell: (r) => format.percent(share(r, 2, 6)) },
@@ -74,7 +74,7 @@ function drawCovered(host, found, set) {
     { key: "plain", label: "All together", numeric: true, value: (r) => r.plain.value, cell: (r) => shareOf(r.plain) },
     { key: "own", label: "By class", numeric: true, value: (r) => r.own.value, cell: (r) => shareOf(r.own) },
     { key: "calibrated", label: "Validation images", numeric: true, value: (r) => r.calibrated },
-    { key: "promised", label: "Promised by class", title: "n validation images allow to promise n / (n + 1) at most", numeric: true, value: (r) => r.promised, cell: (r) => format.percent(r.promised) },
+    { key: "promised", label: "Promised by class", title: "n validation images suffice for n / (n + 1) at most", numeric: true, value: (r) => r.promised, cell: (r) => format.percent(r.promised) },
   ], rows, { label: "Coverage by class", class: "compact", limit: 14, filter: rows.length > 14 ? "Filter classes" : null });
 }
 
