@@ -14,6 +14,7 @@ import pytest
 
 from headstart.api import Study
 from headstart.explain.explainers import EXPLAINERS
+from headstart.maps import neighbour_map
 from headstart.models.create import create_backbone
 from headstart.study.planning import microbenchmarks, planner
 from headstart.study.planning.plan import Plan
@@ -57,6 +58,7 @@ def shared_store(own_store: Path, tmp_path_factory: pytest.TempPathFactory, monk
     place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache-of-the-studies"
     monkeypatch.setenv("HEADSTART_CACHE", str(place))
     monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)  # how near a plan's seconds come is not looked at here
+    monkeypatch.setattr(neighbour_map, "_STEPS", (20, 30))  # nor how good the map is
     lime = EXPLAINERS["lime"]  # nor what it finds, for which it runs a network thousands of times
     few = replace(lime, method=partial(lime.method, samples=50, most_samples=50))
     monkeypatch.setitem(EXPLAINERS, "lime", few)
