@@ -80,6 +80,28 @@ def test_what_is_written_by_an_unknown_process_is_left_for_an_hour(tmp_path: Pat
     assert sorted(tmp_path.iterdir()) == sorted([fresh, mine, other])
 
 
+@pytest.mark.parametrize("levels", [None, 2])
+def test_folders_that_others_rename_meanwhile_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, levels: int | None
+) -> None:
+    stale, deep = (tmp_path / place / ".data.npy.unknown.tmp" for place in ("fits/stays", "fits/stays/a/b"))
+    for each in (stale, deep, tmp_path / "fits/gone.partial/.data.npy.unknown.tmp"):
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.write_bytes(b"")
+        os.utime(each, (0, 0))
+    plain = os.scandir
+
+    def scan(place: str | Path) -> object:
+        if Path(place).name == "gone.partial":
+            Path(place).rename(tmp_path / "fits/whole")
+        return plain(place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scan)
+        clear(tmp_path, levels)
+    assert not stale.exists() and deep.exists() == (levels is not None) and (tmp_path / "fits/whole").is_dir()
+
+
 def test_a_process_that_has_not_yet_locked_its_new_file_waits_until_all_is_cleared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

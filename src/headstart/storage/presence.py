@@ -66,18 +66,17 @@ def since(folder: Path) -> float | None:
     return min((int(path.name.split("-")[1]) / 1000 for path in _locks(folder) if _held(path)), default=None)
 
 
-def clear(folder: Path, *places: str) -> None:
+def clear(folder: Path, levels: int | None = None) -> None:
     """Delete what processes that died left in `folder`: their lock files, and all that they had half written.
 
     Args:
         folder: where they said that they were at work.
-        places: patterns of folders below it in which temporary files and locks are looked for; in all if none.
+        levels: of folders below it in which temporary files and locks are looked for; None: in all, and in itself.
     """
-    places = places or ("**",)
     locks = _locks(folder)
     with contextlib.ExitStack() as until_deleted:  # who has made its lock file and not yet locked it waits for this
         dead = [path for path in locks if _taken_over(path, until_deleted)]
-        parts = sorted(part for place in places for part in folder.glob(f"{place}/.*.tmp"))
+        parts = _hidden(folder, ".tmp", levels)
         present = {*locks, *_locks(folder)}.difference(dead)  # after `parts`: whoever wrote one of them is here by now
         alive = {_mark(path) for path in present}
         gone = {_mark(path) for path in dead} - alive
@@ -88,11 +87,23 @@ def clear(folder: Path, *places: str) -> None:
                     owner not in alive | {writer()} and time.time() - path.lstat().st_mtime > _FORGOTTEN
                 ):
                     delete(path)
-    for path in [lock for place in places for lock in folder.glob(f"{place}/.*.lock")]:
+    for path in _hidden(folder, ".lock", levels):
         with tried(path):
             pass  # which deletes it
     with contextlib.suppress(OSError):
         (folder / FOLDER).rmdir()
+
+
+def _hidden(folder: Path, ending: str, levels: int | None) -> list[Path]:
+    """Return what is hidden and has this ending; processes at work rename and delete folders meanwhile."""
+    found = []
+    for place, folders, files in os.walk(folder):  # which passes over what has gone; `Path.glob` raises
+        level = len(Path(place).relative_to(folder).parts)
+        if level or levels is None:
+            found += [Path(place, name) for name in (*folders, *files) if name[:1] == "." and name[1:].endswith(ending)]
+        if level == levels:
+            folders.clear()
+    return sorted(found)
 
 
 def _mark(path: Path) -> str:

@@ -254,7 +254,7 @@ class Store:
 
     def clear(self) -> None:
         """Delete the lock files, and the remains of deleted entries, that processes which died have left."""
-        clear(self.root, "*", "*/*")
+        clear(self.root, levels=2)
         for lock in sorted(self.root.glob("[!.]*/*.lock")):
             with tried(lock):
                 pass  # which deletes it

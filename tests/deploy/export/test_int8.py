@@ -41,11 +41,13 @@ def material(parts: Parts) -> Material:
 def test_what_says_how_familiar_an_image_is_stays_in_float(parts: Parts, material: Material) -> None:
     judged = Parts(calibrated(parts.ensemble, "distances+energy"), parts.material)
     assert len(_layers(judged.float_graph)) == len(_layers(parts.float_graph))
-    assert sum(node.op_type == "MatMul" for node in judged.float_graph.graph.node) == 1
+    compared = [node for node in judged.float_graph.graph.node if node.op_type == "MatMul"]
+    assert len(compared) == 3  # with the training images, whitened, and with the means of the classes
     graph, _ = quantise(judged.float_graph, judged.ensemble, material, margin=5.0)
     made_by = {name: node.op_type for node in graph.graph.node for name in node.output}
-    (cosines,) = (node for node in graph.graph.node if node.op_type == "MatMul")
-    assert "DequantizeLinear" not in {made_by.get(name) for name in cosines.input}
+    kept = [node for node in graph.graph.node if node.op_type == "MatMul"]
+    assert len(kept) == 3
+    assert "DequantizeLinear" not in {made_by.get(name) for node in kept for name in node.input}
     assert {made_by.get(name) for node in graph.graph.node if node.op_type == "Conv" for name in node.input[:2]} == {
         "DequantizeLinear"
     }
