@@ -27,7 +27,7 @@ _LEAST = 8.0  # seconds that the study takes
 def spec(pictures: Path) -> dict[str, Any]:
     """Return the study: as the small one, with a pass over more pictures and longer trainings."""
     short = scene.spec(pictures)
-    tuned = {"strategy": "scratch", "recipe": {"epochs": 28, "batch_size": 8, "lr": {"grid": [0.01, 0.05]}}}
+    tuned = {"strategy": "scratch", "recipe": {"epochs": 40, "batch_size": 8, "lr": {"grid": [0.01, 0.05]}}}
     return {**short, "runs": {**short["runs"], "tuned": tuned}}
 
 
