@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from headstart.data.image_files import file_state
 from headstart.storage.files import disk_errors, sync, write_atomic
 from headstart.storage.locks import locked
 
 K = TypeVar("K")
 V = TypeVar("V")
-_NO_FILE = (0, 0, 0)
+_NO_FILE = ""
 
 
 class SharedTable(ABC, Generic[K, V]):
@@ -59,13 +60,11 @@ class SharedTable(ABC, Generic[K, V]):
         """Say whether another program has changed the file since its rows were last seen here."""
         return self._file_state() not in (self._state, _NO_FILE)
 
-    def _file_state(self) -> tuple[int, int, int]:
-        """Return what differs after each change: a file replaced by a rename has another number."""
+    def _file_state(self) -> str:
         try:
-            found = self.path.stat()
+            return file_state(self.path)
         except FileNotFoundError:
             return _NO_FILE
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def change(
         self, changes: Mapping[K, V | None], expected: Mapping[K, V | None] | None = None

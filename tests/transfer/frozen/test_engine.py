@@ -72,6 +72,14 @@ def test_a_network_is_exported_once_and_again_for_other_weights_normalisation_or
     forget_graphs()
     Engine(first, NEEDS)
     assert len(exported) == 7
+    monkeypatch.setattr(module, "_KEPT", 100)  # less than its weights
+
+    def fingerprint(network: nn.Module) -> str:
+        raise AssertionError("hashed, though its graph cannot be kept")
+
+    monkeypatch.setattr(module, "fingerprint", fingerprint)
+    Engine(first, NEEDS)
+    assert len(exported) == 8
 
 
 @pytest.mark.parametrize(("threads", "kept_busy"), [(None, 3), (1, 1)])

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headstart.evaluate.uncertainty.answers import Uncertainty
-from headstart.evaluate.uncertainty.familiarity import DEFAULT, NEEDS, WITH_SOURCE
+from headstart.evaluate.uncertainty.familiarity import DEFAULT, DISTANCES_COUNT, NEEDS, WITH_SOURCE
 from headstart.evaluate.uncertainty.stored import HALVED, halved
 
 FAMILIARITY = "familiarity"
@@ -73,7 +73,8 @@ class Familiar(nn.Module):
             return energy - self.spread[0] / self.spread[3] * self._residual(unit)
         assert self.score in (DEFAULT, WITH_SOURCE)
         total = self._scaled(0, energy).clamp(max=0)
-        total = total + 2 * (self._scaled(1, self._neighbour(unit)) + self._scaled(2, self._mahalanobis(unit)))
+        distances = self._scaled(1, self._neighbour(unit)) + self._scaled(2, self._mahalanobis(unit))
+        total = total + DISTANCES_COUNT * distances
         return total + self._scaled(4, self._source(unit)) if self.score == WITH_SOURCE else total
 
     def _scaled(self, place: int, part: Tensor) -> Tensor:

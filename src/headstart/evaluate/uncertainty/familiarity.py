@@ -23,6 +23,7 @@ MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
 DEFAULT = "distances+energy"
 WITH_SOURCE = f"{DEFAULT}+source"
+DISTANCES_COUNT = 2.0  # times in their sum with energy
 _MOST_PRINCIPAL = 512
 _FLOOR = 1e-12
 _FOLDS = 5
@@ -216,7 +217,7 @@ class Compared:
 
         They count twice: to the energy, images from afar may look like any other.
         """
-        return np.asarray(2 * (self.scaled(1, self.neighbour) + self.scaled(2, self.mahalanobis)))
+        return np.asarray(DISTANCES_COUNT * (self.scaled(1, self.neighbour) + self.scaled(2, self.mahalanobis)))
 
     def scaled(self, place: int, part: np.ndarray) -> np.ndarray:
         """Return a part in standard deviations on training images; its place is that in the reference."""

@@ -127,8 +127,11 @@ def _onnx_session(
 def _graph_of(module: nn.Module, example: Tensor) -> bytes | None:
     """Return the graph of a network, from an earlier engine of this process if there was one: an export takes seconds.
 
-    Whatever is kept, an engine compares what it runs with PyTorch.
+    Whatever is kept, an engine compares what it runs with PyTorch. A network too large for its graph to be kept is not
+    looked up.
     """
+    if sum(held.nbytes for held in (*module.parameters(), *module.buffers())) > _KEPT:
+        return export_onnx(with_fixed_padding(module, example), example)
     key = f"{fingerprint(module)} {tuple(example.shape)} {module}"
     with _lock:
         graph = _graphs.pop(key, None)
