@@ -31,7 +31,7 @@ def overview(dataset: Dataset, split: str) -> list[str]:
     ]
     lines += [
         f"{key}: {fact}"
-        for key in ("corrections", "labels", "tables", "folders", "depth", "similar class names")
+        for key in ("corrections", "labels", "tables", "folders", "empty folders", "depth", "similar class names")
         for fact in _facts(dataset, (key,))
     ]
     lines.append(_unlearned(dataset))

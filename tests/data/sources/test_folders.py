@@ -31,6 +31,13 @@ def test_a_tree_reads_its_files(root: Path) -> None:
     assert tree.reader(["b/y.png"]).read(0) == b"b/y.png"
 
 
+def test_folders_without_files_are_named(root: Path) -> None:
+    for name in ("cat", "b/dog", "hidden/.cache"):
+        (root / name).mkdir(parents=True)
+    assert folder_tree(root).empty == ("b/dog", "cat", "hidden")
+    assert folder_tree(root / "cat").empty == (), "the root is no class"
+
+
 @links
 def test_a_linked_folder_is_followed_once(root: Path) -> None:
     outside = root.parent / "outside"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from headstart.data.sources.layout import read_tree
+from headstart.data.sources.folders import folder_tree
+from headstart.data.sources.layout import from_tree, read_tree
 from headstart.errors import DataError
 
 
@@ -115,3 +117,18 @@ def test_parts_inside_of_some_classes_are_refused_with_both_readings(paths: list
 def test_one_part_inside_of_the_classes_is_no_split() -> None:
     found = read_tree("pets", ["cat/train/1.jpg", "cat/indoors/1.jpg", "dog/train/1.jpg"])
     assert found.splits is None and found.labels == ["cat", "cat", "dog"]
+
+
+def test_empty_folders_are_named_but_not_those_that_headstart_or_a_system_left(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"x")
+    for name in ("piano", "headstart-runs/a/b", "mine/runs/old", "@eaDir", *(f"q{n}" for n in range(5))):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("mine/study.json", "mine/runs/record.json"):
+        (tmp_path / name).write_bytes(b"{}")
+    found = from_tree(folder_tree(tmp_path))
+    assert found.about["empty folders"] == "piano, q0, q1, q2, q3 and 1 more" and found.classes == ("cat", "dog")
+    for name in ("piano", *(f"q{n}" for n in range(5))):
+        (tmp_path / name).rmdir()
+    assert "empty folders" not in from_tree(folder_tree(tmp_path)).about

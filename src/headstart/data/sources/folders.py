@@ -17,14 +17,17 @@ def folder_tree(root: Path) -> Tree:
     Raises:
         DataError: the folder is absent or unreadable.
     """
-    return Tree(root, list(walk(root)), lambda paths: FileReader(root, paths))
+    empty: list[str] = []
+    files = list(walk(root, empty=empty))
+    return Tree(root, files, lambda paths: FileReader(root, paths), tuple(sorted(empty)))
 
 
-def walk(root: Path, unread: list[DataError] | None = None) -> Iterator[str]:
+def walk(root: Path, unread: list[DataError] | None = None, empty: list[str] | None = None) -> Iterator[str]:
     """Yield every file under a folder, as a path relative to it with '/' between the parts.
 
     Args:
         unread: takes the error of each folder that cannot be read, in place of raising it.
+        empty: takes the relative path of each folder inside that has neither files nor folders.
 
     Raises:
         DataError: a folder cannot be read.
@@ -33,11 +36,13 @@ def walk(root: Path, unread: list[DataError] | None = None) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
     while pending:
         folder, prefix = pending.pop()
+        alone = bool(prefix)
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
+                    alone = False
                     if not entry.is_dir():
                         yield prefix + entry.name
                     elif not entry.is_symlink() or _first_visit(entry, seen):
@@ -47,6 +52,9 @@ def walk(root: Path, unread: list[DataError] | None = None) -> Iterator[str]:
             if unread is None:
                 raise fault from error
             unread.append(fault)
+            continue
+        if alone and empty is not None:
+            empty.append(prefix[:-1])
 
 
 def _first_visit(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> bool:

@@ -30,11 +30,13 @@ class Tree:
         path: the folder or archive.
         files: relative POSIX paths.
         reader: gives the reader of some of them.
+        empty: relative paths of folders without any file.
     """
 
     path: Path
     files: list[str]
     reader: Callable[[list[str]], Reader]
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,15 @@ def _about_folders(split: dict[str, str], parts: Sequence[tuple[str, ...]], used
     same = next(iter(inside.values()), set())
     if len(inside) < 2 or len(same) < 2 or "" in same or any(each != same for each in inside.values()):
         return {}
-    names = ", ".join(sorted(same)[:_NAMED]) + (", …" if len(same) > _NAMED else "")
     return {
-        "folders": f"in each class are the folders {names}; if these are the classes, call the folders above them"
-        " train and test"
+        "folders": f"in each class are the folders {_some(sorted(same))}; if these are the classes, call the folders"
+        " above them train and test"
     }
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _split_in_classes(name: str, parts: Sequence[tuple[str, ...]]) -> dict[str, str]:
@@ -156,7 +162,9 @@ def from_tree(tree: Tree, name: str | None = None) -> Dataset:
         DataError: there is no image, or no class folder.
     """
     layout = read_tree(str(tree.path), tree.files)
-    return to_dataset(name or tree.path.name, layout, tree.reader(layout.paths))
+    dataset = to_dataset(name or tree.path.name, layout, tree.reader(layout.paths))
+    empty = [path for path in data_files([*tree.files, *tree.empty]) if path in tree.empty] if tree.empty else []
+    return with_note(dataset, "empty folders", _some(empty)) if empty else dataset
 
 
 def to_dataset(name: str, layout: Layout, reader: Reader) -> Dataset:
