@@ -87,8 +87,8 @@ network is not needed. Drop pictures or folders on it, paste a picture or use th
 pictures by their probability, so that doubtful ones can be looked at; "Download CSV" saves all probabilities.
 
 The pictures are not sent anywhere: the page forbids itself every request. The browser decodes them, and its JPEG
-decoder may round a pixel differently from Pillow's.{halved} The check below ran the graph inside the page on pixels that Pillow
-decoded."""
+decoder may round a pixel differently from Pillow's.{halved} The check below ran the graph
+inside the page on pixels that Pillow decoded."""
 
 
 TARGET = Target(build=build, usage=usage, refusal=rgb_only, quantised=True, finish=finish)
