@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headstart.deploy.export.card import checks_text, results_text, title_of, write_card
 from headstart.deploy.export.checking import Check, Form
+from headstart.deploy.export.half_weights import with_half_weights
 from headstart.deploy.export.page_runtime import runtime_of
 from headstart.deploy.export.target import FLOAT, Parts, Target, rgb_only
 from headstart.deploy.page_template import IN_BROWSER, page_text
@@ -32,11 +33,14 @@ def build(parts: Parts, folder: Path) -> list[Form]:
     """
     runtime = runtime_of(parts.page_runtime)
     facts = json.dumps({name: parts.facts[name] for name in ("classes", "label_rule", "answers")}, ensure_ascii=False)
+    graph = parts.any_size_graph()
+    if parts.precision == FLOAT:
+        graph = with_half_weights(graph)
     data = {
         "facts": ("application/json", facts.replace("<", "\\u003c")),
         "runtime": ("text/plain", packed(runtime.script)),
         "wasm": ("text/plain", packed(runtime.wasm)),
-        "graph": ("text/plain", packed(parts.any_size_graph().SerializeToString())),
+        "graph": ("text/plain", packed(graph.SerializeToString())),
     }
     text = page_text(
         IN_BROWSER,
@@ -46,7 +50,7 @@ def build(parts: Parts, folder: Path) -> list[Form]:
         data="\n".join(f'<script type="{kind}" id="{name}">{value}</script>' for name, (kind, value) in data.items()),
     )
     if len(text) > LARGEST:
-        smaller = "" if parts.precision != FLOAT else "; --int8 makes it about four times smaller"
+        smaller = "" if parts.precision != FLOAT else "; --int8 makes it about half as large"
         raise ModelError(
             f"cannot export to page: it would have {size(len(text))}, more than a browser loads ({size(LARGEST)})"
             f"{smaller}, or choose a smaller network"
@@ -76,14 +80,15 @@ def finish(parts: Parts, folder: Path, checks: Sequence[Check], notes: Sequence[
 
 def usage(parts: Parts) -> str:
     """Return how the page is used."""
+    halved = " Its weights are stored in half precision." if parts.precision == FLOAT else ""
     return f"""\
 Open `{PAGE}` in a browser (Chrome 80, Firefox 113, Safari 16.4 or newer), from the disk or from any web server; a
 network is not needed. Drop pictures or folders on it, paste a picture or use the camera. "Least sure first" sorts the
 pictures by their probability, so that doubtful ones can be looked at; "Download CSV" saves all probabilities.
 
 The pictures are not sent anywhere: the page forbids itself every request. The browser decodes them, and its JPEG
-decoder may round a pixel differently from Pillow's. The check below ran the graph inside the page on pixels that Pillow
-decoded."""
+decoder may round a pixel differently from Pillow's.{halved} The check below ran the graph
+inside the page on pixels that Pillow decoded."""
 
 
 TARGET = Target(build=build, usage=usage, refusal=rgb_only, quantised=True, finish=finish)
