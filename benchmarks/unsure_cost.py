@@ -5,9 +5,9 @@
 
 EfficientNet-Lite0 with a linear head of 101 classes; 1,000 held-out and 2,000 training images with random embeddings,
 since the cost does not depend on their values. Familiarity has the source, which costs most. `predict` reads JPEGs of
-300 × 200; `network` is what it takes for pixels that are decoded already. `answers` is what sets, familiarity and decisions add to it, and `drift` what
-`evaluate` adds for each image, with its share of one comparison of all images, of which it looks at 1,000 at most.
-All are measured in turn in one process.
+300 × 200; `network` is what it takes for pixels that are decoded already. `answers` is what sets, familiarity and
+decisions add to it, and `drift` what `evaluate` adds for each image, with its share of one comparison of all images, of
+which it looks at 1,000 at most. All are measured in turn in one process.
 
 Expected: each below 5 % of prediction from 1,000 images on.
 """
