@@ -4,10 +4,10 @@
     python benchmarks/unsure_cost.py --batches 2        does it run?
 
 EfficientNet-Lite0 with a linear head of 101 classes; 1,000 held-out and 2,000 training images with random embeddings,
-since the cost does not depend on their values. `predict` reads JPEGs of 300 × 200; `network` is what it takes for
-pixels that are decoded already. `answers` is what sets, familiarity and decisions add to it, and `drift` what
-`evaluate` adds for each image, with its share of one comparison of all images, of which it looks at 1,000 at most.
-All are measured in turn in one process.
+since the cost does not depend on their values. Familiarity has the source, which costs most. `predict` reads JPEGs of
+300 × 200; `network` is what it takes for pixels that are decoded already. `answers` is what sets, familiarity and
+decisions add to it, and `drift` what `evaluate` adds for each image, with its share of one comparison of all images, of
+which it looks at 1,000 at most. All are measured in turn in one process.
 
 Expected: each below 5 % of prediction from 1,000 images on.
 """
@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 from serving import picture
+from unsure import imagenet_head
 
 from headstart.data.decoding.decode import decode
 from headstart.deploy.classifier import BATCH, Classifier
@@ -27,7 +28,7 @@ from headstart.deploy.drift import Observed, drift_of
 from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.appearance import APPEARANCE
 from headstart.evaluate.uncertainty.drift import MOST_COMPARED, sketch_of
-from headstart.evaluate.uncertainty.familiarity import DEFAULT, MOST_NEIGHBOURS, familiarity, fit_reference
+from headstart.evaluate.uncertainty.familiarity import MOST_NEIGHBOURS, WITH_SOURCE, familiarity, fit_reference
 from headstart.evaluate.uncertainty.stored import rounded, to_part
 from headstart.models.backbone import output_shape
 from headstart.models.bundle import Bundle, Ensemble, Origin
@@ -47,15 +48,16 @@ def judged() -> Classifier:
     train, held = (generator.normal(0, 1, (n, d)) for n in (MOST_NEIGHBOURS, MOST_COMPARED))
     labels, right = (generator.integers(0, CLASSES, len(each)) for each in (train, held))
     logits = generator.normal(0, 1, (MOST_NEIGHBOURS, CLASSES))
-    reference = rounded(fit_reference(train, labels, logits, score=DEFAULT), DEFAULT)
+    fitted = fit_reference(train, labels, logits, score=WITH_SOURCE, source=imagenet_head())
+    reference = rounded(fitted, WITH_SOURCE)
     probabilities = generator.dirichlet(np.ones(CLASSES), MOST_COMPARED).astype(np.float32)
     looks = generator.random((MOST_COMPARED, len(APPEARANCE))).astype(np.float32)
     own = Uncertainty(
         CLASSES,
         held_out_of(probabilities, right),
-        DEFAULT,
+        WITH_SOURCE,
         reference,
-        familiarity(DEFAULT, reference, held, logits[:MOST_COMPARED]),
+        familiarity(WITH_SOURCE, reference, held, logits[:MOST_COMPARED]),
         sketch=sketch_of(train, labels, held, looks, right),
     )
     network = Network(backbone, LinearHead(d, CLASSES)).eval()

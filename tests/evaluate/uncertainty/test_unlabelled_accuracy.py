@@ -89,3 +89,21 @@ def test_unfamiliar_images_and_too_few_images_are_reasons_too(own: Sketch) -> No
     found = guess(own, 0.0, 0.0, n=FEWEST - 1)
     assert (found.value, found.low, found.high, found.estimates) == (None, 0.0, 1.0, {})
     assert found.why == f"{FEWEST - 1} images are too few; it takes {FEWEST}"
+
+
+@pytest.mark.parametrize(("fall", "known"), [(0.2, True), (0.35, False)])
+def test_a_large_fall_is_not_estimated(own: Sketch, fall: float, known: bool) -> None:
+    """Both estimates agree that the accuracy was 0.9 and has fallen by as much."""
+    n = 400
+    held = np.linspace(0, 1, 500)
+    embeddings, _, _ = images(n, np.random.default_rng(7))
+    said = predictions(embeddings)
+    turned = int(fall * n)
+    said[:turned] = (said[:turned] + 1) % len(CENTRES)
+    confidence = np.where(np.arange(n) < (0.1 + fall) * n, 0.0, 1.0)
+    found = guess_accuracy(own, held, held >= 0.1, confidence, said, projected(own, embeddings))
+    assert found.estimates == pytest.approx({"confidence": 0.9 - fall, "neighbours": 0.9 - fall}, abs=0.04)
+    if known:
+        assert found.why == "" and found.value == pytest.approx(0.9 - fall, abs=0.03)
+    else:
+        assert found.value is None and "more than 25 cannot be estimated" in found.why

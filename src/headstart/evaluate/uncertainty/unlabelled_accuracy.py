@@ -20,6 +20,7 @@ from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 FEWEST = 30  # images on either side
 MOST_APART = 0.1  # of the two estimates: their middle is then within 5 points of what is between them
 MOST_UNFAMILIAR = 0.25  # share of the images
+MOST_FALLEN = 0.25  # below the held-out images: both estimates tend to see too little of a large fall
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,11 @@ def guess_accuracy(
         why = f"at least {unfamiliar:.0%} of the images are unfamiliar, and may be of no class that it knows"
     elif max(estimates.values()) - min(estimates.values()) > MOST_APART:
         why = f"two ways to estimate it differ by more than {100 * MOST_APART:.0f} points"
-    value = None if why else sum(estimates.values()) / len(estimates)
+    middle = sum(estimates.values()) / len(estimates)
+    if not why and before - middle > MOST_FALLEN:
+        fallen, most = 100 * (before - middle), 100 * MOST_FALLEN
+        why = f"it seems to have fallen by {fallen:.0f} points; more than {most:.0f} cannot be estimated"
+    value = None if why else middle
     return Guess(value, low, high, before, estimates, why)
 
 
