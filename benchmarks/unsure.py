@@ -1,4 +1,4 @@
-"""Whether answers are as sure as they say: coverage of sets, unfamiliar images, promised accuracies.
+"""Whether answers are as sure as they say: coverage of sets, unfamiliar images, guaranteed accuracies.
 
     HEADSTART_DATA=/path/to/data python benchmarks/unsure.py            everything: about half an hour on two cores
     python benchmarks/unsure.py --small                                 digits, few divisions: does it run?
@@ -11,7 +11,7 @@ sets      A head is fitted on 40 % of the images. The rest is divided a thousand
           test: mean coverage of 95 % sets and its spread, the least class-conditional coverage of a class that always
           has 50 calibration images, coverage and size of the sets as `predict` makes them (never empty, and with APS
           and RAPS as large as any draw makes them), mean size beside the smallest that the same probabilities allow
-          (the threshold on 1 - p at which exactly 95 % of the test images are covered), and how often a promised
+          (the threshold on 1 - p at which exactly 95 % of the test images are covered), and how often a guaranteed
           accuracy of 95 % was not kept by calibration and test images together. In the first hundred divisions the
           temperature is fitted on the calibration images too, as a study does.
 unknown   Classes held out at random, twenty times, and the head fitted on the others: AUROC of each score and its false
@@ -48,7 +48,7 @@ from headstart.evaluate.uncertainty.familiarity import (
     unit_length,
 )
 from headstart.evaluate.uncertainty.score_choice import choose_score
-from headstart.evaluate.uncertainty.selective import promise
+from headstart.evaluate.uncertainty.selective import guarantee
 from headstart.models.create import create_backbone
 from headstart.study.analysis.uncertainty import source_head
 from headstart.study.resources import Loaded
@@ -132,7 +132,7 @@ def sets(features: Array, labels: Array, divisions: int) -> dict[str, object]:
             found.setdefault("lac, temperature fitted on calibration", []).append(
                 (right[test] <= limits.values[0]).mean()
             )
-        kept = promise(confidence[cal], correct[cal], LEVEL)
+        kept = guarantee(confidence[cal], correct[cal], LEVEL)
         if kept is not None:
             left.append(kept.left["value"] or 0.0)
             broken.append(bool(correct[confidence > kept.above].mean() < LEVEL))
@@ -146,7 +146,7 @@ def sets(features: Array, labels: Array, divisions: int) -> dict[str, object]:
         "mean": {name: round(float(np.mean(each)), 4) for name, each in found.items()},
         "spread of coverage": {name: round(float(np.std(found[name])), 4) for name in SETS},
         f"least coverage of {int(enough.sum())} classes with {ENOUGH} calibration images": least,
-        "0.95 promised": len(broken) / divisions,
+        "0.95 guaranteed": len(broken) / divisions,
         "lower on calibration and test together": float(np.mean(broken)) if broken else None,
         "left to a person": float(np.mean(left)) if left else None,
     }

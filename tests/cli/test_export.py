@@ -39,7 +39,7 @@ def test_a_study_is_exported_checked_on_its_test_images_and_described(
 ) -> None:
     code, out, err = call("export", finished, "--to", "onnx", "--out", tmp_path)
     assert code == 0, err
-    assert "model-any-size.onnx" in out and "0 of 4" in out
+    assert "model-any-size.onnx" in out and "0 of 4" in out and out.endswith(f"written: {tmp_path / 'onnx'}\n")
     assert "Checked on the 4 test images of flowers: the original and each file in a process of its own." in out
     card = (tmp_path / "onnx" / "README.md").read_text()
     accuracy = json.loads((finished / "runs" / "ridge" / "seed-0" / "result.json").read_text())["metrics"]["test"]

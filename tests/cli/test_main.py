@@ -127,6 +127,18 @@ def test_lists_are_readable_by_scripts(capsys: pytest.CaptureFixture[str]) -> No
     assert stages[-1]["stage"] and all(row["parameters"] >= 0 for row in stages)
 
 
+@pytest.mark.parametrize(
+    "verb", sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands)
+)
+def test_no_line_of_help_ends_within_a_word_at_80_columns(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsys, verb, "--help")
+    broken = [line for line in out.splitlines() if line.endswith("-") and not line.endswith(" cross-")]
+    assert code == 0 and broken == []
+
+
 def test_no_summary_is_cut_off_at_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,13 +228,13 @@ def test_what_is_not_certain_enough_goes_into_a_file_of_its_own(
     assert sum(path.is_file() for path in Path("s").rglob("*")) == len(kept) - 1
 
 
-def test_an_accuracy_that_is_not_promised_is_refused(
+def test_an_accuracy_that_is_not_guaranteed_is_refused(
     call: Call, judged: Path, finished: Path, inputs: list[str]
 ) -> None:
     for given, words in (
         ((judged, "--at-least", "0.98"), "add --out"),
-        ((judged, "--at-least", "0.999", "--out", "o.csv"), "0.999 cannot be promised from 400 held-out images"),
-        ((finished / "runs" / "one" / "seed-0", "--at-least", "0.9", "--out", "o.csv"), "promises no accuracy"),
+        ((judged, "--at-least", "0.999", "--out", "o.csv"), "0.999 cannot be guaranteed from 400 held-out images"),
+        ((finished / "runs" / "one" / "seed-0", "--at-least", "0.9", "--out", "o.csv"), "guarantees no accuracy"),
         ((finished / "runs" / "one" / "seed-0", "--level", "0.9"), "gives no prediction sets: its file holds no cal"),
         ((judged, "--at-least", "0.98", "--out", "o.csv", "o-rest.csv"), "images are read from o-rest.csv"),
         ((judged, "--sets", "lap"), "lac"),

@@ -63,7 +63,7 @@ def test_what_cannot_be_served_is_one_line(call: Call, model: Path, tmp_path: Pa
             ("serve", model, "--host", "300.1.1.1", "--api-key", "a"): "cannot be used",
             ("serve", model, "--batch", 9, "--queue", 4): "--batch 9: is more than --queue 4",
             ("serve", tmp_path / "nothing", "--port", 0): "nothing: no such file or folder",
-            ("serve", model, "--port", 0, "--at-least", 0.9, "--level", 0.9): "this model promises no accuracy",
+            ("serve", model, "--port", 0, "--at-least", 0.9, "--level", 0.9): "this model guarantees no accuracy",
         }
         for command, message in cases.items():
             code, out, err = call(*command)

@@ -315,7 +315,7 @@ def test_an_engine_is_made_for_each_backbone_and_computes_its_features(
     assert [each.threads for each in made] == [None, None, 2, 2]
 
 
-def test_a_model_without_calibration_promises_nothing_and_says_why() -> None:
+def test_a_model_without_calibration_guarantees_nothing_and_says_why() -> None:
     plain = network(0)
     with pytest.raises(SpecError, match="its file holds no calibration"):
         Classifier(plain, asked=Asked(at_least=0.9))

@@ -48,7 +48,7 @@ def export_and_show(
         return
     table = [
         (
-            str(each.folder),
+            each.folder.name,
             found.form,
             f"{found.labels_differ} of {found.n:,}",
             f"{found.largest_difference:.1e}",
@@ -64,3 +64,5 @@ def export_and_show(
     show_line(f"The original took {duration(first.milliseconds_original / 1000)} per picture. {TIMES}")
     for note in dict.fromkeys(note for each in done for note in each.notes):
         show_line(note)
+    for each in done:
+        show(f"written: {each.folder}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.cli.outputs import check_file
+from headstart.cli.tables import show_line
 from headstart.disclosure import show
 from headstart.errors import SpecError
 
@@ -47,5 +48,5 @@ def map_and_write(
     )
     found.save(out, thumbnails=thumbnails)
     for line in found.projection.words:
-        show(line)
+        show_line(line)
     show(f"map of {len(found.embeddings):,} images: {out}")

@@ -57,7 +57,7 @@ def evaluate(
     Images that the model has learned from, and classes that it does not know, are left out and named. Without labels
     it says whether the images are like those that the model was checked on, and how accurate it may be.
 
-    Example: headstart evaluate headstart-runs/demo next-season/ --against old-model.safetensors
+    Example: headstart evaluate headstart-runs/demo next-season/ --against old.safetensors
     """
     from headstart.cli.evaluate import evaluate_and_show
 
@@ -156,7 +156,7 @@ def export(
     runtime: Annotated[
         Path | None, typer.Option(help="File of the npm package onnxruntime-web, for the page (default: downloaded).")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that exports are written to.")] = Path(EXPORTS),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path(EXPORTS),
     json: Json = False,
 ) -> None:
     """Export a model, and check that the files are the same model.

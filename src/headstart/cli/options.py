@@ -14,7 +14,7 @@ Corrections = Annotated[
     Path | None,
     typer.Option(help="A CSV of labels to change and images to leave out, as 'review' writes it."),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that studies are written to.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 Refit = Annotated[

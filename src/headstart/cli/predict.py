@@ -188,7 +188,7 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
     show(str(output.out))
     if output.rest is not None:
         show(str(output.rest))
-        say(f"headstart: {rest.count:,} images are left to a person: {_promised(classifier)}")
+        say(f"headstart: {rest.count:,} images are left to a person: {_guaranteed(classifier)}")
 
 
 def _without_withheld(predictions: Iterable[Prediction], rest: RowWriter) -> Iterator[Prediction]:
@@ -200,13 +200,13 @@ def _without_withheld(predictions: Iterable[Prediction], rest: RowWriter) -> Ite
             yield prediction
 
 
-def _promised(classifier: Classifier) -> str:
-    assert classifier.judge is not None and classifier.judge.promised is not None
-    promise = classifier.judge.promised
-    left = promise.left["value"] or 0.0
+def _guaranteed(classifier: Classifier) -> str:
+    assert classifier.judge is not None and classifier.judge.guaranteed is not None
+    guarantee = classifier.judge.guaranteed
+    left = guarantee.left["value"] or 0.0
     return (
-        f"on images like those of its study the others are right in {promise.at_least:.1%} of cases at least, and"
-        f" {left:.1%} are left ({promise.kept - promise.wrong:,} of {promise.kept:,} held-out ones were right)"
+        f"on images like those of its study the others are right in {guarantee.at_least:.1%} of cases at least, and"
+        f" {left:.1%} are left ({guarantee.kept - guarantee.wrong:,} of {guarantee.kept:,} held-out ones were right)"
     )
 
 

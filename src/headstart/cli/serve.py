@@ -39,7 +39,7 @@ def serve_model(
 
     Raises:
         SpecError: a port in use, an open address without a key, limits that contradict each other, answers that the
-            model cannot promise.
+            model cannot guarantee.
         WeightsError: there is no model, or it is damaged.
     """
     check_packages()

@@ -86,7 +86,7 @@ class Classifier:
         threads: that one call keeps busy with an engine; None: all that this process may.
 
     Raises:
-        SpecError: what is asked cannot be promised.
+        SpecError: what is asked cannot be guaranteed.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Classifier:
 
         Raises:
             WeightsError: there is none, or it is damaged.
-            SpecError: what is asked cannot be promised.
+            SpecError: what is asked cannot be guaranteed.
         """
         return cls(read_ensemble(place), device, engine=engine, asked=asked, threads=threads)
 
@@ -289,7 +289,7 @@ def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
         return Judge(known, asked or Asked())
     if asked is None or asked == Asked():
         return None
-    lacks = "gives no prediction sets" if asked.at_least is None else "promises no accuracy"
+    lacks = "gives no prediction sets" if asked.at_least is None else "guarantees no accuracy"
     if refitted_of(ensemble.members[0].provenance) is not None:
         raise SpecError(
             f"this model {lacks}: it was refitted on every labelled image, so none is left to calibrate it on; give the"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
 REFITTED = "refitted"  # its key among the facts of a bundle's provenance
-NO_PROMISES = (
-    "No image is left to calibrate the refitted model on: it gives no prediction sets and promises no accuracy."
+NO_GUARANTEE = (
+    "No image is left to calibrate the refitted model on: it gives no prediction sets and guarantees no accuracy."
 )
 
 

@@ -34,7 +34,7 @@ def test_thresholds_are_those_of_the_probabilities_themselves(sets: str, by_clas
     found = kept.thresholds(Asked(0.9, sets, by_class))
     scores = nonconformity(sets, probabilities, np.random.default_rng(0).random(300))
     expected = calibrate(own(scores, labels), labels, 8, 0.9, by_class=by_class)
-    assert found.values == pytest.approx(expected.values) and found.promised.tolist() == expected.promised.tolist()
+    assert found.values == pytest.approx(expected.values) and found.guaranteed.tolist() == expected.guaranteed.tolist()
 
 
 def test_what_an_answer_is_worth() -> None:
@@ -61,12 +61,12 @@ def test_what_is_not_certain_enough_is_withheld() -> None:
     labels = np.where(generator.random(1000) < np.where(confidence > 0.7, 0.001, 0.5), 1, 0)
     known = Uncertainty(2, held_out_of(np.stack([confidence, 1 - confidence], 1), labels))
     judge = Judge(known, Asked(at_least=0.97))
-    assert judge.promised is not None and 0.65 < judge.promised.above < 0.72
+    assert judge.guaranteed is not None and 0.65 < judge.guaranteed.above < 0.72
     found = judge.judged(np.array([[0.9, 0.1], [0.6, 0.4], [0.05, 0.95]]), np.array([0.9, 0.9, 0.01]))
     assert [each.withheld for each in found] == [False, True, True]
 
 
-def test_the_promise_is_of_familiar_images_only() -> None:
+def test_the_guarantee_is_of_familiar_images_only() -> None:
     """All mistakes are among the images that are rejected as unfamiliar."""
     n = 400
     probabilities = np.tile([[0.9, 0.1]], (n, 1))
@@ -75,8 +75,8 @@ def test_the_promise_is_of_familiar_images_only() -> None:
     familiar = np.arange(n, dtype=float)
     plain = Uncertainty(2, held_out_of(probabilities, labels))
     with pytest.raises(SpecError, match="too many mistakes"):
-        plain.promise(0.99)
-    found = replace(plain, familiar=familiar).promise(0.99)
+        plain.guarantee(0.99)
+    found = replace(plain, familiar=familiar).guarantee(0.99)
     assert (found.kept, found.wrong) == (n - 19, 0)  # rank 20 of 400 is the lowest that is kept
 
 
@@ -94,7 +94,7 @@ def test_an_unfamiliar_image_is_asked_about_however_sure_its_class_seems() -> No
         assert [each.decision for each in Judge(own, Asked()).judged(sure, shares)] == expected
 
 
-def test_what_cannot_be_promised_says_how_much_can() -> None:
+def test_what_cannot_be_guaranteed_says_how_much_can() -> None:
     few = calibrated(100)
     with pytest.raises(SpecError, match=r"takes 299 held-out images .* 100 images suffice for 0\.970 at most"):
         Judge(few, Asked(at_least=0.99))
@@ -102,8 +102,8 @@ def test_what_cannot_be_promised_says_how_much_can() -> None:
         Judge(few, Asked(level=95.0))
     with pytest.raises(SpecError, match="raps"):
         Judge(few, Asked(sets="rap"))
-    with pytest.raises(SpecError, match="a promised accuracy must be"):
-        few.promise(1.0)
+    with pytest.raises(SpecError, match="a guaranteed accuracy must be"):
+        few.guarantee(1.0)
     with pytest.raises(DataError, match="keep some for validation"):
         held_out_of(np.zeros((0, 2)), np.zeros(0, int))
 
@@ -116,7 +116,7 @@ def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
     )
     assert Judge(calibrated(1), Asked()).shortfall.startswith("1 held-out image is too few for sets of 95.0%")
     with pytest.raises(SpecError, match=r"from 1 held-out image: that takes 29 .* mistake; 1 suffices for 0\.050"):
-        calibrated(1).promise(0.9)
+        calibrated(1).guarantee(0.9)
     score = replace(calibrated(5), score="energy", familiar=np.zeros(5))
     assert Judge(score, Asked(level=0.5)).shortfall == ("no image is called unfamiliar: that takes 19 held-out images")
     own = calibrated(100)

@@ -9,7 +9,7 @@ from headstart.errors import DataError, SpecError
 from headstart.evaluate.uncertainty.conformal import (
     SCORES,
     calibrate,
-    most_promised,
+    most_guaranteed,
     needed,
     nonconformity,
     prediction_sets,
@@ -48,21 +48,21 @@ def test_raps_adds_a_hundredth_for_each_rank_after_the_fifth() -> None:
 def test_the_threshold_is_the_score_of_rank_n_plus_one_times_level() -> None:
     scores = np.arange(1, 20) / 20  # 19 of them: (19 + 1) · 0.95 = 19, the largest
     found = calibrate(scores, np.zeros(19, int), 2, 0.95)
-    assert found.values.tolist() == [0.95, 0.95] and found.promised.tolist() == [0.95, 0.95]
+    assert found.values.tolist() == [0.95, 0.95] and found.guaranteed.tolist() == [0.95, 0.95]
     assert calibrate(scores, np.zeros(19, int), 2, 0.5).values[0] == 0.5  # rank 10
     fewer = calibrate(scores[:9], np.zeros(9, int), 2, 0.95)
-    assert fewer.values[0] == 0.45 and fewer.promised[0] == pytest.approx(0.9)  # 9 of 10, and no more
-    assert (needed(0.95), needed(0.99), needed(0.9), most_promised(19)) == (19, 99, 9, 0.95)
+    assert fewer.values[0] == 0.45 and fewer.guaranteed[0] == pytest.approx(0.9)  # 9 of 10, and no more
+    assert (needed(0.95), needed(0.99), needed(0.9), most_guaranteed(19)) == (19, 99, 9, 0.95)
 
 
-def test_a_class_with_few_calibration_images_is_promised_what_its_number_allows() -> None:
+def test_a_class_with_few_calibration_images_is_guaranteed_what_its_number_allows() -> None:
     scores = np.concatenate([np.linspace(0, 0.5, 39), [0.9, 0.6, 0.1]])
     labels = np.concatenate([np.zeros(39, int), [1, 1, 2]])
     found = calibrate(scores, labels, 4, 0.95, by_class=True)
     pooled = calibrate(scores, labels, 4, 0.95).values[0]  # rank ⌈43 · 0.95⌉ = 41 of 42
     assert pooled == 0.6
     assert found.values.tolist() == [float(np.linspace(0, 0.5, 39)[37]), 0.9, 0.6, 0.6]
-    assert found.promised.tolist() == pytest.approx([0.95, 2 / 3, 1 / 2, 0.0])
+    assert found.guaranteed.tolist() == pytest.approx([0.95, 2 / 3, 1 / 2, 0.0])
     assert found.calibrated.tolist() == [39, 2, 1, 0]
 
 

@@ -21,18 +21,18 @@ def sharp(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return probabilities, (probabilities.cumsum(1) < generator.random((n, 1))).sum(1)
 
 
-def test_coverage_and_promises_hold_on_images_drawn_alike() -> None:
+def test_coverage_and_guarantees_hold_on_images_drawn_alike() -> None:
     own = Uncertainty(3, held_out_of(*sharp(2000, 0)))
     found = measured(own, *sharp(5000, 1), None)
     assert found["familiarity"] is None and found["costs"] is None
     assert (found["held_out"], found["test"]) == (2000, 5000)
     for row in found["sets"]:
         assert row["coverage"]["value"] >= 0.95 and sum(row["sizes"]) == 5000
-    promised = {row["at_least"]: row for row in found["promises"]}
-    assert promised[0.99]["left"]["value"] == pytest.approx(0.1, abs=0.02)
-    assert promised[0.99]["on_test"]["right"]["value"] >= 0.99
-    assert promised[0.99]["on_test"]["left"]["value"] == pytest.approx(0.1, abs=0.02)
-    assert promised[0.9]["on_test"]["left"]["value"] == 0.0
+    guaranteed = {row["at_least"]: row for row in found["promises"]}
+    assert guaranteed[0.99]["left"]["value"] == pytest.approx(0.1, abs=0.02)
+    assert guaranteed[0.99]["on_test"]["right"]["value"] >= 0.99
+    assert guaranteed[0.99]["on_test"]["left"]["value"] == pytest.approx(0.1, abs=0.02)
+    assert guaranteed[0.9]["on_test"]["left"]["value"] == 0.0
     assert found["curve"]["coverage"][-1] == 1.0 and found["curve"]["risk"][-1] == pytest.approx(0.042, abs=0.01)
 
 
@@ -52,7 +52,7 @@ def test_the_least_familiar_images_and_the_costs_are_told() -> None:
     assert without["least_cost"]["value"] == pytest.approx((probabilities.argmax(1) != labels).mean())
 
 
-def test_a_promise_that_cannot_be_made_says_why_and_all_of_it_is_json() -> None:
+def test_a_guarantee_that_cannot_be_made_says_why_and_all_of_it_is_json() -> None:
     found = measured(known(), *honest(50, 8, 5), None)
     rows = {row["at_least"]: row for row in found["promises"]}
     assert rows[0.99]["left"] is None and "takes 299" in rows[0.99]["why"]

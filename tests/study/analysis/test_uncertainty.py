@@ -92,7 +92,7 @@ def test_what_is_measured_on_the_test_images_is_what_the_model_does(finished: Pa
     assert facts["costs"]["least_cost"]["value"] <= facts["costs"]["most_probable"]["value"] + 0.2
     assert facts["costs"]["asked"]["value"] * 36 == pytest.approx(sum(each.decision == "ask" for each in found))
     assert [row["needs"] for row in facts["promises"]] == [29, 59, 149, 299]
-    assert all("promised from 34" in row["why"] for row in facts["promises"][1:])
+    assert all("guaranteed from 34" in row["why"] for row in facts["promises"][1:])
 
 
 def test_a_run_again_keeps_what_was_calibrated(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,12 +103,12 @@ def test_a_run_again_keeps_what_was_calibrated(finished: Path, monkeypatch: pyte
     assert again == finished and (again / "model.safetensors").read_bytes() == before
 
 
-def test_an_accuracy_that_so_few_images_cannot_promise_is_refused(finished: Path) -> None:
-    with pytest.raises(SpecError, match=r"0\.99 cannot be promised from 34 held-out images: that takes 299"):
+def test_an_accuracy_that_so_few_images_cannot_guarantee_is_refused(finished: Path) -> None:
+    with pytest.raises(SpecError, match=r"0\.99 cannot be guaranteed from 34 held-out images: that takes 299"):
         Classifier.load(finished, asked=Asked(at_least=0.99))
 
 
-def test_without_validation_images_nothing_is_promised(tmp_path: Path) -> None:
+def test_without_validation_images_nothing_is_guaranteed(tmp_path: Path) -> None:
     root = study_of(tmp_path, {"plain": {"strategy": "majority"}}, split={"validation": 0.0})
     assert not list(root.rglob(FACTS)) and not list(root.rglob(PART))
 

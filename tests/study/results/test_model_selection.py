@@ -74,12 +74,15 @@ def test_of_equals_a_network_goes_before_a_baseline_and_the_smaller_before_the_l
         chosen, by = choose(order, set())
         assert chosen == best_single(order, set())[0] == "small"
         same = ", ".join(repr(each.run) for each in order if each.run != "small")
-        rules = "a network before a baseline, then the smaller model first"
-        assert by == f"{VALIDATION}, the same as {same}: {rules}"
-    assert choose([found[0], found[1]], set())[1].endswith("the same as 'pixels': a network before a baseline")
-    assert choose(found[1:], set())[1].endswith("the same as 'big': the smaller model first")
+        rules = "a network over a baseline, then the smaller model"
+        assert by == f"{VALIDATION}, tied with {same}; ties go to {rules}"
+    assert choose([found[0], found[1]], set())[1].endswith("tied with 'pixels'; ties go to a network over a baseline")
+    assert choose(found[1:], set())[1].endswith("tied with 'big'; ties go to the smaller model")
     twin = replace(judged(tmp_path, "twin", range(5)), parameters=20)
-    assert choose([found[2], twin], set()) == ("small", f"{VALIDATION}, the same as 'twin': in the order of the study")
+    assert choose([found[2], twin], set()) == (
+        "small",
+        f"{VALIDATION}, tied with 'twin'; ties go to the first in the study",
+    )
     better = replace(judged(tmp_path, "better pixels", range(4)), baseline=True)
     assert choose([*found, better], set())[0] == "better pixels"
 
@@ -88,7 +91,10 @@ def test_means_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
     thrice = [replace(judged(tmp_path, "large", range(1), s), score=0.8, parameters=9) for s in range(3)]
     once = [replace(judged(tmp_path, "small", range(1), s), score=x) for s, x in enumerate((0.7, 0.8, 0.9))]
     assert np.mean([each.score for each in thrice]) > np.mean([each.score for each in once])
-    assert choose([*thrice, *once], set()) == ("small", f"{VALIDATION}, the same as 'large': the smaller model first")
+    assert choose([*thrice, *once], set()) == (
+        "small",
+        f"{VALIDATION}, tied with 'large'; ties go to the smaller model",
+    )
 
 
 def test_a_loss_has_a_lowest_one(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from headstart.data.sources.text_column import MISSING
 from headstart.errors import DataError
 
 STANDARD_INPUT = "-"
+NO_IMAGE = "no image in it"  # of a folder or archive that was named
 _MAGIC = re.compile(r"[*?\[]")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as PowerShell writes lists
 _BINARY = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")  # what no list of paths contains
@@ -183,7 +184,7 @@ def _chosen(found: Found, place: str, files: Iterable[str], *, unread: bool = Fa
         found.ignored[_suffix(skip.name)] += 1
     if not images and not unread:
         more = f" ({len(others)} other files)" if others else ""
-        found.images.append(_unusable(place, f"no image in it{more}"))
+        found.images.append(_unusable(place, f"{NO_IMAGE}{more}"))
     return images
 
 

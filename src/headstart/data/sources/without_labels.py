@@ -17,7 +17,7 @@ from headstart.data.readers import FileReader
 from headstart.data.reasons import counted
 from headstart.data.sources.banded import with_bands
 from headstart.data.sources.layout import NOT_AN_IMAGE
-from headstart.data.sources.unlabelled import Member, Unlabelled, find_images
+from headstart.data.sources.unlabelled import NO_IMAGE, Member, Unlabelled, find_images
 from headstart.errors import DataError
 
 UNKNOWN = -1  # the label of an image that has none
@@ -92,8 +92,8 @@ def load_without_labels(
     skipped += [Skip(reader.name(row), why) for row, why in sorted(seen.problems.items())]
     keep = np.setdiff1d(np.arange(len(usable)), np.fromiter(seen.problems, dtype=np.int64))
     if not len(keep):
-        why = counted(skip.reason for skip in skipped) if skipped else "it is empty"
-        raise DataError(f"{source}: no usable image: {why}")
+        reasons = [skip.reason for skip in skipped if not skip.reason.startswith(NO_IMAGE)]
+        raise DataError(f"{source}: no usable image: {counted(reasons)}" if reasons else f"{source}: {NO_IMAGE}")
     digests = seen.digests[keep]
     return replace(
         whole,

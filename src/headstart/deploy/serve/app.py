@@ -33,7 +33,7 @@ from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.metrics import Metrics
 from headstart.errors import HeadstartError
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
-from headstart.evaluate.uncertainty.selective import Promise
+from headstart.evaluate.uncertainty.selective import Guarantee
 from headstart.version import VERSION
 
 OPEN = ("/health", "/", "/docs", "/openapi.json")  # what needs no key: browsers cannot send one when they open a page
@@ -80,7 +80,7 @@ def make_app(
         yield
         await asyncio.to_thread(server.batcher.close)
 
-    described = f"{__doc__}\n{_promised_words(classifier)}"
+    described = f"{__doc__}\n{_guaranteed_words(classifier)}"
     app = FastAPI(
         title="headstart", version=VERSION, lifespan=lifespan, description=described, docs_url=None, redoc_url=None
     )
@@ -219,7 +219,7 @@ class _Server:
             "class": prediction.label,
             "probability": round(prediction.probability, 6),
             **({} if self.classifier.judge is None else judgement(prediction)),
-            **({} if _promise(self.classifier) is None else {"withheld": prediction.withheld}),
+            **({} if _guarantee(self.classifier) is None else {"withheld": prediction.withheld}),
             "probabilities": {
                 name: round(value, 6) for name, value in best_classes(prediction, classes, top or len(classes))
             },
@@ -260,7 +260,7 @@ class _Server:
 
 
 def _how_judged(classifier: Classifier) -> dict[str, Any] | None:
-    """Return what the answers of the model promise, or None where it was not calibrated to promise anything."""
+    """Return what the answers of the model guarantee, or None where it was not calibrated to guarantee anything."""
     if classifier.judge is None:
         return None
     own, asked = classifier.judge.uncertainty, classifier.judge.asked
@@ -274,27 +274,27 @@ def _how_judged(classifier: Classifier) -> dict[str, Any] | None:
         "costs": own.costs is not None,
         "notes": list(own.notes),
         "at_least": asked.at_least,
-        "promise": _promised_words(classifier),
+        "promise": _guaranteed_words(classifier),
     }
 
 
-def _promise(classifier: Classifier) -> Promise | None:
-    return None if classifier.judge is None else classifier.judge.promised
+def _guarantee(classifier: Classifier) -> Guarantee | None:
+    return None if classifier.judge is None else classifier.judge.guaranteed
 
 
-def _promised_words(classifier: Classifier) -> str:
-    """Say what the answers promise, for people; "" of a model that was not calibrated to promise anything."""
+def _guaranteed_words(classifier: Classifier) -> str:
+    """Say what the answers guarantee, for people; "" of a model that was not calibrated to guarantee anything."""
     if classifier.judge is None:
         return ""
     held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked
-    level = min(asked.level, float(classifier.judge.thresholds.promised.min()))
+    level = min(asked.level, float(classifier.judge.thresholds.guaranteed.min()))
     words = f"A set holds the right class of {level:.1%} of images like those of its study ({held:,} checked)."
-    promise = _promise(classifier)
-    if promise is None:
+    guarantee = _guarantee(classifier)
+    if guarantee is None:
         return words
-    left = promise.left["value"] or 0.0
+    left = guarantee.left["value"] or 0.0
     return (
-        f"{words} Answers that are not withheld are right in at least {promise.at_least:.1%} of cases; {left:.1%} are"
+        f"{words} Answers that are not withheld are right in at least {guarantee.at_least:.1%} of cases; {left:.1%} are"
         " withheld, for a person."
     )
 

@@ -31,7 +31,7 @@ from headstart.evaluate.uncertainty.familiarity import (
     familiarity,
     rejection,
 )
-from headstart.evaluate.uncertainty.selective import Promise, fewest, most_accurate, promise
+from headstart.evaluate.uncertainty.selective import Guarantee, fewest, guarantee, most_accurate
 
 SURE, ONE_OF, UNKNOWN = "sure", "one of", "don't know"
 MOST_NAMED = 10  # classes in "one of"
@@ -40,7 +40,7 @@ MOST_HELD_OUT = 10_000  # images
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a model said of images that it had not learned from: all that sets and promises are calibrated on.
+    """What a model said of images that it had not learned from: all that sets and guarantees are calibrated on.
 
     Args:
         labels: int64 [n], the right class.
@@ -82,7 +82,7 @@ def held_out_of(probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray,
         DataError: there are none.
     """
     if not len(labels):
-        raise DataError("nothing can be promised without held-out images: keep some for validation")
+        raise DataError("nothing can be guaranteed without held-out images: keep some for validation")
     rows = np.arange(len(labels))
     above, ranks = cumulative(probabilities, None)
     return HeldOut(
@@ -127,7 +127,7 @@ class Answer:
         kind: SURE, ONE_OF or UNKNOWN.
         inside: the numbers of the classes in its set, the most probable first.
         familiarity: which share of familiar images is no more familiar; None where the model cannot tell.
-        withheld: left to a person, since the accuracy asked for cannot be promised for it.
+        withheld: left to a person, since the accuracy asked for cannot be guaranteed for it.
         decision: the class of least expected cost, or ASK; None without costs.
     """
 
@@ -176,17 +176,17 @@ class Uncertainty:
         except DataError as error:
             raise SpecError(str(error)) from None
 
-    def promise(self, at_least: float) -> Promise:
+    def guarantee(self, at_least: float) -> Guarantee:
         """Return the confidence above which familiar images are answered `at_least` so often correctly.
 
         Raises:
-            SpecError: the held-out images do not suffice to promise this.
+            SpecError: the held-out images do not suffice to guarantee this.
         """
         confidence = self.held_out.confidence.astype(np.float64)
         if len(self.familiar):
             confidence = np.where(self.familiar < rejection(self.familiar).below, -1.0, confidence)
         try:
-            found = promise(confidence, self.held_out.correct, at_least)
+            found = guarantee(confidence, self.held_out.correct, at_least)
         except DataError as error:
             raise SpecError(str(error)) from None
         if found is not None:
@@ -198,7 +198,7 @@ class Uncertainty:
         else:
             reason, best = "it makes too many mistakes on the images that it is most certain of", ""
         images = "image" if n == 1 else "images"
-        raise SpecError(f"an accuracy of {at_least:g} cannot be promised from {n} held-out {images}: {reason}{best}")
+        raise SpecError(f"an accuracy of {at_least:g} cannot be guaranteed from {n} held-out {images}: {reason}{best}")
 
     def shares(self, embeddings: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
         """Return which share of familiar images is no more familiar than each image."""
@@ -207,28 +207,28 @@ class Uncertainty:
 
 
 class Judge:
-    """Answers as they are asked for: thresholds and promise are computed once.
+    """Answers as they are asked for: thresholds and guarantee are computed once.
 
     Args:
         uncertainty: of the model.
         asked: of the answers.
 
     Raises:
-        SpecError: what is asked cannot be promised.
+        SpecError: what is asked cannot be guaranteed.
     """
 
     def __init__(self, uncertainty: Uncertainty, asked: Asked) -> None:
         self.uncertainty, self.asked = uncertainty, asked
         self.thresholds = uncertainty.thresholds(asked)
-        self.promised = None if asked.at_least is None else uncertainty.promise(asked.at_least)
+        self.guaranteed = None if asked.at_least is None else uncertainty.guarantee(asked.at_least)
 
     @property
     def shortfall(self) -> str:
-        """What the held-out images are too few to promise, in words; "" if the level asked for is kept."""
-        own, level, least = self.uncertainty, self.asked.level, float(self.thresholds.promised.min())
+        """What the held-out images are too few to guarantee, in words; "" if the level asked for is kept."""
+        own, level, least = self.uncertainty, self.asked.level, float(self.thresholds.guaranteed.min())
         count, said = len(own.held_out), ""
         if self.asked.by_class and least < level:
-            short = int((self.thresholds.promised < level).sum())
+            short = int((self.thresholds.guaranteed < level).sum())
             said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {level:.1%}"
             said += f" ({needed(level):,} each): the lowest level of a class is {least:.1%}"
         elif least < level:
@@ -261,14 +261,14 @@ class Judge:
         inside = prediction_sets(scores, self.thresholds, never_empty=True)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         strange = shares <= MOST_REJECTED
-        certain = probabilities.max(1) > (-math.inf if self.promised is None else self.promised.above)
+        certain = probabilities.max(1) > (-math.inf if self.guaranteed is None else self.guaranteed.above)
         decided = None if own.costs is None else least_cost(probabilities, own.costs, unfamiliar=strange)[0]
         return [
             Answer(
                 kind=kind_of(int(inside[row].sum()), own.classes, unfamiliar=bool(strange[row])),
                 inside=tuple(int(each) for each in order[row] if inside[row, each]),
                 familiarity=None if familiar is None else float(shares[row]),
-                withheld=self.promised is not None and bool(strange[row] or not certain[row]),
+                withheld=self.guaranteed is not None and bool(strange[row] or not certain[row]),
                 decision=None if decided is None else int(decided[row]),
             )
             for row in range(len(probabilities))

@@ -101,14 +101,14 @@ class Thresholds:
 
     Args:
         values: float64 [C], one a class; equal unless they are class-conditional.
-        promised: float64 [C], the coverage that the calibration images suffice to promise for images of each class
+        guaranteed: float64 [C], the coverage that the calibration images suffice to guarantee for images of each class
             (class-conditional), or of all classes together (equal for all).
         level: that was asked for.
         calibrated: int64 [C], the number of calibration images of each class.
     """
 
     values: Float[np.ndarray, " c"]
-    promised: Float[np.ndarray, " c"]
+    guaranteed: Float[np.ndarray, " c"]
     level: float
     calibrated: Int[np.ndarray, " c"]
 
@@ -124,15 +124,15 @@ def calibrate(
     """Return the thresholds that n calibration images give.
 
     n images suffice for a level of n / (n + 1) at most: 19 are needed for 95 %, 99 for 99 %. Where there are fewer, the
-    threshold is their largest score, and `promised` is below `level`. By class, a class with too few has the larger
-    of its own largest score and the threshold of all classes together; one without any is promised nothing.
+    threshold is their largest score, and `guaranteed` is below `level`. By class, a class with too few has the larger
+    of its own largest score and the threshold of all classes together; one without any is guaranteed nothing.
 
     Args:
         scores: of the right class of each calibration image.
         labels: the right class.
         classes: C.
         level: of coverage, above 0 and below 1.
-        by_class: promise the level for the images of each class, not only for all images together.
+        by_class: guarantee the level for the images of each class, not only for all images together.
 
     Raises:
         DataError: there are no calibration images, or the level is not between 0 and 1.
@@ -142,16 +142,16 @@ def calibrate(
     if not len(scores):
         raise DataError("prediction sets need calibration images, and there are none: keep some for validation")
     counts = np.bincount(labels, minlength=classes)
-    pooled, promised = _threshold(scores, level)
-    values, promises = np.full(classes, pooled), np.full(classes, promised)
+    pooled, guaranteed = _threshold(scores, level)
+    values, guarantees = np.full(classes, pooled), np.full(classes, guaranteed)
     if by_class:
         for each in range(classes):
-            own, promises[each] = _threshold(scores[labels == each], level)
-            values[each] = own if promises[each] >= level else max(own, pooled)
-    return Thresholds(values, promises, level, counts)
+            own, guarantees[each] = _threshold(scores[labels == each], level)
+            values[each] = own if guarantees[each] >= level else max(own, pooled)
+    return Thresholds(values, guarantees, level, counts)
 
 
-def most_promised(n: int) -> float:
+def most_guaranteed(n: int) -> float:
     """Return the highest level of coverage for which n calibration images suffice: n / (n + 1)."""
     return n / (n + 1)
 
@@ -219,5 +219,5 @@ def _threshold(scores: np.ndarray, level: float) -> tuple[float, float]:
         return -math.inf, 0.0
     rank = math.ceil((n + 1) * level - 1e-9)  # 0.95 · 20 is 19, not a little more
     if rank > n:
-        return float(scores.max()), most_promised(n)
+        return float(scores.max()), most_guaranteed(n)
     return float(np.partition(scores, rank - 1)[rank - 1]), level

@@ -1,4 +1,4 @@
-"""What sets, promises, rejections and decisions are worth on test images, which nothing was calibrated on."""
+"""What sets, guarantees, rejections and decisions are worth on test images, which nothing was calibrated on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.evaluate.uncertainty.costs import ASK, least_cost, paid
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED, rejection
 from headstart.evaluate.uncertainty.selective import exact, fewest, risk_coverage
 
-ACCURACIES = (0.9, 0.95, 0.98, 0.99)  # whose promises are measured
+ACCURACIES = (0.9, 0.95, 0.98, 0.99)  # whose guarantees are measured
 _POINTS = 200  # of the curve
 _SHOWN = 24  # rejected images
 
@@ -45,7 +45,7 @@ def measured(
         "sets": _sets(uncertainty, probabilities, labels),
         "answers": _answers(answers, labels),
         "curve": _curve(probabilities, labels),
-        "promises": [_promise(uncertainty, each, probabilities, labels, strange) for each in ACCURACIES],
+        "promises": [_guarantee(uncertainty, each, probabilities, labels, strange) for each in ACCURACIES],
         "familiarity": None if shares is None else _familiarity(uncertainty, shares, strange),
         "costs": None if uncertainty.costs is None else _costs(uncertainty, probabilities, labels, strange),
     }
@@ -67,7 +67,7 @@ def _sets(uncertainty: Uncertainty, probabilities: np.ndarray, labels: np.ndarra
                     "size": found.size,
                     "sizes": list(found.sizes[: int(np.flatnonzero(found.sizes).max()) + 1]),
                     "classes": list(found.by_class),
-                    "promised": thresholds.promised.tolist(),
+                    "promised": thresholds.guaranteed.tolist(),
                     "calibrated": thresholds.calibrated.tolist(),
                 }
             )
@@ -99,13 +99,13 @@ def _curve(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _promise(
+def _guarantee(
     uncertainty: Uncertainty, at_least: float, probabilities: np.ndarray, labels: np.ndarray, strange: np.ndarray
 ) -> dict[str, Any]:
-    """Return what is promised from held-out images, and what came of it on the test images."""
+    """Return what is guaranteed from held-out images, and what came of it on the test images."""
     row: dict[str, Any] = {"at_least": at_least, "needs": fewest(at_least), "left": None, "why": None}
     try:
-        found = uncertainty.promise(at_least)
+        found = uncertainty.guarantee(at_least)
     except SpecError as error:
         return {**row, "why": str(error)}
     kept = (probabilities.max(1) > found.above) & ~strange

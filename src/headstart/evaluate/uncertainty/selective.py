@@ -12,7 +12,7 @@ from scipy import special
 from headstart.errors import DataError
 from headstart.evaluate.metrics.intervals import Estimate
 
-CONFIDENCE = 0.95  # of promises
+CONFIDENCE = 0.95  # of guarantees
 _FIRST = 4  # the first tried threshold keeps at least one in so many images
 
 
@@ -52,7 +52,7 @@ def risk_coverage(confidence: Float[np.ndarray, " n"], correct: Bool[np.ndarray,
 
 
 @dataclass(frozen=True)
-class Promise:
+class Guarantee:
     """A threshold above which the answers are right with at least the accuracy asked for.
 
     Args:
@@ -72,12 +72,12 @@ class Promise:
     low: float
 
 
-def promise(
+def guarantee(
     confidence: Float[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
     at_least: float,
     level: float = CONFIDENCE,
-) -> Promise | None:
+) -> Guarantee | None:
     """Return the threshold that leaves out the fewest images and whose kept answers are `at_least` so often right.
 
     The claim is wrong in 1 - `level` of all draws of the labelled images at most. Thresholds are tested from a
@@ -87,13 +87,13 @@ def promise(
     kept, their answers are independent draws, whatever the confidence of the next one is.
 
     Returns:
-        None where nothing can be promised; `fewest` says how many images without a mistake it takes.
+        None where nothing can be guaranteed; `fewest` says how many images without a mistake it takes.
 
     Raises:
         DataError: `at_least` is not between 0 and 1.
     """
     if not 0 < at_least < 1:
-        raise DataError(f"a promised accuracy must be above 0 and below 1, not {at_least:g}; such as 0.99")
+        raise DataError(f"a guaranteed accuracy must be above 0 and below 1, not {at_least:g}; such as 0.99")
     n, first = len(confidence), fewest(at_least, level)
     if n < first:
         return None
@@ -113,11 +113,11 @@ def promise(
         return None
     best = int(good[-1])
     k, bad = int(kept[best]), int(wrong[best])
-    return Promise(at_least, float(above[best]), k, bad, exact(n - k, n), 1.0 - _upper(bad, k, level))
+    return Guarantee(at_least, float(above[best]), k, bad, exact(n - k, n), 1.0 - _upper(bad, k, level))
 
 
 def fewest(at_least: float, level: float = CONFIDENCE) -> int:
-    """Return how many labelled images without a mistake suffice to promise this accuracy: 299 for 99 %, 59 for 95 %."""
+    """Return how many labelled images without a mistake guarantee this accuracy: 299 for 99 %, 59 for 95 %."""
     return math.ceil(math.log(1 - level) / math.log(at_least) - 1e-9)
 
 

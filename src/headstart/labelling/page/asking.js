@@ -27,6 +27,10 @@ async function attempt(work) { // a key that comes before the next image is show
 const source = (row, side) => `image/${row}?side=${side}`;
 function element(tag, text, kind) { const made = document.createElement(tag); if (text !== undefined) made.textContent = text; if (kind) made.className = kind; return made; }
 
+function showCommand(text) { // broken between words and folders: not at the hyphens of options and names
+  $("command").replaceChildren(...text.split(/( +)|(?<=\/)/).filter(Boolean).map((word) => (word.trim() ? element("span", word, "word") : word)));
+}
+
 $("copy").addEventListener("click", async () => {
   try { await navigator.clipboard.writeText($("command").textContent); } catch { // over plain HTTP from another machine
     getSelection().selectAllChildren($("command"));

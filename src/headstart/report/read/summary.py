@@ -13,7 +13,7 @@ import numpy as np
 from headstart.audit.findings import problems
 from headstart.evaluate.comparison.compare import over_seeds
 from headstart.evaluate.comparison.tables import seen_from
-from headstart.models.refitted import NO_PROMISES, REFITTED, words
+from headstart.models.refitted import NO_GUARANTEE, REFITTED, words
 from headstart.report import numbers
 from headstart.report.read.conclusion import Segment, findings_of, plain
 from headstart.report.read.headline import headline_of
@@ -235,7 +235,7 @@ def load_summary(study: str | Path) -> Summary:
 def _refitted(facts: Mapping[str, Any]) -> str | None:
     """Return how the saved model was refitted on all images, or why it could not be."""
     if facts.get(REFITTED):
-        return f"{words(facts[REFITTED])} {NO_PROMISES}"
+        return f"{words(facts[REFITTED])} {NO_GUARANTEE}"
     failed = facts.get("not_refitted")
     return None if failed is None else str(failed)
 

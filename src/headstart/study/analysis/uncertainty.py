@@ -1,4 +1,4 @@
-"""Calibrates what the study's model may answer: sets, promises and familiarity, from its validation images."""
+"""Calibrates what the study's model may answer: sets, guarantees and familiarity, from its validation images."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def _calibrated(
     result, notes = read_json(folder / "result.json"), []
     if result["refit"] != "none":
         notes.append(
-            "The model learned from the validation images in the end. Sets and promises were calibrated with the model"
-            " before that, which had not seen them; they hold for the final one as far as it is no worse."
+            "The model learned from the validation images in the end. Sets and guarantees were calibrated with the"
+            " model before that, which had not seen them; they hold for the final one as far as it is no worse."
         )
     if len(result["tried"]) > 1 or read_json(folder / "history.json"):
         notes.append(

@@ -100,14 +100,14 @@ def _rule(best: str, means: Mapping[str, float], candidates: Sequence[Candidate]
         return alone
     rules = []
     if any(by_name[name].baseline and not by_name[best].baseline for name in level):
-        rules.append("a network before a baseline")
+        rules.append("a network over a baseline")
     same = [by_name[name] for name in level if by_name[name].baseline == by_name[best].baseline]
     if any(each.parameters > by_name[best].parameters for each in same):
-        rules.append("the smaller model first")
+        rules.append("the smaller model")
     if any(each.parameters == by_name[best].parameters for each in same):
-        rules.append("in the order of the study")
+        rules.append("the first in the study")
     names = ", ".join(map(repr, level[:_NAMED])) + (f" and {len(level) - _NAMED} more" if len(level) > _NAMED else "")
-    return f"{alone}, the same as {names}: {', then '.join(rules)}"
+    return f"{alone}, tied with {names}; ties go to {', then '.join(rules)}"
 
 
 def representative(candidates: Sequence[Candidate], run: str) -> Candidate:

@@ -15,10 +15,10 @@ function drawUncertainty(host, data) {
   const part = (kind) => format.percent(found.test ? kinds[kind].n / found.test : null);
   host.append(h("p", {}, `${found.run}, calibrated on ${found.held_out.toLocaleString("en")} validation images. Of ${found.test.toLocaleString("en")} test images it is sure of ${part("sure")} (right: ${shareOf(kinds.sure.right)}), names a few classes for ${part("one of")} (the right one among them: ${shareOf(kinds["one of"].right)}), and does not know ${part("don't know")}.`));
   for (const note of found.notes) host.append(h("p", { class: "note" }, note));
-  const [curve, promises, sizes, classes, strange] = [h("div"), h("div"), h("div"), h("div"), h("div")];
-  host.append(h("h3", {}, "What is left to a person"), curve, promises, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
+  const [curve, guarantees, sizes, classes, strange] = [h("div"), h("div"), h("div"), h("div"), h("div")];
+  host.append(h("h3", {}, "What is left to a person"), curve, guarantees, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
   drawRisk(curve, found);
-  drawPromises(promises, found);
+  drawGuarantees(guarantees, found);
   drawSets(sizes, found);
   if (set) drawCovered(classes, found, set);
   if (found.familiarity) { host.append(h("h3", {}, "Unfamiliar images"), strange); drawStrange(strange, found, set); }
@@ -41,13 +41,13 @@ function drawRisk(host, found) {
   });
 }
 
-function drawPromises(host, found) {
+function drawGuarantees(host, found) {
   table(host, [
     { key: "at_least", label: "Right at least", head: true, numeric: true, value: (r) => r.at_least, cell: (r) => format.percent(r.at_least, 0) },
-    { key: "left", label: "Left to a person", numeric: true, value: (r) => (r.left ? r.left.value : null), cell: (r) => (r.left ? format.percent(r.left.value) : h("span", { title: r.why }, `not promised`)) },
+    { key: "left", label: "Left to a person", numeric: true, value: (r) => (r.left ? r.left.value : null), cell: (r) => (r.left ? format.percent(r.left.value) : h("span", { title: r.why }, `not guaranteed`)) },
     { key: "test_left", label: "On test", title: "Share of the test images that is left", numeric: true, value: (r) => (r.on_test ? r.on_test.left.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.left) : "–") },
     { key: "test_right", label: "Right on test", title: "Share of right answers among the test images that are kept, with its exact 95 % interval", numeric: true, value: (r) => (r.on_test ? r.on_test.right.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.right) : "–") },
-  ], found.promises, { label: "Promised accuracy", class: "compact" });
+  ], found.promises, { label: "Guaranteed accuracy", class: "compact" });
   const refused = found.promises.find((row) => row.why);
   if (refused) host.append(h("p", { class: "note" }, `${refused.why[0].toUpperCase()}${refused.why.slice(1)}.`));
 }
@@ -57,7 +57,7 @@ function drawSets(host, found) {
   table(host, [
     { key: "kind", label: "Kind", head: true, value: (r) => `${r.kind} ${r.by_class}`, cell: (r) => `${SETS[r.kind]}${r.by_class ? ", by class" : ""}` },
     { key: "coverage", label: `Hold the right class (${format.percent(found.level, 0)} asked for)`, csv: "coverage", numeric: true, value: (r) => r.coverage.value, cell: (r) => shareOf(r.coverage) },
-    { key: "promised", label: "Promised", title: "n validation images suffice for n / (n + 1) at most; by class: the lowest of all classes", numeric: true, value: (r) => Math.min(...r.promised), cell: (r) => format.percent(Math.min(...r.promised)) },
+    { key: "promised", label: "Guaranteed", title: "n validation images suffice for n / (n + 1) at most; by class: the lowest of all classes", numeric: true, value: (r) => Math.min(...r.promised), cell: (r) => format.percent(Math.min(...r.promised)) },
     { key: "size", label: "Mean size", numeric: true, value: (r) => r.size, cell: (r) => r.size.toFixed(2) },
     { key: "one", label: "One class", numeric: true, value: (r) => share(r, 1, 2), cell: (r) => format.percent(share(r, 1, 2)) },
     { key: "few", label: "2 to 5", numeric: true, value: (r) => share(r, 2, 6), cell: (r) => format.percent(share(r, 2, 6)) },
@@ -74,7 +74,7 @@ function drawCovered(host, found, set) {
     { key: "plain", label: "All together", numeric: true, value: (r) => r.plain.value, cell: (r) => shareOf(r.plain) },
     { key: "own", label: "By class", numeric: true, value: (r) => r.own.value, cell: (r) => shareOf(r.own) },
     { key: "calibrated", label: "Validation images", numeric: true, value: (r) => r.calibrated },
-    { key: "promised", label: "Promised by class", title: "n validation images suffice for n / (n + 1) at most", numeric: true, value: (r) => r.promised, cell: (r) => format.percent(r.promised) },
+    { key: "promised", label: "Guaranteed by class", title: "n validation images suffice for n / (n + 1) at most", numeric: true, value: (r) => r.promised, cell: (r) => format.percent(r.promised) },
   ], rows, { label: "Coverage by class", class: "compact", limit: 14, filter: rows.length > 14 ? "Filter classes" : null });
 }
 
