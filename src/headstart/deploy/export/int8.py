@@ -2,7 +2,8 @@
 
 Layers whose outputs suffer most are kept in float, twice as many each time, until the loss is under the margin.
 Weights get seven of the eight bits: with eight, the products of two layers' bytes overflow the sixteen-bit sums of
-processors without VNNI, and the same file would give other labels there.
+processors without VNNI, and the same file would give other labels there. What says how familiar an image is gets
+fewer bits by other means; see `headstart.deploy.export.compact`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from onnx import ModelProto
 
 from headstart.data.decoding.decode import decode, quiet_pillow
 from headstart.deploy.export.accuracy_lost import accuracy_lost
+from headstart.deploy.export.compact import recalibrated, tells_familiarity, with_compact_familiarity, with_scores
 from headstart.deploy.export.pictures import Material, Pictures
 from headstart.deploy.export.program import OUTPUTS, Input, inputs_of
-from headstart.deploy.export.sensitivity import Session, layers_by_error, session_of
+from headstart.deploy.export.sensitivity import layers_by_error, session_of
 from headstart.errors import ModelError
 from headstart.models.bundle import Ensemble
 from headstart.progress import progress, say
@@ -102,7 +104,7 @@ def quantise(
         calibration = _feeds(material.train.first(CALIBRATION), inputs, Path(folder) / "calibration")
         measured = material.validation.first(MEASURED)
         validation = _feeds(measured, inputs, Path(folder) / "validation")
-        before = _right(session_of(graph), validation, measured.labels, ensemble)
+        before, old = _measured(graph, validation, measured.labels, ensemble)
         ranked: Sequence[str] = ()
         quantised = graph
         for count in _counts(len(layers)):
@@ -110,10 +112,12 @@ def quantise(
                 ranked = layers_by_error(graph, quantised, layers, next(calibration(BATCH)))
             kept = tuple(ranked[:count])
             quantised = _quantised(graph, calibration, kept, Path(folder))
-            after = _right(session_of(quantised), validation, measured.labels, ensemble)
+            if old is not None:
+                quantised = with_compact_familiarity(quantised)
+            after, new = _measured(quantised, validation, measured.labels, ensemble)
             loss = _loss(before, after, margin, len(layers), kept, material.seen)
             if loss.points <= margin:
-                return quantised, loss
+                return quantised if old is None or new is None else recalibrated(quantised, old, new), loss
             say(f"int8: {loss.points:.2f} points lost with {count} layers in float, more than the margin of {margin:g}")
     raise ModelError(
         f"int8 cannot keep the loss under {margin:g} points: it is {loss.points:.2f} ({loss.low:.2f} to"
@@ -178,12 +182,19 @@ def _feeds(pictures: Pictures, inputs: Sequence[Input], place: Path) -> _Feeds:
     return _Feeds(arrays, pictures.count)
 
 
-def _right(session: Session, feeds: _Feeds, labels: np.ndarray | None, ensemble: Ensemble) -> np.ndarray:
-    """Return whether the label of each picture is right: bool [n]; of multi-label models, all of its labels."""
+def _measured(
+    graph: ModelProto, feeds: _Feeds, labels: np.ndarray | None, ensemble: Ensemble
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return whether the label of each picture is right, bool [n] (of multi-label models, all of its labels), and the
+    scores [n] of how familiar it is; None from a graph that does not say.
+    """
     assert labels is not None, "validation images have labels"
-    found = np.concatenate([session(feed)[1] for feed in feeds()])
-    same: np.ndarray = found == labels
-    return np.asarray(same.all(1)) if ensemble.members[0].multi_label else same
+    tells = tells_familiarity(graph)
+    session = session_of(with_scores(graph) if tells else graph)
+    answers = [session(feed) for feed in feeds()]
+    same: np.ndarray = np.concatenate([each[1] for each in answers]) == labels
+    right = np.asarray(same.all(1)) if ensemble.members[0].multi_label else same
+    return right, np.concatenate([each[-1].reshape(-1) for each in answers]).astype(np.float64) if tells else None
 
 
 class _Reader:
