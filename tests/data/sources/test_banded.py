@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from headstart.data.band_statistics import measure_bands
+from headstart.data.decoding import image_store
 from headstart.data.decoding.decode import View, band_picture, decode
 from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.data.sources.load import load_dataset
@@ -85,6 +86,17 @@ def test_pixels_are_scaled_then_resized_and_their_key_holds_the_bands(tmp_path: 
         len({images_key(dataset, each) for each in (view, View(12, 8, "bilinear", other), View(12, 8, "bilinear"))})
         == 3
     )
+
+
+def test_the_decoder_of_bands_is_in_the_keys_of_their_pixels_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(write_folder(tmp_path / "s2", 2), bands="all")
+    assert dataset.bands is not None
+    views = View(12, 8), View(12, 8, bands=measure_bands(dataset, np.arange(6), dataset.bands))
+    plain, banded = (images_key(dataset, view) for view in views)
+    monkeypatch.setattr(image_store, "BAND_DECODER", image_store.BAND_DECODER + 1)
+    assert images_key(dataset, views[0]) == plain and images_key(dataset, views[1]) != banded
 
 
 def test_people_see_three_bands_of_a_picture_stretched_by_itself(tmp_path: Path) -> None:
