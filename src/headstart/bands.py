@@ -40,6 +40,13 @@ class BandChoice:
         """The settings `bands` and `show` by which other images are read in the same bands."""
         return {"bands": list(self.indices), "show": [self.indices[place] for place in self.show]}
 
+    @property
+    def options(self) -> list[str]:
+        """The options of the command line by which other images are read in the same bands."""
+        whole = self.indices == tuple(range(self.of))
+        bands, show = (",".join(map(str, listed)) for listed in self.asked.values())
+        return ["--bands", "all" if whole else bands, "--show", show]
+
 
 @dataclass(frozen=True)
 class Bands:
@@ -150,6 +157,16 @@ def choose_bands(asked: Asked, show: Asked | None, names: Sequence[str], dtype: 
             raise DataError(f"show: band {absent[0]} is not among the bands that are read: {indices}")
         places = [indices.index(each) for each in (wanted if len(wanted) == 3 else wanted * 3)]
     return BandChoice(tuple(indices), tuple(names[each] for each in indices), _three(places), len(names), dtype)
+
+
+def check_show(bands: Asked | None, show: Asked | None) -> None:
+    """Refuse bands to show where none are read.
+
+    Raises:
+        DataError: it is so.
+    """
+    if show is not None and bands is None:
+        raise DataError("show: says how bands are shown; give bands, too, such as bands: all")
 
 
 def _listed(asked: Asked) -> list[int | str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from headstart.cli.command_line import typed_command
@@ -20,11 +21,18 @@ def audit_and_show(
     *,
     label: str | None,
     corrections: Path | None = None,
+    read: Mapping[str, Any] = MappingProxyType({}),
     device: str,
     out: Path,
     as_json: bool,
 ) -> None:
     """Audit a dataset, compare it with others if there are any, write it as JSON and as a page, print the findings.
+
+    Args:
+        data, others, backbone, label, corrections, device: as `audit_images` takes them.
+        read: the bands in which the images are read, as `asked_bands` returns them.
+        out: the folder to write to.
+        as_json: print JSON in place of the findings.
 
     Raises:
         SpecError: `out` is a file or cannot be written, or the device is unknown.
@@ -41,7 +49,7 @@ def audit_and_show(
     check_writable(out)
     listener = said_overview()
     options: dict[str, Any] = {"label": label, "corrections": corrections, "device": device, "listener": listener}
-    audit = audit_images(data, others, backbone=backbone, **options)
+    audit = audit_images(data, others, backbone=backbone, **options, **read)
     place = _place(out, audit)
     write_atomic(place, json_bytes(audit))
     page = write_standalone(place.with_suffix(".html"), f"Audit of {audit['name']}", audit_html(audit), typed_command())

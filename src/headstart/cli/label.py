@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
@@ -24,9 +26,17 @@ def label_and_serve(
     port: int,
     random: float,
     suggest: bool,
+    read: Mapping[str, Any],
     device: str,
 ) -> None:
     """Serve the page on which people label the images of a folder, until the process is told to stop.
+
+    Args:
+        folder, classes, backbone, weights, device: as `label_session` takes them; classes are separated by commas.
+        out: the file of labels.
+        host, port: where the page is.
+        random, suggest: the share of the random sample, and whether images that teach are shown.
+        read: the bands in which the images are read, as `asked_bands` returns them.
 
     Raises:
         SpecError: a port in use, an impossible share, a place that cannot be written.
@@ -53,6 +63,7 @@ def label_and_serve(
             share=random,
             suggest=suggest,
             device=device,
+            **read,
         )
         for line in overview(session.embeddings.dataset, ""):
             say(line)
@@ -63,4 +74,6 @@ def label_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
-        say(f"{done:,} images are labelled; next: headstart compare {file}" if done else "no image is labelled yet")
+        bands = session.embeddings.dataset.bands
+        next_ = " ".join(["headstart compare", str(file), *([] if bands is None else bands.options)])
+        say(f"{done:,} images are labelled; next: {next_}" if done else "no image is labelled yet")

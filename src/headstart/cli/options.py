@@ -49,6 +49,11 @@ def show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def asked_bands(bands: str | None, show: str | None) -> dict[str, str | list[int | str] | None]:
+    """Return the options --bands and --show as the Python functions take them."""
+    return {"bands": listed_bands(bands), "show": listed_bands(show)}
+
+
 def listed_bands(text: str | None) -> str | list[int | str] | None:
     """Return the bands of an option: "all", or indices and names; None where it is not given."""
     if text is None or text == "all":

@@ -101,9 +101,11 @@ class _Page:
 
     def __init__(self, session: LabelSession) -> None:
         self.session = session
-        self.pictures = Pictures(session.embeddings.dataset.reader)
+        bands = session.embeddings.dataset.bands
+        self.options = [] if bands is None else bands.options
+        self.pictures = Pictures(session.embeddings.dataset.reader, session.embeddings.bands)
         self.map_view = MapView(session)
-        self.comparing = Comparing(session.file.path)
+        self.comparing = Comparing(session.file.path, options=self.options)
 
     def state(self) -> dict[str, Any]:
         """Say what is labelled, and how good the classifier is."""
@@ -121,6 +123,7 @@ class _Page:
             "skipped_sample": session.skipped_sample,
             "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
             "file": str(session.file.path),
+            "options": " ".join(self.options),
             "suggests": session.suggests,
             "accuracy": None,
             "curve": [],

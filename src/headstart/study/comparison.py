@@ -99,7 +99,10 @@ def compare_spec(
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
-        "data": {**_data_of(place, label, drop_duplicates, corrections, folded=folded), **_bands_of(bands, show)},
+        "data": {
+            **_data_of(place, label, drop_duplicates, corrections, folded=folded),
+            **bands_asked(data, bands, show),
+        },
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
@@ -131,7 +134,10 @@ def _data_of(
     return {**source, "split": {"folds": FOLDS, "fold": "seed"}} if folded else source
 
 
-def _bands_of(bands: Asked | None, show: Asked | None) -> dict[str, Any]:
+def bands_asked(data: Data, bands: Asked | None, show: Asked | None) -> dict[str, Any]:
+    """Return the settings `bands` and `show` of a study: as given, else those in which a dataset was read."""
+    if bands is None and show is None and isinstance(data, Dataset) and data.bands is not None:
+        return dict(data.bands.asked)
     given = {"bands": bands if bands in (None, "all") else list(bands), "show": show and list(show)}
     return {key: value for key, value in given.items() if value is not None}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,6 +64,7 @@ BAND_DECODER = 2  # the same for pictures that are read in bands, whose keys hav
 CHECK = 4  # part of the key of what is remembered of a file; raise it when `check` would give another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # so does what it logs of files it cannot open
 
 
 def decode(picture: Picture, view: View | None = None, *, checked: bool = False) -> Pixels:
@@ -126,14 +128,27 @@ def _opened_whole(data: bytes) -> Image.Image:
         return upright(image)
 
 
-def band_picture(data: bytes | Pixels, choice: BandChoice) -> Pixels:
-    """Return what people see of chosen bands, uint8 [h, w, 3], stretched between percentiles of this picture.
+def seen_by_people(data: bytes | Pixels, bands: BandChoice | Bands | None) -> Pixels:
+    """Return what people see of a picture, uint8 [h, w, 3].
+
+    Args:
+        data: the picture.
+        bands: its bands, of which three are shown: measured ones between the percentiles of all pictures, so that a
+            dark picture is dark beside a bright one; others between the percentiles of this picture. None: it is an
+            ordinary picture.
 
     Raises:
-        UndecodableError: it cannot be decoded.
+        UndecodableError: it cannot be decoded, or has other bands.
     """
+    if bands is None:
+        return decode(data)
     with _reasons(len(data)):
-        return shown(numbers_of(data, _opened_whole).numbers, choice)
+        found = numbers_of(data, _opened_whole)
+        if isinstance(bands, BandChoice):
+            return shown(found.numbers, bands)
+        if why := other_bands(found, bands.choice):
+            raise UndecodableError(why)
+        return bands.picture(np.rint(np.moveaxis(bands.scaled(found.numbers), 0, -1)).astype(np.uint8))
 
 
 def check_bands(data: bytes | Pixels) -> tuple[str, BandKind | None]:

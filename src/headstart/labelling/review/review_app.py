@@ -64,7 +64,7 @@ class _Page:
 
     def __init__(self, session: ReviewSession, source: str) -> None:
         self.session, self.source = session, source
-        self.pictures = Pictures(session.dataset.reader)
+        self.pictures = Pictures(session.dataset.reader, session.embeddings.bands)
 
     def state(self) -> dict[str, Any]:
         """Say what is left to decide, and what the file changes so far."""
@@ -84,6 +84,7 @@ class _Page:
             "excluded": excluded,
             "file": str(session.file.path),
             "source": self.source,
+            "options": " ".join([] if session.dataset.bands is None else session.dataset.bands.options),
         }
 
     def next(
