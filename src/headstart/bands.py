@@ -40,13 +40,6 @@ class BandChoice:
         """The settings `bands` and `show` by which other images are read in the same bands."""
         return {"bands": list(self.indices), "show": [self.indices[place] for place in self.show]}
 
-    @property
-    def options(self) -> list[str]:
-        """The options of the command line by which other images are read in the same bands."""
-        whole = self.indices == tuple(range(self.of))
-        bands, show = (",".join(map(str, listed)) for listed in self.asked.values())
-        return ["--bands", "all" if whole else bands, "--show", show]
-
 
 @dataclass(frozen=True)
 class Bands:
@@ -157,6 +150,15 @@ def choose_bands(asked: Asked, show: Asked | None, names: Sequence[str], dtype: 
             raise DataError(f"show: band {absent[0]} is not among the bands that are read: {indices}")
         places = [indices.index(each) for each in (wanted if len(wanted) == 3 else wanted * 3)]
     return BandChoice(tuple(indices), tuple(names[each] for each in indices), _three(places), len(names), dtype)
+
+
+def options_of(choice: BandChoice | None) -> list[str]:
+    """Return the options of the command line by which other images are read in these bands; none for ordinary ones."""
+    if choice is None:
+        return []
+    bands, show = (",".join(map(str, listed)) for listed in choice.asked.values())
+    whole = choice.indices == tuple(range(choice.of))
+    return ["--bands", "all" if whole else bands, "--show", show]
 
 
 def check_show(bands: Asked | None, show: Asked | None) -> None:

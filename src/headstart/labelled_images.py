@@ -70,7 +70,7 @@ def audit_images(
     told = {"source": source_of(data), "label": label, "corrections": given, **bands_asked(data, bands, show)}
     spec = validate(DataSpec, told, name="audit", at=("data",), lines={})
     dataset = _named(data, resources.dataset(spec))
-    read = {} if dataset.bands is None else dataset.bands.asked
+    read: dict[str, Any] = {} if dataset.bands is None else dict(dataset.bands.asked)
     network = NetworkSpec(backbone, data=spec if read else None)
     (listener or Silent()).overview(overview(dataset, given_by(dataset)))
     features = resources.features(spec, network, 0)

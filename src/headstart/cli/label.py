@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headstart.bands import options_of
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.run import listen, run
@@ -35,7 +36,7 @@ def label_and_serve(
         folder, classes, backbone, weights, device: as `label_session` takes them; classes are separated by commas.
         out: the file of labels.
         host, port: where the page is.
-        random, suggest: the share of the random sample, and whether images that teach are shown.
+        random, suggest: the share of the random sample; show images that teach.
         read: the bands in which the images are read, as `asked_bands` returns them.
 
     Raises:
@@ -54,18 +55,10 @@ def label_and_serve(
         from headstart.labelling.folder_session import label_session
 
         names = [name for name in (classes or "").split(",") if name.strip()]
-        session = label_session(
-            folder,
-            names,
-            file=file,
-            backbone=backbone,
-            weights=weights,
-            share=random,
-            suggest=suggest,
-            device=device,
-            **read,
-        )
-        for line in overview(session.embeddings.dataset, ""):
+        network: dict[str, Any] = {"backbone": backbone, "weights": weights, "device": device}
+        session = label_session(folder, names, file=file, share=random, suggest=suggest, **network, **read)
+        images = session.embeddings.dataset
+        for line in overview(images, ""):
             say(line)
         done = sum(session.counts().values())
         say(f"labels: {file}" + (f", {done:,} so far" if done else ""))
@@ -74,6 +67,5 @@ def label_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
-        bands = session.embeddings.dataset.bands
-        next_ = " ".join(["headstart compare", str(file), *([] if bands is None else bands.options)])
+        next_ = " ".join(["headstart compare", str(file), *options_of(images.bands)])
         say(f"{done:,} images are labelled; next: {next_}" if done else "no image is labelled yet")

@@ -297,17 +297,8 @@ def audit(
     """
     from headstart.cli.audit import audit_and_show
 
-    audit_and_show(
-        data,
-        others or [],
-        backbone,
-        label=label,
-        corrections=corrections,
-        read=asked_bands(bands, show),
-        device=device,
-        out=out,
-        as_json=json,
-    )
+    settings = {"label": label, "corrections": corrections, "device": device, **asked_bands(bands, show)}
+    audit_and_show(data, others or [], backbone, settings, out=out, as_json=json)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headstart.bands import options_of
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.run import listen, run
@@ -48,7 +49,7 @@ def review_and_serve(
         from headstart.labelling.review.problems import KINDS
         from headstart.labelling.review.review_app import make_review_app
 
-        network = {"backbone": backbone, "weights": weights, "device": device}
+        network: dict[str, Any] = {"backbone": backbone, "weights": weights, "device": device}
         session = review_session(data, file=out, label=label, **read, **network)
         for line in overview(session.dataset, given_by(session.dataset)):
             say(line)
@@ -61,6 +62,5 @@ def review_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_review_app(session, key, data), listening, Limits())
         relabelled, excluded = session.changed()
-        bands = session.dataset.bands
-        next_ = " ".join([f"headstart compare --corrections {out} {data}", *([] if bands is None else bands.options)])
+        next_ = " ".join(["headstart compare", "--corrections", str(out), data, *options_of(session.dataset.bands)])
         say(f"{relabelled:,} labels changed, {excluded:,} images left out; next: {next_}")

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
+from headstart.bands import options_of
 from headstart.data.decoding.faults import UndecodableError
 from headstart.labelling.comparing import Comparing
 from headstart.labelling.keyed_app import keyed_app
@@ -101,8 +102,7 @@ class _Page:
 
     def __init__(self, session: LabelSession) -> None:
         self.session = session
-        bands = session.embeddings.dataset.bands
-        self.options = [] if bands is None else bands.options
+        self.options = options_of(session.embeddings.dataset.bands)
         self.pictures = Pictures(session.embeddings.dataset.reader, session.embeddings.bands)
         self.map_view = MapView(session)
         self.comparing = Comparing(session.file.path, options=self.options)

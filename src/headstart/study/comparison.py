@@ -93,16 +93,14 @@ def compare_spec(
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
     runs = _runs(chosen, heads, _tuned_for(listed) if tuning else None, random_features=random_features)
     averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
-    title, folded = title_of(place), _is_small(listed) and bands is None
+    read = bands_asked(data, bands, show)
+    title, folded = title_of(place), _is_small(listed) and not read
     if folded and training_images:
         say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
-        "data": {
-            **_data_of(place, label, drop_duplicates, corrections, folded=folded),
-            **bands_asked(data, bands, show),
-        },
+        "data": {**_data_of(place, label, drop_duplicates, corrections, folded=folded), **read},
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
+from headstart.bands import options_of
 from headstart.data.sources.corrections import label_text
 from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.pictures import Pictures
@@ -84,7 +85,7 @@ class _Page:
             "excluded": excluded,
             "file": str(session.file.path),
             "source": self.source,
-            "options": " ".join([] if session.dataset.bands is None else session.dataset.bands.options),
+            "options": " ".join(options_of(session.dataset.bands)),
         }
 
     def next(
