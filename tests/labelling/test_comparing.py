@@ -104,7 +104,7 @@ def test_the_page_starts_it_and_shows_a_report_that_can_ask_nothing(
 ) -> None:
     (tmp_path / "report.html").write_text("<p>a report</p>")
     program = f"print({json.dumps({'answer': 'Use ridge.', 'report': str(tmp_path / 'report.html')})!r})"
-    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program),))
+    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program), ()))
     session = LabelSession(embedded(draw_folder(tmp_path / "p")), LabelFile(tmp_path / "l.csv"), ["red", "blue"])
     with TestClient(make_app(session, "key")) as client:
         assert client.post("/api/compare", json={}).status_code == 401
