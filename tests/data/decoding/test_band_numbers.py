@@ -87,6 +87,7 @@ def test_other_bands_than_those_chosen_are_noticed(
 def test_of_an_array_only_the_number_of_bands_is_known() -> None:
     assert other_bands(BandNumbers(scene(0, 0).astype(np.uint8), None), BLUE_AND_RED) is None
     four = BandNumbers(scene(0, 0)[:, :, :4], None)
+    assert other_bands(BandNumbers(four.numbers[:, :, :1], None), BLUE_AND_RED) == "has 1 band where 13 are needed"
     assert other_bands(four, BLUE_AND_RED) == "has 4 bands where 13 are needed"
 
 

@@ -100,7 +100,7 @@ def other_bands(found: BandNumbers, choice: BandChoice) -> str | None:
     """
     count = found.numbers.shape[2]
     if count != choice.of:
-        return f"has {count} bands where {choice.of} are needed"
+        return f"has {count} band{'s' * (count != 1)} where {choice.of} are needed"
     if found.names is None:
         return None
     given, needed = found.numbers.dtype, np.dtype(choice.dtype)
