@@ -70,11 +70,11 @@ def test_review_passes_on_its_options(call: Call, passed: Passed) -> None:
         ("photos", "n", "none"),
         {"label": "l", "read": NONE, "out": Path("c.csv"), "host": "::1", "port": 1, "device": "cpu"},
     )
-    call("review", "photos", "--bands", "B04,0")
+    call("review", "photos", "--bands", "B04,0", "--show", "0")
     _, named = passed.pop()
     assert named == {
         "label": None,
-        "read": {"bands": ["B04", 0], "show": None},
+        "read": {"bands": ["B04", 0], "show": [0]},
         "out": Path("corrections.csv"),
         "host": "127.0.0.1",
         "port": 8011,
