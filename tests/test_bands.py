@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.bands import BandChoice, Bands, bands_from, choose_bands
+from headstart.bands import BandChoice, Bands, bands_from, check_show, choose_bands, options_of
+from headstart.cli.options import listed_bands
 from headstart.errors import DataError
 
 NAMES = ("B01", "B02", "B03", "B04")
@@ -85,3 +86,27 @@ def test_bands_are_chosen_by_index_and_by_name() -> None:
 def test_bands_that_are_not_there_are_refused(bands: list[int | str], show: list[int | str] | None, said: str) -> None:
     with pytest.raises(DataError, match=said):
         choose_bands(bands, show, NAMES, "uint16")
+
+
+def test_the_options_of_the_command_line_choose_the_same_bands_again() -> None:
+    some, whole = (
+        choose_bands(["B04", 0, "1"], [0, "B02", 3], NAMES, "uint16"),
+        choose_bands("all", None, NAMES, "uint8"),
+    )
+    assert options_of(some) == ["--bands", "3,0,1", "--show", "0,1,3"] and options_of(None) == []
+    assert options_of(whole) == ["--bands", "all", "--show", "0,1,2"]
+    for choice in (
+        some,
+        whole,
+        choose_bands([3, 2, 1, 0], None, NAMES, "uint16"),
+        choose_bands([1], None, NAMES, "u1"),
+    ):
+        _, bands, _, show = options_of(choice)
+        assert choose_bands(listed_bands(bands), listed_bands(show), NAMES, choice.dtype) == choice  # type: ignore[arg-type]
+
+
+def test_bands_to_show_need_bands_that_are_read() -> None:
+    check_show(None, None)
+    check_show("all", [1])
+    with pytest.raises(DataError, match="give bands, too"):
+        check_show(None, [1])

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from multispectral import scene, write_folder, write_tiff
+from PIL import Image
 
 import headstart
-from headstart.errors import SpecError
+from headstart.data.decoding.decode import seen_by_people
+from headstart.errors import DataError, SpecError
 from headstart.fewshot.evaluation import FewShotSpec, LabelledFeatures, run_fewshot
 from headstart.labelled_images import audit_images, evaluate_fewshot
 from headstart.storage.opening import default_store
@@ -63,3 +68,39 @@ def test_an_unknown_method_is_refused_before_any_work(photos: Path, own_store: P
     with pytest.raises(SpecError, match="did you mean 'ridge'"):
         evaluate_fewshot(photos, methods=["ridg"])
     assert not any(own_store.rglob("*.npy"))
+
+
+def test_an_audit_of_bands_takes_the_features_of_a_study_and_reads_the_others_in_the_same_bands(
+    own_store: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tifffile")
+    folder = write_folder(tmp_path / "s2", 6)
+    shutil.copy(folder / "crop" / "crop000.tif", folder / "crop" / "copy.tif")
+    other = write_folder(tmp_path / "other", 2)
+    found = audit_images(folder, [other], backbone="pixels", bands=["B04", 2, "B02"], show=[3, 2, 1], device="cpu")
+    assert found["files"]["modes"] == {"13 bands": 19} and found["counts"]["exact"] == 6  # in both, one of them twice
+    (jpeg, *_) = found["thumbnails"].values()
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(jpeg))).convert("RGB"))
+    dataset = headstart.load_dataset(folder, bands="all", show=[3, 2, 1])
+    (own,) = (row for row in range(19) if dataset.reader.name(row) == "crop/copy.tif")
+    assert np.abs(seen.astype(int) - seen_by_people(dataset.reader.read(own), dataset.bands)).mean() < 25
+    data = DataSpec(source=str(folder), bands=[3, 2, 1], show=[3, 2, 1])
+    again = Resources(default_store(), "cpu")
+    key = again.features_key(data, NetworkSpec("pixels", data=DataSpec(source=str(folder), bands=["B04", 2, "B02"])), 0)
+    assert key in {entry.name for entry in (own_store / "features").iterdir()}
+    loaded = headstart.load_dataset(folder, bands=["B04"])
+    assert audit_images(loaded, backbone="pixels", device="cpu")["files"]["modes"] == {"13 bands": 19}
+
+
+def test_an_audit_refuses_bands_that_no_picture_has(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    folder, four = write_folder(tmp_path / "s2", 2), tmp_path / "four"
+    for label in range(2):
+        (four / str(label)).mkdir(parents=True)
+        write_tiff(four / str(label) / "a.tif", scene(label, 0)[:, :, :4])
+    with pytest.raises(DataError, match="s2: bands: unknown band 'B99'"):
+        audit_images(folder, backbone="pixels", bands=["B99"])
+    with pytest.raises(DataError, match="four: bands: there is no band 12: the pictures have 4"):
+        audit_images(folder, [four], backbone="pixels", bands=[12])
+    with pytest.raises(SpecError, match=r"^audit: .*give data\.bands, too"):
+        audit_images(folder, backbone="pixels", show=[1])

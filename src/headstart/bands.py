@@ -152,6 +152,25 @@ def choose_bands(asked: Asked, show: Asked | None, names: Sequence[str], dtype: 
     return BandChoice(tuple(indices), tuple(names[each] for each in indices), _three(places), len(names), dtype)
 
 
+def options_of(choice: BandChoice | None) -> list[str]:
+    """Return the options of the command line by which other images are read in these bands; none for ordinary ones."""
+    if choice is None:
+        return []
+    bands, show = (",".join(map(str, listed)) for listed in choice.asked.values())
+    whole = choice.indices == tuple(range(choice.of))
+    return ["--bands", "all" if whole else bands, "--show", show]
+
+
+def check_show(bands: Asked | None, show: Asked | None) -> None:
+    """Refuse bands to show where none are read.
+
+    Raises:
+        DataError: it is so.
+    """
+    if show is not None and bands is None:
+        raise DataError("show: says how bands are shown; give bands, too, such as bands: all")
+
+
 def _listed(asked: Asked) -> list[int | str]:
     return [asked] if isinstance(asked, str) else list(asked)
 

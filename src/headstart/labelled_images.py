@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.audit import audit as auditing
 from headstart.audit.audit import Audit
+from headstart.bands import Asked
 from headstart.data.dataset import Dataset
 from headstart.data.overview import given_by, overview
 from headstart.errors import choose
@@ -23,11 +24,12 @@ from headstart.fewshot.finetune_episode import finetune_episodes
 from headstart.fewshot.methods import METHODS
 from headstart.fewshot.scores import EpisodeScores
 from headstart.storage.opening import default_store, default_store_in_use
-from headstart.study.comparison import Data, source_of
+from headstart.study.comparison import Data, bands_asked, source_of
 from headstart.study.execution.session import Listener, Silent
 from headstart.study.resources import Resources
 from headstart.study.spec.network import NetworkSpec
 from headstart.study.spec.schema import DataSpec, WeightsSpec
+from headstart.study.spec.validation import validate
 
 EPISODES = 10_000
 TUNED_EPISODES = 5  # each of them trains a network
@@ -41,6 +43,8 @@ def audit_images(
     backbone: str = "efficientnet_lite0",
     label: str | None = None,
     corrections: str | Path | None = None,
+    bands: Asked | None = None,
+    show: Asked | None = None,
     device: str = "auto",
     listener: Listener | None = None,
 ) -> Audit:
@@ -52,6 +56,8 @@ def audit_images(
         backbone: the pretrained network whose features find cut-outs and labels that look wrong.
         label: which label, where the data have several.
         corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        bands, show: "all" or which bands of each file are read, by index or name, and the three that people see; the
+            others are read in the same.
         device: "auto", "cpu", "cuda", "mps".
         listener: is told what the images are.
 
@@ -59,16 +65,19 @@ def audit_images(
         SpecError: the network or the device is unknown.
         DataError: a dataset is unreadable.
     """
-    resources, network = Resources(default_store(), device), NetworkSpec(backbone)
+    resources = Resources(default_store(), device)
     given = None if corrections is None else str(corrections)
-    spec = DataSpec(source=source_of(data), label=label, corrections=given)
+    told = {"source": source_of(data), "label": label, "corrections": given, **bands_asked(data, bands, show)}
+    spec = validate(DataSpec, told, name="audit", at=("data",), lines={})
     dataset = _named(data, resources.dataset(spec))
+    read: dict[str, Any] = {} if dataset.bands is None else dict(dataset.bands.asked)
+    network = NetworkSpec(backbone, data=spec if read else None)
     (listener or Silent()).overview(overview(dataset, given_by(dataset)))
     features = resources.features(spec, network, 0)
     images = resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
     beside = [
         auditing.Other(_named(each, resources.dataset(other)), resources.features(other, network, 0))
-        for each, other in ((each, DataSpec(source=source_of(each))) for each in others)
+        for each, other in ((each, DataSpec(source=source_of(each), **read)) for each in others)
     ]
     bad = None if images is None else images.bad
     return auditing.audit_dataset(dataset, bad=bad, features=features, others=beside, store=resources.store)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from photographs import dataset_of
 
 from headstart.audit.file_checks import describe_files, unreadable_rows
 from headstart.audit.inspection_store import Inspection
+from headstart.bands import BandChoice
 
 
 def inspection(rows: list[tuple[int, int, str, str, int, str]]) -> Inspection:
@@ -40,6 +43,14 @@ def test_modes_formats_and_sizes_are_counted_among_images_that_decode() -> None:
     assert found["height"] == {"least": 50, "median": 50, "most": 90}
     assert found["sizes"] == 2
     assert all(odd["n"] == 0 for odd in found["odd"].values())
+
+
+def test_many_bands_are_not_unusual_where_they_were_asked_for() -> None:
+    rows = [(90, 90, "13 bands", "TIFF", 1, "")]
+    choice = BandChoice(tuple(range(13)), tuple(map(str, range(13))), (0, 1, 2), 13, "uint16")
+    found = describe_files(inspection(rows), replace(dataset_of([b""]), bands=choice))
+    assert found["modes"] == {"13 bands": 1} and found["odd"]["modes"]["n"] == 0
+    assert described(rows)["odd"]["modes"]["n"] == 1
 
 
 def test_unusual_images_are_named_at_the_bounds() -> None:

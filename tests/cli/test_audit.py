@@ -60,7 +60,7 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_findings_notes_and_the_first_suspects_are_printed(
     photos: Path, tmp_path: Path, audited: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    audit_and_show(str(photos), [str(photos)], "pixels", label=None, device="cpu", out=tmp_path, as_json=False)
+    audit_and_show(str(photos), [str(photos)], "pixels", {"device": "cpu"}, out=tmp_path, as_json=False)
     place = tmp_path / "audit-flowers.json"
     assert capsys.readouterr().out.splitlines() == [
         "no bad files",
@@ -85,7 +85,7 @@ def test_findings_notes_and_the_first_suspects_are_printed(
 
 @pytest.mark.usefixtures("shared_cache", "audited")
 def test_json_on_the_terminal_has_no_pictures(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    audit_and_show(str(photos), [], "pixels", label=None, device="cpu", out=tmp_path, as_json=True)
+    audit_and_show(str(photos), [], "pixels", {"device": "cpu"}, out=tmp_path, as_json=True)
     assert json.loads(capsys.readouterr().out) == {
         **{key: value for key, value in FOUND.items() if key != "thumbnails"},
         "problems": ["7 near duplicates"],
@@ -103,7 +103,7 @@ def test_pruning_the_cache_meanwhile_leaves_what_the_audit_reads(
         return FOUND
 
     monkeypatch.setattr(auditing, "audit_dataset", pruned)
-    audit_and_show(str(photos), [], "pixels", label=None, device="cpu", out=tmp_path, as_json=True)
+    audit_and_show(str(photos), [], "pixels", {"device": "cpu"}, out=tmp_path, as_json=True)
     assert {"features", "images"} <= set(left)
     default_store().prune(0)
     assert default_store().entries() == []  # nobody is at work any more

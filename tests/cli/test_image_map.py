@@ -35,9 +35,28 @@ def test_what_cannot_be_done_is_one_line(call: Call, tmp_path: Path) -> None:
 def test_map_passes_on_its_options(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = passed_to(monkeypatch, (image_map, "map_and_write"))
     given = ("photos", "--out", "m.html", "--backbone", "n", "--weights", "none", "--label", "l", "--method", "pca")
-    assert call("map", *given, "--model", "f", "--thumbnails", "7", "--seed", "3", "--device", "cpu")[0] == 0
-    options = {"label": "l", "method": "pca", "model": "f", "thumbnails": 7, "seed": 3, "device": "cpu"}
+    assert (
+        call("map", *given, "--bands", "all", "--model", "f", "--thumbnails", "7", "--seed", "3", "--device", "cpu")[0]
+        == 0
+    )
+    options = {
+        "label": "l",
+        "read": {"bands": "all", "show": None},
+        "method": "pca",
+        "model": "f",
+        "thumbnails": 7,
+        "seed": 3,
+        "device": "cpu",
+    }
     assert passed.pop() == (("photos", Path("m.html"), "n", "none"), options)
     call("map", "photos")
-    options = {"label": None, "method": "auto", "model": None, "thumbnails": 4000, "seed": 0, "device": "auto"}
+    options = {
+        "label": None,
+        "read": {"bands": None, "show": None},
+        "method": "auto",
+        "model": None,
+        "thumbnails": 4000,
+        "seed": 0,
+        "device": "auto",
+    }
     assert passed.pop() == (("photos", Path("map.html"), "efficientnet_lite0", "imagenet"), options)

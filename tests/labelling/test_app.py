@@ -3,15 +3,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from multispectral import write_folder
 from PIL import Image
 from unlabelled_folder import colour_of, draw_folder, embedded
 
 from headstart.data.decoding.faults import UndecodableError
+from headstart.labelling import app
 from headstart.labelling.app import make_app
 from headstart.labelling.embeddings import Embeddings
+from headstart.labelling.folder_session import label_session
 from headstart.labelling.label_file import LabelFile
 from headstart.labelling.session import LabelSession
 
@@ -155,3 +160,24 @@ def test_the_page_and_its_parts_are_served(client: TestClient) -> None:
     for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
         answer = client.get(path)
         assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
+
+
+def test_the_page_and_its_comparison_read_the_same_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tifffile")
+    folder, comparisons = write_folder(tmp_path / "s2", 2), list[tuple[Path, list[str]]]()
+    session = label_session(
+        folder, file=tmp_path / "l.csv", backbone="small_cnn", weights="none", bands="all", show=[3, 2, 1]
+    )
+
+    def comparing(file: Path, options: list[str]) -> SimpleNamespace:
+        comparisons.append((file, options))
+        return SimpleNamespace(state=lambda: None, close=lambda: None)
+
+    monkeypatch.setattr(app, "Comparing", comparing)
+    with TestClient(make_app(session, KEY)) as found:
+        found.get(f"/open/{KEY}")
+        assert found.get("/api/state").json()["options"] == "--bands all --show 3,2,1"
+        assert np.asarray(Image.open(io.BytesIO(found.get("/image/0?side=64").content))).shape == (24, 24, 3)
+        refused = found.post("/api/search?who=ann", content=found.get("/image/0").content)
+        assert refused.status_code == 422 and "has 3 bands where 13 are needed" in refused.json()["detail"]
+    assert comparisons == [(tmp_path / "l.csv", ["--bands", "all", "--show", "3,2,1"])]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from multispectral import write_folder
 from PIL import Image
 
 from headstart.data.sources.without_labels import load_without_labels
@@ -32,3 +33,13 @@ def test_times_are_those_at_which_the_pictures_were_taken(tmp_path: Path) -> Non
 @pytest.mark.parametrize("texts", [[None, None], ["2024:05:06 07:08:09", None, None], ["0000:00:00 00:00:00"]])
 def test_few_or_broken_times_are_none(tmp_path: Path, texts: list[str | None]) -> None:
     assert capture_times(load_without_labels(photographs(tmp_path / "p", texts)).reader) is None
+
+
+def test_files_that_pillow_cannot_open_have_no_time_and_nothing_is_printed_about_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tifffile")
+    found = load_without_labels(write_folder(tmp_path / "s2", 1), bands="all")
+    capfd.readouterr()
+    assert capture_times(found.reader) is None
+    assert capfd.readouterr() == ("", "")

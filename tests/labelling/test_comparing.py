@@ -55,6 +55,14 @@ def test_the_command_takes_no_module_of_the_folder_in_which_it_runs(tmp_path: Pa
     assert "headstart compare" in said
 
 
+def test_the_command_has_the_file_and_the_options(tmp_path: Path) -> None:
+    program = "import json, sys; print(json.dumps({'answer': sys.argv[1:], 'report': 'r'}))"
+    found = Comparing(tmp_path / "l.csv", (sys.executable, "-c", program), ["--bands", "all"])
+    found.start(4)
+    assert ended(found)["said"] == str([str(tmp_path / "l.csv"), "--bands", "all", "--json"])
+    found.close()
+
+
 def test_its_answer_and_its_report_are_those_of_the_command(made: Any, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("<p>a report</p>")
     said = {"answer": "Use ridge.", "report": str(tmp_path / "report.html")}
@@ -96,7 +104,7 @@ def test_the_page_starts_it_and_shows_a_report_that_can_ask_nothing(
 ) -> None:
     (tmp_path / "report.html").write_text("<p>a report</p>")
     program = f"print({json.dumps({'answer': 'Use ridge.', 'report': str(tmp_path / 'report.html')})!r})"
-    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program),))
+    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program), ()))
     session = LabelSession(embedded(draw_folder(tmp_path / "p")), LabelFile(tmp_path / "l.csv"), ["red", "blue"])
     with TestClient(make_app(session, "key")) as client:
         assert client.post("/api/compare", json={}).status_code == 401

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from banded_colours import banded_colours
 from PIL import Image
 
 from headstart.data.sources.without_labels import load_without_labels
@@ -28,3 +29,10 @@ def test_a_picture_is_upright_small_and_kept(tmp_path: Path, monkeypatch: pytest
     found.jpeg(1, 30)
     with pytest.raises(DataError, match=r"^a\.jpg: No such file"):
         found.jpeg(0, 40)
+
+
+def test_three_bands_are_shown_of_a_picture_with_bands(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    shown = Pictures(*banded_colours(tmp_path))
+    red, green = (Image.open(io.BytesIO(shown.jpeg(row, 40))).getpixel((9, 9)) for row in (0, 1))
+    assert np.allclose(red, (255, 0, 0), atol=3) and np.allclose(green, (0, 255, 0), atol=3)

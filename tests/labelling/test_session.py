@@ -39,6 +39,18 @@ def test_labels_are_kept_and_the_next_session_goes_on_with_them(tmp_path: Path) 
     assert not {each.row for each in again.next(12, "ann")} & set(np.flatnonzero(session.labels != UNKNOWN))
 
 
+def test_a_folder_given_by_a_path_that_goes_up_keeps_all_labels(tmp_path: Path) -> None:
+    draw_folder(tmp_path / "photos", 4)
+    (tmp_path / "labels").mkdir()
+    folder, file = tmp_path / "labels" / ".." / "photos", LabelFile(tmp_path / "labels" / "labels.csv")
+    session = LabelSession(embedded(folder), file, suggests=True)
+    session.label([0, 1], "red", "ann")
+    session.label([2], "blue", "ann")
+    assert session.counts() == {"red": 2, "blue": 1}
+    session.label([0], "blue", "ann")
+    assert len((tmp_path / "labels" / "labels.csv").read_text(encoding="utf-8").splitlines()) == 4
+
+
 def test_undo_restores_what_was_there_for_each_person(tmp_path: Path) -> None:
     session = opened(tmp_path)
     session.label([0, 1], "red", "ann")

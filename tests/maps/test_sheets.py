@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
+import pytest
+from banded_colours import banded_colours
 from PIL import Image
 
 from headstart.maps.sheets import SIDE, chosen_rows, sheets_of
@@ -49,3 +52,14 @@ def test_rows_are_all_or_some_chosen_at_random_and_the_same_again() -> None:
     some = chosen_rows(1000, 100)
     assert len(set(some)) == 100 and some == sorted(some) == chosen_rows(1000, 100) and some != list(range(100))
     assert chosen_rows(5, 0) == []
+
+
+def test_three_bands_are_shown_of_a_picture_with_bands(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    reader, bands = banded_colours(tmp_path)
+    found = sheets_of(reader, [0, 1], bands)
+    assert found is not None
+    sheet = Image.open(io.BytesIO(base64.b64decode(found["images"][0].partition(",")[2])))
+    red, green = sheet.getpixel((8, 8)), sheet.getpixel((SIDE + 8, 8))
+    assert np.allclose(red, (255, 0, 0), atol=20) and np.allclose(green, (0, 255, 0), atol=20)  # 4:2:0, quality 72
+    assert sheets_of(reader, [0, 1]) is None  # ordinary pictures of five channels there are none

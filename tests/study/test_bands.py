@@ -139,12 +139,24 @@ def test_colours_and_folds_by_seed_are_refused_in_one_line(tmp_path: Path) -> No
         load_study(study_of(folder, split={"folds": 4, "fold": "seed"}))
     with pytest.raises(SpecError, match="holds ordinary pictures, which have no bands"):
         load_study(study_of(folder, unlabelled=str(folder)))
+    for settings, said in (
+        ({"bands": []}, r"data\.bands: give all, or bands by index from 0 or by name"),
+        ({"bands": "B04"}, r"data\.bands: give all, or"),
+        ({"bands": [-1]}, r"data\.bands: give all, or"),
+        ({"show": [1, 2]}, r"data\.show: give three bands, as red, green and blue, or one"),
+        ({"show": "B04"}, r"data\.show: give three bands"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            load_study(study_of(folder, **settings))
     with pytest.raises(SpecError, match=r"give data\.bands, too"):
         load_study(study_of(folder, bands=None))
 
 
 def test_compare_takes_bands_from_python_and_the_command_line(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "s2", 6)
+    dataset = headstart.load_dataset(folder, bands=["B08", 2, 3])
+    read = compare_spec(dataset, backbones=["small_cnn"])["data"]
+    assert (read["bands"], read["show"]) == ([7, 2, 3], [7, 2, 3]) and "split" not in read
     spec = compare_spec(str(folder), backbones=["small_cnn"], bands=["B08", 3, 2], show=["B08", 3, 2])
     assert spec["data"] == {"source": str(folder), "bands": ["B08", 3, 2], "show": ["B08", 3, 2]}
     assert listed_bands("0, B8A,12") == [0, "B8A", 12] and listed_bands("all") == "all" and listed_bands(None) is None

@@ -27,7 +27,7 @@ def describe_files(inspection: Inspection, dataset: Dataset) -> dict[str, Any]:
     good = inspection.problem == ""
     short, long = np.minimum(inspection.width, inspection.height), np.maximum(inspection.width, inspection.height)
     odd = {
-        "modes": good & ~np.isin(inspection.mode, PLAIN),
+        "modes": good & ~np.isin(inspection.mode, PLAIN) & (dataset.bands is None),
         "animated": good & (inspection.frames > 1),
         "tiny": good & (short < TINY),
         "elongated": good & (long > LONG * np.maximum(short, 1)),

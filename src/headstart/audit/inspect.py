@@ -26,7 +26,14 @@ from headstart.audit.inspection_store import (
 from headstart.bands import BandChoice
 from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding.bounds import ROOM, memory_of
-from headstart.data.decoding.decode import UndecodableError, band_picture, load_whole, open_image, quiet_pillow, to_rgb
+from headstart.data.decoding.decode import (
+    UndecodableError,
+    load_whole,
+    open_image,
+    quiet_pillow,
+    seen_by_people,
+    to_rgb,
+)
 from headstart.data.decoding.digests import distinct, examine
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.formats import format_of
@@ -149,7 +156,7 @@ def _seen(facts: Facts, image: Image.Image) -> Seen:
 def _inspect_bands(data: bytes | npt.NDArray[np.uint8], choice: BandChoice) -> Seen:
     """Return what is seen of a picture of bands: of the three that people see."""
     try:
-        image = Image.fromarray(band_picture(data, choice))
+        image = Image.fromarray(seen_by_people(data, choice))
     except LacksMemoryError as error:
         raise DataError(f"an image {error}") from error
     except UndecodableError as error:

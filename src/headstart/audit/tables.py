@@ -13,7 +13,7 @@ from headstart.audit.duplicates import EqualFiles
 from headstart.audit.label_errors import LabelErrors
 from headstart.audit.near_duplicates import NearPair
 from headstart.audit.pool import Pool
-from headstart.data.decoding.decode import UndecodableError, band_picture, decode
+from headstart.data.decoding.decode import UndecodableError, seen_by_people
 from headstart.data.decoding.thumbnail import thumbnail
 
 GROUPS = 1000  # of equal files, listed at most
@@ -83,8 +83,7 @@ def thumbnails(pool: Pool, audit: Mapping[str, Any]) -> dict[str, str]:
     for key in dict.fromkeys(keys):
         source, row = (int(part) for part in key.split(":"))
         try:
-            data, bands = pool.datasets[source].reader.read(row), pool.datasets[source].bands
-            pixels = decode(data) if bands is None else band_picture(data, bands)
+            pixels = seen_by_people(pool.datasets[source].reader.read(row), pool.datasets[source].bands)
         except UndecodableError:  # listed as unreadable
             continue
         found[key] = base64.b64encode(thumbnail(Image.fromarray(pixels), _THUMBNAIL, 80)).decode()

@@ -17,14 +17,18 @@ def audit_and_show(
     data: str,
     others: Sequence[str],
     backbone: str,
+    settings: Mapping[str, Any],
     *,
-    label: str | None,
-    corrections: Path | None = None,
-    device: str,
     out: Path,
     as_json: bool,
 ) -> None:
     """Audit a dataset, compare it with others if there are any, write it as JSON and as a page, print the findings.
+
+    Args:
+        data, others, backbone: as `audit_images` takes them.
+        settings: the others that it takes: label, corrections, bands, show, device.
+        out: the folder to write to.
+        as_json: print JSON in place of the findings.
 
     Raises:
         SpecError: `out` is a file or cannot be written, or the device is unknown.
@@ -39,9 +43,7 @@ def audit_and_show(
     from headstart.study.results.folder import json_bytes
 
     check_writable(out)
-    listener = said_overview()
-    options: dict[str, Any] = {"label": label, "corrections": corrections, "device": device, "listener": listener}
-    audit = audit_images(data, others, backbone=backbone, **options)
+    audit = audit_images(data, others, backbone=backbone, listener=said_overview(), **settings)
     place = _place(out, audit)
     write_atomic(place, json_bytes(audit))
     page = write_standalone(place.with_suffix(".html"), f"Audit of {audit['name']}", audit_html(audit), typed_command())

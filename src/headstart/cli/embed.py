@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from headstart.disclosure import show
 from headstart.errors import DataError, SpecError
 
 
-def embed_and_write(data: str, out: Path, backbone: str, weights: str, *, label: str | None, device: str) -> None:
-    """Compute the vectors of all images and write them to a file.
+def embed_and_write(
+    data: str, out: Path, backbone: str, weights: str, *, label: str | None, read: Mapping[str, Any], device: str
+) -> None:
+    """Compute the vectors of all images and write them to a file; `read` has the bands, as `asked_bands` returns them.
 
     Raises:
         SpecError: a file of another kind, or that cannot be written.
@@ -23,7 +26,7 @@ def embed_and_write(data: str, out: Path, backbone: str, weights: str, *, label:
 
     check_suffix(out)
     check_file(out)
-    found = _embedded(data, backbone, weights, label, device)
+    found = _embedded(data, backbone, weights, label, read, device)
     write_vectors(found, out)
     show(f"{len(found):,} vectors of {found.vectors.shape[1]:,} numbers by {found.network}: {out}")
 
@@ -36,11 +39,12 @@ def similar_and_show(
     weights: str,
     *,
     label: str | None,
+    read: Mapping[str, Any],
     out: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
-    """Print the images of a dataset that are most like a picture, and draw them if asked.
+    """Print the images of a dataset that are most like a picture, and draw them if asked; see `embed_and_write`.
 
     Raises:
         SpecError: the picture cannot be read, or the output cannot be written.
@@ -55,7 +59,7 @@ def similar_and_show(
         check_file(out)
     if not picture.expanduser().is_file():
         raise DataError(f"{picture}: is not a file; give one image")
-    found = _embedded(data, backbone, weights, label, device)
+    found = _embedded(data, backbone, weights, label, read, device)
     try:
         nearest = most_similar(found, picture, count)
     except UndecodableError as error:
@@ -76,12 +80,12 @@ def similar_and_show(
         show(f"drawn: {out}")
 
 
-def _embedded(data: str, backbone: str, weights: str, label: str | None, device: str) -> Any:
+def _embedded(data: str, backbone: str, weights: str, label: str | None, read: Mapping[str, Any], device: str) -> Any:
     from headstart.data.overview import given_by, overview
     from headstart.labelling.embeddings import embed, images_of
     from headstart.progress import say
 
-    dataset = images_of(data, label)
+    dataset = images_of(data, label, **read)
     for line in overview(dataset, given_by(dataset)):
         say(line)
     return embed(dataset, backbone=backbone, weights=weights, device=device)

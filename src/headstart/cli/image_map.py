@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from headstart.cli.outputs import check_file
 from headstart.cli.tables import show_line
@@ -17,13 +19,14 @@ def map_and_write(
     weights: str,
     *,
     label: str | None,
+    read: Mapping[str, Any],
     method: str,
     model: str | None,
     thumbnails: int,
     seed: int,
     device: str,
 ) -> None:
-    """Compute the map of all images and write its page.
+    """Compute the map of all images and write its page; `read` has the bands, as `asked_bands` returns them.
 
     Raises:
         SpecError: an unknown method, or a file that cannot be written.
@@ -40,7 +43,7 @@ def map_and_write(
         raise SpecError(f"--out {out}: choose a name that ends in .html")
     check_file(out)
     method_for(method, 1_000_000)
-    dataset = images_of(data, label)
+    dataset = images_of(data, label, **read)
     for line in overview(dataset, given_by(dataset)):
         say(line)
     found = map_images(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from headstart.bands import options_of
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.run import listen, run
@@ -24,9 +27,17 @@ def label_and_serve(
     port: int,
     random: float,
     suggest: bool,
+    read: Mapping[str, Any],
     device: str,
 ) -> None:
     """Serve the page on which people label the images of a folder, until the process is told to stop.
+
+    Args:
+        folder, classes, backbone, weights, device: as `label_session` takes them; classes are separated by commas.
+        out: the file of labels.
+        host, port: where the page is.
+        random, suggest: the share of the random sample; show images that teach.
+        read: the bands in which the images are read, as `asked_bands` returns them.
 
     Raises:
         SpecError: a port in use, an impossible share, a place that cannot be written.
@@ -44,17 +55,10 @@ def label_and_serve(
         from headstart.labelling.folder_session import label_session
 
         names = [name for name in (classes or "").split(",") if name.strip()]
-        session = label_session(
-            folder,
-            names,
-            file=file,
-            backbone=backbone,
-            weights=weights,
-            share=random,
-            suggest=suggest,
-            device=device,
-        )
-        for line in overview(session.embeddings.dataset, ""):
+        network: dict[str, Any] = {"backbone": backbone, "weights": weights, "device": device}
+        session = label_session(folder, names, file=file, share=random, suggest=suggest, **network, **read)
+        images = session.embeddings.dataset
+        for line in overview(images, ""):
             say(line)
         done = sum(session.counts().values())
         say(f"labels: {file}" + (f", {done:,} so far" if done else ""))
@@ -63,4 +67,5 @@ def label_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
-        say(f"{done:,} images are labelled; next: headstart compare {file}" if done else "no image is labelled yet")
+        next_ = " ".join(["headstart compare", str(file), *options_of(images.bands)])
+        say(f"{done:,} images are labelled; next: {next_}" if done else "no image is labelled yet")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Data, Device, Json, Label
+from headstart.cli.options import Bands, Data, Device, Json, Label, Show, asked_bands
 
 Backbone = Annotated[str, typer.Option(help="The network that computes the vectors.")]
 Weights = Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")]
@@ -39,6 +39,8 @@ def label(
     random: Annotated[
         float, typer.Option(help="With --suggest: share of a random sample, which measures accuracy.")
     ] = 0.25,
+    bands: Bands = None,
+    show: Show = None,
     port: Port = 8010,
     host: Host = "127.0.0.1",
     device: Device = "auto",
@@ -61,6 +63,7 @@ def label(
         port=port,
         random=random,
         suggest=suggest,
+        read=asked_bands(bands, show),
         device=device,
     )
 
@@ -71,6 +74,8 @@ def review(
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     label: Label = None,
+    bands: Bands = None,
+    show: Show = None,
     port: Port = 8011,
     host: Host = "127.0.0.1",
     device: Device = "auto",
@@ -83,7 +88,8 @@ def review(
     """
     from headstart.cli.review import review_and_serve
 
-    review_and_serve(data, backbone, weights, label=label, out=out, host=host, port=port, device=device)
+    read = asked_bands(bands, show)
+    review_and_serve(data, backbone, weights, label=label, read=read, out=out, host=host, port=port, device=device)
 
 
 def embed(
@@ -94,6 +100,8 @@ def embed(
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     label: Label = None,
+    bands: Bands = None,
+    show: Show = None,
     device: Device = "auto",
 ) -> None:
     """Write one vector per image, with its name and label.
@@ -102,7 +110,7 @@ def embed(
     """
     from headstart.cli.embed import embed_and_write
 
-    embed_and_write(data, out, backbone, weights, label=label, device=device)
+    embed_and_write(data, out, backbone, weights, label=label, read=asked_bands(bands, show), device=device)
 
 
 def similar(
@@ -112,6 +120,8 @@ def similar(
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     label: Label = None,
+    bands: Bands = None,
+    show: Show = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also draw them in a PNG file.")] = None,
     device: Device = "auto",
     json: Json = False,
@@ -122,7 +132,18 @@ def similar(
     """
     from headstart.cli.embed import similar_and_show
 
-    similar_and_show(data, picture, count, backbone, weights, label=label, out=out, device=device, as_json=json)
+    similar_and_show(
+        data,
+        picture,
+        count,
+        backbone,
+        weights,
+        label=label,
+        read=asked_bands(bands, show),
+        out=out,
+        device=device,
+        as_json=json,
+    )
 
 
 def map_images(
@@ -136,6 +157,8 @@ def map_images(
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     label: Label = None,
+    bands: Bands = None,
+    show: Show = None,
     seed: Annotated[int, typer.Option(help="Random seed of the t-SNE map.")] = 0,
     device: Device = "auto",
 ) -> None:
@@ -153,6 +176,7 @@ def map_images(
         backbone,
         weights,
         label=label,
+        read=asked_bands(bands, show),
         method=method,
         model=model,
         thumbnails=thumbnails,

@@ -28,7 +28,7 @@ from headstart.cli.options import (
     Show,
     Strict,
     Workers,
-    listed_bands,
+    asked_bands,
     show_version,
 )
 from headstart.cli.process import run_as_process
@@ -192,8 +192,7 @@ def compare(
         training_images=training_images,
         refit=refit,
         corrections=corrections,
-        bands=listed_bands(bands),
-        show=listed_bands(show),
+        **asked_bands(bands, show),
     )
     run_and_show(spec, out, device, as_json=json, how={"workers": workers, "on": on, "store": store})
 
@@ -286,6 +285,8 @@ def audit(
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
     label: Label = None,
     corrections: Corrections = None,
+    bands: Bands = None,
+    show: Show = None,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
@@ -296,9 +297,8 @@ def audit(
     """
     from headstart.cli.audit import audit_and_show
 
-    audit_and_show(
-        data, others or [], backbone, label=label, corrections=corrections, device=device, out=out, as_json=json
-    )
+    settings = {"label": label, "corrections": corrections, "device": device, **asked_bands(bands, show)}
+    audit_and_show(data, others or [], backbone, settings, out=out, as_json=json)
 
 
 @app.command()

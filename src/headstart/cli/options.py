@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,6 +47,11 @@ def show_version(asked: bool) -> None:
 
         print(f"headstart {VERSION}")
         raise typer.Exit
+
+
+def asked_bands(bands: str | None, show: str | None) -> dict[str, Any]:
+    """Return the options --bands and --show as the Python functions take them."""
+    return {"bands": listed_bands(bands), "show": listed_bands(show)}
 
 
 def listed_bands(text: str | None) -> str | list[int | str] | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from headstart.bands import options_of
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.run import listen, run
@@ -14,9 +17,24 @@ from headstart.progress import say
 
 
 def review_and_serve(
-    data: str, backbone: str, weights: str, *, label: str | None, out: Path, host: str, port: int, device: str
+    data: str,
+    backbone: str,
+    weights: str,
+    *,
+    label: str | None,
+    read: Mapping[str, Any],
+    out: Path,
+    host: str,
+    port: int,
+    device: str,
 ) -> None:
     """Serve the page on which people decide what an audit found, until the process is told to stop.
+
+    Args:
+        data, backbone, weights, label, device: as `review_session` takes them.
+        read: the bands in which the images are read, as `asked_bands` returns them.
+        out: the file of corrections.
+        host, port: where the page is.
 
     Raises:
         SpecError: a port in use, or a place that cannot be written.
@@ -31,7 +49,8 @@ def review_and_serve(
         from headstart.labelling.review.problems import KINDS
         from headstart.labelling.review.review_app import make_review_app
 
-        session = review_session(data, file=out, label=label, backbone=backbone, weights=weights, device=device)
+        network: dict[str, Any] = {"backbone": backbone, "weights": weights, "device": device}
+        session = review_session(data, file=out, label=label, **read, **network)
         for line in overview(session.dataset, given_by(session.dataset)):
             say(line)
         counts = session.counts()
@@ -43,5 +62,5 @@ def review_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_review_app(session, key, data), listening, Limits())
         relabelled, excluded = session.changed()
-        next_ = f"headstart compare --corrections {out} {data}"
+        next_ = " ".join(["headstart compare", "--corrections", str(out), data, *options_of(session.dataset.bands)])
         say(f"{relabelled:,} labels changed, {excluded:,} images left out; next: {next_}")

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
+from headstart.bands import options_of
 from headstart.data.decoding.faults import UndecodableError
 from headstart.labelling.comparing import Comparing
 from headstart.labelling.keyed_app import keyed_app
@@ -101,9 +102,10 @@ class _Page:
 
     def __init__(self, session: LabelSession) -> None:
         self.session = session
-        self.pictures = Pictures(session.embeddings.dataset.reader)
+        self.options = options_of(session.embeddings.dataset.bands)
+        self.pictures = Pictures(session.embeddings.dataset.reader, session.embeddings.bands)
         self.map_view = MapView(session)
-        self.comparing = Comparing(session.file.path)
+        self.comparing = Comparing(session.file.path, options=self.options)
 
     def state(self) -> dict[str, Any]:
         """Say what is labelled, and how good the classifier is."""
@@ -121,6 +123,7 @@ class _Page:
             "skipped_sample": session.skipped_sample,
             "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
             "file": str(session.file.path),
+            "options": " ".join(self.options),
             "suggests": session.suggests,
             "accuracy": None,
             "curve": [],

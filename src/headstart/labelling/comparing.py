@@ -27,10 +27,11 @@ class Comparing:
     Args:
         file: the labels.
         command: what is run with the file; by default `headstart compare`.
+        options: of the command, such as the bands in which the images are read.
     """
 
-    def __init__(self, file: Path, command: Sequence[str] = _COMMAND) -> None:
-        self.file, self._command = file, tuple(command)
+    def __init__(self, file: Path, command: Sequence[str] = _COMMAND, options: Sequence[str] = ()) -> None:
+        self.file, self._command, self._options = file, tuple(command), tuple(options)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="headstart-compare-")
@@ -48,7 +49,7 @@ class Comparing:
                 raise SpecError("a comparison is running already: wait for its report")
             with self._out.open("wb") as out, self._said.open("wb") as said:
                 self._process = subprocess.Popen(
-                    [*self._command, str(self.file), "--json"],
+                    [*self._command, str(self.file), *self._options, "--json"],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=said,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.data.decoding.decode import content_of, decode, quiet_pillow
+from headstart.data.decoding.decode import content_of, quiet_pillow, seen_by_people
 from headstart.data.decoding.pictures import Picture
 from headstart.explain.picture import Column, gallery
 from headstart.labelling.embeddings import Embeddings
@@ -21,9 +21,10 @@ def contact_sheet(embeddings: Embeddings, picture: Picture, nearest: Sequence[Si
     Raises:
         UndecodableError: an image cannot be read any more.
     """
-    reader = embeddings.dataset.reader
+    reader, bands = embeddings.dataset.reader, embeddings.bands
     with quiet_pillow():
-        images = [decode(content_of(picture)), *(decode(reader.read(each.row)) for each in nearest)]
+        asked = seen_by_people(content_of(picture), bands)
+        images = [asked, *(seen_by_people(reader.read(each.row), bands) for each in nearest)]
     notes = ["the picture", *(f"{each.cosine:.3f} {each.label or each.name}" for each in nearest)]
     columns = min(_COLUMNS, len(images))
     while len(images) % columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.bands import Asked, Bands
 from headstart.data.dataset import Dataset
-from headstart.data.decoding.decode import content_of, decode, quiet_pillow
+from headstart.data.decoding.decode import decode, quiet_pillow
 from headstart.data.decoding.pictures import Picture
 from headstart.data.sources.load import load_dataset
 from headstart.data.sources.without_labels import load_without_labels
@@ -22,6 +23,7 @@ from headstart.models.weights.registry import NAMED
 from headstart.progress import say
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
+from headstart.study.measured_bands import bands_without_a_rule
 from headstart.study.resources import Resources
 from headstart.study.spec.network import NetworkSpec
 from headstart.study.spec.schema import WeightsSpec
@@ -76,9 +78,14 @@ class Embeddings:
             UndecodableError: it cannot be read.
         """
         with quiet_pillow():
-            pixels = decode(content_of(picture), view_of(self._backbone.preprocessing))
+            pixels = decode(picture, view_of(self._backbone.preprocessing))
         (vector,) = flat(self._engine(pixels[None]))
         return np.asarray(vector, dtype=np.float32)
+
+    @property
+    def bands(self) -> Bands | None:
+        """The bands in which the images are read, with what was measured of each; None: they are ordinary pictures."""
+        return self.spec.bands
 
     @property
     def _backbone(self) -> Backbone:
@@ -96,6 +103,8 @@ def embed(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     label: str | None = None,
+    bands: Asked | None = None,
+    show: Asked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> Embeddings:
@@ -108,6 +117,7 @@ def embed(
         backbone: the network; its features are taken before the classifier.
         weights: "imagenet", "aerial", "none" (random) or a file.
         label: which label, where the data have several.
+        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
         device: "auto", "cpu", "cuda", "mps".
         store: the cache.
 
@@ -119,8 +129,10 @@ def embed(
     named = weights in NAMED
     spec = NetworkSpec(backbone, WeightsSpec(name=weights) if named else WeightsSpec(path=weights))
     with resources.store.in_use():
+        resources.loaded(spec, 0)  # refused before an image is read
+        dataset = images_of(data, label, bands, show)
+        spec = replace(spec, bands=bands_without_a_rule(dataset))
         loaded = resources.loaded(spec, 0)
-        dataset = images_of(data, label)
         features = resources.features_of(dataset, spec, 0)
         bad = sorted(resources.bad_rows(dataset))
         if bad:
@@ -130,23 +142,28 @@ def embed(
     return Embeddings(dataset, flat(features), loaded.backbone.name, origin, resources, spec)
 
 
-def images_of(data: Source, label: str | None = None) -> Dataset:
+def images_of(data: Source, label: str | None = None, bands: Asked | None = None, show: Asked | None = None) -> Dataset:
     """Return the images with their labels, or without where the source gives none, which is said.
 
+    Args:
+        data, label, bands, show: see `embed`; a dataset has its bands already.
+
     Raises:
-        DataError: there is no usable image.
+        DataError: there is no usable image, or no such band.
     """
     if isinstance(data, Dataset):
+        if bands is not None or show is not None:
+            raise DataError(f"{data.name}: is read already; give the bands to load_dataset")
         return data
     try:
-        return load_dataset(data, label=label)
+        return load_dataset(data, label=label, bands=bands, show=show)
     except DataError as error:
         if isinstance(data, Mapping) or label is not None:
             raise
         exists = Path(data).expanduser().exists()
         if not exists and not any(mark in str(data) for mark in "*?["):
             raise
-        found = load_without_labels(data)
+        found = load_without_labels(data, bands=bands, show=show)
         if exists:
             say(f"read without labels: {first_line(error).partition('; ')[0]}")
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from headstart.bands import Asked
 from headstart.data.sources.without_labels import load_without_labels
 from headstart.labelling.embeddings import BACKBONE, embed
 from headstart.labelling.label_file import LabelFile
@@ -22,6 +23,8 @@ def label_session(
     share: float = 0.25,
     suggest: bool = False,
     seed: int = 0,
+    bands: Asked | None = None,
+    show: Asked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> LabelSession:
@@ -35,6 +38,7 @@ def label_session(
         share: of suggestions that come from a random sample, which measures the accuracy, between 0 and 1.
         suggest: show images that teach; otherwise all come in random order.
         seed: of the random sample.
+        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
 
     Raises:
         DataError: no image, or the file is another table.
@@ -43,5 +47,6 @@ def label_session(
     place = Path(file or f"{Path(folder).expanduser().absolute().name}-labels.csv")
     labels = LabelFile(place)
     labels.read()  # refused before anything is computed
-    embeddings = embed(load_without_labels(folder), backbone=backbone, weights=weights, device=device, store=store)
+    images = load_without_labels(folder, bands=bands, show=show)
+    embeddings = embed(images, backbone=backbone, weights=weights, device=device, store=store)
     return LabelSession(embeddings, labels, list(classes), share=share, seed=seed, suggests=suggest)

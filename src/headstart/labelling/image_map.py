@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.bands import Asked
 from headstart.data.sources.unlabelled import Member, Unlabelled
 from headstart.deploy.classifier import Classifier
 from headstart.devices import resolve_device
@@ -61,7 +62,7 @@ class ImageMap:
         data = {
             **drawn(self.positions, self.colourings),
             "names": self.embeddings.names,
-            "sheets": sheets_of(dataset.reader, rows),
+            "sheets": sheets_of(dataset.reader, rows, self.embeddings.bands),
             "table": self.table(),
         }
         words = list(self.projection.words)
@@ -88,6 +89,8 @@ def map_images(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     label: str | None = None,
+    bands: Asked | None = None,
+    show: Asked | None = None,
     method: str = AUTO,
     model: str | Path | None = None,
     seed: int = 0,
@@ -102,6 +105,7 @@ def map_images(
         data: what `compare` takes, or images without labels.
         backbone, weights: the network; see `embed`.
         label: which label, where the data have several.
+        bands, show: of the images; see `embed`.
         method: "tsne" (a map by neighbours; extra `map`), "pca", or "auto": the first that is installed.
         model: a saved classifier, whose predictions and mistakes the map shows.
         seed: of the map by neighbours.
@@ -116,7 +120,8 @@ def map_images(
     """
     method_for(method, 1_000_000)  # refused before anything is computed
     classifier = None if model is None else Classifier.load(model, resolve_device(device))
-    embeddings = embed(data, backbone=backbone, weights=weights, label=label, device=device, store=store)
+    network: dict[str, Any] = {"backbone": backbone, "weights": weights, "device": device, "store": store}
+    embeddings = embed(data, label=label, bands=bands, show=show, **network)
     return map_of(embeddings, method=method, classifier=classifier, seed=seed)
 
 

@@ -7,8 +7,9 @@ from collections import OrderedDict
 
 from PIL import Image
 
+from headstart.bands import Bands
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import UndecodableError, decode, quiet_pillow
+from headstart.data.decoding.decode import UndecodableError, quiet_pillow, seen_by_people
 from headstart.data.decoding.thumbnail import thumbnail
 from headstart.errors import DataError
 
@@ -21,10 +22,11 @@ class Pictures:
 
     Args:
         reader: gives the image of each row.
+        bands: in which they are read, if they are no ordinary pictures: three are shown.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    def __init__(self, reader: Reader, bands: Bands | None = None) -> None:
+        self.reader, self.bands = reader, bands
         self._made: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -40,7 +42,7 @@ class Pictures:
                 return self._made[row, side]
         try:
             with quiet_pillow():
-                small = thumbnail(Image.fromarray(decode(self.reader.read(row))), side, _QUALITY)
+                small = thumbnail(Image.fromarray(seen_by_people(self.reader.read(row), self.bands)), side, _QUALITY)
         except (OSError, UndecodableError) as error:
             raise DataError(f"{self.reader.name(row)}: {getattr(error, 'strerror', None) or error}") from error
         with self._lock:

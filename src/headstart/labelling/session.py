@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -294,7 +295,7 @@ class LabelSession:
 
 
 def _paths(embeddings: Embeddings) -> list[Path]:
-    """Return the absolute path of each image.
+    """Return the absolute path of each image, without "..", as the file of labels has it.
 
     Raises:
         DataError: an image is inside an archive or a table.
@@ -304,5 +305,5 @@ def _paths(embeddings: Embeddings) -> list[Path]:
         path = file_of(embeddings.dataset.reader, row)
         if path is None:
             raise DataError(f"{name}: is inside an archive or a table; unpack the images into a folder to label them")
-        paths.append(path.expanduser().absolute())
+        paths.append(Path(os.path.normpath(path.expanduser().absolute())))
     return paths

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from headstart.bands import Bands
 from headstart.data.dataset import Reader
-from headstart.data.decoding.decode import UndecodableError, decode, quiet_pillow
+from headstart.data.decoding.decode import UndecodableError, quiet_pillow, seen_by_people
 from headstart.maps.points import encoded
 from headstart.progress import progress
 from headstart.threads import cores
@@ -30,17 +31,17 @@ def chosen_rows(count: int, most: int, seed: int = 0) -> list[int]:
     return sorted(np.random.default_rng(seed).permutation(count)[:most].tolist())
 
 
-def sheets_of(reader: Reader, rows: Sequence[int]) -> dict[str, Any] | None:
+def sheets_of(reader: Reader, rows: Sequence[int], bands: Bands | None = None) -> dict[str, Any] | None:
     """Return sheets of the pictures of some rows, as the page reads them; None without rows.
 
-    A picture that cannot be read any more is left out.
+    A picture that cannot be read any more is left out. Of pictures with bands, three are shown.
     """
     if not rows:
         return None
 
     def small(row: int) -> Image.Image | None:
         try:
-            picture = Image.fromarray(decode(reader.read(row)))
+            picture = Image.fromarray(seen_by_people(reader.read(row), bands))
         except (OSError, UndecodableError):
             return None
         picture.thumbnail((SIDE, SIDE))

@@ -93,13 +93,14 @@ def compare_spec(
     heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
     runs = _runs(chosen, heads, _tuned_for(listed) if tuning else None, random_features=random_features)
     averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
-    title, folded = title_of(place), _is_small(listed) and bands is None
+    read = bands_asked(data, bands, show)
+    title, folded = title_of(place), _is_small(listed) and not read
     if folded and training_images:
         say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
-        "data": {**_data_of(place, label, drop_duplicates, corrections, folded=folded), **_bands_of(bands, show)},
+        "data": {**_data_of(place, label, drop_duplicates, corrections, folded=folded), **read},
         "seeds": seeds * FOLDS if folded else seeds,
         "runs": runs,
         "ensembles": {TOGETHER: averaged} if len(chosen) > 1 and averaged else {},
@@ -131,7 +132,10 @@ def _data_of(
     return {**source, "split": {"folds": FOLDS, "fold": "seed"}} if folded else source
 
 
-def _bands_of(bands: Asked | None, show: Asked | None) -> dict[str, Any]:
+def bands_asked(data: Data, bands: Asked | None, show: Asked | None) -> dict[str, Any]:
+    """Return the settings `bands` and `show` of a study: as given, else those in which a dataset was read."""
+    if bands is None and show is None and isinstance(data, Dataset) and data.bands is not None:
+        return dict(data.bands.asked)
     given = {"bands": bands if bands in (None, "all") else list(bands), "show": show and list(show)}
     return {key: value for key, value in given.items() if value is not None}
 

@@ -13,13 +13,12 @@ import numpy.typing as npt
 
 from headstart.addresses import is_address
 from headstart.bands import Bands
-from headstart.data.band_statistics import measure_bands
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
 from headstart.data.sources.load import load_dataset
 from headstart.data.sources.without_labels import load_without_labels
-from headstart.data.splits import make_split, subsample
+from headstart.data.splits import subsample
 from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.backbone import Backbone
@@ -32,6 +31,7 @@ from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import read_checkpoint
 from headstart.models.weights.registry import Weights
 from headstart.storage.store import Store, content_key
+from headstart.study.measured_bands import measured_bands, split_by
 from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, WeightsSpec
 from headstart.study.teachers import SavedTeacher, new_images, read_teacher, with_unlabelled
@@ -84,7 +84,7 @@ class Resources:
     decoded: dict[tuple[str, View], ImageArray] = field(default_factory=dict)
     _backbones: dict[str, Loaded] = field(default_factory=dict)
     _facts: WeakKeyDictionary[Backbone, dict[str, str]] = field(default_factory=WeakKeyDictionary)
-    _bands: dict[str, Bands] = field(default_factory=dict)
+    _bands: dict[str, Bands | None] = field(default_factory=dict)
     _features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     _unlabelled: dict[str, Dataset] = field(default_factory=dict)
     _teachers: dict[str, SavedTeacher] = field(default_factory=dict)
@@ -123,18 +123,12 @@ class Resources:
     def bands(self, data: DataSpec) -> Bands | None:
         """Return the chosen bands, measured on all images but the test images; None of ordinary pictures.
 
-        The validation images of one seed are training images of another, so that all seeds have the same bands.
-
         Raises:
             DataError: there is nothing to measure.
         """
-        dataset = self.dataset(data)
-        if dataset.bands is None:
-            return None
         key = content_key(data.model_dump())
         if key not in self._bands:
-            split = self.split(data, 0)
-            self._bands[key] = measure_bands(dataset, np.union1d(split.train, split.validation), dataset.bands)
+            self._bands[key] = measured_bands(self.dataset(data), data.split)
         return self._bands[key]
 
     def unlabelled(self, spec: DataSpec) -> Dataset | None:
@@ -172,18 +166,8 @@ class Resources:
         Raises:
             DataError: nothing is left for testing.
         """
-        dataset, rule = self.dataset(data), data.split
-        fold, test_seed = rule.fold_of(seed)
-        split = make_split(
-            dataset,
-            validation=rule.validation,
-            test=rule.test,
-            given=bool(rule.given),
-            folds=rule.folds,
-            fold=fold,
-            seed=seed,
-            test_seed=test_seed,
-        )
+        dataset = self.dataset(data)
+        split = split_by(data.split, dataset, seed)
         if subset.fraction is not None and subset.fraction < 1:
             split = subsample(split, dataset, fraction=subset.fraction, seed=seed)
         elif subset.shots is not None:
@@ -217,7 +201,7 @@ class Resources:
             ModelError, WeightsError: the network is unknown, or the weights do not fit.
         """
         origin = self._origin(network, seed)
-        bands = None if network.data is None else self.bands(network.data)
+        bands = network.bands if network.data is None else self.bands(network.data)
         own = [] if bands is None else [bands.facts()]
         key = content_key([network.backbone, origin, network.truncate_at, network.input_size, network.resize, *own])
         if key not in self._backbones:

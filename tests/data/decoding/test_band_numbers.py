@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from headstart.bands import BandChoice
-from headstart.data.decoding.band_numbers import BandKind, kind_from, other_bands, shown
-from headstart.data.decoding.decode import band_numbers, check_bands
+from headstart.data.band_statistics import bands_of
+from headstart.data.decoding.band_numbers import BandKind, BandNumbers, kind_from, numbers_of, other_bands, shown
+from headstart.data.decoding.decode import View, band_numbers, check_bands, decode
 from tests.support.multispectral import BANDS, scene, write_tiff
 
 
@@ -19,6 +20,10 @@ def png(values: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def unopened(data: bytes) -> Image.Image:
+    raise AssertionError("a TIFF is not decoded by Pillow")
 
 
 @pytest.mark.parametrize(
@@ -76,12 +81,14 @@ def test_other_bands_than_those_chosen_are_noticed(
     pytest.importorskip("tifffile")
     write_tiff(tmp_path / "a.tif", numbers, names)
     data = (tmp_path / "a.tif").read_bytes()
-    assert other_bands(data, band_numbers(data), BLUE_AND_RED) == why
+    assert other_bands(numbers_of(data, unopened), BLUE_AND_RED) == why
 
 
 def test_of_an_array_only_the_number_of_bands_is_known() -> None:
-    assert other_bands(scene(0, 0), scene(0, 0).astype(np.uint8), BLUE_AND_RED) is None
-    assert other_bands(scene(0, 0)[:, :, :4], scene(0, 0)[:, :, :4], BLUE_AND_RED) == "has 4 bands where 13 are needed"
+    assert other_bands(BandNumbers(scene(0, 0).astype(np.uint8), None), BLUE_AND_RED) is None
+    four = BandNumbers(scene(0, 0)[:, :, :4], None)
+    assert other_bands(BandNumbers(four.numbers[:, :, :1], None), BLUE_AND_RED) == "has 1 band where 13 are needed"
+    assert other_bands(four, BLUE_AND_RED) == "has 4 bands where 13 are needed"
 
 
 def test_bands_without_names_are_taken_by_their_place(tmp_path: Path) -> None:
@@ -89,4 +96,17 @@ def test_bands_without_names_are_taken_by_their_place(tmp_path: Path) -> None:
     write_tiff(tmp_path / "a.tif", scene(0, 0), SWAPPED)
     data = (tmp_path / "a.tif").read_bytes()
     unnamed = BandChoice((1, 3), ("1", "3"), (1, 0, 0), 13, "uint16")
-    assert other_bands(data, band_numbers(data), unnamed) is None
+    assert other_bands(numbers_of(data, unopened), unnamed) is None
+
+
+def test_a_file_is_opened_once_for_its_names_its_numbers_and_its_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    write_tiff(tmp_path / "a.tif", scene(0, 0), BANDS)
+    data, opened = (tmp_path / "a.tif").read_bytes(), []
+    whole = tifffile.TiffFile.__init__
+    monkeypatch.setattr(tifffile.TiffFile, "__init__", lambda *all, **more: opened.append(1) or whole(*all, **more))
+    assert check_bands(data) == ("", BandKind(BANDS, "uint16")) and len(opened) == 1
+    bands = bands_of(scene(0, 0)[:, :, (1, 3)].reshape(-1, 2).astype(np.float64), BLUE_AND_RED)
+    assert decode(data, View(24, 24, bands=bands)).shape == (24, 24, 2) and len(opened) == 2

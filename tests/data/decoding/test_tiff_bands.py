@@ -13,7 +13,7 @@ import pytest
 from headstart.data.decoding import tiff_bands
 from headstart.data.decoding.bounds import MAX_PIXELS
 from headstart.data.decoding.faults import UndecodableError
-from headstart.data.decoding.tiff_bands import tiff_header, tiff_numbers
+from headstart.data.decoding.tiff_bands import read_tiff
 from tests.support.multispectral import BANDS, scene, write_tiff
 
 tifffile = pytest.importorskip("tifffile")
@@ -30,9 +30,8 @@ def encoded(numbers: np.ndarray, **options: Any) -> bytes:
 def test_the_numbers_are_those_that_were_written(compression: str | None, dtype: str) -> None:
     numbers = scene(1, 0).astype(dtype)
     data = encoded(numbers, planarconfig="contig", compression=compression)
-    read = tiff_numbers(data)
+    header, read = read_tiff(data)
     assert read.dtype == dtype and np.array_equal(read, numbers)
-    header = tiff_header(data)
     assert (header.height, header.width, header.bands, header.dtype) == (24, 24, 13, dtype)
 
 
@@ -45,19 +44,19 @@ def test_bands_in_planes_in_pages_and_in_tiles_are_the_same() -> None:
         encoded(numbers, planarconfig="contig", tile=(16, 16)),
         encoded(numbers, planarconfig="contig", bigtiff=True, byteorder=">"),
     ):
-        assert np.array_equal(tiff_numbers(data), numbers)
+        assert np.array_equal(read_tiff(data)[1], numbers)
 
 
 def test_one_band_is_one_band() -> None:
     numbers = scene(0, 0)[:, :, 3]
-    assert tiff_numbers(encoded(numbers)).shape == (24, 24, 1)
+    assert read_tiff(encoded(numbers))[1].shape == (24, 24, 1)
 
 
 def test_names_are_those_of_gdal(tmp_path: Path) -> None:
     write_tiff(tmp_path / "named.tif", scene(0, 0), BANDS)
-    assert tiff_header((tmp_path / "named.tif").read_bytes()).names == BANDS
+    assert read_tiff((tmp_path / "named.tif").read_bytes())[0].names == BANDS
     write_tiff(tmp_path / "some.tif", scene(0, 0)[:, :, :3], ("red", "red"))
-    assert tiff_header((tmp_path / "some.tif").read_bytes()).names == ("red", "1", "2")  # a name is given once
+    assert read_tiff((tmp_path / "some.tif").read_bytes())[0].names == ("red", "1", "2")  # a name is given once
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
@@ -65,7 +64,7 @@ def test_names_are_those_of_gdal(tmp_path: Path) -> None:
 def test_files_cut_short_are_refused(share: float, compression: str | None) -> None:
     data = encoded(scene(0, 0), planarconfig="contig", compression=compression)
     with pytest.raises(UndecodableError, match=r"cut short|not a TIFF|damaged|zero bytes"):
-        tiff_numbers(data[: int(share * len(data))])
+        read_tiff(data[: int(share * len(data))])
 
 
 def test_damaged_compressed_pixels_are_refused() -> None:
@@ -74,7 +73,7 @@ def test_damaged_compressed_pixels_are_refused() -> None:
         start = file.pages.first.dataoffsets[0]
     data[start : start + 40] = b"\xff" * 40
     with pytest.raises(UndecodableError, match="cannot be decoded"):
-        tiff_numbers(bytes(data))
+        read_tiff(bytes(data))
 
 
 def test_a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated() -> None:
@@ -87,30 +86,30 @@ def test_a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated
         data[place : place + 12] = struct.pack("<HHII", tag, 4, 1, side)
     assert side * side > MAX_PIXELS
     with pytest.raises(UndecodableError, match="decompression bomb: 65536 × 65536"):
-        tiff_numbers(bytes(data))
+        read_tiff(bytes(data))
 
 
 def test_memory_is_bounded_by_all_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(scene(0, 0), planarconfig="contig")
-    assert tiff_header(data).memory == 3 * 24 * 24 * 13 * 2
+    assert read_tiff(data)[0].memory == 3 * 24 * 24 * 13 * 2
     monkeypatch.setattr(tiff_bands, "MAX_MEMORY", 3 * 24 * 24 * 13 * 2 - 1)
     with pytest.raises(UndecodableError, match="of memory to decode"):
-        tiff_header(data)
+        read_tiff(data)
 
 
 def test_a_band_without_a_finite_number_is_named() -> None:
     numbers = scene(0, 0).astype(np.float32)
     numbers[:, :, 4] = np.nan
     with pytest.raises(UndecodableError, match="no finite number in band 4"):
-        tiff_numbers(encoded(numbers, planarconfig="contig"))
+        read_tiff(encoded(numbers, planarconfig="contig"))
 
 
 def test_complex_numbers_are_refused() -> None:
     with pytest.raises(UndecodableError, match="a type that is not read"):
-        tiff_header(encoded(np.zeros((8, 8), np.complex64)))
+        read_tiff(encoded(np.zeros((8, 8), np.complex64)))
 
 
 def test_the_extra_is_named_where_the_package_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiff_bands, "tifffile_version", lambda: "")
     with pytest.raises(UndecodableError, match=r"pip install 'headstart\[bands\]'"):
-        tiff_header(encoded(scene(0, 0)))
+        read_tiff(encoded(scene(0, 0)))

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from headstart.data.band_statistics import measure_bands
-from headstart.data.decoding.decode import View, band_picture, decode
+from headstart.data.decoding import image_store
+from headstart.data.decoding.decode import UndecodableError, View, decode, seen_by_people
 from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.data.sources.load import load_dataset
 from headstart.errors import DataError
@@ -87,14 +88,47 @@ def test_pixels_are_scaled_then_resized_and_their_key_holds_the_bands(tmp_path: 
     )
 
 
+def test_the_decoder_of_bands_is_in_the_keys_of_their_pixels_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(write_folder(tmp_path / "s2", 2), bands="all")
+    assert dataset.bands is not None
+    views = View(12, 8), View(12, 8, bands=measure_bands(dataset, np.arange(6), dataset.bands))
+    plain, banded = (images_key(dataset, view) for view in views)
+    monkeypatch.setattr(image_store, "BAND_DECODER", image_store.BAND_DECODER + 1)
+    assert images_key(dataset, views[0]) == plain and images_key(dataset, views[1]) != banded
+
+
 def test_people_see_three_bands_of_a_picture_stretched_by_itself(tmp_path: Path) -> None:
     dataset = load_dataset(write_folder(tmp_path / "s2", 2), bands="all", show=["B04", "B03", "B02"])
     assert dataset.bands is not None
-    picture = band_picture(dataset.reader.read(0), dataset.bands)
+    picture = seen_by_people(dataset.reader.read(0), dataset.bands)
     red = scene(0, 0)[:, :, 3].astype(float)
     dark, bright = np.percentile(red, (2, 98))
     expected = np.clip(np.rint((red - dark) * 255 / (bright - dark)), 0, 255)
     np.testing.assert_array_equal(picture[:, :, 0], expected)
+
+
+def test_people_see_measured_bands_between_the_percentiles_of_all_pictures(tmp_path: Path) -> None:
+    dark, bright = np.full((8, 8, 3), 100, np.uint16), np.full((8, 8, 3), 300, np.uint16)
+    for label, numbers in (("dark", dark), ("bright", bright)):
+        (tmp_path / label).mkdir()
+        for number in range(2):
+            numbers[0, number] = 200
+            write_tiff(tmp_path / label / f"{number}.tif", numbers)
+    dataset = load_dataset(tmp_path, bands="all")
+    assert dataset.bands is not None
+    bands = measure_bands(dataset, np.arange(4), dataset.bands)
+    first, last = (seen_by_people(dataset.reader.read(row), bands) for row in (0, 3))
+    assert first[5, 5].tolist() == [255, 255, 255] and last[5, 5].tolist() == [0, 0, 0]  # "bright" is read first
+    assert first[0, 0].tolist() == last[0, 0].tolist() == [128, 128, 128]
+    alone = seen_by_people(dataset.reader.read(3), dataset.bands)
+    assert alone[5, 5].tolist() == [0, 0, 0] and alone[0, 0].tolist() == [255, 255, 255]  # by itself
+    write_tiff(tmp_path / "four.tif", scene(0, 0)[:, :, :4])
+    with pytest.raises(UndecodableError, match="has 4 bands where 3 are needed"):
+        seen_by_people((tmp_path / "four.tif").read_bytes(), bands)
+    ordinary = np.full((4, 4, 3), 7, np.uint8)
+    assert np.array_equal(seen_by_people(ordinary, None), ordinary)
 
 
 def test_the_view_of_an_ordinary_picture_says_nothing_of_bands() -> None:

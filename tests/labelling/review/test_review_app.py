@@ -4,11 +4,14 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from multispectral import write_folder
 from PIL import Image
 from reviewed_folder import draw_classes, review_of
 
+from headstart.labelling.review.open_review import review_session
 from headstart.labelling.review.review_app import make_review_app
 from headstart.labelling.review.session import ReviewSession
 
@@ -97,3 +100,14 @@ def test_bad_requests_are_refused_in_one_line_and_change_nothing(client: TestCli
 def test_the_page_and_its_parts_are_served(client: TestClient) -> None:
     for path in ("/", "/review.js", "/asking.js", "/page.css", "/review.css"):
         assert client.get(path).status_code == 200
+
+
+def test_bands_are_shown_and_are_in_the_command(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    given = {"file": tmp_path / "c.csv", "backbone": "small_cnn", "weights": "none", "bands": ["B04", 2], "show": [3]}
+    found = review_session(write_folder(tmp_path / "s2", 4), **given)  # type: ignore[arg-type]
+    with TestClient(make_review_app(found, KEY, "s2")) as page:
+        page.get(f"/open/{KEY}")
+        assert page.get("/api/state").json()["options"] == "--bands 3,2 --show 3,3,3"
+        shown = np.asarray(Image.open(io.BytesIO(page.get("/image/0").content)).convert("RGB")).astype(int)
+        assert shown.shape == (24, 24, 3) and shown.std() > 20 and np.abs(shown[..., 0] - shown[..., 2]).max() <= 2

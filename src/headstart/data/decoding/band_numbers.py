@@ -12,9 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.bands import BandChoice
-from headstart.data.decoding.bounds import ROOM
 from headstart.data.decoding.formats import format_of
-from headstart.data.decoding.tiff_bands import tiff_header, tiff_numbers
+from headstart.data.decoding.tiff_bands import read_tiff
 
 Numbers = npt.NDArray[Any]
 PERCENTILES = (2.0, 98.0)  # of a band, that are black and white to people
@@ -42,69 +41,79 @@ class BandKind:
         return f"{len(self.names)} band{'s' * (len(self.names) != 1)} of {self.dtype}"
 
 
+@dataclass(frozen=True)
+class BandNumbers:
+    """The numbers of all bands of a picture.
+
+    Args:
+        numbers: [h, w, bands].
+        names: one for each band; () where the format has no names; None of an array, of which nothing but the number
+            of bands is known.
+    """
+
+    numbers: Numbers
+    names: tuple[str, ...] | None
+
+    @property
+    def kind(self) -> BandKind:
+        """What bands these are."""
+        names = self.names or tuple(str(number) for number in range(self.numbers.shape[2]))
+        return BandKind(names, self.numbers.dtype.name)
+
+
 def kind_from(text: str) -> BandKind:
     """Return the kind that `BandKind.described` wrote."""
     dtype, *names = json.loads(text)
     return BandKind(tuple(names), dtype)
 
 
-def numbers_of(data: bytes, opened: Callable[[bytes], Image.Image]) -> Numbers:
-    """Return the numbers of all bands of an encoded picture, [h, w, bands].
+def numbers_of(data: bytes | Numbers, opened: Callable[[bytes], Image.Image]) -> BandNumbers:
+    """Return the numbers of all bands of an encoded picture or of an array.
 
     Args:
         data: the file; a TIFF is read as it is.
-        opened: decodes all else.
+        opened: decodes all other files.
 
     Raises:
         UndecodableError: it cannot be decoded.
     """
+    if isinstance(data, np.ndarray):
+        return BandNumbers(_of_three(data), None)
     if format_of(data) == "TIFF":
-        header = tiff_header(data)
-        with ROOM.of(header.memory):
-            return tiff_numbers(data)
+        header, numbers = read_tiff(data)
+        return BandNumbers(numbers, header.names)
     image = opened(data)
-    numbers: Numbers = np.asarray(image if image.mode in _PLAIN else image.convert("RGB"))
+    return BandNumbers(_of_three(np.asarray(image if image.mode in _PLAIN else image.convert("RGB"))), ())
+
+
+def _of_three(numbers: Numbers) -> Numbers:
+    """Return numbers [h, w] or [h, w, bands] as [h, w, bands]."""
     return numbers[:, :, None] if numbers.ndim == 2 else numbers
 
 
-def kind_of(data: bytes | Numbers, numbers: Callable[[bytes], Numbers]) -> BandKind:
-    """Return what bands a picture has; all of it is decoded, so that damage shows.
-
-    Raises:
-        UndecodableError: it cannot be decoded.
-    """
-    found = data if isinstance(data, np.ndarray) else numbers(data)
-    count = found.shape[2] if found.ndim == 3 else 1
-    named = isinstance(data, bytes) and format_of(data) == "TIFF"
-    names = tiff_header(bytes(data)).names if named else tuple(str(number) for number in range(count))
-    return BandKind(names, found.dtype.name)
-
-
-def other_bands(data: bytes | Numbers, numbers: Numbers, choice: BandChoice) -> str | None:
+def other_bands(found: BandNumbers, choice: BandChoice) -> str | None:
     """Say why these are not the bands that were chosen, or None.
 
     Args:
-        data: the file, or an array, of which nothing but the number of bands is known.
-        numbers: of all its bands, [h, w, bands].
+        found: the numbers of all bands.
         choice: the bands needed. Where both have a name, it is the same; whole numbers have as many bits.
     """
-    if numbers.shape[2] != choice.of:
-        return f"has {numbers.shape[2]} bands where {choice.of} are needed"
-    if isinstance(data, np.ndarray):
+    count = found.numbers.shape[2]
+    if count != choice.of:
+        return f"has {count} band{'s' * (count != 1)} where {choice.of} are needed"
+    if found.names is None:
         return None
-    given, needed = numbers.dtype, np.dtype(choice.dtype)
+    given, needed = found.numbers.dtype, np.dtype(choice.dtype)
     if given.kind in "ui" and needed.kind in "ui" and given.itemsize != needed.itemsize:
         return f"has numbers of {given.name} where {needed.name} are needed"
-    names = tiff_header(bytes(data)).names if format_of(data) == "TIFF" else ()
     for index, name in zip(choice.indices, choice.names, strict=True):
-        if names and names[index] != name and str(index) not in (names[index], name):
-            return f"has {names[index]} as band {index} where {name} is needed"
+        if found.names and found.names[index] != name and str(index) not in (found.names[index], name):
+            return f"has {found.names[index]} as band {index} where {name} is needed"
     return None
 
 
 def shown(numbers: Numbers, choice: BandChoice) -> npt.NDArray[np.uint8]:
     """Return what people see of a picture, uint8 [h, w, 3]: each shown band between its own percentiles."""
-    numbers = numbers[:, :, None] if numbers.ndim == 2 else numbers
     planes = [_stretched(numbers[:, :, choice.indices[place]]) for place in choice.show]
     return np.stack(planes, axis=-1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image, UnidentifiedImageError, _imaging
 
 from headstart.addresses import as_given, is_address, needs_path
 from headstart.bands import BandChoice, Bands
-from headstart.data.decoding.band_numbers import BandKind, kind_of, numbers_of, other_bands, shown
+from headstart.data.decoding.band_numbers import BandKind, numbers_of, other_bands, shown
 from headstart.data.decoding.bounds import BAND, ROOM, check_bytes, check_header, memory_is_short, memory_of
 from headstart.data.decoding.bounds import MAX_PIXELS as MAX_PIXELS
 from headstart.data.decoding.colour import to_srgb
@@ -59,9 +60,11 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 DECODER = 5  # part of every cache key; raise it when the same bytes would give other pixels, or another verdict
+BAND_DECODER = 2  # the same for pictures that are read in bands, whose keys have both
 CHECK = 4  # part of the key of what is remembered of a file; raise it when `check` would give another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # so does what it logs of files it cannot open
 
 
 def decode(picture: Picture, view: View | None = None, *, checked: bool = False) -> Pixels:
@@ -99,10 +102,10 @@ def _band_pixels(picture: Picture, view: View, bands: Bands) -> Pixels:
     raw = isinstance(picture, np.ndarray) and picture.ndim == 3
     content: Any = picture if raw else content_of(picture)
     with _reasons(len(content)):
-        numbers = _numbers(content)
-        if why := other_bands(content, numbers, bands.choice):
+        found = numbers_of(content, _opened_whole)
+        if why := other_bands(found, bands.choice):
             raise UndecodableError(why)
-        sized = [np.asarray(bring_to_size(Image.fromarray(plane), view)) for plane in bands.scaled(numbers)]
+        sized = [np.asarray(bring_to_size(Image.fromarray(plane), view)) for plane in bands.scaled(found.numbers)]
         whole: Pixels = np.clip(np.rint(np.stack(sized, axis=-1)), 0, 255).astype(np.uint8)
         return whole
 
@@ -114,13 +117,7 @@ def band_numbers(data: bytes | Pixels) -> npt.NDArray[Any]:
         UndecodableError: it cannot be decoded.
     """
     with _reasons(len(data)):
-        return _numbers(data)
-
-
-def _numbers(data: bytes | Pixels) -> npt.NDArray[Any]:
-    if isinstance(data, np.ndarray):
-        return data[:, :, None] if data.ndim == 2 else data
-    return numbers_of(data, _opened_whole)
+        return numbers_of(data, _opened_whole).numbers
 
 
 def _opened_whole(data: bytes) -> Image.Image:
@@ -131,14 +128,27 @@ def _opened_whole(data: bytes) -> Image.Image:
         return upright(image)
 
 
-def band_picture(data: bytes | Pixels, choice: BandChoice) -> Pixels:
-    """Return what people see of chosen bands, uint8 [h, w, 3], stretched between percentiles of this picture.
+def seen_by_people(data: bytes | Pixels, bands: BandChoice | Bands | None) -> Pixels:
+    """Return what people see of a picture, uint8 [h, w, 3].
+
+    Args:
+        data: the picture.
+        bands: its bands, of which three are shown: measured ones between the percentiles of all pictures, so that a
+            dark picture is dark beside a bright one; others between the percentiles of this picture. None: it is an
+            ordinary picture.
 
     Raises:
-        UndecodableError: it cannot be decoded.
+        UndecodableError: it cannot be decoded, or has other bands.
     """
+    if bands is None:
+        return decode(data)
     with _reasons(len(data)):
-        return shown(_numbers(data), choice)
+        found = numbers_of(data, _opened_whole)
+        if isinstance(bands, BandChoice):
+            return shown(found.numbers, bands)
+        if why := other_bands(found, bands.choice):
+            raise UndecodableError(why)
+        return bands.picture(np.rint(np.moveaxis(bands.scaled(found.numbers), 0, -1)).astype(np.uint8))
 
 
 def check_bands(data: bytes | Pixels) -> tuple[str, BandKind | None]:
@@ -149,7 +159,7 @@ def check_bands(data: bytes | Pixels) -> tuple[str, BandKind | None]:
     """
     try:
         with _reasons(len(data)):
-            return "", kind_of(data, _numbers)
+            return "", numbers_of(data, _opened_whole).kind
     except LacksMemoryError:
         raise
     except UndecodableError as error:

@@ -18,7 +18,7 @@ import PIL
 
 from headstart.data.dataset import Dataset, IntArray
 from headstart.data.decoding import pixel_checks
-from headstart.data.decoding.decode import DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
+from headstart.data.decoding.decode import BAND_DECODER, DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.decoding.digests import digest_of, distinct, examine
 from headstart.data.decoding.faults import LacksMemoryError
 from headstart.data.decoding.pixel_checks import PixelChecks, checksums
@@ -177,8 +177,8 @@ def _stored_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
 
 
 def _how(view: View) -> dict[str, Any]:
-    packages = {} if view.bands is None else {"tifffile": tifffile_version()}
-    return {**view.facts(), "decoder": DECODER, "pillow": PIL.__version__, **packages}
+    of_bands = {} if view.bands is None else {"tifffile": tifffile_version(), "bands_decoder": BAND_DECODER}
+    return {**view.facts(), "decoder": DECODER, "pillow": PIL.__version__, **of_bands}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data.decoding.bounds import MAX_MEMORY, MAX_PIXELS, check_bytes
+from headstart.data.decoding.bounds import MAX_MEMORY, MAX_PIXELS, ROOM, check_bytes
 from headstart.data.decoding.faults import LacksMemoryError, UndecodableError
 
 EXTRA = "bands"
@@ -54,31 +54,27 @@ def tifffile_version() -> str:
     return "" if importlib.util.find_spec("tifffile") is None else importlib.metadata.version("tifffile")
 
 
-def tiff_header(data: bytes) -> TiffBands:
-    """Return a TIFF's shape, type and names of bands; no pixel is read.
+def read_tiff(data: bytes) -> tuple[TiffBands, npt.NDArray[Any]]:
+    """Return a TIFF's header and its numbers, [height, width, bands], as the file has them; it is opened once.
 
     Raises:
-        UndecodableError: it is no TIFF, is cut short, or is out of bounds.
-    """
-    with _opened(data) as file:
-        return _header(file, len(data))
-
-
-def tiff_numbers(data: bytes) -> npt.NDArray[Any]:
-    """Return the numbers of a TIFF, [height, width, bands], as the file has them.
-
-    Raises:
-        UndecodableError: as of `tiff_header`, or its pixels are damaged.
+        UndecodableError: it is no TIFF, is cut short, is out of bounds, which its header shows before any pixel is
+            read, or its pixels are damaged.
     """
     with _opened(data) as file:
         header = _header(file, len(data))
-        try:
-            planes = [page.asarray(maxworkers=1) for page in _pages(file)]
-        except MemoryError as error:
-            raise LacksMemoryError from error
-        except Exception as error:  # the codecs raise anything on damaged files; the reason is passed on
-            raise UndecodableError(_reason(error)) from error
-        separate = len(planes) > 1 or file.pages.first.planarconfig == 2
+        with ROOM.of(header.memory):
+            return header, _numbers(file, header)
+
+
+def _numbers(file: Any, header: TiffBands) -> npt.NDArray[Any]:
+    try:
+        planes = [page.asarray(maxworkers=1) for page in _pages(file)]
+    except MemoryError as error:
+        raise LacksMemoryError from error
+    except Exception as error:  # the codecs raise anything on damaged files; the reason is passed on
+        raise UndecodableError(_reason(error)) from error
+    separate = len(planes) > 1 or file.pages.first.planarconfig == 2
     numbers = np.stack(planes) if len(planes) > 1 else planes[0]
     numbers = numbers[:, :, None] if numbers.ndim == 2 else np.moveaxis(numbers, 0, -1) if separate else numbers
     if numbers.shape != (header.height, header.width, header.bands):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from headstart.addresses import is_address
-from headstart.bands import Asked
+from headstart.bands import Asked, check_show
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import ABSENT, examine
@@ -87,8 +87,7 @@ def load_dataset(
     if strict and found.skipped:
         raise DataError(_refusal(found, found.skipped[0], len(found.skipped)))
     drop_duplicates |= source in ALWAYS_DISTINCT if isinstance(source, str) else False
-    if show is not None and bands is None:
-        raise DataError("show: says how bands are shown; give bands, too, such as bands: all")
+    check_show(bands, show)
     asked = None if bands is None else (bands, show)
     return _limited(_looked_at(found, strict=strict, drop_duplicates=drop_duplicates, asked=asked), limit)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from headstart.bands import Asked
+from headstart.bands import Asked, check_show
 from headstart.data.dataset import ChosenRows, Dataset, Reader, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
 from headstart.data.image_files import file_identity, read_file
@@ -76,8 +76,9 @@ def load_without_labels(
         bands, show: as `load_dataset` takes them.
 
     Raises:
-        DataError: there is no usable image.
+        DataError: there is no usable image, or no such band.
     """
+    check_show(bands, show)
     found = find_images([source])
     usable = [image for image in found.images if image.error is None]
     skipped = [Skip(image.name, image.error) for image in found.images if image.error is not None]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.bands import Asked
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import load_dataset
 from headstart.labelling.embeddings import BACKBONE, Source, embed
@@ -26,6 +27,8 @@ def review_session(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     seed: int = 0,
+    bands: Asked | None = None,
+    show: Asked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> ReviewSession:
@@ -37,6 +40,7 @@ def review_session(
         label: which label, where the data have several.
         backbone, weights, device, store: of the vectors; see `embed`.
         seed: of the folds that judge the labels.
+        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
 
     Raises:
         DataError: the data cannot be used, or the file is another table.
@@ -45,7 +49,7 @@ def review_session(
     corrections = CorrectionFile(Path(file).expanduser())
     corrections.read()  # refused before anything is computed
     store = store or default_store()
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label, bands=bands, show=show)
     with store.in_use():
         embeddings = embed(dataset, backbone=backbone, weights=weights, device=device, store=store)
         problems = find_problems(embeddings.dataset, np.asarray(embeddings.vectors), store, seed=seed)

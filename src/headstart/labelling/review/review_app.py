@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
+from headstart.bands import options_of
 from headstart.data.sources.corrections import label_text
 from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.pictures import Pictures
@@ -64,7 +65,7 @@ class _Page:
 
     def __init__(self, session: ReviewSession, source: str) -> None:
         self.session, self.source = session, source
-        self.pictures = Pictures(session.dataset.reader)
+        self.pictures = Pictures(session.dataset.reader, session.embeddings.bands)
 
     def state(self) -> dict[str, Any]:
         """Say what is left to decide, and what the file changes so far."""
@@ -84,6 +85,7 @@ class _Page:
             "excluded": excluded,
             "file": str(session.file.path),
             "source": self.source,
+            "options": " ".join(options_of(session.dataset.bands)),
         }
 
     def next(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from headstart.bands import Bands
 from headstart.study.spec.schema import DataSpec, WeightsSpec
 
 IMAGENET = WeightsSpec(name="imagenet")
@@ -20,7 +21,8 @@ class NetworkSpec:
         input_size: side of the square input in px, or None for the architecture's own.
         resize: length of the shorter side in px before the crop, or None for the weights' own.
         redrawn: draw random weights anew for each seed (networks that are trained); otherwise once.
-        data: the images whose bands it is made for; None: it takes ordinary pictures.
+        data: the images whose bands it is made for; None: those of `bands`.
+        bands: the bands that it is made for, where they are at hand; None: it takes ordinary pictures.
     """
 
     backbone: str
@@ -30,6 +32,7 @@ class NetworkSpec:
     resize: int | None = None
     redrawn: bool = False
     data: DataSpec | None = field(default=None, hash=False)
+    bands: Bands | None = None
 
     def random_seed(self, seed: int) -> int:
         """Return the seed that random weights are drawn with, in a run with this seed."""

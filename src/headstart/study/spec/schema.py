@@ -20,6 +20,7 @@ from pydantic import (
 from headstart.errors import unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
+from headstart.study.spec.band_settings import ReadBands, ShownBands
 from headstart.study.spec.origins import TeacherSpec, check_taught, given_teacher, given_weights
 from headstart.study.spec.origins import WeightsSpec as WeightsSpec
 from headstart.transfer.heads.catalogue import HEADS
@@ -79,9 +80,6 @@ def _source(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
 
-Band = Annotated[int, Field(ge=0)] | str
-
-
 class DataSpec(Spec):
     """Which images, and how they are split."""
 
@@ -95,8 +93,8 @@ class DataSpec(Spec):
     name: str | None = None
     unlabelled: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
     corrections: Annotated[str, AfterValidator(os.path.expandvars)] | None = None
-    bands: Literal["all"] | Annotated[list[Band], Field(min_length=1)] | None = None
-    show: Annotated[list[Band], Field(min_length=1, max_length=3)] | None = None
+    bands: ReadBands = None
+    show: ShownBands = None
 
     @model_validator(mode="after")
     def _bands_are_measured(self) -> DataSpec:
