@@ -13,7 +13,7 @@ from pathlib import Path
 import hypothesis  # noqa: F401  # before the freeze below: it looks for who refers to the random generators
 import pytest
 from jaxtyping import install_import_hook
-from spread import spread
+from spread import begin_elsewhere, spread
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers and the processes that tests start inherit it
     _no_weights = tempfile.TemporaryDirectory(prefix="headstart-no-weights-")  # a developer's own are not seen
@@ -29,6 +29,10 @@ install_import_hook([f"headstart.{area}" for area in CHECKED], "beartype.beartyp
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     spread(config)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    begin_elsewhere(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -83,6 +83,35 @@ def test_a_worker_has_no_workers_of_its_own(tests: Path, monkeypatch: pytest.Mon
     assert workers(config(tests, "tests")) == (None, "no")
 
 
+@pytest.mark.parametrize(
+    ("worker", "libraries", "first"), [("gw0", False, 20), ("gw1", True, 6), ("gw2", False, 13), (None, False, 20)]
+)
+def test_workers_begin_at_different_places(
+    tests: Path, worker: str | None, libraries: bool, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if worker:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    for number in range(spread.MANY):  # 00 to 19, in this order
+        (tests / "tests" / "ab"[number % 2] / f"test_{number}.py").unlink()
+        (tests / "tests" / f"test_{number:02d}.py").touch()
+    imported: list[str] = []
+
+    def take(name: str) -> None:
+        imported.append(name)
+        if name == "tests.test_15":
+            raise RuntimeError("a broken module is left to pytest")
+        if name == "tests.test_16":
+            pytest.skip("so is one that is skipped", allow_module_level=True)
+
+    asked = config(tests, "tests")
+    asked.rootpath = tests
+    monkeypatch.setattr(spread, "importlib", SimpleNamespace(import_module=take))
+    spread.begin_elsewhere(asked)
+    wanted = [f"tests.test_{number:02d}" for number in range(first, spread.MANY)]
+    assert imported == [*(spread.WITHOUT_TORCH if libraries else ()), *wanted]
+
+
 def test_the_garbage_collector_runs_while_tests_do_and_in_the_process_that_hands_them_out(tmp_path: Path) -> None:
     assert gc.isenabled()
     (tmp_path / "seen.py").write_text("import gc\ndef pytest_unconfigure(): print('collects:', gc.isenabled())\n")

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from headstart.errors import ModelError
 from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import Architecture
+from headstart.models.architectures.undrawn import Undrawn
 from headstart.models.backbone import Backbone
+from headstart.models.weights.state_dict import load_state
 
 pytestmark = pytest.mark.long
 
@@ -158,6 +160,28 @@ def test_stages_have_the_names_of_the_design(member: Member) -> None:
         assert stages == member.stages
     else:
         assert len(stages) > 2 and stages[-1] == "pool"
+
+
+class Poisoned(Undrawn):
+    """Makes every parameter that is not drawn NaN, so that one that is not filled afterwards shows."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = super().__torch_function__(function, types, args, kwargs)
+        return nn.init.constant_(found, torch.nan) if isinstance(found, nn.Parameter) else found
+
+
+def test_a_network_that_is_not_drawn_is_the_same_once_it_is_filled(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.models.architectures.build.Undrawn", Poisoned)
+    drawn = backbone_of(member)
+    filled = build(Architecture(member.library, member.name), seed=4, input_size=member.size, drawn=False).eval()
+    runs = member.library == "timm" and (not member.stages or "body" in member.stages)  # to be taken apart
+    assert any(bool(each.isnan().any()) for each in filled.parameters()) == (not runs)
+    assert load_state(filled, drawn.state_dict()).missing == ()
+    ours, theirs = ({**dict(each.named_parameters()), **dict(each.named_buffers())} for each in (filled, drawn))
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 @pytest.fixture(params=["a third", pytest.param("every", marks=pytest.mark.slow)], scope="module")

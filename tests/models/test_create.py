@@ -140,6 +140,27 @@ def test_a_run_that_was_cut_short_fills_what_it_has(tmp_path: Path) -> None:
     assert stages == {"stage2", "stage3"}
 
 
+def test_what_a_file_lacks_is_drawn_from_the_seed(tmp_path: Path) -> None:
+    other = create_backbone("small_cnn", seed=5)[0].state_dict()
+    save_file({key: value for key, value in other.items() if "stage3" not in key}, tmp_path / "part.safetensors")
+    backbone, weights = create_backbone("small_cnn", tmp_path / "part.safetensors", seed=2)
+    drawn = create_backbone("small_cnn", seed=2)[0].state_dict()
+    assert weights.report.missing and all("stage3" in key for key in weights.report.missing)
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, (drawn if "stage3" in key else other)[key]), key
+
+
+def test_nothing_is_drawn_for_a_network_that_a_file_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = create_backbone("small_cnn", seed=5)[0]
+    save_file(backbone.state_dict(), tmp_path / "all.safetensors")
+    asked: list[bool] = []
+    plain = create.build
+    monkeypatch.setattr(create, "build", lambda *a, drawn=True: asked.append(drawn) or plain(*a, drawn=drawn))
+    filled, _ = create_backbone("small_cnn", tmp_path / "all.safetensors", seed=2)
+    assert asked == [False]
+    assert fingerprint(filled) == fingerprint(backbone)
+
+
 def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
     source, _ = create_backbone("small_cnn")
     run = bundle_of(source, tmp_path / "run" / "model.safetensors", {"name": "small_cnn"})

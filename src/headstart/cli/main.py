@@ -32,6 +32,7 @@ from headstart.cli.options import (
     show_version,
 )
 from headstart.cli.process import run_as_process
+from headstart.models.architectures.quick_import import import_quickly
 
 app = typer.Typer(
     name="headstart",
@@ -390,6 +391,7 @@ def doctor(json: Json = False) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
+    import_quickly()
     run_as_process(lambda: run_typer(app, arguments))
 
 

@@ -30,7 +30,7 @@ from headstart.models.bundle_file import HEAD as HEAD
 from headstart.models.bundle_file import MODEL as MODEL
 from headstart.models.bundle_file import copy_with_temperature as copy_with_temperature
 from headstart.models.bundle_file import file_content, find_bundle, read_file
-from headstart.models.create import create_backbone
+from headstart.models.create import create_backbone, undrawn_backbone
 from headstart.models.first_layer import with_bands
 from headstart.models.heads import Head, build_head, head_config
 from headstart.models.network import Network
@@ -353,17 +353,7 @@ def _assemble(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Te
 def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: bool, bands: Bands | None) -> Backbone:
     if origin.name == PIXELS:
         return with_bands(pixels_backbone(origin.input_size or 32), bands)
-    source = None if own else origin.weights
-    if source is not None and not agreed:
-        _check_at_hand(path, source)
-    backbone, weights = create_backbone(
-        origin.name, source, seed=origin.seed, input_size=origin.input_size, download=agreed
-    )
-    if not own and origin.sha256 is not None and weights.sha256 != origin.sha256:
-        raise WeightsError(
-            f"{path}: its head was fitted on weights with sha256 {origin.sha256}, but {origin.weights!r} now gives"
-            f" {weights.sha256}"
-        )
+    backbone = undrawn_backbone(origin.name, origin.input_size) if own else _named(path, origin, agreed)
     if origin.truncate_at:
         backbone = backbone.truncate(origin.truncate_at)
     backbone = with_bands(backbone.bare(), bands)
@@ -371,6 +361,21 @@ def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: boo
         raise WeightsError(f"{path}: lacks tensors of {origin.name}: {', '.join(missing[:3])}")
     with torch.no_grad():
         return backbone.eval()
+
+
+def _named(path: Path, origin: Origin, agreed: bool) -> Backbone:
+    """Return the backbone that a bundle only names."""
+    if origin.weights is not None and not agreed:
+        _check_at_hand(path, origin.weights)
+    backbone, weights = create_backbone(
+        origin.name, origin.weights, seed=origin.seed, input_size=origin.input_size, download=agreed
+    )
+    if origin.sha256 is not None and weights.sha256 != origin.sha256:
+        raise WeightsError(
+            f"{path}: its head was fitted on weights with sha256 {origin.sha256}, but {origin.weights!r} now gives"
+            f" {weights.sha256}"
+        )
+    return backbone
 
 
 def _check_at_hand(path: Path, source: str) -> None:

@@ -76,20 +76,49 @@ def create_backbone(
     """
     architecture = find_architecture(name)
     source = find_weights(architecture, weights, download=download, agreed=agreed)
-    input_size = input_size or architecture.size
-    native = source.facts.preprocessing if source else None
-    backbone = build(architecture, seed, input_size or (native.size if native else None))
     if source is None:
-        backbone.classifier = None
-        if input_size:
-            backbone.preprocessing = replace(backbone.preprocessing, resize=input_size)  # no margin to respect
-        filled = Weights(f"random (seed {seed})", None, None, backbone.preprocessing)
-    else:
+        backbone = _without_classifier(architecture, seed, input_size, drawn=True)
+        return backbone, Weights(f"random (seed {seed})", None, None, backbone.preprocessing)
+    return _from_source(architecture, source, seed, input_size or architecture.size)
+
+
+def undrawn_backbone(name: str, input_size: int | None = None) -> Backbone:
+    """Build what `create_backbone` builds without weights, for a caller who fills every parameter: none is drawn.
+
+    Raises:
+        ModelError: no such architecture, or it cannot take images of this size.
+    """
+    return _without_classifier(find_architecture(name), 0, input_size, drawn=False)
+
+
+def _without_classifier(architecture: Architecture, seed: int, input_size: int | None, *, drawn: bool) -> Backbone:
+    input_size = input_size or architecture.size
+    backbone = build(architecture, seed, input_size, drawn=drawn)
+    backbone.classifier = None
+    if input_size:
+        backbone.preprocessing = replace(backbone.preprocessing, resize=input_size)  # no margin to respect
+        _measure(backbone, input_size)
+    return backbone
+
+
+def _from_source(
+    architecture: Architecture, source: Source, seed: int, input_size: int | None
+) -> tuple[Backbone, Weights]:
+    native = source.facts.preprocessing
+    size = input_size or (native.size if native else None)
+    backbone = build(architecture, seed, size, drawn=False)
+    filled = _fill(backbone, source, input_size)
+    if filled.report.missing:  # what the file lacks is random
+        backbone = build(architecture, seed, size)
         filled = _fill(backbone, source, input_size)
     if input_size:
-        channels = backbone.preprocessing.channels
-        backbone.feature_dim = output_shape(backbone, input_size, backbone.name, channels)[1]
+        _measure(backbone, input_size)
     return backbone, filled
+
+
+def _measure(backbone: Backbone, input_size: int) -> None:
+    channels = backbone.preprocessing.channels
+    backbone.feature_dim = output_shape(backbone, input_size, backbone.name, channels)[1]
 
 
 def _fill(backbone: Backbone, source: Source, input_size: int | None) -> Weights:

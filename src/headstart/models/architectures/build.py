@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,26 +18,33 @@ from headstart.models.architectures.classic import CLASSICS
 from headstart.models.architectures.parts import Staged
 from headstart.models.architectures.timm_stages import stage_timm
 from headstart.models.architectures.torchvision_stages import stage_torchvision
+from headstart.models.architectures.undrawn import Undrawn, WeightsNeededError
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.preprocessing import Preprocessing
 
 NO_PLACE = ""  # in original_keys: the tensor has no place in the backbone (a classifier that is not a linear layer)
 
 
-def build(architecture: Architecture, seed: int = 0, input_size: int | None = None) -> Backbone:
+def build(architecture: Architecture, seed: int = 0, input_size: int | None = None, *, drawn: bool = True) -> Backbone:
     """Return the backbone with random weights drawn from `seed`; the global random state stays as it is.
 
     Args:
         architecture: what to build.
         seed: of the weights.
         input_size: side of its images in pixels, for networks that are built for one size; None: the default.
+        drawn: draw the weights; if not, parameters have no defined values, and the caller fills every one. The stages
+            of a network that must run to be taken apart are those of drawn weights all the same.
 
     Raises:
         ModelError: the network cannot be built for this size.
     """
+    make = partial(BUILDERS[architecture.library], architecture.name, input_size or architecture.size)
     with torch.random.fork_rng(devices=[]):
+        if not drawn:
+            with suppress(WeightsNeededError), Undrawn():
+                return make()
         torch.manual_seed(seed)
-        return BUILDERS[architecture.library](architecture.name, input_size or architecture.size)
+        return make()
 
 
 def _classic(name: str, input_size: int | None) -> Backbone:

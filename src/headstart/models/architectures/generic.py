@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from headstart.errors import ModelError, lacks_memory
 from headstart.models.architectures.parts import Apply, Reduce, Staged, part_of, sequence
+from headstart.models.architectures.undrawn import need_weights
 
 _REFUSALS = (TypeError, RuntimeError, ValueError, AttributeError, AssertionError, IndexError)
 
@@ -25,6 +26,7 @@ def stage_any(model: Any, size: int) -> Staged:
     Raises:
         ModelError: it cannot take images of this size.
     """
+    need_weights()
     classifier = model.get_classifier()
     take_out(model, classifier)
     body, head = _children_called(model, size)

@@ -15,6 +15,7 @@ import threading
 from types import FrameType
 from typing import Any, BinaryIO
 
+from headstart.models.architectures.quick_import import import_quickly
 from headstart.storage.cleanup import clean_up
 from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.messages import Message, Say, broken
@@ -69,4 +70,5 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    import_quickly()
     main()
