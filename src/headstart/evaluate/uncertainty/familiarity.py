@@ -248,12 +248,13 @@ NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides 
 def familiarity(
     name: str, reference: Reference, embeddings: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n c"]
 ) -> Float[np.ndarray, " n"]:
-    """Return a score of each image; the larger, the more familiar.
+    """Return a score of each image; the larger, the more familiar. It is computed in the precision of the reference.
 
     Raises:
         SpecError: an unknown score.
     """
-    return choose("familiarity score", name, SCORES)(Compared(reference, unit_length(embeddings), logits))
+    unit = unit_length(embeddings).astype(reference.location.dtype)
+    return choose("familiarity score", name, SCORES)(Compared(reference, unit, logits))
 
 
 def only_needed(reference: Reference, name: str) -> Reference:
