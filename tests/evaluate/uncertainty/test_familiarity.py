@@ -110,6 +110,23 @@ def test_distances_are_standardised_as_those_of_images_that_nothing_was_fitted_o
     assert abs(reference.location[2] - new.mean()) < abs(own.mean() - new.mean()) / 4
 
 
+def test_the_images_that_are_kept_are_as_many_of_each_class_as_possible() -> None:
+    """Of classes with 50, 9, 3 and 1 images twenty are kept: 3 and 1 are whole, the other sixteen are eight of each."""
+    embeddings, labels = clouds(63, 0)[0], np.repeat([7, 3, 5, 1], [50, 9, 3, 1])
+    shuffled = np.random.default_rng(1).permutation(63)
+    embeddings, labels = embeddings[shuffled], labels[shuffled]
+    kept = {}
+    for seed in (0, 1):
+        bank = fit_reference(embeddings, labels, np.ones((63, 2)), score="neighbour", most=20, seed=seed).bank
+        rows = np.flatnonzero((unit_length(embeddings)[:, None] == bank).all(2).any(1))
+        assert len(bank) == len(rows) == 20
+        assert np.unique(labels[rows], return_counts=True)[1].tolist() == [1, 8, 3, 8]
+        kept[seed] = rows.tolist()
+    assert kept[0] != kept[1]
+    whole = fit_reference(embeddings, labels, np.ones((63, 2)), score="neighbour", most=63).bank
+    assert np.array_equal(whole, unit_length(embeddings))
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_a_score_needs_no_more_than_it_says_and_finds_images_from_afar(
     name: str, trained: tuple[np.ndarray, np.ndarray, np.ndarray]

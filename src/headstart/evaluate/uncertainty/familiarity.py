@@ -87,9 +87,10 @@ def fit_reference(
 
     The covariance within classes is shrunk towards a multiple of the identity (Ledoit & Wolf 2004), so that it can be
     inverted with fewer images than dimensions. Half of the directions are principal, but no more than half as many as
-    images, and 512 at most. No more than `most` images, drawn at random, are kept in the bank. An image is nearer to
-    what was fitted on it than a new one: Mahalanobis distances and the source are spread as those of each fifth of the
-    images from the classes of the others, and nearest neighbours as without the image itself.
+    images, and 512 at most. No more than `most` images are kept in the bank, as many of each class as possible: drawn
+    from all alike, they would leave small classes with few, whose images would then be far from any. An image is nearer
+    to what was fitted on it than a new one: Mahalanobis distances and the source are spread as those of each fifth of
+    the images from the classes of the others, and nearest neighbours as without the image itself.
 
     Args:
         embeddings: as the network gives them.
@@ -107,7 +108,7 @@ def fit_reference(
         raise DataError(f"{len(embeddings)} training images are too few to say what is familiar; give two or more")
     unit = unit_length(embeddings)
     rows = np.sort(np.random.default_rng(seed).permutation(len(unit))[:most])
-    centre, bank, nothing = unit.mean(0), unit[rows], np.zeros(0)
+    centre, bank, nothing = unit.mean(0), unit[_evenly(labels, most, seed)], np.zeros(0)
     needs = NEEDS[score] if score is not None else tuple(each.name for each in fields(Reference))
     whitening, means, distances = nothing, nothing, np.zeros(5)
     if "whitening" in needs:
@@ -121,7 +122,7 @@ def fit_reference(
         shown, alike = _shown_and_left_out(_source_roots(theirs, unit), labels, seed)
     none = np.zeros(5)
     plain = Reference(centre, whitening, means, bank, principal, theirs, shown, none, none + 1)
-    seen = Compared(plain, bank, logits[rows])
+    seen = Compared(plain, unit[rows], logits[rows])
     own = [
         seen.energy,
         _leave_one_out(bank) if "bank" in needs else none,
@@ -307,6 +308,15 @@ def familiar_share(
     """
     ranked = np.sort(np.asarray(calibration))
     return np.asarray((1 + np.searchsorted(ranked, scores, side="right")) / (len(ranked) + 1))
+
+
+def _evenly(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return the rows of images drawn at random, as many of each class as possible: small classes are kept whole."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    _, codes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    by_class = np.argsort(codes, kind="stable")
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
+    return np.sort(order[by_class[np.argsort(place, kind="stable")[:most]]])
 
 
 def _principal(centred: np.ndarray) -> np.ndarray:
