@@ -17,7 +17,7 @@ from scipy import special
 
 from headstart.errors import DataError, choose
 from headstart.evaluate.metrics.intervals import Estimate
-from headstart.evaluate.uncertainty.gaussian import gaussian, spectrum
+from headstart.evaluate.uncertainty.gaussian import class_weights, gaussian, spectrum
 
 MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
@@ -85,12 +85,13 @@ def fit_reference(
 ) -> Reference:
     """Return what the scores, or one of them, need of labelled training images.
 
-    The covariance within classes is shrunk towards a multiple of the identity (Ledoit & Wolf 2004), so that it can be
-    inverted with fewer images than dimensions. Half of the directions are principal, but no more than half as many as
-    images, and 512 at most. No more than `most` images are kept in the bank, as many of each class as possible: drawn
-    from all alike, they would leave small classes with few, whose images would then be far from any. An image is nearer
-    to what was fitted on it than a new one: Mahalanobis distances and the source are spread as those of each fifth of
-    the images from the classes of the others, and nearest neighbours as without the image itself.
+    The covariance within classes, each of which counts the same, is shrunk towards a multiple of the identity (Ledoit &
+    Wolf 2004), so that it can be inverted with fewer images than dimensions. Half of the directions are principal, but
+    no more than half as many as images, and 512 at most. No more than `most` images are kept in the bank, as many of
+    each class as possible: drawn from all alike, they would leave small classes with few, whose images would then be
+    far from any. An image is nearer to what was fitted on it than a new one: Mahalanobis distances and the source are
+    spread as those of each fifth of the images from the classes of the others, and nearest neighbours as without the
+    image itself.
 
     Args:
         embeddings: as the network gives them.
@@ -112,9 +113,10 @@ def fit_reference(
     needs = NEEDS[score] if score is not None else tuple(each.name for each in fields(Reference))
     whitening, means, distances = nothing, nothing, np.zeros(5)
     if "whitening" in needs:
-        products = unit.T @ unit if len(unit) >= unit.shape[1] else None
-        whitening, means = gaussian(unit, labels, centre, products)
-        distances = _distances_left_out(unit, labels, products, seed)
+        weights = class_weights(labels)
+        products = _weighted_products(unit, weights) if len(unit) >= unit.shape[1] else None
+        whitening, means = gaussian(unit, labels, centre, weights, products)
+        distances = _distances_left_out(unit, labels, weights, products, seed)
     principal = _principal(unit - centre) if "principal" in needs else nothing
     theirs, shown, alike = nothing, nothing, np.zeros(5)
     if source is not None and "source" in needs:
@@ -342,17 +344,26 @@ def _folds(n: int, seed: int) -> list[np.ndarray]:
     return np.array_split(order, _FOLDS) if n >= _FOLDS else [order]
 
 
-def _distances_left_out(unit: np.ndarray, labels: np.ndarray, products: np.ndarray | None, seed: int) -> np.ndarray:
+def _weighted_products(unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    rows = np.sqrt(weights)[:, None] * unit
+    return np.asarray(rows.T @ rows)
+
+
+def _distances_left_out(
+    unit: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: np.ndarray | None, seed: int
+) -> np.ndarray:
     """Return minus the squared Mahalanobis distance of each image to the nearest class, fitted on the other folds.
 
-    `products` is unit.T @ unit, or None with fewer images than dimensions.
+    `products` are those of the weighted images, or None with fewer images than dimensions.
     """
     folds, found = _folds(len(unit), seed), []
     for fold in folds:
         learned = np.setdiff1d(np.arange(len(unit)), fold) if len(folds) > 1 else fold
         centre = unit[learned].mean(0)
-        rest = None if products is None or len(folds) == 1 else products - unit[fold].T @ unit[fold]
-        white, means = gaussian(unit[learned], labels[learned], centre, rest)
+        rest = None
+        if products is not None and len(folds) > 1:
+            rest = products - _weighted_products(unit[fold], weights[fold])
+        white, means = gaussian(unit[learned], labels[learned], centre, weights[learned], rest)
         found.append(_distance((unit[fold] - centre) @ white, means))
     return -np.concatenate(found)
 
