@@ -275,7 +275,7 @@ def _squared_distances(
     found *= -2
     found += their_squares[:, None]
     found += other_squares
-    return np.maximum(found, 0, out=found)
+    return np.asarray(np.maximum(found, 0, out=found))
 
 
 def _kolmogorov(
