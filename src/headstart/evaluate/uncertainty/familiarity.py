@@ -17,7 +17,7 @@ from scipy import special
 
 from headstart.errors import DataError, choose
 from headstart.evaluate.metrics.intervals import Estimate
-from headstart.evaluate.uncertainty.gaussian import class_weights, gaussian, spectrum
+from headstart.evaluate.uncertainty.gaussian import class_weights, gaussian, spectrum, weighted_products
 
 MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
@@ -113,10 +113,7 @@ def fit_reference(
     needs = NEEDS[score] if score is not None else tuple(each.name for each in fields(Reference))
     whitening, means, distances = nothing, nothing, np.zeros(5)
     if "whitening" in needs:
-        weights = class_weights(labels)
-        products = _weighted_products(unit, weights) if len(unit) >= unit.shape[1] else None
-        whitening, means = gaussian(unit, labels, centre, weights, products)
-        distances = _distances_left_out(unit, labels, weights, products, seed)
+        whitening, means, distances = _gaussian_and_left_out(unit, labels, centre, seed)
     principal = _principal(unit - centre) if "principal" in needs else nothing
     theirs, shown, alike = nothing, nothing, np.zeros(5)
     if source is not None and "source" in needs:
@@ -344,9 +341,14 @@ def _folds(n: int, seed: int) -> list[np.ndarray]:
     return np.array_split(order, _FOLDS) if n >= _FOLDS else [order]
 
 
-def _weighted_products(unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    rows = np.sqrt(weights)[:, None] * unit
-    return np.asarray(rows.T @ rows)
+def _gaussian_and_left_out(
+    unit: np.ndarray, labels: np.ndarray, centre: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return whitening and means in which each class counts the same, and how far images are by the other folds."""
+    weights = class_weights(labels)
+    products = weighted_products(unit, weights) if len(unit) >= unit.shape[1] else None
+    white, means = gaussian(unit, labels, centre, weights, products)
+    return white, means, _distances_left_out(unit, labels, weights, products, seed)
 
 
 def _distances_left_out(
@@ -362,7 +364,7 @@ def _distances_left_out(
         centre = unit[learned].mean(0)
         rest = None
         if products is not None and len(folds) > 1:
-            rest = products - _weighted_products(unit[fold], weights[fold])
+            rest = products - weighted_products(unit[fold], weights[fold])
         white, means = gaussian(unit[learned], labels[learned], centre, weights[learned], rest)
         found.append(_distance((unit[fold] - centre) @ white, means))
     return -np.concatenate(found)

@@ -42,6 +42,12 @@ def class_weights(labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return np.asarray((len(labels) / len(counts) / counts)[codes])
 
 
+def weighted_products(rows: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "d d"]:
+    """Return (weights[:, None] * rows).T @ rows."""
+    scaled = np.sqrt(weights)[:, None] * rows
+    return np.asarray(scaled.T @ scaled)
+
+
 def whitening(
     centred: Float[np.ndarray, "n d"], products: Float[np.ndarray, "d d"] | None = None
 ) -> Float[np.ndarray, "d d"]:
