@@ -75,8 +75,10 @@ def test_the_nearest_training_image_gives_its_class() -> None:
     assert np.array_equal(nearest_labels(own, new), labels[cdist(new, projected(own, train)).argmin(1)])
 
 
-def test_the_discrepancy_is_that_of_its_formula() -> None:
+@pytest.mark.parametrize("rows", [drift._ROWS, 7])  # of thirty: one part, and five of which the last is shorter
+def test_the_discrepancy_is_that_of_its_formula(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gretton et al. 2012, equation 3, worked out pair by pair, for the division at hand and a random one."""
+    monkeypatch.setattr(drift, "_ROWS", rows)
     generator = np.random.default_rng(1)
     together, m, n = generator.normal(0, 1, (30, 3)), 18, 12
     groups = drift._divisions(m, n, 1, 0)
@@ -93,7 +95,7 @@ def test_the_distances_of_appearances_are_those_of_scipy_with_ties_too() -> None
     generator = np.random.default_rng(2)
     for values in (generator.normal(0, 1, 40), generator.integers(0, 4, 40).astype(float)):
         groups = drift._divisions(25, 15, 3, 0)
-        found = drift._kolmogorov(values, groups.T, 25, 15)
+        found = drift._kolmogorov(values, groups.T.astype(np.int16), 25, 15)
         expected = [stats.ks_2samp(values[row == 0], values[row == 1]).statistic for row in groups]
         assert found == pytest.approx(expected, abs=1e-6)
 

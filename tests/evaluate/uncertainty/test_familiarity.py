@@ -107,7 +107,24 @@ def test_distances_are_standardised_as_those_of_images_that_nothing_was_fitted_o
     (embeddings, labels), (fresh, _) = clouds(60, 0), clouds(2000, 1)
     reference = fit_reference(embeddings, labels, logits_of(embeddings))
     own, new = (familiarity("mahalanobis", reference, each, logits_of(each)) for each in (embeddings, fresh))
-    assert abs(reference.location[2] - new.mean()) < abs(own.mean() - new.mean()) / 4
+    assert abs(reference.location[2] - new.mean()) < abs(own.mean() - new.mean()) / 3
+
+
+def test_the_images_that_are_kept_are_as_many_of_each_class_as_possible() -> None:
+    """Of classes with 50, 9, 3 and 1 images twenty are kept: 3 and 1 are whole, the other sixteen are eight of each."""
+    embeddings, labels = clouds(63, 0)[0], np.repeat([7, 3, 5, 1], [50, 9, 3, 1])
+    shuffled = np.random.default_rng(1).permutation(63)
+    embeddings, labels = embeddings[shuffled], labels[shuffled]
+    kept = {}
+    for seed in (0, 1):
+        bank = fit_reference(embeddings, labels, np.ones((63, 2)), score="neighbour", most=20, seed=seed).bank
+        rows = np.flatnonzero((unit_length(embeddings)[:, None] == bank).all(2).any(1))
+        assert len(bank) == len(rows) == 20
+        assert np.unique(labels[rows], return_counts=True)[1].tolist() == [1, 8, 3, 8]
+        kept[seed] = rows.tolist()
+    assert kept[0] != kept[1]
+    whole = fit_reference(embeddings, labels, np.ones((63, 2)), score="neighbour", most=63).bank
+    assert np.array_equal(whole, unit_length(embeddings))
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -158,15 +175,19 @@ def test_what_cannot_be_is_refused() -> None:
 
 
 def folds_of(unit: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return minus the distances of each fifth to the classes of the others, by scikit-learn's covariance."""
+    """Return minus the distances of each fifth to the classes of the others, by scikit-learn's covariance.
+
+    Images count so that the classes of all folds together count the same.
+    """
     from sklearn.covariance import ledoit_wolf
 
+    scale = np.sqrt(len(labels) / len(np.unique(labels)) / np.bincount(labels)[labels])[:, None]
     order, found = np.random.default_rng(0).permutation(len(unit)), []
     for fold in np.array_split(order, 5):
         rest = np.setdiff1d(order, fold)
         means = np.stack([unit[rest][labels[rest] == each].mean(0) for each in np.unique(labels[rest])])
         codes = np.unique(labels[rest], return_inverse=True)[1]
-        precision = np.linalg.inv(ledoit_wolf(unit[rest] - means[codes], assume_centered=True)[0])
+        precision = np.linalg.inv(ledoit_wolf(scale[rest] * (unit[rest] - means[codes]), assume_centered=True)[0])
         gaps = unit[fold][:, None] - means
         found.append(-np.einsum("ncd,de,nce->nc", gaps, precision, gaps).min(1))
     return np.concatenate(found)

@@ -17,7 +17,7 @@ from scipy import special
 
 from headstart.errors import DataError, choose
 from headstart.evaluate.metrics.intervals import Estimate
-from headstart.evaluate.uncertainty.gaussian import gaussian, spectrum
+from headstart.evaluate.uncertainty.gaussian import class_weights, gaussian, spectrum, weighted_products
 
 MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
@@ -85,11 +85,13 @@ def fit_reference(
 ) -> Reference:
     """Return what the scores, or one of them, need of labelled training images.
 
-    The covariance within classes is shrunk towards a multiple of the identity (Ledoit & Wolf 2004), so that it can be
-    inverted with fewer images than dimensions. Half of the directions are principal, but no more than half as many as
-    images, and 512 at most. No more than `most` images, drawn at random, are kept in the bank. An image is nearer to
-    what was fitted on it than a new one: Mahalanobis distances and the source are spread as those of each fifth of the
-    images from the classes of the others, and nearest neighbours as without the image itself.
+    The covariance within classes, each of which counts the same, is shrunk towards a multiple of the identity (Ledoit &
+    Wolf 2004), so that it can be inverted with fewer images than dimensions. Half of the directions are principal, but
+    no more than half as many as images, and 512 at most. No more than `most` images are kept in the bank, as many of
+    each class as possible: drawn from all alike, they would leave small classes with few, whose images would then be
+    far from any. An image is nearer to what was fitted on it than a new one: Mahalanobis distances and the source are
+    spread as those of each fifth of the images from the classes of the others, and nearest neighbours as without the
+    image itself.
 
     Args:
         embeddings: as the network gives them.
@@ -107,13 +109,11 @@ def fit_reference(
         raise DataError(f"{len(embeddings)} training images are too few to say what is familiar; give two or more")
     unit = unit_length(embeddings)
     rows = np.sort(np.random.default_rng(seed).permutation(len(unit))[:most])
-    centre, bank, nothing = unit.mean(0), unit[rows], np.zeros(0)
+    centre, bank, nothing = unit.mean(0), unit[_evenly(labels, most, seed)], np.zeros(0)
     needs = NEEDS[score] if score is not None else tuple(each.name for each in fields(Reference))
     whitening, means, distances = nothing, nothing, np.zeros(5)
     if "whitening" in needs:
-        products = unit.T @ unit if len(unit) >= unit.shape[1] else None
-        whitening, means = gaussian(unit, labels, centre, products)
-        distances = _distances_left_out(unit, labels, products, seed)
+        whitening, means, distances = _gaussian_and_left_out(unit, labels, centre, seed)
     principal = _principal(unit - centre) if "principal" in needs else nothing
     theirs, shown, alike = nothing, nothing, np.zeros(5)
     if source is not None and "source" in needs:
@@ -121,7 +121,7 @@ def fit_reference(
         shown, alike = _shown_and_left_out(_source_roots(theirs, unit), labels, seed)
     none = np.zeros(5)
     plain = Reference(centre, whitening, means, bank, principal, theirs, shown, none, none + 1)
-    seen = Compared(plain, bank, logits[rows])
+    seen = Compared(plain, unit[rows], logits[rows])
     own = [
         seen.energy,
         _leave_one_out(bank) if "bank" in needs else none,
@@ -248,12 +248,13 @@ NEEDS: dict[str, tuple[str, ...]] = {  # which arrays of the reference, besides 
 def familiarity(
     name: str, reference: Reference, embeddings: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n c"]
 ) -> Float[np.ndarray, " n"]:
-    """Return a score of each image; the larger, the more familiar.
+    """Return a score of each image; the larger, the more familiar. It is computed in the precision of the reference.
 
     Raises:
         SpecError: an unknown score.
     """
-    return choose("familiarity score", name, SCORES)(Compared(reference, unit_length(embeddings), logits))
+    unit = unit_length(embeddings).astype(reference.location.dtype)
+    return choose("familiarity score", name, SCORES)(Compared(reference, unit, logits))
 
 
 def only_needed(reference: Reference, name: str) -> Reference:
@@ -308,6 +309,15 @@ def familiar_share(
     return np.asarray((1 + np.searchsorted(ranked, scores, side="right")) / (len(ranked) + 1))
 
 
+def _evenly(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return the rows of images drawn at random, as many of each class as possible: small classes are kept whole."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    _, codes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    by_class = np.argsort(codes, kind="stable")
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
+    return np.sort(order[by_class[np.argsort(place, kind="stable")[:most]]])
+
+
 def _principal(centred: np.ndarray) -> np.ndarray:
     n, d = centred.shape
     directions = spectrum(centred)[1]
@@ -331,17 +341,31 @@ def _folds(n: int, seed: int) -> list[np.ndarray]:
     return np.array_split(order, _FOLDS) if n >= _FOLDS else [order]
 
 
-def _distances_left_out(unit: np.ndarray, labels: np.ndarray, products: np.ndarray | None, seed: int) -> np.ndarray:
+def _gaussian_and_left_out(
+    unit: np.ndarray, labels: np.ndarray, centre: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return whitening and means in which each class counts the same, and how far images are by the other folds."""
+    weights = class_weights(labels)
+    products = weighted_products(unit, weights) if len(unit) >= unit.shape[1] else None
+    white, means = gaussian(unit, labels, centre, weights, products)
+    return white, means, _distances_left_out(unit, labels, weights, products, seed)
+
+
+def _distances_left_out(
+    unit: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: np.ndarray | None, seed: int
+) -> np.ndarray:
     """Return minus the squared Mahalanobis distance of each image to the nearest class, fitted on the other folds.
 
-    `products` is unit.T @ unit, or None with fewer images than dimensions.
+    `products` are those of the weighted images, or None with fewer images than dimensions.
     """
     folds, found = _folds(len(unit), seed), []
     for fold in folds:
         learned = np.setdiff1d(np.arange(len(unit)), fold) if len(folds) > 1 else fold
         centre = unit[learned].mean(0)
-        rest = None if products is None or len(folds) == 1 else products - unit[fold].T @ unit[fold]
-        white, means = gaussian(unit[learned], labels[learned], centre, rest)
+        rest = None
+        if products is not None and len(folds) > 1:
+            rest = products - weighted_products(unit[fold], weights[fold])
+        white, means = gaussian(unit[learned], labels[learned], centre, weights[learned], rest)
         found.append(_distance((unit[fold] - centre) @ white, means))
     return -np.concatenate(found)
 

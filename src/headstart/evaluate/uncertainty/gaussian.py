@@ -15,20 +15,37 @@ def gaussian(
     unit: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],
     centre: Float[np.ndarray, " d"],
+    weights: Float[np.ndarray, " n"],
     products: Float[np.ndarray, "d d"] | None = None,
 ) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "c d"]]:
     """Return what whitens the embeddings within classes, and the whitened means of the classes.
 
     Args:
-        products: unit.T @ unit, where it is known already.
+        weights: of the images in the covariance, the same for all of a class.
+        products: (weights[:, None] * unit).T @ unit, where it is known already.
     """
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     sums = np.zeros((len(counts), unit.shape[1]))
     np.add.at(sums, codes, unit)
     means = sums / counts[:, None]
-    within = None if products is None else products - sums.T @ means
-    white = whitening(unit - means[codes], within)
+    within = None
+    if products is not None:
+        masses = np.bincount(codes, weights)
+        within = products - (masses[:, None] * means).T @ means
+    white = whitening(np.sqrt(weights)[:, None] * (unit - means[codes]), within)
     return white, (means - centre) @ white
+
+
+def class_weights(labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return weights of images with which each class counts the same; their mean is one."""
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.asarray((len(labels) / len(counts) / counts)[codes])
+
+
+def weighted_products(rows: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "d d"]:
+    """Return (weights[:, None] * rows).T @ rows."""
+    scaled = np.sqrt(weights)[:, None] * rows
+    return np.asarray(scaled.T @ scaled)
 
 
 def whitening(

@@ -32,7 +32,7 @@ def discriminant(embeddings: Float[np.ndarray, "n d"], labels: Int[np.ndarray, "
     """Return the logits of a Gaussian discriminant: a normal distribution a class, one covariance for all."""
     unit = unit_length(embeddings)
     centre = unit.mean(0)
-    whitening, means = gaussian(unit, labels, centre)
+    whitening, means = gaussian(unit, labels, centre, np.ones(len(unit)))
     offset = (means**2).sum(1) / 2
 
     def logits(others: np.ndarray) -> np.ndarray:

@@ -187,11 +187,12 @@ def _tensors(reference: Reference) -> dict[str, Tensor]:
 
 
 def _reference(tensors: dict[str, Tensor]) -> Reference:
+    """In float32, as exact as the file: products take half the time that they take in float64."""
     arrays = []
     for each in fields(Reference):
         found = tensors.get(each.name)
-        array = np.zeros(0) if found is None else found.numpy().astype(np.float64)
+        array = np.zeros(0, np.float32) if found is None else found.numpy().astype(np.float32)
         if each.name in HALVED and found is not None:
-            array = array * float(tensors[f"{each.name}.largest"])
+            array *= np.float32(tensors[f"{each.name}.largest"])
         arrays.append(array)
     return Reference(*arrays)

@@ -36,7 +36,7 @@ from headstart.transfer.frozen.predict import predict_outputs
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
 FACTS, PART = "uncertainty.json", "uncertainty.safetensors"
-VERSION = 5  # of what is computed here
+VERSION = 6  # of what is computed here
 MOST_TRAINING = 4000  # images that familiarity is learned from
 _BATCH = 64
 _PROXY: Mapping[str, Any] = {"penalty": 0.001, "normalise": "standardise"}  # a head that resembles a tuned one
