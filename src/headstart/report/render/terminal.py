@@ -13,7 +13,7 @@ from headstart import units
 from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
-from headstart.report.render.words import interval_words, narrow_words, state_words, times, times_head
+from headstart.report.render.words import interval_words, narrow_words, state_shown, state_words, times, times_head
 
 _COSTS, _WIDER = 75, 16  # columns beside the names with the costs, and of the wider intervals
 
@@ -66,7 +66,7 @@ def ranking_table(summary: Summary, width: int = 140) -> Table:
             numbers.score(row["mean"], row["metric"]),
             numbers.interval(row["low"], row["high"], row["metric"]),
             *([numbers.interval(row["wider_low"], row["wider_high"], row["metric"])] if wider else []),
-            row["state"],
+            state_shown(row, summary.boards[row["board"]]),
             *(_costs(row) if wide else []),
         )
     return table
