@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,6 +82,10 @@ def test_a_class_and_its_probability_are_on_one_line_and_left_out_where_there_is
     assert shown[80][1] == " p.png  crab   0.600        butterfly 0.30, sea horse 0.10"
     assert shown[52][1:] == [" p.png  crab   0.600        butterfly 0.30,", " " * 28 + "sea horse 0.10"]
     assert shown[40] == [" image  class  probability", " p.png  crab   0.600"]
+    monkeypatch.setenv("COLUMNS", "50")
+    _show_table(classifier, iter([replace(found, name="photos/of the/shore/p.png")]), Output())
+    lines = [line[:12].rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [" image", " photos/of", " the/shore/", " p.png"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -43,7 +43,7 @@ def _several(name: str) -> str:
     """Return a name in the help with a plain type: `--method <str>`, `images... <str>`, `KEY=VALUE...`."""
     if "=" in name:
         return _SEVERAL.sub("...", name).replace(" ...", "...")
-    return _SEVERAL.sub(lambda found: f"<{found[1].lower()}>", name)
+    return _SEVERAL.sub(lambda found: f"<{found[1].lower()}>", name).replace(" range>", ">")
 
 
 def run_typer(app: typer.Typer, arguments: list[str] | None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.outputs import check_file, check_writable
 from headstart.cli.streams import write_utf8
-from headstart.cli.tables import KEPT, show_table
+from headstart.cli.tables import KEPT, OPEN, show_table
 from headstart.disclosure import printable, show
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
@@ -140,12 +140,13 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
 
     rows: list[tuple[float, tuple[str, ...]]] = []
     for p in predictions:
+        name = _one_line(p.name).replace("/", f"/{OPEN}")  # a long path is broken between folders
         if p.error is not None:
-            rows.append((certainty(p), (_one_line(p.name), "", "", "", "", p.error)))
+            rows.append((certainty(p), (name, "", "", "", "", p.error)))
             continue
         others = best_classes(p, classifier.classes, output.top or _SHOWN)[1:]
         following = ", ".join(f"{_one_line(name)} {probability:.2f}".replace(" ", KEPT) for name, probability in others)
-        rows.append((certainty(p), (_one_line(p.name), p.label, f"{p.probability:.3f}", _answer(p), following, "")))
+        rows.append((certainty(p), (name, p.label, f"{p.probability:.3f}", _answer(p), following, "")))
     if output.least_sure_first:
         rows.sort(key=lambda row: row[0])
     columns: tuple[str, ...] = ("image", "class", "probability", "answer", "next", "error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from headstart.disclosure import page, printable, show, wrapped
 
 
 KEPT = "\ue000"  # a blank of a cell at which no line is broken
+OPEN = "\ue001"  # no character, but a place at which a line may be broken
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
@@ -40,7 +42,7 @@ def show_table(
 
     Args:
         columns: their heads.
-        rows: of cells; a blank that is `KEPT` is not at the end of a line.
+        rows: of cells; lines end at blanks, at `OPEN` places too, but not at a blank that is `KEPT`.
         title: above the table.
         drop: columns that are left out, in this order, where words would be broken otherwise.
     """
@@ -66,8 +68,8 @@ def _widths(table: Sequence[Sequence[str]], width: int) -> list[int] | None:
     from rich.cells import cell_len
 
     columns = list(zip(*table, strict=True))
-    found = [max(map(cell_len, column)) for column in columns]
-    least = [max((cell_len(word) for text in column for word in text.split(" ")), default=0) for column in columns]
+    found = [max(cell_len(_plain(text)) for text in column) for column in columns]
+    least = [max(cell_len(_plain(part.rstrip(" "))) for text in column for part in _parts(text)) for column in columns]
     while sum(found) > width - 2 * len(columns):  # a blank at each side
         wide = [k for k, size in enumerate(found) if size > least[k]]
         if not wide:
@@ -77,16 +79,23 @@ def _widths(table: Sequence[Sequence[str]], width: int) -> list[int] | None:
 
 
 def _broken(text: str, width: int | None) -> str:
-    """Return a cell whose lines end at blanks, those that are `KEPT` excepted; without a width on one line."""
+    """Return a cell whose lines end where they may; without a width, or without special characters, on one line."""
     from rich.cells import cell_len
 
-    if KEPT not in text or width is None:
-        return text.replace(KEPT, " ")
+    if width is None or not {KEPT, OPEN} & set(text):
+        return _plain(text)
     lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if cell_len(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines).replace(KEPT, " ")
+    for part in _parts(text):
+        if lines[-1] and cell_len(_plain(lines[-1] + part.rstrip(" "))) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(_plain(line).rstrip(" ") for line in lines)
+
+
+def _parts(text: str) -> list[str]:
+    """Return a cell in the parts between which lines may end."""
+    return re.findall(f"[^ {OPEN}]*(?:[ {OPEN}]|$)", text)
+
+
+def _plain(text: str) -> str:
+    return text.replace(KEPT, " ").replace(OPEN, "")
