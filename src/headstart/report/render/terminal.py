@@ -49,7 +49,9 @@ def ranking_table(summary: Summary, width: int = 140) -> Table:
     table.add_column("95 % interval", justify="right", no_wrap=True)
     if wider:
         table.add_column("other training\nimages too", justify="right", no_wrap=True)
-    table.add_column("on test", no_wrap=True)
+    compared = any(len(board.ranking) > 1 for board in summary.boards)
+    if compared:
+        table.add_column("on test", no_wrap=True)
     if wide:
         table.add_column(times_head(summary.boards).replace("× ", "×\n"), justify="right")
         table.add_column("an image", justify="right", no_wrap=True)
@@ -66,7 +68,7 @@ def ranking_table(summary: Summary, width: int = 140) -> Table:
             numbers.score(row["mean"], row["metric"]),
             numbers.interval(row["low"], row["high"], row["metric"]),
             *([numbers.interval(row["wider_low"], row["wider_high"], row["metric"])] if wider else []),
-            state_shown(row, summary.boards[row["board"]]),
+            *([state_shown(row, summary.boards[row["board"]])] if compared else []),
             *(_costs(row) if wide else []),
         )
     return table
