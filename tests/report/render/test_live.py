@@ -56,7 +56,9 @@ def told(*fits: list[str]) -> list[str]:
     """Return the lines of runs whose seeds repeat the fits with the same letter."""
     stream = io.StringIO()
     live = LiveStudy(stream, clock=Clock())
-    rows = [{"run": f"run {n}", "seed": seed, "key": key} for n, keys in enumerate(fits) for seed, key in enumerate(keys)]
+    rows = [
+        {"run": f"run {n}", "seed": seed, "key": key} for n, keys in enumerate(fits) for seed, key in enumerate(keys)
+    ]
     live.plan(rows)
     for row in rows:
         live.done(f"{row['run']} (seed {row['seed']})", 0.5, 1.0)

@@ -68,7 +68,9 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     if not images:
         found = "no file"
         if others:
-            found = f"{len(others)} file{'s, none of them' if len(others) > 1 else ', which is not'} an image by its name"
+            found = (
+                f"{len(others)} file{'s, none of them' if len(others) > 1 else ', which is not'} an image by its name"
+            )
         raise DataError(f"{name}: no image was found ({found}); expected class folders")
     prefix = _common_top(images)
     parts = [PurePosixPath(path[len(prefix) :]).parts for path in images]

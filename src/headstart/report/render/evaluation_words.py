@@ -42,10 +42,7 @@ def change_words(model: Evaluated, metric: str) -> str:
             f" from, {model.own.run}, on {own['n']:,} test images of {model.own.dataset}; it has learned from these"
             " images itself, and has no test score of its own"
         )
-    return (
-        f"{here}, {shown} against {score} on its own"
-        f" {own['n']:,} test images of {model.own.dataset}"
-    )
+    return f"{here}, {shown} against {score} on its own {own['n']:,} test images of {model.own.dataset}"
 
 
 def drift_lines(model: Evaluated) -> list[str]:
