@@ -9,7 +9,6 @@ from typing import Any
 
 from headstart.disclosure import page, printable, show, wrapped
 
-
 KEPT = "\ue000"  # a blank of a cell at which no line is broken
 OPEN = "\ue001"  # no character, but a place at which a line may be broken
 
