@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -15,6 +16,8 @@ from headstart.errors import SpecError
 
 # Typer has a copy of Click in some versions and imports it in others.
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SEVERAL = re.compile(r"<list\[(\w+)\]>")  # the type, as Typer writes it, of what may be given several times
 
@@ -34,7 +37,7 @@ class Verb(TyperCommand):
 class Verbs(typer.Typer):
     """The commands, each of them a `Verb`."""
 
-    def command(self, name: str | None = None, **options: Any) -> Any:
+    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
         """Add a function as a command."""
         return super().command(name, cls=Verb, **options)
 
