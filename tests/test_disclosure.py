@@ -174,3 +174,6 @@ def test_a_line_is_broken_between_words_in_a_terminal_and_nowhere_else(monkeypat
     install = wrapped("it needs an optional package: pip install 'headstart[serve]'", Screen(), indent="").splitlines()
     assert install == ["it needs an optional package:", "pip install 'headstart[serve]'"]
     assert wrapped(line, io.StringIO()) == line and wrapped("short", Screen()) == "short"
+    monkeypatch.setenv("COLUMNS", "30")
+    assert max(map(len, wrapped("words " * 20, Screen()).splitlines())) <= 30
+    assert wrapped(line, io.StringIO()) == line

@@ -106,6 +106,8 @@ def test_a_model_is_explained_as_its_network_is(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     found = explain_images(classifier, [pixels, pixels[::-1]], target="bee")
     assert list(found.maps) == ["grad_cam"]  # by default
+    predicted = [each.probabilities for each in classifier.predict([pixels, pixels[::-1]])]
+    assert np.allclose(found.probabilities, predicted, atol=1e-6)
     subject = Subject("this model", classifier.bundle.network, classifier.classes)
     (own,) = explain_pictures([subject], [pixels, pixels[::-1]], ["grad_cam"], targets=["bee", "bee"])
     assert (found.maps["grad_cam"] == own.maps["grad_cam"]).all() and found.targets.tolist() == [1, 1]

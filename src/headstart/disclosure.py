@@ -66,7 +66,7 @@ def wrapped(line: str, stream: TextIO, indent: str | None = None) -> str:
         indent: of further lines; None: that of the first line, at least two blanks.
     """
     try:
-        columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+        columns = (_asked_columns() or os.get_terminal_size(stream.fileno()).columns) if stream.isatty() else 0
     except (OSError, ValueError):
         return line
     if not 20 <= columns < len(line):
@@ -98,6 +98,17 @@ def console(**options: Any) -> Any:
     table: dict[int, Any] = getattr(control, "_CONTROL_STRIP_TRANSLATE", {})
     table.update({code: repr(chr(code))[1:-1] for code in (*range(0x0E, 0x20), *range(0x7F, 0xA0))})
     return Console(**options)
+
+
+def page() -> Any:
+    """Return a console for tables on standard output: as wide as COLUMNS says, or the terminal, or else 140 columns."""
+    return console(width=None if sys.stdout.isatty() else _asked_columns() or 140)
+
+
+def _asked_columns() -> int:
+    """Return the width that the environment asks for, or 0."""
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isdecimal() else 0
 
 
 @lru_cache

@@ -103,7 +103,7 @@ def explain_images(
     if target is not None and target not in classifier.classes:
         raise SpecError(unknown_name("class", target, classifier.classes))
     title = "this model" if isinstance(model, Classifier) else Path(model).name
-    subject = Subject(title, classifier.bundle.network, classifier.classes)
+    subject = Subject.of(title, classifier.bundle)
     if methods is None:
         methods = default_explainers([subject.network])[0][-1:]
     pictures = [content_of(picture) for picture in pictures_of(images)]

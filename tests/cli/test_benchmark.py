@@ -54,6 +54,20 @@ def test_a_form_a_line_then_what_was_measured(measured: list[Any], capsys: pytes
     assert measured == [(Path("m"), {"int8": True, "images": None, "count": 200})]
 
 
+def test_no_figure_is_broken_at_80_columns(
+    measured: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    benchmark_and_show(Path("m"), int8=True, images=None, count=200, as_json=False)
+    first, *rest = capsys.readouterr().out.splitlines()
+    fastest = max(ROWS, key=lambda row: row.images_per_second)
+    assert first == f"{fastest.form} is the fastest here: {fastest.images_per_second:.0f} images/s."
+    for row in ROWS:
+        lines = [line for line in rest if line.startswith(f" {row.form}  ")]
+        assert len(lines) == 2 and f"{row.median_ms:.1f} ms" in lines[0] and f"{row.labels_differ} " in lines[1]
+    assert any(line.rstrip().endswith("+1.0 (-0.5 to +2.5)") for line in rest)
+
+
 def test_json_has_every_figure(measured: list[Any], call: Call, tmp_path: Path) -> None:
     code, out, _ = call("benchmark", tmp_path, "--no-int8", "--images", tmp_path, "--count", 9, "--json")
     found = json.loads(out)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exported_models import neighbours
+from exported_models import linear, neighbours
 from PIL import Image
 
 from headstart.api import Results
@@ -69,6 +69,16 @@ def test_explain_sets_two_models_side_by_side_and_checks_them(
         assert second.width > first.width
     code, _, said = call("explain", one, image, "--target", "rose")
     assert code == 2 and "rose" in said
+
+
+def test_the_probability_is_the_one_that_predict_shows(call: Call, photos: Path, tmp_path: Path) -> None:
+    model = Classifier(linear(temperature=4.0, tta="flip")).save(tmp_path / "model.safetensors")
+    image = photos / "daisy" / "00.jpg"
+    code, out, said = call("explain", model, image, "--method", "grad_cam", "--out", tmp_path / "why.png")
+    assert code == 0, said
+    _, rows, _ = call("predict", model, image, "--format", "json")
+    (row,) = json.loads(rows)
+    assert row["probability"] < 0.99 and f": {row['class']} {row['probability']:.3f}\n" in out
 
 
 def test_a_model_without_gradients_is_explained_by_lime_and_a_line_says_why(

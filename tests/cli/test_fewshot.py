@@ -54,7 +54,7 @@ def test_the_table_of_few_shot_results_shows_the_dataset_literally(capsys: pytes
     row = {"method": "ridge", "transductive": False, "shots": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}
     _show({"rows": [row], "comparisons": {1: [{"verdict": "a [b] :star:"}]}}, "[other]:star:")
     out = capsys.readouterr().out
-    assert "[other]:star:" in out and "1 shots: a [b] :star:" in out and "40.00 to 60.00" in out
+    assert "[other]:star:" in out and "1 shot: a [b] :star:" in out and "40.00 to 60.00" in out
 
 
 @pytest.fixture

@@ -137,6 +137,7 @@ def test_no_line_of_help_ends_within_a_word_at_80_columns(
     code, out, _ = run(capsys, verb, "--help")
     broken = [line for line in out.splitlines() if line.endswith("-") and not line.endswith(" cross-")]
     assert code == 0 and broken == []
+    assert "list[" not in out and "range>" not in out and ("KEY=VALUE...  " in out) == (verb in ("run", "plan"))
 
 
 def test_no_summary_is_cut_off_at_80_columns(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,6 +54,38 @@ def test_a_narrow_terminal_breaks_no_word_and_leaves_columns_out(capsys: pytest.
         "rest" not in narrow and "12345" in narrow and "n" * 110 in narrow
     )  # 140 - 110 - 5 - 6 leave 19 for the licence
     assert [line.split()[1:] for line in narrow.splitlines()[1:]] == [["a", "licence", "of", "12345"], ["words"]]
+
+
+def test_a_table_that_is_piped_is_as_wide_as_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("picture.png", " ".join(["word"] * 40))]
+    widest = {}
+    for columns in ("60", "200", "none"):
+        monkeypatch.setenv("COLUMNS", columns)
+        show_table(("name", "words"), rows)
+        widest[columns] = max(map(len, capsys.readouterr().out.splitlines()))
+    assert 55 < widest["60"] <= 60 and 195 < widest["200"] <= 200 and 135 < widest["none"] <= 140
+
+
+def test_a_class_and_its_probability_are_on_one_line_and_left_out_where_there_is_no_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("butterfly", "sea horse", "crab")
+    found = Prediction("p.png", "crab", 0.6, np.array([0.3, 0.1, 0.6], np.float32), labels=("crab",))
+    classifier: Any = SimpleNamespace(classes=names, judge=None)
+    shown = {}
+    for columns in (80, 52, 40):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        _show_table(classifier, iter([found]), Output())
+        shown[columns] = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert shown[80][1] == " p.png  crab   0.600        butterfly 0.30, sea horse 0.10"
+    assert shown[52][1:] == [" p.png  crab   0.600        butterfly 0.30,", " " * 28 + "sea horse 0.10"]
+    assert shown[40] == [" image  class  probability", " p.png  crab   0.600"]
+    monkeypatch.setenv("COLUMNS", "50")
+    _show_table(classifier, iter([replace(found, name="photos/of the/shore/p.png")]), Output())
+    lines = [line[:12].rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [" image", " photos/of", " the/shore/", " p.png"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ import torch
 from PIL import Image
 from torch import nn
 
+from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError
 from headstart.explain.compare import Subject, columns_of, explain_pictures
 from headstart.explain.explainers import explain
 from headstart.explain.picture import gallery
 from headstart.models.architectures.parts import Reduce
 from headstart.models.backbone import Backbone
+from headstart.models.bundle import Bundle, Origin
 from headstart.models.network import Network
 from headstart.models.preprocessing import Preprocessing
 
@@ -41,6 +44,19 @@ def test_two_networks_explain_the_same_pictures_each_in_its_own_size() -> None:
     assert (small.targets.numpy() == small.probabilities.argmax(1)).all()
     expected = explain(small.subject.network, small.images, small.targets, "grad_cam")
     np.testing.assert_array_equal(small.maps["grad_cam"], expected)
+
+
+def test_the_probabilities_are_those_that_the_classifier_predicts() -> None:
+    network = subject("a", 24, 0).network
+    network.backbone.stages[0][0].weight.data *= 20  # views differ
+    network.head.weight.data *= 20
+    bundle = Bundle(network, Origin("a"), ("cat", "dog", "owl"), temperature=2.5, tta="flip_translate")
+    predicted = Classifier(bundle).predict(PICTURES)
+    (found,) = explain_pictures([Subject.of("a", bundle)], PICTURES, [])
+    np.testing.assert_allclose(found.probabilities, [each.probabilities for each in predicted], atol=1e-6)
+    for change in ({"temperature": 1.0}, {"tta": "none"}):
+        (other,) = explain_pictures([replace(found.subject, **change)], PICTURES, [])
+        assert np.abs(other.probabilities - found.probabilities).max() > 0.001
 
 
 def test_the_networks_stand_next_to_each_other_for_each_method() -> None:

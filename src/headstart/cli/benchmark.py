@@ -27,8 +27,11 @@ def benchmark_and_show(model: Path, *, int8: bool, images: Path | None, count: i
         facts = {"pictures": found.pictures, "n": found.n, "notes": list(found.notes)}
         show(json.dumps({**facts, "forms": [row.to_dict() for row in found.rows]}, ensure_ascii=False))
         return
-    names = ("form", "size", "start", "median", "p95", "images/s", "labels that differ", "accuracy", "accuracy drop")
-    show_table(names, [_cells(row) for row in found.rows])
+    fastest = max(found.rows, key=lambda row: row.images_per_second)
+    show_line(f"{fastest.form} is the fastest here: {fastest.images_per_second:.0f} images/s.")
+    show_table(("form", "size", "start", "median", "p95", "images/s"), [_cells(row) for row in found.rows])
+    show("")
+    show_table(("form", "labels that differ", "accuracy", "accuracy drop"), [_kept(row) for row in found.rows])
     show_line(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
     for note in found.notes:
         show_line(f"note: {note}")
@@ -42,6 +45,12 @@ def _cells(row: Speed) -> tuple[str, ...]:
         f"{row.median_ms:.1f} ms",
         f"{row.p95_ms:.1f} ms",
         f"{row.images_per_second:.0f}",
+    )
+
+
+def _kept(row: Speed) -> tuple[str, ...]:
+    return (
+        row.form,
         str(row.labels_differ),
         "" if row.accuracy is None else f"{100 * row.accuracy:.1f} %",
         "" if row.lost is None else f"{row.lost.points:+.1f} ({row.lost.low:+.1f} to {row.lost.high:+.1f})",

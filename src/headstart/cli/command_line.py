@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from headstart.disclosure import disclosable
 from headstart.errors import SpecError
 
 # Typer has a copy of Click in some versions and imports it in others.
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SEVERAL = re.compile(r"<list\[(\w+)\]>")  # the type, as Typer writes it, of what may be given several times
+
+
+class Verb(TyperCommand):
+    """A command whose help names no types of Python."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and options."""
+        write = formatter.write_dl
+        formatter.write_dl = lambda rows, *rest, **options: write(
+            [(_several(name), words) for name, words in rows], *rest, **options
+        )
+        super().format_options(ctx, formatter)
+
+
+class Verbs(typer.Typer):
+    """The commands, each of them a `Verb`."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
+        """Add a function as a command."""
+        return super().command(name, cls=Verb, **options)
+
+
+def _several(name: str) -> str:
+    """Return a name in the help with a plain type: `--method <str>`, `images... <str>`, `KEY=VALUE...`."""
+    if "=" in name:
+        return _SEVERAL.sub("...", name).replace(" ...", "...")
+    return _SEVERAL.sub(lambda found: f"<{found[1].lower()}>", name).replace(" range>", ">")
 
 
 def run_typer(app: typer.Typer, arguments: list[str] | None) -> None:

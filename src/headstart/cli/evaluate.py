@@ -112,21 +112,21 @@ def show_drift(found: DriftReport) -> None:
 
 
 def show_evaluation(found: Evaluation) -> None:
-    """Print the measures of each model, what was left out, how the models compare, and the report's place."""
+    """Print how good each model is and how they compare, every measure, drift, and the report's place."""
     from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
 
     plural = "s" if len(found.dataset) != 1 else ""
     show(f"{found.dataset.name}: {len(found.dataset):,} image{plural}, {len(found.dataset.classes)} classes")
     for note in found.notes:
         show_line(f"note: {note}")
-    show_table(("measure", *(model.name for model in found.models)), measure_rows(found))
     for each in found.models:
         show_line(change_words(each, found.metric))
+    for sentence in compared_words(found):
+        show_line(sentence)
+    show_table(("measure", *(model.name for model in found.models)), measure_rows(found))
     for each in found.models:
         for sentence in drift_lines(each):
             show_line(sentence if len(found.models) == 1 else f"{each.name}: {sentence}")
-    for sentence in compared_words(found):
-        show_line(sentence)
     show(f"report:  {found.report}")
 
 

@@ -53,7 +53,7 @@ def explain_and_show(
         bundle = Classifier.load(folder).bundle
         if target is not None and target not in bundle.classes:
             raise SpecError(f"--target: {unknown_name('class', target, bundle.classes)}")
-        subjects.append(Subject(_title(place), bundle.network, bundle.classes))
+        subjects.append(Subject.of(_title(place), bundle))
     if not methods:
         methods, why = default_explainers([each.network for each in subjects])
         said += [] if why is None else [f"headstart: grad_cam is left out: {why}"]

@@ -58,6 +58,10 @@ def export_and_show(
         for each in done
         for found in each.checks
     ]
+    checks = [found for each in done for found in each.checks]
+    wrong, far = max(found.labels_differ for found in checks), max(found.largest_difference for found in checks)
+    labels = f"{wrong:,} labels at most differ" if wrong else "No label differs"
+    show_line(f"{labels} from the original's in any file; the probabilities differ by {far:.1e} at most.")
     show_table(("folder", "file", "labels that differ", "largest difference", "time per picture", "size"), table)
     first = done[0].checks[0]
     show_line(f"Checked on {first.pictures}: the original and each file in a process of its own.")

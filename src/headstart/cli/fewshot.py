@@ -93,7 +93,8 @@ def _show(table: dict[str, Any], title: str) -> None:
             f"{row['episodes_per_second']:,.0f}" if row.get("episodes_per_second") else "",
         )
         rows.append(cells)
-    show_table(columns, rows, title)
     for k, pairs in table["comparisons"].items():
         for pair in pairs[:6]:
-            show_line(f"{k} shots: {pair['verdict']}")
+            show_line(f"{k} shot{'' if str(k) == '1' else 's'}: {pair['verdict']}")
+    filled = [k for k in range(len(columns)) if any(row[k] for row in rows)]
+    show_table([columns[k] for k in filled], [[row[k] for k in filled] for row in rows], title)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.command_line import run_typer
+from headstart.cli.command_line import Verbs, run_typer
 from headstart.cli.label_verbs import add_label_verbs
 from headstart.cli.model_verbs import add_model_verbs
 from headstart.cli.options import (
@@ -34,7 +34,7 @@ from headstart.cli.options import (
 from headstart.cli.process import run_as_process
 from headstart.models.architectures.quick_import import import_quickly
 
-app = typer.Typer(
+app = Verbs(
     name="headstart",
     no_args_is_help=True,
     rich_markup_mode=None,

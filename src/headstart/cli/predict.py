@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.outputs import check_file, check_writable
 from headstart.cli.streams import write_utf8
-from headstart.cli.tables import show_table
+from headstart.cli.tables import KEPT, OPEN, show_table
 from headstart.disclosure import printable, show
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
@@ -140,19 +140,20 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
 
     rows: list[tuple[float, tuple[str, ...]]] = []
     for p in predictions:
+        name = _one_line(p.name).replace("/", f"/{OPEN}")  # a long path is broken between folders
         if p.error is not None:
-            rows.append((certainty(p), (_one_line(p.name), "", "", "", "", p.error)))
+            rows.append((certainty(p), (name, "", "", "", "", p.error)))
             continue
         others = best_classes(p, classifier.classes, output.top or _SHOWN)[1:]
-        following = ", ".join(f"{name} {probability:.2f}" for name, probability in others)
-        rows.append((certainty(p), (_one_line(p.name), p.label, f"{p.probability:.3f}", _answer(p), following, "")))
+        following = ", ".join(f"{_one_line(name)} {probability:.2f}".replace(" ", KEPT) for name, probability in others)
+        rows.append((certainty(p), (name, p.label, f"{p.probability:.3f}", _answer(p), following, "")))
     if output.least_sure_first:
         rows.sort(key=lambda row: row[0])
     columns: tuple[str, ...] = ("image", "class", "probability", "answer", "next", "error")
     if classifier.judge is None:
         columns, rows = columns[:3] + columns[4:], [(key, cells[:3] + cells[4:]) for key, cells in rows]
     shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
-    show_table(columns[:shown], [cells[:shown] for _, cells in rows])
+    show_table(columns[:shown], [cells[:shown] for _, cells in rows], drop=("next",))
 
 
 def _answer(prediction: Prediction) -> str:

@@ -107,7 +107,7 @@ def _explainer(classifier: Classifier) -> Explain | None:
             picture = decode(content)
         except UndecodableError as error:
             raise DataError(str(error)) from None
-        subject = Subject("model", network(), classifier.bundle.classes)
+        subject = Subject.of("model", replace(classifier.bundle, network=network()))
         methods = default_explainers([subject.network])[0][-1:] if method is None else [method]
         return gallery(columns_of(explain_pictures([subject], [picture], methods)))
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
-from headstart.disclosure import console as terminal
-from headstart.disclosure import show, wrapped
+from headstart.disclosure import page, show, wrapped
 
 
 def run_and_show(
@@ -95,10 +94,10 @@ def show_ranking(folder: Path) -> None:
     from headstart.report.read.summary import load_summary
     from headstart.report.render.terminal import ranking_table
 
-    summary, console = load_summary(folder), terminal(width=None if sys.stdout.isatty() else 140)
-    console.print(Text(wrapped(plain(summary.answer), sys.stdout, indent="")))
+    summary, console = load_summary(folder), page()
+    show(wrapped(plain(summary.answer), sys.stdout, indent=""))
     console.print(ranking_table(summary, console.width))
     if summary.problems:
         console.print(Text("\nthe audit of the images found:", style="bold"))
     for problem in summary.problems:
-        console.print(Text(wrapped(f"  {problem}", sys.stdout)))
+        show(wrapped(f"  {problem}", sys.stdout))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.disclosure import console, printable, show, wrapped
+from headstart.disclosure import page, printable, show, wrapped
+
+KEPT = "\ue000"  # a blank of a cell at which no line is broken
+OPEN = "\ue001"  # no character, but a place at which a line may be broken
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
@@ -33,18 +37,18 @@ def cell(value: Any) -> str:
 def show_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None, drop: Sequence[str] = ()
 ) -> None:
-    """Print a table as wide as the terminal, or 140 columns wide if there is none.
+    """Print a table as wide as the terminal, or as COLUMNS says, or 140 columns wide.
 
     Args:
         columns: their heads.
-        rows: of cells.
+        rows: of cells; lines end at blanks, at `OPEN` places too, but not at a blank that is `KEPT`.
         title: above the table.
         drop: columns that are left out, in this order, where words would be broken otherwise.
     """
     from rich.table import Column, Table
     from rich.text import Text
 
-    screen = console(width=None if sys.stdout.isatty() else 140)
+    screen = page()
     shown, left = list(range(len(columns))), list(drop)
     while (widths := _widths([[row[k] for k in shown] for row in (columns, *rows)], screen.width)) is None and left:
         shown.remove(columns.index(left.pop(0)))
@@ -53,7 +57,8 @@ def show_table(
     heads = (Column(columns[k], overflow="fold", width=width) for k, width in zip(shown, fixed, strict=True))
     table = Table(*heads, box=None, title=heading)
     for row in rows:
-        table.add_row(*(Text(row[k]) for k in shown))  # as Text, names such as [other] or :star: are not markup
+        cells = [_broken(row[k], width) for k, width in zip(shown, fixed, strict=True)]
+        table.add_row(*map(Text, cells))  # as Text, names such as [other] or :star: are not markup
     screen.print(table)
 
 
@@ -62,11 +67,34 @@ def _widths(table: Sequence[Sequence[str]], width: int) -> list[int] | None:
     from rich.cells import cell_len
 
     columns = list(zip(*table, strict=True))
-    found = [max(map(cell_len, column)) for column in columns]
-    least = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in columns]
+    found = [max(cell_len(_plain(text)) for text in column) for column in columns]
+    least = [max(cell_len(_plain(part.rstrip(" "))) for text in column for part in _parts(text)) for column in columns]
     while sum(found) > width - 2 * len(columns):  # a blank at each side
         wide = [k for k, size in enumerate(found) if size > least[k]]
         if not wide:
             return None
         found[max(wide, key=lambda k: found[k])] -= 1
     return found
+
+
+def _broken(text: str, width: int | None) -> str:
+    """Return a cell whose lines end where they may; without a width, or without special characters, on one line."""
+    from rich.cells import cell_len
+
+    if width is None or not {KEPT, OPEN} & set(text):
+        return _plain(text)
+    lines = [""]
+    for part in _parts(text):
+        if lines[-1] and cell_len(_plain(lines[-1] + part.rstrip(" "))) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(_plain(line).rstrip(" ") for line in lines)
+
+
+def _parts(text: str) -> list[str]:
+    """Return a cell in the parts between which lines may end."""
+    return re.findall(f"[^ {OPEN}]*(?:[ {OPEN}]|$)", text)
+
+
+def _plain(text: str) -> str:
+    return text.replace(KEPT, " ").replace(OPEN, "")

@@ -12,11 +12,14 @@ from jaxtyping import UInt8
 
 from headstart.data.decoding.decode import decode
 from headstart.errors import DataError
+from headstart.evaluate.metrics.calibration import calibrated
 from headstart.explain.explainers import EXPLAINERS, explain
 from headstart.explain.picture import Column
 from headstart.explain.scope import device_of, probabilities_of, undisturbed
+from headstart.models.bundle import Bundle
 from headstart.models.network import Network
 from headstart.models.preprocessing import as_tensor, normalise
+from headstart.models.test_time_augmentation import TTA
 from headstart.notebook import Shown
 from headstart.transfer.frozen.views import view_of
 
@@ -29,11 +32,20 @@ class Subject:
         title: its display name, such as "pretrained on DTD".
         network: its backbone knows how pictures become its input.
         classes: the class names, in the order of its logits.
+        temperature: that calibrates its probabilities; 1 changes nothing.
+        tta: its test-time augmentation, a name in TTA.
     """
 
     title: str
     network: Network
     classes: Sequence[str]
+    temperature: float = 1.0
+    tta: str = "none"
+
+    @classmethod
+    def of(cls, title: str, bundle: Bundle) -> Subject:
+        """Return the network of a bundle, with what makes its probabilities those that the bundle predicts."""
+        return cls(title, bundle.network, bundle.classes, bundle.temperature, bundle.tta)
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class Explained(Shown):
         pixels: uint8 [n, size, size, 3], the pictures as the network sees them.
         images: the same, normalised: float [n, 3, size, size], on the CPU.
         targets: int64 [n], the class that is explained.
-        probabilities: float [n, C].
+        probabilities: float [n, C], calibrated: those that the model predicts.
         maps: for each method float [n, size, size].
     """
 
@@ -85,7 +97,7 @@ def explain_pictures(
         view = view_of(preprocessing)
         pixels = np.stack([decode(picture, view) for picture in pictures])
         images = normalise(as_tensor(pixels), preprocessing)
-        probabilities = _probabilities(subject.network, images)
+        probabilities = _probabilities(subject, images)
         chosen = _targets(subject, targets, probabilities)
         maps = {
             method: explain(subject.network, images, chosen, method, seed=seed, **(options or {}).get(method, {}))
@@ -128,10 +140,14 @@ def verdict(result: Explained, row: int) -> str:
     return f"{result.subject.classes[target]} {result.probabilities[row, target]:.2f}"
 
 
-def _probabilities(network: Network, images: torch.Tensor, batch: int = 64) -> np.ndarray:
+def _probabilities(subject: Subject, images: torch.Tensor, batch: int = 64) -> np.ndarray:
+    network = subject.network
+    parts = []
     with undisturbed(network), torch.inference_mode():
-        parts = [probabilities_of(network, network(part.to(device_of(network)))) for part in torch.split(images, batch)]
-    return torch.cat(parts).float().cpu().numpy()
+        for part in torch.split(images, batch):
+            views = TTA[subject.tta](part.to(device_of(network)))
+            parts.append(torch.stack([probabilities_of(network, network(view).float()) for view in views]).mean(0))
+    return calibrated(torch.cat(parts).cpu().numpy(), subject.temperature)
 
 
 def _targets(subject: Subject, names: Sequence[str] | None, probabilities: np.ndarray) -> torch.Tensor:

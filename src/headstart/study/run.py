@@ -144,9 +144,14 @@ def begin(session: Session) -> None:
     session.trackers = trackers(session.folder, study.spec.track, study.spec.name)
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
-    own = [Expected(run=task.run.name, seed=task.seed, name=task.name) for task in plan.tasks]
+    own = [Expected(run=task.run.name, seed=task.seed, name=task.name, key=task.key) for task in plan.tasks]
+    keys = ensemble_keys(study.spec, plan.tasks)
     words = study.spec.data.split.words
-    others = [Expected(**row, name=f"{row['run']} ({words(row['seed'])})") for row in (*missing, *expected(study.spec))]
+    together = [
+        Expected(run=row["run"], seed=row["seed"], key=key) if (key := keys.get((row["run"], row["seed"]))) else row
+        for row in expected(study.spec)
+    ]
+    others = [Expected(**row, name=f"{row['run']} ({words(row['seed'])})") for row in (*missing, *together)]
     session.listener.plan([*own, *others])
 
 

@@ -144,7 +144,7 @@ def test_an_empty_folder_and_a_folder_without_images_are_refused(tmp_path: Path)
         load_dataset(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "notes.txt").write_text("x")
-    with pytest.raises(DataError, match="1 files, none of them an image by its name"):
+    with pytest.raises(DataError, match="1 file, which is not an image by its name"):
         load_dataset(tmp_path)
 
 

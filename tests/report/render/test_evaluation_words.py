@@ -38,11 +38,13 @@ def test_a_measure_is_shown_where_every_model_has_it() -> None:
 
 
 def test_the_change_is_against_the_own_test_images_of_whatever_was_tested() -> None:
-    words = "a: accuracy -5.0 points (-10.0 to +1.0) against 95.0 %"
-    assert change_words(model("a"), "accuracy") == f"{words} on its own 80 test images of flowers"
-    assert change_words(model("a", refitted=True), "accuracy").startswith(f"{words} of the tested model that it was")
-    unknown = SimpleNamespace(name="a", own=None, change=None)
-    assert change_words(unknown, "accuracy").startswith("a: own test score unknown")  # type: ignore[arg-type]
+    score = estimate(0.9, 0.8, 0.95)
+    words = "a: accuracy 90.0 %, -5.0 points (-10.0 to +1.0) against 95.0 %"
+    assert change_words(model("a", accuracy=score), "accuracy") == f"{words} on its own 80 test images of flowers"
+    refitted = model("a", refitted=True, accuracy=score)
+    assert change_words(refitted, "accuracy").startswith(f"{words} of the tested model that it was")
+    unknown = SimpleNamespace(name="a", own=None, change=None, metrics={"accuracy": score})
+    assert change_words(unknown, "accuracy").startswith("a: accuracy 90.0 %; its own test score is unknown: ")  # type: ignore[arg-type]
     assert drift_lines(model("a")) == ["Drift was not measured: no sketch."]
 
 

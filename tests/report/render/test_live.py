@@ -52,6 +52,33 @@ def test_without_a_terminal_each_run_is_one_plain_line() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+def told(*fits: list[str]) -> list[str]:
+    """Return the lines of runs whose seeds repeat the fits with the same letter."""
+    stream = io.StringIO()
+    live = LiveStudy(stream, clock=Clock())
+    rows = [
+        {"run": f"run {n}", "seed": seed, "key": key} for n, keys in enumerate(fits) for seed, key in enumerate(keys)
+    ]
+    live.plan(rows)
+    for row in rows:
+        live.done(f"{row['run']} (seed {row['seed']})", 0.5, 1.0)
+    return stream.getvalue().splitlines()
+
+
+def test_seeds_that_repeat_the_same_fit_count_once_as_in_the_report() -> None:
+    assert told(["a", "a", "a"], ["b", "b", "b"]) == [
+        "2 runs to do; the 3 seeds of each give the same model and count as one",
+        "run 0: 50.0 % in 3.0 s; 1 of 2 runs ended",
+        "run 1: 50.0 % in 3.0 s; 2 of 2 runs ended",
+    ]
+    assert told(["a", "a", "a"], ["b", "c", "d"]) == [
+        "2 runs to do, with up to 3 seeds each: those that give the same model count as one",
+        "run 0: 50.0 % in 3.0 s; 1 of 2 runs ended",
+        "run 1: 50.0 % (3 seeds) in 3.0 s; 2 of 2 runs ended",
+    ]
+    assert told(["a", "b"])[0] == "1 run to do, with 2 seeds"
+
+
 @pytest.mark.parametrize(
     ("metric", "words"), [("accuracy", "2 folds"), ("f1_macro", "mean of 2 folds, each judged alone")]
 )

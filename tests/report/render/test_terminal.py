@@ -38,6 +38,11 @@ def test_states_and_the_chosen_model_are_shown_within_80_columns(three: Path) ->
     assert "not for other training images" in " ".join(text.split())
 
 
+def test_one_run_alone_is_compared_with_nothing(tmp_path: Path) -> None:
+    alone = shown(study_of(tmp_path, {"a": np.tile(np.arange(200) < 180, (2, 1))}))
+    assert " a " in alone and "90.0 %" in alone and "on test" not in alone and "best" not in alone
+
+
 def test_only_states_that_occur_are_explained(three: Path) -> None:
     words = state_words(load_summary(three).boards)
     assert words.startswith("Cannot tell: ") and "Behind: " in words and "Tied" not in words

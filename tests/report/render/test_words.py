@@ -9,6 +9,7 @@ from headstart.report.render.words import (
     STATES,
     interval_words,
     state_meaning,
+    state_shown,
     state_words,
     times,
     times_head,
@@ -44,6 +45,13 @@ def test_only_states_that_occur_are_explained_best_excepted(boards: list[Any], s
     text = state_words(boards)
     found = [start for start in ("Best: ", "Tied: ", "Cannot tell: ", "Behind: ") if start in text]
     assert found == starts
+
+
+def test_one_run_alone_is_not_called_the_best() -> None:
+    both = board(0.01, "accuracy", "best", "behind")
+    assert [state_shown(row, both) for row in both.ranking] == ["best", "behind"]
+    alone = board(0.01, "accuracy", "best")
+    assert state_shown(alone.ranking[0], alone) == "–"
 
 
 def test_folds_and_repeats_are_not_called_seeds() -> None:

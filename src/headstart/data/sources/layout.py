@@ -66,7 +66,11 @@ def read_tree(name: str, paths: Iterable[str]) -> Layout:
     """
     images, others = image_paths(paths)
     if not images:
-        found = f"{len(others)} files, none of them an image by its name" if others else "no file"
+        found = "no file"
+        if others:
+            found = (
+                f"{len(others)} file{'s, none of them' if len(others) > 1 else ', which is not'} an image by its name"
+            )
         raise DataError(f"{name}: no image was found ({found}); expected class folders")
     prefix = _common_top(images)
     parts = [PurePosixPath(path[len(prefix) :]).parts for path in images]

@@ -29,22 +29,20 @@ def measure_rows(found: Evaluation) -> list[tuple[str, ...]]:
 
 
 def change_words(model: Evaluated, metric: str) -> str:
-    """Return how the score here differs from the model's own test score."""
+    """Return the score here, and how it differs from the model's own test score."""
+    here = f"{model.name}: {measure_name(metric)} {numbers.score(model.metrics[metric]['value'], metric)}"
     if model.own is None or model.change is None:
-        return f"{model.name}: own test score unknown; give the study's or the run's folder to compare with it"
+        return f"{here}; its own test score is unknown: give the study's or the run's folder to compare with it"
     own, change = model.own.metrics[metric], model.change
     shown = numbers.difference(*change, metric)
     score = numbers.score(own["value"], metric)
     if model.own.refitted:
         return (
-            f"{model.name}: {measure_name(metric)} {shown} against {score} of the tested model that it was refitted"
+            f"{here}, {shown} against {score} of the tested model that it was refitted"
             f" from, {model.own.run}, on {own['n']:,} test images of {model.own.dataset}; it has learned from these"
             " images itself, and has no test score of its own"
         )
-    return (
-        f"{model.name}: {measure_name(metric)} {shown} against {score} on its own"
-        f" {own['n']:,} test images of {model.own.dataset}"
-    )
+    return f"{here}, {shown} against {score} on its own {own['n']:,} test images of {model.own.dataset}"
 
 
 def drift_lines(model: Evaluated) -> list[str]:

@@ -23,7 +23,7 @@ from headstart.report.render.evidence_text import class_rows, mistake_rows
 from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.html import write_html
 from headstart.report.render.png import write_png
-from headstart.report.render.words import interval_words, state_words, times, times_head
+from headstart.report.render.words import interval_words, state_shown, state_words, times, times_head
 from headstart.storage.files import write_atomic
 
 COLUMNS = (
@@ -185,7 +185,7 @@ def _ranking(summary: Summary, board: Board) -> list[str]:
                 numbers.score(row["mean"], board.metric),
                 numbers.interval(row["low"], row["high"], board.metric),
                 *([_wider(row, board)] if board.wider else []),
-                str(row["state"]),
+                state_shown(row, board),
                 *([str(row["letters"])] if board.lettered else []),
                 times({**row, "folds": board.folds}),
                 units.duration(run.use["seconds_per_image"]),

@@ -22,8 +22,9 @@ _SHOWN = 14  # rows of the table; the rest is counted
 
 @dataclass
 class _Seed:
-    """One seed of a run."""
+    """One seed of a run; `fit` is the same for seeds that repeat the same fit."""
 
+    fit: str = ""
     state: str = QUEUED
     started: float | None = None
     ended: float = 0.0
@@ -55,6 +56,11 @@ class _Run:
         return PARTLY if NOT_RUN in self.states else RUNNING
 
     @property
+    def fits(self) -> int:
+        """How many of its seeds give another model; the report counts the others once."""
+        return len({seed.fit or name for name, seed in self.seeds.items()})
+
+    @property
     def ended(self) -> float:
         """When the last of its seeds ended."""
         return max(seed.ended for seed in self.seeds.values())
@@ -80,7 +86,8 @@ class _Run:
         counted = [(self.states.count(state), state) for state in (REUSED, FAILED, RUNNING, QUEUED, NOT_RUN)]
         odd = ", ".join(f"{count} {state}" for count, state in counted if count)
         things = "folds" if any("(fold " in name for name in self.seeds) else "seeds"
-        many = f"{len(self.seeds)} {things}" if len(self.seeds) > 1 else ""
+        count = len(self.seeds) if odd else self.fits
+        many = f"{count} {things}" if count > 1 else ""
         if many and things == "folds" and metric not in POINTWISE:
             many = f"mean of {many}, each judged alone"
         return f" ({', '.join(part for part in (many, odd) if part)})" if many else ""
@@ -134,19 +141,34 @@ class LiveStudy:
             self._say(line)
 
     def plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """All tasks that are expected: rows with "run" and "seed", and the "name" of both where it is another."""
+        """All tasks that are expected: rows with "run" and "seed".
+
+        Where they are known, also the "name" of both, and the "key" that seeds share if they repeat the same fit.
+        """
         with self._lock:
             for row in rows:
                 run = str(row["run"])
                 plain = f"{run} (seed {row['seed']})" if "seed" in row else run
                 name = str(row.get("name", plain))
                 self._run_of[name] = run
-                self.runs.setdefault(run, _Run(run)).seeds.setdefault(name, _Seed())
+                self.runs.setdefault(run, _Run(run)).seeds.setdefault(name, _Seed(str(row.get("key", ""))))
         self.start()
-        seeds = max((len(run.seeds) for run in self.runs.values()), default=1)
         things = "folds" if any("(fold " in str(row.get("name")) for row in rows) else "seeds"
-        many = f", each with {seeds} {things}" if seeds > 1 else ""
-        self._say(f"{len(self.runs)} runs to do{many}")
+        runs = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+        self._say(f"{runs} to do{self._how_often(things)}")
+
+    def _how_often(self, things: str) -> str:
+        """Say with how many seeds each run is done, and where they repeat the same fit."""
+        seeds = max((len(run.seeds) for run in self.runs.values()), default=1)
+        fits = [run.fits for run in self.runs.values()]
+        each = " each" if len(fits) > 1 else ""
+        if seeds == 1:
+            return ""
+        if max(fits) == 1:
+            return f"; the {seeds} {things} of each give the same model and count as one"
+        if min(fits) == max(fits):
+            return f",{each} with {max(fits)} {things}"
+        return f", with up to {max(fits)} {things} each: those that give the same model count as one"
 
     def running(self, run: str) -> None:
         """A task began."""

@@ -13,7 +13,7 @@ from headstart import units
 from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.summary import Summary
-from headstart.report.render.words import interval_words, narrow_words, state_words, times, times_head
+from headstart.report.render.words import interval_words, narrow_words, state_shown, state_words, times, times_head
 
 _COSTS, _WIDER = 75, 16  # columns beside the names with the costs, and of the wider intervals
 
@@ -49,7 +49,9 @@ def ranking_table(summary: Summary, width: int = 140) -> Table:
     table.add_column("95 % interval", justify="right", no_wrap=True)
     if wider:
         table.add_column("other training\nimages too", justify="right", no_wrap=True)
-    table.add_column("on test", no_wrap=True)
+    compared = any(len(board.ranking) > 1 for board in summary.boards)
+    if compared:
+        table.add_column("on test", no_wrap=True)
     if wide:
         table.add_column(times_head(summary.boards).replace("× ", "×\n"), justify="right")
         table.add_column("an image", justify="right", no_wrap=True)
@@ -66,7 +68,7 @@ def ranking_table(summary: Summary, width: int = 140) -> Table:
             numbers.score(row["mean"], row["metric"]),
             numbers.interval(row["low"], row["high"], row["metric"]),
             *([numbers.interval(row["wider_low"], row["wider_high"], row["metric"])] if wider else []),
-            row["state"],
+            *([state_shown(row, summary.boards[row["board"]])] if compared else []),
             *(_costs(row) if wide else []),
         )
     return table

@@ -72,6 +72,11 @@ def with_code(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
+def state_shown(row: Mapping[str, Any], board: Board) -> str:
+    """Return the state of a run beside the others; nothing where there is no other."""
+    return str(row["state"]) if len(board.ranking) > 1 else "–"
+
+
 def state_words(boards: Sequence[Board]) -> str:
     """Return what the states mean that occur in these leaderboards, the first excepted."""
     if not boards:

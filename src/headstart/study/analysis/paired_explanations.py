@@ -71,7 +71,7 @@ def _draw(session: Session, tasks: tuple[Task, Task], methods: Sequence[str], co
     subjects = []
     for task, folder in zip(tasks, folders, strict=True):
         bundle = read_bundle(folder, agreed=True)
-        subjects.append(Subject(task.run.name, bundle.network, bundle.classes))
+        subjects.append(Subject.of(task.run.name, bundle))
     columns: list[Column] = []
     notes, drawn = [], []
     for method in methods:

@@ -11,11 +11,15 @@ from headstart.models.refitted import REFITTED, Refitted
 
 
 class Expected(TypedDict):
-    """A run and seed that the study will finish; `name` is what both are called in messages, where it is given."""
+    """A run and seed that the study will finish.
+
+    `name` is what both are called in messages, and `key` the content key of the fit, where they are given.
+    """
 
     run: str
     seed: int
     name: NotRequired[str]
+    key: NotRequired[str]
 
 
 class LeftOut(TypedDict):

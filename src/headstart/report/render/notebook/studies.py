@@ -17,7 +17,15 @@ from headstart.report.render.drift_words import drift_sentences
 from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
 from headstart.report.render.notebook import look
 from headstart.report.render.plan_text import figures_of, stage_word, tasks_of, total_of
-from headstart.report.render.words import interval_words, narrow_words, state_words, times, times_head, with_code
+from headstart.report.render.words import (
+    interval_words,
+    narrow_words,
+    state_shown,
+    state_words,
+    times,
+    times_head,
+    with_code,
+)
 from headstart.study.evaluation import Evaluation
 from headstart.study.planning.describe import PlanRows
 from headstart.study.unlabelled import DriftReport
@@ -140,7 +148,7 @@ def _board(summary: Summary, board: Board) -> list[Markup]:
             ),
             numbers.score(row["mean"], row["metric"]),
             numbers.interval(row["low"], row["high"], row["metric"]),
-            row["state"],
+            state_shown(row, board),
             times(row),
             units.duration(row["seconds"]),
         )

@@ -8,8 +8,9 @@ function runLabel(run, row) {
   const what = [run.spec.backbone, run.spec.strategy, weightsName(run), teacherName(run)].filter(Boolean).map(format.words).join(" · ");
   const marks = [];
   if (row && row.chosen) marks.push(badge("chosen", "model", "Chosen on validation and saved"));
-  if (row && row.best) marks.push(badge("best", "best on test", data.meanings.best));
-  else if (row && row.state !== "behind") marks.push(badge(STATE_CLASS[row.state], row.state, data.meanings[row.state]));
+  const others = row && data.boards[row.board].ranking.length > 1;
+  if (others && row.best) marks.push(badge("best", "best on test", data.meanings.best));
+  else if (others && row.state !== "behind") marks.push(badge(STATE_CLASS[row.state], row.state, data.meanings[row.state]));
   if (row && row.baseline) marks.push(badge("plain", "baseline", "The run that the others are compared with"));
   return h("span", { class: "run" }, swatch(run), h("span", {}, h("span", { class: "run-name" }, run.run), ...marks, h("span", { class: "run-what" }, what)));
 }
@@ -96,7 +97,7 @@ function drawRanking(host, board, data) {
   const made = table(host, columns, rows, {
     label: data.boards.length > 1 ? `Leaderboard on ${data.boards[board].title}` : "Leaderboard", class: "ranking", sort: null, controls,
     filter: rows.length > 7 ? "Filter runs" : null, rowKey: (r) => r.run,
-    rowClass: (r) => (r.best ? "is-best" : r.state === "tied" ? "is-tied" : ""),
+    rowClass: (r) => (r.best && rows.length > 1 ? "is-best" : r.state === "tied" ? "is-tied" : ""),
     onrender: (body) => body.querySelectorAll("tr").forEach((line) => hoverRow(line, rows.find((r) => r.run === line.dataset.row))),
   });
   host.querySelector("thead th.track-cell").replaceChildren(ruler);
@@ -109,7 +110,7 @@ function hoverRow(line, row) {
     [measureName(row.metric), format.score(row.mean, row.metric)], ["95 % interval", format.interval(row.low, row.high, row.metric)],
     ["other training images too", row.wider_low === null ? null : format.interval(row.wider_low, row.wider_high, row.metric)],
     [`sd over ${row.folds ? "repeats" : "seeds"}`, row.sd === null ? null : format.points(row.sd, row.metric).slice(1)], row.folds ? ["folds × repeats, images", `${row.folds} × ${row.seeds}, ${row.n}`] : ["seeds × images", `${row.seeds} × ${row.n}`],
-    ["on test", row.state], ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],
+    ["on test", data.boards[row.board].ranking.length > 1 ? row.state : null], ["against baseline", against ? `${format.points(against.difference, row.metric)} (${format.points(against.low, row.metric)} to ${format.points(against.high, row.metric)})` : null],
   ])));
   cell.addEventListener("pointerleave", () => tooltip.hide());
 }
