@@ -70,8 +70,9 @@ def test_what_cannot_be_served_is_one_line(call: Call, model: Path, tmp_path: Pa
             assert code == 2 and out == "" and message in err and err.count("\n") == 1
 
 
-def test_an_ensemble_is_served_and_its_list_of_networks_watched(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("replaced", ["both/members.json", "a/model.safetensors", "b/model.safetensors"])
+def test_an_ensemble_is_served_and_its_list_and_its_networks_are_watched(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: str
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -84,7 +85,7 @@ def test_an_ensemble_is_served_and_its_list_of_networks_watched(
     def run(app: Any, *rest: Any) -> None:
         (health,) = (route.endpoint for route in app.routes if route.path == "/health")
         changed.append(asyncio.run(health())["model_file_changed"])
-        (both / "members.json").write_text("{}")
+        (tmp_path / replaced).write_text("{}")
         changed.append(asyncio.run(health())["model_file_changed"])
 
     monkeypatch.setattr("headstart.cli.serve.run", run)

@@ -54,14 +54,15 @@ def serve_model(
         from headstart.deploy.classifier import Classifier
         from headstart.deploy.serve.app import make_app
         from headstart.devices import resolve_device
+        from headstart.models.bundle import model_files
         from headstart.models.refitted import refitted_of, words
 
         device = resolve_device(device)
         workers, threads = side_by_side(device)
         limits = _limits(queue, min(together(device), queue) if batch is None else batch, workers, megabytes)
-        file = _watched(model)
+        files = model_files(model)
         classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
-        app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
+        app = make_app(classifier, files=files, limits=limits, key=key, explain=_explainer(classifier))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
         if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
@@ -72,19 +73,6 @@ def serve_model(
 def _limits(queue: int, batch: int, workers: int, megabytes: int) -> Limits:
     limits = replace(Limits(), batch=batch, workers=workers, queue=queue, body=megabytes * MEBIBYTE)
     return replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
-
-
-def _watched(model: Path) -> Path:
-    """Return the file that changes when a model is replaced: the list of an ensemble's networks, or the only network.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    from headstart.models.bundle import MEMBERS
-    from headstart.models.bundle_file import find_bundle
-
-    listed = model.expanduser() / MEMBERS
-    return listed if listed.is_file() else find_bundle(model)
 
 
 def _explainer(classifier: Classifier) -> Explain | None:

@@ -130,7 +130,7 @@ def test_the_page_of_the_interface_needs_no_network_and_no_key(classifier: Class
 
 
 def test_the_model_is_described_and_its_file_watched(classifier: Classifier, model_file: Path) -> None:
-    with served(classifier, file=model_file) as ask:
+    with served(classifier, files=[model_file]) as ask:
         found = ask("GET", "/model")[1]
         assert found["classes"] == ["ant", "bee", "cat"] and found["networks"] == ["lenet5"]
         assert ask("GET", "/health")[1] == {"status": "ok", "model_file_changed": False}

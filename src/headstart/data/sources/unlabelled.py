@@ -211,7 +211,8 @@ def _add_folder(found: Found, place: str) -> None:
 def _chosen(found: Found, place: str, end: str, files: Iterable[str], *, unread: bool = False) -> list[str]:
     """Return the images among these files by their names, as loading would; count the others.
 
-    `end` is what separates the name of the folder or archive from theirs. `unread` says that a part of the folder could not be read, which is said already.
+    `end` is what separates the name of the folder or archive from theirs. `unread` says that a part of the folder could
+    not be read, which is said already.
     """
     images, others = image_paths(files, any_name=True)
     for skip in others:

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,7 +58,7 @@ Explain = Callable[[bytes, str | None], bytes]  # a picture and a method (None: 
 def make_app(
     classifier: Classifier,
     *,
-    file: Path | None = None,
+    files: Sequence[Path] = (),
     limits: Limits | None = None,
     key: str | None = None,
     explain: Explain | None = None,
@@ -67,13 +67,13 @@ def make_app(
 
     Args:
         classifier: the model.
-        file: where it was read from; /health and /model say if that file changed since.
+        files: what it was read from; /health and /model say if one of them changed since.
         limits: of requests and queue.
         key: that a client sends as `Authorization: Bearer KEY` or `X-API-Key: KEY`; None asks for none.
         explain: draws an explanation; None answers 501.
     """
     limits = limits or Limits()
-    server = _Server(classifier, file, limits, explain)
+    server = _Server(classifier, files, limits, explain)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -143,11 +143,11 @@ class _Guard:
 class _Server:
     """The answers of one server."""
 
-    def __init__(self, classifier: Classifier, file: Path | None, limits: Limits, explain: Explain | None) -> None:
-        self.classifier, self.file, self.limits, self.explain = classifier, file, limits, explain
+    def __init__(self, classifier: Classifier, files: Sequence[Path], limits: Limits, explain: Explain | None) -> None:
+        self.classifier, self.files, self.limits, self.explain = classifier, files, limits, explain
         self.batcher, self.bodies = Batcher(classifier, limits), Bodies(limits)
         self.metrics = Metrics(lambda: self.batcher.waiting)
-        self._stamp = _stamp(file)
+        self._stamps = [_stamp(file) for file in files]
         self._explaining = False
         self._page = page_text(BY_SERVER, title="headstart", about="Classifies pictures.")
         self._interface = (package_files("headstart.deploy.serve") / "docs.html").read_text(encoding="utf-8")
@@ -168,7 +168,10 @@ class _Server:
 
     async def health(self) -> dict[str, Any]:
         """Say that the server answers, and whether the model's file changed since it was read."""
-        return {"status": "ok", "model_file_changed": _stamp(self.file) != self._stamp}
+        return {"status": "ok", "model_file_changed": self._changed()}
+
+    def _changed(self) -> bool:
+        return [_stamp(file) for file in self.files] != self._stamps
 
     async def model(self) -> dict[str, Any]:
         """Describe the model that answers."""
@@ -181,7 +184,7 @@ class _Server:
             "networks": [bundle.origin.name for bundle in self.classifier.ensemble.members],
             "input_size": [bundle.preprocessing.size for bundle in self.classifier.ensemble.members],
             "provenance": dict(first.provenance),
-            "model_file_changed": _stamp(self.file) != self._stamp,
+            "model_file_changed": self._changed(),
             "limits": {"body_bytes": self.limits.body, "images": self.limits.pictures},
             "headstart": VERSION,
         }
@@ -305,9 +308,7 @@ def _has_key(headers: Headers, key: str) -> bool:
     return hmac.compare_digest(given.encode(), key.encode())
 
 
-def _stamp(file: Path | None) -> tuple[int, int, int] | None:
-    if file is None:
-        return None
+def _stamp(file: Path) -> tuple[int, int, int]:
     try:
         status = file.stat()
     except OSError:
