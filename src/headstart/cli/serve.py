@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,8 +76,15 @@ def _limits(queue: int, batch: int, workers: int, megabytes: int) -> Limits:
     return replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
 
 
+class _GivenUpError(Exception):
+    """Nobody waits for this explanation any more."""
+
+
 def _explainer(classifier: Classifier) -> Explain | None:
-    """Return what draws an explanation; None for models of several networks."""
+    """Return what draws an explanation; None for models of several networks.
+
+    One that is given up ends before the network runs again: else it would keep a core busy, and the server from ending.
+    """
     if len(classifier.ensemble.members) > 1:
         return None
 
@@ -84,7 +92,7 @@ def _explainer(classifier: Classifier) -> Explain | None:
     def network() -> Network:  # explainers disturb it while the classifier goes on
         return copy.deepcopy(classifier.bundle.network)
 
-    def explain(content: bytes, method: str | None) -> bytes:
+    def explain(content: bytes, method: str | None, given_up: threading.Event) -> bytes:
         from headstart.data.decoding.decode import UndecodableError, decode
         from headstart.errors import DataError
         from headstart.explain.compare import Subject, columns_of, explain_pictures
@@ -97,6 +105,15 @@ def _explainer(classifier: Classifier) -> Explain | None:
             raise DataError(str(error)) from None
         subject = Subject("model", network(), classifier.bundle.classes)
         methods = default_explainers([subject.network])[0][-1:] if method is None else [method]
-        return gallery(columns_of(explain_pictures([subject], [picture], methods)))
+
+        def check(*_: object) -> None:
+            if given_up.is_set():
+                raise _GivenUpError
+
+        watched = subject.network.register_forward_pre_hook(check)
+        try:
+            return gallery(columns_of(explain_pictures([subject], [picture], methods)))
+        finally:
+            watched.remove()
 
     return explain

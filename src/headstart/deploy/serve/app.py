@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.resources import files as package_files
@@ -52,7 +53,8 @@ EXPLAINED = {
     422: "the image cannot be read, or the method is unknown",
     501: "this server explains nothing",
 }
-Explain = Callable[[bytes, str | None], bytes]  # a picture and a method (None: one that suits the model) to a PNG
+Explain = Callable[[bytes, str | None, threading.Event], bytes]
+"""Draws a picture by a method (None: the default); the event is set as soon as nobody waits for the drawing."""
 
 
 def make_app(
@@ -237,7 +239,8 @@ class _Server:
                 raise HTTPException(413, "one image is explained at a time")
             if self._explaining:
                 raise busy("another image is being explained")
-            work = self._explained(received, method, self.explain)
+            given_up = threading.Event()
+            work = self._explained(received, method, self.explain, given_up)
             try:
                 async with asyncio.timeout(self.limits.seconds):
                     png = await asyncio.shield(work)
@@ -245,9 +248,13 @@ class _Server:
                 raise HTTPException(422, f"{received.pictures[0][0]}: {error}") from None
             except TimeoutError:
                 raise busy(f"no explanation within {self.limits.seconds:g} s") from None
+            finally:
+                given_up.set()
         return Response(png, media_type="image/png")
 
-    def _explained(self, received: Received, method: str | None, explain: Explain) -> asyncio.Task[bytes]:
+    def _explained(
+        self, received: Received, method: str | None, explain: Explain, given_up: threading.Event
+    ) -> asyncio.Task[bytes]:
         """Begin an explanation; no other begins until its thread ends, however long its request waits for it."""
         self._explaining, done = True, received.keep()
 
@@ -257,7 +264,7 @@ class _Server:
             if not task.cancelled():
                 task.exception()  # read, since the request may be gone
 
-        work = asyncio.create_task(asyncio.to_thread(explain, received.pictures[0][1], method))
+        work = asyncio.create_task(asyncio.to_thread(explain, received.pictures[0][1], method, given_up))
         work.add_done_callback(ended)
         return work
 
