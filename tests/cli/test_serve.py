@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from headstart.cli.serve import _explainer
+from headstart.cli.serve import _explainer, _GivenUpError
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.serve.limits import Limits
 from headstart.explain.compare import explain_pictures
+from headstart.models.network import Network
 from tests.cli.conftest import Call
 from tests.deploy.serve.conftest import picture, untrained
 
@@ -70,8 +72,32 @@ def test_what_cannot_be_served_is_one_line(call: Call, model: Path, tmp_path: Pa
             assert code == 2 and out == "" and message in err and err.count("\n") == 1
 
 
-def test_an_ensemble_is_served_and_its_list_of_networks_watched(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_explanation_that_is_given_up_ends_before_the_network_runs_again() -> None:
+    classifier = untrained()
+    explain, given_up = _explainer(classifier), threading.Event()
+    assert explain is not None
+    passes: list[int] = []
+
+    def count(*_: object) -> None:
+        passes.append(1)
+        if len(passes) == 3:
+            given_up.set()
+
+    handle = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, *rest: count() if isinstance(module, Network) else None
+    )
+    try:
+        with pytest.raises(_GivenUpError):
+            explain(picture(4), "occlusion", given_up)
+    finally:
+        handle.remove()
+    assert len(passes) == 3
+    assert explain(picture(4), "occlusion", threading.Event())[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("replaced", ["both/members.json", "a/model.safetensors", "b/model.safetensors"])
+def test_an_ensemble_is_served_and_its_list_and_its_networks_are_watched(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: str
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -84,7 +110,7 @@ def test_an_ensemble_is_served_and_its_list_of_networks_watched(
     def run(app: Any, *rest: Any) -> None:
         (health,) = (route.endpoint for route in app.routes if route.path == "/health")
         changed.append(asyncio.run(health())["model_file_changed"])
-        (both / "members.json").write_text("{}")
+        (tmp_path / replaced).write_text("{}")
         changed.append(asyncio.run(health())["model_file_changed"])
 
     monkeypatch.setattr("headstart.cli.serve.run", run)
@@ -122,10 +148,10 @@ def test_explanations_leave_the_network_that_predicts_alone(monkeypatch: pytest.
     explain = _explainer(classifier)
     assert explain is not None
     for seed in (1, 2):
-        assert explain(picture(seed), "grad_cam").startswith(b"\x89PNG")
+        assert explain(picture(seed), "grad_cam", threading.Event()).startswith(b"\x89PNG")
     live = classifier.bundle.network
     assert seen[0] is seen[1]
-    assert explain(picture(1), None) == explain(picture(1), "grad_cam")
+    assert explain(picture(1), None, threading.Event()) == explain(picture(1), "grad_cam", threading.Event())
     mine = {id(value) for value in live.state_dict(keep_vars=True).values()}
     assert not mine & {id(value) for value in seen[0].state_dict(keep_vars=True).values()}
     assert all(torch.equal(value, seen[0].state_dict()[key]) for key, value in live.state_dict().items())

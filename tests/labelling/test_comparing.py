@@ -125,3 +125,9 @@ def test_the_page_starts_it_and_shows_a_report_that_can_ask_nothing(
         assert policy.startswith("sandbox allow-scripts allow-downloads; default-src 'none'")
         assert "connect-src" not in policy and "allow-same-origin" not in policy
         assert "default-src 'self'" in client.get("/").headers["content-security-policy"]
+        (tmp_path / "report.html").unlink()
+        gone = client.get("/report")
+        assert gone.status_code == 404 and gone.json()["detail"] == (
+            f"{tmp_path / 'report.html'}: the report cannot be read (No such file or directory); compare again to write"
+            " it anew"
+        )

@@ -100,6 +100,10 @@ def test_another_table_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     other.write_bytes(b"path,label,who,when,how\n\xff\xfe,x,,,\n")
     with pytest.raises(DataError, match="cannot be read"):
         LabelFile(other).read()
+    for text in ("x" * 200_000, "path,label,who,when,how\n" + "x" * 200_000):
+        other.write_text(text)
+        with pytest.raises(DataError, match=r"is not a CSV \(field larger than .*\); choose another file"):
+            LabelFile(other).read()
 
 
 def test_what_a_killed_program_had_half_written_is_deleted_at_the_next_change(tmp_path: Path) -> None:

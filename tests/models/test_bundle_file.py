@@ -104,6 +104,14 @@ def test_a_copy_has_another_temperature_and_a_seal_of_its_own(tmp_path: Path) ->
     assert after == {**before, "temperature": 2.5}
 
 
+def test_a_copy_says_where_it_was_used_and_keeps_what_else_is_said_of_its_origin(tmp_path: Path) -> None:
+    told = {"provenance": {"study": "old", "created": "yesterday"}, "temperature": 1.0}
+    (tmp_path / "m").write_bytes(file_content(TENSORS, told))
+    copy_with_temperature(tmp_path / "m", tmp_path / "n", 2.5, {"study": "new", "run": "r"})
+    after = read_file(tmp_path / "n")[0]
+    assert after["provenance"] == {"study": "new", "created": "yesterday", "run": "r"}
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40, (8).to_bytes(8, "little") + b"{}      "])
 def test_what_is_no_bundle_is_not_copied(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(content)

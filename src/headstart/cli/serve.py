@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,14 +55,15 @@ def serve_model(
         from headstart.deploy.classifier import Classifier
         from headstart.deploy.serve.app import make_app
         from headstart.devices import resolve_device
+        from headstart.models.bundle import model_files
         from headstart.models.refitted import refitted_of, words
 
         device = resolve_device(device)
         workers, threads = side_by_side(device)
         limits = _limits(queue, min(together(device), queue) if batch is None else batch, workers, megabytes)
-        file = _watched(model)
+        files = model_files(model)
         classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
-        app = make_app(classifier, file=file, limits=limits, key=key, explain=_explainer(classifier))
+        app = make_app(classifier, files=files, limits=limits, key=key, explain=_explainer(classifier))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
         if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
@@ -74,21 +76,15 @@ def _limits(queue: int, batch: int, workers: int, megabytes: int) -> Limits:
     return replace(limits, waiting=max(limits.waiting, 2 * limits.body), pictures=min(limits.pictures, queue))
 
 
-def _watched(model: Path) -> Path:
-    """Return the file that changes when a model is replaced: the list of an ensemble's networks, or the only network.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    from headstart.models.bundle import MEMBERS
-    from headstart.models.bundle_file import find_bundle
-
-    listed = model.expanduser() / MEMBERS
-    return listed if listed.is_file() else find_bundle(model)
+class _GivenUpError(Exception):
+    """Nobody waits for this explanation any more."""
 
 
 def _explainer(classifier: Classifier) -> Explain | None:
-    """Return what draws an explanation; None for models of several networks."""
+    """Return what draws an explanation; None for models of several networks.
+
+    One that is given up ends before the network runs again: else it would keep a core busy, and the server from ending.
+    """
     if len(classifier.ensemble.members) > 1:
         return None
 
@@ -96,7 +92,7 @@ def _explainer(classifier: Classifier) -> Explain | None:
     def network() -> Network:  # explainers disturb it while the classifier goes on
         return copy.deepcopy(classifier.bundle.network)
 
-    def explain(content: bytes, method: str | None) -> bytes:
+    def explain(content: bytes, method: str | None, given_up: threading.Event) -> bytes:
         from headstart.data.decoding.decode import UndecodableError, decode
         from headstart.errors import DataError
         from headstart.explain.compare import Subject, columns_of, explain_pictures
@@ -109,6 +105,15 @@ def _explainer(classifier: Classifier) -> Explain | None:
             raise DataError(str(error)) from None
         subject = Subject.of("model", replace(classifier.bundle, network=network()))
         methods = default_explainers([subject.network])[0][-1:] if method is None else [method]
-        return gallery(columns_of(explain_pictures([subject], [picture], methods)))
+
+        def check(*_: object) -> None:
+            if given_up.is_set():
+                raise _GivenUpError
+
+        watched = subject.network.register_forward_pre_hook(check)
+        try:
+            return gallery(columns_of(explain_pictures([subject], [picture], methods)))
+        finally:
+            watched.remove()
 
     return explain

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from headstart.bands import options_of
 from headstart.data.decoding.faults import UndecodableError
+from headstart.errors import DataError
 from headstart.labelling.comparing import Comparing
 from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.map_view import MapView
@@ -224,7 +225,10 @@ class _Page:
 
     def report(self) -> Response:
         """Return the report of the comparison."""
-        found = self.comparing.report()
+        try:
+            found = self.comparing.report()
+        except DataError as error:
+            raise HTTPException(404, str(error)) from error
         if found is None:
             raise HTTPException(404, "there is no report yet")
         return HTMLResponse(found, headers={"Content-Security-Policy": _REPORT_MAY, "Cache-Control": "no-store"})

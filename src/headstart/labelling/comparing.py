@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import SpecError
+from headstart.errors import DataError, SpecError
 
 _COMMAND = (sys.executable, "-P", "-m", "headstart", "compare")  # -P: no module of the working directory
 _POLITE = 10  # niceness: labelling comes first
@@ -75,10 +75,21 @@ class Comparing:
             return found | {"state": DONE, "said": str(answer["answer"])}
 
     def report(self) -> str | None:
-        """Return the report of the comparison that has ended; None if there is none."""
+        """Return the report of the comparison that has ended; None if there is none.
+
+        Raises:
+            DataError: its file cannot be read, since it was moved or deleted.
+        """
         with self._lock:
             answer = None if self._process is None or self._process.poll() is None else self._answer()
-        return None if answer is None else Path(answer["report"]).read_text("utf-8")
+        if answer is None:
+            return None
+        try:
+            return Path(answer["report"]).read_text("utf-8")
+        except OSError as error:
+            raise DataError(
+                f"{answer['report']}: the report cannot be read ({error.strerror}); compare again to write it anew"
+            ) from error
 
     def close(self) -> None:
         """End; one that is running is asked to end too, and continues where it was if it is started again."""

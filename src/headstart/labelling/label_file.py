@@ -76,6 +76,12 @@ class LabelFile(SharedTable[Path, Given]):
             return {}
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        try:
+            return self._parsed(text)
+        except csv.Error as error:
+            raise DataError(f"{self.path}: is not a CSV ({error}); choose another file for the labels") from error
+
+    def _parsed(self, text: str) -> dict[Path, Given]:
         rows = csv.DictReader(io.StringIO(text, newline=""))
         lacking = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
         if lacking:

@@ -258,6 +258,18 @@ def read_ensemble(place: str | Path, *, agreed: bool = False) -> Ensemble:
     return _made(listed, lambda: Ensemble(members, temperature))
 
 
+def model_files(place: str | Path) -> tuple[Path, ...]:
+    """Return the files that a model is read from: its own, or the list of an ensemble's networks and theirs.
+
+    Raises:
+        WeightsError: one is absent, or the list is damaged.
+    """
+    listed = Path(place).expanduser() / MEMBERS
+    if not listed.is_file():
+        return (find_bundle(place),)
+    return (listed, *map(find_bundle, _members(listed)[0]))
+
+
 def _members(listed: Path) -> tuple[list[Path], float]:
     """Return the folders of an ensemble's networks, which are beside its own, and its temperature."""
     facts = read_json(listed)

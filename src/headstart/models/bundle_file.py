@@ -107,8 +107,15 @@ def description_of(path: Path, text: str) -> dict[str, Any]:
     return described
 
 
-def copy_with_temperature(source: Path, target: Path, temperature: float) -> None:
+def copy_with_temperature(
+    source: Path, target: Path, temperature: float, provenance: Mapping[str, str] | None = None
+) -> None:
     """Copy a bundle's file with another temperature in its description; the tensors' bytes are copied as they are.
+
+    Args:
+        source, target: the files.
+        temperature: of the copy.
+        provenance: what the copy says of its origin in place of what the source says.
 
     Raises:
         WeightsError: the source is no bundle.
@@ -122,7 +129,10 @@ def copy_with_temperature(source: Path, target: Path, temperature: float) -> Non
             described = description_of(source, header["__metadata__"][ENTRY])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise WeightsError(f"{source}: cannot be read as a model; it is damaged or not a model file") from error
-        header["__metadata__"][ENTRY] = _sealed({**described, "temperature": temperature})
+        described["temperature"] = temperature
+        if provenance:
+            described["provenance"] = {**described.get("provenance", {}), **provenance}
+        header["__metadata__"][ENTRY] = _sealed(described)
         packed = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         packed += b" " * (-len(packed) % 8)  # the tensors begin at a multiple of 8
         with target.open("wb") as writer:

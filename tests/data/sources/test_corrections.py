@@ -94,6 +94,8 @@ def test_a_file_that_is_none_is_named(folder: Path) -> None:
         load_dataset(folder, corrections=folder / "no-such.csv")
     with pytest.raises(DataError, match="has no column 'decision'"):
         load_dataset(folder, corrections=file(folder, header="path,label\n"))
+    with pytest.raises(DataError, match=r"is not a CSV \(field larger than .*\); corrections have path, "):
+        load_dataset(folder, corrections=file(folder, header="x" * 200_000))
 
 
 def test_several_labels_are_corrected_together(tmp_path: Path, draw: Any) -> None:

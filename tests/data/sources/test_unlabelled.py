@@ -75,6 +75,52 @@ def test_other_files_are_counted_by_suffix_and_searched_folders_are_known() -> N
     assert find_images(["photos/b/2.png"]).folders == []
 
 
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        (["photos/b/*.png", "photos"], ["photos/b/10.png", "photos/b/2.png", "photos/[x].png", "photos/a.JPG"]),
+        (["photos", "photos/b/*.png", "photos/**", "photos/b", "./photos/a.JPG"], IN_PHOTOS),
+        (["photos/b/../a.JPG", "linked/a.JPG", "{here}/photos/a.JPG"], ["photos/b/../a.JPG"]),
+        (["list.csv", "photos/a.JPG"], ["photos/a.JPG", "photos/b/2.png"]),
+        (["p.zip", "*.zip", "./p.zip"], ["p.zip!a.png", "p.zip!b.png"]),
+        (
+            ["photos/b", "p.zip", "photos"],
+            ["photos/b/10.png", "photos/b/2.png", "p.zip!a.png", "p.zip!b.png", *IN_PHOTOS[:2]],
+        ),
+        (["photos", "photos/headstart-runs/s/thumbnail.png"], [*IN_PHOTOS, "photos/headstart-runs/s/thumbnail.png"]),
+    ],
+)
+@unix
+def test_a_file_that_several_inputs_name_is_listed_once(here: Path, places: list[str], expected: list[str]) -> None:
+    Path("linked").symlink_to("photos")
+    Path("list.csv").write_text("path\nphotos/a.JPG\nphotos/b/2.png\nlinked/a.JPG\n")
+    with zipfile.ZipFile("p.zip", "w") as archive:
+        for name in ("a.png", "b.png", "read.me"):
+            archive.writestr(name, png())
+    found = find_images([place.format(here=here) for place in places])
+    assert names(found) == expected and not errors(found)
+    twice = find_images([place.format(here=here) for place in places] * 2)
+    assert names(twice) == expected and not errors(twice) and twice.ignored == found.ignored
+
+
+def test_two_names_of_one_picture_in_a_folder_are_two_images(here: Path) -> None:
+    os.link("photos/a.JPG", "photos/b/a.JPG")
+    assert names(find_images(["photos", "photos/b"])) == sorted([*IN_PHOTOS, "photos/b/a.JPG"])
+
+
+def test_an_archive_beside_the_images_of_a_folder_is_read_where_it_is_named(here: Path) -> None:
+    with zipfile.ZipFile("photos/p.zip", "w") as archive:
+        archive.writestr("a.png", png())
+    found = find_images(["photos", "photos/*", "photos/p.zip"])
+    assert names(found) == [*IN_PHOTOS, "photos/p.zip!a.png"]
+    assert found.ignored == {".txt": 1, "no suffix": 1, ".zip": 1}
+
+
+def test_a_path_in_a_table_that_no_system_takes_is_listed_all_the_same(here: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"path": ["a\0b/c.png", "photos/a.JPG"]}), "p.parquet")
+    assert names(find_images(["p.parquet"])) == ["a\0b/c.png", "photos/a.JPG"]
+
+
 @pytest.mark.usefixtures("here")
 def test_every_input_has_an_entry_and_none_ends_the_others() -> None:
     Path("empty").mkdir()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.export import server
 from headstart.deploy.export.checking import Check, Form, Process, check_forms, refuse_other
 from headstart.deploy.export.onnx_graph import save_graph
 from headstart.deploy.export.pictures import Pictures, noise
@@ -34,6 +35,18 @@ def test_every_form_is_compared_with_the_original_in_a_process_of_its_own(parts:
     assert sized.milliseconds > 0 and sized.milliseconds_original > 0
     assert 0 < anyhow.largest_difference < 0.01
     assert sized.to_dict()["share_that_differs"]["high"] == pytest.approx(0.1936, abs=1e-3)  # 0 of 16, Wilson
+
+
+def test_a_check_leaves_nothing_in_the_folder_that_it_runs(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    server.build(parts, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    (check,) = check_forms(
+        Classifier(parts.ensemble), [Form("predict.py", "server", tmp_path, "file")], noise().first(2)
+    )
+    assert check.labels_differ == 0 and sorted(tmp_path.rglob("*")) == before
 
 
 def test_another_model_is_noticed(parts: Parts, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_the_page_of_the_interface_needs_no_network_and_no_key(classifier: Class
 
 
 def test_the_model_is_described_and_its_file_watched(classifier: Classifier, model_file: Path) -> None:
-    with served(classifier, file=model_file) as ask:
+    with served(classifier, files=[model_file]) as ask:
         found = ask("GET", "/model")[1]
         assert found["classes"] == ["ant", "bee", "cat"] and found["networks"] == ["lenet5"]
         assert ask("GET", "/health")[1] == {"status": "ok", "model_file_changed": False}
@@ -142,7 +142,7 @@ def test_the_model_is_described_and_its_file_watched(classifier: Classifier, mod
 
 
 def test_an_explanation_is_a_picture(classifier: Classifier) -> None:
-    def explain(content: bytes, method: str) -> bytes:
+    def explain(content: bytes, method: str, given_up: threading.Event) -> bytes:
         if method == "tea_leaves":
             raise ModelError("unknown explainer")
         return b"png of " + content[:4]
@@ -160,7 +160,7 @@ def test_an_explanation_that_takes_too_long_is_given_up_and_keeps_its_slot_until
 ) -> None:
     go, calls = threading.Event(), []
 
-    def explain(content: bytes, method: str) -> bytes:
+    def explain(content: bytes, method: str, given_up: threading.Event) -> bytes:
         calls.append(method)
         assert go.wait(20)
         return b"png"
@@ -177,9 +177,22 @@ def test_an_explanation_that_takes_too_long_is_given_up_and_keeps_its_slot_until
         assert status == 200
 
 
+def test_an_explanation_is_told_that_nobody_waits_for_it(classifier: Classifier) -> None:
+    told: list[bool] = []
+
+    def explain(content: bytes, method: str, given_up: threading.Event) -> bytes:
+        told.append(given_up.is_set())
+        told.append(given_up.wait(60))
+        return b"png"
+
+    with served(classifier, explain=explain, limits=Limits(seconds=0.5)) as ask:
+        assert ask("POST", "/explain", picture(1))[0] == 503
+    assert told == [False, True]
+
+
 def test_a_body_that_arrives_slowly_keeps_nobody_from_an_explanation(classifier: Classifier) -> None:
     with (
-        served(classifier, explain=lambda content, method: b"png") as ask,
+        served(classifier, explain=lambda content, method, given_up: b"png") as ask,
         socket.create_connection(("127.0.0.1", ask.port)) as slow,  # type: ignore[attr-defined]
     ):
         slow.sendall(b"POST /explain HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")

@@ -156,16 +156,27 @@ def test_a_failure_is_recorded_with_its_settings_and_history(tmp_path: Path) -> 
 
 
 def test_a_result_is_a_run_folder_with_the_calibrated_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def copy(source: Path, target: Path, *, temperature: float) -> None:
+    said: list[dict[str, str]] = []
+
+    def copy(source: Path, target: Path, *, temperature: float, provenance: dict[str, str]) -> None:
+        said.append(provenance)
         target.write_text(f"{source.name} at {temperature:.4f}")
 
     monkeypatch.setattr(run_record, "copy_with_temperature", copy)
     folder, store = StudyFolder(tmp_path / "study"), Store(tmp_path / "store")
-    given: Any = {"weights": WEIGHTS, "shared": {}, "device": "cpu", "dataset": dataset(), "split": SPLIT}
+    given: Any = {
+        "weights": WEIGHTS,
+        "shared": {},
+        "device": "cpu",
+        "dataset": dataset(),
+        "split": SPLIT,
+        "study": "birds",
+    }
     result = write_result(task(strategy="ridge"), FIT, folder=folder, store=store, test=TEST, **given)
     place = folder.run_folder("r", 4)
     assert folder.has("r", 4, "key")
     assert (place / HEAD).read_text() == f"{HEAD} at {result['temperature']:.4f}"
+    assert said == [{"study": "birds", "run": "r", "seed": "4", "dataset": dataset().name}]
     assert json.loads((place / "result.json").read_text())["chosen"] == {"penalty": 0.1}
     with np.load(place / "split.npz") as split, np.load(place / "predictions.npz") as predictions:
         assert split["validation"].tolist() == [2, 3, 4] and predictions["test_rows"].tolist() == [5, 6, 7]

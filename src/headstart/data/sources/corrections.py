@@ -62,10 +62,13 @@ def read_corrections(path: Path) -> list[Correction]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     rows = csv.DictReader(io.StringIO(text, newline=""))
-    lacking = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
-    if lacking:
-        raise DataError(f"{path}: has no column {lacking[0]!r}; corrections have {', '.join(COLUMNS)}")
-    return [_correction(path, place, row) for place, row in enumerate(rows, 2)]
+    try:
+        lacking = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
+        if lacking:
+            raise DataError(f"{path}: has no column {lacking[0]!r}; corrections have {', '.join(COLUMNS)}")
+        return [_correction(path, place, row) for place, row in enumerate(rows, 2)]
+    except csv.Error as error:
+        raise DataError(f"{path}: is not a CSV ({error}); corrections have {', '.join(COLUMNS)}") from error
 
 
 def text_of(rows: Sequence[Correction]) -> str:

@@ -83,9 +83,26 @@ class Unlabelled:
             raise UndecodableError(str(error)) from error
 
 
+class _Files:
+    """Files that were met, however their folders are written."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    def add(self, path: str) -> bool:
+        """Add a file; say whether it is new."""
+        folder, name = os.path.split(os.path.expanduser(path))  # noqa: PTH111 (there may be a million)
+        if folder not in self._names:
+            self._names[folder] = self._names.setdefault(_real(folder), set())
+        names = self._names[folder]
+        before = len(names)
+        names.add(os.path.normcase(name))
+        return len(names) > before
+
+
 @dataclass
 class Found:
-    """What the inputs hold.
+    """What the inputs hold; a file that several inputs name is listed once, at the first of them.
 
     Args:
         images: in the order of the inputs; in a folder, a glob or an archive, in the order of their names.
@@ -96,6 +113,22 @@ class Found:
     images: list[Unlabelled] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    _listed: _Files = field(default_factory=_Files, init=False, repr=False, compare=False)
+    _passed_over: _Files = field(default_factory=_Files, init=False, repr=False, compare=False)
+
+    def add(self, path: str) -> None:
+        """List an image file, unless it is listed."""
+        if self.is_new(path):
+            self.images.append(Unlabelled(path, path))
+
+    def is_new(self, path: str) -> bool:
+        """Say whether no input before named this file."""
+        return self._listed.add(path)
+
+    def ignore(self, path: str) -> None:
+        """Count a file that does not have the name of an image, unless it is counted."""
+        if self._passed_over.add(path):
+            self.ignored[PurePosixPath(path).suffix.lower() or "no suffix"] += 1
 
 
 def find_images(places: Iterable[str | Path], standard_input: Any = None) -> Found:
@@ -145,13 +178,15 @@ def _add(found: Found, place: str, *, may_match: bool = False) -> None:
 
 def _add_file(found: Found, place: str) -> None:
     """Add an image file, the images that a table names, or those in an archive."""
+    if not found.is_new(place):
+        return
     lowered = place.lower()
     try:
         if lowered.endswith(TABLES):
             _add_table(found, place)
         elif lowered.endswith(ARCHIVES):
             tree = archive_tree(Path(place).expanduser())
-            chosen = _chosen(found, place, tree.files)
+            chosen = _chosen(found, place, "!", tree.files)
             reader = tree.reader(chosen)
             found.images += [Unlabelled(f"{place}!{name}", Member(reader, row)) for row, name in enumerate(chosen)]
         else:
@@ -164,24 +199,24 @@ def _add_folder(found: Found, place: str) -> None:
     root = Path(place).expanduser()
     found.folders.append(root)
     unread: list[DataError] = []
+    end = "" if place.endswith(("/", os.sep)) else os.sep
     files = list(walk(root, unread))
-    chosen = _chosen(found, place, files, unread=bool(unread))
-    prefix = place if place.endswith(("/", os.sep)) else f"{place}{os.sep}"
-    names = [f"{prefix}{name.replace('/', os.sep)}" for name in chosen]
-    found.images += [Unlabelled(name, name) for name in names]
+    for name in _chosen(found, place, end, files, unread=bool(unread)):
+        found.add(f"{place}{end}{name.replace('/', os.sep)}")
     for error in unread:
         folder, _, reason = str(error).rpartition(": ")
         found.images.append(_unusable(folder, reason))
 
 
-def _chosen(found: Found, place: str, files: Iterable[str], *, unread: bool = False) -> list[str]:
+def _chosen(found: Found, place: str, end: str, files: Iterable[str], *, unread: bool = False) -> list[str]:
     """Return the images among these files by their names, as loading would; count the others.
 
-    `unread` says that a part of the folder could not be read, which is said already.
+    `end` is what separates the name of the folder or archive from theirs. `unread` says that a part of the folder could
+    not be read, which is said already.
     """
     images, others = image_paths(files, any_name=True)
     for skip in others:
-        found.ignored[_suffix(skip.name)] += 1
+        found.ignore(f"{place}{end}{skip.name}")
     if not images and not unread:
         more = f" ({len(others)} other files)" if others else ""
         found.images.append(_unusable(place, f"{NO_IMAGE}{more}"))
@@ -193,18 +228,20 @@ def _add_matches(found: Found, pattern: str) -> None:
     start = next(index for index, part in enumerate(Path(pattern).parts) if _MAGIC.search(part))
     matches = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207 (of any root)
     start += len(Path(pattern).expanduser().parts) - len(Path(pattern).parts)
-    before = len(found.images)
+    images = False
     for match in matches:
         if is_debris("/".join(Path(match).parts[start:])):
             continue
         if Path(match).is_dir():
             if "**" not in pattern:
                 _add_folder(found, match)
+                images = True
         elif is_image_name(match) or (pattern.lower().endswith((*TABLES, *ARCHIVES))):
             _add(found, match)
+            images = True
         else:
-            found.ignored[_suffix(match)] += 1
-    if len(found.images) == before:
+            found.ignore(match)
+    if not images:
         more = f" ({len(matches)} other files)" if matches else ""
         found.images.append(_unusable(pattern, f"matches no image{more}"))
 
@@ -224,8 +261,7 @@ def _add_table(found: Found, place: str) -> None:
         elif is_address(text):
             _add(found, text.strip())
         else:
-            image = str(Path(place).parent / tidy_path(text, path.parent))
-            found.images.append(Unlabelled(image, image))
+            found.add(str(Path(place).parent / tidy_path(text, path.parent)))
 
 
 def _add_listed(found: Found, content: bytes) -> None:
@@ -256,13 +292,16 @@ def _lines(content: bytes) -> list[str]:
     return [os.fsdecode(part) for part in parts if part.strip()]
 
 
+def _real(folder: str) -> str:
+    try:
+        return os.path.realpath(folder)
+    except ValueError:  # a NUL in the path that a table names; opening it says so
+        return folder
+
+
 def _unusable(name: str, reason: str) -> Unlabelled:
     return Unlabelled(name, None, reason)
 
 
 def _without_name(message: str, place: str) -> str:
     return message.removeprefix(f"{Path(place).expanduser()}: ")
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower() or "no suffix"

@@ -212,7 +212,7 @@ class Process:
     def __init__(self, form: Form) -> None:
         self.form = form
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        command = [sys.executable, str(Path(runner.__file__)), form.kind, str(form.path), str(cores())]
+        command = [sys.executable, "-B", str(Path(runner.__file__)), form.kind, str(form.path), str(cores())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
 
     def __enter__(self) -> Process:

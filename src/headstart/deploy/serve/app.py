@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,13 +53,14 @@ EXPLAINED = {
     422: "the image cannot be read, or the method is unknown",
     501: "this server explains nothing",
 }
-Explain = Callable[[bytes, str | None], bytes]  # a picture and a method (None: one that suits the model) to a PNG
+Explain = Callable[[bytes, str | None, threading.Event], bytes]
+"""Draws a picture by a method (None: the default); the event is set as soon as nobody waits for the drawing."""
 
 
 def make_app(
     classifier: Classifier,
     *,
-    file: Path | None = None,
+    files: Sequence[Path] = (),
     limits: Limits | None = None,
     key: str | None = None,
     explain: Explain | None = None,
@@ -67,13 +69,13 @@ def make_app(
 
     Args:
         classifier: the model.
-        file: where it was read from; /health and /model say if that file changed since.
+        files: what it was read from; /health and /model say if one of them changed since.
         limits: of requests and queue.
         key: that a client sends as `Authorization: Bearer KEY` or `X-API-Key: KEY`; None asks for none.
         explain: draws an explanation; None answers 501.
     """
     limits = limits or Limits()
-    server = _Server(classifier, file, limits, explain)
+    server = _Server(classifier, files, limits, explain)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -143,11 +145,11 @@ class _Guard:
 class _Server:
     """The answers of one server."""
 
-    def __init__(self, classifier: Classifier, file: Path | None, limits: Limits, explain: Explain | None) -> None:
-        self.classifier, self.file, self.limits, self.explain = classifier, file, limits, explain
+    def __init__(self, classifier: Classifier, files: Sequence[Path], limits: Limits, explain: Explain | None) -> None:
+        self.classifier, self.files, self.limits, self.explain = classifier, files, limits, explain
         self.batcher, self.bodies = Batcher(classifier, limits), Bodies(limits)
         self.metrics = Metrics(lambda: self.batcher.waiting)
-        self._stamp = _stamp(file)
+        self._stamps = [_stamp(file) for file in files]
         self._explaining = False
         self._page = page_text(BY_SERVER, title="headstart", about="Classifies pictures.")
         self._interface = (package_files("headstart.deploy.serve") / "docs.html").read_text(encoding="utf-8")
@@ -168,7 +170,10 @@ class _Server:
 
     async def health(self) -> dict[str, Any]:
         """Say that the server answers, and whether the model's file changed since it was read."""
-        return {"status": "ok", "model_file_changed": _stamp(self.file) != self._stamp}
+        return {"status": "ok", "model_file_changed": self._changed()}
+
+    def _changed(self) -> bool:
+        return [_stamp(file) for file in self.files] != self._stamps
 
     async def model(self) -> dict[str, Any]:
         """Describe the model that answers."""
@@ -181,7 +186,7 @@ class _Server:
             "networks": [bundle.origin.name for bundle in self.classifier.ensemble.members],
             "input_size": [bundle.preprocessing.size for bundle in self.classifier.ensemble.members],
             "provenance": dict(first.provenance),
-            "model_file_changed": _stamp(self.file) != self._stamp,
+            "model_file_changed": self._changed(),
             "limits": {"body_bytes": self.limits.body, "images": self.limits.pictures},
             "headstart": VERSION,
         }
@@ -234,7 +239,8 @@ class _Server:
                 raise HTTPException(413, "one image is explained at a time")
             if self._explaining:
                 raise busy("another image is being explained")
-            work = self._explained(received, method, self.explain)
+            given_up = threading.Event()
+            work = self._explained(received, method, self.explain, given_up)
             try:
                 async with asyncio.timeout(self.limits.seconds):
                     png = await asyncio.shield(work)
@@ -242,9 +248,13 @@ class _Server:
                 raise HTTPException(422, f"{received.pictures[0][0]}: {error}") from None
             except TimeoutError:
                 raise busy(f"no explanation within {self.limits.seconds:g} s") from None
+            finally:
+                given_up.set()
         return Response(png, media_type="image/png")
 
-    def _explained(self, received: Received, method: str | None, explain: Explain) -> asyncio.Task[bytes]:
+    def _explained(
+        self, received: Received, method: str | None, explain: Explain, given_up: threading.Event
+    ) -> asyncio.Task[bytes]:
         """Begin an explanation; no other begins until its thread ends, however long its request waits for it."""
         self._explaining, done = True, received.keep()
 
@@ -254,7 +264,7 @@ class _Server:
             if not task.cancelled():
                 task.exception()  # read, since the request may be gone
 
-        work = asyncio.create_task(asyncio.to_thread(explain, received.pictures[0][1], method))
+        work = asyncio.create_task(asyncio.to_thread(explain, received.pictures[0][1], method, given_up))
         work.add_done_callback(ended)
         return work
 
@@ -305,9 +315,7 @@ def _has_key(headers: Headers, key: str) -> bool:
     return hmac.compare_digest(given.encode(), key.encode())
 
 
-def _stamp(file: Path | None) -> tuple[int, int, int] | None:
-    if file is None:
-        return None
+def _stamp(file: Path) -> tuple[int, int, int]:
     try:
         status = file.stat()
     except OSError:

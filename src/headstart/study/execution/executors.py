@@ -100,6 +100,7 @@ def _finish(
     result = write_result(
         task,
         fit,
+        study=session.state.name,
         folder=session.folder,
         store=resources.store,
         dataset=resources.dataset(task.run.data),

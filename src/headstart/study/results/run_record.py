@@ -84,6 +84,7 @@ def write_result(
     task: Task,
     fit: Fit,
     *,
+    study: str,
     folder: StudyFolder,
     store: Store,
     dataset: Dataset,
@@ -97,6 +98,7 @@ def write_result(
 
     Args:
         task, fit: what was fitted, and what came out.
+        study: its name; the fit may have been made for another study.
         folder, store: where to write, and where the model is.
         dataset, split: the images and their sides.
         test: probabilities of the test rows, uncalibrated.
@@ -106,10 +108,12 @@ def write_result(
     """
     result, predictions = judged(fit, dataset, split, test, weights=weights, shared=shared, device=device)
     model = MODEL if fit.whole else HEAD
+    provenance = {"study": study, "run": task.run.name, "seed": str(task.seed), "dataset": dataset.name}
+    source = store.path(KIND, task.key) / model
     files: dict[str, Content] = {
         "spec.json": json_bytes(described(task, dataset)),
         **result_files(result, predictions, fit, split, device),
-        model: partial(copy_with_temperature, store.path(KIND, task.key) / model, temperature=result["temperature"]),
+        model: partial(copy_with_temperature, source, temperature=result["temperature"], provenance=provenance),
     }
     folder.write_run(task.run.name, task.seed, task.key, files)
     return result
