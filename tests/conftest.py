@@ -46,9 +46,13 @@ def pytest_runtestloop() -> None:  # not after the collection: the process that 
 def own_store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """Give each test an empty cache, so that no test sees what another computed; real images are asked for by mark."""
+    """Give each test an empty cache, so that no test sees what another computed; real images are asked for by mark.
+
+    Workers have a width of the terminal in their environment, which is taken away.
+    """
     place = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HEADSTART_CACHE", str(place))
+    monkeypatch.delenv("COLUMNS", raising=False)
     if request.node.get_closest_marker("realdata") is None:
         monkeypatch.delenv("HEADSTART_DATA", raising=False)
     yield place

@@ -92,6 +92,23 @@ def test_an_audit_of_bands_takes_the_features_of_a_study_and_reads_the_others_in
     assert audit_images(loaded, backbone="pixels", device="cpu")["files"]["modes"] == {"13 bands": 19}
 
 
+def test_episodes_of_bands_see_what_only_those_bands_show(own_store: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    folder = write_folder(tmp_path / "s2", 12)
+
+    def accuracy(data: Path | headstart.Dataset, bands: list[int | str] | None) -> float:
+        asked = {"ways": 3, "shots": [3], "queries": 5, "episodes": 40, "device": "cpu"}
+        found = evaluate_fewshot(data, backbone="lenet5", weights="none", bands=bands, **asked)
+        return float(found.to_dict()["rows"][0]["accuracy"])
+
+    near_infrared = accuracy(folder, ["B08", 11])
+    assert near_infrared > 0.95
+    assert accuracy(headstart.load_dataset(folder, bands=[7, 11]), None) == near_infrared
+    assert accuracy(folder, [0, 1]) < 0.6  # classes look alike there: a third by chance
+    with pytest.raises(DataError, match="s2: bands: unknown band 'B99'"):
+        accuracy(folder, ["B99"])
+
+
 def test_an_audit_refuses_bands_that_no_picture_has(tmp_path: Path) -> None:
     pytest.importorskip("tifffile")
     folder, four = write_folder(tmp_path / "s2", 2), tmp_path / "four"

@@ -136,13 +136,13 @@ def choose_bands(asked: Asked, show: Asked | None, names: Sequence[str], dtype: 
     Raises:
         DataError: there is no such band, one is given twice, or `show` names one that is not chosen.
     """
-    indices = list(range(len(names))) if asked == "all" else [_index(each, names, "bands") for each in _listed(asked)]
+    indices = list(range(len(names))) if asked == "all" else [_index(each, names, "bands") for each in as_list(asked)]
     if not indices or len(set(indices)) < len(indices):
         raise DataError("bands: give each band once, such as bands: [0, 1, 2], or bands: all")
     if show is None:
         places = [0, 1, 2] if len(indices) > 2 else [0, 0, 0]
     else:
-        wanted = [_index(each, names, "show") for each in _listed(show)]
+        wanted = [_index(each, names, "show") for each in as_list(show)]
         if len(wanted) not in (1, 3):
             raise DataError(f"show: give three bands, as red, green and blue, or one, not {len(wanted)}")
         absent = [each for each in wanted if each not in indices]
@@ -165,13 +165,14 @@ def check_show(bands: Asked | None, show: Asked | None) -> None:
     """Refuse bands to show where none are read.
 
     Raises:
-        DataError: it is so.
+        DataError: `show` is given without `bands`.
     """
     if show is not None and bands is None:
-        raise DataError("show: says how bands are shown; give bands, too, such as bands: all")
+        raise DataError("show says how bands are shown, and none are read; give bands, too, such as all of them")
 
 
-def _listed(asked: Asked) -> list[int | str]:
+def as_list(asked: Asked) -> list[int | str]:
+    """Return bands that are asked for as a list; one name is one band."""
     return [asked] if isinstance(asked, str) else list(asked)
 
 

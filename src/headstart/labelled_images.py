@@ -26,6 +26,7 @@ from headstart.fewshot.scores import EpisodeScores
 from headstart.storage.opening import default_store, default_store_in_use
 from headstart.study.comparison import Data, bands_asked, source_of
 from headstart.study.execution.session import Listener, Silent
+from headstart.study.measured_bands import bands_without_a_rule
 from headstart.study.resources import Resources
 from headstart.study.spec.network import NetworkSpec
 from headstart.study.spec.schema import DataSpec, WeightsSpec
@@ -71,7 +72,7 @@ def audit_images(
     spec = validate(DataSpec, told, name="audit", at=("data",), lines={})
     dataset = _named(data, resources.dataset(spec))
     read: dict[str, Any] = {} if dataset.bands is None else dict(dataset.bands.asked)
-    network = NetworkSpec(backbone, data=spec if read else None)
+    network = NetworkSpec(backbone, bands=bands_without_a_rule(dataset))
     (listener or Silent()).overview(overview(dataset, given_by(dataset)))
     features = resources.features(spec, network, 0)
     images = resources.images(spec, resources.loaded(network, 0).backbone.preprocessing)
@@ -90,6 +91,8 @@ def evaluate_fewshot(
     backbone: str = "efficientnet_lite0",
     weights: str = "imagenet",
     label: str | None = None,
+    bands: Asked | None = None,
+    show: Asked | None = None,
     ways: int = 5,
     shots: Sequence[int] = (1, 5),
     queries: int = 15,
@@ -105,6 +108,7 @@ def evaluate_fewshot(
         data: what `compare` takes.
         backbone, weights: the frozen network.
         label: which label, where the data have several.
+        bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
         ways, queries: classes in an episode, and images of each that are classified.
         shots: labelled images of each class; each number has episodes of its own.
         episodes: how many for each number of shots; by default 10,000, or 5 where the network is tuned.
@@ -122,9 +126,11 @@ def evaluate_fewshot(
         choose("few-shot method", method, {**METHODS, FINETUNE: None})
     many = episodes if episodes is not None else TUNED_EPISODES if FINETUNE in chosen else EPISODES
     asked = FewShotSpec(ways, tuple(shots), queries, many, tuple(chosen), seed)
-    spec, network = DataSpec(source=source_of(data), label=label), NetworkSpec(backbone, WeightsSpec(name=weights))
+    told = {"source": source_of(data), "label": label, **bands_asked(data, bands, show)}
+    spec = validate(DataSpec, told, name="fewshot", at=("data",), lines={})
     resources = Resources(default_store(), device)
     dataset = _named(data, resources.dataset(spec))
+    network = NetworkSpec(backbone, WeightsSpec(name=weights), bands=bands_without_a_rule(dataset))
     (listener or Silent()).overview(overview(dataset, f"none; episodes are drawn from all {len(dataset):,} images"))
     fewshot.check_one_label(dataset)
     fewshot.draw_episodes(LabelledFeatures(dataset.labels, dataset.classes), asked)  # refuse before the network runs

@@ -44,7 +44,7 @@ def test_a_network_is_tuned_in_each_of_a_few_episodes(photos: Path, capsys: pyte
     asked: dict[str, Any] = {"ways": 2, "shots": "2", "queries": 4, "episodes": None, "seed": 0}
     place = (str(photos), "lenet5", "none")
     both = ["finetune", "prototypes"]
-    fewshot_and_show(*place, **asked, label=None, methods=both, device="cpu", out=photos, as_json=True)
+    fewshot_and_show(*place, {"label": None}, **asked, methods=both, device="cpu", out=photos, as_json=True)
     table = json.loads(capsys.readouterr().out)
     assert [(row["method"], row["episodes"]) for row in table["rows"]] == [("finetune", 5), ("prototypes", 5)]
     assert len(table["comparisons"]["2"]) == 1

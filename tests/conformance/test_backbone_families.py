@@ -74,7 +74,7 @@ FAST = (
     Member("timm", "hiera_tiny_224", 64, HIERA),
     Member("timm", "convnextv2_atto", 64, RESNET),
     Member("timm", "mobilenetv4_conv_small_035", 64, FIVE),
-    Member("timm", "fastvit_t8", 64, ()),
+    Member("timm", "fastvit_t8", 64, RESNET),
     Member("torchvision", "resnet18", 64, RESNET),
     Member("torchvision", "mobilenet_v2", 64, SEVEN),
     Member("torchvision", "mobilenet_v3_small", 64, (*SIX[:-2], "conv_head", "pool")),

@@ -97,5 +97,5 @@ def test_a_dataset_keeps_the_bands_in_which_it_was_read(own_store: Path, tmp_pat
     assert images_of(f"{folder}/*/*.tif", bands=[0]).bands is not None  # a glob has no labels
     with pytest.raises(DataError, match="s2: is read already; give the bands to load_dataset"):
         embed(dataset, bands="all")
-    with pytest.raises(DataError, match="show: says how bands are shown; give bands, too"):
+    with pytest.raises(DataError, match="show says how bands are shown, and none are read; give bands, too"):
         images_of(f"{folder}/*/*.tif", show=[0])

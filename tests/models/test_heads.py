@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 from headstart.errors import ModelError, SpecError
-from headstart.models.heads import LinearHead, NearestNeighbourHead, build_head, head_config, vote
+from headstart.models.heads import (
+    LinearHead,
+    NearestNeighbourHead,
+    build_head,
+    head_config,
+    kept_numbers,
+    select_classes,
+    vote,
+)
 
 
 def features(n: int = 20, d: int = 6) -> torch.Tensor:
@@ -113,3 +121,8 @@ def test_heads_that_cannot_be_are_refused() -> None:
         build_head({"kind": "linear", "dim": 3})
     with pytest.raises(ModelError, match="cannot be saved as a head"):
         head_config(nn.Linear(2, 2))
+
+
+def test_a_head_of_neighbours_keeps_their_rows() -> None:
+    assert kept_numbers(linear()) == 6 * 3 + 3
+    assert kept_numbers(neighbours()) == kept_numbers(select_classes(neighbours(), [0, 2])) == 30 * 6

@@ -23,7 +23,7 @@ _SEVERAL = re.compile(r"<list\[(\w+)\]>")  # the type, as Typer writes it, of wh
 
 
 class Verb(TyperCommand):
-    """A command whose help names no types of Python."""
+    """A command whose help shows no list types of Python."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and options."""

@@ -60,7 +60,7 @@ def export_and_show(
     ]
     checks = [found for each in done for found in each.checks]
     wrong, far = max(found.labels_differ for found in checks), max(found.largest_difference for found in checks)
-    labels = f"{wrong:,} labels at most differ" if wrong else "No label differs"
+    labels = f"At most {wrong:,} label{'s differ' if wrong > 1 else ' differs'}" if wrong else "No label differs"
     show_line(f"{labels} from the original's in any file; the probabilities differ by {far:.1e} at most.")
     show_table(("folder", "file", "labels that differ", "largest difference", "time per picture", "size"), table)
     first = done[0].checks[0]

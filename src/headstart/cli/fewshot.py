@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ def fewshot_and_show(
     data: str,
     backbone: str,
     weights: str,
+    reading: Mapping[str, Any],
     *,
-    label: str | None,
     ways: int,
     shots: str,
     queries: int,
@@ -33,7 +33,7 @@ def fewshot_and_show(
 ) -> None:
     """Evaluate episodic classifiers on the features of a frozen network, or tune it in each episode.
 
-    The table is printed, and written as a page.
+    The table is printed, and written as a page. `reading` says which label and which bands are read.
 
     Raises:
         SpecError: an invalid number or name, or `out` is a file or cannot be written.
@@ -50,7 +50,7 @@ def fewshot_and_show(
         data,
         backbone=backbone,
         weights=weights,
-        label=label,
+        **reading,
         ways=ways,
         shots=_numbers(shots),
         queries=queries,

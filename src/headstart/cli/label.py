@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,5 +68,5 @@ def label_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
-        next_ = " ".join(["headstart compare", str(file), *options_of(images.bands)])
+        next_ = shlex.join(["headstart", "compare", str(file), *options_of(images.bands)])
         say(f"{done:,} images are labelled; next: {next_}" if done else "no image is labelled yet")

@@ -32,7 +32,6 @@ from headstart.cli.options import (
     show_version,
 )
 from headstart.cli.process import run_as_process
-from headstart.models.architectures.quick_import import import_quickly
 
 app = Verbs(
     name="headstart",
@@ -251,6 +250,8 @@ def fewshot(
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
     weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
     label: Label = None,
+    bands: Bands = None,
+    show: Show = None,
     seed: Annotated[int, typer.Option(help="Seed for drawing episodes.")] = 0,
     out: Out = OUT,
     device: Device = "auto",
@@ -266,7 +267,7 @@ def fewshot(
         data,
         backbone,
         weights,
-        label=label,
+        {"label": label, **asked_bands(bands, show)},
         ways=ways,
         shots=shots,
         queries=queries,
@@ -391,7 +392,6 @@ def doctor(json: Json = False) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    import_quickly()
     run_as_process(lambda: run_typer(app, arguments))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
 
     rows: list[tuple[float, tuple[str, ...]]] = []
     for p in predictions:
-        name = _one_line(p.name).replace("/", f"/{OPEN}")  # a long path is broken between folders
+        name = re.sub(r"([/\\])", rf"\1{OPEN}", _one_line(p.name))  # a long path is broken between folders
         if p.error is not None:
             rows.append((certainty(p), (name, "", "", "", "", p.error)))
             continue
@@ -153,7 +154,7 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
     if classifier.judge is None:
         columns, rows = columns[:3] + columns[4:], [(key, cells[:3] + cells[4:]) for key, cells in rows]
     shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
-    show_table(columns[:shown], [cells[:shown] for _, cells in rows], drop=("next",))
+    show_table(columns[:shown], [cells[:shown] for _, cells in rows], drop=() if output.top else ("next",))
 
 
 def _answer(prediction: Prediction) -> str:

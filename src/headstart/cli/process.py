@@ -15,6 +15,7 @@ from typing import NoReturn
 from headstart.cli.streams import output_fails, prepare_streams, replace_closed_streams
 from headstart.disclosure import discard, disclosable, show, wrapped
 from headstart.errors import HeadstartError, lacks_memory
+from headstart.models.architectures.quick_import import import_quickly
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
 _DEFECT = 70
@@ -32,6 +33,7 @@ def run_as_process(command: Callable[[], object]) -> None:
         _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
     prepare_streams()
     _stop_on_signals()
+    import_quickly()
     try:
         _run(command)
     except HeadstartError as error:

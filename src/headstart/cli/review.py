@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,5 +63,6 @@ def review_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_review_app(session, key, data), listening, Limits())
         relabelled, excluded = session.changed()
-        next_ = " ".join(["headstart compare", "--corrections", str(out), data, *options_of(session.dataset.bands)])
+        more = [*(["--label", label] if label else []), *options_of(session.dataset.bands)]
+        next_ = f"headstart compare --corrections {shlex.join([str(out), data, *more])}"
         say(f"{relabelled:,} labels changed, {excluded:,} images left out; next: {next_}")

@@ -23,7 +23,8 @@ def contact_sheet(embeddings: Embeddings, picture: Picture, nearest: Sequence[Si
     """
     reader, bands = embeddings.dataset.reader, embeddings.bands
     with quiet_pillow():
-        asked = seen_by_people(content_of(picture), bands)
+        given = picture if isinstance(picture, np.ndarray) else content_of(picture)  # an array may be of bands
+        asked = seen_by_people(given, bands)
         images = [asked, *(seen_by_people(reader.read(each.row), bands) for each in nearest)]
     notes = ["the picture", *(f"{each.cosine:.3f} {each.label or each.name}" for each in nearest)]
     columns = min(_COLUMNS, len(images))

@@ -142,6 +142,19 @@ def embed(
     return Embeddings(dataset, flat(features), loaded.backbone.name, origin, resources, spec)
 
 
+def read_already(data: Source, bands: Asked | None, show: Asked | None) -> Dataset | None:
+    """Return a dataset that was given as such; None where the source is yet to be read.
+
+    Raises:
+        DataError: bands are asked for, which were chosen when it was read.
+    """
+    if not isinstance(data, Dataset):
+        return None
+    if bands is not None or show is not None:
+        raise DataError(f"{data.name}: is read already; give the bands to load_dataset")
+    return data
+
+
 def images_of(data: Source, label: str | None = None, bands: Asked | None = None, show: Asked | None = None) -> Dataset:
     """Return the images with their labels, or without where the source gives none, which is said.
 
@@ -151,10 +164,9 @@ def images_of(data: Source, label: str | None = None, bands: Asked | None = None
     Raises:
         DataError: there is no usable image, or no such band.
     """
-    if isinstance(data, Dataset):
-        if bands is not None or show is not None:
-            raise DataError(f"{data.name}: is read already; give the bands to load_dataset")
-        return data
+    if (dataset := read_already(data, bands, show)) is not None:
+        return dataset
+    assert not isinstance(data, Dataset)
     try:
         return load_dataset(data, label=label, bands=bands, show=show)
     except DataError as error:

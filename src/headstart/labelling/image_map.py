@@ -147,10 +147,12 @@ def colourings(embeddings: Embeddings, classifier: Classifier | None = None) -> 
         found.append(_of_words("class", labels))
     if classifier is not None:
         inputs = [Unlabelled(name, Member(dataset.reader, row)) for row, name in enumerate(embeddings.names)]
-        predicted = [each.label for each in classifier.predict(inputs)]
+        answers = classifier.predict(inputs)
+        predicted = [each.label for each in answers]
         found.append(_of_words("predicted", predicted))
         if labels is not None:
-            wrong = [int(one != two) for one, two in zip(labels, predicted, strict=True)]
+            pairs = zip(labels, answers, strict=True)
+            wrong = [-1 if each.error else int(label != each.label) for label, each in pairs]
             found.append(Colouring("mistakes", ("right", "wrong"), np.array(wrong, dtype=np.int64)))
     if dataset.given_split is not None:
         found.append(_of_words("split", [str(part) for part in dataset.given_split]))

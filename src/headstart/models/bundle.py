@@ -30,7 +30,7 @@ from headstart.models.bundle_file import HEAD as HEAD
 from headstart.models.bundle_file import MODEL as MODEL
 from headstart.models.bundle_file import copy_with_temperature as copy_with_temperature
 from headstart.models.bundle_file import file_content, find_bundle, read_file
-from headstart.models.create import create_backbone, undrawn_backbone
+from headstart.models.create import TRUST, check_at_hand, create_backbone, undrawn_backbone
 from headstart.models.first_layer import with_bands
 from headstart.models.heads import Head, build_head, head_config
 from headstart.models.network import Network
@@ -39,15 +39,11 @@ from headstart.models.pixels import pixels_backbone
 from headstart.models.preprocessing import Preprocessing, preprocessing_from
 from headstart.models.test_time_augmentation import TTA
 from headstart.models.uncertainty import UncertaintyPart, part_facts, part_tensors, read_part
-from headstart.models.weights.registry import NAMED
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.files import read_json
-from headstart.storage.opening import found_again
-from headstart.storage.store import cache_root
 
 T = TypeVar("T")
 
-TRUST = "HEADSTART_TRUST_MODELS"
 MEMBERS = "members.json"
 
 
@@ -378,7 +374,7 @@ def _backbone(path: Path, origin: Origin, own: Mapping[str, Tensor], agreed: boo
 def _named(path: Path, origin: Origin, agreed: bool) -> Backbone:
     """Return the backbone that a bundle only names."""
     if origin.weights is not None and not agreed:
-        _check_at_hand(path, origin.weights)
+        check_at_hand(path, origin.weights)
     backbone, weights = create_backbone(
         origin.name, origin.weights, seed=origin.seed, input_size=origin.input_size, download=agreed
     )
@@ -388,15 +384,3 @@ def _named(path: Path, origin: Origin, agreed: bool) -> Backbone:
             f" {weights.sha256}"
         )
     return backbone
-
-
-def _check_at_hand(path: Path, source: str) -> None:
-    """Refuse to open a file only because a bundle names it, unless it is in headstart's own cache."""
-    library, colon, _ = source.partition(":")
-    if source in NAMED or (colon and library in ("timm", "torchvision")):
-        return
-    if not found_again(Path(source).expanduser()).resolve().is_relative_to(cache_root().resolve()):
-        raise WeightsError(
-            f"{path}: holds only a head, for weights in {source!r}; a model may name any file, so this one is not"
-            f" opened: give the study's {MODEL}, or set {TRUST}=1 if you trust the model"
-        )

@@ -13,7 +13,7 @@ from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import ALIASES as ALIASES
 from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.backbone import Backbone, output_shape
-from headstart.models.bundle_file import ENTRY, check_tensors, description_of
+from headstart.models.bundle_file import ENTRY, MODEL, check_tensors, description_of
 from headstart.models.first_layer import with_bands
 from headstart.models.weights.aerial import AERIAL, read_aerial
 from headstart.models.weights.aerial import NAME as AERIAL_NETWORK
@@ -36,6 +36,9 @@ from headstart.models.weights.registry import (
 )
 from headstart.models.weights.state_dict import load_state
 from headstart.storage.opening import found_again
+from headstart.storage.store import cache_root
+
+TRUST = "HEADSTART_TRUST_MODELS"
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,21 @@ def find_weights(
     if is_address(str(weights)):
         return _local(architecture, str(weights), None, agreed)
     return _local(architecture, found_again(Path(weights).expanduser()), None, agreed)
+
+
+def check_at_hand(path: Path, source: str) -> None:
+    """Refuse to open a file only because the model in `path` names it, unless it is in headstart's own cache.
+
+    Raises:
+        WeightsError: it is none of the published weights, and not in the cache.
+    """
+    if _is_published(source):
+        return
+    if not found_again(Path(source).expanduser()).resolve().is_relative_to(cache_root().resolve()):
+        raise WeightsError(
+            f"{path}: holds only a head, for weights in {source!r}; a model may name any file, so this one is not"
+            f" opened: give the study's {MODEL}, or set {TRUST}=1 if you trust the model"
+        )
 
 
 def _is_published(weights: object) -> bool:

@@ -234,6 +234,12 @@ def select_classes(head: nn.Module, columns: Sequence[int]) -> Head:
     return SelectedClasses(head, columns)
 
 
+def kept_numbers(head: nn.Module) -> int:
+    """Return how many numbers a head has learned: its parameters, and the rows that nearest neighbours are among."""
+    rows = sum(module.bank.numel() for module in head.modules() if isinstance(module, NearestNeighbourHead))
+    return rows + sum(p.numel() for p in head.parameters())
+
+
 def class_probabilities(logits: Float[Tensor, "n c"], *, multi_label: bool) -> Float[Tensor, "n c"]:
     """Return a probability per class: each class's sigmoid where an image may have several, else the softmax."""
     return logits.sigmoid() if multi_label else logits.softmax(1)

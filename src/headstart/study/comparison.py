@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from headstart.bands import Asked
+from headstart.bands import Asked, as_list
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
@@ -134,10 +134,9 @@ def _data_of(
 
 def bands_asked(data: Data, bands: Asked | None, show: Asked | None) -> dict[str, Any]:
     """Return the settings `bands` and `show` of a study: as given, else those in which a dataset was read."""
-    if bands is None and show is None and isinstance(data, Dataset) and data.bands is not None:
-        return dict(data.bands.asked)
-    given = {"bands": bands if bands in (None, "all") else list(bands), "show": show and list(show)}
-    return {key: value for key, value in given.items() if value is not None}
+    read = dict(data.bands.asked) if bands is None and isinstance(data, Dataset) and data.bands is not None else {}
+    given = {"bands": bands if bands in (None, "all") else as_list(bands), "show": show and as_list(show)}
+    return {**read, **{key: value for key, value in given.items() if value is not None}}
 
 
 def _runs_of(network: Network, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:

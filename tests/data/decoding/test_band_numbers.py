@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ SWAPPED = tuple({"B02": "B04", "B04": "B02"}.get(name, name) for name in BANDS)
         (scene(0, 0), (), None),
         (scene(0, 0), (*BANDS[:4], "another"), None),
         (scene(0, 0).astype(np.int16), BANDS, None),
-        (scene(0, 0).astype(np.float32), BANDS, None),
+        (scene(0, 0).astype(np.float32), BANDS, "has numbers of float32 where uint16 are needed"),
         (scene(0, 0), SWAPPED, "has B04 as band 1 where B02 is needed"),
         (scene(0, 0).astype(np.uint8), BANDS, "has numbers of uint8 where uint16 are needed"),
         (scene(0, 0)[:, :, :4], BANDS[:4], "has 4 bands where 13 are needed"),
@@ -82,6 +83,12 @@ def test_other_bands_than_those_chosen_are_noticed(
     write_tiff(tmp_path / "a.tif", numbers, names)
     data = (tmp_path / "a.tif").read_bytes()
     assert other_bands(numbers_of(data, unopened), BLUE_AND_RED) == why
+
+
+def test_floats_of_any_precision_are_alike() -> None:
+    choice = replace(BLUE_AND_RED, dtype="float64")
+    assert other_bands(BandNumbers(scene(0, 0).astype(np.float32), ()), choice) is None
+    assert other_bands(BandNumbers(scene(0, 0), ()), choice) == "has numbers of uint16 where float64 are needed"
 
 
 def test_of_an_array_only_the_number_of_bands_is_known() -> None:

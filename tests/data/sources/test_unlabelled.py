@@ -79,10 +79,10 @@ def test_other_files_are_counted_by_suffix_and_searched_folders_are_known() -> N
     ("places", "expected"),
     [
         (["photos/b/*.png", "photos"], ["photos/b/10.png", "photos/b/2.png", "photos/[x].png", "photos/a.JPG"]),
-        (["photos", "photos/b/*.png", "photos/**", "photos/b", "./photos/a.JPG"], IN_PHOTOS),
-        (["photos/b/../a.JPG", "linked/a.JPG", "{here}/photos/a.JPG"], ["photos/b/../a.JPG"]),
-        (["list.csv", "photos/a.JPG"], ["photos/a.JPG", "photos/b/2.png"]),
-        (["p.zip", "*.zip", "./p.zip"], ["p.zip!a.png", "p.zip!b.png"]),
+        (["photos", "photos/b/*.png", "photos/**", "photos/b", "./photos"], IN_PHOTOS),
+        (["photos/b/../a.JPG", "linked/*.JPG", "{here}/photos/*.JPG"], ["photos/b/../a.JPG"]),
+        (["list.csv", "photos/*.JPG"], ["photos/a.JPG", "photos/b/2.png", "linked/a.JPG"]),
+        (["p.zip", "*.zip", "./*.zip"], ["p.zip!a.png", "p.zip!b.png"]),
         (
             ["photos/b", "p.zip", "photos"],
             ["photos/b/10.png", "photos/b/2.png", "p.zip!a.png", "p.zip!b.png", *IN_PHOTOS[:2]],
@@ -91,7 +91,7 @@ def test_other_files_are_counted_by_suffix_and_searched_folders_are_known() -> N
     ],
 )
 @unix
-def test_a_file_that_several_inputs_name_is_listed_once(here: Path, places: list[str], expected: list[str]) -> None:
+def test_a_file_that_is_found_again_is_listed_once(here: Path, places: list[str], expected: list[str]) -> None:
     Path("linked").symlink_to("photos")
     Path("list.csv").write_text("path\nphotos/a.JPG\nphotos/b/2.png\nlinked/a.JPG\n")
     with zipfile.ZipFile("p.zip", "w") as archive:
@@ -99,8 +99,18 @@ def test_a_file_that_several_inputs_name_is_listed_once(here: Path, places: list
             archive.writestr(name, png())
     found = find_images([place.format(here=here) for place in places])
     assert names(found) == expected and not errors(found)
-    twice = find_images([place.format(here=here) for place in places] * 2)
+    searched = [place for place in places if "*" in place or Path(place).is_dir()]
+    twice = find_images([place.format(here=here) for place in (*places, *searched)])
     assert names(twice) == expected and not errors(twice) and twice.ignored == found.ignored
+
+
+def test_what_is_named_itself_is_listed_each_time(here: Path) -> None:
+    Path("list.csv").write_text("path\nphotos/a.JPG\nphotos/b/2.png\nphotos/a.JPG\n")
+    rows = ["photos/a.JPG", "photos/b/2.png", "photos/a.JPG"]
+    assert names(find_images(["list.csv"])) == rows
+    assert names(find_images([*rows, "photos"])) == [*rows, *(name for name in IN_PHOTOS if name not in rows)]
+    lines = io.BytesIO("\n".join(rows).encode())
+    assert names(find_images(["-"], lines)) == rows
 
 
 def test_two_names_of_one_picture_in_a_folder_are_two_images(here: Path) -> None:

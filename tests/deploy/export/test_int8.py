@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from exported_models import calibrated
+from onnx import ModelProto
 
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import int8
@@ -119,3 +120,11 @@ def test_a_loss_has_plain_values() -> None:
     assert loss.to_dict() == {
         "points": 0.1, "low": -0.1, "high": 0.3, "n": 50, "margin": 0.5, "layers": 4, "kept": (), "seen": False
     }  # fmt: skip
+
+
+def test_familiarity_that_eight_bits_change_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = np.arange(50.0)
+    int8._calibrated_again(ModelProto(), scores, scores + np.random.default_rng(0).normal(0, 1, 50))
+    assert capsys.readouterr().err == ""
+    int8._calibrated_again(ModelProto(), scores, np.random.default_rng(0).permutation(50).astype(float))
+    assert "how familiar the validation images are has changed (rank correlation" in capsys.readouterr().err

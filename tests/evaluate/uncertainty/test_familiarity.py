@@ -15,6 +15,7 @@ from headstart.evaluate.uncertainty.familiarity import (
     WITH_SOURCE,
     Compared,
     SourceHead,
+    _evenly,
     familiar_share,
     familiarity,
     fit_reference,
@@ -108,6 +109,14 @@ def test_distances_are_standardised_as_those_of_images_that_nothing_was_fitted_o
     reference = fit_reference(embeddings, labels, logits_of(embeddings))
     own, new = (familiarity("mahalanobis", reference, each, logits_of(each)) for each in (embeddings, fresh))
     assert abs(reference.location[2] - new.mean()) < abs(own.mean() - new.mean()) / 3
+
+
+def test_where_not_every_class_can_have_one_more_any_may_have_it() -> None:
+    """Of 400 classes of two images 600 are kept: one of each, and a second of 200, half of them in each half."""
+    labels = np.repeat(np.arange(400), 2)
+    counts = np.bincount(labels[_evenly(labels, 600, 0)])
+    assert counts.min() == 1 and counts.sum() == 600
+    assert 80 <= (counts[:200] == 2).sum() <= 120
 
 
 def test_the_images_that_are_kept_are_as_many_of_each_class_as_possible() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headstart.models.bundle import HEAD, read_bundle
-from headstart.models.heads import LinearHead
+from headstart.models.heads import LinearHead, NearestNeighbourHead
 from headstart.study.execution import head_runs
 from headstart.study.execution.head_runs import fit_head_runs, head_probabilities
 from headstart.study.execution.session import Session
@@ -60,7 +60,8 @@ def test_each_run_has_the_head_that_its_own_settings_give(session: Session) -> N
         expected = alone.head.probabilities(torch.from_numpy(features[split.test])).detach().numpy()
         assert np.allclose(test, expected, atol=1e-6), name
         assert fit.chosen == alone.chosen and fit.refit == ("train+validation" if refit else "none")
-        assert fit.learned == sum(p.numel() for p in alone.head.parameters())
+        bank = alone.head.bank.numel() if isinstance(alone.head, NearestNeighbourHead) else 0
+        assert fit.learned == bank + sum(p.numel() for p in alone.head.parameters())
         body = resources.loaded(first.network, 0).backbone.stages
         assert fit.total - fit.learned == sum(p.numel() for p in body.parameters()) and not fit.whole
 

@@ -96,7 +96,8 @@ def other_bands(found: BandNumbers, choice: BandChoice) -> str | None:
 
     Args:
         found: the numbers of all bands.
-        choice: the bands needed. Where both have a name, it is the same; whole numbers have as many bits.
+        choice: the bands needed. Where both have a name, it is the same; both are floats, or whole numbers of as many
+            bits: reflectances from 0 to 1 are not on the scale of those from 0 to 10,000.
     """
     count = found.numbers.shape[2]
     if count != choice.of:
@@ -104,7 +105,8 @@ def other_bands(found: BandNumbers, choice: BandChoice) -> str | None:
     if found.names is None:
         return None
     given, needed = found.numbers.dtype, np.dtype(choice.dtype)
-    if given.kind in "ui" and needed.kind in "ui" and given.itemsize != needed.itemsize:
+    both_floats = given.kind == needed.kind == "f"
+    if not both_floats and (given.kind == "f" or needed.kind == "f" or given.itemsize != needed.itemsize):
         return f"has numbers of {given.name} where {needed.name} are needed"
     for index, name in zip(choice.indices, choice.names, strict=True):
         if found.names and found.names[index] != name and str(index) not in (found.names[index], name):

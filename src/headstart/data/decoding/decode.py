@@ -138,7 +138,7 @@ def seen_by_people(data: bytes | Pixels, bands: BandChoice | Bands | None) -> Pi
             ordinary picture.
 
     Raises:
-        UndecodableError: it cannot be decoded, or has other bands.
+        UndecodableError: it cannot be decoded, or has other bands than measured ones.
     """
     if bands is None:
         return decode(data)

@@ -102,7 +102,10 @@ class _Files:
 
 @dataclass
 class Found:
-    """What the inputs hold; a file that several inputs name is listed once, at the first of them.
+    """What the inputs hold.
+
+    A file that is named itself, as an input or in a list or table, is listed each time, so that rows can be put beside
+    those of the list; what folders and globs find is listed only if it is not listed yet.
 
     Args:
         images: in the order of the inputs; in a folder, a glob or an archive, in the order of their names.
@@ -116,13 +119,13 @@ class Found:
     _listed: _Files = field(default_factory=_Files, init=False, repr=False, compare=False)
     _passed_over: _Files = field(default_factory=_Files, init=False, repr=False, compare=False)
 
-    def add(self, path: str) -> None:
-        """List an image file, unless it is listed."""
-        if self.is_new(path):
+    def add(self, path: str, *, again: bool) -> None:
+        """List an image file; `again`: even if it is listed."""
+        if self.meet(path) or again:
             self.images.append(Unlabelled(path, path))
 
-    def is_new(self, path: str) -> bool:
-        """Say whether no input before named this file."""
+    def meet(self, path: str) -> bool:
+        """Note a file that is about to be listed; say whether it was not yet."""
         return self._listed.add(path)
 
     def ignore(self, path: str) -> None:
@@ -149,8 +152,8 @@ def find_images(places: Iterable[str | Path], standard_input: Any = None) -> Fou
     return found
 
 
-def _add(found: Found, place: str, *, may_match: bool = False) -> None:
-    """Add what one path stands for; `may_match`: it may be a glob."""
+def _add(found: Found, place: str, *, may_match: bool = False, again: bool = True) -> None:
+    """Add what one path stands for; `may_match`: it may be a glob; `again`: even if it is listed."""
     if is_address(place):
         found.images.append(_unusable(as_given(place), needs_path(place)))
         return
@@ -173,12 +176,12 @@ def _add(found: Found, place: str, *, may_match: bool = False) -> None:
     elif not stat.S_ISREG(mode):
         found.images.append(_unusable(place, "is a device or a socket, not a file"))
     else:
-        _add_file(found, place)
+        _add_file(found, place, again=again)
 
 
-def _add_file(found: Found, place: str) -> None:
+def _add_file(found: Found, place: str, *, again: bool) -> None:
     """Add an image file, the images that a table names, or those in an archive."""
-    if not found.is_new(place):
+    if not found.meet(place) and not again:
         return
     lowered = place.lower()
     try:
@@ -202,7 +205,7 @@ def _add_folder(found: Found, place: str) -> None:
     end = "" if place.endswith(("/", os.sep)) else os.sep
     files = list(walk(root, unread))
     for name in _chosen(found, place, end, files, unread=bool(unread)):
-        found.add(f"{place}{end}{name.replace('/', os.sep)}")
+        found.add(f"{place}{end}{name.replace('/', os.sep)}", again=False)
     for error in unread:
         folder, _, reason = str(error).rpartition(": ")
         found.images.append(_unusable(folder, reason))
@@ -237,7 +240,7 @@ def _add_matches(found: Found, pattern: str) -> None:
                 _add_folder(found, match)
                 images = True
         elif is_image_name(match) or (pattern.lower().endswith((*TABLES, *ARCHIVES))):
-            _add(found, match)
+            _add(found, match, again=False)
             images = True
         else:
             found.ignore(match)
@@ -261,7 +264,7 @@ def _add_table(found: Found, place: str) -> None:
         elif is_address(text):
             _add(found, text.strip())
         else:
-            found.add(str(Path(place).parent / tidy_path(text, path.parent)))
+            found.add(str(Path(place).parent / tidy_path(text, path.parent)), again=True)
 
 
 def _add_listed(found: Found, content: bytes) -> None:

@@ -1,10 +1,10 @@
 """The arrays that say how familiar an image is, in few bits, and the scores that they give: a part of an int8 export.
 
 Without this they would be most of the file. Where embeddings are wide, the training images to compare with, the means
-of the classes and the head that the network was pretrained with get four bits a number; the rest gets eight. The matrix
-that whitens becomes a triangle, whose zeros are left out. A score changes a little with that, and with the network in
-int8, so what is familiar is calibrated again: the scores of the same validation images before and after say how far
-scores moved.
+of the classes and the head that the network was pretrained with get four bits a number, other large arrays eight. The
+matrix that whitens becomes a triangle, where it can, and its zeros are left out. A score changes a little with that,
+and with the network in int8, so what is familiar is calibrated again: the scores of the same validation images before
+and after say how far scores moved.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from headstart.deploy.export.familiar import FAMILIARITY
 
 PREFIX = "familiar."  # of the arrays' names in a graph
 _CENTRE, _RANKED, _WHITENING, _MEANS = f"{PREFIX}centre", f"{PREFIX}ranked", f"{PREFIX}whitening_half", f"{PREFIX}means"
+_BANK, _SOURCE = f"{PREFIX}bank_bytes", f"{PREFIX}source_half"
 _SHARED = {  # the axis of numbers that share a scale: those of an image, a class, a column
     _MEANS: 1,
     _WHITENING: 0,
-    f"{PREFIX}bank_bytes": 1,
+    _BANK: 1,
     f"{PREFIX}principal_half": 0,
     f"{PREFIX}shown_half": 0,
-    f"{PREFIX}source_half": 0,
+    _SOURCE: 0,
 }
-_FOUR_BITS = (_MEANS, f"{PREFIX}bank_bytes", f"{PREFIX}source_half")
+_FOUR_BITS = (_MEANS, _BANK, _SOURCE)
 _WIDE = 1024  # numbers of an embedding whose errors average out; arrays for fewer are small
 _BLOCKS = 32  # of columns of the triangle
 _BYTE, _NIBBLE = 127, 7
@@ -43,17 +44,18 @@ def with_compact_familiarity(model: ModelProto) -> ModelProto:
     smaller = ModelProto()
     smaller.CopyFrom(model)
     arrays = {each.name: numpy_helper.to_array(each) for each in smaller.graph.initializer}
-    if {_WHITENING, _MEANS} <= set(arrays):  # the exporter may have made something else of few means
-        arrays |= _turned(arrays)
-    pieces, wide = _Pieces(), _CENTRE in arrays and arrays[_CENTRE].size >= _WIDE
+    arrays |= _turned(arrays)
+    pieces, wide = _Pieces(), _width(arrays) >= _WIDE
     for name in [each for each in arrays if each.startswith(PREFIX)]:
         array = arrays[name].astype(np.float64)
         if name == _WHITENING and _is_triangle(array):
             pieces.triangle(name, array)
+        elif name == _SOURCE:  # the last row is the bias, whose size is another
+            pieces.with_bias(name, array, wide=wide)
         elif name in _FOUR_BITS and wide:
-            pieces.nibbles(name, array, _SHARED[name])
+            pieces.four_bits(name, array, _SHARED[name])
         elif name in _SHARED:
-            pieces.bytes(name, array, _SHARED[name])
+            pieces.eight_bits(name, array, _SHARED[name])
     made = {name for node in pieces.nodes for name in node.output}
     kept = [each for each in smaller.graph.initializer if each.name not in made]
     del smaller.graph.initializer[:]
@@ -102,18 +104,36 @@ def moved(
     return np.asarray(np.interp(values, old, new) + beyond)
 
 
+def rank_correlation(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
+    """Return Spearman's rank correlation of scores; ties take any order. 1.0 of fewer than three."""
+    if len(first) < 3:
+        return 1.0
+    ranks = np.argsort(np.argsort(np.stack([first, second]), axis=1), axis=1)
+    return float(np.atleast_2d(np.corrcoef(ranks))[0, 1])
+
+
 def tells_familiarity(model: ModelProto) -> bool:
     """Say whether a graph says how familiar an image is."""
     return any(each.name == FAMILIARITY for each in model.graph.output)
 
 
 def _turned(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what whitens as an upper triangle, and the means of the classes turned in the same way."""
-    white = arrays[_WHITENING].astype(np.float64)
-    if _is_triangle(white):
+    """Return what whitens as an upper triangle, and the means of the classes turned in the same way.
+
+    Nothing where it is a triangle already, or where the exporter made another array of the means, as it does of few.
+    """
+    if not {_WHITENING, _MEANS} <= set(arrays):
+        return {}
+    white, across = arrays[_WHITENING].astype(np.float64), arrays[_MEANS].T
+    if _is_triangle(white) or any(np.array_equal(each, across) for each in arrays.values()):
         return {}
     triangle, turn = linalg.rq(white)
     return {_WHITENING: triangle, _MEANS: arrays[_MEANS].astype(np.float64) @ turn.T}
+
+
+def _width(arrays: dict[str, np.ndarray]) -> int:
+    """Return how many numbers an embedding has; 0 where no array says."""
+    return next((arrays[name].shape[-1] for name in (_CENTRE, _BANK) if name in arrays), 0)
 
 
 def _is_triangle(array: np.ndarray) -> bool:
@@ -127,13 +147,13 @@ class _Pieces:
     initializers: list[TensorProto] = field(default_factory=list)
     nodes: list[NodeProto] = field(default_factory=list)
 
-    def bytes(self, name: str, array: np.ndarray, axis: int) -> None:
+    def eight_bits(self, name: str, array: np.ndarray, axis: int) -> None:
         """Store whole numbers up to 127 and a scale for each row (axis 1) or column (axis 0)."""
         scale = _scale(array, axis, _BYTE)
         codes = self._constant(f"{name}.codes", np.round(array / scale).astype(np.int8))
         self._node("Mul", [self._cast(codes), self._constant(f"{name}.scale", scale.astype(np.float32))], name)
 
-    def nibbles(self, name: str, array: np.ndarray, axis: int) -> None:
+    def four_bits(self, name: str, array: np.ndarray, axis: int) -> None:
         """Store whole numbers up to 7, two to a byte: the first half of the columns and the second, and a scale."""
         width = array.shape[1]
         scale = _scale(array, axis, _NIBBLE)
@@ -151,12 +171,19 @@ class _Pieces:
         centred = self._node("Sub", [joined, zero])
         self._node("Mul", [centred, self._constant(f"{name}.scale", scale.astype(np.float32))], name)
 
+    def with_bias(self, name: str, array: np.ndarray, *, wide: bool) -> None:
+        """Store a matrix by columns, its last row as it is."""
+        store = self.four_bits if wide else self.eight_bits
+        store(f"{name}.weights", array[:-1], 0)
+        bias = self._constant(f"{name}.bias", array[-1:].astype(np.float32))
+        self._node("Concat", [f"{name}.weights", bias], name, axis=0)
+
     def triangle(self, name: str, array: np.ndarray) -> None:
         """Store an upper triangle in blocks of columns, each down to where its zeros begin."""
         whole = []
         for number, columns in enumerate(np.array_split(np.arange(len(array)), min(_BLOCKS, len(array)))):
             block, end = f"{name}.{number}", int(columns[-1]) + 1
-            self.bytes(block, array[:end, columns], 0)
+            self.eight_bits(block, array[:end, columns], 0)
             rest = self._constant(f"{block}.rest", np.array([0, 0, len(array) - end, 0]))
             whole.append(self._node("Pad", [block, rest]))
         self._node("Concat", whole, name, axis=1)

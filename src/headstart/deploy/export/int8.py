@@ -22,7 +22,13 @@ from onnx import ModelProto
 
 from headstart.data.decoding.decode import decode, quiet_pillow
 from headstart.deploy.export.accuracy_lost import accuracy_lost
-from headstart.deploy.export.compact import recalibrated, tells_familiarity, with_compact_familiarity, with_scores
+from headstart.deploy.export.compact import (
+    rank_correlation,
+    recalibrated,
+    tells_familiarity,
+    with_compact_familiarity,
+    with_scores,
+)
 from headstart.deploy.export.pictures import Material, Pictures
 from headstart.deploy.export.program import OUTPUTS, Input, inputs_of
 from headstart.deploy.export.sensitivity import layers_by_error, session_of
@@ -36,6 +42,7 @@ LAYERS = ("Conv", "Gemm", "MatMul", "ConvTranspose")
 JOINED = ("Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool", "AveragePool", "ReduceMean")  # between layers
 MOST = 0.5  # of the layers: with more of them in float, the file is not worth its name
 BATCH = 16
+LEAST_ALIKE = 0.9  # rank correlation of familiarity in float and in eight bits
 
 Feed = dict[str, np.ndarray]
 
@@ -117,12 +124,22 @@ def quantise(
             after, new = _measured(quantised, validation, measured.labels, ensemble)
             loss = _loss(before, after, margin, len(layers), kept, material.seen)
             if loss.points <= margin:
-                return quantised if old is None or new is None else recalibrated(quantised, old, new), loss
+                return quantised if old is None or new is None else _calibrated_again(quantised, old, new), loss
             say(f"int8: {loss.points:.2f} points lost with {count} layers in float, more than the margin of {margin:g}")
     raise ModelError(
         f"int8 cannot keep the loss under {margin:g} points: it is {loss.points:.2f} ({loss.low:.2f} to"
         f" {loss.high:.2f}) with {len(loss.kept)} of {loss.layers} layers in float{advice}"
     )
+
+
+def _calibrated_again(graph: ModelProto, old: np.ndarray, new: np.ndarray) -> ModelProto:
+    """Return the graph with its scores calibrated; say so where they are no longer those of the original."""
+    if (alike := rank_correlation(old, new)) < LEAST_ALIKE:
+        say(
+            f"int8: how familiar the validation images are has changed (rank correlation {alike:.2f}); export without"
+            " --int8 where that matters"
+        )
+    return recalibrated(graph, old, new)
 
 
 def check_material(material: Material) -> None:

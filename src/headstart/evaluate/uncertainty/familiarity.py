@@ -310,12 +310,12 @@ def familiar_share(
 
 
 def _evenly(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return the rows of images drawn at random, as many of each class as possible: small classes are kept whole."""
+    """Return the rows of images drawn at random, as many of each class as possible; of the last ones, any classes'."""
     order = np.random.default_rng(seed).permutation(len(labels))
     _, codes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
     by_class = np.argsort(codes, kind="stable")
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
-    return np.sort(order[by_class[np.argsort(place, kind="stable")[:most]]])
+    return np.sort(order[by_class[np.lexsort((by_class, place))[:most]]])
 
 
 def _principal(centred: np.ndarray) -> np.ndarray:

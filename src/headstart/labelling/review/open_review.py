@@ -9,7 +9,7 @@ import numpy as np
 from headstart.bands import Asked
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import load_dataset
-from headstart.labelling.embeddings import BACKBONE, Source, embed
+from headstart.labelling.embeddings import BACKBONE, Source, embed, read_already
 from headstart.labelling.review.correction_file import CorrectionFile
 from headstart.labelling.review.problems import find_problems
 from headstart.labelling.review.session import ReviewSession
@@ -49,7 +49,10 @@ def review_session(
     corrections = CorrectionFile(Path(file).expanduser())
     corrections.read()  # refused before anything is computed
     store = store or default_store()
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label, bands=bands, show=show)
+    dataset = read_already(data, bands, show)
+    if dataset is None:
+        assert not isinstance(data, Dataset)
+        dataset = load_dataset(data, label=label, bands=bands, show=show)
     with store.in_use():
         embeddings = embed(dataset, backbone=backbone, weights=weights, device=device, store=store)
         problems = find_problems(embeddings.dataset, np.asarray(embeddings.vectors), store, seed=seed)

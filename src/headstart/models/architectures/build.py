@@ -40,10 +40,11 @@ def build(architecture: Architecture, seed: int = 0, input_size: int | None = No
     """
     make = partial(BUILDERS[architecture.library], architecture.name, input_size or architecture.size)
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         if not drawn:
             with suppress(WeightsNeededError), Undrawn():
                 return make()
-        torch.manual_seed(seed)
+            torch.manual_seed(seed)
         return make()
 
 

@@ -54,9 +54,7 @@ _INSTEAD: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
 class _Finder:
     """Finds the modules in `_INSTEAD`, unless the compiler is loaded."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in _INSTEAD or "torch._dynamo" in sys.modules:
             return None
         spec = PathFinder.find_spec(name, path, target)

@@ -101,6 +101,18 @@ def _convnext(model: Any) -> Staged:
     return Staged(_stages(model.stem, stages, ("pool", pool)), _linear(head.fc))
 
 
+def _fastvit(model: Any) -> Staged:
+    """FastViT, and the image towers of MobileCLIP."""
+    pool = sequence(("final_conv", model.final_conv), ("pool", model.head.global_pool))
+    layers = (blocks(stage.blocks, before=_fastvit_entry(stage)) for stage in model.stages)
+    return Staged(_stages(model.stem, layers, ("pool", pool)), _linear(model.head.fc))
+
+
+def _fastvit_entry(stage: Any) -> nn.Module | None:
+    entry = sequence(("embed", stage.downsample), ("pos_emb", stage.pos_emb))
+    return entry if len(entry) else None
+
+
 def _swin(model: Any) -> Staged:
     stages: OrderedDict[str, nn.Module] = OrderedDict(embed=model.patch_embed)
     for i, layer in enumerate(model.layers, 1):
@@ -144,6 +156,7 @@ FAMILIES: dict[str, Callable[[nn.Module], Staged]] = {
     "EfficientNet": _efficientnet,
     "MobileNetV3": _mobilenet_v3,
     "ConvNeXt": _convnext,
+    "FastVit": _fastvit,
     "SwinTransformer": _swin,
     "SwinTransformerV2": _swin,
     "VisionTransformer": _vit,

@@ -165,7 +165,7 @@ class LiveStudy:
         if seeds == 1:
             return ""
         if max(fits) == 1:
-            return f"; the {seeds} {things} of each give the same model and count as one"
+            return f"; the {seeds} {things}{each and f' of{each}'} give the same model and count as one"
         if min(fits) == max(fits):
             return f",{each} with {max(fits)} {things}"
         return f", with up to {max(fits)} {things} each: those that give the same model count as one"

@@ -73,7 +73,7 @@ def with_code(text: str) -> Markup:
 
 
 def state_shown(row: Mapping[str, Any], board: Board) -> str:
-    """Return the state of a run beside the others; nothing where there is no other."""
+    """Return the state of a run beside the others; a dash where there is no other."""
     return str(row["state"]) if len(board.ranking) > 1 else "–"
 
 

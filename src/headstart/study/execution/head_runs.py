@@ -12,6 +12,7 @@ from torch import nn
 from headstart.data.dataset import Dataset, Split
 from headstart.errors import DataError, HeadstartError, RunFailed
 from headstart.models.bundle import HEAD, Bundle, read_head
+from headstart.models.heads import kept_numbers
 from headstart.models.network import Network
 from headstart.study.execution.finite import check_features, check_probabilities
 from headstart.study.resources import Resources
@@ -145,7 +146,7 @@ def _job(task: Task, split: Split, dataset: Dataset) -> HeadJob:
 
 def _record(task: Task, split: Split, fitted: HeadFit, features: npt.NDArray[np.float32], resources: Resources) -> Fit:
     backbone = resources.loaded(task.run.network, task.seed).backbone
-    learned = sum(p.numel() for p in fitted.head.parameters())
+    learned = kept_numbers(fitted.head)
     frozen = sum(p.numel() for p in backbone.stages.parameters())
     refit = "train+validation" if task.run.refits and len(split.validation) else "none"
     judged = fitted.validation_probabilities

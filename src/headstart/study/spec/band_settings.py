@@ -8,13 +8,13 @@ from pydantic import BeforeValidator
 
 
 def _bands(value: Any) -> Any:
-    if value in (None, "all") or (isinstance(value, list) and value and all(map(_is_band, value))):
+    if value in (None, "all") or (isinstance(value, list | tuple) and value and all(map(_is_band, value))):
         return value
     raise ValueError("give all, or bands by index from 0 or by name, such as [0, 1, B8A]")
 
 
 def _shown(value: Any) -> Any:
-    if value is None or (isinstance(value, list) and len(value) in (1, 3) and all(map(_is_band, value))):
+    if value is None or (isinstance(value, list | tuple) and len(value) in (1, 3) and all(map(_is_band, value))):
         return value
     raise ValueError("give three bands, as red, green and blue, or one, such as [3, 2, 1]")
 
