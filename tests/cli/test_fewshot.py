@@ -14,6 +14,7 @@ from headstart.fewshot.methods import METHODS
 from headstart.labelled_images import EPISODES, TUNED_EPISODES
 from headstart.storage.opening import default_store
 from tests.cli.conftest import Call
+from tests.support.multispectral import write_folder
 
 
 @pytest.mark.usefixtures("shared_cache")
@@ -33,6 +34,16 @@ def test_fewshot_does_what_its_options_ask_for(call: Call, photos: Path, manifes
     chance = [scores(manifest, "--label", "half", *seed) for seed in ((), ("--seed", 0), ("--seed", 1))]
     assert max(chance[0].values()) < 0.7
     assert chance[0] == chance[1] != chance[2]
+
+
+def test_fewshot_reads_bands(call: Call, tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    folder = write_folder(tmp_path / "s2", 10)
+    asked = ["--backbone", "lenet5", "--weights", "none", "--ways", 3, "--shots", 3, "--queries", 5, "--episodes", 40]
+    code, out, said = call("fewshot", folder, *asked, "--bands", "B08,11,3", "--show", "B08,11,3", "--json")
+    assert code == 0 and json.loads(out)["rows"][0]["accuracy"] > 0.9, said
+    code, _, said = call("fewshot", folder, *asked, "--show", "3,2,1")
+    assert code == 2 and "give data.bands, too" in said and len(said.strip().splitlines()) == 1
 
 
 def test_fewshot_with_too_few_classes_is_refused_before_any_work(call: Call, photos: Path) -> None:

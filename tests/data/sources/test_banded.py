@@ -47,7 +47,7 @@ def test_bands_that_no_picture_has_and_show_alone_are_refused(tmp_path: Path) ->
     folder = write_folder(tmp_path / "s2", 2)
     with pytest.raises(DataError, match="s2: bands: unknown band 'B99'"):
         load_dataset(folder, bands=["B99"])
-    with pytest.raises(DataError, match="show: says how bands are shown; give bands"):
+    with pytest.raises(DataError, match="show says how bands are shown, and none are read; give bands"):
         load_dataset(folder, show=[0, 1, 2])
 
 
