@@ -180,7 +180,7 @@ def test_models_are_compared_by_a_click_and_their_report_cannot_use_the_page(
     report = tmp_path / "report.html"
     report.write_text("<p id=said></p><script>document.getElementById('said').textContent = self.origin</script>")
     program = f"print({json.dumps({'answer': 'Use ridge.', 'report': str(report)})!r})"
-    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program),))
+    monkeypatch.setattr(Comparing.__init__, "__defaults__", ((sys.executable, "-c", program), ()))
     with (
         page_of(session) as address,
         opened(address, SIZES["desk"], tmp_path_factory, "SEVERE") as driver,

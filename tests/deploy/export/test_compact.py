@@ -81,15 +81,16 @@ def found(model: ModelProto, embeddings: np.ndarray, logits: np.ndarray) -> list
     return session_of(model)({"features": embeddings, "logits": logits})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("score", "width", "classes"),
     [
         (WITH_SOURCE, WIDE, CLASSES),
-        pytest.param(WITH_SOURCE, NARROW, CLASSES, marks=pytest.mark.long),
-        pytest.param(WITH_SOURCE, MORE_THAN_IMAGES, CLASSES, marks=pytest.mark.long),
-        pytest.param(WITH_SOURCE, MORE_THAN_IMAGES, 4, marks=pytest.mark.long),
-        pytest.param("vim", NARROW, CLASSES, marks=pytest.mark.long),
-        pytest.param("softmax", NARROW, CLASSES, marks=pytest.mark.long),
+        (WITH_SOURCE, NARROW, CLASSES),
+        (WITH_SOURCE, MORE_THAN_IMAGES, CLASSES),
+        (WITH_SOURCE, MORE_THAN_IMAGES, 4),
+        ("vim", NARROW, CLASSES),
+        ("softmax", NARROW, CLASSES),
     ],
 )
 def test_scores_in_few_bits_are_nearly_the_same(score: str, width: int, classes: int) -> None:
@@ -109,6 +110,7 @@ def stored(model: ModelProto) -> dict[str, np.ndarray]:
     return {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
 
 
+@pytest.mark.long
 def test_two_numbers_share_a_byte_and_zeros_are_left_out() -> None:
     before, after = (
         stored(graph(WITH_SOURCE, WIDE, CLASSES)),
@@ -124,6 +126,7 @@ def test_two_numbers_share_a_byte_and_zeros_are_left_out() -> None:
     assert sum(each.size for each in triangle) == 33 * 33 + 32 * sum(range(65, 1026, 32)) == 541_729
 
 
+@pytest.mark.long
 def test_a_number_is_off_by_half_a_step_at_most() -> None:
     model = graph(WITH_SOURCE, WIDE, CLASSES)
     before, smaller = stored(model), with_compact_familiarity(model)
@@ -149,6 +152,7 @@ def test_ranks_correlate_as_spearman_has_it() -> None:
     assert rank_correlation(np.array([1.0, 2]), np.array([2.0, 1])) == 1
 
 
+@pytest.mark.long
 def test_familiar_images_are_as_familiar_as_before() -> None:
     model = graph(WITH_SOURCE, WIDE, CLASSES)
     smaller = with_compact_familiarity(model)
@@ -169,6 +173,7 @@ def test_values_take_the_quantiles_of_the_new_scores() -> None:
     assert moved(values, old, new).tolist() == [8.0, 10.0, 12.0, 14.0, 14.5, 15.0, 16.5]
 
 
+@pytest.mark.long
 def test_a_graph_without_familiarity_is_told() -> None:
     assert tells_familiarity(graph(WITH_SOURCE, WIDE, CLASSES))
     bare = ModelProto()
