@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from headstart.errors import DataError, SpecError
-from headstart.explain.correlation import rank_correlation
+from headstart.evaluate.correlation import rank_correlation
 from headstart.explain.explainers import explain
 from headstart.explain.lime import (
     LimeOptions,

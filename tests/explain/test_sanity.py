@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from headstart.errors import SpecError
-from headstart.explain.correlation import rank_correlation
+from headstart.evaluate.correlation import rank_correlation
 from headstart.explain.sanity import between_images, randomisation_check, shuffle_weights
 from headstart.models.architectures.parts import Reduce
 from headstart.models.backbone import Backbone

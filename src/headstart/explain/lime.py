@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from headstart.errors import DataError, SpecError
-from headstart.explain.correlation import rank_correlation
+from headstart.evaluate.correlation import rank_correlation
 from headstart.explain.scope import Predict, as_pixels
 from headstart.explain.superpixels import slic
 from headstart.models.network import Network

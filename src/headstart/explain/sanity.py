@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headstart.errors import SpecError
-from headstart.explain.correlation import rank_correlation
+from headstart.evaluate.correlation import rank_correlation
 from headstart.explain.explainers import explain
 from headstart.models.network import Network
 

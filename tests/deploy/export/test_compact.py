@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from headstart.deploy.export.compact import (
     moved,
-    rank_correlation,
     recalibrated,
     tells_familiarity,
     with_compact_familiarity,
@@ -143,13 +142,6 @@ def test_a_number_is_off_by_half_a_step_at_most() -> None:
         step = np.abs(exact).max(axis, keepdims=True) / 7
         assert (np.abs(restored - exact) <= 0.5001 * step).all()
         assert np.abs(restored - exact).max() > 0.2 * step.max()  # the bits are as few as they are said to be
-
-
-def test_ranks_correlate_as_spearman_has_it() -> None:
-    """Of d = (0, 1, 1, 0, 0): 1 - 6 · 2 / (5 · 24) = 0.9."""
-    assert rank_correlation(np.array([1.0, 2, 3, 4, 5]), np.array([1.0, 9, 4, 16, 25])) == pytest.approx(0.9)
-    assert rank_correlation(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
-    assert rank_correlation(np.array([1.0, 2]), np.array([2.0, 1])) == 1
 
 
 @pytest.mark.long

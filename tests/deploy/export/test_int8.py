@@ -125,6 +125,7 @@ def test_a_loss_has_plain_values() -> None:
 def test_familiarity_that_eight_bits_change_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     scores = np.arange(50.0)
     int8._calibrated_again(ModelProto(), scores, scores + np.random.default_rng(0).normal(0, 1, 50))
+    int8._calibrated_again(ModelProto(), np.array([1.0, 2]), np.array([2.0, 1]))  # too few to say
     assert capsys.readouterr().err == ""
     int8._calibrated_again(ModelProto(), scores, np.random.default_rng(0).permutation(50).astype(float))
     assert "how familiar the validation images are has changed (rank correlation" in capsys.readouterr().err

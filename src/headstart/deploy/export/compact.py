@@ -104,14 +104,6 @@ def moved(
     return np.asarray(np.interp(values, old, new) + beyond)
 
 
-def rank_correlation(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
-    """Return Spearman's rank correlation of scores; ties take any order. 1.0 of fewer than three."""
-    if len(first) < 3:
-        return 1.0
-    ranks = np.argsort(np.argsort(np.stack([first, second]), axis=1), axis=1)
-    return float(np.atleast_2d(np.corrcoef(ranks))[0, 1])
-
-
 def tells_familiarity(model: ModelProto) -> bool:
     """Say whether a graph says how familiar an image is."""
     return any(each.name == FAMILIARITY for each in model.graph.output)

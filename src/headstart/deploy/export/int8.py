@@ -23,7 +23,6 @@ from onnx import ModelProto
 from headstart.data.decoding.decode import decode, quiet_pillow
 from headstart.deploy.export.accuracy_lost import accuracy_lost
 from headstart.deploy.export.compact import (
-    rank_correlation,
     recalibrated,
     tells_familiarity,
     with_compact_familiarity,
@@ -33,6 +32,7 @@ from headstart.deploy.export.pictures import Material, Pictures
 from headstart.deploy.export.program import OUTPUTS, Input, inputs_of
 from headstart.deploy.export.sensitivity import layers_by_error, session_of
 from headstart.errors import ModelError
+from headstart.evaluate.correlation import rank_correlation
 from headstart.models.bundle import Ensemble
 from headstart.progress import progress, say
 from headstart.transfer.loggers import logged_from
@@ -134,7 +134,7 @@ def quantise(
 
 def _calibrated_again(graph: ModelProto, old: np.ndarray, new: np.ndarray) -> ModelProto:
     """Return the graph with its scores calibrated; say so where they are no longer those of the original."""
-    if (alike := rank_correlation(old, new)) < LEAST_ALIKE:
+    if len(old) > 2 and (alike := rank_correlation(old, new)) < LEAST_ALIKE:
         say(
             f"int8: how familiar the validation images are has changed (rank correlation {alike:.2f}); export without"
             " --int8 where that matters"

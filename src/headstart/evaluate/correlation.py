@@ -1,4 +1,4 @@
-"""Rank correlation of two maps, or of the weights of two runs."""
+"""Rank correlation of two maps, of the weights of two runs, or of the scores of two models."""
 
 from __future__ import annotations
 
