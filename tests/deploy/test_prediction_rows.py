@@ -93,6 +93,12 @@ def test_equal_probabilities_keep_the_order_of_the_classes() -> None:
     assert certainty(equal) == 0.4
 
 
+def test_probabilities_keep_the_digits_that_are_asked_for() -> None:
+    found = Prediction("a", "ant", 0.6, np.array([0.6000004, 0.3, 0.0999996], np.float32))
+    assert best_classes(found, CLASSES, 3, digits=6) == [("ant", 0.6), (CLASSES[1], 0.3), (CLASSES[2], 0.1)]
+    assert best_classes(found, CLASSES, 1) == [("ant", float(np.float32(0.6000004)))]
+
+
 def test_a_spreadsheet_computes_no_name() -> None:
     pieces: list[bytes] = []
     names = ("=1+1.jpg", "-", "+x.jpg")

@@ -106,11 +106,21 @@ def _decision(judged: Judge) -> tuple[str, ...]:
 FORMATS: dict[str, type[CsvRows] | type[JsonRows]] = {"csv": CsvRows, "json": JsonRows}
 
 
-def best_classes(prediction: Prediction, classes: Sequence[str], top: int) -> list[tuple[str, float]]:
-    """Return the `top` most probable classes with their probabilities, the most probable first."""
+def best_classes(
+    prediction: Prediction, classes: Sequence[str], top: int, *, digits: int | None = None
+) -> list[tuple[str, float]]:
+    """Return the `top` most probable classes with their probabilities, the most probable first.
+
+    Args:
+        prediction: of one image.
+        classes: the class names.
+        top: how many.
+        digits: that the probabilities keep after the decimal point; None: all.
+    """
     order = np.argsort(-prediction.probabilities, kind="stable")[:top]
-    values: list[float] = prediction.probabilities[order].tolist()
-    return [(classes[code], value) for code, value in zip(order.tolist(), values, strict=True)]
+    values = prediction.probabilities[order].astype(np.float64)
+    shares = values if digits is None else values.round(digits)
+    return list(zip(map(classes.__getitem__, order.tolist()), shares.tolist(), strict=True))
 
 
 class RowWriter:

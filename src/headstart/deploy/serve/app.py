@@ -225,9 +225,7 @@ class _Server:
             "probability": round(prediction.probability, 6),
             **({} if self.classifier.judge is None else judgement(prediction)),
             **({} if _guarantee(self.classifier) is None else {"withheld": prediction.withheld}),
-            "probabilities": {
-                name: round(value, 6) for name, value in best_classes(prediction, classes, top or len(classes))
-            },
+            "probabilities": dict(best_classes(prediction, classes, top or len(classes), digits=6)),
         }
 
     async def explanation(self, request: Request, method: str | None = None) -> Response:
