@@ -14,7 +14,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import DRIFT
 from headstart.deploy.export.benchmark import Benchmark
 from headstart.deploy.export.benchmark import benchmark as measure
-from headstart.deploy.export.defaults import EXPORTS, MARGIN
+from headstart.deploy.export.defaults import EXPORTS, MARGIN, check_options
 from headstart.deploy.export.export import Exported, check_request, export_model
 from headstart.errors import SpecError, unknown_name
 from headstart.explain.compare import Explained, Subject, explain_pictures
@@ -254,13 +254,10 @@ def export(
         SpecError: an unknown format.
         ModelError: the model cannot be exported so, or an exported file would not be the same model.
     """
-    if check is not None and check < 1:
-        raise SpecError(f"check = {check} pictures: it must be at least 1")
-    if not margin >= 0:
-        raise SpecError(f"margin = {margin:g} points of accuracy: it must be 0 or more")
+    targets = [to] if isinstance(to, str) else list(to)
+    check_options(targets, margin, check)
     place = None if isinstance(model, Classifier) else Path(model)
     ensemble = model.ensemble if isinstance(model, Classifier) else Classifier.load(model).ensemble
-    targets = [to] if isinstance(to, str) else list(to)
     check_request(ensemble, targets, Path(out).expanduser(), int8=int8)
     material = material_of(place, ensemble, None if images is None else Path(images), check)
     return export_model(

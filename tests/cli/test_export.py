@@ -89,7 +89,9 @@ def test_int8_on_pictures_of_ones_own_and_as_json(
 def test_bad_input_is_one_line_and_leaves_nothing(call: Call, finished: Path, tmp_path: Path) -> None:
     for arguments, words in (
         (["--to", "onxx"], "unknown export format 'onxx'; did you mean 'onnx'"),
-        (["--to", "huggingface"], "cannot export to huggingface: lenet5 is not an architecture of timm"),
+        (["--to", "onnx,huggingface,torch"], "cannot export to huggingface: lenet5 is not an architecture of timm"),
+        (["--to", "onnx,huggingface,torch"], "; without it: --to onnx,torch"),
+        (["--to", ","], "no export format is named (known: onnx, torch, server, huggingface, page)"),
         (["--images", tmp_path / "absent"], "no such folder"),
         (["--int8", "--margin", "-1"], "margin = -1 points of accuracy: it must be 0 or more"),
         (["--check", 0], "check = 0 pictures: it must be at least 1"),

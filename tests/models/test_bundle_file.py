@@ -87,6 +87,13 @@ def test_a_description_without_its_seal_is_refused(tmp_path: Path) -> None:
         check_tensors(tmp_path / "m", said, {})
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "page.HTML"])
+def test_an_exported_file_is_called_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x08\x0a")
+    with pytest.raises(WeightsError, match=r"is an exported file; give the study, run or model file"):
+        read_file(tmp_path / name)
+
+
 def test_the_same_bundle_is_the_same_bytes() -> None:
     assert len({file_content(TENSORS, {"a": 1, "b": 2}) for _ in range(20)}) == 1
 

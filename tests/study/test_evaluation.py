@@ -12,6 +12,7 @@ from headstart.errors import DataError, ModelError, SpecError
 from headstart.report.read.summary import load_summary
 from headstart.saved_models import evaluate_models
 from headstart.study.evaluation import Evaluation
+from headstart.study.results.facts import read_facts
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from tests.study.conftest import draw
@@ -71,7 +72,7 @@ def test_the_change_is_against_the_model_s_own_test_images(study: Path, season: 
     assert model.own is not None and model.change is not None and model.own.metric == "log_loss"
     here, there = model.metrics["log_loss"]["value"], model.own.metrics["log_loss"]["value"]
     assert model.change.value == pytest.approx(here - there)
-    assert model.change.low < model.change.value < model.change.high
+    assert model.change.low < model.change.value < model.change.high and model.shared == 0
 
 
 def test_the_report_compares_the_models_on_the_same_images(study: Path, season: Path, tmp_path: Path) -> None:
@@ -129,6 +130,12 @@ def test_images_that_the_model_learned_from_are_left_out(study: Path, tmp_path: 
     assert own is not None and len(found.dataset) == len(own.test) == 42 - len(own.learned)
     assert found.notes[0] == f"left out: {len(own.learned)} images that the model was fitted or chosen on"
     assert found.models[0].metrics["log_loss"]["value"] == pytest.approx(own.metrics["log_loss"]["value"], abs=1e-6)
+    assert found.models[0].shared == len(own.test) and found.models[0].change is None
+    kept = read_facts(found.folder.root / "evaluation.json")
+    assert kept["notes"] == list(found.notes) and kept["models"] == [found.models[0].beside_own("log_loss")]
+    page = found.report.read_text(encoding="utf-8")
+    assert f"these are its own {len(own.test)} test images" in page
+    assert f"Left out: {len(own.learned)} images that the model was fitted or chosen on." in page
 
 
 def test_a_file_outside_of_its_study_has_no_score_of_its_own(study: Path, season: Path, tmp_path: Path) -> None:

@@ -113,14 +113,19 @@ def show_drift(found: DriftReport) -> None:
 
 def show_evaluation(found: Evaluation) -> None:
     """Print how good each model is and how they compare, every measure, drift, and the report's place."""
-    from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
+    from headstart.report.render.evaluation_words import (
+        change_words,
+        compared_words,
+        drift_lines,
+        images_words,
+        measure_rows,
+    )
 
-    plural = "s" if len(found.dataset) != 1 else ""
-    show(f"{found.dataset.name}: {len(found.dataset):,} image{plural}, {len(found.dataset.classes)} classes")
+    show(images_words(found))
     for note in found.notes:
         show_line(f"note: {note}")
     for each in found.models:
-        show_line(change_words(each, found.metric))
+        show_line(change_words(each.beside_own(found.metric), found.metric))
     for sentence in compared_words(found):
         show_line(sentence)
     show_table(("measure", *(model.name for model in found.models)), measure_rows(found))
@@ -138,6 +143,7 @@ def plain(found: Evaluation) -> dict[str, Any]:
             "metrics": {key: value for key, value in each.metrics.items() if key not in ("confusion", "reliability")},
             "own": None if each.own is None else each.own.metrics.get(found.metric),
             "change": each.change,
+            "shared": each.shared,
             "refitted": each.own is not None and each.own.refitted,
             "drift": None if each.drift is None else each.drift.to_dict(),
             "no_drift": each.no_drift or None,

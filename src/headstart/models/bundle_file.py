@@ -26,6 +26,7 @@ from headstart.models.contents import beginning_of, other_content
 FORMAT = 3
 MODEL, HEAD = "model.safetensors", "head.safetensors"  # with and without the backbone's tensors
 ENTRY, SEAL = "headstart", "seal"  # of the metadata, of the description
+EXPORTED = (".onnx", ".pt2", ".html")  # of `headstart export`, which cannot be read back
 MAX_HEADER = 64 << 20  # bytes
 
 
@@ -59,6 +60,8 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         WeightsError: cut short, altered, of another format, or not saved by headstart.
     """
+    if path.suffix.lower() in EXPORTED:
+        raise WeightsError(f"{path}: is an exported file; give the study, run or model file that it was exported from")
     try:
         if reason := other_content(beginning_of(path)):
             raise WeightsError(f"{path}: {reason}")

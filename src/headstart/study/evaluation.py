@@ -23,7 +23,6 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import DRIFT, Drift, Observed, drift_facts, drift_of, why_not
 from headstart.errors import DataError, ModelError, SpecError, choose
 from headstart.evaluate.metrics.guards import listed_names
-from headstart.evaluate.metrics.intervals import Difference, independent_difference
 from headstart.evaluate.metrics.scoring import METRICS, scorer_of
 from headstart.models.bundle import model_bytes
 from headstart.notebook import Shown
@@ -33,6 +32,7 @@ from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.study.analysis.dataset_card import write_card
 from headstart.study.resources import Resources
+from headstart.study.results.evaluated import Evaluated, own_change, write_beside
 from headstart.study.results.facts import write_facts
 from headstart.study.results.folder import StudyFolder, json_bytes
 from headstart.study.results.run_record import Fit, judged, result_files
@@ -54,27 +54,6 @@ class _Model:
     place: str | Path
     classifier: Classifier
     own: Tested | None
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """One model on these images.
-
-    Args:
-        name: of the model: its file, or its study's or run's folder.
-        metrics: as `headstart.evaluate.metrics.metrics.evaluate` gives them.
-        own: what its own study says of it, or None.
-        change: the metric here less that on its own test images, with a 95 % interval; None where `own` is.
-        drift: how the images differ from its own, as if they had no labels; None where `no_drift` says why.
-        no_drift: why drift was not measured, or "".
-    """
-
-    name: str
-    metrics: Mapping[str, Any]
-    own: Tested | None
-    change: Difference | None
-    drift: Drift | None = None
-    no_drift: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,8 +122,7 @@ def evaluate_models(
     images, bad = _decoded(dataset, models, resources)
     rows = _decodable(dataset, bad, notes)
     folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
-    nothing = np.zeros(0, dtype=np.int64)
-    split = Split(nothing, nothing, rows, _rule(part), 0)
+    split = _all_tested(rows, part)
     keys, found, drifts = {}, [], list[dict[str, Any]]()
     with progress("evaluate", len(rows) * len(models)) as ticker:
         for model in models:
@@ -153,10 +131,12 @@ def evaluate_models(
             keys[model.name] = {"0": key}
             drift, why = _drift(model, answer)
             drifts.append(drift_facts(model.name, drift, why, images[_views(model)[0]], rows, dataset))
-            found.append(Evaluated(model.name, metrics, model.own, _change(metrics, model.own, metric), drift, why))
+            change, shared = own_change(metrics, model.own, metric, dataset, rows)
+            found.append(Evaluated(model.name, metrics, model.own, change, drift, why, shared))
     largest = max(images, key=lambda view: view.crop or 0)
     write_card(folder.data_folder(dataset.fingerprint), dataset, split, images[largest], bad)
     write_facts(folder.root / DRIFT, {"data": dataset.name, "n": len(rows), "models": drifts})
+    write_beside(folder.root, found, notes, metric)
     compare = {"metric": metric, "baseline": models[baseline].name if len(models) > 1 else None}
     folder.write_study(_state(folder, models, data, dataset, compare, command, keys).to_dict("complete"))
     return Evaluation(folder, dataset, tuple(found), tuple(notes), metric)
@@ -373,10 +353,7 @@ def _write(
     return key, metrics
 
 
-def _change(metrics: Mapping[str, Any], own: Tested | None, metric: str) -> Difference | None:
-    here, there = metrics.get(metric), None if own is None else own.metrics.get(metric)
-    return independent_difference(here, there) if here and there else None
-
-
-def _rule(part: str) -> str:
-    return "all images are tested" if part == "all" else f"the images of the part {part!r} are tested"
+def _all_tested(rows: npt.NDArray[np.int64], part: str) -> Split:
+    nothing = np.zeros(0, dtype=np.int64)
+    rule = "all images are tested" if part == "all" else f"the images of the part {part!r} are tested"
+    return Split(nothing, nothing, rows, rule, 0)

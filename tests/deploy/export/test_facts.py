@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from exported_models import linear, three
+from exported_models import calibrated, linear, three
 
 from headstart.deploy.export.facts import facts_of_model, licence_of, licence_of_weights
 from headstart.deploy.export.program import inputs_of
@@ -45,6 +46,14 @@ def test_an_ensembles_facts_are_those_of_all_its_networks() -> None:
     )
     assert licence_of(mixed) == "none and unknown"
     assert facts_of_model(mixed, inputs_of(mixed))["licence_status"] == "unknown"
+
+
+def test_a_share_of_exactly_a_twentieth_is_unfamiliar_in_single_precision_too() -> None:
+    ensemble = calibrated(Ensemble((linear(),)), "distances+energy")
+    rule = facts_of_model(ensemble, inputs_of(ensemble))["answers"]
+    for count in (20, 60, 100, 1000):  # as graphs compute it: (1 + held-out images below) / (1 + held-out images)
+        below, beyond = (np.float32(count // 20 + more) / np.float32(count) for more in (0, 1))
+        assert float(below) <= rule["unfamiliar"] < float(beyond)
 
 
 def test_the_label_rule_of_several_labels_has_its_threshold() -> None:

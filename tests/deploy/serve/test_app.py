@@ -13,8 +13,9 @@ import pytest
 from exported_models import linear
 
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.serve import app as app_module
 from headstart.deploy.serve.limits import Limits
-from headstart.errors import ModelError
+from headstart.errors import DataError, SpecError
 from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.stored import to_part
 from tests.deploy.serve.conftest import form, picture, served
@@ -129,22 +130,41 @@ def test_the_page_of_the_interface_needs_no_network_and_no_key(classifier: Class
     assert "connect-src 'self'" in page and statuses.keys() == {"200", "400", "401", "408", "413", "422", "503"}
 
 
-def test_the_model_is_described_and_its_file_watched(classifier: Classifier, model_file: Path) -> None:
+def test_the_model_is_described_and_its_file_watched(
+    classifier: Classifier, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = list[str]()
+    monkeypatch.setattr(app_module, "say", said.append)
+    monkeypatch.setattr(app_module, "WATCHED", 0.01)
     with served(classifier, files=[model_file]) as ask:
         found = ask("GET", "/model")[1]
         assert found["classes"] == ["ant", "bee", "cat"] and found["networks"] == ["lenet5"]
         assert ask("GET", "/health")[1] == {"status": "ok", "model_file_changed": False}
+        assert said == []
         model_file.write_bytes(b"another model")
         assert ask("GET", "/health")[1]["model_file_changed"] is True
         assert ask("POST", "/predict", picture(1))[0] == 200
         assert ask("GET", "/openapi.json")[1]["paths"].keys() >= {"/predict", "/explain", "/model", "/health"}
         assert b"Choose pictures" in ask("GET", "/")[1]
+        end = time.monotonic() + 20
+        while not said and time.monotonic() < end:
+            time.sleep(0.01)
+    (line,) = said
+    assert line.startswith(f"{model_file}: changed since it was read; this server goes on with what it read")
+
+
+def test_an_impossible_number_of_classes_is_named(classifier: Classifier) -> None:
+    with served(classifier) as ask:
+        status, answer, _ = ask("POST", "/predict?top=0", picture(1))
+    assert status == 422 and answer["detail"] == "top = 0: Input should be greater than or equal to 1"
 
 
 def test_an_explanation_is_a_picture(classifier: Classifier) -> None:
     def explain(content: bytes, method: str, given_up: threading.Event) -> bytes:
         if method == "tea_leaves":
-            raise ModelError("unknown explainer")
+            raise SpecError("unknown explainer")
+        if method == "blind":
+            raise DataError("it is no picture")
         return b"png of " + content[:4]
 
     with served(classifier) as ask:
@@ -152,7 +172,8 @@ def test_an_explanation_is_a_picture(classifier: Classifier) -> None:
     with served(classifier, explain=explain) as ask:
         status, content, headers = ask("POST", "/explain?method=lime", picture(1))
         assert (status, content, headers["content-type"]) == (200, b"png of \x89PNG", "image/png")
-        assert ask("POST", "/explain?method=tea_leaves", picture(1))[0] == 422
+        assert ask("POST", "/explain?method=tea_leaves", picture(1))[:2] == (422, {"detail": "unknown explainer"})
+        assert ask("POST", "/explain?method=blind", picture(1))[:2] == (422, {"detail": "body: it is no picture"})
 
 
 def test_an_explanation_that_takes_too_long_is_given_up_and_keeps_its_slot_until_it_ends(

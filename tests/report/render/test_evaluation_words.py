@@ -3,23 +3,33 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from headstart.data.dataset import Dataset
 from headstart.report.render import evaluation_words
-from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
+from headstart.report.render.evaluation_words import (
+    change_words,
+    compared_words,
+    drift_lines,
+    images_words,
+    measure_rows,
+    said_of,
+)
 
 
 def estimate(value: float, low: float, high: float) -> dict[str, float]:
     return {"value": value, "low": low, "high": high}
 
 
-def model(name: str, *, refitted: bool = False, **metrics: dict[str, float]) -> Any:
-    own = SimpleNamespace(
-        metrics={"accuracy": {"value": 0.95, "n": 80}}, dataset="flowers", run="ridge", refitted=refitted
-    )
-    return SimpleNamespace(
-        name=name, metrics=metrics, own=own, change=(-0.05, -0.1, 0.01), drift=None, no_drift="no sketch"
-    )
+def model(name: str, **metrics: dict[str, float]) -> Any:
+    return SimpleNamespace(name=name, metrics=metrics, drift=None, no_drift="no sketch")
+
+
+def beside(*, refitted: bool = False, **changed: Any) -> dict[str, Any]:
+    own = {"run": "ridge", "dataset": "flowers", "refitted": refitted, "value": 0.95, "n": 80}
+    whole = {"model": "a", "value": 0.9, "n": 40, "own": own, "shared": 0, "change": [-0.05, -0.1, 0.01]}
+    return {**whole, **changed}
 
 
 def evaluation(*models: Any, multi_label: bool = False) -> Any:
@@ -38,14 +48,40 @@ def test_a_measure_is_shown_where_every_model_has_it() -> None:
 
 
 def test_the_change_is_against_the_own_test_images_of_whatever_was_tested() -> None:
-    score = estimate(0.9, 0.8, 0.95)
     words = "a: accuracy 90.0 %, -5.0 points (-10.0 to +1.0) against 95.0 %"
-    assert change_words(model("a", accuracy=score), "accuracy") == f"{words} on its own 80 test images of flowers"
-    refitted = model("a", refitted=True, accuracy=score)
-    assert change_words(refitted, "accuracy").startswith(f"{words} of the tested model that it was")
-    unknown = SimpleNamespace(name="a", own=None, change=None, metrics={"accuracy": score})
-    assert change_words(unknown, "accuracy").startswith("a: accuracy 90.0 %; its own test score is unknown: ")  # type: ignore[arg-type]
+    assert change_words(beside(), "accuracy") == f"{words} on its own 80 test images of flowers"
+    assert change_words(beside(refitted=True), "accuracy").startswith(f"{words} of the tested model that it was")
+    unknown = change_words(beside(own=None, change=None), "accuracy")
+    assert unknown.startswith("a: accuracy 90.0 %; its own test score is unknown: ")
     assert drift_lines(model("a")) == ["Drift was not measured: no sketch."]
+
+
+def test_the_difference_to_images_that_are_its_own_has_no_interval() -> None:
+    same = change_words(beside(n=80, shared=80, change=None, value=0.95), "accuracy")
+    assert same == ("a: accuracy 95.0 %; these are its own 80 test images, of flowers, on which its study gave 95.0 %")
+    some = change_words(beside(shared=12, change=None), "accuracy")
+    assert some == (
+        "a: accuracy 90.0 %, 95.0 % on its own 80 test images of flowers; 12 of these 40 are among them, so the"
+        " difference has no interval"
+    )
+
+
+def test_the_page_says_what_the_terminal_says() -> None:
+    kept = {"metric": "accuracy", "notes": ["left out: 3 images of classes that the model does not know: crab"]}
+    assert said_of({**kept, "models": [beside()]}) == [
+        "a: accuracy 90.0 %, -5.0 points (-10.0 to +1.0) against 95.0 % on its own 80 test images of flowers.",
+        "Left out: 3 images of classes that the model does not know: crab.",
+    ]
+
+
+def test_classes_without_an_image_are_not_counted_as_there() -> None:
+    def counted(*counts: int) -> Any:
+        reader = SimpleNamespace(__len__=lambda: sum(counts))
+        labels = np.repeat(np.arange(3), counts)
+        return SimpleNamespace(dataset=Dataset("season", reader, labels, ("a", "b", "c")))  # type: ignore[arg-type]
+
+    assert images_words(counted(1000, 200, 34)) == "season: 1,234 images, 3 classes"
+    assert images_words(counted(1, 0, 0)) == "season: 1 image, 1 of the model's 3 classes"
 
 
 def test_accuracy_that_labels_measure_is_not_estimated_too(monkeypatch: pytest.MonkeyPatch) -> None:

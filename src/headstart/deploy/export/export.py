@@ -109,13 +109,13 @@ def check_request(
     """
     chosen = {name: choose("export format", name, TARGETS) for name in dict.fromkeys(targets)}
     places = {name: out / (f"{name}-int8" if int8 and target.quantised else name) for name, target in chosen.items()}
-    for name, target in chosen.items():
-        if (reason := target.refusal(ensemble)) is not None:
-            raise ModelError(f"cannot export to {name}: {reason}")
+    reasons = {name: target.refusal(ensemble) for name, target in chosen.items()}
+    for name, reason in reasons.items():
+        if reason is not None:
+            others = ",".join(other for other, why in reasons.items() if why is None)
+            raise ModelError(f"cannot export to {name}: {reason}{f'; without it: --to {others}' if others else ''}")
     if int8 and rgb_only(ensemble) is not None:
         raise ModelError("--int8 cannot be measured for a model of other bands than red, green and blue; drop it")
-    if not chosen:
-        raise SpecError(f"no export format is named (known: {', '.join(TARGETS)})")
     if int8 and not any(target.quantised for target in chosen.values()):
         raise SpecError(f"--int8 changes the ONNX graphs, and {', '.join(chosen)} has none; add onnx, server or page")
     for place in places.values():

@@ -62,7 +62,7 @@ def _answers(ensemble: Ensemble) -> dict[str, Any] | None:
         return None
     rule = {"level": asked.level, "most": float(known.thresholds(asked).values[0]), "most_named": MOST_NAMED}
     if known.score:
-        rule["unfamiliar"] = MOST_REJECTED
+        rule["unfamiliar"] = float(np.float32(MOST_REJECTED))  # graphs compute shares in single precision
     return rule if known.costs is None else {**rule, "costs": _costs(known.costs)}
 
 

@@ -15,7 +15,7 @@ from headstart.models.heads import LinearHead, SelectedClasses
 from headstart.models.pixels import NAME as PIXELS
 
 CLOSE = 1e-3  # relative to the largest logit
-INSTEAD = "export to onnx, server or torch instead"
+INSTEAD = "export to onnx, server, page or torch instead"
 
 
 def refusal_of(ensemble: Ensemble) -> str | None:

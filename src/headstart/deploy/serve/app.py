@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,9 +33,10 @@ from headstart.deploy.serve.batcher import Batcher, Overloaded
 from headstart.deploy.serve.bodies import Bodies, Received, busy
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.metrics import Metrics
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, SpecError
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.evaluate.uncertainty.selective import Guarantee
+from headstart.progress import say
 from headstart.version import VERSION
 
 OPEN = ("/health", "/", "/docs", "/openapi.json")  # what needs no key: browsers cannot send one when they open a page
@@ -53,6 +55,7 @@ EXPLAINED = {
     422: "the image cannot be read, or the method is unknown",
     501: "this server explains nothing",
 }
+WATCHED = 5.0  # seconds between two looks at the model's file
 Explain = Callable[[bytes, str | None, threading.Event], bytes]
 """Draws a picture by a method (None: the default); the event is set as soon as nobody waits for the drawing."""
 
@@ -79,13 +82,20 @@ def make_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(server.watch())
         yield
+        watching.cancel()
         await asyncio.to_thread(server.batcher.close)
 
     described = f"{__doc__}\n{_guaranteed_words(classifier)}"
     app = FastAPI(
         title="headstart", version=VERSION, lifespan=lifespan, description=described, docs_url=None, redoc_url=None
     )
+
+    @app.exception_handler(RequestValidationError)
+    async def impossible(request: Request, error: RequestValidationError) -> JSONResponse:
+        said = (f"{each['loc'][-1]} = {each['input']}: {each['msg']}" for each in error.errors())
+        return JSONResponse({"detail": "; ".join(said)}, 422)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
@@ -172,6 +182,13 @@ class _Server:
         """Say that the server answers, and whether the model's file changed since it was read."""
         return {"status": "ok", "model_file_changed": self._changed()}
 
+    async def watch(self) -> None:
+        """Say once, in the terminal, that the model's file changed since it was read."""
+        while not self._changed():
+            await asyncio.sleep(WATCHED)
+        names = ", ".join(str(file) for file in self.files)
+        say(f"{names}: changed since it was read; this server goes on with what it read, until it is started again")
+
     def _changed(self) -> bool:
         return [_stamp(file) for file in self.files] != self._stamps
 
@@ -242,6 +259,8 @@ class _Server:
             try:
                 async with asyncio.timeout(self.limits.seconds):
                     png = await asyncio.shield(work)
+            except SpecError as error:  # the method
+                raise HTTPException(422, str(error)) from None
             except HeadstartError as error:
                 raise HTTPException(422, f"{received.pictures[0][0]}: {error}") from None
             except TimeoutError:

@@ -145,6 +145,7 @@ class StudyFiles:
         similarity: similarity.json: how alike source and target are, or None.
         explained: explained.json: pairs of runs explained on the same images, or None.
         uncertainty: uncertainty.json: what the answers of the study's model are worth, or None.
+        evaluation: evaluation.json: saved models beside their own test scores, and what was left out, or None.
         drift: drift.json: how the images of an evaluation differ from the models' own, or None.
         image_map: map.json: where the test images are in two dimensions, or None.
     """
@@ -160,6 +161,7 @@ class StudyFiles:
     explained: Any = None
     uncertainty: Any = None
     drift: Any = None
+    evaluation: Any = None
     image_map: Any = None
 
 
@@ -199,6 +201,7 @@ def read_study_folder(place: str | Path) -> StudyFiles:
         explained=_read_if_there(root / "explained.json"),
         uncertainty=_without_key(_read_if_there(root / "uncertainty.json")),
         drift=_read_if_there(root / "drift.json"),
+        evaluation=_read_if_there(root / "evaluation.json"),
         image_map=_without_key(_read_if_there(root / "map.json")),
     )
 

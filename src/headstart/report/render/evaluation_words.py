@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.summary import load_summary
 from headstart.report.render.drift_words import drift_sentences
-from headstart.study.evaluation import Evaluated, Evaluation
+from headstart.study.evaluation import Evaluation
+from headstart.study.results.evaluated import Evaluated
 
 SHOWN = ("accuracy", "top5_accuracy", "balanced_accuracy", "f1_macro", "mcc", "roc_auc", "log_loss", "brier", "ece")
 SHOWN_MULTI_LABEL = ("subset_accuracy", "label_accuracy", "f1_micro", "f1_macro", "map", "log_loss")
@@ -28,21 +32,52 @@ def measure_rows(found: Evaluation) -> list[tuple[str, ...]]:
     return rows
 
 
-def change_words(model: Evaluated, metric: str) -> str:
-    """Return the score here, and how it differs from the model's own test score."""
-    here = f"{model.name}: {measure_name(metric)} {numbers.score(model.metrics[metric]['value'], metric)}"
-    if model.own is None or model.change is None:
+def change_words(beside: Mapping[str, Any], metric: str) -> str:
+    """Return the score here, and how it differs from the model's own test score.
+
+    Args:
+        beside: as `Evaluated.beside_own` gives it.
+        metric: that both are measured by.
+    """
+    here = f"{beside['model']}: {measure_name(metric)} {numbers.score(beside['value'], metric)}"
+    own, change, shared = beside["own"], beside["change"], beside["shared"]
+    if own is None or (change is None and not shared):
         return f"{here}; its own test score is unknown: give the study's or the run's folder to compare with it"
-    own, change = model.own.metrics[metric], model.change
-    shown = numbers.difference(*change, metric)
     score = numbers.score(own["value"], metric)
-    if model.own.refitted:
+    if shared == beside["n"] == own["n"]:
+        return (
+            f"{here}; these are its own {own['n']:,} test images, of {own['dataset']}, on which its study gave {score}"
+        )
+    if shared:
+        return (
+            f"{here}, {score} on its own {own['n']:,} test images of {own['dataset']}; {shared:,} of these"
+            f" {beside['n']:,} are among them, so the difference has no interval"
+        )
+    shown = numbers.difference(change[0], change[1], change[2], metric)
+    if own["refitted"]:
         return (
             f"{here}, {shown} against {score} of the tested model that it was refitted"
-            f" from, {model.own.run}, on {own['n']:,} test images of {model.own.dataset}; it has learned from these"
+            f" from, {own['run']}, on {own['n']:,} test images of {own['dataset']}; it has learned from these"
             " images itself, and has no test score of its own"
         )
-    return f"{here}, {shown} against {score} on its own {own['n']:,} test images of {model.own.dataset}"
+    return f"{here}, {shown} against {score} on its own {own['n']:,} test images of {own['dataset']}"
+
+
+def images_words(found: Evaluation) -> str:
+    """Return what was scored: the images, and how many classes of the models they are of."""
+    known, here = len(found.dataset.classes), sum(1 for count in found.dataset.counts() if count)
+    classes = f"{known} classes" if here == known else f"{here} of the model's {known} classes"
+    return f"{found.dataset.name}: {len(found.dataset):,} image{'s' * (len(found.dataset) != 1)}, {classes}"
+
+
+def said_of(evaluation: Mapping[str, Any]) -> list[str]:
+    """Return what the page says besides the measures: models beside their own scores, and what was left out.
+
+    Args:
+        evaluation: the file that `evaluate` keeps of it.
+    """
+    notes = [f"{note[:1].upper()}{note[1:]}." for note in evaluation["notes"]]
+    return [f"{change_words(each, evaluation['metric'])}." for each in evaluation["models"]] + notes
 
 
 def drift_lines(model: Evaluated) -> list[str]:

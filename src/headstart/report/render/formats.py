@@ -19,6 +19,7 @@ from headstart.report import numbers
 from headstart.report.read.conclusion import Segment
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary, load_summary, total_seconds
+from headstart.report.render.evaluation_words import said_of
 from headstart.report.render.evidence_text import class_rows, mistake_rows
 from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.html import write_html
@@ -101,7 +102,8 @@ def markdown(summary: Summary) -> str:
         lines[1:1] = ["", f"> **Provisional** ({summary.status}): {waiting}."]
     for board in summary.boards:
         lines += [f"## {_cell(board.title)}", "", *_ranking(summary, board), ""]
-        lines += [f"*{_cell(note)}*  " for note in board.notes]
+        said = said_of(summary.files.evaluation) if summary.files.evaluation and board.evaluated else []
+        lines += [f"*{_cell(note)}*  " for note in [*said, *board.notes]]
         lines += ["", *_comparisons(board), ""] if len(board.ranking) > 1 else [""]
     lines += _evidence(summary)
     lines += _likeness(summary)

@@ -21,6 +21,7 @@ from headstart.report.read.errors import Details, details_of
 from headstart.report.read.summary import RunFacts, Summary, load_summary, total_seconds
 from headstart.report.render.class_order import together
 from headstart.report.render.drift_page import template_environment
+from headstart.report.render.evaluation_words import said_of
 from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.map_section import map_data
 from headstart.report.render.thumbnails import (
@@ -132,6 +133,7 @@ def render(summary: Summary) -> str:
         scripts="\n".join([map_scripts(), *(text(name) for name in SCRIPTS)]),
         data=script_json(payload),
         drift=summary.files.drift,
+        evaluation_said=said_of(summary.files.evaluation) if summary.files.evaluation else [],
     )
 
 

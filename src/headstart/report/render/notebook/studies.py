@@ -14,7 +14,13 @@ from headstart.report import numbers
 from headstart.report.read.leaderboard import Board
 from headstart.report.read.summary import Summary
 from headstart.report.render.drift_words import drift_sentences
-from headstart.report.render.evaluation_words import change_words, compared_words, drift_lines, measure_rows
+from headstart.report.render.evaluation_words import (
+    change_words,
+    compared_words,
+    drift_lines,
+    images_words,
+    measure_rows,
+)
 from headstart.report.render.notebook import look
 from headstart.report.render.plan_text import figures_of, stage_word, tasks_of, total_of
 from headstart.report.render.words import (
@@ -106,12 +112,11 @@ def fewshot_html(result: FewShotResult) -> Markup:
 
 def evaluation_html(found: Evaluation) -> Markup:
     """Return an evaluation: the measures of each model, its change, drift and how the models compare."""
-    images = numbers.counted(len(found.dataset), "image")
-    parts = [look.title(f"{found.dataset.name}: {images}, {len(found.dataset.classes)} classes")]
+    parts = [look.title(images_words(found))]
     parts += [look.line(note[:1].upper() + note[1:], "muted") for note in found.notes]
     heads = ("measure", *(model.name for model in found.models))
     parts.append(look.table(heads, measure_rows(found), ("", *[look.NUMBER] * len(found.models))))
-    parts += [look.line(change_words(each, found.metric)) for each in found.models]
+    parts += [look.line(change_words(each.beside_own(found.metric), found.metric)) for each in found.models]
     for each in found.models:
         before = f"{each.name}: " if len(found.models) > 1 else ""
         parts += [look.line(f"{before}{sentence}", "muted") for sentence in drift_lines(each)]
