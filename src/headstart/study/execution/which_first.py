@@ -30,7 +30,7 @@ WORTH = 2  # a proxy pass is made of at most 1 / WORTH of the images: of more, t
 def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     """Put the frozen networks of the plan in the order of their proxy scores, the best first, and record the scores.
 
-    Nothing changes where there are fewer than three networks, several labels an image, or too few images, which is said.
+    With fewer than three networks, several labels an image, or too few images nothing changes, and a note says why.
 
     Args:
         session: its plan is replaced, and its state says what was found.

@@ -22,7 +22,7 @@ ALL_RUN = (
 
 def is_strong(networks: str | Sequence[str] | None) -> bool:
     """Say whether these are the line-up "strong"."""
-    return networks is not None and [STRONG] == ([networks] if isinstance(networks, str) else list(networks))
+    return networks is not None and ([networks] if isinstance(networks, str) else list(networks)) == [STRONG]
 
 
 def proxy_images(spec: StudySpec) -> int | None:

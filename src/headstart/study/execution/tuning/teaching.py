@@ -186,9 +186,7 @@ def teaching_notes(context: TrialContext, pictures: Dataset) -> list[str]:
     more = context.resources.unlabelled(run.data)
     if more is not None and more.skipped:
         first = more.skipped[0]
-        notes.append(
-            f"left out of data.unlabelled: {len(more.skipped)} unusable, such as {first.name}: {first.reason}"
-        )
+        notes.append(f"left out of data.unlabelled: {len(more.skipped)} unusable, such as {first.name}: {first.reason}")
     return notes
 
 
