@@ -31,31 +31,30 @@ NAMES = [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLO
 
 @lru_cache(maxsize=1)
 def backbone_of(name: str) -> Backbone:
-    backbone = build(Architecture("timm", name), seed=3, input_size=(FAMILIES | SLOW)[name][0]).eval()
-    shaken = torch.Generator().manual_seed(5)
+    return shaken(build(Architecture("timm", name), seed=3, input_size=(FAMILIES | SLOW)[name][0]).eval())
+
+
+def shaken(backbone: Backbone) -> Backbone:
+    """Move every parameter a little, in place: layers that start at zero hide what is behind them."""
+    generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for parameter in backbone.parameters():  # layers that start at zero hide what is behind them
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=shaken))
+        for parameter in backbone.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
     return backbone
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
-def test_onnx_runtime_gives_what_pytorch_gives_whole_and_cut(name: str) -> None:
-    backbone, (size, point) = backbone_of(name), (FAMILIES | SLOW)[name]
+def check_engine(network: nn.Module, backbone: Backbone, size: int) -> None:
+    """Assert that ONNX Runtime runs this part of a backbone and gives what PyTorch gives."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
-    for network in (backbone.stages, backbone.cut(point)[0]):
-        engine = Engine(network, backbone.preprocessing)
-        with torch.no_grad():
-            expected = Normalised(network, backbone.preprocessing).eval()(torch.from_numpy(pixels)).numpy()
-        assert engine.name == "onnxruntime"
-        np.testing.assert_allclose(engine(pixels), expected, atol=1e-4 * float(np.abs(expected).max()))
+    engine = Engine(network, backbone.preprocessing)
+    with torch.no_grad():
+        expected = Normalised(network, backbone.preprocessing).eval()(torch.from_numpy(pixels)).numpy()
+    assert engine.name == "onnxruntime"
+    np.testing.assert_allclose(engine(pixels), expected, atol=1e-4 * float(np.abs(expected).max()))
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
-def test_lora_reaches_the_blocks_and_merges_back_into_a_plain_network(name: str) -> None:
-    backbone, (size, _) = backbone_of(name), (FAMILIES | SLOW)[name]
+def check_lora(backbone: Backbone, size: int) -> None:
+    """Assert that LoRA changes what a backbone computes once it is trained, and merges into plain layers."""
     tail: nn.Module = copy.deepcopy(backbone.stages)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     keys = set(tail.state_dict())
@@ -69,3 +68,17 @@ def test_lora_reaches_the_blocks_and_merges_back_into_a_plain_network(name: str)
         merge_lora(tail)
         torch.testing.assert_close(tail(images), changed, rtol=1e-3, atol=1e-4)
     assert set(tail.state_dict()) == keys
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_onnx_runtime_gives_what_pytorch_gives_whole_and_cut(name: str) -> None:
+    backbone, (size, point) = backbone_of(name), (FAMILIES | SLOW)[name]
+    for network in (backbone.stages, backbone.cut(point)[0]):
+        check_engine(network, backbone, size)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_lora_reaches_the_blocks_and_merges_back_into_a_plain_network(name: str) -> None:
+    check_lora(backbone_of(name), (FAMILIES | SLOW)[name][0])

@@ -137,8 +137,6 @@ def test_colours_and_folds_by_seed_are_refused_in_one_line(tmp_path: Path) -> No
         make_plan(load_study(wrong), Resources(headstart_store(tmp_path), "cpu"))
     with pytest.raises(SpecError, match="measured on training images, which change with fold: seed"):
         load_study(study_of(folder, split={"folds": 4, "fold": "seed"}))
-    with pytest.raises(SpecError, match="holds ordinary pictures, which have no bands"):
-        load_study(study_of(folder, unlabelled=str(folder)))
     for settings, said in (
         ({"bands": []}, r"data\.bands: give all, or bands by index from 0 or by name"),
         ({"bands": "B04"}, r"data\.bands: give all, or"),

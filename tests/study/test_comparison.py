@@ -63,13 +63,17 @@ def test_a_comparison_with_a_budget_fits_its_batches_to_few_photographs(
 
 
 def test_strong_with_a_budget_lets_a_proxy_pass_decide_which_network_is_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty_caches(monkeypatch, tmp_path)
     photos = draw(tmp_path / "photos", classes=2, per_class=4, size=16)
     assert compare_spec(photos, networks="strong", budget="5min")["proxy"] == 400
-    assert "proxy" not in compare_spec(photos, networks="strong")
+    assert compare_spec(photos, networks=["strong"], budget="5min")["proxy"] == 400
     assert "proxy" not in compare_spec(photos, networks="fast", budget="5min")
+    assert "without a budget" not in capsys.readouterr().err
+    assert "proxy" not in compare_spec(photos, networks="strong")
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("without a budget, each of these networks is run on all images; with one, such as --budget")
 
 
 def test_a_budget_that_is_no_duration_is_refused_before_anything_is_advised(

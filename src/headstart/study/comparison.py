@@ -15,10 +15,10 @@ from headstart.data.sources.written import written
 from headstart.data.splits import FEW_TEST_IMAGES
 from headstart.errors import MissingExtra, SpecError, choose, require
 from headstart.models.line_ups.choose import Network
-from headstart.models.line_ups.table import STRONG
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.study.planning.networks import networks_for
+from headstart.study.spec.networks import PROXY_IMAGES, is_strong
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.heads.catalogue import HEADS as KINDS
 from headstart.units import parse_duration
@@ -44,7 +44,6 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
 }
 TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
-PROXY_IMAGES = 400  # by which a budget chooses the first network of the line-up "strong"
 COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
 HEADS = ("logistic", "ridge", "prototypes", "knn")
 
@@ -107,7 +106,7 @@ def compare_spec(
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
         "refit": refit,
-    } | ({"proxy": PROXY_IMAGES} if budget is not None and networks == STRONG else {})
+    } | ({"proxy": PROXY_IMAGES} if budget is not None and is_strong(networks) else {})
 
 
 def _runs(

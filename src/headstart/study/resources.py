@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -134,14 +134,18 @@ class Resources:
     def unlabelled(self, spec: DataSpec) -> Dataset | None:
         """Return the images without labels that a study file names, without copies of labelled ones; None: no such.
 
+        They are read in the bands of the labelled ones.
+
         Raises:
             DataError: none can be used, or each is a copy of a labelled one.
         """
         if spec.unlabelled is None:
             return None
-        key = content_key([spec.unlabelled, self.dataset(spec).fingerprint])
+        labelled = self.dataset(spec)
+        read = None if labelled.bands is None else asdict(labelled.bands)
+        key = content_key([spec.unlabelled, labelled.fingerprint, read])
         if key not in self._unlabelled:
-            self._unlabelled[key] = new_images(load_without_labels(spec.unlabelled), self.dataset(spec))
+            self._unlabelled[key] = new_images(load_without_labels(spec.unlabelled, like=labelled.bands), labelled)
         return self._unlabelled[key]
 
     def pictures(self, spec: DataSpec) -> Dataset:

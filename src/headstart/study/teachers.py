@@ -53,6 +53,7 @@ def with_unlabelled(labelled: Dataset, unlabelled: Dataset) -> Dataset:
         classes=labelled.classes,
         fingerprint=fingerprint_of(digests, labels, labelled.classes),
         digests=digests,
+        bands=labelled.bands,
     )
 
 

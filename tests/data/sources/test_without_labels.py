@@ -8,8 +8,10 @@ import pytest
 from unlabelled_folder import draw_folder
 
 from headstart.data.dataset import ChosenRows
+from headstart.data.sources.load import load_dataset
 from headstart.data.sources.without_labels import UNKNOWN, file_of, load_without_labels
 from headstart.errors import DataError
+from tests.support.multispectral import BANDS, scene, write_folder, write_tiff
 
 
 def test_a_folder_is_searched_to_any_depth_and_what_is_no_image_is_counted(tmp_path: Path) -> None:
@@ -55,3 +57,24 @@ def test_a_place_without_a_usable_image_is_refused_with_the_reasons(tmp_path: Pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"/empty: no image in it$"):
         load_without_labels(tmp_path / "empty")
+
+
+def test_images_are_read_in_the_bands_of_others_whatever_most_of_them_are(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    labelled = load_dataset(write_folder(tmp_path / "s2", 2), bands=["B08", "B04"], show=["B04"])
+    more = tmp_path / "more"
+    more.mkdir()
+    write_tiff(more / "named.tif", scene(0, 7), BANDS)
+    write_tiff(more / "plain.tif", scene(1, 7))  # bands without names are matched by their place
+    for number in range(4):
+        write_tiff(more / f"four{number}.tif", scene(2, number)[:, :, :4])
+    write_tiff(more / "swapped.tif", scene(0, 8), BANDS[::-1])
+    write_tiff(more / "floats.tif", scene(0, 8).astype(np.float32), BANDS)
+    found = load_without_labels(more, like=labelled.bands)
+    assert [found.reader.name(row) for row in range(len(found))] == ["named.tif", "plain.tif"]
+    assert found.bands == labelled.bands and found.bands is not None and found.bands.indices == (7, 3)
+    reasons = {skip.name: skip.reason for skip in found.skipped}
+    assert reasons["four0.tif"] == "has 4 bands where 13 are needed"
+    assert reasons["swapped.tif"] == "has B06 as band 7 where B08 is needed"
+    assert reasons["floats.tif"] == "has numbers of float32 where uint16 are needed" and len(reasons) == 6
+    assert len(load_without_labels(more, bands="all")) == 4  # by themselves, most are of four bands

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from told import Told
 
 from headstart.errors import SpecError
 from headstart.evaluate.transferability import logme
@@ -102,15 +103,25 @@ def test_scores_are_those_of_the_features_and_the_groups_change_places(
     assert found["conv4, none"] == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("images", [30, 60])
-def test_too_few_networks_or_images_leave_the_order(images: int, pictures: Path, open_study: OpenStudy) -> None:
-    runs = study(pictures)["runs"]
-    if images == 30:
-        del runs["conv4"]
+@pytest.mark.parametrize(
+    ("images", "without", "why"),
+    [
+        (30, ["conv4"], "2 networks are frozen, and 3 are needed"),
+        (30, ["conv4", "lenet5"], "1 network is frozen, and 3 are needed"),
+        (60, [], "27 training images are fewer than 2 × 60"),
+    ],
+)
+def test_too_few_networks_or_images_leave_the_order_and_it_is_said(
+    images: int, without: list[str], why: str, pictures: Path, open_study: OpenStudy
+) -> None:
+    runs = {name: run for name, run in study(pictures)["runs"].items() if name not in without}
     session = open_study(runs, budget="10min", proxy=images)
+    told = Told()
+    session.listener = told
     groups = session.plan.groups
     order_by_proxy(session, images, Budget(600.0))
     assert session.plan.groups == groups and session.state.proxy is None
+    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
 
 
 def test_a_budget_that_is_used_up_ends_the_proxy(many: Path, open_study: OpenStudy) -> None:

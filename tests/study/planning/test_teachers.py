@@ -18,6 +18,8 @@ from headstart.study.resources import Resources
 from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
+from tests.study.conftest import draw
+from tests.support.multispectral import BANDS, CLASSES, scene, write_folder, write_tiff
 
 STUDENT = {"strategy": "distil", "teacher": "probe", "recipe": {"epochs": 2, "batch_size": 8}}
 
@@ -80,6 +82,45 @@ def test_a_teacher_of_other_classes_is_refused(study: dict[str, Any], pictures: 
     with pytest.raises(SpecError) as told:
         planned(study)
     assert "run 'student': the teacher 'probe' does not know 1 of the 3 classes ('green')" in str(told.value)
+
+
+def test_a_teacher_that_cannot_read_these_images_is_refused(study: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    scenes, few = write_folder(tmp_path / "s2", 12), tmp_path / "few"
+    for label, name in enumerate(CLASSES):
+        (few / name).mkdir(parents=True)
+        for number in range(12):
+            write_tiff(few / name / f"{number}.tif", scene(label, number)[:, :, [1, 2, 3]], BANDS[1:4])
+    of_13 = {"source": str(scenes), "bands": ["B04", "B03", "B02"]}
+    of_3 = {"source": str(few), "bands": "all"}
+    ordinary = draw(tmp_path / "ordinary", 12)
+    for colour, name in zip(("blue", "green", "red"), CLASSES, strict=True):
+        (ordinary / colour).rename(ordinary / name)
+
+    def taught(data: Any, probe: Any) -> None:
+        probe = {**study["runs"]["probe"], "data": probe}
+        planned({**study, "data": data, "runs": {"student": STUDENT, "probe": probe}})
+
+    taught({**of_13, "bands": "all"}, of_13)  # a teacher of some of the student's bands
+    for data, probe, why in (
+        (of_13, str(ordinary), "takes ordinary pictures, and these images have bands"),
+        (str(ordinary), of_13, "takes 3 bands, and these images are ordinary pictures"),
+        (of_13, of_3, "takes other bands: an image has 13 bands where 3 are needed"),
+    ):
+        with pytest.raises(SpecError, match=f"run 'student': the teacher 'probe' {why}; name one that was trained on"):
+            taught(data, probe)
+
+
+def test_a_saved_teacher_of_ordinary_pictures_is_refused_for_bands(study: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    scenes, ordinary = write_folder(tmp_path / "s2", 12), draw(tmp_path / "ordinary", 12)
+    for colour, name in zip(("blue", "green", "red"), CLASSES, strict=True):
+        (ordinary / colour).rename(ordinary / name)
+    first = {**study, "data": str(ordinary), "runs": {"probe": {"strategy": "ridge", "refit": "none"}}}
+    root = run_study(load_study(first), tmp_path / "out", device="cpu").root
+    student = {"student": {**STUDENT, "teacher": {"path": str(root / "runs" / "probe" / "seed-0")}}}
+    with pytest.raises(SpecError, match="takes ordinary pictures, and these images have bands; name one that was"):
+        planned({**study, "data": {"source": str(scenes), "bands": "all"}, "runs": student})
 
 
 def test_a_teacher_that_has_seen_the_test_images_is_refused(study: dict[str, Any], pictures: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from headstart.errors import SpecError
 from headstart.study.spec.load import load_study
-from headstart.study.spec.networks import with_weights
+from headstart.study.spec.networks import proxy_images, with_weights
 from tests.support.weights_cache import empty_caches, put_marker
 
 LITES = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
@@ -78,3 +78,20 @@ def test_weights_are_those_of_the_line_up() -> None:
     assert with_weights({"backbone": "dinov2_small"}, networks)["weights"] == "timm:lvd142m"
     assert "weights" not in with_weights({"backbone": "resnet18"}, networks)
     assert with_weights({"backbone": "dinov2_small", "weights": "none"}, networks)["weights"] == "none"
+
+
+def test_strong_has_a_proxy_pass_by_default_if_there_is_a_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    def images(**settings: Any) -> int | None:
+        return proxy_images(load_study(study(**settings)).spec)
+
+    assert images(networks="strong", budget="1h") == images(networks=["strong"], budget="1h") == 400
+    assert images(networks="strong", budget="1h", proxy=50) == images(networks="fast", budget="1h", proxy=50) == 50
+    assert images(networks="fast", budget="1h") is None and images(networks=LITES, budget="1h") is None
+    assert images(networks="strong", halving={"eta": 3}) is None  # which decides what is run in full
+    assert "without a budget" not in capsys.readouterr().err
+    assert images(networks="strong") is None
+    networks, line = capsys.readouterr().err.strip().splitlines()
+    assert networks.startswith("networks: ") and line == (
+        "without a budget, each of these networks is run on all images; with one, such as --budget 1h, those that 400"
+        " training images show as the most promising go first"
+    )

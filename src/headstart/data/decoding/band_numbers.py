@@ -99,19 +99,26 @@ def other_bands(found: BandNumbers, choice: BandChoice) -> str | None:
         choice: the bands needed. Where both have a name, it is the same; both are floats, or whole numbers of as many
             bits: reflectances from 0 to 1 are not on the scale of those from 0 to 10,000.
     """
-    count = found.numbers.shape[2]
-    if count != choice.of:
-        return f"has {count} band{'s' * (count != 1)} where {choice.of} are needed"
-    if found.names is None:
-        return None
-    given, needed = found.numbers.dtype, np.dtype(choice.dtype)
+    return _other_count(found.kind, choice) if found.names is None else other_kind(found.kind, choice)
+
+
+def other_kind(found: BandKind, choice: BandChoice) -> str | None:
+    """Say why a file of this kind does not have the bands that were chosen, or None; see `other_bands`."""
+    if why := _other_count(found, choice):
+        return why
+    given, needed = np.dtype(found.dtype), np.dtype(choice.dtype)
     both_floats = given.kind == needed.kind == "f"
     if not both_floats and (given.kind == "f" or needed.kind == "f" or given.itemsize != needed.itemsize):
         return f"has numbers of {given.name} where {needed.name} are needed"
     for index, name in zip(choice.indices, choice.names, strict=True):
-        if found.names and found.names[index] != name and str(index) not in (found.names[index], name):
+        if found.names[index] != name and str(index) not in (found.names[index], name):
             return f"has {found.names[index]} as band {index} where {name} is needed"
     return None
+
+
+def _other_count(found: BandKind, choice: BandChoice) -> str | None:
+    count = len(found.names)
+    return None if count == choice.of else f"has {count} band{'s' * (count != 1)} where {choice.of} are needed"
 
 
 def shown(numbers: Numbers, choice: BandChoice) -> npt.NDArray[np.uint8]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from headstart.bands import Asked, choose_bands
+from headstart.bands import Asked, BandChoice, choose_bands
 from headstart.data.dataset import Dataset
-from headstart.data.decoding.band_numbers import kind_from
+from headstart.data.decoding.band_numbers import kind_from, other_kind
 from headstart.data.decoding.digests import Examined
 from headstart.data.sources.layout import with_note
 from headstart.errors import DataError
@@ -43,3 +43,12 @@ def with_bands(dataset: Dataset, seen: Examined, asked: Asked, show: Asked | Non
     said = f"{kind}, of which {', '.join(choice.names)}" if len(choice.indices) < choice.of else str(kind)
     note = f"{said}; each is scaled to 8 bits by its range in the training images"
     return with_note(replace(dataset, bands=choice), "bands", note), replace(seen, problems={**others, **seen.problems})
+
+
+def in_bands(dataset: Dataset, seen: Examined, choice: BandChoice) -> tuple[Dataset, Examined]:
+    """Return the dataset in the bands that were chosen of other images, and what was seen, pictures without them among
+    its problems.
+    """
+    kinds = {text: other_kind(kind_from(text), choice) for text in set(seen.depths.values())}
+    others = {row: why for row, text in seen.depths.items() if (why := kinds[text]) is not None}
+    return replace(dataset, bands=choice), replace(seen, problems={**others, **seen.problems})

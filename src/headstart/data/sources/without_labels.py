@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from headstart.bands import Asked, check_show
+from headstart.bands import Asked, BandChoice, check_show
 from headstart.data.dataset import ChosenRows, Dataset, Reader, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
 from headstart.data.image_files import file_identity, read_file
 from headstart.data.readers import FileReader
 from headstart.data.reasons import counted
-from headstart.data.sources.banded import with_bands
+from headstart.data.sources.banded import in_bands, with_bands
 from headstart.data.sources.layout import NOT_AN_IMAGE
 from headstart.data.sources.unlabelled import NO_IMAGE, Member, Unlabelled, find_images
 from headstart.errors import DataError
@@ -66,7 +66,12 @@ class UnlabelledReader:
 
 
 def load_without_labels(
-    source: str | Path, name: str | None = None, *, bands: Asked | None = None, show: Asked | None = None
+    source: str | Path,
+    name: str | None = None,
+    *,
+    bands: Asked | None = None,
+    show: Asked | None = None,
+    like: BandChoice | None = None,
 ) -> Dataset:
     """Return the images of a folder (searched to any depth), a glob, a table of paths or an archive.
 
@@ -74,6 +79,7 @@ def load_without_labels(
         source: what is searched.
         name: for people; by default the last part of the path.
         bands, show: as `load_dataset` takes them.
+        like: in place of both, the bands in which other images are read.
 
     Raises:
         DataError: there is no usable image, or no such band.
@@ -85,10 +91,12 @@ def load_without_labels(
     skipped += [Skip(f"*{suffix}", NOT_AN_IMAGE) for suffix in found.ignored.elements()]
     title = name or Path(source).expanduser().absolute().name or "images"
     reader = UnlabelledReader(usable, found.folders[0] if len(found.folders) == 1 else None)
-    seen = examine(reader, bands=bands is not None)
+    seen = examine(reader, bands=bands is not None or like is not None)
     labels = np.full(len(usable), UNKNOWN, dtype=np.int64)
     whole = Dataset(title, reader, labels, (), about={"source": str(source)}, digests=seen.digests)
-    if bands is not None:
+    if like is not None:
+        whole, seen = in_bands(whole, seen, like)
+    elif bands is not None:
         whole, seen = with_bands(whole, seen, bands, show)
     skipped += [Skip(reader.name(row), why) for row, why in sorted(seen.problems.items())]
     keep = np.setdiff1d(np.arange(len(usable)), np.fromiter(seen.problems, dtype=np.int64))

@@ -24,6 +24,7 @@ from headstart.study.planning.plan import TaskGroup
 from headstart.study.planning.priority import LEARNED, kind_of, needed, preferred_backbone
 from headstart.study.resources import nothing
 from headstart.study.results.state import LeftOut
+from headstart.study.spec.networks import proxy_images
 from headstart.study.spec.schema import StudySpec
 from headstart.units import duration, parse_duration
 
@@ -75,7 +76,7 @@ def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Sess
 
 def _order(session: Session, budget: Budget) -> None:
     """Let a proxy pass decide which network comes first, where the study asks for one."""
-    images = session.plan.study.spec.proxy
+    images = proxy_images(session.plan.study.spec)
     if images is None:
         return
     try:

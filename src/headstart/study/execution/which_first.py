@@ -30,7 +30,7 @@ WORTH = 2  # a proxy pass is made of at most 1 / WORTH of the images: of more, t
 def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     """Put the frozen networks of the plan in the order of their proxy scores, the best first, and record the scores.
 
-    Nothing changes where there are fewer than three networks, several labels an image, or too few images.
+    With fewer than three networks, several labels an image, or too few images nothing changes, and a note says why.
 
     Args:
         session: its plan is replaced, and its state says what was found.
@@ -40,14 +40,11 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     preferred = preferred_backbone(session.plan.study)
     groups = session.plan.groups
     frozen = [group for group in groups if group.kind == "heads" and kind_of(group, preferred) in (DEFAULT, FROZEN)]
-    if len(frozen) < FEWEST:
+    if why := _why_not(frozen, images, session):
+        session.listener.note(f"no proxy pass decides which network is first: {why}; the plan's order holds")
         return
     first = frozen[0].first
-    dataset = session.resources.dataset(first.run.data)
     train = session.resources.split(first.run.data, first.seed, first.run.subset).train
-    same = all(group.first.run.data == first.run.data for group in frozen)
-    if dataset.multi_label or not same or len(train) < WORTH * images:
-        return
     drawn = np.sort(np.random.default_rng(0).permutation(train)[:images])
     scores: dict[str, tuple[float, float, float]] = {}
     with progress("which network first", len(frozen), "networks") as ticker:
@@ -65,6 +62,21 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     session.plan = replace(session.plan, groups=tuple(next(order) if id(g) in chosen else g for g in groups))
     session.state.proxy = facts(ranked, scores, images)
     session.listener.note(f"most promising first, by {images} images: {', '.join(_name(g.first) for g in ranked)}")
+
+
+def _why_not(frozen: list[TaskGroup], images: int, session: Session) -> str:
+    """Return why a proxy pass over these groups would say nothing, or save nothing; "" if it is worth its time."""
+    if len(frozen) < FEWEST:
+        return f"{len(frozen)} {'network is' if len(frozen) == 1 else 'networks are'} frozen, and {FEWEST} are needed"
+    first = frozen[0].first
+    if session.resources.dataset(first.run.data).multi_label:
+        return "an image has several labels"
+    if any(group.first.run.data != first.run.data for group in frozen):
+        return "the networks see different images"
+    train = session.resources.split(first.run.data, first.seed, first.run.subset).train
+    if len(train) < WORTH * images:
+        return f"{len(train):,} training images are fewer than {WORTH} × {images}"
+    return ""
 
 
 def facts(ranked: list[TaskGroup], scores: dict[str, tuple[float, float, float]], images: int) -> dict[str, Any]:

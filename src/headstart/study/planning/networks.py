@@ -14,6 +14,7 @@ from headstart.models.weights.registry import licence_of
 from headstart.progress import say
 from headstart.storage.opening import default_store
 from headstart.study.planning.microbenchmarks import Meter
+from headstart.study.spec.networks import ALL_RUN, is_strong
 from headstart.units import parse_duration
 
 OPTIMISM = 8  # multiply-adds a second of large matrix products, as a multiple of those of small convolutions
@@ -28,7 +29,7 @@ def networks_for(
     licence: str | None = None,
     budget: str | None = None,
 ) -> list[Network]:
-    """Return the networks of a comparison; says in one line which ones a line-up took.
+    """Return the networks of a comparison; says in one line which ones a line-up took, and whether all will be run.
 
     Args:
         images: how many there are.
@@ -58,6 +59,8 @@ def networks_for(
         raise
     if chosen.words and networks is not None:
         say(chosen.words)
+    if is_strong(networks) and budget is None:
+        say(ALL_RUN)
     return list(chosen.networks)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from headstart.bands import BandChoice
 from headstart.data.dataset import Dataset
+from headstart.data.decoding.band_numbers import BandKind, other_kind
 from headstart.errors import SpecError, Unsuitable
 from headstart.evaluate.metrics.guards import listed_names
 from headstart.study.resources import Resources
@@ -33,7 +35,9 @@ def check_teacher(run: Run, study: ResolvedStudy, resources: Resources) -> None:
     if teacher.path is not None:
         _check_saved(run, teacher.path, dataset, resources, seeds)
     for each in run.teachers:
-        _check_classes(run, each.name, resources.dataset(each.data).classes, dataset)
+        taught = resources.dataset(each.data)
+        _check_classes(run, each.name, taught.classes, dataset)
+        _check_bands(run, each.name, taught.bands, dataset)
         for seed in seeds:
             learned = set[bytes]().union(*(_learned(one, run, seed, resources) for one in _with_sources(each, study)))
             _check_unseen(run, each.name, learned, dataset, seed, resources)
@@ -58,6 +62,9 @@ def _check_saved(run: Run, path: str, dataset: Dataset, resources: Resources, se
     if first.multi_label:
         raise Unsuitable(f"the teacher {path} gives several labels per image, and these images have one")
     _check_classes(run, path, first.classes, dataset)
+    for member in resources.saved_teacher(path).ensemble.members:
+        bands = member.preprocessing.bands
+        _check_bands(run, path, None if bands is None else bands.choice, dataset)
     known = find_tested(path)
     learned = frozenset[str]() if known is None else known.learned
     for seed in seeds:
@@ -70,6 +77,25 @@ def _check_classes(run: Run, teacher: str, known: Sequence[str], dataset: Datase
             f"{run.called}: the teacher {teacher!r} does not know {len(missing)} of the {len(dataset.classes)} classes"
             f" ({listed_names(missing)}); name a teacher that was trained on these classes"
         )
+
+
+def _check_bands(run: Run, teacher: str, needed: BandChoice | None, dataset: Dataset) -> None:
+    """Refuse a teacher that cannot read these images: they would be black to it."""
+    has = dataset.bands
+    if needed is None and has is None:
+        return
+    if needed is None:
+        why = "takes ordinary pictures, and these images have bands"
+    elif has is None:
+        why = f"takes {len(needed.indices)} bands, and these images are ordinary pictures"
+    else:
+        names = dict(zip(has.indices, has.names, strict=True))
+        kind = BandKind(tuple(names.get(index, str(index)) for index in range(has.of)), has.dtype)
+        other = other_kind(kind, needed)
+        if other is None:
+            return
+        why = f"takes other bands: an image {other}"
+    raise SpecError(f"{run.called}: the teacher {teacher!r} {why}; name one that was trained on such images")
 
 
 def _check_unseen(

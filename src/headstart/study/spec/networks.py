@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.devices import default_device
 from headstart.errors import HeadstartError, SpecError
 from headstart.models.line_ups.choose import AUTO, cheap, choose_networks
+from headstart.models.line_ups.table import STRONG
 from headstart.progress import say
 from headstart.study.spec.markers import merged
 from headstart.study.spec.schema import StudySpec
+
+PROXY_IMAGES = 400  # by which a budget chooses the first network of the line-up "strong"
+ALL_RUN = (
+    "without a budget, each of these networks is run on all images; with one, such as --budget 1h, those that"
+    f" {PROXY_IMAGES} training images show as the most promising go first"
+)
+
+
+def is_strong(networks: str | Sequence[str] | None) -> bool:
+    """Say whether these are the line-up "strong"."""
+    return networks is not None and ([networks] if isinstance(networks, str) else list(networks)) == [STRONG]
+
+
+def proxy_images(spec: StudySpec) -> int | None:
+    """Return how many training images decide which network a budget is spent on first; None: the plan's order does.
+
+    They are as many as the study says; the line-up "strong" has a number by default.
+    """
+    if spec.budget is None or spec.proxy is not None:
+        return spec.proxy
+    return PROXY_IMAGES if is_strong(spec.networks) else None
 
 
 def networks_of(spec: StudySpec, place: str) -> dict[str, str]:
@@ -32,6 +54,8 @@ def networks_of(spec: StudySpec, place: str) -> dict[str, str]:
         raise SpecError(f"{place}: {error}") from error
     if chosen.words:
         say(chosen.words)
+    if is_strong(spec.networks) and spec.budget is None and spec.halving is None:
+        say(ALL_RUN)
     return {each.name: each.weights for each in chosen.networks}
 
 

@@ -102,8 +102,6 @@ class DataSpec(Spec):
             raise ValueError("data.show says how bands are shown; give data.bands, too, such as bands: all")
         if self.bands is not None and self.split.fold == "seed":
             raise ValueError("data.bands is measured on training images, which change with fold: seed; give one fold")
-        if self.bands is not None and self.unlabelled is not None:
-            raise ValueError("data.unlabelled holds ordinary pictures, which have no bands; drop it, or data.bands")
         return self
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from told import Told
 
+from headstart.data.decoding.decode import decode
 from headstart.deploy.classifier import Classifier
 from headstart.models.bundle import read_ensemble
 from headstart.storage.opening import default_store
@@ -21,7 +22,9 @@ from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.settings import recipe_of
 from headstart.transfer.finetune.distillation import Distillation
+from headstart.transfer.frozen.views import view_of
 from tests.study.conftest import draw
+from tests.support.multispectral import BANDS, scene, write_folder, write_tiff
 
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 0.05, "augment": ["horizontal_flip"]}
 
@@ -135,6 +138,49 @@ def test_images_without_labels_are_learned_from_once_and_copies_are_left_out(
     context = context_of(study, root)
     pictures_of = context.resources.pictures(context.task.run.data)
     assert len(pictures_of) == len(context.dataset) + 12 and (pictures_of.labels[-12:] == -1).all()
+
+
+@pytest.mark.long
+def test_images_of_bands_without_labels_are_read_as_the_labelled_ones_are(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    folder, more = write_folder(tmp_path / "s2", 12), tmp_path / "more"
+    more.mkdir()
+    for number in range(6):
+        write_tiff(more / f"{number}.tif", scene(number % 3, 50 + number) * 2, BANDS)  # brighter than those with labels
+    write_tiff(more / "four.tif", scene(0, 60)[:, :, :4])
+    (more / "copy.tif").write_bytes((folder / "water" / "water000.tif").read_bytes())
+    read = {"bands": ["B08", "B04", "B11", "B02"], "show": ["B04", "B08", "B02"]}
+    spec: dict[str, Any] = {
+        "name": "bands",
+        "data": {"source": str(folder), "unlabelled": str(more), **read},
+        "seeds": 1,
+        "audit": False,
+        "defaults": {"backbone": "small_cnn", "weights": "none"},
+        "runs": {
+            "probe": {"strategy": "ridge", "refit": "none"},
+            "student": {"strategy": "distil", "teacher": "probe", "recipe": SHORT},
+        },
+    }
+    root, _ = execute(spec, tmp_path / "out")
+    notes = result(root, "student")["notes"]
+    assert any(note.startswith("6 images without labels were learned from") for note in notes)
+    left_out = "left out of data.unlabelled: 1 unusable, such as four.tif: has 4 bands where 13 are needed"
+    assert left_out in notes
+
+    context = context_of(spec, root)
+    resources, own = context.resources, context.task.run.spec
+    pictures = resources.pictures(context.task.run.data)
+    rows = np.arange(len(context.dataset), len(pictures))
+    files = [str(more / f"{number}.tif") for number in range(6)]
+    needs = Classifier.load(root / "runs" / "student" / "seed-0").bundle.preprocessing
+    plain = {**spec, "data": {"source": str(folder), **read}}
+    assert needs.bands == resources.bands(load_study(plain).run("probe").data)  # those without labels are not measured
+    pixels = resources.images_of(pictures, needs).batch(rows)
+    np.testing.assert_array_equal(pixels, np.stack([decode(file, view_of(needs)) for file in files]))
+    how = distillation_of(context, own, recipe_of(own), pictures)
+    served = Classifier.load(root / "runs" / "probe" / "seed-0").predict(files)
+    assert how is not None
+    np.testing.assert_allclose(how.teacher(rows, None), [each.probabilities for each in served], atol=1e-5)
 
 
 @pytest.mark.long
