@@ -107,6 +107,7 @@ def main() -> None:
     for count in FOLDERS:
         while len(observed.predicted) < count:
             observed.add(pixels, *seen)
+        observed.all_shares()  # that of the last images is in `drift`
         comparison = spent(lambda: drift_of(observed)) / len(observed.predicted)
         both = each["drift"] + comparison
         print(
