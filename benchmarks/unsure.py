@@ -3,6 +3,7 @@
     HEADSTART_DATA=/path/to/data python benchmarks/unsure.py            everything: about half an hour on two cores
     python benchmarks/unsure.py --small                                 digits, few divisions: does it run?
     python benchmarks/unsure.py --only sets --data cifar10-small        one part, one data set
+    python benchmarks/unsure.py --only unknown --data caltech101 --foreign cifar10-small groceries       beside others
     python benchmarks/unsure.py --only unknown --peers                   beside the detectors of pytorch-ood
 
 Features are those of EfficientNet-Lite0 with ImageNet weights, which the store keeps; the head is logistic.
@@ -41,6 +42,7 @@ from headstart.evaluate.uncertainty.conformal import SCORES as SETS
 from headstart.evaluate.uncertainty.conformal import calibrate, nonconformity, prediction_sets, scores_in_sets
 from headstart.evaluate.uncertainty.familiarity import (
     SCORES,
+    WITH_SOURCE,
     Compared,
     SourceHead,
     fit_reference,
@@ -174,6 +176,7 @@ def unknown(
     draws: int,
     source: SourceHead | None,
     peers: Peers | None = None,
+    fixed: bool = False,
 ) -> dict[str, object]:
     """Return how well each score finds images of held-out classes, and others."""
     scores = {each: score for each, score in SCORES.items() if source is not None or "source" not in each}
@@ -189,7 +192,7 @@ def unknown(
         head = fitted_head(features[train], codes)
         fit = logits_of(head)
         reference = fit_reference(features[train], codes, fit(features[train]), source=source)
-        best, _ = choose_score(features[train], codes, head_of, source=source)
+        best = WITH_SOURCE if fixed else choose_score(features[train], codes, head_of, source=source)[0]
         chosen.append(best)
         strange = [Foreign("held-out classes", features[np.isin(labels, gone)]), *others]
         parts = [features[held], features[test], *(each.features for each in strange)]
@@ -210,7 +213,8 @@ def unknown(
                 area, _ = roc_area(both, np.arange(len(both)) < len(familiar))
                 aurocs.setdefault(each.name, {}).setdefault(score_name, []).append(area)
                 accepted.setdefault(each.name, {}).setdefault(score_name, []).append(float((its >= limit).mean()))
-        print(name, draw, best, file=sys.stderr, flush=True)
+        own = {score_name: f"{values[-1]:.4f}" for score_name, values in aurocs["held-out classes"].items()}
+        print(name, draw, best, own, file=sys.stderr, flush=True)
     gain = np.subtract(aurocs["held-out classes"]["chosen"], aurocs["held-out classes"]["softmax"])
     found: dict[str, object] = {
         "AUROC": {place: {k: round(float(np.mean(v)), 4) for k, v in each.items()} for place, each in aurocs.items()},
@@ -264,6 +268,12 @@ def made_up(count: int = 100) -> list[Foreign]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", choices=sorted(DATA), default=["caltech101", "cifar10-small", "groceries"])
+    parser.add_argument(
+        "--foreign", nargs="+", choices=sorted(DATA), default=[], help="data sets that are only foreign"
+    )
+    parser.add_argument(
+        "--fixed", action="store_true", help="the sum with the source, without a choice: a third of the time"
+    )
     parser.add_argument("--only", choices=("sets", "unknown"))
     parser.add_argument("--divisions", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=20)
@@ -273,18 +283,21 @@ def main() -> None:
     peers = known_peers() if asked.peers else None
     names = ["digits"] if asked.small else asked.data
     divisions, draws = (20, 2) if asked.small else (asked.divisions, asked.draws)
-    loaded = {name: DATA[name]() for name in names}
+    loaded = {name: DATA[name]() for name in dict.fromkeys((*names, *asked.foreign))}
     source = None if asked.small else imagenet_head()
     extra = [] if asked.small or asked.only == "sets" else made_up()
-    for name, (features, labels) in loaded.items():
+    for name in names:
+        features, labels = loaded[name]
         if asked.only != "unknown":
             print(name, "sets", json.dumps(sets(features, labels, divisions), indent=1), flush=True)
         if asked.only != "sets":
-            others = [Foreign(other, loaded[other][0][:1000]) for other in names if other != name]
+            others = [Foreign(other, loaded[other][0][:1000]) for other in loaded if other != name]
             print(
                 name,
                 "unknown",
-                json.dumps(unknown(name, features, labels, [*others, *extra], draws, source, peers), indent=1),
+                json.dumps(
+                    unknown(name, features, labels, [*others, *extra], draws, source, peers, asked.fixed), indent=1
+                ),
                 flush=True,
             )
 

@@ -24,7 +24,7 @@ from unsure import imagenet_head
 
 from headstart.data.decoding.decode import decode
 from headstart.deploy.classifier import BATCH, Classifier
-from headstart.deploy.drift import Observed, drift_of
+from headstart.deploy.drift import TOGETHER, Observed, drift_of
 from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.appearance import APPEARANCE
 from headstart.evaluate.uncertainty.drift import MOST_COMPARED, sketch_of
@@ -38,6 +38,7 @@ from headstart.models.network import Network
 from headstart.transfer.frozen.views import view_of
 
 CLASSES, FOLDERS = 101, (200, 1000)  # images in a folder
+BLOCK = TOGETHER // BATCH  # batches after which familiarity has been computed of all
 
 
 def judged() -> Classifier:
@@ -72,6 +73,12 @@ def spent(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
+def added(observed: Observed, pixels: np.ndarray, seen: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """Note the same batch so often that familiarity is computed."""
+    for _ in range(BLOCK):
+        observed.add(pixels, *seen)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=12)
@@ -82,23 +89,25 @@ def main() -> None:
     generator = np.random.default_rng(1)
     files = [picture(seed) for seed in range(BATCH)]
     seconds: dict[str, list[float]] = {"predict": [], "network": [], "answers": [], "drift": []}
-    observed = Observed(classifier)
+    prepared = Observed(classifier)
     for batch in range(batches + 1):
         pixels = generator.integers(0, 256, (BATCH, side, side, 3), np.uint8)
         decoded = spent(lambda: [decode(content, view) for content in files])
         plain = spent(lambda pixels=pixels: classifier.averaged([pixels]))  # type: ignore[misc]
         seen = classifier.seen([pixels])
         answers = spent(lambda seen=seen: classifier.judge.answers(*seen))  # type: ignore[misc,union-attr]
-        drift = spent(lambda pixels=pixels, seen=seen: observed.add(pixels, *seen))  # type: ignore[misc]
+        drift = spent(lambda pixels=pixels, seen=seen: added(prepared, pixels, seen)) / BLOCK  # type: ignore[misc]
         if batch:  # the first prepares what the others use
             for name, value in zip(seconds, (decoded + plain, plain, answers, drift), strict=True):
                 seconds[name].append(value)
     each = {name: float(np.median(values)) / BATCH for name, values in seconds.items()}
     print("milliseconds of processor time an image:", {name: round(1000 * value, 3) for name, value in each.items()})
     print(f"answers: {each['answers'] / each['predict']:.2%} on top of prediction")
+    observed = Observed(classifier)
     for count in FOLDERS:
         while len(observed.predicted) < count:
             observed.add(pixels, *seen)
+        observed.all_shares()  # that of the last images is in `drift`
         comparison = spent(lambda: drift_of(observed)) / len(observed.predicted)
         both = each["drift"] + comparison
         print(

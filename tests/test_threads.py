@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from headstart import threads
 from headstart.errors import SpecError
@@ -79,3 +80,26 @@ def test_a_process_is_brought_down_and_never_up(monkeypatch: pytest.MonkeyPatch)
 
 def test_no_quota_is_a_large_number(tmp_path: Path) -> None:
     assert threads._quota(tmp_path / "absent") == sys.maxsize
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_blas_has_one_thread_until_the_last_that_asked_for_it_is_done() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        before, first, second = blas_threads(), threads.one_blas_thread(), threads.one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        assert blas_threads() == {1}
+        first.__exit__(None, None, None)  # as another thread may, which came first
+        assert blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == before == {2}
+
+
+def test_an_error_gives_blas_its_threads_back() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        with pytest.raises(ZeroDivisionError), threads.one_blas_thread():
+            _ = 1 / 0
+        assert blas_threads() == {2}

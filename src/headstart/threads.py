@@ -8,7 +8,12 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from headstart.errors import SpecError
 
@@ -57,6 +62,51 @@ def hold() -> None:
         torch.set_num_threads(allowed)
     if any(pool["num_threads"] > allowed for pool in threadpool_info()):
         threadpool_limits(allowed)
+
+
+class _OneThread:
+    """Who has asked for one thread, and what restores the others."""
+
+    def __init__(self) -> None:
+        self._lock, self._count = Lock(), 0
+        self._limited: Any = None
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._limited = _blas().limit(limits=1)
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                self._limited, limited = None, self._limited
+                limited.restore_original_limits()
+
+
+_ONE = _OneThread()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep the BLAS libraries of NumPy and SciPy at one thread, for products between two passes of a network.
+
+    Their other threads go on spinning for milliseconds after each product, and keep the cores from PyTorch's threads.
+    The limit is the process's: of several threads that ask for it, the last one out restores what was before.
+    """
+    _ONE.enter()
+    try:
+        yield
+    finally:
+        _ONE.leave()
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _quota(path: Path) -> int:

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.image_store import ImageArray
 from headstart.deploy.classifier import Classifier
-from headstart.deploy.drift import MOST_SHOWN, Drift, Observed, drift_facts, drift_of, why_not
+from headstart.deploy.drift import MOST_SHOWN, TOGETHER, Drift, Observed, drift_facts, drift_of, why_not
 from headstart.errors import DataError, ModelError
 from headstart.evaluate.uncertainty.answers import Asked, Judge, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.appearance import appearance
-from headstart.evaluate.uncertainty.drift import sketch_of
+from headstart.evaluate.uncertainty.drift import compare, sketch_of
 from headstart.evaluate.uncertainty.familiarity import familiarity, fit_reference
 from headstart.models.refitted import REFITTED
 from tests.evaluate.uncertainty.test_conformal import honest
@@ -71,6 +73,45 @@ def test_images_of_the_same_kind_have_not_drifted(model: Classifier) -> None:
     assert not found.compared.found and found.compared.new == 130 and found.unfamiliar["n"] == 130
     shares = [share for _, share in found.least]
     assert len(found.least) == MOST_SHOWN and shares == sorted(shares)
+
+
+def test_familiarity_of_many_batches_is_computed_at_once_and_is_that_of_each(
+    model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model.judge is not None
+    own, sizes, plain = model.judge.uncertainty, list[int](), Uncertainty.shares
+
+    def counted(self: Uncertainty, embeddings: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        sizes.append(len(embeddings))
+        return plain(self, embeddings, logits)
+
+    monkeypatch.setattr(Uncertainty, "shares", counted)
+    found = observed(model, 230)
+    assert sizes == [150] and TOGETHER <= 150 and len(found.predicted) == 230
+    shares = found.all_shares()
+    assert sizes == [150, 80] and not found.waiting
+    embeddings = clouds(230, 5)[0]
+    each = [plain(own, part.astype(np.float32), logits_of(part)) for part in np.split(embeddings, 23)]
+    assert shares == pytest.approx(np.concatenate(each), abs=1 / 121 + 1e-9)
+    assert found.all_shares().tolist() == shares.tolist() and len(sizes) == 2
+
+
+def test_numpy_has_one_thread_while_images_are_looked_at(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = dict[str, set[int]]()
+
+    def noted(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*given: Any, **options: Any) -> Any:
+            seen[name] = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+            return work(*given, **options)
+
+        return counted
+
+    for name, work in {"deploy.drift.appearance": appearance, "deploy.drift.compare": compare}.items():
+        monkeypatch.setattr(f"headstart.{name}", noted(name, work))
+    monkeypatch.setattr("headstart.evaluate.uncertainty.answers.familiarity", noted("familiarity", familiarity))
+    with threadpool_limits(2, user_api="blas"):
+        drift_of(observed(model, 50))
+    assert {name: list(counts) for name, counts in seen.items()} == {name: [1] for name in seen} and len(seen) == 3
 
 
 def test_darker_images_have_and_the_dictionary_says_in_what(model: Classifier) -> None:

@@ -23,10 +23,12 @@ from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.evaluate.uncertainty.selective import exact
 from headstart.evaluate.uncertainty.unlabelled_accuracy import Guess, guess_accuracy
 from headstart.models.refitted import refitted_of
+from headstart.threads import one_blas_thread
 
 DRIFT = "drift.json"  # in the folder of an evaluation
 MOST_SHOWN = 24  # least familiar images
 THUMBNAIL = 96  # px, longest side
+TOGETHER = 128  # images whose familiarity is computed at once: for few, products cost mostly the reading of matrices
 
 
 @dataclass
@@ -35,8 +37,10 @@ class Observed:
 
     Args:
         classifier: of which `why_not` is None.
-        confidence, predicted, shares: of each image: the largest probability, its class, how familiar it is.
+        confidence, predicted, shares: of each image: the largest probability, its class, how familiar it is (of fewer
+            than 128 only once `all_shares` is asked for).
         embeddings, looks: float32 [b, k] and [b, 6] of each batch.
+        waiting: embeddings and logits of batches whose familiarity has yet to be computed.
     """
 
     classifier: Classifier
@@ -45,6 +49,7 @@ class Observed:
     shares: list[float] = field(default_factory=list)
     embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
     looks: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    waiting: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = field(default_factory=list)
 
     def add(
         self,
@@ -59,10 +64,25 @@ class Observed:
         assert own.sketch is not None
         self.confidence += probabilities.max(1).tolist()
         self.predicted += probabilities.argmax(1).tolist()
-        self.shares += own.shares(embeddings, logits).tolist()
-        self.embeddings.append(projected(own.sketch, embeddings))
         bands = self.classifier.ensemble.members[0].preprocessing.bands
-        self.looks.append(appearance(pixels if bands is None else bands.picture(pixels)))
+        with one_blas_thread():
+            self.embeddings.append(projected(own.sketch, embeddings))
+            self.looks.append(appearance(pixels if bands is None else bands.picture(pixels)))
+        self.waiting.append((embeddings, logits))
+        if sum(len(each) for each, _ in self.waiting) >= TOGETHER:
+            self._judge()
+
+    def all_shares(self) -> npt.NDArray[np.float64]:
+        """Return how familiar each image is."""
+        self._judge()
+        return np.array(self.shares)
+
+    def _judge(self) -> None:
+        assert self.classifier.judge is not None
+        if self.waiting:
+            embeddings, logits = (np.concatenate(each) for each in zip(*self.waiting, strict=True))
+            self.shares += self.classifier.judge.uncertainty.shares(embeddings, logits).tolist()
+            self.waiting.clear()
 
 
 @dataclass(frozen=True)
@@ -154,21 +174,17 @@ def drift_of(observed: Observed, seed: int = 0) -> Drift:
     own = classifier.judge.uncertainty
     sketch: Sketch | None = own.sketch
     assert sketch is not None
-    predicted, shares = np.array(observed.predicted, dtype=np.int64), np.array(observed.shares)
+    predicted, shares = np.array(observed.predicted, dtype=np.int64), observed.all_shares()
     embeddings, looks = np.concatenate(observed.embeddings), np.concatenate(observed.looks)
     unfamiliar = exact(int((shares <= MOST_REJECTED).sum()), len(shares))
-    guess = guess_accuracy(
-        sketch,
-        own.held_out.confidence,
-        own.held_out.correct,
-        np.array(observed.confidence, dtype=np.float32),
-        predicted,
-        embeddings,
-        unfamiliar["low"] or 0.0,
-    )
+    confidence = np.array(observed.confidence, dtype=np.float32)
+    held, least = own.held_out, unfamiliar["low"] or 0.0
+    with one_blas_thread():
+        guess = guess_accuracy(sketch, held.confidence, held.correct, confidence, predicted, embeddings, least)
+        compared = compare(sketch, embeddings, looks, predicted, seed=seed)
     order = np.argsort(shares, kind="stable")[:MOST_SHOWN]
     return Drift(
-        compare(sketch, embeddings, looks, predicted, seed=seed),
+        compared,
         guess,
         unfamiliar,
         tuple((int(place), float(shares[place])) for place in order),

@@ -40,3 +40,27 @@ def test_a_blurred_copy_is_less_sharp_and_a_batch_is_its_pictures_one_by_one() -
 def test_pictures_too_small_for_a_neighbour_and_no_pictures_are_no_defect() -> None:
     assert appearance(np.zeros((1, 2, 9, 3), np.uint8))[0, 5] == pytest.approx(-6)
     assert appearance(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, len(APPEARANCE))
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 17), (31, 3), (40, 23)])
+def test_every_figure_is_that_of_its_formula_in_double_precision(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    red, green, blue = np.moveaxis(pixels / 255, 2, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    spread = pixels.max(2).astype(int) - pixels.min(2)
+    wanted = {
+        "brightness": luma.mean(),
+        "contrast": luma.std(),
+        "saturation": spread.mean() / 255,
+        "warmth": red.mean() - blue.mean(),
+        "tint": green.mean() - (red.mean() + blue.mean()) / 2,
+        "sharpness": math.log10(((around - 4 * luma[1:-1, 1:-1]) ** 2).mean() + 1e-6),
+    }
+    assert looks(pixels) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_grey_pictures_have_no_colour_at_all() -> None:
+    grey = np.repeat(np.random.default_rng(2).integers(0, 256, (224, 224, 1), np.uint8), 3, axis=2)
+    found = looks(grey)
+    assert found["saturation"] == found["warmth"] == found["tint"] == 0

@@ -32,6 +32,7 @@ from headstart.evaluate.uncertainty.familiarity import (
     rejection,
 )
 from headstart.evaluate.uncertainty.selective import Guarantee, fewest, guarantee, most_accurate
+from headstart.threads import one_blas_thread
 
 SURE, ONE_OF, UNKNOWN = "sure", "one of", "don't know"
 MOST_NAMED = 10  # classes in "one of"
@@ -203,7 +204,8 @@ class Uncertainty:
     def shares(self, embeddings: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
         """Return which share of familiar images is no more familiar than each image."""
         assert self.reference is not None
-        return familiar_share(familiarity(self.score, self.reference, embeddings, logits), self.familiar)
+        with one_blas_thread():
+            return familiar_share(familiarity(self.score, self.reference, embeddings, logits), self.familiar)
 
 
 class Judge:

@@ -30,22 +30,23 @@ class _Measure:
     """Measures images of one size, in the same memory for all: fresh pages cost more than the arithmetic."""
 
     def __init__(self, h: int, w: int) -> None:
+        self._inside, self._width = max(h - 2, 0) * max(w - 2, 0), w
         self._channels = np.empty((3, h * w), np.uint8)
         self._most, self._least = np.empty(h * w, np.uint8), np.empty(h * w, np.uint8)
-        self._numbers = np.empty((3, h * w), np.float32)
+        self._numbers, self._ones = np.empty((3, h * w), np.float32), np.ones(h * w, np.float32)
         self._luma = np.empty(h * w, np.float32)
-        self._square = self._luma.reshape(h, w)
-        self._laplacian = np.empty((max(h - 2, 0), max(w - 2, 0)), np.float32)
+        self._laplacian = np.empty((h - 2) * w if self._inside else 0, np.float32)
         self._part = np.empty_like(self._laplacian)
 
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[float, ...]:
         """Channel by channel, each in one piece of memory: ten times faster than over the last axis."""
         np.copyto(self._channels, pixels.reshape(-1, 3).T)
         np.copyto(self._numbers, self._channels)
-        mean_red, mean_green, mean_blue = (self._numbers.mean(1, dtype=np.float32) / _FULL).tolist()
+        sums = self._numbers @ self._ones
         luma = np.matmul(_LUMA, self._numbers, out=self._luma)
-        brightness = float(luma.mean())
-        luma -= brightness
+        brightness = float(_LUMA @ sums) / luma.size
+        luma -= np.float32(brightness)
+        mean_red, mean_green, mean_blue = (sums / (_FULL * luma.size)).tolist()
         return (
             brightness,
             math.sqrt(float(luma @ luma) / luma.size),
@@ -63,13 +64,17 @@ class _Measure:
         return float(most.sum(dtype=np.uint32)) / (_FULL * most.size)
 
     def _sharpness(self) -> float:
-        """Return the mean squared Laplacian of the luma."""
-        laplacian, luma = self._laplacian, self._square
-        if laplacian.size == 0:
+        """Return the mean squared Laplacian of the luma.
+
+        It is computed along the rows as one piece, twice as fast as within them; across their ends it means nothing.
+        """
+        laplacian, luma, w = self._laplacian, self._luma, self._width
+        if not self._inside:
             return 0.0
-        np.add(luma[:-2, 1:-1], luma[2:, 1:-1], out=laplacian)
-        laplacian += luma[1:-1, :-2]
-        laplacian += luma[1:-1, 2:]
-        laplacian -= np.multiply(luma[1:-1, 1:-1], 4, out=self._part)
-        flat = laplacian.ravel()
-        return float(flat @ flat) / flat.size
+        end = len(luma) - w
+        np.add(luma[: end - w], luma[2 * w :], out=laplacian)
+        laplacian += luma[w - 1 : end - 1]
+        laplacian += luma[w + 1 : end + 1]
+        laplacian -= np.multiply(luma[w:end], 4, out=self._part)
+        laplacian.reshape(-1, w)[:, [0, -1]] = 0
+        return float(laplacian @ laplacian) / self._inside
