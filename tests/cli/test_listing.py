@@ -10,6 +10,7 @@ from headstart.data.sources.catalogue import DATASETS
 from headstart.errors import ModelError, SpecError
 from headstart.models.create import ALIASES, create_backbone
 from headstart.models.describe import list_backbones
+from headstart.models.line_ups.table import CANDIDATES, SPECIAL
 from tests.support.weights_cache import empty_caches, put_marker
 
 Capture = pytest.CaptureFixture[str]
@@ -17,11 +18,32 @@ Capture = pytest.CaptureFixture[str]
 
 def test_every_known_dataset_has_a_row(capsys: Capture) -> None:
     show_datasets(None, as_json=False)
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()[2:]
     assert lines[0].split() == ["name", "images", "classes", "size", "licence"]
     assert [line.split()[0] for line in lines[1 : len(DATASETS) + 1]] == sorted(DATASETS)
     row = next(line for line in lines if line.startswith(" cifar10 ")).split()
     assert row[1:3] == ["60,000", "10"] and lines[-1].startswith("details: headstart datasets NAME")
+
+
+def test_the_datasets_begin_with_which_are_here_and_how_the_others_come(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HEADSTART_DATA_DIR", str(tmp_path / "downloads"))
+    monkeypatch.setenv("HEADSTART_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("headstart.data.sources.groceries.is_installed", lambda: False)
+    by_hand = sum(info.origin == "local" for info in DATASETS.values())
+    show_datasets(None, as_json=False)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        f"{len(DATASETS)} datasets are known by name; 0 of them are on this machine, {len(DATASETS) - by_hand} are"
+        f" downloaded when they are first used, and {by_hand} have to be fetched by hand."
+    )
+    for name in ("imagenet", "dtd"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    assert DATASETS["imagenet"].origin == "local" != DATASETS["dtd"].origin
+    show_datasets(None, as_json=False)
+    answer = capsys.readouterr().out.splitlines()[0]
+    assert "; 2 of them are on this machine (dtd, imagenet), " in answer
+    assert f", {len(DATASETS) - by_hand - 1} are downloaded" in answer and f"and {by_hand - 1} have to" in answer
 
 
 def test_one_dataset_is_shown_in_detail_and_an_unknown_one_refused(capsys: Capture) -> None:
@@ -39,10 +61,11 @@ def test_every_short_name_is_listed_with_its_architecture(capsys: Capture, monke
     show_backbones(None, as_json=False)
     out = capsys.readouterr().out
     lines = out.splitlines()
+    assert lines[0].startswith("None of these ") and lines[0].endswith("a comparison that names one downloads it.")
     start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["short", "name"])
     rows = [line.split() for line in lines[start + 1 : start + len(ALIASES) + 1]]
     assert rows == [[alias, target] for alias, target in sorted(ALIASES.items())]
-    assert f"{len(list_backbones())} in all (--json lists them)" in out
+    assert f"{len(list_backbones()):,} in all (--json lists them)" in out
     show_backbones(None, as_json=True)
     assert json.loads(capsys.readouterr().out) == list_backbones()
 
@@ -54,7 +77,12 @@ def test_the_line_ups_are_listed_with_licence_place_and_speed(
     bytes_there = put_marker(cache, "dinov2_small").stat().st_size
     monkeypatch.setattr("headstart.study.planning.networks.seconds_per_image", lambda _: 0.02)
     show_line_ups()
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(
+        f"4 of these {len(CANDIDATES) + len(SPECIAL)} networks are on this machine, without a download: "
+    )
+    assert ": dinov2_small, efficientnet_lite2, efficientnet_lite1, efficientnet_lite0. By default" in printed[0]
+    rows = {line.split()[0]: line for line in printed[1:] if line.strip()}
     assert f"cached, {bytes_there} B" in rows["dinov2_small"] and rows["dinov2_small"].rstrip().endswith(" 50")
     assert "81.1 linear " in rows["dinov2_small"] and "21.6 M" in rows["dinov2_small"]
     assert "installed" in rows["efficientnet_lite0"]

@@ -90,3 +90,20 @@ def test_a_signal_ends_with_its_own_status(
     finally:
         signal.signal(number, before)
     assert code == status and "run the same command again" in err
+
+
+def test_what_is_said_of_a_stop_is_broken_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(**options: object) -> None:
+        raise SystemExit(130)
+
+    monkeypatch.setattr("headstart.cli.doctor.show_doctor", stop)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    code, _, err = run(capsys, "doctor")
+    assert code == 130 and err.splitlines() == [
+        "",
+        "headstart: stopped; finished work is kept: run the same command again to",
+        "  continue",
+    ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 
-from headstart.cli.tables import show_table
+from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.errors import SpecError
 from headstart.units import parse_size, size
@@ -34,19 +35,30 @@ def show_cache(prune: str | None, *, verify: bool = False, as_json: bool) -> Non
         said = {"place": str(store.root), "kinds": kinds, "freed": freed}
         show(json.dumps(said | ({"checked": len(checked), "damaged": damaged, "deleted": deleted} if verify else {})))
         return
+    show_line(_answer(kinds))
     show(f"{store.root}   (set HEADSTART_CACHE to move it)")
     table = [[kind, str(v["entries"]), size(v["bytes"]), str(v["unfinished"])] for kind, v in sorted(kinds.items())]
     if table:
         oldest = min(row["used"] for row in rows)
         show_table(("kind", "entries", "size", "unfinished"), table)
         show(f"least recently used: {time.strftime('%Y-%m-%d', time.localtime(oldest))}")
-    else:
-        show("empty")
     if verify:
         done = "" if not damaged else " and deleted" if deleted == damaged else f", {len(deleted):,} deleted"
         show(f"checked {len(checked):,} entries: {len(damaged):,} damaged{done}")
     if prune is not None:
         show(f"freed {size(freed)}")
+
+
+def _answer(kinds: Mapping[str, Mapping[str, int]]) -> str:
+    """Return in a sentence how much the cache holds, and how to free it."""
+    if not kinds:
+        return "The cache is empty."
+    entries = sum(kind["entries"] for kind in kinds.values())
+    held = size(sum(kind["bytes"] for kind in kinds.values()))
+    return (
+        f"The cache holds {held} in {entries:,} {'entry' if entries == 1 else 'entries'}, all of which can be computed"
+        " again. To free it: headstart cache --prune 5GB keeps the 5 GB that were used last, --prune 0 keeps nothing."
+    )
 
 
 def _bytes(text: str) -> int:

@@ -14,11 +14,12 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from headstart.cli.tables import show_facts
+from headstart.cli.tables import show_facts, show_line
 from headstart.version import VERSION
 
 PACKAGE = "headstart"
 _SHOWN = 4  # packages of an extra on its line
+_DEVELOPERS = ("test", "dev", "docs", "bench")  # extras for those who change headstart
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,26 @@ def show_doctor(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**facts, "missing": missing, "extras": {name: asdict(each) for name, each in found.items()}}))
         return
+    show_line(f"{_required(missing)} {_optional(found)}")
+    print()
     show_facts(facts)
     print("\nextras: versions, or the command that installs them")
     show_facts({f"  {name}": str(each) for name, each in found.items()})
-    print(f"\nnot installed: {', '.join(missing)}" if missing else "\nall required packages are installed")
+
+
+def _required(missing: list[str]) -> str:
+    if not missing:
+        return f"{PACKAGE} {VERSION} is ready: all required packages are installed."
+    packages = "1 required package" if len(missing) == 1 else f"{len(missing)} required packages"
+    return f"{PACKAGE} {VERSION} lacks {packages}: pip install {' '.join(map(repr, missing))}."
+
+
+def _optional(found: dict[str, Extra]) -> str:
+    wanted = {name: each for name, each in found.items() if name not in _DEVELOPERS}
+    absent = [name for name, each in wanted.items() if each.missing]
+    if not absent:
+        return f"So are all {len(wanted)} extras."
+    return f"{len(absent)} of {len(wanted)} extras are not: pip install '{PACKAGE}[{','.join(absent)}]' adds them."
 
 
 def _some(words: list[str]) -> str:

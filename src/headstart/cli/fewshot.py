@@ -96,5 +96,14 @@ def _show(table: dict[str, Any], title: str) -> None:
     for k, pairs in table["comparisons"].items():
         for pair in pairs[:6]:
             show_line(f"{k} shot{'' if str(k) == '1' else 's'}: {pair['verdict']}")
+    if len({row["method"] for row in table["rows"]}) == 1:
+        show_line(_answer(table["rows"]))
     filled = [k for k in range(len(columns)) if any(row[k] for row in rows)]
     show_table([columns[k] for k in filled], [[row[k] for k in filled] for row in rows], title)
+
+
+def _answer(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a sentence how accurate one method is, where there is no other to compare it with."""
+    first, *others = (f"{100 * row['accuracy']:.1f} % with {row['shots']}" for row in rows)
+    images = "image" if rows[0]["shots"] == 1 else "images"
+    return f"{rows[0]['method']}: {', '.join([f'{first} {images} of each class', *others])}"

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headstart.cli.label_verbs import EMBEDDED as DEFAULT
 from headstart.cli.tables import cell, show_facts, show_line, show_table
 from headstart.errors import SpecError, unknown_name
 
 if TYPE_CHECKING:
-    from headstart.models.line_ups.table import Figure
+    from headstart.data.sources.catalogue import DatasetInfo
+    from headstart.models.line_ups.table import Candidate, Figure
 
 
 def show_datasets(name: str | None, *, as_json: bool) -> None:
@@ -34,11 +36,25 @@ def show_datasets(name: str | None, *, as_json: bool) -> None:
     if name is not None:
         show_facts({"name": name, **rows[name]})
         return
+    show_line(_datasets_answer(DATASETS))
+    print()
     columns = ("images", "classes", "size", "licence")
     table = [[key, *(cell(row.get(column)) for column in columns)] for key, row in rows.items()]
     show_table(("name", *columns), table)
     print()
     show_line("details: headstart datasets NAME;  your own images: the path of a folder, manifest or archive")
+
+
+def _datasets_answer(known: Mapping[str, DatasetInfo]) -> str:
+    """Return in a sentence how many datasets are known, which of them are here, and how the others come."""
+    here = sorted(name for name, info in known.items() if info.is_here(name))
+    others = [info for name, info in known.items() if name not in here]
+    by_hand = sum(info.origin == "local" for info in others)
+    names = f" ({', '.join(here)})" if here else ""
+    return (
+        f"{len(known)} datasets are known by name; {len(here)} of them {_are(here)} on this machine{names},"
+        f" {len(others) - by_hand} are downloaded when they are first used, and {by_hand} have to be fetched by hand."
+    )
 
 
 def show_backbones(name: str | None, *, as_json: bool) -> None:
@@ -56,7 +72,7 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
         print()
         show_table(("short name", "architecture"), [[alias, target] for alias, target in sorted(ALIASES.items())])
         print()
-        show_line(f"{len(names)} in all (--json lists them); details: headstart backbones NAME")
+        show_line(f"{len(names):,} in all (--json lists them); details: headstart backbones NAME")
         return
     found = describe(name)
     published = _published(name)
@@ -83,6 +99,8 @@ def show_line_ups() -> None:
         for each in (each for each in listed if each.name in here):
             speeds[each.name] = f"{1 / seconds_per_image(each):,.0f}"
             ticker.advance()
+    show_line(_networks_answer(listed, here))
+    print()
     columns = (
         "network",
         "line-ups",
@@ -106,6 +124,22 @@ def show_line_ups() -> None:
         rows.append([each.name, fixed, *sizes, figure, shown, where, speeds.get(each.name, "-")])
     show_table(columns, rows, drop=("multiply-adds", "parameters", "line-ups", "images/s", "px"))
     show_line("published: top-1 accuracy in % on ImageNet-1k (ReaL: corrected labels); linear: a linear probe")
+
+
+def _networks_answer(listed: Sequence[Candidate], here: set[str]) -> str:
+    """Return in a sentence how many networks the table has, which of them need no download, and what is the default."""
+    found = [each.name for each in listed if each.name in here]
+    if not found:
+        return f"None of these {len(listed)} networks is on this machine; a comparison that names one downloads it."
+    return (
+        f"{len(found)} of these {len(listed)} networks {_are(found)} on this machine, without a download:"
+        f" {', '.join(found)}. By default, compare chooses from what is here; commands that take one network, such as"
+        f" audit and embed, use {DEFAULT}."
+    )
+
+
+def _are(things: Sequence[str]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _figure(figures: Sequence[Figure]) -> str:

@@ -33,3 +33,9 @@ def test_a_dataset_is_here_as_a_folder_or_from_torchvision(monkeypatch: pytest.M
     assert info.is_here("dtd") and not info.is_here("usps")
     (tmp_path / "data" / "usps").mkdir(parents=True)
     assert info.is_here("usps")
+
+
+def test_a_dataset_in_a_package_is_here_if_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert DATASETS["groceries"].is_here("groceries")
+    monkeypatch.setattr("headstart.data.sources.groceries.PACKAGE", "no-such-package")
+    assert not DATASETS["groceries"].is_here("groceries")

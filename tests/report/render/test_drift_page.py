@@ -35,6 +35,14 @@ def test_the_page_holds_verdict_figures_and_pictures_and_needs_no_network(tmp_pa
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
 
 
+def test_the_name_of_a_picture_breaks_between_folders(tmp_path: Path) -> None:
+    facts = facts_of()
+    facts["models"][0]["least"] = [{**LEAST, "name": "crab/<old>/image_0027.jpg"}]
+    write_facts(tmp_path / "drift.json", facts)
+    page = write_drift_page(tmp_path / "drift.json", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<span>crab/<wbr>&lt;old&gt;/<wbr>image_0027.jpg</span>" in page
+
+
 def test_altered_facts_make_no_page(tmp_path: Path) -> None:
     write_facts(tmp_path / "drift.json", facts_of())
     text = (tmp_path / "drift.json").read_text()

@@ -234,6 +234,15 @@ def test_the_theme_changes_and_changes_back(browser: Any) -> None:
     assert browser.execute_script(colour) == light
 
 
+def test_no_button_covers_a_plot(browser: Any) -> None:
+    covered = browser.execute_script(
+        "return [...document.querySelectorAll('.plot-bar button')].filter((button) => button.offsetParent &&"
+        " button.getBoundingClientRect().bottom > button.closest('.plot-bar').nextElementSibling"
+        ".querySelector('svg').getBoundingClientRect().top + 1).map((button) => button.title)"
+    )
+    assert len(all_of(browser, ".plot-bar button")) >= 3 and covered == []
+
+
 def test_axes_of_shares_end_at_100_per_cent(browser: Any) -> None:
     at = "return [...document.querySelectorAll('#calibration .tick')].filter((e) => e.textContent === '100 %').map("
     place = "(e) => [+e.getAttribute('x'), +e.getAttribute('y')]).sort((a, b) => b[0] - a[0])"

@@ -30,9 +30,12 @@ class DatasetInfo:
     labels: tuple[str, ...] = ()
 
     def is_here(self, name: str) -> bool:
-        """Say whether there is a local copy."""
+        """Say whether there is a local copy, or the package that holds it is installed."""
+        from headstart.data.sources.groceries import is_installed
         from headstart.data.sources.places import data_dir
 
+        if self.origin == "package":
+            return is_installed()
         return find_local(name) is not None or (data_dir() / "torchvision" / name).is_dir()
 
 

@@ -47,6 +47,11 @@ def groceries(label: str | None = None, name: str | None = None) -> Dataset:
     )
 
 
+def is_installed() -> bool:
+    """Say whether the package that holds the photographs is installed."""
+    return any(importlib.metadata.distributions(name=PACKAGE))
+
+
 def _file() -> Path:
     try:
         package = importlib.metadata.distribution(PACKAGE)

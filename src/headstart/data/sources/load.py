@@ -317,7 +317,7 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
         strata = strata * 4 + np.unique(dataset.given_split, return_inverse=True)[1]
     order, rank = rank_in_stratum(strata, np.random.default_rng([0, _LIMIT_STREAM]))
     rows = np.sort(order[rank < limit])
-    note = f"at most {limit} images of each class: {len(rows)} of {len(dataset)}"
+    note = f"at most {limit} images of each class: {len(rows):,} of {len(dataset):,} are used"
     return with_note(dataset.select(rows), "limit", note)
 
 

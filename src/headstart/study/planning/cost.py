@@ -256,7 +256,8 @@ def _training(forecast: CostModel, task: Task) -> list[Stage]:
         seconds += cost["setup"] + each * (len(split.train) + extra + len(split.validation))
     seconds += cost["predict"] * len(split.test)
     size = 4 * sum(p.numel() for p in backbone.stages.parameters())
-    what = f"{task.name}: {tries} × {recipe.epochs} epochs" if tries > 1 else f"{task.name}: {recipe.epochs} epochs"
+    epochs = f"{recipe.epochs} epoch{'s' if recipe.epochs != 1 else ''}"
+    what = f"{task.name}: {tries} × {epochs}" if tries > 1 else f"{task.name}: {epochs}"
     memory = round(cost["memory"] * max(1.0, recipe.batch_size / cost["batch"]))
     kept = 4 * size  # the best network so far, and the current one with its optimiser
     return [*found, *passes, Stage("training", what, seconds, kept, memory)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,6 +79,25 @@ def test_few_shot_scores_are_by_shots_with_what_they_tell() -> None:
     for row in rows.values():
         assert f"{row.method} {row.shots} {numbers.percent(row.accuracy)}" in text
     assert found.comparisons[5][0].verdict in text
+
+
+def test_few_shot_scores_keep_their_figures_on_a_phone_and_have_no_empty_column() -> None:
+    labels = np.repeat(np.arange(4), 10)
+    features = np.random.default_rng(0).normal(0, 1, (40, 4)).astype(np.float32)
+    data = LabelledFeatures(labels, [f"c{k}" for k in range(4)], features, name="points")
+    found = run_fewshot(data, FewShotSpec(4, (1,), 4, 50, ("prototypes",), 1))
+    assert all(row.new_classes is None for row in found.rows)
+    html = str(fewshot_html(found))
+    heads = re.findall(r'<th class="([^"]*)">([^<]*)</th>', html)
+    assert heads == [
+        ("", "method"),
+        ("hs-number", "shots"),
+        ("hs-track", ""),
+        ("hs-number", "accuracy"),
+        ("hs-number", "95 % interval"),
+    ]
+    assert len(re.findall("<td", html)) == len(heads)
+    assert re.search(r"max-width: 480px\) { .hs.hs .hs-track { display: none; }", html)
 
 
 def test_an_evaluation_has_measures_notes_changes_and_drift(monkeypatch: pytest.MonkeyPatch) -> None:

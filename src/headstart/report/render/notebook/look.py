@@ -20,7 +20,7 @@ from headstart.data.decoding.thumbnail import thumbnail
 from headstart.report.numbers import unbroken
 
 ACCENT, REST = "#17909c", "#8a949e"
-NUMBER, LONG = "hs-number", "hs-long"  # kinds of a table's columns
+NUMBER, LONG, TRACK = "hs-number", "hs-long", "hs-track"  # kinds of a table's columns; a phone shows no TRACK
 _WIDTH, _HEIGHT, _EDGE = 220, 18, 6  # px, of an interval
 _QUALITY = 80
 
@@ -56,7 +56,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str | Markup]], kinds: S
     Args:
         heads: of the columns.
         rows: their cells.
-        kinds: "", NUMBER or LONG for each column.
+        kinds: "", NUMBER, LONG or TRACK for each column.
     """
     wanted = [*kinds, *[""] * (len(heads) - len(kinds))]
 

@@ -99,15 +99,18 @@ def fewshot_html(result: FewShotResult) -> Markup:
     ]
     episodes = rows[0].episodes if rows else 0
     name = f"{result.name}: {result.ways}-way episodes from {result.classes} classes, {result.queries} queries of each"
-    heads = ("method", "shots", "accuracy", "", "95 % interval", "for new classes")
-    kinds = ("", look.NUMBER, "", look.NUMBER, look.NUMBER, look.NUMBER)
+    heads = ("method", "shots", "", "accuracy", "95 % interval", "for new classes")
+    kinds = ("", look.NUMBER, look.TRACK, look.NUMBER, look.NUMBER, look.NUMBER)
+    shown = len(heads) if any(row.new_classes for row in rows) else len(heads) - 1
     verdicts = [
         look.line(f"{numbers.counted(shots, 'shot')}: {pair.verdict}", "muted")
         for shots, pairs in result.comparisons.items()
         for pair in pairs[:VERDICTS]
     ]
     drawn = look.line(f"{episodes:,} episodes for each number of shots, seed {result.seed}", "muted")
-    return look.panel(look.title(name), drawn, look.table(heads, cells, kinds), *verdicts)
+    return look.panel(
+        look.title(name), drawn, look.table(heads[:shown], [row[:shown] for row in cells], kinds[:shown]), *verdicts
+    )
 
 
 def evaluation_html(found: Evaluation) -> Markup:
@@ -163,14 +166,14 @@ def _board(summary: Summary, board: Board) -> list[Markup]:
     heads = (
         "#",
         "run",
-        measure_name(board.metric),
         "",
+        measure_name(board.metric),
         "95 % interval",
         "on test",
         times_head([board]),
         "own time",
     )
-    kinds = (look.NUMBER, look.LONG, "", look.NUMBER, look.NUMBER, "", look.NUMBER, look.NUMBER)
+    kinds = (look.NUMBER, look.LONG, look.TRACK, look.NUMBER, look.NUMBER, "", look.NUMBER, look.NUMBER)
     more = [look.line(f"and {len(rows) - ROWS} more runs", "muted")] if len(rows) > ROWS else []
     return [
         look.line(f"{board.title}: {board.n:,} {things}, {board.tested}", "muted"),
