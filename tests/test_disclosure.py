@@ -12,7 +12,16 @@ from rich.text import Text
 
 from headstart import disclosure, progress
 from headstart.api import Study
-from headstart.disclosure import HIDDEN, console, disclosable, printable, spreadsheet_text, without_secrets, wrapped
+from headstart.disclosure import (
+    HIDDEN,
+    console,
+    disclosable,
+    printable,
+    spreadsheet_text,
+    typed,
+    without_secrets,
+    wrapped,
+)
 from headstart.errors import HeadstartError, MissingExtra, StoreError
 from headstart.models.bundle import Bundle, Origin, bundle_bytes
 from headstart.models.bundle_file import read_file
@@ -63,6 +72,16 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Path:
     disclosure._home.cache_clear()
     yield Path("/home/alice")
     disclosure._home.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("system", "shown"), [("posix", "open 'my file.csv' c.csv"), ("nt", 'open "my file.csv" c.csv')]
+)
+def test_a_command_is_quoted_as_the_users_shell_reads_it(
+    system: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disclosure.os, "name", system)
+    assert typed(["open", "my file.csv", "c.csv"]) == shown
 
 
 def test_the_home_folder_has_no_name(home: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
 from headstart import errors
@@ -13,10 +16,13 @@ from headstart.errors import (
     SpecError,
     choose,
     first_line,
+    forbidden_library,
     lacks_memory,
     require,
     unknown_name,
 )
+
+NOEXEC = getattr(os, "ST_NOEXEC", 8)
 
 
 def test_errors_are_caught_by_the_kinds_that_their_docstring_draws() -> None:
@@ -100,3 +106,21 @@ def test_a_lack_of_memory_is_recognised_in_the_words_of_each_library(text: str) 
 )
 def test_a_library_that_does_not_fit_into_memory_is_no_defect(error: Exception, lacks: bool) -> None:
     assert lacks_memory(error) is lacks
+
+
+@pytest.mark.skipif(not hasattr(os, "ST_NOEXEC"), reason="only Linux says how a disk is mounted")
+@pytest.mark.parametrize(("flags", "library"), [(NOEXEC | 4096, "/tmp/a.so"), (4096, None), (None, None)])
+def test_a_library_on_a_disk_without_programs_is_no_lack_of_memory(
+    flags: int | None, library: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def statvfs(place: str) -> SimpleNamespace:
+        assert place == "/tmp/a.so"
+        if flags is None:
+            raise FileNotFoundError(place)
+        return SimpleNamespace(f_flag=flags)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    for kind in (ImportError, OSError):
+        error = kind("/tmp/a.so: failed to map segment from shared object")
+        assert forbidden_library(error) == library and lacks_memory(error) is (library is None)
+    assert forbidden_library(ValueError("/tmp/a.so: failed to map segment from shared object")) is None

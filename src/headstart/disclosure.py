@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,6 +43,11 @@ def disclosable(text: str) -> str:
 def printable(text: str) -> str:
     """Return text in which control characters are written out, so that a name cannot steer a terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def typed(words: Sequence[str]) -> str:
+    """Return a command as a user of this system types it: a word with blanks or signs in it is quoted."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def show(line: str, stream: TextIO | None = None) -> None:

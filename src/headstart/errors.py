@@ -22,6 +22,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib.util
+import os
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -126,11 +127,25 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+_UNMAPPED = "failed to map segment from shared object"
+
+
+def forbidden_library(error: BaseException) -> str | None:
+    """Return the library that could not be loaded because its disk is mounted noexec; None if that is not the cause."""
+    place, _, why = str(error).partition(": ")
+    if not isinstance(error, ImportError | OSError) or not why.startswith(_UNMAPPED) or not hasattr(os, "ST_NOEXEC"):
+        return None
+    try:
+        return place if os.statvfs(place).f_flag & os.ST_NOEXEC else None
+    except OSError:
+        return None
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Say whether memory ran out, in the words of Python, PyTorch, oneDNN, the C++ library, the linker or Windows."""
     text = str(error)
     if isinstance(error, ImportError | OSError):
-        unloaded = text.endswith(("failed to map segment from shared object", "Cannot allocate memory"))
+        unloaded = text.endswith((_UNMAPPED, "Cannot allocate memory")) and forbidden_library(error) is None
         unloaded |= "paging file is too small" in text
         return unloaded or getattr(error, "errno", None) == errno.ENOMEM
     signs = ("allocate memory", "out of memory", "enough memory", "bad_alloc", "could not create a primitive")

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,6 +64,19 @@ def test_memory_that_ran_out_is_one_line(
     monkeypatch.setattr("headstart.cli.doctor.show_doctor", fail)
     code, _, err = run(capsys, "doctor")
     assert code == 2 and err.startswith("headstart: out of memory; close other programs") and err.count("\n") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "ST_NOEXEC"), reason="only Linux says how a disk is mounted")
+def test_a_library_that_its_disk_forbids_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**options: object) -> None:
+        raise ImportError("/mnt/a.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("headstart.cli.doctor.show_doctor", fail)
+    monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_flag=getattr(os, "ST_NOEXEC", 8)))
+    code, _, err = run(capsys, "doctor")
+    assert code == 2 and err.startswith("headstart: /mnt/a.so: cannot be loaded from a disk that is mounted noexec")
 
 
 def test_a_signal_that_is_ignored_stays_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ def test_review_serves_a_page_whose_decisions_studies_take(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, out, printed = draw_classes(tmp_path / "p", 6), tmp_path / "c.csv", list[str]()
+    said = list[str]()
     (folder / "red" / "copy.png").write_bytes((folder / "red" / "00.png").read_bytes())
 
     def run(app: Any, listening: socket.socket, limits: object) -> None:
@@ -25,6 +26,7 @@ def test_review_serves_a_page_whose_decisions_studies_take(
         with TestClient(app) as client:
             opened = re.search(r"/open/(\S+)", "\n".join(printed))
             assert opened is not None and client.get(f"/open/{opened[1]}").status_code == 200
+            said.append(client.get("/api/state").json()["next"])
             item = client.get("/api/next?who=ann&kind=duplicate").json()[0]
             client.post("/api/decide", json={"place": item["place"], "decision": "exclude", "who": "ann"})
 
@@ -35,7 +37,9 @@ def test_review_serves_a_page_whose_decisions_studies_take(
     assert status == 0, error
     assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(Ctrl-C ends it\)", printed[0])
     assert "found: " in error and "1 copies" in error
-    assert f"0 labels changed, 1 images left out; next: headstart compare --corrections {out} {folder}" in error
+    shown = f"headstart compare {folder} --corrections {out} --label folder"
+    assert said == [shown]
+    assert f"0 labels changed, 1 images left out; next: {shown}" in error
     assert len(headstart.load_dataset(folder, corrections=out)) == 18
 
 

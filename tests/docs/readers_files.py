@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,9 +20,11 @@ from torch.export import ExportedProgram
 
 from headstart.data.dataset import Dataset
 from headstart.data.sources import load
-from headstart.deploy.export import target
+from headstart.deploy.export import benchmark, checking, runner, target
+from headstart.deploy.export.checking import Form
 from headstart.deploy.export.program import Input
 from headstart.explain.explainers import EXPLAINERS
+from headstart.threads import cores
 
 NAMES = ("daisy", "lily", "rose", "tulip", "violet")
 
@@ -122,3 +125,39 @@ class StandIns:
             return copy
 
         self.monkeypatch.setattr(target, "onnx_of", once)
+
+    def check_here(self) -> None:
+        """Run exported files in this process: one of its own for each takes seconds to import what it needs.
+
+        A server folder keeps its own, since it comes with a module.
+        """
+        plain = checking.Process
+        self.monkeypatch.setenv("HEADSTART_THREADS", str(cores()))  # which the runner of model files sets
+
+        def here(form: Form) -> checking.Process | _Here:
+            return plain(form) if form.kind == "server" else _Here(form)
+
+        for module in (checking, benchmark):
+            self.monkeypatch.setattr(module, "Process", here)
+
+
+class _Here:
+    """An exported file that is run in this process."""
+
+    def __init__(self, form: Form) -> None:
+        self.run, self.seconds = runner.KINDS[form.kind](form.path, torch.get_num_threads()), 0.0
+
+    def __enter__(self) -> _Here:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        pass
+
+    def ask(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        began = time.perf_counter()
+        found = self.run(arrays)
+        self.seconds += time.perf_counter() - began
+        return found
+
+    def end(self) -> float:
+        return self.seconds

@@ -176,7 +176,8 @@ def test_the_page_and_its_comparison_read_the_same_bands(tmp_path: Path, monkeyp
     monkeypatch.setattr(app, "Comparing", comparing)
     with TestClient(make_app(session, KEY)) as found:
         found.get(f"/open/{KEY}")
-        assert found.get("/api/state").json()["options"] == "--bands all --show 3,2,1"
+        shown = f"headstart compare {tmp_path / 'l.csv'} --bands all --show 3,2,1"
+        assert found.get("/api/state").json()["next"] == shown
         assert np.asarray(Image.open(io.BytesIO(found.get("/image/0?side=64").content))).shape == (24, 24, 3)
         refused = found.post("/api/search?who=ann", content=found.get("/image/0").content)
         assert refused.status_code == 422 and "has 3 bands where 13 are needed" in refused.json()["detail"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,10 +37,20 @@ def test_few_or_broken_times_are_none(tmp_path: Path, texts: list[str | None]) -
 
 
 def test_files_that_pillow_cannot_open_have_no_time_and_nothing_is_printed_about_them(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tifffile")
     found = load_without_labels(write_folder(tmp_path / "s2", 1), bands="all")
     capfd.readouterr()
-    assert capture_times(found.reader) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(logging.getLogger(), "handlers", [])  # pytest's own; without any, Python prints what is logged
+        assert capture_times(found.reader) is None
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_program_that_logs_gets_what_pillow_says(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("tifffile")
+    found = load_without_labels(write_folder(tmp_path / "s2", 1), bands="all")
+    caplog.clear()
+    assert capture_times(found.reader) is None
+    assert {(each.name, each.levelname) for each in caplog.records} == {("PIL.TiffImagePlugin", "ERROR")}

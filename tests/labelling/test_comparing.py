@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,43 @@ def test_one_runs_at_a_time_and_ends_with_the_page(made: Any) -> None:
         assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
     comparing.close()
     assert process.returncode not in (None, 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+def test_it_ends_with_a_page_that_was_killed(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    child = f"""
+import time
+from pathlib import Path
+from headstart.cli.process import run_as_process
+def command():
+    print("started", flush=True)
+    time.sleep(120)
+try:
+    run_as_process(command)
+except SystemExit as end:
+    Path({str(ended)!r}).write_text(str(end.code))
+"""
+    page = f"""
+import sys, time
+from pathlib import Path
+from headstart.labelling.comparing import Comparing
+comparing = Comparing(Path("l.csv"), (sys.executable, "-c", {child!r}))
+comparing.start(3)
+while not comparing._out.read_text():
+    time.sleep(0.02)
+print("started", flush=True)
+time.sleep(120)
+"""
+    process = subprocess.Popen([sys.executable, "-c", page], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None and process.stdout.readline() == "started\n"
+        process.kill()
+    until = time.monotonic() + 60
+    while not ended.exists() or not ended.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert ended.read_text() == "143"
 
 
 def test_the_page_starts_it_and_shows_a_report_that_can_ask_nothing(

@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 
 from headstart.api import Study
+from headstart.data.dataset import Dataset
+from headstart.data.sources.load import load_dataset
 from headstart.explain.explainers import EXPLAINERS
 from headstart.maps import neighbour_map
 from headstart.models.create import create_backbone
+from headstart.study import resources
 from headstart.study.planning import microbenchmarks, planner
 from headstart.study.planning.plan import Plan
 from headstart.study.spec.load import load_study
 from headstart.study.spec.settings import check_settings
+from headstart.transfer.frozen import engine
 from headstart.transfer.strategy import truncated
 
 FOLDER = Path(__file__).parents[2] / "studies"
@@ -48,6 +52,7 @@ FORECASTS = {
     "cifar10-to-cifar100": 4,  # two stages of the source, untrained and of ImageNet, and all of ImageNet's
 }
 PLANNED_TWICE = {"caltech101", "cifar10-to-cifar100", "dtd-rsscn7-two-cores", "eurosat-fewshot"}  # every kind of run
+_LOADED: dict[str, Dataset] = {}
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -62,7 +67,17 @@ def shared_store(own_store: Path, tmp_path_factory: pytest.TempPathFactory, monk
     lime = EXPLAINERS["lime"]  # nor what it finds, for which it runs a network thousands of times
     few = replace(lime, method=partial(lime.method, samples=50, most_samples=50))
     monkeypatch.setitem(EXPLAINERS, "lime", few)
+    monkeypatch.setattr(resources, "load_dataset", _loaded_once)
+    monkeypatch.setattr(engine, "_KEPT", 1 << 28)  # bytes: the graphs of some networks that most of the studies have
     return place
+
+
+def _loaded_once(*given: Any, **options: Any) -> Dataset:
+    """Load a dataset for all the studies that look at it: listing thousands of files is tested elsewhere."""
+    key = repr((given, options))
+    if key not in _LOADED:
+        _LOADED[key] = load_dataset(*given, **options)
+    return _LOADED[key]
 
 
 def test_every_study_is_counted() -> None:

@@ -19,10 +19,11 @@ from headstart.deploy.classifier import Classifier
 from headstart.errors import DataError, StoreError
 from headstart.saved_models import evaluate_models
 from headstart.storage.opening import default_store
+from headstart.study.planning.ensemble_keys import ensemble_key
 from headstart.study.results.folder import StudyFolder
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
-from tests.study.conftest import draw, small
+from tests.study.conftest import OpenStudy, draw, small
 
 
 def execute(spec: dict[str, Any], out: Path) -> tuple[Path, Told]:
@@ -311,3 +312,13 @@ def test_a_study_whose_folder_is_moved_ends_in_one_line_and_continues_in_the_new
     assert results(again) == results(finished.root)
     assert json.loads((again / "study.json").read_text())["status"] == "complete"
     assert not list(tmp_path.rglob("*.lock")) and not list(tmp_path.rglob(".*.tmp"))
+
+
+def test_what_is_planned_and_what_study_json_says_have_the_same_keys(open_study: OpenStudy) -> None:
+    runs = {"a": {"strategy": "majority"}, "b": {"strategy": "ridge"}}
+    session = open_study(runs, seeds=2, ensembles={"both": ["a", "b"]})
+    assert isinstance(session.listener, Told)
+    told = {(row["run"], row["seed"]): row["key"] for row in session.listener.planned}
+    assert told == {(run, int(seed)): key for run, keys in session.state.keys.items() for seed, key in keys.items()}
+    members = [[task for task in session.plan.tasks if task.seed == seed] for seed in (0, 1)]
+    assert [told["both", seed] for seed in (0, 1)] == [ensemble_key(each) for each in members] and len(told) == 6

@@ -61,6 +61,12 @@ def test_a_fit_that_draws_nothing_is_made_once(
     assert (first.deterministic, second.deterministic) == (deterministic, deterministic)
 
 
+def test_a_bundle_says_which_run_seed_and_images_it_is_of(photos: Path) -> None:
+    task = tasks(photos, {}, strategy="majority")[1]
+    dataset = Resources(Store(photos.parent / "store"), "cpu").dataset(task.run.data)
+    assert task.provenance(dataset) == {"run": "r", "seed": "1", "dataset": "photos"}
+
+
 def test_every_seed_tests_its_own_fold_and_every_five_seeds_divide_anew(photos: Path) -> None:
     data = load_study(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headstart.study.execution.session import Silent
+from headstart.study.results.state import Expected
 
 
 class Told(Silent):
@@ -14,6 +15,10 @@ class Told(Silent):
         self.found: list[str] = []
         self.broken: dict[str, str] = {}
         self.notes: list[str] = []
+        self.planned: list[Expected] = []
+
+    def plan(self, rows: list[Expected]) -> None:
+        self.planned = rows
 
     def running(self, run: str) -> None:
         self.began.append(run)

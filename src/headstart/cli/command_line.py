@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from headstart.disclosure import disclosable
+from headstart.disclosure import disclosable, typed
 from headstart.errors import SpecError
 
 # Typer has a copy of Click in some versions and imports it in others.
@@ -67,7 +66,7 @@ def run_typer(app: typer.Typer, arguments: list[str] | None) -> None:
 
 def typed_command() -> str:
     """Return the command that the user typed, without credentials and home folder."""
-    return disclosable(shlex.join(["headstart", *sys.argv[1:]]))
+    return disclosable(typed(["headstart", *sys.argv[1:]]))
 
 
 def _in_one_line(error: Exception) -> str:

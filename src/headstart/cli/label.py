@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.bands import options_of
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.run import listen, run
@@ -54,6 +52,7 @@ def label_and_serve(
         from headstart.data.overview import overview
         from headstart.labelling.app import make_app
         from headstart.labelling.folder_session import label_session
+        from headstart.labelling.next_command import next_command
 
         names = [name for name in (classes or "").split(",") if name.strip()]
         network: dict[str, Any] = {"backbone": backbone, "weights": weights, "device": device}
@@ -68,5 +67,5 @@ def label_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
-        next_ = shlex.join(["headstart", "compare", str(file), *options_of(images.bands)])
+        next_ = next_command(str(file), images.bands)
         say(f"{done:,} images are labelled; next: {next_}" if done else "no image is labelled yet")

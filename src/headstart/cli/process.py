@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from headstart.cli.streams import output_fails, prepare_streams, replace_closed_streams
 from headstart.disclosure import discard, disclosable, show, wrapped
-from headstart.errors import HeadstartError, lacks_memory
+from headstart.errors import HeadstartError, forbidden_library, lacks_memory
+from headstart.labelling.comparing import ENDS_WITH_INPUT
 from headstart.models.architectures.quick_import import import_quickly
 
 _STOPPED = (130, 143, 129)  # the exit status after Ctrl-C, SIGTERM and SIGHUP
@@ -33,6 +34,7 @@ def run_as_process(command: Callable[[], object]) -> None:
         _fail("standard output is closed; redirect it to a file or to /dev/null", 2)
     prepare_streams()
     _stop_on_signals()
+    _end_with_input()
     import_quickly()
     try:
         _run(command)
@@ -47,13 +49,11 @@ def run_as_process(command: Callable[[], object]) -> None:
         discard(sys.stdout)
         sys.exit(1)
     except OSError as error:
-        if lacks_memory(error):
-            _fail(_NO_MEMORY, 2)
+        _fail_of_the_machine(error)
         place = error.filename or ("standard output" if output_fails() else "the disk")
         _fail(f"{place}: {error.strerror or error}", 2)
     except Exception as error:
-        if lacks_memory(error):
-            _fail(_NO_MEMORY, 2)
+        _fail_of_the_machine(error)
         place = _write_traceback(error)
         _fail(f"internal error ({type(error).__name__}: {_first_line(error)}); please report it with {place}", _DEFECT)
 
@@ -83,9 +83,30 @@ def _stop_on_signals() -> None:
                 signal.signal(number, stop)
 
 
+def _end_with_input() -> None:
+    """End as on SIGTERM where the input ends, if who started this process asks for it: its end closes with it."""
+    if os.environ.pop(ENDS_WITH_INPUT, None) is None:  # not for what this process starts
+        return
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _fail(line: str, status: int) -> NoReturn:
     show(wrapped(f"headstart: {line}", sys.stderr), sys.stderr)
     sys.exit(status)
+
+
+def _fail_of_the_machine(error: Exception) -> None:
+    """End where memory ran out, or where a library may not be loaded; else return."""
+    if library := forbidden_library(error):
+        _fail(f"{library}: cannot be loaded from a disk that is mounted noexec; install headstart on another disk", 2)
+    if lacks_memory(error):
+        _fail(_NO_MEMORY, 2)
 
 
 def _first_line(error: Exception) -> str:

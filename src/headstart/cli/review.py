@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.bands import options_of
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
 from headstart.deploy.serve.run import listen, run
@@ -46,6 +44,7 @@ def review_and_serve(
     check_file(out)
     with listen(host, port) as listening:
         from headstart.data.overview import given_by, overview
+        from headstart.labelling.next_command import next_command
         from headstart.labelling.review.open_review import review_session
         from headstart.labelling.review.problems import KINDS
         from headstart.labelling.review.review_app import make_review_app
@@ -61,8 +60,7 @@ def review_and_serve(
         key = secrets.token_urlsafe(12)
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
         show(f"open {shown}  (Ctrl-C ends it)")
-        run(make_review_app(session, key, data), listening, Limits())
+        next_ = next_command(data, session.dataset.bands, corrections=out, label=label)
+        run(make_review_app(session, key, next_), listening, Limits())
         relabelled, excluded = session.changed()
-        more = [*(["--label", label] if label else []), *options_of(session.dataset.bands)]
-        next_ = f"headstart compare --corrections {shlex.join([str(out), data, *more])}"
         say(f"{relabelled:,} labels changed, {excluded:,} images left out; next: {next_}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_folder
-from headstart.disclosure import page, show, wrapped
+from headstart.disclosure import page, show, typed, wrapped
 
 
 def run_and_show(
@@ -54,7 +53,7 @@ def run_and_show(
     if results.model.is_file():
         show(f"model:   {results.model}")
         show(wrapped(f"         {results.kept}", sys.stdout))
-        show(f"use it:  headstart predict {shlex.quote(str(results.folder))} YOUR-PHOTO.jpg")
+        show(f"use it:  headstart predict {typed([str(results.folder)])} YOUR-PHOTO.jpg")
     if demo:
         show("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
     if failed:

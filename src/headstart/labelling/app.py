@@ -15,6 +15,7 @@ from headstart.errors import DataError
 from headstart.labelling.comparing import Comparing
 from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.map_view import MapView
+from headstart.labelling.next_command import next_command
 from headstart.labelling.pictures import Pictures
 from headstart.labelling.refitting import Refitting
 from headstart.labelling.session import CHOSEN, LabelSession
@@ -103,10 +104,9 @@ class _Page:
 
     def __init__(self, session: LabelSession) -> None:
         self.session = session
-        self.options = options_of(session.embeddings.dataset.bands)
         self.pictures = Pictures(session.embeddings.dataset.reader, session.embeddings.bands)
         self.map_view = MapView(session)
-        self.comparing = Comparing(session.file.path, options=self.options)
+        self.comparing = Comparing(session.file.path, options=options_of(session.embeddings.dataset.bands))
 
     def state(self) -> dict[str, Any]:
         """Say what is labelled, and how good the classifier is."""
@@ -124,7 +124,7 @@ class _Page:
             "skipped_sample": session.skipped_sample,
             "classes": [{"name": name, "count": count} for name, count in session.counts().items()],
             "file": str(session.file.path),
-            "options": " ".join(self.options),
+            "next": next_command(str(session.file.path), session.embeddings.dataset.bands),
             "suggests": session.suggests,
             "accuracy": None,
             "curve": [],

@@ -18,6 +18,7 @@ _COMMAND = (sys.executable, "-P", "-m", "headstart", "compare")  # -P: no module
 _POLITE = 10  # niceness: labelling comes first
 _BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # what Windows has instead
 _ENDS_WITHIN = 20.0  # seconds that it has, once it is asked to end
+ENDS_WITH_INPUT = "HEADSTART_ENDS_WITH_INPUT"  # in the environment of a process that ends where its input does
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
 
@@ -47,12 +48,14 @@ class Comparing:
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 raise SpecError("a comparison is running already: wait for its report")
+            self._close_input()
             with self._out.open("wb") as out, self._said.open("wb") as said:
                 self._process = subprocess.Popen(
                     [*self._command, str(self.file), *self._options, "--json"],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # nothing is written; it ends with the page, however that ends
                     stdout=out,
                     stderr=said,
+                    env={**os.environ, ENDS_WITH_INPUT: "1"},
                     creationflags=_BELOW_NORMAL,
                     start_new_session=True,  # the terminal's Ctrl-C ends the page, which ends it
                 )
@@ -101,7 +104,12 @@ class Comparing:
                 except subprocess.TimeoutExpired:
                     self._process.kill()
                     self._process.wait()
+            self._close_input()
             self._folder.cleanup()
+
+    def _close_input(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _last_line(self) -> str:
         """Return the last line of the messages."""

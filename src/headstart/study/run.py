@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -145,14 +146,16 @@ def begin(session: Session) -> None:
     session.write_state("running")
     missing = [Expected(run=each.run.name, seed=seed) for each in plan.unavailable for seed in study.spec.seed_list]
     own = [Expected(run=task.run.name, seed=task.seed, name=task.name, key=task.key) for task in plan.tasks]
-    keys = ensemble_keys(study.spec, plan.tasks)
     words = study.spec.data.split.words
-    together = [
-        Expected(run=row["run"], seed=row["seed"], key=key) if (key := keys.get((row["run"], row["seed"]))) else row
-        for row in expected(study.spec)
-    ]
+    together = [_with_key(row, session.state.keys) for row in expected(study.spec)]
     others = [Expected(**row, name=f"{row['run']} ({words(row['seed'])})") for row in (*missing, *together)]
     session.listener.plan([*own, *others])
+
+
+def _with_key(row: Expected, keys: Mapping[str, Mapping[str, str]]) -> Expected:
+    """Return the run and seed of an ensemble with its content key, if all of its members are planned."""
+    key = keys.get(row["run"], {}).get(str(row["seed"]))
+    return row if key is None else Expected(run=row["run"], seed=row["seed"], key=key)
 
 
 def _state_of(plan: Plan, command: str, dataset: Dataset) -> StudyState:

@@ -53,6 +53,10 @@ class Task:
         """Say whether only a head is learned, on stored features."""
         return self.run.spec.head_kind is not None and self.run.spec.episodes is None
 
+    def provenance(self, dataset: Dataset) -> dict[str, str]:
+        """Return what a bundle says of the run that it comes from, besides the study."""
+        return {"run": self.run.name, "seed": str(self.seed), "dataset": dataset.name}
+
 
 def make_task(run: Run, seed: int, resources: Resources, upstream: Mapping[tuple[str, int], str]) -> Task:
     """Return the task of a run and seed.

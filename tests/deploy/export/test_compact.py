@@ -9,9 +9,9 @@ from onnx import ModelProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from headstart.deploy.export.compact import (
+    compact_familiarity,
     moved,
     recalibrated,
-    tells_familiarity,
     with_compact_familiarity,
     with_scores,
 )
@@ -76,6 +76,10 @@ def graph(score: str, width: int, classes: int) -> ModelProto:
     return model
 
 
+def smaller_of(model: ModelProto) -> ModelProto:
+    return with_compact_familiarity(model, compact_familiarity(model))
+
+
 def found(model: ModelProto, embeddings: np.ndarray, logits: np.ndarray) -> list[np.ndarray]:
     return session_of(model)({"features": embeddings, "logits": logits})
 
@@ -97,9 +101,7 @@ def test_scores_in_few_bits_are_nearly_the_same(score: str, width: int, classes:
     far, _, far_logits = seen(200, 3, width, classes, spread=4.0)
     exact = graph(score, width, classes)
     for embeddings, theirs in ((new, logits), (far, far_logits)):
-        before, after = (
-            found(with_scores(each), embeddings, theirs)[-1][:, 0] for each in (exact, with_compact_familiarity(exact))
-        )
+        before, after = (found(with_scores(each), embeddings, theirs)[-1][:, 0] for each in (exact, smaller_of(exact)))
         assert np.corrcoef(before, after)[0, 1] > (
             0.97 if width == WIDE else 0.998
         )  # noise has nearly the same cosines
@@ -113,7 +115,7 @@ def stored(model: ModelProto) -> dict[str, np.ndarray]:
 def test_two_numbers_share_a_byte_and_zeros_are_left_out() -> None:
     before, after = (
         stored(graph(WITH_SOURCE, WIDE, CLASSES)),
-        stored(with_compact_familiarity(graph(WITH_SOURCE, WIDE, CLASSES))),
+        stored(smaller_of(graph(WITH_SOURCE, WIDE, CLASSES))),
     )
     assert before["familiar.whitening_half"].shape == (WIDE, WIDE)
     assert not {"familiar.whitening_half", "familiar.bank_bytes", "familiar.means"} & set(after)
@@ -128,7 +130,7 @@ def test_two_numbers_share_a_byte_and_zeros_are_left_out() -> None:
 @pytest.mark.long
 def test_a_number_is_off_by_half_a_step_at_most() -> None:
     model = graph(WITH_SOURCE, WIDE, CLASSES)
-    before, smaller = stored(model), with_compact_familiarity(model)
+    before, smaller = stored(model), smaller_of(model)
     names = ("familiar.bank_bytes", "familiar.source_half")
     smaller.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     embeddings, _, logits = seen(2, 2, WIDE)
@@ -147,7 +149,7 @@ def test_a_number_is_off_by_half_a_step_at_most() -> None:
 @pytest.mark.long
 def test_familiar_images_are_as_familiar_as_before() -> None:
     model = graph(WITH_SOURCE, WIDE, CLASSES)
-    smaller = with_compact_familiarity(model)
+    smaller = smaller_of(model)
     held, _, logits = seen(HELD, 1, WIDE)
     before, after = (found(with_scores(each), held, logits)[-1][:, 0].astype(np.float64) for each in (model, smaller))
     assert np.abs(before - after).max() > 1e-3
@@ -163,12 +165,3 @@ def test_values_take_the_quantiles_of_the_new_scores() -> None:
     old, new = np.array([0.0, 1.0, 3.0]), np.array([10.0, 14.0, 15.0])
     values = np.array([-2.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.5])
     assert moved(values, old, new).tolist() == [8.0, 10.0, 12.0, 14.0, 14.5, 15.0, 16.5]
-
-
-@pytest.mark.long
-def test_a_graph_without_familiarity_is_told() -> None:
-    assert tells_familiarity(graph(WITH_SOURCE, WIDE, CLASSES))
-    bare = ModelProto()
-    bare.CopyFrom(graph(WITH_SOURCE, WIDE, CLASSES))
-    bare.graph.output[0].name = "probabilities"
-    assert not tells_familiarity(bare)

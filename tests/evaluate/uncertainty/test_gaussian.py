@@ -1,11 +1,24 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from headstart.evaluate.uncertainty.familiarity import unit_length
-from headstart.evaluate.uncertainty.gaussian import class_weights, gaussian, spectrum, whitening
+from headstart.evaluate.uncertainty.gaussian import class_sums, class_weights, gaussian, spectrum, whitening
 from tests.evaluate.uncertainty.test_familiarity import CLASSES, D, clouds
+
+
+def test_sums_of_classes_are_those_of_their_rows_and_need_no_matrix_of_images_and_classes() -> None:
+    rows, codes = np.arange(12.0).reshape(6, 2), np.array([3, 0, 3, 1, 0, 3])
+    assert class_sums(codes, rows, 5).tolist() == [[10.0, 12.0], [6.0, 7.0], [0.0, 0.0], [14.0, 17.0], [0.0, 0.0]]
+    many = np.random.default_rng(0).integers(0, 2000, 20_000)
+    tracemalloc.start()
+    class_sums(many, np.ones((20_000, 2)), 2000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6  # bytes; a number for each image and class would be 320 MB
 
 
 def test_whitened_embeddings_have_unit_covariance_within_classes() -> None:

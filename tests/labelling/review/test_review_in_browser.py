@@ -14,10 +14,11 @@ from headstart.labelling.review.session import ReviewSession
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
 pytestmark = NEEDS
+NEXT = "headstart compare 'my photos/of-all' --corrections c.csv"
 
 
 def page_of(session: ReviewSession) -> contextlib.AbstractContextManager[str]:
-    return served(make_review_app(session, "key", "photos"))
+    return served(make_review_app(session, "key", NEXT))
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_everything_is_decided_by_keyboard_undone_and_continued(
         wait(driver, lambda: "Everything is decided" in text(driver, "empty"))  # the dark image is excluded already
         assert decisions(session)["red/02.png group"] == ("relabel", "blue")
         wait(driver, lambda: "4 of 4 findings decided" in text(driver, "progress"))
-        assert "--corrections" in text(driver, "command")
+        assert text(driver, "command") == NEXT
         driver.refresh()
         wait(driver, lambda: len(driver.find_elements("css selector", "#recent button")) == 3)
         driver.find_elements("css selector", "#recent button")[0].click()  # decide the group again

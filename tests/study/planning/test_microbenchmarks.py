@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from headstart.study.planning.microbenchmarks import (
 from headstart.study.spec.schema import EpisodesSpec
 from headstart.threads import cores
 from headstart.transfer.finetune.recipe import Recipe
+from headstart.transfer.frozen import engine
 from headstart.transfer.strategy import Strategy
 
 
@@ -106,6 +108,25 @@ def test_a_pass_has_its_shape_and_costs(meter: Meter) -> None:
     assert found["shape"] == [16] and found["seconds"] > 0 and found["setup"] > 0 and found["memory"] >= 0
     assert _structure(backbone.stages) == _structure(network(seed=1).stages)  # weights do not change the cost
     assert _structure(backbone.stages) != _structure(backbone.truncate("stage2").stages)
+
+
+def test_a_pass_is_measured_with_its_export_which_later_engines_take(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: list[object] = []
+    plain = engine.export_onnx
+    monkeypatch.setattr(engine, "export_onnx", lambda *given: exported.append(given) or plain(*given))
+    monkeypatch.setattr(engine, "_graphs", OrderedDict())
+    needs = network().preprocessing
+    measured, other = network(seed=1).bare().stages.eval(), network(seed=2).bare().stages.eval()
+    for subject in (measured, other):
+        engine.Engine(subject, needs)
+    assert len(exported) == 2
+    meter.passing(measured, needs)
+    assert len(exported) == 3
+    for subject in (measured, other):
+        engine.Engine(subject, needs)
+    assert len(exported) == 3
 
 
 def test_a_training_step_is_measured_whatever_its_learning_rate(meter: Meter) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from headstart.models.preprocessing import Preprocessing
 from headstart.transfer.frozen import engine as module
-from headstart.transfer.frozen.engine import Engine, Normalised, export_onnx, forget_graphs
+from headstart.transfer.frozen.engine import Engine, Normalised, export_onnx
 
 NEEDS = Preprocessing(8, 8, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 
@@ -54,7 +54,7 @@ def test_a_network_is_exported_once_and_again_for_other_weights_normalisation_or
         return export_onnx(network, example)
 
     monkeypatch.setattr(module, "export_onnx", export)
-    forget_graphs()
+    module._graphs.clear()
     first, other = network(), network()
     with torch.no_grad():
         other[0].weight.mul_(2)
@@ -69,8 +69,7 @@ def test_a_network_is_exported_once_and_again_for_other_weights_normalisation_or
     for subject in (first, other, first):
         Engine(subject, NEEDS)
     assert len(exported) == 6 and len(module._graphs) == 1
-    forget_graphs()
-    Engine(first, NEEDS)
+    Engine(first, NEEDS, anew=True)
     assert len(exported) == 7
     monkeypatch.setattr(module, "_KEPT", 100)  # less than its weights
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import head_subject as subject
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 
 from headstart.errors import DataError, SpecError
 from headstart.transfer.heads import feature_rows as rows_module
+from headstart.transfer.heads import fit
 from headstart.transfer.heads.feature_rows import Rows
-from headstart.transfer.heads.fit import HeadFit, HeadJob, bootstrap_rows, fit_heads
+from headstart.transfer.heads.fit import HeadFit, HeadJob, bootstrap_rows, check_head, fit_heads
 
 KINDS = ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")
 SMALL = {"sgd": {"epochs": 3}}
@@ -205,3 +207,18 @@ def test_the_majority_floor_gives_class_frequencies() -> None:
 def test_impossible_options_of_heads_are_refused(kind: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         subject.fit(kind, *subject.data(), **options)
+
+
+def test_what_a_head_takes_is_tried_once_and_what_it_refuses_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[HeadJob] = []
+    monkeypatch.setattr(fit, "_accepted", set())
+    monkeypatch.setattr(fit, "fit_heads", lambda features, labels, jobs: tried.extend(jobs))
+    given: dict[str, Any] = {"multi_label": False, "has_validation": True}
+    for options in ({"penalty": 0.1}, {"penalty": 0.1}, {"penalty": 1}):
+        check_head("ridge", options, **given)
+    check_head("ridge", {"penalty": 1}, multi_label=True, has_validation=True)
+    assert [job.options["penalty"] for job in tried] == [0.1, 1, 1]
+    monkeypatch.undo()
+    for _ in range(2):
+        with pytest.raises(SpecError, match="penaltyy"):
+            check_head("ridge", {"penaltyy": 0.1}, **given)

@@ -64,7 +64,7 @@ BAND_DECODER = 2  # the same for pictures that are read in bands, whose keys hav
 CHECK = 4  # part of the key of what is remembered of a file; raise it when `check` would give another verdict
 with contextlib.suppress(OSError, AttributeError):  # libtiff writes its errors on the screen; Pillow raises them too
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
-logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # so does what it logs of files it cannot open
+logging.getLogger("PIL.TiffImagePlugin").addHandler(logging.NullHandler())  # what nobody logs is not printed instead
 
 
 def decode(picture: Picture, view: View | None = None, *, checked: bool = False) -> Pixels:

@@ -6,7 +6,6 @@ Where the folders can be read as classes too and a table says otherwise, neither
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -22,6 +21,7 @@ from headstart.data.sources.manifest import COLUMNS, SEPARATOR, Listing, from_ta
 from headstart.data.sources.parts import part_of
 from headstart.data.sources.table_files import SUFFIXES, read_table, text_cells
 from headstart.data.sources.text_column import MISSING
+from headstart.disclosure import typed
 from headstart.errors import DataError
 from headstart.storage.arrow import arrow
 
@@ -331,7 +331,7 @@ def _text(value: Any) -> str:
 
 def _choice(label: str) -> str:
     """Return how a label is chosen, in Python and on the command line."""
-    return f"label={label!r} (--label {shlex.quote(label)})"
+    return f"label={label!r} (--label {typed([label])})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,8 +16,6 @@ from jaxtyping import Float
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from scipy import linalg
 
-from headstart.deploy.export.familiar import FAMILIARITY
-
 PREFIX = "familiar."  # of the arrays' names in a graph
 _CENTRE, _RANKED, _WHITENING, _MEANS = f"{PREFIX}centre", f"{PREFIX}ranked", f"{PREFIX}whitening_half", f"{PREFIX}means"
 _BANK, _SOURCE = f"{PREFIX}bank_bytes", f"{PREFIX}source_half"
@@ -36,16 +34,14 @@ _BYTE, _NIBBLE = 127, 7
 _FLOOR = 1e-12
 
 
-def with_compact_familiarity(model: ModelProto) -> ModelProto:
-    """Return a copy of a graph whose familiarity compares with arrays of four and eight bits.
+def compact_familiarity(model: ModelProto) -> Pieces:
+    """Return what a graph gets in place of the arrays that its familiarity compares with: four and eight bits.
 
-    Runtimes compute the arrays once, when they load the graph.
+    Quantising the rest changes nothing of it.
     """
-    smaller = ModelProto()
-    smaller.CopyFrom(model)
-    arrays = {each.name: numpy_helper.to_array(each) for each in smaller.graph.initializer}
+    arrays = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     arrays |= _turned(arrays)
-    pieces, wide = _Pieces(), _width(arrays) >= _WIDE
+    pieces, wide = Pieces(), _width(arrays) >= _WIDE
     for name in [each for each in arrays if each.startswith(PREFIX)]:
         array = arrays[name].astype(np.float64)
         if name == _WHITENING and _is_triangle(array):
@@ -56,6 +52,16 @@ def with_compact_familiarity(model: ModelProto) -> ModelProto:
             pieces.four_bits(name, array, _SHARED[name])
         elif name in _SHARED:
             pieces.eight_bits(name, array, _SHARED[name])
+    return pieces
+
+
+def with_compact_familiarity(model: ModelProto, pieces: Pieces) -> ModelProto:
+    """Return a copy of a graph, or of what became of it in int8, with these pieces in place of the arrays.
+
+    Runtimes compute the arrays once, when they load the graph.
+    """
+    smaller = ModelProto()
+    smaller.CopyFrom(model)
     made = {name for node in pieces.nodes for name in node.output}
     kept = [each for each in smaller.graph.initializer if each.name not in made]
     del smaller.graph.initializer[:]
@@ -104,11 +110,6 @@ def moved(
     return np.asarray(np.interp(values, old, new) + beyond)
 
 
-def tells_familiarity(model: ModelProto) -> bool:
-    """Say whether a graph says how familiar an image is."""
-    return any(each.name == FAMILIARITY for each in model.graph.output)
-
-
 def _turned(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return what whitens as an upper triangle, and the means of the classes turned in the same way.
 
@@ -133,7 +134,7 @@ def _is_triangle(array: np.ndarray) -> bool:
 
 
 @dataclass
-class _Pieces:
+class Pieces:
     """What a graph gets instead of some arrays: smaller ones, and the nodes that make the arrays of them."""
 
     initializers: list[TensorProto] = field(default_factory=list)

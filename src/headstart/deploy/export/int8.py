@@ -23,13 +23,14 @@ from onnx import ModelProto
 from headstart.data.decoding.decode import decode, quiet_pillow
 from headstart.deploy.export.accuracy_lost import accuracy_lost
 from headstart.deploy.export.compact import (
+    compact_familiarity,
     recalibrated,
-    tells_familiarity,
     with_compact_familiarity,
     with_scores,
 )
+from headstart.deploy.export.familiar import FAMILIARITY
 from headstart.deploy.export.pictures import Material, Pictures
-from headstart.deploy.export.program import OUTPUTS, Input, inputs_of
+from headstart.deploy.export.program import OUTPUTS, Input, inputs_of, outputs_of
 from headstart.deploy.export.sensitivity import layers_by_error, session_of
 from headstart.errors import ModelError
 from headstart.evaluate.correlation import rank_correlation
@@ -112,6 +113,7 @@ def quantise(
         measured = material.validation.first(MEASURED)
         validation = _feeds(measured, inputs, Path(folder) / "validation")
         before, old = _measured(graph, validation, measured.labels, ensemble)
+        smaller = None if old is None else compact_familiarity(graph)
         ranked: Sequence[str] = ()
         quantised = graph
         for count in _counts(len(layers)):
@@ -119,8 +121,8 @@ def quantise(
                 ranked = layers_by_error(graph, quantised, layers, next(calibration(BATCH)))
             kept = tuple(ranked[:count])
             quantised = _quantised(graph, calibration, kept, Path(folder))
-            if old is not None:
-                quantised = with_compact_familiarity(quantised)
+            if smaller is not None:
+                quantised = with_compact_familiarity(quantised, smaller)
             after, new = _measured(quantised, validation, measured.labels, ensemble)
             loss = _loss(before, after, margin, len(layers), kept, material.seen)
             if loss.points <= margin:
@@ -206,7 +208,7 @@ def _measured(
     scores [n] of how familiar it is; None from a graph that does not say.
     """
     assert labels is not None, "validation images have labels"
-    tells = tells_familiarity(graph)
+    tells = FAMILIARITY in outputs_of(ensemble)
     session = session_of(with_scores(graph) if tells else graph)
     answers = [session(feed) for feed in feeds()]
     same: np.ndarray = np.concatenate([each[1] for each in answers]) == labels

@@ -17,7 +17,7 @@ from scipy import special
 
 from headstart.errors import DataError, choose
 from headstart.evaluate.metrics.intervals import Estimate
-from headstart.evaluate.uncertainty.gaussian import class_weights, gaussian, spectrum, weighted_products
+from headstart.evaluate.uncertainty.gaussian import class_sums, class_weights, gaussian, spectrum, weighted_products
 
 MOST_NEIGHBOURS = 2000  # training images that are kept to compare with
 MOST_REJECTED = 0.05  # of familiar images
@@ -372,14 +372,15 @@ def _distances_left_out(
 
 def _shown_and_left_out(roots: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what the source sees in each class [S, C], and how alike each image is to what it sees in other folds."""
-    codes = np.unique(labels, return_inverse=True)[1]
-    members = np.eye(codes.max() + 1)[codes].T
-    sums, counts = members @ roots**2, members.sum(1)
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    classes = len(counts)
+    sums = class_sums(codes, roots**2, classes)
     folds, found = _folds(len(roots), seed), []
     for fold in folds:
         seen, left = sums, counts
         if len(folds) > 1:
-            seen, left = sums - members[:, fold] @ roots[fold] ** 2, counts - members[:, fold].sum(1)
+            seen = sums - class_sums(codes[fold], roots[fold] ** 2, classes)
+            left = counts - np.bincount(codes[fold], minlength=classes)
         means = np.maximum(seen[left > 0], 0.0) / left[left > 0, None]
         found.append((roots[fold] @ np.sqrt(means).T).max(1))
     return np.sqrt(sums / counts[:, None]).T, np.concatenate(found)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import linalg
+from scipy.sparse import csr_matrix
 
 _FLOOR = 1e-12
 
@@ -25,15 +26,18 @@ def gaussian(
         products: (weights[:, None] * unit).T @ unit, where it is known already.
     """
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(counts), unit.shape[1]))
-    np.add.at(sums, codes, unit)
-    means = sums / counts[:, None]
+    means = class_sums(codes, unit, len(counts)) / counts[:, None]
     within = None
     if products is not None:
         masses = np.bincount(codes, weights)
         within = products - (masses[:, None] * means).T @ means
     white = whitening(np.sqrt(weights)[:, None] * (unit - means[codes]), within)
     return white, (means - centre) @ white
+
+
+def class_sums(codes: Int[np.ndarray, " n"], rows: Float[np.ndarray, "n d"], classes: int) -> Float[np.ndarray, "c d"]:
+    """Return the sum of the rows of each class, whose codes count from 0; zeros for a class without any."""
+    return np.asarray(csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), (classes, len(codes))) @ rows)
 
 
 def class_weights(labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

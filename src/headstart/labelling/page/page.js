@@ -76,8 +76,7 @@ function drawState() {
   $("name").textContent = state.name;
   $("progress").textContent = `${state.labelled.toLocaleString("en")} of ${state.images.toLocaleString("en")} images labelled`;
   $("file").textContent = state.file;
-  const options = state.options && ` ${state.options}`;
-  showCommand(`headstart compare ${/\s/.test(state.file) ? `'${state.file}'` : state.file}${options}`);
+  showCommand(state.next);
   $("fair").textContent = state.tested ? `It is tested on ${state.tested.toLocaleString("en")} of the labelled images of the random sample and learns from all others.` : "";
   const accuracy = state.accuracy;
   if (accuracy && accuracy.n) {

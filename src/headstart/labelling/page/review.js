@@ -75,8 +75,7 @@ function drawState() {
   const state = page.state, left = state.kinds.reduce((sum, each) => sum + each.open, 0), all = state.kinds.reduce((sum, each) => sum + each.all, 0);
   $("name").textContent = state.name;
   $("progress").textContent = `${(all - left).toLocaleString("en")} of ${all.toLocaleString("en")} findings decided`;
-  const quoted = (text) => (/^[\w./:-]+$/.test(text) ? text : `'${text}'`);
-  showCommand(`headstart compare ${quoted(state.source)} --corrections ${quoted(state.file)}${state.options && ` ${state.options}`}`);
+  showCommand(state.next);
   $("changed").textContent = `So far ${state.relabelled} ${state.relabelled === 1 ? "label is" : "labels are"} changed and ${state.excluded} ${state.excluded === 1 ? "image is" : "images are"} left out. No file is moved or changed. To use it:`;
   if ($("known").children.length !== state.classes.length) $("known").replaceChildren(...state.classes.map((name) => { const option = element("option"); option.value = name; return option; }));
   $("kinds").replaceChildren(...[{ kind: null, words: "all", open: left, all }, ...state.kinds].map((each) => {

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
-from headstart.bands import options_of
 from headstart.data.sources.corrections import label_text
 from headstart.labelling.keyed_app import keyed_app
 from headstart.labelling.pictures import Pictures
@@ -41,15 +40,15 @@ class Person(BaseModel):
     who: str = _WHO
 
 
-def make_review_app(session: ReviewSession, key: str, source: str) -> FastAPI:
+def make_review_app(session: ReviewSession, key: str, next_command: str) -> FastAPI:
     """Return the application, for uvicorn or any other ASGI server.
 
     Args:
         session: what is being reviewed.
         key: that the address of the page holds.
-        source: the data as the user named them, for the command that the page shows.
+        next_command: what the page tells the user to run with the corrections.
     """
-    page = _Page(session, source)
+    page = _Page(session, next_command)
     app = keyed_app("headstart review", key, _STATIC)
     app.get("/api/state")(page.state)
     app.get("/api/next")(page.next)
@@ -63,8 +62,8 @@ def make_review_app(session: ReviewSession, key: str, source: str) -> FastAPI:
 class _Page:
     """The answers of the page's server; they run in threads."""
 
-    def __init__(self, session: ReviewSession, source: str) -> None:
-        self.session, self.source = session, source
+    def __init__(self, session: ReviewSession, next_command: str) -> None:
+        self.session, self.next_command = session, next_command
         self.pictures = Pictures(session.dataset.reader, session.embeddings.bands)
 
     def state(self) -> dict[str, Any]:
@@ -83,9 +82,7 @@ class _Page:
             "classes": [] if session.dataset.multi_label else list(session.dataset.classes),
             "relabelled": relabelled,
             "excluded": excluded,
-            "file": str(session.file.path),
-            "source": self.source,
-            "options": " ".join(options_of(session.dataset.bands)),
+            "next": self.next_command,
         }
 
     def next(

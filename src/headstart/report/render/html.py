@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
 from headstart import units
-from headstart.disclosure import disclosable
+from headstart.disclosure import disclosable, typed
 from headstart.evaluate.metrics.names import MEASURES
 from headstart.evaluate.metrics.scoring import METRICS
 from headstart.maps.page import STYLE, map_scripts, static_text
@@ -166,7 +165,7 @@ def use_it(summary: Summary) -> str:
     """Return the command that uses the model, or "" where the study has none."""
     root = summary.files.root
     return (
-        f"headstart predict {disclosable(shlex.quote(str(root)))} YOUR-PHOTO.jpg"
+        f"headstart predict {disclosable(typed([str(root)]))} YOUR-PHOTO.jpg"
         if (root / "model.safetensors").is_file()
         else ""
     )

@@ -98,12 +98,8 @@ def _member(session: Session, task: Task, split: Split, found: Refitted) -> Bund
     result, spec = _result(session, task.run.name, task.seed), task.run.spec
     session.listener.note(f"refitting {task.run.name} on all {found['images']:,} images, test images included")
     provenance: dict[str, Any] = {
-        "study": session.state.name,
-        "headstart": VERSION,
-        "created": session.state.created,
-        "run": task.run.name,
-        "seed": str(task.seed),
-        "dataset": session.resources.dataset(task.run.data).name,
+        **session.provenance,
+        **task.provenance(session.resources.dataset(task.run.data)),
         REFITTED: dict(found),
     }
     if spec.strategy == AS_IS:

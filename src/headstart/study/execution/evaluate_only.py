@@ -48,7 +48,7 @@ def evaluate_only(
             total = sum(p.numel() for p in bundle.network.parameters())
             notes = ["evaluated only: nothing was learned on these images, and the probabilities are not calibrated"]
             fit = Fit(notes=notes, learned=0, total=total, seconds=seconds, whole=True)
-            facts = {**provenance, "run": task.run.name, "seed": str(task.seed), "dataset": dataset.name}
+            facts = {**provenance, **task.provenance(dataset)}
             served = replace(bundle, network=network, classes=dataset.classes, temperature=1.0, provenance=facts)
             save_fit(entry.path, fit, served)
     return load_fit(resources.store, task.key), found

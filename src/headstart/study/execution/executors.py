@@ -14,7 +14,6 @@ from headstart.study.resources import Resources
 from headstart.study.results.run_record import Fit, Probabilities, write_failure, write_result
 from headstart.study.spec.schema import AS_IS
 from headstart.study.task import Task
-from headstart.version import VERSION
 
 
 def _probe(tasks: list[Task], session: Session) -> None:
@@ -31,7 +30,7 @@ def _probe(tasks: list[Task], session: Session) -> None:
     def failed(task: Task, error: HeadstartError) -> None:
         _fail(task, error, session)
 
-    fit_head_runs(tasks, [splits[task.key] for task in tasks], resources, _provenance(session), done, failed)
+    fit_head_runs(tasks, [splits[task.key] for task in tasks], resources, session.provenance, done, failed)
 
 
 def _tune(tasks: list[Task], session: Session) -> None:
@@ -40,7 +39,7 @@ def _tune(tasks: list[Task], session: Session) -> None:
         try:
             split = _split(task, session)
             work = evaluate_only if task.run.spec.strategy == AS_IS else _train
-            fit, test = work(task, split, session.resources, _provenance(session), session.listener.note)
+            fit, test = work(task, split, session.resources, session.provenance, session.listener.note)
         except FAULTS as error:
             _fail(task, error, session)
             continue
@@ -112,11 +111,3 @@ def _finish(
     )
     session.track(task.run.name, task.seed, task.key)
     session.done(task.name, result)
-
-
-def _provenance(session: Session) -> dict[str, str]:
-    return {
-        "study": session.state.name,
-        "headstart": VERSION,
-        "created": session.state.created,
-    }

@@ -130,7 +130,7 @@ def _fit_missing(
             dataset.classes,
             dataset.multi_label,
             1.0,
-            {**provenance, "run": task.run.name, "seed": str(task.seed), "dataset": dataset.name},
+            {**provenance, **task.provenance(dataset)},
         )
         with resources.store.building(KIND, task.key) as entry:
             if entry is not None:

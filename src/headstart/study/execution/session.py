@@ -15,6 +15,7 @@ from headstart.study.results.run_record import KIND as FITS
 from headstart.study.results.state import Expected, StudyState
 from headstart.study.results.tracking import Logged, Tracker
 from headstart.study.task import Task
+from headstart.version import VERSION
 
 
 class Listener(Protocol):
@@ -109,6 +110,11 @@ class Session:
         spec, result, history = (read_json(place / f"{name}.json") for name in ("spec", "result", "history"))
         for track in self.trackers:
             track(Logged(key, spec, result, history))
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What every bundle of the study says of where it comes from."""
+        return {"study": self.state.name, "headstart": VERSION, "created": self.state.created}
 
     def write_state(self, status: str) -> None:
         """Write study.json."""

@@ -108,7 +108,7 @@ def write_result(
     """
     result, predictions = judged(fit, dataset, split, test, weights=weights, shared=shared, device=device)
     model = MODEL if fit.whole else HEAD
-    provenance = {"study": study, "run": task.run.name, "seed": str(task.seed), "dataset": dataset.name}
+    provenance = {"study": study, **task.provenance(dataset)}
     source = store.path(KIND, task.key) / model
     files: dict[str, Content] = {
         "spec.json": json_bytes(described(task, dataset)),

@@ -60,10 +60,17 @@ class Engine:
         preprocessing: size, mean and std.
         device: "cpu", "cuda", "mps" or "cuda:1".
         threads: that one call keeps busy, where ONNX Runtime runs the network; None: all that this process may.
+        anew: the network is exported though an earlier engine of this process has done it.
     """
 
     def __init__(
-        self, network: nn.Module, preprocessing: Preprocessing, device: str = "cpu", *, threads: int | None = None
+        self,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        device: str = "cpu",
+        *,
+        threads: int | None = None,
+        anew: bool = False,
     ) -> None:
         self.device = torch.device(device)
         module = Normalised(network, preprocessing).eval()
@@ -73,7 +80,7 @@ class Engine:
         if self.device.type == "cpu":
             with torch.inference_mode():
                 expected = module(example).numpy()
-            session = _onnx_session(module, example, threads or cores())
+            session = _onnx_session(module, example, threads or cores(), anew)
             if session is not None and _agree(session(example.numpy()), expected):
                 self.name, self._run = "onnxruntime", session
             else:
@@ -97,11 +104,11 @@ def _agree(got: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> b
 
 
 def _onnx_session(
-    module: nn.Module, example: Tensor, threads: int
+    module: nn.Module, example: Tensor, threads: int, anew: bool
 ) -> Callable[[Pixels], npt.NDArray[np.float32]] | None:
     import onnxruntime
 
-    graph = _graph_of(module, example)
+    graph = _graph_of(module, example, anew)
     if graph is None:
         return None
     options = onnxruntime.SessionOptions()
@@ -124,7 +131,7 @@ def _onnx_session(
     return run
 
 
-def _graph_of(module: nn.Module, example: Tensor) -> bytes | None:
+def _graph_of(module: nn.Module, example: Tensor, anew: bool) -> bytes | None:
     """Return the graph of a network, from an earlier engine of this process if there was one: an export takes seconds.
 
     Whatever is kept, an engine compares what it runs with PyTorch. A network too large for its graph to be kept is not
@@ -135,19 +142,14 @@ def _graph_of(module: nn.Module, example: Tensor) -> bytes | None:
     key = f"{fingerprint(module)} {tuple(example.shape)} {module}"
     with _lock:
         graph = _graphs.pop(key, None)
-    graph = export_onnx(with_fixed_padding(module, example), example) if graph is None else graph
+    if graph is None or anew:
+        graph = export_onnx(with_fixed_padding(module, example), example)
     if graph is not None and len(graph) <= _KEPT:
         with _lock:
             _graphs[key] = graph  # the last of them
             while sum(map(len, _graphs.values())) > _KEPT:
                 _graphs.popitem(last=False)
     return graph
-
-
-def forget_graphs() -> None:
-    """Drop the graphs that are kept for the next engine of the same network, so that it exports its own."""
-    with _lock:
-        _graphs.clear()
 
 
 def export_onnx(module: nn.Module, example: Tensor) -> bytes | None:

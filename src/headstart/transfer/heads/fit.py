@@ -31,6 +31,7 @@ from headstart.transfer.heads.sgd import fit_sgd, fit_sgd_together
 
 Solver = Callable[[Problem, Mapping[str, Any]], Fitted]
 Question = tuple[Any, ...]
+_accepted: set[Question] = set()  # what heads were found to take
 _BLOCK = 4096  # rows judged at a time
 
 
@@ -121,12 +122,16 @@ def check_head(
         SpecError: an invalid option, or several configurations without validation rows.
         DataError: a metric that has no meaning for these labels.
     """
+    question = (kind, _text(options), multi_label, has_validation, metric)
+    if question in _accepted:  # by another run, or for an earlier plan: a fit takes tens of milliseconds
+        return
     rows = np.arange(16)
     features = np.random.default_rng(0).standard_normal((16, 3), np.float32)
     labels: Labels = np.eye(2, dtype=bool)[rows % 2] if multi_label else rows % 2
     short = {**options, "epochs": 1} if _is_many(options.get("epochs")) else options
     part = rows[12:] if has_validation else rows[:0]
     fit_heads(features, labels, [HeadJob(kind, rows[:12], part, 2, short, 0, refit=False, metric=metric)])
+    _accepted.add(question)
 
 
 def _is_many(epochs: Any) -> bool:

@@ -228,7 +228,7 @@ def _probabilities(network: Network, rows: IntArray, tta: str, context: TrialCon
 
 def _bundle(context: TrialContext, network: Network, tta: str) -> Bundle:
     task = context.task
-    facts = {**context.provenance, "run": task.run.name, "seed": str(task.seed), "dataset": context.dataset.name}
+    facts = {**context.provenance, **task.provenance(context.dataset)}
     origin = origin_of(task.run, task.seed, context.resources)
     return Bundle(network, origin, context.dataset.classes, context.dataset.multi_label, 1.0, facts, tta)
 
