@@ -127,8 +127,7 @@ def evaluate_models(
     with progress("evaluate", len(rows) * len(models)) as ticker:
         for model in models:
             answer = _answer(model, images, rows, ticker)
-            key, metrics = _write(folder, model, dataset, split, answer, resources.device)
-            keys[model.name] = {"0": key}
+            keys[model.name], metrics = _write(folder, model, dataset, split, answer, resources.device)
             drift, why = _drift(model, answer)
             drifts.append(drift_facts(model.name, drift, why, images[_views(model)[0]], rows, dataset))
             change, shared = own_change(metrics, model.own, metric, dataset, rows)
@@ -323,8 +322,11 @@ def _drift(model: _Model, answer: _Answer) -> tuple[Drift | None, str]:
 
 def _write(
     folder: StudyFolder, model: _Model, dataset: Dataset, split: Split, answer: _Answer, device: str
-) -> tuple[str, Mapping[str, Any]]:
-    """Write one model's run folder, with columns in the order of the dataset's classes; return its key and metrics."""
+) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    """Write one model's run folder, with columns in the order of the dataset's classes; return key and metrics.
+
+    The key is by seed, of which there is one.
+    """
     members = model.classifier.ensemble.members
     order = [model.classifier.classes.index(name) for name in dataset.classes]
     weights = {
@@ -350,7 +352,7 @@ def _write(
     key = content_key([STRATEGY, weights["sha256"], dataset.fingerprint, split.test.tolist()])
     folder.write_run(model.name, 0, key, files)
     metrics: Mapping[str, Any] = result["metrics"]["test"]
-    return key, metrics
+    return {"0": key}, metrics
 
 
 def _all_tested(rows: npt.NDArray[np.int64], part: str) -> Split:
