@@ -111,8 +111,13 @@ def show_drift(found: DriftReport) -> None:
     show(f"report:  {found.report}")
 
 
-def show_evaluation(found: Evaluation) -> None:
-    """Print how good each model is and how they compare, every measure, drift, and the report's place."""
+def show_evaluation(found: Evaluation, *, drift: bool = True) -> None:
+    """Print how good each model is and how they compare, every measure, drift, and the report's place.
+
+    Args:
+        found: the evaluation.
+        drift: say whether the images are like the models' own, which is no question of their test images.
+    """
     from headstart.report.render.evaluation_words import (
         change_words,
         compared_words,
@@ -129,7 +134,7 @@ def show_evaluation(found: Evaluation) -> None:
     for sentence in compared_words(found):
         show_line(sentence)
     show_table(("measure", *(model.name for model in found.models)), measure_rows(found))
-    for each in found.models:
+    for each in found.models if drift else ():
         for sentence in drift_lines(each):
             show_line(sentence if len(found.models) == 1 else f"{each.name}: {sentence}")
     show(f"report:  {found.report}")

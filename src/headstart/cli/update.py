@@ -43,9 +43,9 @@ def update_and_show(
     for note in done.notes:
         show_line(f"note: {note}")
     if done.evaluation is not None:
-        show_evaluation(done.evaluation)
+        show_evaluation(done.evaluation, drift=False)
     else:
-        show_line("the models are not compared: they do not have the same classes")
+        show_line("the models are not compared: the new one knows classes that the previous one does not")
     show(f"model:    {done.results.model}")
     if done.results.refitted is not None:
         show(f"          {words(done.results.refitted)}")

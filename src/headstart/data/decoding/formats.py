@@ -77,7 +77,7 @@ def _tiff_fault(data: bytes) -> str | None:
         return None
     channels, bits = int(tags.get(_CHANNELS, 1)), tags.get(_BITS, 1)
     if channels > _MOST and not (tags.get(_PHOTOMETRIC) == _CMYK and channels == _MOST + 1):
-        asked = "read them as bands (data.bands in a study, --bands of compare), or save three as RGB"
+        asked = "read them as bands (data.bands in a study, --bands on the command line), or save three as RGB"
         return f"is a TIFF of {channels} channels; {asked}"
     try:
         Image.open(io.BytesIO(data), formats=("TIFF",)).close()
