@@ -280,6 +280,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--peers", action="store_true", help="also the detectors of pytorch-ood")
     asked = parser.parse_args()
+    if asked.small and asked.fixed:
+        parser.error("--small has no source, which --fixed asks for")
     peers = known_peers() if asked.peers else None
     names = ["digits"] if asked.small else asked.data
     divisions, draws = (20, 2) if asked.small else (asked.divisions, asked.draws)

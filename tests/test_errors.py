@@ -120,7 +120,11 @@ def test_a_library_on_a_disk_without_programs_is_no_lack_of_memory(
         return SimpleNamespace(f_flag=flags)
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    for kind in (ImportError, OSError):
+    for kind in (OSError, ImportError):
         error = kind("/tmp/a.so: failed to map segment from shared object")
         assert forbidden_library(error) == library and lacks_memory(error) is (library is None)
+    try:
+        raise ImportError("IMPORTANT: PLEASE READ THIS") from error
+    except ImportError as wrapped:  # as NumPy does
+        assert forbidden_library(wrapped) == library
     assert forbidden_library(ValueError("/tmp/a.so: failed to map segment from shared object")) is None

@@ -46,7 +46,10 @@ def printable(text: str) -> str:
 
 
 def typed(words: Sequence[str]) -> str:
-    """Return a command as a user of this system types it: a word with blanks or signs in it is quoted."""
+    """Return a command as a user of this system types it: quoted where a shell would take a word apart.
+
+    On Windows only words with blanks are quoted.
+    """
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

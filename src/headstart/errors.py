@@ -131,7 +131,12 @@ _UNMAPPED = "failed to map segment from shared object"
 
 
 def forbidden_library(error: BaseException) -> str | None:
-    """Return the library that could not be loaded because its disk is mounted noexec; None if that is not the cause."""
+    """Return the library that could not be loaded because its disk is mounted noexec; None if that is not the cause.
+
+    NumPy raises an error of its own from the loader's.
+    """
+    if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):
+        return forbidden_library(error.__cause__)
     place, _, why = str(error).partition(": ")
     if not isinstance(error, ImportError | OSError) or not why.startswith(_UNMAPPED) or not hasattr(os, "ST_NOEXEC"):
         return None

@@ -91,11 +91,12 @@ def test_doctor_begins_with_what_is_missing_and_the_command_that_installs_it(
 ) -> None:
     ready = "is ready: all required packages are installed."
     good, bad, worse = "pytest>=1; extra == 'good'", "no-such; extra == 'bad'", "none-such; extra == 'worse'"
-    assert answer(monkeypatch, capsys, "numpy>=1", good) == f"{ready} So are all 1 extras."
+    assert answer(monkeypatch, capsys, "numpy>=1", good) == f"{ready} All extras (1) are installed."
     told = answer(monkeypatch, capsys, "numpy>=1", bad, good, worse)
-    assert told == f"{ready} 2 of 3 extras are not: pip install 'headstart[bad,worse]' adds them."
+    assert told == f"{ready} Extras not installed: 2 of 3; pip install 'headstart[bad,worse]' adds them."
     told = answer(monkeypatch, capsys, "numpy>=9999", "no-such>=2", good)
-    assert told.startswith("lacks 2 required packages: pip install 'numpy>=9999' 'no-such>=2'.")
+    lacks = "lacks 2 required packages: pip install 'numpy>=9999' 'no-such>=2'."
+    assert told == f"{lacks} All extras (1) are installed."
     assert answer(monkeypatch, capsys, "no-such", good).startswith("lacks 1 required package: pip install 'no-such'.")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from multispectral import write_folder
 from reviewed_folder import draw_classes
 
 import headstart
@@ -53,3 +54,23 @@ def test_what_cannot_be_reviewed_is_one_line(call: Call, tmp_path: Path) -> None
     }.items():
         status, _output, error = call(*arguments)
         assert status == 2 and words in error.splitlines()[-1], (arguments, error)
+
+
+def test_the_command_of_the_page_reads_the_same_bands(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tifffile")
+    folder, out, said = write_folder(tmp_path / "s2", 4), tmp_path / "c.csv", list[str]()
+
+    def run(app: Any, listening: socket.socket, limits: object) -> None:
+        with TestClient(app) as client:
+            client.get("/" + printed[0].split()[1].split("/", 3)[3])
+            said.append(client.get("/api/state").json()["next"])
+
+    printed = list[str]()
+    monkeypatch.setattr(review, "run", run)
+    monkeypatch.setattr(review, "show", printed.append)
+    options = ("--out", out, "--backbone", "small_cnn", "--weights", "none", "--port", 0, "--host", "127.0.0.1")
+    status, _output, error = call("review", folder, *options, "--device", "cpu", "--bands", "B04,2", "--show", "2")
+    assert status == 0, error
+    assert said == [f"headstart compare {folder} --corrections {out} --bands 3,2 --show 2,2,2"]

@@ -84,8 +84,10 @@ def _optional(found: dict[str, Extra]) -> str:
     wanted = {name: each for name, each in found.items() if name not in _DEVELOPERS}
     absent = [name for name, each in wanted.items() if each.missing]
     if not absent:
-        return f"So are all {len(wanted)} extras."
-    return f"{len(absent)} of {len(wanted)} extras are not: pip install '{PACKAGE}[{','.join(absent)}]' adds them."
+        return f"All extras ({len(wanted)}) are installed."
+    return (
+        f"Extras not installed: {len(absent)} of {len(wanted)}; pip install '{PACKAGE}[{','.join(absent)}]' adds them."
+    )
 
 
 def _some(words: list[str]) -> str:

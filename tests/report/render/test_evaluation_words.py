@@ -66,6 +66,11 @@ def test_the_difference_to_images_that_are_its_own_has_no_interval() -> None:
     )
 
 
+def test_a_score_that_has_no_interval_stands_beside_its_own() -> None:
+    undefined = change_words(beside(value=None, change=None), "accuracy")
+    assert undefined == "a: accuracy –, 95.0 % on its own 80 test images of flowers"
+
+
 def test_the_page_says_what_the_terminal_says() -> None:
     kept = {"metric": "accuracy", "notes": ["left out: 3 images of classes that the model does not know: crab"]}
     assert said_of({**kept, "models": [beside()]}) == [

@@ -184,7 +184,7 @@ class _Server:
 
     async def watch(self) -> None:
         """Say once, in the terminal, that the model's file changed since it was read."""
-        while not self._changed():
+        while not await asyncio.to_thread(self._changed):
             await asyncio.sleep(WATCHED)
         names = ", ".join(str(file) for file in self.files)
         say(f"{names}: changed since it was read; this server goes on with what it read, until it is started again")

@@ -204,8 +204,7 @@ class Uncertainty:
     def shares(self, embeddings: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
         """Return which share of familiar images is no more familiar than each image."""
         assert self.reference is not None
-        with one_blas_thread():
-            return familiar_share(familiarity(self.score, self.reference, embeddings, logits), self.familiar)
+        return familiar_share(familiarity(self.score, self.reference, embeddings, logits), self.familiar)
 
 
 class Judge:
@@ -253,7 +252,11 @@ class Judge:
             embeddings, logits: of the first network.
         """
         own = self.uncertainty
-        return self.judged(probabilities, own.shares(embeddings, logits) if own.score else None)
+        if not own.score:
+            return self.judged(probabilities, None)
+        with one_blas_thread():  # passes of a network come before and after
+            shares = own.shares(embeddings, logits)
+        return self.judged(probabilities, shares)
 
     def judged(self, probabilities: Float[np.ndarray, "n c"], familiar: Float[np.ndarray, " n"] | None) -> list[Answer]:
         """Return what may be answered of each image, where it is known how familiar they are, or nothing is."""

@@ -41,7 +41,7 @@ def change_words(beside: Mapping[str, Any], metric: str) -> str:
     """
     here = f"{beside['model']}: {measure_name(metric)} {numbers.score(beside['value'], metric)}"
     own, change, shared = beside["own"], beside["change"], beside["shared"]
-    if own is None or (change is None and not shared):
+    if own is None:
         return f"{here}; its own test score is unknown: give the study's or the run's folder to compare with it"
     score = numbers.score(own["value"], metric)
     if shared == beside["n"] == own["n"]:
@@ -53,6 +53,8 @@ def change_words(beside: Mapping[str, Any], metric: str) -> str:
             f"{here}, {score} on its own {own['n']:,} test images of {own['dataset']}; {shared:,} of these"
             f" {beside['n']:,} are among them, so the difference has no interval"
         )
+    if change is None:
+        return f"{here}, {score} on its own {own['n']:,} test images of {own['dataset']}"
     shown = numbers.difference(change[0], change[1], change[2], metric)
     if own["refitted"]:
         return (

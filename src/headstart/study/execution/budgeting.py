@@ -75,7 +75,7 @@ def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Sess
 
 
 def _order(session: Session, budget: Budget) -> None:
-    """Let a proxy pass decide which network comes first, where the study asks for one."""
+    """Let a proxy pass decide which network comes first, where the study has one."""
     images = proxy_images(session.plan.study.spec)
     if images is None:
         return

@@ -40,8 +40,12 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     preferred = preferred_backbone(session.plan.study)
     groups = session.plan.groups
     frozen = [group for group in groups if group.kind == "heads" and kind_of(group, preferred) in (DEFAULT, FROZEN)]
-    if why := _why_not(frozen, images, session):
+
+    def given_up(why: str) -> None:
         session.listener.note(f"no proxy pass decides which network is first: {why}; the plan's order holds")
+
+    if why := _why_not(frozen, images, session):
+        given_up(why)
         return
     first = frozen[0].first
     train = session.resources.split(first.run.data, first.seed, first.run.subset).train
@@ -50,10 +54,12 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     with progress("which network first", len(frozen), "networks") as ticker:
         for group in frozen:
             if budget.left() <= 0:
+                given_up("the budget is used up")
                 return
             try:
                 scores[_name(group.first)] = _scores(group.first, drawn, session)
-            except DataError:  # a half with fewer than two classes: nothing can be said
+            except DataError as error:  # a half with fewer than two classes: nothing can be said
+                given_up(str(error))
                 return
             ticker.advance()
     ranked = sorted(frozen, key=lambda group: -scores[_name(group.first)][0])
