@@ -58,7 +58,7 @@ def test_what_is_no_single_network_of_timm_is_refused_with_the_remedy() -> None:
     )
     for model, words in (
         (three(), "an ensemble of 3 networks is not a single network of timm; export the run folder of one of them"),
-        (Ensemble((linear(),)), "lenet5 is not an architecture of timm; export to onnx, server or torch instead"),
+        (Ensemble((linear(),)), "lenet5 is not an architecture of timm; export to onnx, server, page or torch instead"),
         (Ensemble((linear("alexnet"),)), "alexnet is not an architecture of timm"),
         (Ensemble((linear(SMALL, tta="flip"),)), r"test-time augmentation \(flip\) has no place in a timm model"),
         (Ensemble((neighbours(SMALL),)), r"its head \(k nearest neighbours\) is not a linear layer"),

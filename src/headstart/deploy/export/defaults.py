@@ -22,11 +22,20 @@ def check_options(targets: Sequence[str], margin: float, check: int | None) -> N
     Raises:
         SpecError: an unknown format or none, or a number that cannot be.
     """
-    for name in targets:
-        choose("export format", name, dict.fromkeys(FORMATS))
-    if not targets:
-        raise SpecError(f"no export format is named (known: {', '.join(FORMATS)})")
+    check_formats(targets)
     if check is not None and check < 1:
         raise SpecError(f"check = {check} pictures: it must be at least 1")
     if not margin >= 0:
         raise SpecError(f"margin = {margin:g} points of accuracy: it must be 0 or more")
+
+
+def check_formats(targets: Sequence[str]) -> None:
+    """Refuse formats that do not exist, and that there are none.
+
+    Raises:
+        SpecError: so it is.
+    """
+    for name in targets:
+        choose("export format", name, dict.fromkeys(FORMATS))
+    if not targets:
+        raise SpecError(f"no export format is named (known: {', '.join(FORMATS)})")

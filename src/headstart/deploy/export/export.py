@@ -13,11 +13,11 @@ from typing import Any
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export import huggingface, onnx_files, page, server, torch_file
 from headstart.deploy.export.checking import Check, Form, check_forms, refuse_other
-from headstart.deploy.export.defaults import MARGIN
+from headstart.deploy.export.defaults import MARGIN, check_formats
 from headstart.deploy.export.int8 import Loss, check_material, quantise
 from headstart.deploy.export.pictures import Material
 from headstart.deploy.export.target import Parts, Target, rgb_only
-from headstart.errors import ModelError, SpecError, StoreError, choose
+from headstart.errors import ModelError, SpecError, StoreError
 from headstart.models.bundle import Ensemble
 from headstart.storage.files import disk_errors, temporary, write_json
 from headstart.storage.swap import replace_folder
@@ -107,7 +107,8 @@ def check_request(
     Raises:
         SpecError, ModelError, StoreError: as `export_model` raises them.
     """
-    chosen = {name: choose("export format", name, TARGETS) for name in dict.fromkeys(targets)}
+    check_formats(targets)
+    chosen = {name: TARGETS[name] for name in dict.fromkeys(targets)}
     places = {name: out / (f"{name}-int8" if int8 and target.quantised else name) for name, target in chosen.items()}
     reasons = {name: target.refusal(ensemble) for name, target in chosen.items()}
     for name, reason in reasons.items():

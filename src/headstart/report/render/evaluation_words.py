@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
 from headstart.report.read.summary import load_summary
 from headstart.report.render.drift_words import drift_sentences
-from headstart.study.evaluation import Evaluation
-from headstart.study.results.evaluated import Evaluated
+
+if TYPE_CHECKING:  # they load PyTorch, and pages are made without it
+    from headstart.study.evaluation import Evaluation
+    from headstart.study.results.evaluated import Evaluated
 
 SHOWN = ("accuracy", "top5_accuracy", "balanced_accuracy", "f1_macro", "mcc", "roc_auc", "log_loss", "brier", "ece")
 SHOWN_MULTI_LABEL = ("subset_accuracy", "label_accuracy", "f1_micro", "f1_macro", "map", "log_loss")

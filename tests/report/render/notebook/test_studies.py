@@ -102,7 +102,7 @@ def test_few_shot_scores_keep_their_figures_on_a_phone_and_have_no_empty_column(
 
 def test_an_evaluation_has_measures_notes_changes_and_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "measure_rows", lambda found: [("accuracy", "90.0 %", "80.0 %")])
-    monkeypatch.setattr(module, "change_words", lambda each, metric: f"{each.name} changed by {metric}")
+    monkeypatch.setattr(module, "change_words", lambda each, metric: f"{each['model']} changed by {metric}")
     monkeypatch.setattr(module, "drift_lines", lambda each: ["It drifted."])
     monkeypatch.setattr(module, "compared_words", lambda found: ["a less b: 10 points"])
 
@@ -112,11 +112,14 @@ def test_an_evaluation_has_measures_notes_changes_and_drift(monkeypatch: pytest.
         def __len__(self) -> int:
             return 12
 
-    models = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
+        def counts(self) -> list[int]:
+            return [12, 0]
+
+    models = [SimpleNamespace(name=name, beside_own=lambda metric, name=name: {"model": name}) for name in "ab"]
     found: Any = SimpleNamespace(dataset=Images(), models=models, notes=["left <out>"], metric="f1", report="r.html")
     assert text_of(str(evaluation_html(found))) == (
-        "season: 12 images, 2 classes Left <out> measure a b accuracy 90.0 % 80.0 % a changed by f1 b changed by f1"
-        " a: It drifted. b: It drifted. a less b: 10 points Report: r.html"
+        "season: 12 images, 1 of the model's 2 classes Left <out> measure a b accuracy 90.0 % 80.0 %"
+        " a changed by f1 b changed by f1 a: It drifted. b: It drifted. a less b: 10 points Report: r.html"
     )
 
 
