@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,13 @@ def test_shared_work_is_counted_once_in_the_computing_time(tmp_path: Path) -> No
     assert spent == pytest.approx(2 * (10 + 20) * 1.025)  # the fake study adds 5 % to its second seed
     assert {what: value for value, what in tiles(summary)}["computing time"] == duration(spent + 95.0)
     assert ("4", "runs × seeds finished") in tiles(summary) and ("10", "test images") in tiles(summary)
+    (facts,) = summary.datasets.values()
+    known = len(facts["classes"])
+    assert {value for value, what in tiles(summary) if what.startswith("classes in ")} == {f"{known}"}
+    first = [1] + (known - 1) * [0]
+    parts = {"train": first, "validation": known * [0], "test": first}
+    some = replace(summary, datasets={"key": {**facts, "counts": parts}})
+    assert {value for value, what in tiles(some) if what.startswith("classes in ")} == {f"1 of {known}"}
 
 
 def test_missing_and_failed_runs_are_part_of_the_expected_number(tiny: Path) -> None:

@@ -199,7 +199,10 @@ def tiles(summary: Summary) -> list[tuple[str, str]]:
         found.append((f"{board.n:,}", "episodes" if board.kind == "episodes" else "test images"))
     if summary.datasets:
         facts = next(iter(summary.datasets.values()))
-        found.append((f"{len(facts.get('classes', []))}", f"classes in {facts.get('name', 'the data')}"))
+        known = len(facts.get("classes", []))
+        here = sum(map(any, zip(*(facts.get("counts") or {}).values(), strict=True))) or known
+        shown = f"{known}" if here == known else f"{here} of {known}"
+        found.append((shown, f"classes in {facts.get('name', 'the data')}"))
     found.append((units.duration(spent + sum(shared.values())), "computing time"))
     return found
 
