@@ -6,6 +6,7 @@ It ends in one line that says so and makes nothing in the old place; in the new 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.siege.rehearsal import Attempt, check_same, rehearsed
 from tests.siege.siege import Attack, Broken
 
 OLD, NEW = "out", "elsewhere"
+LATEST = 0.8  # of the time that the study took before: machines are not always as slow
+PATIENCE = 20.0  # seconds until a study has begun
 
 
 def _renamed(place: Path) -> None:
@@ -55,9 +58,8 @@ def prepare(scratch: Path) -> Attack:
         place, how = one.place, one.draw.choice(sorted(MOVES))
         move, prepared, out = MOVES[how]
         struck: list[bool] = []
-        ended = run_forked(
-            one.study, kill_after=one.draw.uniform(0, whole), strike=lambda _: struck.append(_done(move, place))
-        )
+        after = one.draw.uniform(0, LATEST * whole)
+        ended = run_forked(one.study, kill_after=after, strike=lambda _: struck.append(_done(move, place)))
         if not any(struck):
             return f"{how}: there was nothing yet, or the study had ended"
         lines = [line for line in ended.said.splitlines() if line.startswith("headstart: ")]
@@ -76,9 +78,12 @@ def prepare(scratch: Path) -> Attack:
 
 
 def _done(move: Callable[[Path], None], place: Path) -> bool:
-    """Do it, and say whether there was anything to be moved."""
-    if not (place / OLD / scene.NAME / "study.json").is_file():
-        return False
+    """Do it as soon as there is a study, and say whether there was anything to be moved."""
+    end = time.monotonic() + PATIENCE
+    while not (place / OLD / scene.NAME / "study.json").is_file():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
     try:
         move(place)
     except (FileNotFoundError, NotADirectoryError):

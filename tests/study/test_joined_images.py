@@ -79,7 +79,7 @@ def test_all_copies_of_an_image_get_its_new_label() -> None:
     data, notes = joined(old, images([0, 5, 6], labels=["c", "a", "b"]), judged(old, [2], [0, 3]))
     assert data.classes == ("a", "b", "c") and data.labels.tolist() == [2, 2, 1, 0, 0, 1]
     assert notes == [
-        "1 of the images were in the study already",
+        "in the study already: 1 of these images",
         "new classes: c; the previous model does not know them",
         "1 images have another label now than in the study; the new one is used",
     ]

@@ -104,8 +104,9 @@ def test_a_changed_label_and_a_new_class_are_told(study: Path, more: Path, tmp_p
     shutil.copytree(more / "green", more / "violet")
     shutil.rmtree(more / "green")
     update = prepare_update(study, str(more), device="cpu")
-    assert update.notes[0] == "new classes: violet; the previous model does not know them"
-    assert update.notes[1] == "1 images have another label now than in the study; the new one is used"
+    assert update.notes[0] == "in the study already: 1 of these images"
+    assert update.notes[1] == "new classes: violet; the previous model does not know them"
+    assert update.notes[2] == "1 images have another label now than in the study; the new one is used"
     done = update_study(study, str(more), tmp_path / "out", device="cpu")
     assert done.evaluation is None and "violet" in done.results.classifier().classes
 

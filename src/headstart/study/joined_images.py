@@ -37,7 +37,7 @@ def joined(old: Dataset, given: Dataset, former: Tested) -> tuple[Dataset, list[
     if not len(fresh):
         raise DataError(f"{given.name}: has no image that the study does not know already")
     classes = tuple(sorted({*old.classes, *(c for c, n in zip(given.classes, given.counts(), strict=True) if n)}))
-    notes = [f"{known.sum():,} of the images were in the study already"] if known.any() else []
+    notes = [f"in the study already: {known.sum():,} of these images"] if known.any() else []
     if added := [name for name in classes if name not in old.classes]:
         notes.append(f"new classes: {', '.join(added)}; the previous model does not know them")
     before, relabelled = _relabelled(old.with_classes(classes), given.with_classes(classes).select(known.nonzero()[0]))
