@@ -193,6 +193,13 @@ class Dataset(Shown):
         fingerprint = "" if self.digests is None else fingerprint_of(self.digests, labels, classes)
         return replace(self, labels=labels, classes=classes, fingerprint=fingerprint)
 
+    @property
+    def unusable(self) -> str:
+        """How many images were left out, with the first and why, for people; "" if none was."""
+        if not self.skipped:
+            return ""
+        return f"{len(self.skipped)} unusable, such as {self.skipped[0].name}: {self.skipped[0].reason}"
+
     def counts(self, rows: IntArray | None = None) -> IntArray:
         """Return how many images each class has among `rows` (default all): int64 [len(classes)]."""
         labels = self.labels if rows is None else self.labels[rows]

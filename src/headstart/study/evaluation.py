@@ -235,10 +235,8 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
     seen = np.array([digest.decode() in learned for digest in whole.digests.tolist()])
     unknown = [name for name, it in zip(whole.classes, known, strict=True) if not it]
     keep, notes = _part(whole, part), []
-    if whole.skipped:
-        notes.append(
-            f"left out: {len(whole.skipped)} unusable, such as {whole.skipped[0].name}: {whole.skipped[0].reason}"
-        )
+    if whole.unusable:
+        notes.append(f"left out: {whole.unusable}")
     for out, what in (
         (foreign, f"of classes that the model does not know: {listed_names(unknown)}"),
         (seen, "that the model was fitted or chosen on"),

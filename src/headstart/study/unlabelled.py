@@ -130,9 +130,8 @@ def _rows(
     dataset: Dataset, images: Iterable[ImageArray], tested: Tested | None, notes: list[str]
 ) -> npt.NDArray[np.int64]:
     """Return the rows to look at; say what is left out."""
-    if dataset.skipped:
-        first = dataset.skipped[0]
-        notes.append(f"left out: {len(dataset.skipped)} unusable, such as {first.name}: {first.reason}")
+    if dataset.unusable:
+        notes.append(f"left out: {dataset.unusable}")
     assert dataset.digests is not None
     learned = frozenset[str]() if tested is None else tested.learned
     seen = np.array([digest.decode() in learned for digest in dataset.digests.tolist()])

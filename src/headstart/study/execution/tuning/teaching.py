@@ -184,9 +184,8 @@ def teaching_notes(context: TrialContext, pictures: Dataset) -> list[str]:
     if extra:
         notes.append(f"{extra:,} images without labels were learned from besides, by the teacher's labels alone")
     more = context.resources.unlabelled(run.data)
-    if more is not None and more.skipped:
-        first = more.skipped[0]
-        notes.append(f"left out of data.unlabelled: {len(more.skipped)} unusable, such as {first.name}: {first.reason}")
+    if more is not None and more.unusable:
+        notes.append(f"left out of data.unlabelled: {more.unusable}")
     return notes
 
 
