@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from headstart import progress as module
 from headstart.progress import NORMAL, QUIET, VERBOSE, Ticker, progress, say, set_verbosity, show_in, verbosity
@@ -46,11 +50,31 @@ def test_lines_appear_after_five_seconds_and_then_every_five(clock: Clock, capsy
     assert capsys.readouterr().err == "decoding: 50/100 images, 5.0/s, 10.0 s left, loss 0.5\n"
 
 
-def test_a_rate_of_zero_does_not_divide(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_before_anything_is_done_no_time_is_given(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     ticker = Ticker("training", 3, "epochs")
     clock.now = 106.0
     ticker.advance(0)
-    assert capsys.readouterr().err == "training: 0/3 epochs, 0.0/s, 0 ms left\n"
+    assert capsys.readouterr().err == "training: 0/3 epochs\n"
+
+
+def test_what_takes_over_a_second_has_the_time_of_each(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    ticker = Ticker("training", 4016, "epochs")
+    clock.now = 150.0
+    ticker.advance(20)  # 20 in 50 seconds: 2.5 seconds each, 3,996 left take 9,990 seconds
+    assert capsys.readouterr().err == "training: 20/4,016 epochs, 2.5 s each, 2 h 46 min left\n"
+
+
+def test_a_bar_in_a_terminal_has_the_unit_and_the_time_left_in_words(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = io.StringIO()
+    monkeypatch.setattr(module, "console", lambda **_: Console(file=drawn, width=100, force_terminal=True))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress("decoding", 6000) as ticker:
+        clock.now = 110.0
+        ticker.advance(1500, note="loss 0.5")  # 150 a second: 4,500 left take 30 seconds
+    assert "1,500/6,000 images, 30.0 s left, loss 0.5" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.getvalue())
+    assert capsys.readouterr() == ("", "")
 
 
 def test_quiet_prints_nothing_and_still_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

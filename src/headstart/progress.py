@@ -76,7 +76,7 @@ class Ticker:
                 self._output = self._output or Output()
                 self._output.draw(self._line(now), _bar(self.done / max(1, self.total), self._line(now)))
         elif sys.stderr.isatty():
-            self._draw()
+            self._draw(now)
         elif now - self._shown >= _EVERY:
             self._shown = now
             say(self._line(now))
@@ -93,26 +93,34 @@ class Ticker:
             self._output = None
 
     def _line(self, now: float) -> str:
-        rate = self.done / (now - self._started)
-        left = (self.total - self.done) / rate if rate > 0 else 0.0
-        note = f", {self.note}" if self.note else ""
-        return f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {duration(left)} left{note}"
+        parts = [f"{self.title}: {self._count()}", self._speed(now), self._left(now), self.note]
+        return ", ".join(part for part in parts if part)
 
-    def _draw(self) -> None:
+    def _count(self) -> str:
+        return f"{self.done:,}/{self.total:,} {self.unit}"
+
+    def _speed(self, now: float) -> str:
+        rate = self.done / (now - self._started)
+        return f"{rate:.1f}/s" if rate >= 1 else f"{duration(1 / rate)} each" if rate else ""
+
+    def _left(self, now: float) -> str:
+        """Say how long the rest takes at the rate so far; nothing before anything is done."""
+        return f"{duration((now - self._started) / self.done * (self.total - self.done))} left" if self.done else ""
+
+    def _draw(self, now: float) -> None:
         if self._bar is None:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}", markup=False),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[said]}", markup=False),
             )
             self._bar = Progress(*columns, console=console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.title, total=self.total, note=self.note)
+            self._task = self._bar.add_task(self.title, total=self.total, said="")
             self._bar.start()
-        self._bar.update(self._task, completed=self.done, note=self.note)
+        said = ", ".join(part for part in (self._count(), self._left(now), self.note) if part)
+        self._bar.update(self._task, completed=self.done, said=said)
 
 
 @contextlib.contextmanager
