@@ -58,7 +58,7 @@ def test_label_serves_a_page_whose_labels_compare_reads(
     )
     assert status == 0, error
     assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(Ctrl-C ends it\)", printed[0])
-    assert f"9 images are labelled; next: headstart compare {out}" in error
+    assert f"9 images labelled; next: headstart compare {out}" in error
     dataset = headstart.load_dataset(out)
     assert len(dataset) == 9 and dataset.classes == ("blue", "green", "red") and dataset.given_split is not None
     again = headstart.label_session(photos, file=out, backbone="lenet5", weights="none")

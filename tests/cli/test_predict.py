@@ -50,7 +50,7 @@ def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
     assert [bool(row.get("error")) for row in rows] == [False, True, False, True, True, True, True, False]
     assert [row.get("class") or "" for row in rows] == ["daisy", "", "lily", "", "", "", "", "lily"]
     line, shortfall = err.splitlines()
-    assert shortfall.startswith("headstart: 3 held-out images are too few for sets of 95.0%")
+    assert shortfall.startswith("headstart: 3 held-out images are too few for sets of 95.0 %")
     assert line.endswith(f"; the model is {Results(finished).kept}")
     assert line.startswith("headstart: 3 of 8 images read; 5 not read (") and "1 given as an address; download" in line
     assert "1 no such file or folder" in line and "1 cut short" in line and "1 not an image" in line
@@ -224,7 +224,7 @@ def test_what_is_not_certain_enough_goes_into_a_file_of_its_own(
     assert [row["image"] for row in kept][-1] == "torn.jpg" and len(kept) + len(rest) == len(many) + 1
     assert all(float(row["probability"]) >= middle - 1e-6 for row in kept[:-1])
     assert rest and all(float(row["probability"]) <= middle + 1e-6 for row in rest)
-    assert f"{len(rest)} images are left to a person" in err and "right in 98.0% of cases at least" in err
+    assert f"{len(rest)} images are left to a person" in err and "right in 98.0 % of cases at least" in err
     assert sum(path.is_file() for path in Path("s").rglob("*")) == len(kept) - 1
 
 

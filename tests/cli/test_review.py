@@ -37,10 +37,10 @@ def test_review_serves_a_page_whose_decisions_studies_take(
     status, _output, error = call("review", folder, *options, "--device", "cpu", "--label", "folder")
     assert status == 0, error
     assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(Ctrl-C ends it\)", printed[0])
-    assert "found: " in error and "1 copies" in error
+    assert "found: " in error and "copies (1)" in error
     shown = f"headstart compare {folder} --corrections {out} --label folder"
     assert said == [shown]
-    assert f"0 labels changed, 1 images left out; next: {shown}" in error
+    assert f"0 labels changed, 1 image left out; next: {shown}" in error
     assert len(headstart.load_dataset(folder, corrections=out)) == 18
 
 

@@ -50,7 +50,7 @@ def test_a_study_tells_what_it_found_before_its_runs_and_what_the_audit_found_af
     lines = said.splitlines()
     assert code == 0 and [lines[0], lines[2]] == FOUND
     assert lines[1] == (
-        "split: given by the folders Test_set, train; validation 20% of the rest (seed 0):"
+        "split: given by the folders Test_set, train; validation 20 % of the rest (seed 0):"
         " 10 train, 2 validation, 9 test"
     )
     assert lines[3] == "2 runs to do, each with 2 seeds"

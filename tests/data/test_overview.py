@@ -58,13 +58,13 @@ def test_the_split_is_told_with_where_it_comes_from(about: dict[str, str], given
     found = dataset([4, 4], given_split=parts, about=about)
     split = make_split(found, validation=0.5)
     assert given_by(found) == given
-    assert split_words(found, split) == f"{given}; validation 50% of the rest (seed 0): 3 train, 3 validation, 2 test"
+    assert split_words(found, split) == f"{given}; validation 50 % of the rest (seed 0): 3 train, 3 validation, 2 test"
 
 
 def test_a_split_that_is_drawn_says_so() -> None:
     found = dataset([10, 10])
     words = split_words(found, make_split(found))
-    assert words == "test 20% (seed 0); validation 20% of the rest (seed 0): 13 train, 3 validation, 4 test"
+    assert words == "test 20 % (seed 0); validation 20 % of the rest (seed 0): 13 train, 3 validation, 4 test"
     assert given_by(found) == "none is given"
 
 

@@ -73,7 +73,7 @@ def test_a_given_test_part_is_kept_and_validation_drawn_from_train() -> None:
     split = make_split(data, validation=0.5)
     np.testing.assert_array_equal(split.test, np.flatnonzero(given == "test"))
     assert len(split.validation) == 60 and len(split.train) == 60
-    assert split.rule == "given; stratified; validation 50% of the rest (seed 0)"
+    assert split.rule == "given; stratified; validation 50 % of the rest (seed 0)"
 
 
 def test_a_given_validation_part_is_kept() -> None:

@@ -47,9 +47,9 @@ def embedded_classes(folder: Path, truth: dict[str, str] | None = None) -> Embed
 def review_of(folder: Path, file: Path) -> ReviewSession:
     """Return a review of 24 images with four findings: a pair across classes, a label, a dark image, and a group."""
     problems = [
-        Problem("duplicate", (0, 8), "copy, 99% alike, labels differ", (8,)),
-        Problem("label", (3,), "labelled blue (2%), looks like red (97%)", (3,), "red"),
-        Problem("group", (16, 17, 18), "3 images, 95% alike", (17, 18)),
-        Problem("dark", (8,), "99 % of it is darker than 20% of full brightness", (8,)),
+        Problem("duplicate", (0, 8), "copy, 99 % alike, labels differ", (8,)),
+        Problem("label", (3,), "labelled blue (2 %), looks like red (97 %)", (3,), "red"),
+        Problem("group", (16, 17, 18), "3 images, 95 % alike", (17, 18)),
+        Problem("dark", (8,), "99 % of it is darker than 20 % of full brightness", (8,)),
     ]
     return ReviewSession(embedded_classes(folder), problems, CorrectionFile(file))

@@ -58,8 +58,16 @@ def find_odd_images(dataset: Dataset, inspection: Inspection, store: Store) -> l
     size = [f"{each_width:.0f} × {each_height:.0f} px" for each_width, each_height in zip(width, height, strict=True)]
     checks: tuple[tuple[str, npt.NDArray[np.bool_], Callable[[int], str]], ...] = (
         (BLANK, high - low < _RANGE, lambda row: f"98 % of it is within {high[row] - low[row]:.0f} of 255 grey levels"),
-        (DARK, high < _DARKEST, lambda row: f"99 % of it is darker than {high[row] / 255:.0%} of full brightness"),
-        (BRIGHT, fifth > _BRIGHTEST, lambda row: f"95 % of it is brighter than {fifth[row] / 255:.0%} of white"),
+        (
+            DARK,
+            high < _DARKEST,
+            lambda row: f"99 % of it is darker than {100 * high[row] / 255:.0f} % of full brightness",
+        ),
+        (
+            BRIGHT,
+            fifth > _BRIGHTEST,
+            lambda row: f"95 % of it is brighter than {100 * fifth[row] / 255:.0f} % of white",
+        ),
         (BLURRED, (sharp < _SHARP) & (short >= _SIDE / 2), lambda row: "it has no fine details"),
         (SHAPE, long > LONG * np.maximum(short, 1), size.__getitem__),
         (SIZE, (short < TINY) | _far(np.sqrt(width * height), good), size.__getitem__),

@@ -13,6 +13,7 @@ from headstart.deploy.serve.run import listen, run
 from headstart.disclosure import show
 from headstart.errors import SpecError, require
 from headstart.progress import say
+from headstart.report.numbers import counted
 
 
 def label_and_serve(
@@ -68,4 +69,4 @@ def label_and_serve(
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
         next_ = next_command(str(file), images.bands)
-        say(f"{done:,} images are labelled; next: {next_}" if done else "no image is labelled yet")
+        say(f"{counted(done, 'image')} labelled; next: {next_}" if done else "no image is labelled yet")

@@ -190,7 +190,8 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
     show(str(output.out))
     if output.rest is not None:
         show(str(output.rest))
-        say(f"headstart: {rest.count:,} images are left to a person: {_guaranteed(classifier)}")
+        left = "1 image is" if rest.count == 1 else f"{rest.count:,} images are"
+        say(f"headstart: {left} left to a person: {_guaranteed(classifier)}")
 
 
 def _without_withheld(predictions: Iterable[Prediction], rest: RowWriter) -> Iterator[Prediction]:
@@ -207,8 +208,9 @@ def _guaranteed(classifier: Classifier) -> str:
     guarantee = classifier.judge.guaranteed
     left = guarantee.left["value"] or 0.0
     return (
-        f"on images like those of its study the others are right in {guarantee.at_least:.1%} of cases at least, and"
-        f" {left:.1%} are left ({guarantee.kept - guarantee.wrong:,} of {guarantee.kept:,} held-out ones were right)"
+        f"on images like those of its study the others are right in {100 * guarantee.at_least:.1f} % of cases at least,"
+        f" and {100 * left:.1f} % are left"
+        f" ({guarantee.kept - guarantee.wrong:,} of {guarantee.kept:,} held-out ones were right)"
     )
 
 

@@ -13,6 +13,7 @@ from headstart.deploy.serve.run import listen, run
 from headstart.disclosure import show
 from headstart.errors import require
 from headstart.progress import say
+from headstart.report.numbers import counted
 
 
 def review_and_serve(
@@ -54,7 +55,7 @@ def review_and_serve(
         for line in overview(session.dataset, given_by(session.dataset)):
             say(line)
         counts = session.counts()
-        found = ", ".join(f"{whole:,} {KINDS[kind]}" for kind, (_, whole) in counts.items())
+        found = ", ".join(f"{KINDS[kind]} ({whole:,})" for kind, (_, whole) in counts.items())
         left = sum(left for left, _ in counts.values())
         say(f"found: {found or 'nothing'}; {left:,} to decide")
         key = secrets.token_urlsafe(12)
@@ -63,4 +64,4 @@ def review_and_serve(
         next_ = next_command(data, session.dataset.bands, corrections=out, label=label)
         run(make_review_app(session, key, next_), listening, Limits())
         relabelled, excluded = session.changed()
-        say(f"{relabelled:,} labels changed, {excluded:,} images left out; next: {next_}")
+        say(f"{counted(relabelled, 'label')} changed, {counted(excluded, 'image')} left out; next: {next_}")

@@ -61,10 +61,10 @@ def make_split(
         has_validation |= has_test
     elif not has_test:
         _draw(side, 2, test, strata, groups, np.random.default_rng([test_seed, 1]))
-        rules.append(f"test {test:.0%} (seed {test_seed})")
+        rules.append(f"test {100 * test:.0f} % (seed {test_seed})")
     if not has_validation:
         _draw(side, 1, validation, strata, groups, np.random.default_rng([seed, 2]))
-        rules.append(f"validation {validation:.0%} of the rest (seed {seed})")
+        rules.append(f"validation {100 * validation:.0f} % of the rest (seed {seed})")
     rows = [np.flatnonzero(side == code).astype(np.int64) for code in range(3)]
     train, validating, testing = rows
     if not len(train):

@@ -56,8 +56,8 @@ def repeats(folds: int, count: int) -> str:
 
 
 def counted(count: int, word: str) -> str:
-    """Return "1 seed" or "3 seeds"."""
-    return f"{count} {word}{'s' if count != 1 else ''}"
+    """Return "1 seed", "3 seeds" or "1,200 seeds"."""
+    return f"{count:,} {word}{'s' if count != 1 else ''}"
 
 
 def is_share(metric: str) -> bool:

@@ -90,14 +90,14 @@ def prepare_update(
     given = _given(source, label, old_data, old, resources)
     dataset, notes = joined(old, given, former)
     share = len(former.test) / len(old)
-    for line in overview(given, f"{share:.0%} of the images that are new become test images"):
+    for line in overview(given, f"{100 * share:.0f} % of the images that are new become test images"):
         say(line)
     study = _study(facts, former, dataset, len(dataset) - len(old), refit)
     _compute_new(study, old_data, old, resources)
     assert dataset.given_split is not None
     parts = dataset.given_split[len(old) :]
     counts = {part: int((parts == part).sum()) for part in ("train", "test")}
-    notes += [f"{share:.0%} of new images become test images, chosen by their content"]
+    notes += [f"{100 * share:.0f} % of new images become test images, chosen by their content"]
     if old_data.split.fold == "seed":
         notes.append(
             f"the seeds of the study were folds: the {len(former.test)} images on which its kept model was tested stay"

@@ -112,9 +112,9 @@ def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
     assert Judge(calibrated(100), Asked()).shortfall == ""
     few = Judge(calibrated(5), Asked()).shortfall
     assert few == (
-        "5 held-out images are too few for sets of 95.0%: they hold the right class in 83.3% of cases; 19 are needed"
+        "5 held-out images are too few for sets of 95.0 %: they hold the right class in 83.3 % of cases; 19 are needed"
     )
-    assert Judge(calibrated(1), Asked()).shortfall.startswith("1 held-out image is too few for sets of 95.0%")
+    assert Judge(calibrated(1), Asked()).shortfall.startswith("1 held-out image is too few for sets of 95.0 %")
     with pytest.raises(SpecError, match=r"from 1 held-out image: that takes 29 .* mistake; 1 suffices for 0\.050"):
         calibrated(1).guarantee(0.9)
     score = replace(calibrated(5), score="energy", familiar=np.zeros(5))
@@ -124,5 +124,5 @@ def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
     level = (counts.min() + 1) / (counts.min() + 2)  # one image more than the rarest class has
     short = int((counts / (counts + 1) < level).sum())
     by_class = Judge(own, Asked(level=level, by_class=True)).shortfall
-    assert by_class.startswith(f"{short} of 4 classes have too few held-out images for sets of {level:.1%}")
-    assert by_class.endswith(f"the lowest level of a class is {counts.min() / (counts.min() + 1):.1%}")
+    assert by_class.startswith(f"{short} of 4 classes have too few held-out images for sets of {100 * level:.1f} %")
+    assert by_class.endswith(f"the lowest level of a class is {100 * counts.min() / (counts.min() + 1):.1f} %")

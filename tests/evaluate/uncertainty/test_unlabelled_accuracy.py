@@ -84,7 +84,7 @@ def test_where_the_two_ways_disagree_nothing_is_claimed(own: Sketch) -> None:
 
 def test_unfamiliar_images_and_too_few_images_are_reasons_too(own: Sketch) -> None:
     found = guess(own, 0.0, 0.0, unfamiliar=MOST_UNFAMILIAR + 0.01)
-    assert found.value is None and "at least 26% of the images are unfamiliar" in found.why
+    assert found.value is None and "at least 26 % of the images are unfamiliar" in found.why
     assert found.low == pytest.approx(guess(own, 0.0, 0.0).low - 0.21)  # what is unfamiliar may all be wrong
     found = guess(own, 0.0, 0.0, n=FEWEST - 1)
     assert (found.value, found.low, found.high, found.estimates) == (None, 0.0, 1.0, {})

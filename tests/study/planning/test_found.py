@@ -23,9 +23,9 @@ def test_each_dataset_of_a_chain_is_told_once_and_the_own_one_first(
     runs = {"before": {"data": str(source), "strategy": "ridge"}, "probe": {"strategy": {"each": ["ridge", "knn"]}}}
     assert lines_of({**small_study, "runs": runs}) == [
         "pictures: 42 images, 3 classes: blue, green, red; 14 images of each",
-        "split: test 20% (seed 0); validation 20% of the rest (seed 0): 27 train, 7 validation, 8 test",
+        "split: test 20 % (seed 0); validation 20 % of the rest (seed 0): 27 train, 7 validation, 8 test",
         "source: 15 images, 3 classes: blue, green, red; 5 images of each",
-        "split: test 20% (seed 0); validation 20% of the rest (seed 0): 10 train, 2 validation, 3 test",
+        "split: test 20 % (seed 0); validation 20 % of the rest (seed 0): 10 train, 2 validation, 3 test",
     ]
 
 

@@ -315,14 +315,14 @@ def _guaranteed_words(classifier: Classifier) -> str:
         return ""
     held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked
     level = min(asked.level, float(classifier.judge.thresholds.guaranteed.min()))
-    words = f"A set holds the right class of {level:.1%} of images like those of its study ({held:,} checked)."
+    words = f"A set holds the right class of {100 * level:.1f} % of images like those of its study ({held:,} checked)."
     guarantee = _guarantee(classifier)
     if guarantee is None:
         return words
     left = guarantee.left["value"] or 0.0
     return (
-        f"{words} Answers that are not withheld are right in at least {guarantee.at_least:.1%} of cases; {left:.1%} are"
-        " withheld, for a person."
+        f"{words} Answers that are not withheld are right in at least {100 * guarantee.at_least:.1f} % of cases;"
+        f" {100 * left:.1f} % are withheld, for a person."
     )
 
 

@@ -230,11 +230,11 @@ class Judge:
         count, said = len(own.held_out), ""
         if self.asked.by_class and least < level:
             short = int((self.thresholds.guaranteed < level).sum())
-            said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {level:.1%}"
-            said += f" ({needed(level):,} each): the lowest level of a class is {least:.1%}"
+            said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {100 * level:.1f} %"
+            said += f" ({needed(level):,} each): the lowest level of a class is {100 * least:.1f} %"
         elif least < level:
-            said = f"{_few(count)} too few for sets of {level:.1%}: they hold the right class in"
-            said += f" {least:.1%} of cases; {needed(level):,} are needed"
+            said = f"{_few(count)} too few for sets of {100 * level:.1f} %: they hold the right class in"
+            said += f" {100 * least:.1f} % of cases; {needed(level):,} are needed"
         if own.score and count < (enough := needed(1 - MOST_REJECTED)):
             said += f"{'; ' if said else ''}no image is called unfamiliar: that takes {enough:,} held-out images"
         return said

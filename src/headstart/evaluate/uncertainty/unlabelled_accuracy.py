@@ -75,7 +75,7 @@ def guess_accuracy(
     low = max(0.0, low - max(0.0, unfamiliar - MOST_REJECTED))
     why = ""
     if unfamiliar > MOST_UNFAMILIAR:
-        why = f"at least {unfamiliar:.0%} of the images are unfamiliar, and may be of no class that it knows"
+        why = f"at least {100 * unfamiliar:.0f} % of the images are unfamiliar, and may be of no class that it knows"
     elif max(estimates.values()) - min(estimates.values()) > MOST_APART:
         why = f"two ways to estimate it differ by more than {100 * MOST_APART:.0f} points"
     middle = sum(estimates.values()) / len(estimates)

@@ -66,5 +66,5 @@ def outliers(features: npt.NDArray[np.floating], seed: int) -> list[tuple[int, s
     spread = 1.4826 * float(np.median(np.abs(fifth - middle)))
     far = np.flatnonzero(fifth < middle - _FAR * max(spread, 1e-6))
     order = far[np.argsort(fifth[far], kind="stable")]
-    words = f"alike; usual are {middle:.0%}"
-    return [(row, f"its fifth nearest image is {fifth[row]:.0%} {words}") for row in order.tolist()]
+    words = f"alike; usual are {100 * middle:.0f} %"
+    return [(row, f"its fifth nearest image is {100 * fifth[row]:.0f} % {words}") for row in order.tolist()]

@@ -96,7 +96,9 @@ class Progress(pl.Callback):  # type: ignore[misc]
         row = rows[-1] if rows else {}
         shown = row.get("validation_accuracy")
         note = f"epoch {trainer.current_epoch + 1}, loss {pl_module.current_loss:.3f}"
-        self.ticker.advance(len(batch.labels), note + (f", validation {shown:.1%}" if shown is not None else ""))
+        self.ticker.advance(
+            len(batch.labels), note + (f", validation {100 * shown:.1f} %" if shown is not None else "")
+        )
 
 
 def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
