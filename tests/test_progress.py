@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-import sys
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -31,6 +32,24 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(module, "_verbosity", NORMAL)
     monkeypatch.setattr(module, "_display", None)
     return clock
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Return what bars draw, as if standard error were a terminal of 100 columns."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    drawn = Terminal()
+    monkeypatch.setattr(module, "console", lambda **_: Console(file=drawn, width=100, force_terminal=True))
+    monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=drawn))
+    return drawn
+
+
+def shown(drawn: io.StringIO) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.getvalue())
 
 
 def test_lines_appear_after_five_seconds_and_then_every_five(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,17 +83,57 @@ def test_what_takes_over_a_second_has_the_time_of_each(clock: Clock, capsys: pyt
     assert capsys.readouterr().err == "training: 20/4,016 epochs, 2.5 s each, 2 h 46 min left\n"
 
 
-def test_a_bar_in_a_terminal_has_the_unit_and_the_time_left_in_words(
-    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn = io.StringIO()
-    monkeypatch.setattr(module, "console", lambda **_: Console(file=drawn, width=100, force_terminal=True))
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+def test_a_bar_in_a_terminal_has_the_unit_and_the_time_left_in_words(clock: Clock, terminal: io.StringIO) -> None:
     with progress("decoding", 6000) as ticker:
         clock.now = 110.0
         ticker.advance(1500, note="loss 0.5")  # 150 a second: 4,500 left take 30 seconds
-    assert "1,500/6,000 images, 30.0 s left, loss 0.5" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.getvalue())
-    assert capsys.readouterr() == ("", "")
+        assert "1,500/6,000 images, 30.0 s left, loss 0.5" in shown(terminal)
+        ticker.advance(4500)
+    assert "6,000/6,000 images, loss 0.5" in shown(terminal)
+
+
+def test_a_bar_appears_in_a_terminal_before_the_first_piece_is_done(
+    clock: Clock, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[tuple[float, Callable[[], None]]] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, after: float, act: Callable[[], None]) -> None:
+            timers.append((after, act))
+
+        def start(self) -> None:
+            timers.append(timers.pop())
+
+        def cancel(self) -> None:
+            timers.append((0.0, timers[-1][1]))
+
+    monkeypatch.setattr(module.threading, "Timer", Timer)
+    with progress("benchmark", 5, "forms"):
+        ((after, appear),) = timers
+        assert after == 2.0 and shown(terminal) == ""
+        appear()
+        assert "0/5 forms" in shown(terminal) and "left" not in shown(terminal)
+    assert timers[-1][0] == 0.0  # cancelled
+    drawn = terminal.getvalue()
+    appear()  # a timer that comes late
+    assert terminal.getvalue() == drawn
+
+
+def test_a_job_within_a_job_has_the_only_bar(clock: Clock, terminal: io.StringIO) -> None:
+    with progress("export", 3, "formats") as outer:
+        clock.now = 103.0
+        outer.advance(1)
+        with progress("decoding", 10) as inner:
+            clock.now = 106.0
+            inner.advance(5)
+            assert outer._bar is None and inner._bar is not None
+            outer.appear()
+            assert outer._bar is None
+        outer.advance(1)
+        assert outer._bar is not None
+    assert "2/3 formats" in shown(terminal) and "5/10 images" in shown(terminal)
 
 
 def test_quiet_prints_nothing_and_still_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import html
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,8 @@ _REDRAWN = 0.25  # seconds between two states of a bar in a notebook
 
 _verbosity = int(os.environ.get("HEADSTART_VERBOSITY", NORMAL))
 _display: Callable[[Ticker | None], None] | None = None
+_drawing = threading.RLock()
+_drawn: Ticker | None = None  # whose bar is in the terminal: one at a time
 
 
 def set_verbosity(level: int) -> None:
@@ -57,6 +60,7 @@ class Ticker:
         self._bar: Any = None
         self._task: Any = None
         self._output: Output | None = None
+        self._over = False
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count `count` more pieces done; `note` is shown at the end of the line (such as a current loss)."""
@@ -81,13 +85,21 @@ class Ticker:
             self._shown = now
             say(self._line(now))
 
+    def appear(self) -> None:
+        """Draw the bar although nothing is done yet, unless another job within this one has drawn its own."""
+        with _drawing:
+            if _drawn is None and not self._over and _verbosity >= NORMAL:
+                self._draw(time.monotonic())
+
     def close(self) -> None:
         """Remove the bar from the screen."""
+        global _drawn
         if _display is not None:
             _display(None)
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        with _drawing:
+            self._over = True
+            self._hide()
+            _drawn = None if _drawn is self else _drawn
         if self._output is not None:
             self._output.clear()
             self._output = None
@@ -104,32 +116,48 @@ class Ticker:
         return f"{rate:.1f}/s" if rate >= 1 else f"{duration(1 / rate)} each" if rate else ""
 
     def _left(self, now: float) -> str:
-        """Say how long the rest takes at the rate so far; nothing before anything is done."""
-        return f"{duration((now - self._started) / self.done * (self.total - self.done))} left" if self.done else ""
+        """Say how long the rest takes at the rate so far; nothing before anything is done, or when all is."""
+        if not 0 < self.done < self.total:
+            return ""
+        return f"{duration((now - self._started) / self.done * (self.total - self.done))} left"
 
     def _draw(self, now: float) -> None:
-        if self._bar is None:
-            from rich.progress import BarColumn, Progress, TextColumn
+        global _drawn
+        with _drawing:
+            if _drawn is not None and _drawn is not self:
+                _drawn._hide()
+            _drawn = self
+            said = ", ".join(part for part in (self._count(), self._left(now), self.note) if part)
+            if self._bar is None:
+                from rich.progress import BarColumn, Progress, TextColumn
 
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.fields[said]}", markup=False),
-            )
-            self._bar = Progress(*columns, console=console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.title, total=self.total, said="")
-            self._bar.start()
-        said = ", ".join(part for part in (self._count(), self._left(now), self.note) if part)
-        self._bar.update(self._task, completed=self.done, said=said)
+                title, text = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[said]"))
+                self._bar = Progress(title, BarColumn(), text, console=console(stderr=True), transient=True)
+                self._task = self._bar.add_task(self.title, total=self.total, said=said)
+                self._bar.start()
+            self._bar.update(self._task, completed=self.done, total=self.total, said=said)
+
+    def _hide(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 @contextlib.contextmanager
 def progress(title: str, total: int, unit: str = "images") -> Iterator[Ticker]:
-    """Show progress of one job; nothing is shown if it takes under two seconds."""
+    """Show progress of one job; nothing is shown if it takes under two seconds.
+
+    In a terminal the bar appears then, even before the first piece is done.
+    """
     ticker = Ticker(title, total, unit)
+    timer = threading.Timer(_PATIENCE, ticker.appear)
+    timer.daemon = True
+    if _display is None and not in_notebook() and sys.stderr.isatty():
+        timer.start()
     try:
         yield ticker
     finally:
+        timer.cancel()
         ticker.close()
 
 

@@ -29,11 +29,20 @@ def test_update_tells_what_is_new_and_compares_the_models(call: Call, finished: 
     (more / "daisy" / "cut.jpg").touch()
     code, out, said = call(*arguments)
     assert said.splitlines()[0].startswith("more: 16 images, 2 classes") and "left out: 1 with zero bytes" in said
-    assert code == 0 and "to learn from" in out and "small-update-" in out and "on the same images" in out
+    assert code == 0 and "to learn from" in out and "small-update-" in out
     assert "in the study already" not in out and "Drift" not in out and "held-out images" not in out
     found = json.loads(call(*arguments, "--json")[1])
     assert sum(found["new"].values()) == 16 and Path(found["model"]).is_file()
     assert len(found["evaluation"]["models"]) == 2 and found["evaluation"]["n"] == 4 + found["new"]["test"]
+    scores = [f"{100 * each['metrics']['accuracy']['value']:.1f} %" for each in found["evaluation"]["models"]]
+    answer, *rest = out.splitlines()
+    assert answer.startswith("The updated model ") and answer.endswith(")."), answer
+    assert f": accuracy {scores[0]} against {scores[1]} on the same {found['evaluation']['n']} test images, " in answer
+    assert rest[-3:] == [
+        f"model:   {found['model']}",
+        f"before:  {finished} (unchanged)",
+        f"use it:  headstart predict {found['folder']} YOUR-PHOTO.jpg",
+    ]
 
 
 @pytest.mark.long

@@ -111,12 +111,13 @@ def show_drift(found: DriftReport) -> None:
     show(f"report:  {found.report}")
 
 
-def show_evaluation(found: Evaluation, *, drift: bool = True) -> None:
+def show_evaluation(found: Evaluation, *, updated: bool = False) -> None:
     """Print how good each model is and how they compare, every measure, drift, and the report's place.
 
     Args:
         found: the evaluation.
-        drift: say whether the images are like the models' own, which is no question of their test images.
+        updated: of an updated model and the previous one, on test images of the study: how they compare was said, and
+            whether the images are like the models' own is no question.
     """
     from headstart.report.render.evaluation_words import (
         change_words,
@@ -126,15 +127,16 @@ def show_evaluation(found: Evaluation, *, drift: bool = True) -> None:
         measure_rows,
     )
 
-    show(images_words(found))
+    if not updated:
+        show(images_words(found))
     for note in found.notes:
         show_line(f"note: {note}")
     for each in found.models:
         show_line(change_words(each.beside_own(found.metric), found.metric))
-    for sentence in compared_words(found):
+    for sentence in () if updated else compared_words(found):
         show_line(sentence)
     show_table(("measure", *(model.name for model in found.models)), measure_rows(found))
-    for each in found.models if drift else ():
+    for each in () if updated else found.models:
         for sentence in drift_lines(each):
             show_line(sentence if len(found.models) == 1 else f"{each.name}: {sentence}")
     show(f"report:  {found.report}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from headstart.cli.command_line import typed_command
 from headstart.cli.evaluate import plain, show_evaluation
 from headstart.cli.outputs import check_writable
 from headstart.cli.tables import show_line
-from headstart.disclosure import show
+from headstart.disclosure import show, typed, wrapped
 from headstart.models.refitted import words
 
 
@@ -22,6 +23,7 @@ def update_and_show(
     Raises:
         DataError, StoreError: as `headstart.update_study` raises them.
     """
+    from headstart.report.render.evaluation_words import updated_words
     from headstart.report.render.live import LiveStudy
     from headstart.saved_models import update_study
 
@@ -39,14 +41,18 @@ def update_and_show(
         facts["refitted"] = done.results.refitted
         print(json.dumps({**facts, "notes": list(done.notes), "evaluation": compared}, ensure_ascii=False))
         return
+    show_line(
+        "The models are not compared: the updated one knows classes that the previous one does not."
+        if done.evaluation is None
+        else updated_words(done.evaluation)
+    )
     show(f"new images: {done.new['train']:,} to learn from, {done.new['test']:,} to test on")
     for note in done.notes:
         show_line(f"note: {note}")
     if done.evaluation is not None:
-        show_evaluation(done.evaluation, drift=False)
-    else:
-        show_line("the models are not compared: the new one knows classes that the previous one does not")
-    show(f"model:    {done.results.model}")
+        show_evaluation(done.evaluation, updated=True)
+    show(f"model:   {done.results.model}")
     if done.results.refitted is not None:
-        show(f"          {words(done.results.refitted)}")
-    show(f"previous: {study} (unchanged)")
+        show(wrapped(f"         {words(done.results.refitted)}", sys.stdout))
+    show(f"before:  {study} (unchanged)")
+    show(f"use it:  headstart predict {typed([str(done.results.folder)])} YOUR-PHOTO.jpg")

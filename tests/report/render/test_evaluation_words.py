@@ -15,6 +15,7 @@ from headstart.report.render.evaluation_words import (
     images_words,
     measure_rows,
     said_of,
+    updated_words,
 )
 
 
@@ -107,3 +108,28 @@ def test_the_first_model_is_compared_with_each_other_one(monkeypatch: pytest.Mon
         "a less b, on the same images: -2.0 points (-5.0 to +1.0)"
     ]
     assert compared_words(evaluation(model("a"))) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "figures", "said"),
+    [
+        ("accuracy", (0.10, 0.04, 0.16), "is better than the previous one: accuracy 90.0 % against 80.0 %"),
+        ("accuracy", (0.10, 0.00, 0.20), "may be better or worse than the previous one: accuracy 90.0 % against"),
+        ("accuracy", (-0.10, -0.16, -0.04), "is worse than the previous one: accuracy 90.0 % against 80.0 %"),
+        ("log_loss", (-0.10, -0.16, -0.04), "is better than the previous one: log loss 0.300 against 0.400"),
+    ],
+)
+def test_an_updated_model_is_better_if_the_interval_says_so(
+    monkeypatch: pytest.MonkeyPatch, metric: str, figures: tuple[float, float, float], said: str
+) -> None:
+    scores = {"accuracy": (0.9, 0.8), "log_loss": (0.3, 0.4)}
+    new, old = ({name: estimate(pair[k], 0, 1) for name, pair in scores.items()} for k in (0, 1))
+    found = evaluation(model("new", **new), model("old", **old))
+    found.metric, found.dataset = metric, range(20)
+    pair = {"a": "old", "b": "new", "difference": -figures[0], "low": -figures[2], "high": -figures[1]}
+    boards = SimpleNamespace(boards=[SimpleNamespace(pairwise=[pair])])
+    monkeypatch.setattr(evaluation_words, "load_summary", lambda folder: boards)
+    answer = updated_words(found)
+    assert answer.startswith(f"The updated model {said}") and "on the same 20 test images, " in answer
+    unit = "points (" if metric == "accuracy" else "-0.100 (-0.160 to -0.040)."
+    assert unit in answer and answer.endswith(").")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headstart.evaluate.metrics.names import measure_name
+from headstart.evaluate.metrics.scoring import METRICS
 from headstart.report import numbers
 from headstart.report.read.summary import load_summary
 from headstart.report.render.drift_words import drift_sentences
@@ -93,14 +94,40 @@ def drift_lines(model: Evaluated) -> list[str]:
 
 def compared_words(found: Evaluation) -> list[str]:
     """Return how the first model compares with each other one, paired over the images."""
+    return [
+        f"{found.models[0].name} less {other}, on the same images: {numbers.difference(*figures, found.metric)}"
+        for other, figures in _differences(found)
+    ]
+
+
+def updated_words(found: Evaluation) -> str:
+    """Return the answer to whether an updated model, the first, is better than the previous one, the second."""
+    ((_, (difference, low, high)),) = _differences(found)
+    if low <= 0 <= high:
+        verdict = "may be better or worse than the previous one"
+    else:
+        better = (difference > 0) == METRICS[found.metric].higher_is_better
+        verdict = f"is {'better' if better else 'worse'} than the previous one"
+    scores = " against ".join(numbers.score(_value(model, found.metric), found.metric) for model in found.models)
+    images = numbers.counted(len(found.dataset), "test image")
+    shown = numbers.difference(difference, low, high, found.metric)
+    return f"The updated model {verdict}: {measure_name(found.metric)} {scores} on the same {images}, {shown}."
+
+
+def _value(model: Evaluated, metric: str) -> float | None:
+    cell = model.metrics.get(metric)
+    return None if cell is None else cell["value"]
+
+
+def _differences(found: Evaluation) -> list[tuple[str, tuple[float, float, float]]]:
+    """Return each other model with the first model's score less its, and the interval of that."""
     if len(found.models) < 2:
         return []
-    first, said = found.models[0].name, []
+    first, differences = found.models[0].name, []
     for pair in load_summary(found.folder.root).boards[0].pairwise:
         if first not in (pair["a"], pair["b"]):
             continue
         sign, other = (1, pair["b"]) if pair["a"] == first else (-1, pair["a"])
         low, high = sorted((sign * pair["low"], sign * pair["high"]))
-        shown = numbers.difference(sign * pair["difference"], low, high, found.metric)
-        said.append(f"{first} less {other}, on the same images: {shown}")
-    return said
+        differences.append((other, (sign * pair["difference"], low, high)))
+    return differences
