@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headstart.audit import audit as auditing
-from headstart.cli.audit import audit_and_show
+from headstart.cli.audit import _answer, audit_and_show
 from headstart.storage.opening import default_store
 from tests.cli.conftest import Call
 
@@ -60,9 +60,10 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_findings_notes_and_the_first_suspects_are_printed(
     photos: Path, tmp_path: Path, audited: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    audit_and_show(str(photos), [str(photos)], "pixels", {"device": "cpu"}, out=tmp_path, as_json=False)
+    audit_and_show(str(photos), [], "pixels", {"device": "cpu"}, out=tmp_path, as_json=False)
     place = tmp_path / "audit-flowers.json"
     assert capsys.readouterr().out.splitlines() == [
+        "1 thing to look at in 20 images of flowers:",
         "no bad files",
         "7 near duplicates",
         "note: one image was skipped\\x1b[2J",
@@ -75,11 +76,13 @@ def test_findings_notes_and_the_first_suspects_are_printed(
         "",
         f"with pictures: {place.with_suffix('.html')}",
         f"full audit:    {place}",
+        f"to decide:     headstart review {photos}",
     ]
     page = place.with_suffix(".html").read_text(encoding="utf-8")
     assert "7 near duplicates" in page and "data:image/jpeg;base64,jpeg" in page and "one image was skipped" in page
     assert json.loads(place.read_text()) == FOUND
     assert len(audited.dataset) == len(audited.options["features"]) == 20 and audited.options["bad"] == {}
+    audit_and_show(str(photos), [str(photos)], "pixels", {"device": "cpu"}, out=tmp_path, as_json=False)
     assert [len(other.dataset) for other in audited.options["others"]] == [20]
 
 
@@ -107,3 +110,23 @@ def test_pruning_the_cache_meanwhile_leaves_what_the_audit_reads(
     assert {"features", "images"} <= set(left)
     default_store().prune(0)
     assert default_store().entries() == []  # nobody is at work any more
+
+
+def test_the_answer_counts_problems_and_what_to_look_at() -> None:
+    def answer(*levels: str, n: int = 1200) -> str:
+        return _answer({"name": "a b", "n": n, "findings": [{"level": level} for level in levels]})
+
+    assert answer("problem", "problem", "notice", "good") == "2 problems and 1 thing to look at in 1,200 images of a b:"
+    assert answer("problem", "good") == "1 problem in 1,200 images of a b:"
+    assert answer("good", n=1) == "Nothing to correct was found in 1 image of a b:"
+
+
+@pytest.mark.usefixtures("shared_cache")
+@pytest.mark.parametrize("other", [{"label": "folder"}, {"corrections": Path("c.csv")}, {"bands": "0,1,2"}])
+def test_the_command_that_reviews_is_shown_only_where_it_reads_the_same(
+    other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("headstart.labelled_images.audit_images", lambda *_, **__: FOUND)
+    for settings, others, shown in (({}, [], True), (other, [], False), ({}, ["more"], False)):
+        audit_and_show("my photos", others, "pixels", settings, out=tmp_path, as_json=False)
+        assert ("to decide:     headstart review 'my photos'\n" in capsys.readouterr().out) is shown

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from exported_models import linear
 from PIL import Image
 
-from headstart.cli.benchmark import benchmark_and_show
+from headstart.cli.benchmark import _answer, benchmark_and_show
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.export.accuracy_lost import Lost
 from headstart.deploy.export.benchmark import Benchmark, Speed
@@ -39,7 +40,7 @@ def test_a_form_a_line_then_what_was_measured(measured: list[Any], capsys: pytes
     out = capsys.readouterr().out
     for text in (
         "p95",
-        "accuracy drop",
+        "points of accuracy lost",
         size(2_000_000),
         "10.0 ms",
         "12.5 ms",
@@ -60,12 +61,20 @@ def test_no_figure_is_broken_at_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     benchmark_and_show(Path("m"), int8=True, images=None, count=200, as_json=False)
     first, *rest = capsys.readouterr().out.splitlines()
-    fastest = max(ROWS, key=lambda row: row.images_per_second)
-    assert first == f"{fastest.form} is the fastest here: {fastest.images_per_second:.0f} images/s."
+    best = f"The fastest form here and the smallest is onnx int8: 320 images/s, {size(500_000)}."
+    assert first == f"{best} From the original's, at most 3 of 200 labels differ."
     for row in ROWS:
         lines = [line for line in rest if line.startswith(f" {row.form}  ")]
         assert len(lines) == 2 and f"{row.median_ms:.1f} ms" in lines[0] and f"{row.labels_differ} " in lines[1]
     assert any(line.rstrip().endswith("+1.0 (-0.5 to +2.5)") for line in rest)
+
+
+def test_the_fastest_form_and_the_smallest_may_be_two() -> None:
+    first, second = replace(ROWS[0], images_per_second=2000.0), replace(ROWS[1], labels_differ=0)
+    assert _answer(Benchmark("200 of the test images", 200, (first, second), ())) == (
+        f"The fastest form here is headstart: 2,000 images/s; the smallest is onnx int8: {size(500_000)}."
+        " From the original's, no label differs."
+    )
 
 
 def test_json_has_every_figure(measured: list[Any], call: Call, tmp_path: Path) -> None:

@@ -38,7 +38,23 @@ def test_similar_names_and_draws_the_nearest(call: Call, photos: Path, tmp_path:
     )
     assert [row["name"] for row in rows] == [each.name for each in again]
     _status, output, _error = call(*asked, "--out", tmp_path / "sheet.png")
-    assert "red-001.png" in output and (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert output.startswith("Of the 6 images, red-001.png is the most like red-001.png, by lenet5.\n")
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_similar_says_how_many_have_the_label_of_the_nearest(call: Call, photos: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\n" + "".join(f"photos/{each.name},{each.name[:3]}\n" for each in photos.iterdir()))
+    network = ("--backbone", "lenet5", "--weights", "none", "--device", "cpu")
+    _, output, error = call("similar", table, photos / "red-001.png", "--count", 3, *network)
+    answer, _heads, *rows = output.splitlines()
+    alike = sum(row.split()[-1] == "red" for row in rows)
+    assert answer.endswith(f"is the most like red-001.png, by lenet5; {alike} of the 3 below have its label, red.")
+    assert "split" not in error
+    _, output, _ = call("similar", table, photos / "red-001.png", "--count", 1, *network)
+    assert output.startswith(
+        "Of the 6 images, photos/red-001.png is the most like red-001.png, by lenet5; its label is red."
+    )
 
 
 def test_what_cannot_be_done_is_one_line(call: Call, photos: Path, tmp_path: Path) -> None:

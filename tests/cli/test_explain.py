@@ -63,6 +63,7 @@ def test_explain_sets_two_models_side_by_side_and_checks_them(
     common = ("--method", "grad_cam", "--seed", 1, "--target", "lily")
     code, out, said = call("explain", one, image, *common, "--out", tmp_path / "one.png")
     assert code == 0 and ": lily " in out and "deletion" not in out, said
+    assert out.splitlines()[-1] == f"written: {tmp_path / 'one.png'}"
     code, out, _ = call("explain", one, image, *common, "--against", two, "--checks", "--out", tmp_path / "two.png")
     assert code == 0 and out.count(": lily ") == 2 and out.count("deletion ") == 2
     with Image.open(tmp_path / "one.png") as first, Image.open(tmp_path / "two.png") as second:

@@ -65,7 +65,7 @@ def test_the_table_of_few_shot_results_shows_the_dataset_literally(capsys: pytes
     row = {"method": "ridge", "transductive": False, "shots": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}
     _show({"rows": [row], "comparisons": {1: [{"verdict": "a [b] :star:"}]}}, "[other]:star:")
     out = capsys.readouterr().out
-    assert "[other]:star:" in out and "1 shot: a [b] :star:" in out and "40.00 to 60.00" in out
+    assert "[other]:star:" in out and "1 shot: a [b] :star:" in out and "40.00–60.00 %" in out
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_row_shows_percentages_and_what_is_unknown_is_empty(capsys: pytest.Cap
     out = capsys.readouterr().out
     first = next(line for line in out.splitlines() if "tim" in line)
     assert first.split("  ")[0].strip() == "tim (transductive)"
-    assert all(text in first for text in ("52.34 %", "51.20 to 53.40", "48.0 to 56.0", "12,346"))
+    assert all(text in first for text in ("52.34 %", "51.20–53.40 %", "48.0–56.0 %", "12,346"))
     assert next(line for line in out.splitlines() if "knn" in line).split() == ["knn", "1", "100.00", "%"]
     assert [line for line in out.splitlines() if line.startswith("5 shots: ")] == [f"5 shots: v{k}" for k in range(6)]
 

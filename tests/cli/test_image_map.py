@@ -12,10 +12,11 @@ from tests.cli.conftest import Call, passed_to
 def test_map_writes_a_page_and_says_how_far_it_can_be_trusted(call: Call, tmp_path: Path) -> None:
     photos, out = draw_folder(tmp_path / "photos", 4), tmp_path / "m.html"
     network = ("--backbone", "lenet5", "--weights", "none", "--device", "cpu")
-    status, output, _error = call("map", photos, "--out", out, "--method", "pca", "--thumbnails", 5, *network)
+    status, output, error = call("map", photos, "--out", out, "--method", "pca", "--thumbnails", 5, *network)
     lines = output.splitlines()
-    assert status == 0 and lines[0].startswith("The two principal components of the vectors, with ")
-    assert "are among its 10 nearest here" in output and lines[-1] == f"map of 12 images: {out}"
+    assert status == 0 and lines[0] == f"Map of 12 images by lenet5: {out}"
+    assert lines[1].startswith("The two principal components of the vectors, with ")
+    assert "are among its 10 nearest here" in output and "split" not in error
     assert "red-000.png" in out.read_text(encoding="utf-8")
 
 

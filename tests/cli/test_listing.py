@@ -91,6 +91,24 @@ def test_the_line_ups_are_listed_with_licence_place_and_speed(
     assert "CC-BY-NC-4.0" in rows["convnextv2_nano"] and "89.3 linear, ReaL" in rows["dinov3_base"]
 
 
+@pytest.mark.parametrize(("columns", "licence"), [(80, False), (120, True)])
+def test_a_network_takes_one_line(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, columns: int, licence: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    empty_caches(monkeypatch, tmp_path)
+    monkeypatch.setattr("headstart.study.planning.networks.seconds_per_image", lambda _: 0.02)
+    show_line_ups()
+    table = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    heads = table[0].split()
+    assert ("licence" in heads) is licence and {"use", "published", "available", "images/s"} < set(heads)
+    rows = [line for line in table[1:] if line[1] != " "][: len(CANDIDATES) + len(SPECIAL)]
+    assert [row.split()[0] for row in rows] == [each.name for each in (*CANDIDATES, *SPECIAL)]
+    assert table.index(rows[len(CANDIDATES) - 1]) == len(CANDIDATES)  # nothing between them
+    by_name = {row.split()[0]: row for row in rows}
+    assert " 89.3 linear, ReaL  " in by_name["dinov3_base"] and " restricted  no, 343 MB" in by_name["dinov3_base"]
+
+
 def test_what_is_published_of_a_network_comes_with_its_sources(capsys: Capture) -> None:
     show_backbones("resnet18", as_json=False)
     out = capsys.readouterr().out.splitlines()

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import zipfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from headstart.api import Results
-from headstart.cli.predict import Output, _one_line
+from headstart.cli.predict import Output, _answers, _one_line
 from headstart.deploy.classifier import Classifier
 from headstart.errors import SpecError
 from headstart.evaluate.uncertainty.answers import Uncertainty, held_out_of
@@ -59,7 +60,10 @@ def test_every_input_has_a_row_and_the_status_says_that_some_were_not_read(
 def test_a_table_has_a_row_for_each_input_too(call: Call, finished: Path, inputs: list[str]) -> None:
     code, out, _ = call("predict", finished, *inputs)
     assert code == 1 and all(name in out for name in inputs)
-    assert out.splitlines()[0].split() == ["image", "class", "probability", "answer", "next", "error"]
+    answer, heads, *rows = out.splitlines()
+    assert heads.split() == ["image", "class", "probability", "answer", "next", "error"]
+    classes = Counter(row.split()[1] for row in rows[:8] if row.split()[1] in ("daisy", "lily"))
+    assert answer == f"3 images: {', '.join(f'{name} ({count})' for name, count in classes.most_common())}."
     assert "no such file or folder" in out and "matches no image" in out
     code, out, err = call("predict", finished, "2.jpg")
     assert code == 0 and "error" not in out and err.startswith("headstart: 1 image read; the model is ")
@@ -97,8 +101,14 @@ def test_a_file_is_written_whole_and_named(
     assert len(rows_of(place.read_text(), suffix)) == 8
 
 
+def test_the_sentence_above_a_table_names_the_most_frequent_classes() -> None:
+    found = Counter({"a": 1, "b": 2, "c": 30, "d": 1200, "e": 3, "f": 1, "g\n": 4})
+    assert _answers(found) == "1,241 images: d (1,200), c (30), g\\n (4), e (3), b (2), 2 other classes (2)."
+    assert _answers(Counter({"a": 2})) == "2 images: a (2)."
+
+
 def test_the_least_sure_are_the_first_of_a_table(call: Call, finished: Path, inputs: list[str]) -> None:
-    lines = call("predict", finished, *inputs, "--least-sure-first")[1].splitlines()[1:]
+    lines = call("predict", finished, *inputs, "--least-sure-first")[1].splitlines()[2:]
     read = [float(line.split()[2]) for line in lines[:3]]
     assert read == sorted(read) and all("." not in line.split()[1] for line in lines[3:])
 

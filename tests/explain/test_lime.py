@@ -161,6 +161,15 @@ def test_samples_are_doubled_until_two_runs_agree_and_the_first_ones_are_kept() 
     assert rank_correlation(same.weights, more.weights) > 0.5  # other samples, the same answer
 
 
+def test_progress_counts_the_samples_as_more_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[int, int]] = []
+    monkeypatch.setattr("headstart.explain.lime.Ticker.advance", lambda ticker, n: counted.append((n, ticker.total)))
+    images, cut = np.stack([picture(), picture(1)]), [squares(24, 24, 4)] * 2
+    found = explain_pixels(noisy_predict(0.1), images, [1, 1], cut, LimeOptions(100, 400, agreement=1.0))
+    assert [one.samples for one in found] == [400, 400]
+    assert counted[0] == (32, 200) and counted[-1][1] == 800 and sum(n for n, _ in counted) == 800
+
+
 def test_a_prediction_that_depends_on_nothing_has_no_agreement_and_a_linear_one_has_all() -> None:
     masks = np.random.default_rng(0).random((200, 10)) < 0.5
     assert expected_agreement(masks, np.full(200, 0.3)) == 0.0

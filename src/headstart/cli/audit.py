@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from headstart.cli.command_line import typed_command
 from headstart.cli.outputs import check_writable
 from headstart.cli.tables import show_line
-from headstart.disclosure import show
+from headstart.disclosure import show, typed
+from headstart.report.numbers import counted
 
 
 def audit_and_show(
@@ -51,6 +53,7 @@ def audit_and_show(
         said = {key: value for key, value in audit.items() if key != "thumbnails"}
         print(json.dumps({**said, "problems": problems(audit)}, default=str))
         return
+    show_line(_answer(audit))
     for finding in audit["findings"]:
         show_line(finding["text"])
     for note in audit["notes"]:
@@ -62,6 +65,22 @@ def audit_and_show(
         for row in rows:
             show_line(f"  {_line(row)}")
     show(f"\nwith pictures: {page}\nfull audit:    {place}")
+    if (audit["exact"] or audit["near"] or audit["label_errors"]) and not (others or _is_read_otherwise(settings)):
+        show(f"to decide:     headstart review {typed([data])}")
+
+
+def _answer(audit: Mapping[str, Any]) -> str:
+    """Return in a sentence how many problems there are, and how many things that a person should look at."""
+    levels = Counter(finding["level"] for finding in audit["findings"])
+    found = [counted(levels["problem"], "problem")] if levels["problem"] else []
+    found += [f"{counted(levels['notice'], 'thing')} to look at"] if levels["notice"] else []
+    images = f"{counted(audit['n'], 'image')} of {audit['name']}"
+    return f"{' and '.join(found)} in {images}:" if found else f"Nothing to correct was found in {images}:"
+
+
+def _is_read_otherwise(settings: Mapping[str, Any]) -> bool:
+    """Say whether options decide what is read; the command that is shown has none of them."""
+    return any(settings.get(key) is not None for key in ("label", "corrections", "bands", "show"))
 
 
 def _place(out: Path, audit: Mapping[str, Any]) -> Path:

@@ -11,7 +11,7 @@ from headstart.disclosure import show
 from headstart.units import duration, size
 
 if TYPE_CHECKING:
-    from headstart.deploy.export.benchmark import Speed
+    from headstart.deploy.export.benchmark import Benchmark, Speed
 
 
 def benchmark_and_show(model: Path, *, int8: bool, images: Path | None, count: int, as_json: bool) -> None:
@@ -27,14 +27,31 @@ def benchmark_and_show(model: Path, *, int8: bool, images: Path | None, count: i
         facts = {"pictures": found.pictures, "n": found.n, "notes": list(found.notes)}
         show(json.dumps({**facts, "forms": [row.to_dict() for row in found.rows]}, ensure_ascii=False))
         return
-    fastest = max(found.rows, key=lambda row: row.images_per_second)
-    show_line(f"{fastest.form} is the fastest here: {fastest.images_per_second:.0f} images/s.")
+    show_line(_answer(found))
     show_table(("form", "size", "start", "median", "p95", "images/s"), [_cells(row) for row in found.rows])
     show("")
-    show_table(("form", "labels that differ", "accuracy", "accuracy drop"), [_kept(row) for row in found.rows])
+    show_table(
+        ("form", "labels that differ", "accuracy", "points of accuracy lost"), [_kept(row) for row in found.rows]
+    )
     show_line(f"On {found.pictures}; latency of one picture, throughput in batches of 16, decoding not counted.")
     for note in found.notes:
         show_line(f"note: {note}")
+
+
+def _answer(found: Benchmark) -> str:
+    """Return in a sentence which form is the fastest and which the smallest, and whether all give the same labels."""
+    fastest = max(found.rows, key=lambda row: row.images_per_second)
+    smallest = min(found.rows, key=lambda row: row.bytes)
+    speed = f"{fastest.images_per_second:,.0f} images/s"
+    if fastest is smallest:
+        best = f"The fastest form here and the smallest is {fastest.form}: {speed}, {size(fastest.bytes)}"
+    else:
+        best = (
+            f"The fastest form here is {fastest.form}: {speed}; the smallest is {smallest.form}: {size(smallest.bytes)}"
+        )
+    most = max(row.labels_differ for row in found.rows)
+    labels = f"at most {most:,} of {found.n:,} labels differ" if most else "no label differs"
+    return f"{best}. From the original's, {labels}."
 
 
 def _cells(row: Speed) -> tuple[str, ...]:
@@ -44,7 +61,7 @@ def _cells(row: Speed) -> tuple[str, ...]:
         duration(row.start_seconds),
         f"{row.median_ms:.1f} ms",
         f"{row.p95_ms:.1f} ms",
-        f"{row.images_per_second:.0f}",
+        f"{row.images_per_second:,.0f}",
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.cli.outputs import check_file
-from headstart.cli.tables import show_table
+from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.errors import DataError, SpecError
+from headstart.report.numbers import counted
+
+if TYPE_CHECKING:
+    from headstart.labelling.embeddings import Embeddings
+    from headstart.labelling.similar import Similar
 
 
 def embed_and_write(
@@ -28,7 +33,7 @@ def embed_and_write(
     check_file(out)
     found = _embedded(data, backbone, weights, label, read, device)
     write_vectors(found, out)
-    show(f"{len(found):,} vectors of {found.vectors.shape[1]:,} numbers by {found.network}: {out}")
+    show_line(f"{counted(len(found), 'vector')} of {found.vectors.shape[1]:,} numbers by {backbone}: {out}")
 
 
 def similar_and_show(
@@ -74,18 +79,31 @@ def similar_and_show(
         print(json.dumps({"picture": str(picture), "network": found.network, "similar": listed}))
         return
     rows = [(each.name, f"{each.cosine:.3f}", each.label or "") for each in nearest]
-    show(f"most like {picture.name}, by {found.network}:")
+    show_line(_answer(found, picture, nearest, backbone))
     show_table(("image", "cosine", "label"), rows)
     if out is not None:
         show(f"drawn: {out}")
 
 
-def _embedded(data: str, backbone: str, weights: str, label: str | None, read: Mapping[str, Any], device: str) -> Any:
+def _answer(found: Embeddings, picture: Path, nearest: Sequence[Similar], backbone: str) -> str:
+    """Return in a sentence which image is the most similar, and how many of the listed ones have its label."""
+    first = nearest[0]
+    of = f"the {len(found):,} images" if len(found) > 1 else "1 image"
+    answer = f"Of {of}, {first.name} is the most like {picture.name}, by {backbone}"
+    if not first.label or len(nearest) == 1:
+        return f"{answer}{f'; its label is {first.label}' if first.label else ''}."
+    alike = sum(each.label == first.label for each in nearest)
+    return f"{answer}; {alike:,} of the {len(nearest):,} below have its label, {first.label}."
+
+
+def _embedded(
+    data: str, backbone: str, weights: str, label: str | None, read: Mapping[str, Any], device: str
+) -> Embeddings:
     from headstart.data.overview import given_by, overview
     from headstart.labelling.embeddings import embed, images_of
     from headstart.progress import say
 
     dataset = images_of(data, label, **read)
-    for line in overview(dataset, given_by(dataset)):
+    for line in overview(dataset, "" if dataset.given_split is None else given_by(dataset)):
         say(line)
     return embed(dataset, backbone=backbone, weights=weights, device=device)

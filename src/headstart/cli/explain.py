@@ -72,7 +72,7 @@ def explain_and_show(
         if checks:
             for name in methods:
                 show(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
-    show(str(out))
+    show(f"written: {out}")
 
 
 def _one_network(place: Path) -> tuple[Path, list[str]]:

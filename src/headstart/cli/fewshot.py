@@ -88,8 +88,8 @@ def _show(table: dict[str, Any], title: str) -> None:
             row["method"] + (" (transductive)" if row["transductive"] else ""),
             str(row["shots"]),
             f"{100 * row['accuracy']:.2f} %",
-            "" if row["low"] is None else f"{100 * row['low']:.2f} to {100 * row['high']:.2f}",
-            "" if not new else f"{100 * new['low']:.1f} to {100 * new['high']:.1f}",
+            "" if row["low"] is None else f"{100 * row['low']:.2f}–{100 * row['high']:.2f} %",
+            "" if not new else f"{100 * new['low']:.1f}–{100 * new['high']:.1f} %",
             f"{row['episodes_per_second']:,.0f}" if row.get("episodes_per_second") else "",
         )
         rows.append(cells)

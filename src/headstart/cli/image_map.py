@@ -8,8 +8,8 @@ from typing import Any
 
 from headstart.cli.outputs import check_file
 from headstart.cli.tables import show_line
-from headstart.disclosure import show
 from headstart.errors import SpecError
+from headstart.report.numbers import counted
 
 
 def map_and_write(
@@ -44,12 +44,12 @@ def map_and_write(
     check_file(out)
     method_for(method, 1_000_000)
     dataset = images_of(data, label, **read)
-    for line in overview(dataset, given_by(dataset)):
+    for line in overview(dataset, "" if dataset.given_split is None else given_by(dataset)):
         say(line)
     found = map_images(
         dataset, backbone=backbone, weights=weights, method=method, model=model, seed=seed, device=device
     )
     found.save(out, thumbnails=thumbnails)
+    show_line(f"Map of {counted(len(found.embeddings), 'image')} by {backbone}: {out}")
     for line in found.projection.words:
         show_line(line)
-    show(f"map of {len(found.embeddings):,} images: {out}")

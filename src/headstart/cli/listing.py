@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.cli.label_verbs import EMBEDDED as DEFAULT
-from headstart.cli.tables import cell, show_facts, show_line, show_table
+from headstart.cli.tables import KEPT, cell, show_facts, show_line, show_table
 from headstart.errors import SpecError, unknown_name
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def show_line_ups() -> None:
         "px",
         "published",
         "licence",
+        "use",
         "available",
         "images/s",
     )
@@ -120,13 +121,14 @@ def show_line_ups() -> None:
         figure = _figure(each.figures)
         place = "installed" if EMBEDDED in each.line_ups or each in SPECIAL else "cached"
         where = f"{place if each.name in here else 'no'}, {size(disk_bytes(each))}"
-        licence = each.licence
-        shown = licence.name if licence.status == "open" else f"{licence.name} ({licence.status})"
         sizes = [count(each.parameters), count(each.macs), str(each.size)]
         fixed = ", ".join(each.line_ups) or "-"
-        rows.append([each.name, fixed, *sizes, figure, shown, where, speeds.get(each.name, "-")])
-    show_table(columns, rows, drop=("multiply-adds", "parameters", "line-ups", "images/s", "px"))
+        licence, speed = each.licence, speeds.get(each.name, "-")
+        kept = [text.replace(" ", KEPT) for text in (fixed, *sizes, figure)]  # one line a network, but for a long licence
+        rows.append([each.name, *kept, licence.name, licence.status, where.replace(" ", KEPT), speed])
+    show_table(columns, rows, drop=("multiply-adds", "parameters", "line-ups", "licence", "px", "images/s"))
     show_line("published: top-1 accuracy in % on ImageNet-1k (ReaL: corrected labels); linear: a linear probe")
+    show_line("use: open is for anybody and anything; otherwise, headstart backbones NAME names the licence")
 
 
 def _networks_answer(listed: Sequence[Candidate], here: set[str]) -> str:

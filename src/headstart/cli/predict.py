@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.outputs import check_file, check_writable
 from headstart.cli.streams import write_utf8
-from headstart.cli.tables import KEPT, OPEN, show_table
+from headstart.cli.tables import KEPT, OPEN, show_line, show_table
 from headstart.disclosure import printable, show
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
+from headstart.report.numbers import counted
 
 if TYPE_CHECKING:
     from headstart.data.sources.unlabelled import Found
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "json")
 _SHOWN = 3  # classes in a table
+_NAMED = 5  # classes in the sentence above it
 
 
 @dataclass(frozen=True)
@@ -140,11 +143,13 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
     from headstart.deploy.prediction_rows import best_classes, certainty
 
     rows: list[tuple[float, tuple[str, ...]]] = []
+    found: Counter[str] = Counter()
     for p in predictions:
         name = re.sub(r"([/\\])", rf"\1{OPEN}", _one_line(p.name))  # a long path is broken between folders
         if p.error is not None:
             rows.append((certainty(p), (name, "", "", "", "", p.error)))
             continue
+        found[p.label] += 1
         others = best_classes(p, classifier.classes, output.top or _SHOWN)[1:]
         following = ", ".join(f"{_one_line(name)} {probability:.2f}".replace(" ", KEPT) for name, probability in others)
         rows.append((certainty(p), (name, p.label, f"{p.probability:.3f}", _answer(p), following, "")))
@@ -153,8 +158,19 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
     columns: tuple[str, ...] = ("image", "class", "probability", "answer", "next", "error")
     if classifier.judge is None:
         columns, rows = columns[:3] + columns[4:], [(key, cells[:3] + cells[4:]) for key, cells in rows]
+    if found.total() > 1 and not classifier.ensemble.members[0].multi_label:
+        show_line(_answers(found))
     shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
     show_table(columns[:shown], [cells[:shown] for _, cells in rows], drop=() if output.top else ("next",))
+
+
+def _answers(found: Counter[str]) -> str:
+    """Return in a sentence of how many images which class was predicted, the most frequent first."""
+    most = found.most_common(_NAMED)
+    named = [f"{_one_line(name)} ({count:,})" for name, count in most]
+    if rest := len(found) - len(most):
+        named.append(f"{counted(rest, 'other class', 'other classes')} ({found.total() - sum(dict(most).values()):,})")
+    return f"{found.total():,} images: {', '.join(named)}."
 
 
 def _answer(prediction: Prediction) -> str:
@@ -190,7 +206,7 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
     show(str(output.out))
     if output.rest is not None:
         show(str(output.rest))
-        left = "1 image is" if rest.count == 1 else f"{rest.count:,} images are"
+        left = counted(rest.count, "image is", "images are")
         say(f"headstart: {left} left to a person: {_guaranteed(classifier)}")
 
 
@@ -220,10 +236,10 @@ def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> Non
     Raises:
         DataError: none was read.
     """
-    from headstart.data.reasons import counted
+    from headstart.data.reasons import counted as reasons_of
 
     total = len(found.images)
-    reasons = f" ({counted(unread)})" if unread else ""
+    reasons = f" ({reasons_of(unread)})" if unread else ""
     if len(unread) == 1 == total:
         raise DataError(f"{found.images[0].name}: {unread[0]}")
     if len(unread) == total:

@@ -21,12 +21,12 @@ def overview(dataset: Dataset, split: str) -> list[str]:
 
     Args:
         dataset: the images and labels.
-        split: how they are divided, in words.
+        split: how they are divided, in words; "" where that is no question.
     """
     left_out = "; ".join([*_reasons(dataset.skipped), *_facts(dataset, _KEPT_OUT)])
     lines = [
         _classes(dataset),
-        f"split: {split}" if dataset.classes else "",
+        f"split: {split}" if dataset.classes and split else "",
         f"left out: {left_out}" if left_out else "",
     ]
     lines += [

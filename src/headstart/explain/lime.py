@@ -14,7 +14,7 @@ from headstart.evaluate.correlation import rank_correlation
 from headstart.explain.scope import Predict, as_pixels
 from headstart.explain.superpixels import slic
 from headstart.models.network import Network
-from headstart.progress import VERBOSE, progress, say
+from headstart.progress import VERBOSE, Ticker, progress, say
 from headstart.transfer.finetune.malloc import large_blocks_kept
 
 _SPLITS = 5  # of the samples into halves, to see how well two runs agree
@@ -146,11 +146,12 @@ def explain_pixels(
     if not len(cut) == len(images) == len(targets):
         raise DataError(f"{len(images)} images, {len(cut)} segmentations, {len(targets)} targets for LIME")
     found = []
-    with progress("LIME", len(images)) as ticker, large_blocks_kept():
+    samples = len(images) * options.samples if shown is None else sum(map(len, shown))
+    with progress("LIME", samples, "samples") as ticker, large_blocks_kept():
         for i, (image, pieces, target) in enumerate(zip(images, cut, targets, strict=True)):
             given = None if shown is None else np.asarray(shown[i])
-            found.append(_explain(_Perturbed(predict, image, pieces, target, options.batch), options, i, given))
-            ticker.advance(1, f"{found[-1].samples:,} samples")
+            subject = _Perturbed(predict, image, pieces, target, options.batch, ticker)
+            found.append(_explain(subject, options, i, given))
     return found
 
 
@@ -163,6 +164,7 @@ class _Perturbed:
     segments: np.ndarray
     target: int
     batch: int
+    ticker: Ticker
 
     @property
     def pieces(self) -> int:
@@ -171,10 +173,11 @@ class _Perturbed:
     def answers(self, masks: Bool[np.ndarray, "b pieces"]) -> Float[np.ndarray, " b"]:
         """Return the target's probability for each mask of shown pieces."""
         hidden = mean_colours(self.image, self.segments)
-        found = [
-            self.predict(compose(self.image, hidden, self.segments, masks[start : start + self.batch]))[:, self.target]
-            for start in range(0, len(masks), self.batch)
-        ]
+        found = []
+        for start in range(0, len(masks), self.batch):
+            some = masks[start : start + self.batch]
+            found.append(self.predict(compose(self.image, hidden, self.segments, some))[:, self.target])
+            self.ticker.advance(len(some))
         return np.concatenate(found).astype(np.float64)
 
 
@@ -189,6 +192,7 @@ def _explain(subject: _Perturbed, options: LimeOptions, number: int, given: np.n
         if given is not None or agreement >= options.agreement or room <= 0:
             break
         more = _draw(generator, min(len(masks), room), subject.pieces)
+        subject.ticker.total += len(more)
         masks, values = np.concatenate([masks, more]), np.concatenate([values, subject.answers(more)])
     weights, intercept, fit = local_ridge(masks, values, width=options.width, ridge=options.ridge)
     return LimeExplanation(subject.segments, weights, intercept, fit, float(values[0]), len(masks), agreement)

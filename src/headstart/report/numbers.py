@@ -55,9 +55,9 @@ def repeats(folds: int, count: int) -> str:
     return f"{folds} folds × {counted(count, 'repeat')}"
 
 
-def counted(count: int, word: str) -> str:
-    """Return "1 seed", "3 seeds" or "1,200 seeds"."""
-    return f"{count:,} {word}{'s' if count != 1 else ''}"
+def counted(count: int, word: str, many: str | None = None) -> str:
+    """Return "1 seed", "3 seeds" or "1,200 seeds"; the plural has an s unless it is given."""
+    return f"{count:,} {word if count == 1 else many or word + 's'}"
 
 
 def is_share(metric: str) -> bool:

@@ -26,7 +26,7 @@ from headstart.errors import ModelError
 from headstart.models.bundle import Ensemble
 from headstart.models.label_rule import labels_of
 from headstart.models.refitted import refitted_of
-from headstart.progress import progress
+from headstart.progress import Ticker, progress
 
 ALONE = 50  # pictures that are answered one at a time
 WARM = 5  # answers before anything is measured
@@ -94,12 +94,14 @@ def benchmark(ensemble: Ensemble, material: Material, *, int8: bool = True, marg
         margin: points of accuracy that int8 may lose.
     """
     with tempfile.TemporaryDirectory() as folder, quiet_pillow():
-        forms, notes = _forms(ensemble, material, Path(folder), int8=int8, margin=margin)
+        with progress("writing the forms", 2 + int8, "forms") as ticker:
+            forms, notes = _forms(ensemble, material, Path(folder), ticker, int8=int8, margin=margin)
         batches = list(_sized(ensemble, material.test))
         labels = material.test.labels
         answers, rows, first = [], [], ensemble.members[0]
         with progress("benchmark", len(forms), "forms") as ticker:
             for form in forms:
+                ticker.advance(0, form.name)
                 found, facts = _measured(form, batches)
                 answers.append(labels_of(found, multi_label=first.multi_label, threshold=first.threshold))
                 rows.append(facts)
@@ -128,7 +130,7 @@ def benchmark(ensemble: Ensemble, material: Material, *, int8: bool = True, marg
 
 
 def _forms(
-    ensemble: Ensemble, material: Material, folder: Path, *, int8: bool, margin: float
+    ensemble: Ensemble, material: Material, folder: Path, ticker: Ticker, *, int8: bool, margin: float
 ) -> tuple[list[Form], list[str]]:
     """Write every form that the model has into a folder; return them, and why others are left out."""
     original = Classifier(ensemble).save(folder / "model.safetensors")
@@ -137,11 +139,14 @@ def _forms(
     parts = Parts(ensemble, material)
     targets: dict[str, Target] = {"onnx": onnx_files.TARGET, "torch": torch_file.TARGET}
     for name, target in targets.items():
+        ticker.advance(0, name)
         try:
             forms += _built(parts, target, folder / name, name)
         except ModelError as error:
             notes.append(f"{name}: {error}")
+        ticker.advance()
     if int8:
+        ticker.advance(0, "onnx int8")
         try:
             graph, loss = quantise(parts.float_graph, ensemble, material, margin)
         except ModelError as error:
