@@ -51,6 +51,9 @@ def test_an_unknown_name_gets_the_nearest_and_the_known_ones() -> None:
 
 
 def test_a_long_list_of_names_is_cut_with_its_count() -> None:
+    assert "did you mean 'accuracy'?" in unknown_name("metric", "acc", ["accuracy", "mcc"])  # it begins so
+    assert "did you mean 'mcc'?" in unknown_name("metric", "mac", ["accuracy", "mcc"])
+    assert unknown_name("x", "", ["a"]) == "unknown x '' (known: a)"
     assert unknown_name("x", 7, "abc", limit=2) == "unknown x '7' (known: a, b, … (3 in all))"
     assert unknown_name("x", 7, "abc", limit=3) == "unknown x '7' (known: a, b, c)"
 

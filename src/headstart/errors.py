@@ -160,10 +160,12 @@ def lacks_memory(error: BaseException) -> bool:
 def unknown_name(kind: str, name: object, known: Iterable[str], limit: int = 20) -> str:
     """Return the line that says `name` is not a known `kind`, with the nearest and the known names."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name)[:LONGEST], names, n=1, cutoff=0.5)
+    given = str(name)[:LONGEST]
+    begin = [each for each in names if given and each.startswith(given)][:1]
+    near = begin or difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "")
-    return f"unknown {kind} {str(name)[:LONGEST]!r}{hint} (known: {shown})"
+    return f"unknown {kind} {given!r}{hint} (known: {shown})"
 
 
 def choose(kind: str, name: str, table: Mapping[str, T]) -> T:

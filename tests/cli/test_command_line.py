@@ -37,8 +37,8 @@ OTHER_PROGRAMS = re.compile(r"'ray [^']*|pip install.*|headstart (?P<verb>[a-z]+
         (["compre"], r"no such command 'compre'.*compare.*; see '.* --help'"),
         (["compare"], r"missing argument 'data'; see '.* compare --help'"),
         (["compare", "a", "b"], r"got unexpected extra argument.*\(b\); see .*"),
-        (["compare", "a", "--seeds", "x"], r"invalid value for '--seeds': .*; see .*"),
-        (["compare", "a", "--seeds", "0"], r"invalid value for '--seeds': .*; see .*"),
+        (["compare", "a", "--seeds", "x"], r"invalid value for '--seeds': must be a valid integer; see .*"),
+        (["compare", "a", "--seeds", "0"], r"invalid value for '--seeds': must be greater than or equal to 1; see .*"),
         (["compare", "a", "--seeds"], r"option '--seeds' requires an argument.*"),
     ],
 )

@@ -68,6 +68,8 @@ def test_explain_sets_two_models_side_by_side_and_checks_them(
     assert code == 0 and out.count(": lily ") == 2 and out.count("deletion ") == 2
     with Image.open(tmp_path / "one.png") as first, Image.open(tmp_path / "two.png") as second:
         assert second.width > first.width
+    code, _, said = call("explain", one, image, "--out", tmp_path / "one.jpg")
+    assert code == 2 and "one.jpg: choose a name that ends in .png" in said
     code, _, said = call("explain", one, image, "--target", "rose")
     assert code == 2 and "rose" in said
 

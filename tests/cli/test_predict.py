@@ -65,6 +65,8 @@ def test_a_table_has_a_row_for_each_input_too(call: Call, finished: Path, inputs
     classes = Counter(row.split()[1] for row in rows[:8] if row.split()[1] in ("daisy", "lily"))
     assert answer == f"3 images: {', '.join(f'{name} ({count})' for name, count in classes.most_common())}."
     assert "no such file or folder" in out and "matches no image" in out
+    code, out, err = call("predict", finished, "torn.jpg")
+    assert (code, out) == (2, "") and err.splitlines()[-1].startswith("headstart: torn.jpg: ")
     code, out, err = call("predict", finished, "2.jpg")
     assert code == 0 and "error" not in out and err.startswith("headstart: 1 image read; the model is ")
 

@@ -236,7 +236,7 @@ def test_a_study_ends_with_its_ranking_report_model_and_next_command(
         "         net, chosen by validation accuracy",
         f"use it:  headstart predict '{ended.folder}' YOUR-PHOTO.jpg",
     ]
-    assert lines[6].startswith("next:    headstart compare path/to/your/folder")
+    assert lines[6] == "next:    headstart compare path/to/your/folder" and all(len(line) < 80 for line in lines[6:])
 
 
 def test_a_failed_run_is_named_and_the_status_is_1(

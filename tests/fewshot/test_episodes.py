@@ -179,6 +179,12 @@ def test_a_part_of_a_batch_knows_its_first_episode() -> None:
             " ask for fewer shots or queries, or leave such classes out",
         ),
         (
+            (5, 1, 40, 10),
+            {"class_names": NAMES},
+            "class 'ant' has 31 images, but 1 shot + 40 queries = 41 are needed (4 classes have too few);"
+            " ask for fewer shots or queries, or leave such classes out",
+        ),
+        (
             (5, 20, 15, 10),
             {},
             "class 0 has 31 images, but 20 shots + 15 queries = 35 are needed (2 classes have too few);"

@@ -19,6 +19,7 @@ _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SEVERAL = re.compile(r"<list\[(\w+)\]>")  # the type, as Typer writes it, of what may be given several times
+_PARSED = re.compile(r", unable to parse string as an? \w+")  # what follows "must be a valid integer"
 
 
 class Verb(TyperCommand):
@@ -71,6 +72,7 @@ def typed_command() -> str:
 
 def _in_one_line(error: Exception) -> str:
     said = " ".join(error.format_message().split()).removesuffix(".")  # type: ignore[attr-defined]
+    said = _PARSED.sub("", said.replace(": Input should be ", ": must be "))
     context = getattr(error, "ctx", None)
     helped = f"; see '{context.command_path} --help'" if context is not None else ""
     return f"{said[:1].lower()}{said[1:]}{helped}"

@@ -31,7 +31,7 @@ def explain_and_show(
     Without `methods` by LIME and Grad-CAM, or by LIME alone where a network has no gradients or no positions.
 
     Raises:
-        SpecError: the target is unknown, or `out` is a folder.
+        SpecError: the target is unknown, or `out` is a folder or no PNG file.
         DataError: an image is unreadable.
         ModelError: an explainer does not support the network.
     """
@@ -43,6 +43,8 @@ def explain_and_show(
     from headstart.explain.picture import gallery
     from headstart.storage.files import write_atomic
 
+    if out.suffix.lower() != ".png":
+        raise SpecError(f"--out {out}: choose a name that ends in .png")
     check_file(out)
     for name in methods or ():
         find_explainer(name)

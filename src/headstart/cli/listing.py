@@ -124,7 +124,9 @@ def show_line_ups() -> None:
         sizes = [count(each.parameters), count(each.macs), str(each.size)]
         fixed = ", ".join(each.line_ups) or "-"
         licence, speed = each.licence, speeds.get(each.name, "-")
-        kept = [text.replace(" ", KEPT) for text in (fixed, *sizes, figure)]  # one line a network, but for a long licence
+        kept = [
+            text.replace(" ", KEPT) for text in (fixed, *sizes, figure)
+        ]  # one line a network, but for a long licence
         rows.append([each.name, *kept, licence.name, licence.status, where.replace(" ", KEPT), speed])
     show_table(columns, rows, drop=("multiply-adds", "parameters", "line-ups", "licence", "px", "images/s"))
     show_line("published: top-1 accuracy in % on ImageNet-1k (ReaL: corrected labels); linear: a linear probe")

@@ -160,6 +160,8 @@ def _show_table(classifier: Classifier, predictions: Iterator[Prediction], outpu
         columns, rows = columns[:3] + columns[4:], [(key, cells[:3] + cells[4:]) for key, cells in rows]
     if found.total() > 1 and not classifier.ensemble.members[0].multi_label:
         show_line(_answers(found))
+    if len(rows) == 1 and not found:
+        return  # the error is the answer
     shown = len(columns) if any(cells[-1] for _, cells in rows) else len(columns) - 1
     show_table(columns[:shown], [cells[:shown] for _, cells in rows], drop=() if output.top else ("next",))
 

@@ -55,7 +55,8 @@ def run_and_show(
         show(wrapped(f"         {results.kept}", sys.stdout))
         show(f"use it:  headstart predict {typed([str(results.folder)])} YOUR-PHOTO.jpg")
     if demo:
-        show("next:    headstart compare path/to/your/folder     (a folder with one folder of images per class)")
+        show("next:    headstart compare path/to/your/folder")
+        show("         (a folder with one folder of images per class)")
     if failed:
         first = f"{failed[0]['run']!r}, seed {failed[0]['seed']}: {failed[0]['why']}"
         show(f"headstart: {len(failed)} of the runs × seeds failed; first {first}", sys.stderr)

@@ -224,8 +224,8 @@ def _refuse_small_classes(
     most = f"{queries} queries" if dirichlet is None else f"up to {ways * queries} queries (uneven proportions)"
     others = f" ({len(small)} classes have too few)" if len(small) > 1 else ""
     raise DataError(
-        f"class {name} has {sizes[worst]} images, but {shots} shots + {most} = {needed} are needed{others};"
-        " ask for fewer shots or queries, or leave such classes out"
+        f"class {name} has {sizes[worst]} images, but {shots} shot{'s' * (shots != 1)} + {most} = {needed} are needed"
+        f"{others}; ask for fewer shots or queries, or leave such classes out"
     )
 
 

@@ -106,6 +106,10 @@ def test_a_bad_name_is_answered_in_one_line_with_the_nearest(cache: Path) -> Non
     with pytest.raises(ModelError, match=r"unknown backbone 'dinov2_smal'; did you mean dinov2_small") as caught:
         choose_networks("resnet18,dinov2_smal")
     assert "\n" not in str(caught.value)
+    with pytest.raises(
+        ModelError, match=r"unknown backbone 'quick' .*; the line-ups are auto, embedded, fast, strong$"
+    ):
+        choose_networks("quick")
     with pytest.raises(SpecError, match="'fast' is a line-up and cannot be mixed with names"):
         choose_networks("fast,resnet18")
 

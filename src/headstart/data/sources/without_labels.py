@@ -102,6 +102,8 @@ def load_without_labels(
     keep = np.setdiff1d(np.arange(len(usable)), np.fromiter(seen.problems, dtype=np.int64))
     if not len(keep):
         reasons = [skip.reason for skip in skipped if not skip.reason.startswith(NO_IMAGE)]
+        if len(reasons) == 1 and skipped[0].name == str(source):  # of the place itself
+            raise DataError(f"{source}: {reasons[0]}")
         raise DataError(f"{source}: no usable image: {counted(reasons)}" if reasons else f"{source}: {NO_IMAGE}")
     digests = seen.digests[keep]
     return replace(

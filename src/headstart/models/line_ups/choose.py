@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from headstart.errors import SpecError, choose
+from headstart.errors import ModelError, SpecError, choose
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.line_ups.at_hand import disk_bytes, place_of, why_not_fetched
 from headstart.models.line_ups.table import BY_NAME, CANDIDATES, EMBEDDED, FAST, STRONG, Candidate
@@ -100,7 +100,10 @@ def _named(names: Sequence[str], licence: str | None) -> Iterator[Network]:
     for name in dict.fromkeys(name for name in names if name):
         if name in LINE_UPS:
             raise SpecError(f"networks: {name!r} is a line-up and cannot be mixed with names; give one or the other")
-        architecture = find_architecture(name)
+        try:
+            architecture = find_architecture(name)
+        except ModelError as error:
+            raise ModelError(f"networks: {error}; the line-ups are {', '.join(LINE_UPS)}") from None
         weights = BY_NAME[name].weights if name in BY_NAME else "imagenet"
         if licence is None or licence_of(architecture, weights).status == licence:
             yield Network(name, weights)
