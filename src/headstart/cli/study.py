@@ -96,7 +96,11 @@ def show_ranking(folder: Path) -> None:
 
     summary, console = load_summary(folder), page()
     show(wrapped(plain(summary.answer), sys.stdout, indent=""))
-    console.print(ranking_table(summary, console.width))
+    table = ranking_table(summary, console.width)
+    notes, table.caption = str(table.caption), None  # the notes are as wide as the terminal, however narrow the table
+    console.print(table)
+    for note in notes.splitlines():
+        show(wrapped(note, sys.stdout, indent=""))
     if summary.problems:
         console.print(Text("\nthe audit of the images found:", style="bold"))
     for problem in summary.problems:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headstart.report.render.plan_text import plan_lines, print_plan
+from headstart.report.render.plan_text import plan_answer, plan_lines, print_plan
 
 
 def stage(kind: str, seconds: float, *, done: bool = False, shared: bool = False, disk: int = 0) -> dict[str, Any]:
@@ -61,4 +61,15 @@ def test_long_names_are_shortened_in_figures_and_wrapped_in_lists() -> None:
 @pytest.mark.parametrize(("width", "columns"), [(40, 72), (100, 100), (300, 120)])
 def test_the_width_is_at_least_72_and_at_most_120(width: int, columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     print_plan(ROWS, width)
-    assert capsys.readouterr().out.splitlines() == plan_lines(ROWS, columns)
+    printed = capsys.readouterr().out.splitlines()
+    start = printed.index("")
+    assert " ".join(printed[:start]) == plan_answer(ROWS) and max(map(len, printed[:start])) <= columns
+    assert printed[start + 1 :] == plan_lines(ROWS, columns)
+
+
+def test_a_plan_begins_with_what_is_left_and_what_it_costs() -> None:
+    cost = "about 11 min, 5.0 MB of disk space, 3.0 GB of memory on this machine."
+    assert plan_answer(ROWS) == f"3 of 6 runs × seeds left to do: {cost} 1 run is unavailable."
+    assert plan_answer(ROWS[2:3]) == "0 of 2 runs × seeds left to do: nothing."
+    one = group("heads", ["knn"], 0.5, tasks=1)
+    assert plan_answer([one]) == "1 of 1 run × seed left to do: about 500 ms on this machine."

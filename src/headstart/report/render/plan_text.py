@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart import units
+from headstart.report import numbers
 
 Row = Mapping[str, Any]
 _FIGURES = (10, 9, 9)  # widths of time, disk and memory
 
 
 def print_plan(rows: Sequence[Row], width: int | None = None) -> None:
-    """Print a plan at the width of the terminal (72 to 120 columns).
+    """Print what a plan comes to, and the plan, at the width of the terminal (72 to 120 columns).
 
     Args:
         rows: of `Study.plan`.
         width: replaces the terminal's width.
     """
     columns = max(72, min(120, width or shutil.get_terminal_size((100, 24)).columns))
-    print("\n".join(plan_lines(rows, columns)))
+    answer = textwrap.wrap(plan_answer(rows), columns, break_long_words=False, break_on_hyphens=False)
+    print("\n".join([*answer, "", *plan_lines(rows, columns)]))
+
+
+def plan_answer(rows: Sequence[Row]) -> str:
+    """Return in a sentence how much is left to do, and what it costs."""
+    doable = [row for row in rows if row["kind"] != "unavailable"]
+    tasks, done = (sum(row[key] for row in doable) for key in ("tasks", "done"))
+    time, disk, memory = figures_of(total_of(doable))
+    costs = [f"about {time}", f"{disk} of disk space" if disk else "", f"{memory} of memory" if memory else ""]
+    answer = f"{tasks - done:,} of {numbers.counted(tasks, 'run × seed', 'runs × seeds')} left to do: "
+    answer += f"{', '.join(filter(None, costs))} on this machine." if time != "nothing" else "nothing."
+    absent = len(rows) - len(doable)
+    return f"{answer} {numbers.counted(absent, 'run is', 'runs are')} unavailable." if absent else answer
 
 
 def plan_lines(rows: Sequence[Row], width: int) -> list[str]:
@@ -92,6 +107,4 @@ def _line(text: str, figures: Sequence[str], width: int) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Return the text in lines, broken between words."""
-    import textwrap
-
     return [f"   {line}" for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)]
