@@ -45,7 +45,10 @@ def change_words(beside: Mapping[str, Any], metric: str) -> str:
     here = f"{beside['model']}: {measure_name(metric)} {numbers.score(beside['value'], metric)}"
     own, change, shared = beside["own"], beside["change"], beside["shared"]
     if own is None:
-        return f"{here}; its own test score is unknown: give the study's or the run's folder to compare with it"
+        return (
+            f"{here}; its own test score and the images that it has learned from are unknown, so that none of these are"
+            " left out: give the folder of its finished study, or of its run"
+        )
     score = numbers.score(own["value"], metric)
     if shared == beside["n"] == own["n"]:
         return (
