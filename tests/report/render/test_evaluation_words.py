@@ -54,8 +54,8 @@ def test_the_change_is_against_the_own_test_images_of_whatever_was_tested() -> N
     assert change_words(beside(refitted=True), "accuracy").startswith(f"{words} of the tested model that it was")
     unknown = change_words(beside(own=None, change=None), "accuracy")
     assert unknown == (
-        "a: accuracy 90.0 %; its own test score and the images that it has learned from are unknown, so that none of these"
-        " are left out: give the folder of its finished study, or of its run"
+        "a: accuracy 90.0 %; its own test score and the images that it has learned from are unknown, so that none of"
+        " these are left out: give the folder of its finished study, or of its run"
     )
     assert drift_lines(model("a")) == ["Drift was not measured: no sketch."]
 
