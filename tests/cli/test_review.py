@@ -44,6 +44,15 @@ def test_review_serves_a_page_whose_decisions_studies_take(
     assert len(headstart.load_dataset(folder, corrections=out)) == 18
 
 
+def test_without_a_decision_no_command_is_shown_for_a_file_that_is_not_there(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review, "run", lambda *_: None)
+    options = ("--out", tmp_path / "c.csv", "--backbone", "lenet5", "--weights", "none", "--port", 0, "--device", "cpu")
+    status, _output, error = call("review", draw_classes(tmp_path / "p", 6), *options)
+    assert status == 0 and error.splitlines()[-1] == "nothing is decided yet" and "--corrections" not in error
+
+
 def test_what_cannot_be_reviewed_is_one_line(call: Call, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("path,label\n")
     for arguments, words in {

@@ -63,5 +63,8 @@ def review_and_serve(
         show(f"open {shown}  (Ctrl-C ends it)")
         next_ = next_command(data, session.dataset.bands, corrections=out, label=label)
         run(make_review_app(session, key, next_), listening, Limits())
+        if not out.expanduser().is_file():
+            say("nothing is decided yet")
+            return
         relabelled, excluded = session.changed()
         say(f"{counted(relabelled, 'label')} changed, {counted(excluded, 'image')} left out; next: {next_}")
