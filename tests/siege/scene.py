@@ -26,7 +26,9 @@ COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (210, 50, 40)}
 NAME = "siege"
 VOLATILE = {"created", "seconds", "shared_seconds", "total_seconds", "seconds_per_image"}
 VOLATILE |= {"images_per_second", "peak_memory_bytes"}
-CHEAPER = re.compile(r", such as the cheaper [^.]+| \S+ costs less, .*")  # in the answer, by the time that was measured
+CHEAPER = re.compile(
+    r", such as the cheaper [^.]+|: [^.:]+, which is cheaper| \S+ costs less, .*"
+)  # in the answer, by the time that was measured
 
 
 def draw(

@@ -32,7 +32,7 @@ def test_runs_that_may_be_as_good_are_counted_and_the_cheapest_safe_one_is_named
     right = {"dear": share(2, 4000, 3900), "cheap": share(2, 4000, 3899), "poor": share(2, 4000, 900)}
     seconds = {"dear": 100, "cheap": 2, "poor": 1}
     said = answer(study_of(tmp_path, right, best="dear", deterministic=right, seconds=seconds))
-    assert said.endswith(" 1 other run may be as good, the cheaper cheap.")
+    assert said.endswith(" 1 other run may be as good: cheap, which is cheaper.")
     close = {**right, "near": share(2, 4000, 3898)}
     said = answer(study_of(tmp_path / "two", close, best="dear", deterministic=close, seconds={**seconds, "near": 90}))
     assert said.endswith(" 2 other runs may be as good, such as the cheaper cheap.")

@@ -88,5 +88,5 @@ def _as_good(board: Board, costs: Mapping[str, float | None]) -> list[list[Segme
     if spent is None or not known or min(known.values()) > spent / 2:
         return [short]
     cheapest = min(known, key=lambda name: known[name])
-    link = f"{count}, such as the cheaper " if many else f"{count}, the cheaper "
-    return [[(link, False), (cheapest, True), (". ", False)], short]
+    link, end = (f"{count}, such as the cheaper ", ". ") if many else (f"{count}: ", ", which is cheaper. ")
+    return [[(link, False), (cheapest, True), (end, False)], short]
