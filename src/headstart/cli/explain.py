@@ -43,9 +43,9 @@ def explain_and_show(
     from headstart.explain.picture import gallery
     from headstart.storage.files import write_atomic
 
+    check_file(out)
     if out.suffix.lower() != ".png":
         raise SpecError(f"--out {out}: choose a name that ends in .png")
-    check_file(out)
     for name in methods or ():
         find_explainer(name)
     subjects, said = [], []
