@@ -43,9 +43,7 @@ def explain_and_show(
     from headstart.explain.picture import gallery
     from headstart.storage.files import write_atomic
 
-    check_file(out)
-    if out.suffix.lower() != ".png":
-        raise SpecError(f"--out {out}: choose a name that ends in .png")
+    _check_picture(out)
     for name in methods or ():
         find_explainer(name)
     subjects, said = [], []
@@ -75,6 +73,12 @@ def explain_and_show(
             for name in methods:
                 show(f"  {EXPLAINERS[name].title}: {_checks(result, name, seed)}")
     show(f"written: {out}")
+
+
+def _check_picture(out: Path) -> None:
+    check_file(out)
+    if out.suffix.lower() != ".png":
+        raise SpecError(f"--out {out}: choose a name that ends in .png")
 
 
 def _one_network(place: Path) -> tuple[Path, list[str]]:
