@@ -58,6 +58,18 @@ def test_tuning_in_episodes_costs_its_epochs_and_its_queries(
     assert asked == [("conv1", "adamw", 4, True, 3)]
 
 
+@pytest.mark.parametrize(("refit", "passes"), [("none", 3 * 27 + 7), ("train+validation", 3 * (27 + 7) + 7)])
+def test_stored_views_cost_a_pass_each_over_all_images_that_are_learned_from(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refit: str, passes: int
+) -> None:
+    monkeypatch.setattr(Meter, "passing", lambda *_: {"setup": 0.0, "seconds": 1.0, "memory": 7})
+    recipe = {"epochs": 4, "batch_size": 8, "augment": ["horizontal_flip"]}
+    tuned = {"strategy": "fine_tune", "freeze_until": "conv1", "views": 3, "recipe": recipe, "refit": refit}
+    (row,) = Study(study(pictures, runs={"tuned": tuned})).plan(tmp_path / "out", "cpu")
+    (stage,) = [stage for stage in row["stages"] if stage["kind"] == "activations"]
+    assert stage["seconds"] == pytest.approx(passes)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("freeze_until", ["input", "fc6"])
 def test_every_depth_of_tuning_in_episodes_can_be_planned(pictures: Path, tmp_path: Path, freeze_until: str) -> None:

@@ -48,6 +48,21 @@ def test_views_take_turns_and_each_is_augmented_as_in_its_epoch(tmp_path: Path) 
     assert torch.allclose(made.validation.fetch(VALIDATION, 0), activations(Pictures().pixels[VALIDATION]), atol=1e-5)
 
 
+def test_a_training_on_more_rows_finds_the_views_stored(tmp_path: Path) -> None:
+    resolved = resolve(Strategy("fine_tune", freeze_until="stage1", views=2), network())
+    needs, store = resolved.backbone.preprocessing, Store(tmp_path / "store")
+    both = np.sort(np.concatenate([TRAIN, VALIDATION]))
+    route = Route(resolved.phases[0], "views", "")
+    few = Sources(Pictures(), Pictures(), TRAIN, VALIDATION, needs, FLIP, store, "cpu", view_rows=both)
+    first = build_leg(route, resolved, few)
+    stored = set((store.root / "features").iterdir())
+    second = build_leg(route, resolved, Sources(Pictures(), Pictures(), both, both[:0], needs, FLIP, store, "cpu"))
+    assert set((store.root / "features").iterdir()) == stored
+    for rows, made in ((TRAIN, first), (both, second)):
+        expected = activations(read_pixels(Pictures(), rows, SIZE, FLIP, 1))
+        assert torch.allclose(made.train.fetch(rows, 1), expected, atol=1e-5)
+
+
 def test_on_the_fly_gives_pixels_and_the_prefix_and_may_store_validation(tmp_path: Path) -> None:
     made = leg(tmp_path, "on the fly", FLIP, stores_validation=True)
     assert made.train.prefix is not None and made.validation.prefix is None

@@ -277,7 +277,10 @@ def _activations(
         share = 1.0
         key, done = f"activations {task.run.needs} {task.seed} {route.phase.cut} {route.mode}", False
         if route.mode == "views":
-            share = (resolved.strategy.views * len(split.train) + len(split.validation)) / len(dataset)
+            more = None if task.run.spec.teacher is None else resources.unlabelled(task.run.data)
+            learned = len(split.train) + (0 if more is None else len(more))
+            learned += len(split.validation) if task.run.refits else 0
+            share = (resolved.strategy.views * learned + len(split.validation)) / len(dataset)
             key += f" {task.key}"
         elif task.run.needs is None:
             images = images_key(dataset, view_of(backbone.preprocessing))

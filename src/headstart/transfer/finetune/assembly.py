@@ -85,6 +85,7 @@ def _sources(job: TuneJob, resolved: Resolved, device: str) -> Sources:
         augmenter=Augmenter(names, job.recipe.augment_options, job.seed, size) if names else None,
         store=job.store or default_store(),
         device=device,
+        view_rows=job.view_rows,
     )
 
 

@@ -139,6 +139,7 @@ class Sources:
         augmenter: or None.
         store: where activations are kept.
         device: where the prefix runs.
+        view_rows: rows whose augmented views are stored, `train` among them; None: `train`.
     """
 
     images: Any
@@ -149,6 +150,7 @@ class Sources:
     augmenter: Augmenter | None
     store: Store
     device: str
+    view_rows: Rows | None = None
 
     @property
     def size(self) -> int:
@@ -190,11 +192,11 @@ def build_leg(route: Route, resolved: Resolved, sources: Sources) -> Leg:
         matrix = _extract(Frames(sources.images, sources.size), prefix, sources, title)
         inlet = _stored([matrix], np.arange(len(sources.images)))
         return Leg(phase, inlet, inlet)
-    matrices = []
+    matrices, rows = [], sources.train if sources.view_rows is None else sources.view_rows
     for view in range(resolved.strategy.views):
-        frames = Frames(sources.train_images, sources.size, sources.train, sources.augmenter, view)
+        frames = Frames(sources.train_images, sources.size, rows, sources.augmenter, view)
         matrices.append(_extract(frames, prefix, sources, f"{title}, view {view + 1}"))
-    train = _stored(matrices, _places(sources.train, len(sources.images)), augmented=sources.augmenter is not None)
+    train = _stored(matrices, _places(rows, len(sources.images)), augmented=sources.augmenter is not None)
     return Leg(phase, train, _stored_validation(prefix, phase.cut, sources) if len(sources.validation) else train)
 
 

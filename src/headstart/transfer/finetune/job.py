@@ -47,6 +47,8 @@ class TuneJob:
         store: where activations of frozen prefixes are stored.
         initial_head: features -> logits to start from, such as a fitted linear probe.
         train_images: larger pictures for random crops in training; default `images`.
+        view_rows: rows whose augmented views are stored where the strategy stores views, `train` among them; default
+            `train`. A training that is repeated on more rows names all of them, so that each view is computed once.
         stop_after: end after so many epochs of the recipe's schedule (the chosen epoch, for a refit); 0 trains nothing.
         checkpoint_every: seconds between checkpoints inside an epoch.
         loggers: "csv" and "tensorboard", written below `folder`.
@@ -73,6 +75,7 @@ class TuneJob:
     store: Store | None = None
     initial_head: nn.Module | None = None
     train_images: Any = None
+    view_rows: Rows | None = None
     stop_after: int | None = None
     checkpoint_every: float = 60.0
     loggers: tuple[str, ...] = ("csv",)

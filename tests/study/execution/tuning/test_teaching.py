@@ -184,6 +184,26 @@ def test_images_of_bands_without_labels_are_read_as_the_labelled_ones_are(tmp_pa
 
 
 @pytest.mark.long
+def test_teacher_and_student_share_the_stored_views_in_the_training_and_in_its_refit(
+    study: dict[str, Any], tmp_path: Path
+) -> None:
+    study["runs"]["student"] |= {
+        "weights": {"run": "tuned"},
+        "freeze_until": "conv1",
+        "views": 2,
+        "refit": "train+validation",
+        "recipe": {**SHORT, "epochs": 3},
+    }
+    root, _ = execute(study, tmp_path / "out")
+    assert any(note.startswith("views: ") for note in result(root, "student")["notes"])
+    labels = [np.load(file)["probabilities"] for file in default_store().root.glob("soft-labels/*/labels.npz")]
+    assert [len(table) for table in labels] == [27 + 7] * 2  # one for each view, of all images that are learned from
+    assert not np.array_equal(*labels)
+    sizes = [len(np.load(file, mmap_mode="r")) for file in default_store().root.glob("features/*/features.npy")]
+    assert sizes.count(27 + 7) == 2 and 27 not in sizes
+
+
+@pytest.mark.long
 def test_a_saved_model_can_teach(study: dict[str, Any], tmp_path: Path) -> None:
     root, _ = execute(study, tmp_path / "out")
     study["name"] = "second"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headstart.errors import DataError
@@ -99,6 +100,22 @@ def test_what_was_given_up_at_a_rate_that_was_found_leaves_no_checkpoint(
     execute(grid, tmp_path / "out")
     left = list(default_store().root.glob("trials/*/training/*"))
     assert left and not [path for path in left if path.suffix in (".ckpt", ".safetensors")]
+
+
+@pytest.mark.parametrize("refit", ["train+validation", "none"])
+def test_the_views_of_the_training_serve_its_refit(grid: dict[str, Any], tmp_path: Path, refit: str) -> None:
+    recipe = {"epochs": 3, "batch_size": 8, "augment": ["horizontal_flip"]}
+    grid["runs"]["tuned"] = {
+        "strategy": "fine_tune",
+        "freeze_until": "conv1",
+        "views": 2,
+        "recipe": recipe,
+        "refit": refit,
+    }
+    result = execute(grid, tmp_path / "out")
+    assert any(note.startswith("views: ") for note in result["notes"])
+    sizes = sorted(len(np.load(file, mmap_mode="r")) for file in default_store().root.glob("features/*/features.npy"))
+    assert sizes == [7, *[27 if refit == "none" else 27 + 7] * 2]  # of 42 images 8 are tested
 
 
 def test_a_fit_pruned_from_the_store_is_made_again_with_the_same_numbers(grid: dict[str, Any], tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ def _job(
         device=resources.device,
         store=resources.store,
         initial_head=head,
+        view_rows=_view_rows(context, extra),
         train_images=WholeImages(resources.images_of(pictures, needs, whole=True)) if whole else None,
         stop_after=stop_after,
         loggers=_loggers(),
@@ -166,6 +167,13 @@ def _job(
         metric=task.run.metric,
         distillation=distillation_of(context, spec, recipe, pictures),
     )
+
+
+def _view_rows(context: TrialContext, extra: IntArray) -> IntArray | None:
+    """Return the rows whose augmented views are stored: of training and refit; None: of the training, without refit."""
+    if not context.task.run.refits:
+        return None
+    return np.concatenate([np.union1d(context.split.train, context.split.validation), extra])
 
 
 def _pictures(context: TrialContext) -> Dataset:
