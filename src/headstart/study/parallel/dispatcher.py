@@ -15,7 +15,7 @@ from headstart import progress, threads
 from headstart.data.decoding.image_store import decode_images
 from headstart.errors import SpecError
 from headstart.study.execution.session import Session, network_of
-from headstart.study.parallel.jobs import FEATURES, Job, jobs_of
+from headstart.study.parallel.jobs import FIT, Job, Rows, jobs_of, parts_of
 from headstart.study.parallel.messages import Finished, JobError, ListenerCall, Message, ProgressUpdate
 from headstart.study.parallel.pool import WorkerPool
 from headstart.study.planning.plan import TaskGroup
@@ -50,13 +50,15 @@ def dispatch(session: Session, workers: int, on: str | None) -> None:
     Raises:
         HeadstartError: the input is invalid; finished work is kept.
     """
-    dispatcher = Dispatcher(session)
+    dispatcher = Dispatcher(session, divide=on is not None or min(workers, threads.machine_cores()) > 1)
     if dispatcher.jobs:
         pool = _pool(session, workers, on, len(dispatcher.jobs))
         try:
             dispatcher.run(pool)
         finally:
             pool.close()
+    for kind, key in sorted(dispatcher.spare):
+        session.resources.store.drop(kind, key)
     wanted = {source for run in session.plan.study.runs for source in run.sources}
     for task in session.plan.tasks:
         if task.run.name in wanted:
@@ -83,11 +85,13 @@ class Dispatcher:
 
     Args:
         session: the study that is run.
+        divide: divide passes over many images into parts, since several workers can share them.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, divide: bool = False) -> None:
         self._session = session
-        self.jobs = jobs_of(self._open_groups())
+        self.jobs = jobs_of(self._open_groups(), self._parts) if divide else jobs_of(self._open_groups())
+        self.spare: set[tuple[str, str]] = set()  # cache entries that nobody needs when all jobs are done
         self._blocked = {job.number: set(job.needs) for job in self.jobs}
         self._ready = [job.number for job in self.jobs if not job.needs]  # a heap, in the plan's order
         self._followers: dict[int, list[int]] = {job.number: [] for job in self.jobs}
@@ -128,6 +132,9 @@ class Dispatcher:
             if tasks:
                 groups.append(TaskGroup(group.kind, tuple(tasks)))
         return groups
+
+    def _parts(self, group: TaskGroup) -> tuple[Rows, ...]:
+        return parts_of(len(self._session.resources.dataset(group.first.run.data)))
 
     def _assign(self, pool: WorkerPool) -> None:
         while self._ready and pool.free():
@@ -170,6 +177,7 @@ class Dispatcher:
         tasks = {(task.run.name, task.seed): task for task in job.tasks}
         for run, seed, files in found.folders:
             session.folder.take_run(run, seed, files)
+        self.spare.update(found.spare)
         resources = session.resources
         by_content = {resources.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
         for fingerprint, view in found.views:
@@ -195,7 +203,7 @@ class Dispatcher:
 
     def _log(self, job: Job) -> None:
         """Pass the runs that this job finished to the trackers."""
-        if job.kind == "episodes" or job.stage == FEATURES:
+        if job.kind == "episodes" or job.stage != FIT:
             return
         for task in job.tasks:
             if task.name in self._logged or not self._has(task):

@@ -15,7 +15,7 @@ from headstart.storage.store import MANIFEST
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.session import Session
 from headstart.study.execution.unavailable import has_source, startable
-from headstart.study.parallel.jobs import FEATURES, Job
+from headstart.study.parallel.jobs import FIT, PART, Job
 from headstart.study.parallel.messages import Finished, ProgressRelay, RemoteListener, Say
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.plan import Plan
@@ -70,13 +70,24 @@ class JobRunner:
         plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
         session = Session(plan, self.resources, folder, self.setup.state, self._listener)
         self._locate_networks(job, folder)
-        if job.stage == FEATURES:
-            first = job.tasks[0]
-            if has_source(first, session):
-                self.resources.features(first.run.data, first.run.network, first.seed)
-        elif ready := startable(job.tasks, session):
+        if job.stage != FIT:
+            spare = self._pass(job) if has_source(job.tasks[0], session) else ()
+            return Finished(tuple(self.resources.decoded), spare=spare)
+        if ready := startable(job.tasks, session):
             WORK[job.kind](ready, session)
         return Finished(tuple(self.resources.decoded))
+
+    def _pass(self, job: Job) -> tuple[tuple[str, str], ...]:
+        """Compute features, or a part of them; return the cache entries that nobody needs any more."""
+        first = job.tasks[0]
+        of = (first.run.data, first.run.network, first.seed)
+        if job.stage == PART:
+            self.resources.part_features(*of, *job.rows)
+        elif job.rows:
+            return tuple(self.resources.features_of_parts(*of, job.rows))
+        else:
+            self.resources.features(*of)
+        return ()
 
     def _locate_networks(self, job: Job, folder: StudyFolder) -> None:
         """Set the folders of the networks that runs may start or learn from; fetch those of this job."""

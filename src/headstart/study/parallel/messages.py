@@ -44,11 +44,13 @@ class Finished:
         views: the images that this worker has decoded so far, by fingerprint and view.
         folders: the content of the run folders, by run and seed, if the dispatcher cannot read them.
         told: all calls of the listener, if messages may be lost.
+        spare: the kind and the key of the cache entries that nobody needs any more.
     """
 
     views: tuple[tuple[str, View], ...] = ()
     folders: tuple[tuple[str, int, dict[str, bytes]], ...] = ()
     told: tuple[ListenerCall, ...] = ()
+    spare: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
