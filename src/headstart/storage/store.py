@@ -222,7 +222,7 @@ class Store:
         delete(folder)
 
     def drop(self, kind: str, key: str) -> None:
-        """Delete an entry that nobody needs any more, also where other machines would find it; nothing if there is none."""
+        """Delete an entry that nobody needs any more, if there is one; also where other machines would find it."""
         self.remove(kind, key)
 
     def prune(self, keep_bytes: int) -> int:

@@ -80,11 +80,14 @@ def test_a_pass_is_divided_by_the_number_of_its_images_alone(images: int, parts:
 def test_the_parts_of_a_pass_are_put_together_before_any_head_is_fitted() -> None:
     rows = ((0, 256), (256, 400))
     jobs = jobs_of([group("tune", "t"), group("heads", "c")], lambda group: rows)
-    assert [(job.kind, job.stage, job.rows, set(job.needs)) for job in jobs] == [
-        ("tune", FIT, (), set()),  # its passes are its own
-        ("heads", PART, rows[:1], {0}),
-        ("heads", PART, rows[1:], {0}),
-        ("heads", FEATURES, rows, {0, 1, 2}),
-        ("heads", FIT, (), {0, 3}),
-    ]
+    assert (
+        [(job.kind, job.stage, job.rows, set(job.needs)) for job in jobs]
+        == [
+            ("tune", FIT, (), set()),  # its passes are its own
+            ("heads", PART, rows[:1], {0}),
+            ("heads", PART, rows[1:], {0}),
+            ("heads", FEATURES, rows, {0, 1, 2}),
+            ("heads", FIT, (), {0, 3}),
+        ]
+    )
     assert jobs[2].title == "features of c, images 257 to 400"

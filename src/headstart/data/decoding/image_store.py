@@ -121,7 +121,7 @@ def decode_images(
             order, from this thread, while later images are being decoded; needs a view with a crop.
         strict: refuse images that would not decode.
         parts: datasets of whose images, one after the other, this one consists, or with which it begins; the pixels of
-            the first of them that are in the store are copied. A part that has other images is ignored, with those after it.
+            the first of them that are in the store are copied. A part of other images is ignored, with those after it.
 
     Raises:
         StoreError: the disk is full or the store cannot be written; what was decoded is kept.

@@ -26,11 +26,13 @@ class Job:
     Args:
         number: its place in the order in which jobs start.
         kind: of its group: "heads", "tune" or "episodes".
-        stage: PART (some rows of a pass over the images), FEATURES (the pass, or its parts put together, which other jobs
-            wait for) or FIT (everything else).
+        stage: PART (some rows of a pass over the images), FEATURES (the pass, or its parts put together; other jobs
+            wait for it) or FIT (everything else).
         tasks: the tasks that it runs or, for PART and FEATURES, the tasks that use the features.
         needs: the numbers of the jobs that must have ended before.
         rows: of PART, its rows; of FEATURES, the rows of each part.
+        seconds: how long it may take before it must stop; None: as long as it needs.
+        began: when it was sent, on this machine's monotonic clock; None: its seconds count from its arrival.
     """
 
     number: int
@@ -39,6 +41,13 @@ class Job:
     tasks: tuple[Task, ...]
     needs: frozenset[int] = frozenset()
     rows: tuple[Rows, ...] = ()
+    seconds: float | None = None
+    began: float | None = None
+
+    @property
+    def group(self) -> TaskGroup:
+        """Its tasks."""
+        return TaskGroup(self.kind, self.tasks)
 
     @property
     def title(self) -> str:
@@ -59,7 +68,7 @@ def undivided(group: TaskGroup) -> tuple[Rows, ...]:
 def parts_of(images: int) -> tuple[Rows, ...]:
     """Return the rows of each part of a pass over so many images; none if they are too few to be divided.
 
-    Parts are equally large, but for the last: a power of two, so that a batch of a network never has images of two parts.
+    Their size is a power of two, so that no batch of a network has images of two parts; the last may be smaller.
     """
     if images < 2 * SMALLEST:
         return ()
@@ -67,7 +76,11 @@ def parts_of(images: int) -> tuple[Rows, ...]:
     return tuple((start, min(start + size, images)) for start in range(0, images, size))
 
 
-def jobs_of(groups: Sequence[TaskGroup], divided: Callable[[TaskGroup], tuple[Rows, ...]] = undivided) -> list[Job]:
+def jobs_of(
+    groups: Sequence[TaskGroup],
+    divided: Callable[[TaskGroup], tuple[Rows, ...]] = undivided,
+    pieces: Callable[[TaskGroup], list[TaskGroup]] = TaskGroup.parts,
+) -> list[Job]:
     """Return the jobs of these groups, in their order.
 
     Heads that share features become one pass over the images, followed by one job for each kind of head:
@@ -76,6 +89,7 @@ def jobs_of(groups: Sequence[TaskGroup], divided: Callable[[TaskGroup], tuple[Ro
     Args:
         groups: with the tasks that are not done yet.
         divided: gives the rows of each part of the pass of a group of heads, or none.
+        pieces: gives a group's parts, each a job, in their order.
     """
     jobs: list[Job] = []
     makers: dict[str, list[int]] = {}  # the numbers of the jobs that fit a run
@@ -88,10 +102,10 @@ def jobs_of(groups: Sequence[TaskGroup], divided: Callable[[TaskGroup], tuple[Ro
     for group in groups:
         sources = {source for task in group.tasks for source in task.run.sources}
         needs = {number for name in sources for number in makers.get(name, [])}
-        parts, rows = group.parts(), divided(group) if group.kind == "heads" else ()
+        parts, rows = pieces(group), divided(group) if group.kind == "heads" else ()
         if len(parts) > 1 or rows:
-            pieces = {add(group.kind, PART, group.tasks, needs, (each,)) for each in rows}
-            needs |= {add(group.kind, FEATURES, group.tasks, needs | pieces, rows)}
+            passes = {add(group.kind, PART, group.tasks, needs, (each,)) for each in rows}
+            needs |= {add(group.kind, FEATURES, group.tasks, needs | passes, rows)}
         for part in parts:
             number = add(group.kind, FIT, part.tasks, needs)
             for name in dict.fromkeys(task.run.name for task in part.tasks):

@@ -54,6 +54,17 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class OutOfTime:
+    """A job stopped because its time was used up; finished work is kept.
+
+    Args:
+        done: what it had done by then.
+    """
+
+    done: Finished
+
+
+@dataclass(frozen=True)
 class JobError:
     """A job ended with an error: its class, its message, its traceback."""
 
@@ -80,7 +91,7 @@ class WorkerDied:
 
 
 Message = (
-    ListenerCall | ProgressUpdate | None | Finished | JobError | WorkerDied
+    ListenerCall | ProgressUpdate | None | Finished | OutOfTime | JobError | WorkerDied
 )  # None: the current piece of work ended
 Say = Callable[[Message], None]
 
