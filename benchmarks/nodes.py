@@ -57,7 +57,7 @@ def study_of(data: Path, backbone: str) -> dict[str, Any]:
 
 
 def seconds(nodes: int, folders: Sequence[Path], backbone: str, place: Path) -> float:
-    """Return how long the study of the last of these folders takes, after the others, on a new cluster of such nodes."""
+    """Return how long the study of the last folder takes, after the others, on a new cluster of so many nodes."""
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
