@@ -12,7 +12,7 @@ from pathlib import Path
 
 import hypothesis  # noqa: F401  # before the freeze below: it looks for who refers to the random generators
 import pytest
-from jaxtyping import install_import_hook
+import shapes
 from spread import begin_elsewhere, spread
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers and the processes that tests start inherit it
@@ -23,7 +23,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers and the processes that te
 gc.disable()  # until the tests run: what is imported stays, and visiting it again and again takes seconds
 
 CHECKED = ("evaluate", "fewshot", "transfer", "models", "explain")
-install_import_hook([f"headstart.{area}" for area in CHECKED], "beartype.beartype")
+shapes.enforce([f"headstart.{area}" for area in CHECKED])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,6 +50,7 @@ def own_store(
 
     Workers have a width of the terminal in their environment, which is taken away.
     """
+    shapes.begin()
     place = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HEADSTART_CACHE", str(place))
     monkeypatch.delenv("COLUMNS", raising=False)

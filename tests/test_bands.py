@@ -110,3 +110,8 @@ def test_bands_to_show_need_bands_that_are_read() -> None:
     check_show("all", [1])
     with pytest.raises(DataError, match="give bands, too"):
         check_show(None, [1])
+
+
+def test_a_name_where_the_files_name_no_bands_is_answered_with_indices() -> None:
+    with pytest.raises(DataError, match=r"'B02' is unknown, because the files do not name their bands; .* 0 to 12"):
+        choose_bands(["B02"], None, [str(place) for place in range(13)], "uint16")

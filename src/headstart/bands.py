@@ -181,6 +181,11 @@ def _index(asked: int | str, names: Sequence[str], key: str) -> int:
     if isinstance(asked, str) and asked in names:
         return names.index(asked)
     number = int(asked) if isinstance(asked, int) or asked.isdecimal() else None
+    if number is None and list(names) == [str(place) for place in range(len(names))]:
+        raise DataError(
+            f"{key}: {asked!r} is unknown, because the files do not name their bands;"
+            f" give indices, 0 to {len(names) - 1}"
+        )
     if number is None:
         raise DataError(f"{key}: {unknown_name('band', asked, names)}")
     if not 0 <= number < len(names):

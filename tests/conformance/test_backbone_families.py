@@ -258,6 +258,16 @@ def test_every_tensor_of_the_library_network_has_its_place(member: Member) -> No
     assert sorted(set(placed)) == sorted(ours)
 
 
+def test_a_file_of_the_librarys_own_weights_fills_the_network(member: Member) -> None:
+    if member.library == "headstart":
+        pytest.skip("our own network has no other implementation here")
+    other = build(Architecture(member.library, member.name), seed=4, input_size=member.size).eval()
+    report = load_state(other, library_network(member).state_dict())
+    assert report.missing == () and report.resized == ()
+    ours, wanted = other.state_dict(), backbone_of(member).state_dict()
+    assert [name for name in ours if not torch.equal(ours[name], wanted[name])] == []
+
+
 def test_an_image_too_small_is_refused_in_one_line() -> None:
     with pytest.raises(ModelError, match=r"cannot take images of 32 × 32 px .*larger input size") as caught:
         build(Architecture("torchvision", "alexnet"), input_size=32).truncate("fc6")

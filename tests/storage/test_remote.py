@@ -114,6 +114,20 @@ def test_what_was_there_before_the_store_was_shared_is_sent_when_it_is_used(remo
     assert RemoteStore(tmp_path / "b", remote).has("kind", KEY)
 
 
+def test_what_is_dropped_is_gone_here_and_behind(remote: str, tmp_path: Path) -> None:
+    store = RemoteStore(tmp_path / "a", remote)
+    build(store)
+    build(store, key="1" * 32)
+    store.drop("kind", KEY)
+    assert [row["key"] for row in store.entries()] == ["1" * 32]
+    assert sent(remote) and all(path.startswith(f"kind/{'1' * 32}/") for path in sent(remote))
+    assert build(store), "it can be built again"
+    store.remove("kind", KEY)
+    store.drop("kind", KEY)  # only behind by now
+    store.drop("kind", KEY)  # and nowhere
+    assert not RemoteStore(tmp_path / "b", remote).has("kind", KEY)
+
+
 def test_the_environment_names_the_shared_store(
     remote: str, own_store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

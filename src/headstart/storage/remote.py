@@ -66,6 +66,17 @@ class RemoteStore(Store):
             yield entry
         self._share(kind, key)
 
+    def drop(self, kind: str, key: str) -> None:
+        """Delete an entry here and behind, there its manifest first."""
+        super().drop(kind, key)
+        with _answers(self.remote):
+            system, root = self._system()
+            place = f"{root}/{kind}/{key}"
+            with contextlib.suppress(FileNotFoundError):
+                system.rm_file(f"{place}/{MANIFEST}")
+                system.rm(place, recursive=True)
+        self._same.discard((kind, key))
+
     def _system(self) -> tuple[Any, str]:
         """Return the file system and the path in it."""
         import fsspec

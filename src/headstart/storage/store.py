@@ -221,6 +221,10 @@ class Store:
         (folder / MANIFEST).unlink(missing_ok=True)
         delete(folder)
 
+    def drop(self, kind: str, key: str) -> None:
+        """Delete an entry that nobody needs any more, if there is one; also where other machines would find it."""
+        self.remove(kind, key)
+
     def prune(self, keep_bytes: int) -> int:
         """Delete the least recently used entries until at most `keep_bytes` remain; return the bytes freed.
 

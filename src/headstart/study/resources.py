@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from headstart.addresses import is_address
 from headstart.bands import Bands
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.decoding.decode import View
-from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key
+from headstart.data.decoding.image_store import KIND as IMAGES
+from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key, stored_key
 from headstart.data.sources.load import load_dataset
 from headstart.data.sources.without_labels import load_without_labels
 from headstart.data.splits import subsample
 from headstart.devices import resolve_device
-from headstart.errors import DataError, SpecError, unknown_name
+from headstart.errors import DataError, SpecError, StoreError, unknown_name
 from headstart.models.backbone import Backbone
 from headstart.models.bundle_file import find_bundle
 from headstart.models.create import create_backbone
@@ -40,6 +41,7 @@ from headstart.transfer.frozen.features import extract, features_key, network_fa
 from headstart.transfer.frozen.views import view_of
 
 ALL = Subset()  # of the training part
+_CHUNK = 256  # images read at a time
 
 
 @dataclass(frozen=True)
@@ -277,11 +279,20 @@ class Resources:
         """Return the frozen features of a dataset that is at hand, labelled or not; see `features`."""
         return self.features_by(dataset, self.loaded(network, seed).backbone)
 
-    def features_by(self, dataset: Dataset, backbone: Backbone) -> npt.NDArray[np.float32]:
-        """Return the frozen features that a network at hand computes of a dataset at hand; see `features`."""
+    def features_by(
+        self, dataset: Dataset, backbone: Backbone, parts: Sequence[Dataset] = ()
+    ) -> npt.NDArray[np.float32]:
+        """Return the frozen features that a network at hand computes of a dataset at hand; see `features`.
+
+        Args:
+            dataset, backbone: of the pass.
+            parts: what the dataset consists of, in order; what the store has of them is copied.
+        """
         key = self._features_key(dataset, backbone)
         if key not in self._features:
             view = view_of(backbone.preprocessing)
+            if parts:
+                self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, parts=parts)
             self._features[key] = extract(
                 PendingImages(len(dataset)),
                 backbone.stages,
@@ -291,9 +302,61 @@ class Resources:
                 device=self.device,
                 title=f"{dataset.name}: features of {backbone.name}",
                 source=lambda take: self._decode(dataset, view, take),
+                parts=[self._features_key(part, backbone) for part in parts],
             )
         self.images_of(dataset, backbone.preprocessing)
         return self._features[key]
+
+    def part_features(self, data: DataSpec, network: NetworkSpec, seed: int, rows: tuple[int, int]) -> None:
+        """Compute the features of consecutive rows, from the first up to the second, unless all rows' are cached."""
+        dataset, backbone = self.dataset(data), self.loaded(network, seed).backbone
+        key, view = self._features_key(dataset, backbone), view_of(backbone.preprocessing)
+        if self.store.has(FEATURES, key):
+            return
+        try:
+            if self.store.has(IMAGES, stored_key(dataset, view)):
+                images = self.images_of(dataset, backbone.preprocessing)
+                self._part_features(images, part_of(dataset, rows), backbone, rows)
+            else:
+                self.features_by(part_of(dataset, rows), backbone)
+        except StoreError:  # another process put the parts together and deleted them
+            if not self.store.has(FEATURES, key):
+                raise
+
+    def _part_features(self, images: ImageArray, part: Dataset, backbone: Backbone, rows: tuple[int, int]) -> None:
+        """Compute the features of some rows of decoded images."""
+
+        def hand_over(take: OnChunk) -> None:
+            for start in range(0, len(part), _CHUNK):
+                self.watch()
+                stop = min(start + _CHUNK, len(part))
+                take(start, stop, images.batch(np.arange(rows[0] + start, rows[0] + stop)))
+
+        extract(
+            PendingImages(len(part)),
+            backbone.stages,
+            backbone.preprocessing,
+            key=self._features_key(part, backbone),
+            store=self.store,
+            device=self.device,
+            title=f"{part.name}: features of {backbone.name}",
+            source=hand_over,
+        )
+
+    def features_of_parts(
+        self, data: DataSpec, network: NetworkSpec, seed: int, rows: Sequence[tuple[int, int]]
+    ) -> list[tuple[str, str]]:
+        """Put the features of all rows together from those of their parts.
+
+        Returns:
+            The kind and the key of the cache entries of the parts, which nobody needs any more.
+        """
+        dataset, backbone = self.dataset(data), self.loaded(network, seed).backbone
+        parts = [part_of(dataset, each) for each in rows]
+        self.features_by(dataset, backbone, parts)
+        view = view_of(backbone.preprocessing)
+        kept = [(IMAGES, stored_key(part, view)) for part in parts]
+        return [*kept, *((FEATURES, self._features_key(part, backbone)) for part in parts)]
 
     def _decode(self, dataset: Dataset, view: View, take: OnChunk) -> None:
         def watched(start: int, stop: int, pixels: npt.NDArray[np.uint8]) -> None:
@@ -313,6 +376,12 @@ class Resources:
             if fingerprint == dataset.fingerprint:
                 bad.update(images.bad)
         return bad
+
+
+def part_of(dataset: Dataset, rows: tuple[int, int]) -> Dataset:
+    """Return consecutive rows of a dataset, from the first up to the second, with their place in its name."""
+    start, stop = rows
+    return replace(dataset.select(np.arange(start, stop)), name=f"{dataset.name}, images {start + 1:,} to {stop:,}")
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def run_study(
     if study.spec.budget is not None:
         from headstart.study.execution.budgeting import budget_of
 
-        budget = budget_of(study.spec, workers, on)
+        budget = budget_of(study.spec)
     store = store or default_store()
     with store.in_use():
         session = open_session(
@@ -96,15 +96,22 @@ def _work(session: Session, budget: Budget | None, workers: int, on: str | None)
     try:
         write_unavailable(session)
         halve(session)
-        if workers > 1 or on is not None:
-            dispatch(session, workers, on)
-        elif budget is not None:
-            from headstart.study.execution.budgeting import spend
+        alone = workers == 1 and on is None
+        if budget is not None:
+            from headstart.study.execution.budgeting import one_by_one, spend
 
-            spend(session, budget, _run_group)
-        else:
+            spend(
+                session,
+                budget,
+                lambda spending: (
+                    one_by_one(spending, session, _run_group) if alone else dispatch(session, workers, on, spending)
+                ),
+            )
+        elif alone:
             for group in session.plan.groups:
                 _run_group(group, session)
+        else:
+            dispatch(session, workers, on)
         write_ensembles(session)
         close_study(session)
         session.write_state("complete")

@@ -215,7 +215,7 @@ def _compute_new(study: Mapping[str, Any], old_data: DataSpec, old: Dataset, res
         needs = backbone.preprocessing
         assert dataset.digests is not None and old.digests is not None
         begins = np.array_equal(dataset.digests[: len(old)], old.digests)  # else the first images are others
-        images = decode_images(dataset, view_of(needs), store=resources.store, beginning=old if begins else None)
+        images = decode_images(dataset, view_of(needs), store=resources.store, parts=[old] if begins else [])
         extract(
             images,
             backbone.stages,
@@ -224,5 +224,5 @@ def _compute_new(study: Mapping[str, Any], old_data: DataSpec, old: Dataset, res
             store=resources.store,
             device=resources.device,
             title=f"{dataset.name}: features of {backbone.name}",
-            beginning=resources.features_key(old_data, run.network, seed) if begins else None,
+            parts=[resources.features_key(old_data, run.network, seed)] if begins else [],
         )

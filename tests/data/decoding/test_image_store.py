@@ -353,7 +353,7 @@ def test_only_the_same_first_images_are_copied(
     decode_images(old, view, store=store)
     monkeypatch.setattr(images_module, "decode", lambda *given, **how: decoded.append(1) or decode(*given, **how))
     dataset = whole.select(new)
-    found = decode_images(dataset, view, store=store, beginning=old)
+    found = decode_images(dataset, view, store=store, parts=[old])
     wanted = 49 if rows == "more rows" else len(np.unique(dataset.digests))  # row 150 equals row 0
     assert len(decoded) == wanted
     for row in range(len(dataset)):

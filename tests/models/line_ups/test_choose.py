@@ -123,6 +123,19 @@ def test_a_licence_leaves_out_what_is_not_open(cache: Path) -> None:
     check_licence(None)
 
 
+def test_what_a_licence_leaves_out_is_said_with_its_own(cache: Path) -> None:
+    licence = BY_NAME["convnextv2_nano"].licence.name
+    found = choose_networks("convnextv2_nano,resnet18", licence="open")
+    assert found.words == f"left out, since not under an open licence: convnextv2_nano ({licence})"
+    assert choose_networks("resnet18", licence="open").words == ""
+
+
+@pytest.mark.parametrize("asked", ["", " , ", [""]])
+def test_no_name_is_not_a_line_up(asked: str | list[str], cache: Path) -> None:
+    with pytest.raises(SpecError, match=r"networks: none is named; give names, or a line-up \(auto, embedded"):
+        choose_networks(asked)
+
+
 def test_without_any_network_the_message_says_why(cache: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(module, "place_of", lambda _: None)
     with pytest.raises(

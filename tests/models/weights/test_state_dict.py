@@ -56,6 +56,15 @@ def test_our_own_keys_load_too() -> None:
     assert fingerprint(source) == fingerprint(target)
 
 
+def test_a_network_whose_library_calls_its_stages_as_we_do_takes_either_names() -> None:
+    target, again = (build(Architecture("timm", "convnext_atto"), seed=seed) for seed in (1, 2))
+    state = published("convnext_atto", seed=3)
+    assert any(key.startswith("stages.") for key in state)
+    assert load_state(target, state).missing == ()
+    assert torch.equal(target.state_dict()["stages.stem.0.weight"], state["stem.0.weight"])
+    assert load_state(again, target.state_dict()).missing == () and fingerprint(again) == fingerprint(target)
+
+
 def test_another_head_is_dropped_and_reported() -> None:
     backbone = build(RESNET18)
     report = load_state(backbone, published("resnet18", num_classes=10))

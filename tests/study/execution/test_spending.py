@@ -13,7 +13,7 @@ from headstart.errors import SpecError
 from headstart.study.execution import budget as budget_module
 from headstart.study.execution import budgeting
 from headstart.study.execution.budget import Budget, OverBudget
-from headstart.study.execution.budgeting import Spending, budget_of, pieces, spend
+from headstart.study.execution.budgeting import Spending, budget_of, one_by_one, spend
 from headstart.study.planning.microbenchmarks import Meter
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.results.state import StudyState
@@ -202,9 +202,9 @@ def test_the_cheapest_of_the_first_runs_decides_whether_a_budget_is_too_small(cl
 def test_heads_of_the_best_value_come_first() -> None:
     runs = {kind: {"strategy": kind} for kind in ("sgd", "knn", "logistic", "ridge", "prototypes", "majority")}
     tasks = tuple(group.first for group in session_of(runs).plan.groups)
-    found = [part.first.run.name for part in pieces(TaskGroup("heads", tasks))]
+    found = [part.first.run.name for part in Spending.pieces(TaskGroup("heads", tasks))]
     assert found == ["majority", "prototypes", "ridge", "logistic", "knn", "sgd"]
-    assert pieces(TaskGroup("tune", tasks)) == [TaskGroup("tune", tasks)]
+    assert Spending.pieces(TaskGroup("tune", tasks)) == [TaskGroup("tune", tasks)]
 
 
 def spec(**more: Any) -> Any:
@@ -214,20 +214,12 @@ def spec(**more: Any) -> Any:
 def test_a_budget_starts_with_its_seconds(clock: Any) -> None:
     clock.time = 50.0
     assert budget_of(spec(budget="2min")) == Budget(120.0, began=50.0)
-    assert budget_of(spec()) is None and budget_of(spec(), workers=3, on="ray") is None
+    assert budget_of(spec()) is None
 
 
-@pytest.mark.parametrize(
-    ("more", "how", "says"),
-    [
-        ({}, {"workers": 2}, "only one process can spend it"),
-        ({}, {"on": "ray"}, "only one process can spend it"),
-        ({"halving": {}}, {}, "budget and halving exclude each other"),
-    ],
-)
-def test_a_budget_excludes_workers_and_halving(more: Any, how: Any, says: str) -> None:
-    with pytest.raises(SpecError, match=says):
-        budget_of(spec(budget="1s", **more), **how)
+def test_a_budget_excludes_halving() -> None:
+    with pytest.raises(SpecError, match="budget and halving exclude each other"):
+        budget_of(spec(budget="1s", halving={}))
 
 
 def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
@@ -250,7 +242,7 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
             raise OverBudget
         session.done.add(group.first.key)
 
-    spend(session, Budget(24.0), run_group)
+    spend(session, Budget(24.0), lambda spending: one_by_one(spending, session, run_group))
     why = {row["run"]: row["why"] for row in session.state.left_out}
     assert why["b"] == "over budget: stopped before its end; finished work is kept"
     assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18 s spent of 14 s expected
@@ -258,3 +250,16 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
     assert session.state.expected == [{"run": "a", "seed": 0}]
     assert session.state.spending == {"seconds": 24.0, "spent": 18.0}
     assert session.written == ["running"] and session.resources.watch.__name__ == "nothing"
+
+
+def test_what_takes_longer_with_fewer_threads_is_expected_to(clock: Any) -> None:
+    session = session_of({"a": FINE, "b": FINE})
+    spending = Spending(Budget(22.0), Forecast({"a": 8, "b": 8}))  # type: ignore[arg-type]
+    spending.begin(session)
+    a, b = session.plan.groups
+    assert spending.admitted(a, 2.0) == 16.0
+    clock.time = 8.0
+    assert spending.admitted(b, 2.0) is None  # both are run at once: 22 - 2 - 8 = 12 s are left
+    assert spending.why["b", 0] == "over budget: takes about 16.0 s, but only 12.0 s was left"
+    spending.took(a, 16.0, 8.0)
+    assert spending.admitted(b, 2.0) == 8.0  # at the pace of the first

@@ -15,13 +15,16 @@ from told import Told
 from headstart import progress
 from headstart.errors import ClusterError, MissingExtra, SpecError
 from headstart.storage.opening import default_store
+from headstart.storage.store import Store
+from headstart.study.execution.executors import WORK
 from headstart.study.execution.tuning import train as tuning
 from headstart.study.parallel import dispatcher as spreading
 from headstart.study.parallel.job_runner import JobRunner
-from headstart.study.parallel.jobs import FEATURES, FIT, Job, jobs_of
+from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job, jobs_of
 from headstart.study.parallel.local import LocalPool
 from headstart.study.parallel.messages import Message, WorkerDied, broken
 from headstart.study.parallel.setup import Setup
+from headstart.study.planning.cost import CostModel
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
 from headstart.study.run import run_study
@@ -37,6 +40,7 @@ class Inline:
     made: list[Inline] = []  # noqa: RUF012
 
     def __init__(self, setup: Setup, workers: int, logs: Path) -> None:
+        self.slowdown = 1.0
         self.heard: deque[tuple[int, Message]] = deque()
         self.jobs: list[Job] = []
         self.closed = False
@@ -192,6 +196,97 @@ def test_an_error_of_the_input_is_the_same_in_a_worker(
     with pytest.raises(SpecError, match="as only the work itself could tell"):
         execute(chain, tmp_path / "out", 2)
     assert inline.made[0].closed
+
+
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Divide the passes over 42 images into parts of 32."""
+    monkeypatch.setattr("headstart.study.parallel.jobs.SMALLEST", 16)
+    monkeypatch.setattr("headstart.study.parallel.jobs.PARTS", 2)
+
+
+def entries(place: Path) -> list[tuple[str, str]]:
+    return [(row["kind"], row["key"]) for row in Store(place).entries() if row["kind"] in ("images", "features")]
+
+
+def test_workers_share_a_pass_and_leave_what_one_leaves(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch, divided: None
+) -> None:
+    fresh_cache(tmp_path / "cache of one", monkeypatch)
+    alone, _ = execute(chain, tmp_path / "alone")
+    fresh_cache(tmp_path / "cache of two", monkeypatch)
+    shared, told = execute(chain, tmp_path / "shared", 2)
+    assert told.broken == {} and results(shared) == results(alone)
+    assert entries(tmp_path / "cache of two") == entries(tmp_path / "cache of one")  # without those of the parts
+    done = [(job.stage, job.tasks[0].run.name, job.rows) for job in inline.made[0].jobs if job.kind == "heads"]
+    parts = ((0, 32), (32, 42))
+    assert [job for job in done if job[1] == "pixels"] == [
+        (PART, "pixels", parts[:1]),
+        (PART, "pixels", parts[1:]),
+        (FEATURES, "pixels", parts),
+        (FIT, "pixels", ()),
+    ]
+    assert [stage for stage, run, _ in done if run == "third"] == [PART, PART, FEATURES, FIT]
+
+
+class Clock:
+    """A clock on which each run takes 10 s, as each is said to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.time = 0.0
+        monkeypatch.setattr("headstart.study.execution.budget.now", lambda: self.time)
+        monkeypatch.setattr("headstart.study.parallel.job_runner.now", lambda: self.time)
+        monkeypatch.setattr(CostModel, "seconds", lambda model, group: 10.0)
+        monkeypatch.setattr(CostModel, "closing", lambda model, groups, audit: 1.0)
+        for kind, work in list(WORK.items()):
+            monkeypatch.setitem(WORK, kind, self.slowly(work))
+
+    def slowly(self, work: Any) -> Any:
+        def take_time(tasks: Any, session: Any) -> None:
+            work(tasks, session)
+            self.time += 10.0
+
+        return take_time
+
+
+def test_workers_spend_a_budget_and_say_what_they_skip(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock(monkeypatch)
+    root, told = execute({**chain, "budget": "35s"}, tmp_path / "out", 2)
+    assert told.ran == ["pixels (seed 0)", "probe · prototypes (seed 0)", "probe · ridge (seed 0)"]
+    assert [job.seconds for job in inline.made[0].jobs if job.stage == FIT] == [34.0, 24.0, 14.0]
+    state = json.loads((root / "study.json").read_text())
+    assert state["status"] == "complete" and state["spending"] == {"seconds": 35.0, "spent": 30.0}
+    assert {row["run"]: row["why"] for row in state["left_out"]} == {
+        "first": "over budget: takes about 10.0 s, but only 4.0 s was left",
+        "second": "starts from 'first', which was skipped",
+        "third": "starts from 'second', which was skipped",
+    }
+    assert "skipped 3 runs and seeds over budget (first, second, third)" in told.notes
+    whole, again = execute(chain, tmp_path / "out", 2)
+    assert len(again.ran) == 3 and len(again.found) == 3 and whole == root
+
+
+def test_a_job_stops_when_the_time_is_up_and_the_next_run_goes_on(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    finetune = tuning.finetune
+
+    def slow(*given: Any, **how: Any) -> Any:
+        clock.time += 100.0
+        return finetune(*given, **how)
+
+    monkeypatch.setattr(tuning, "finetune", slow)
+    root, told = execute({**chain, "budget": "60s"}, tmp_path / "out", 2)
+    assert len(told.ran) == 3 and told.broken == {}
+    why = {row["run"]: row["why"] for row in json.loads((root / "study.json").read_text())["left_out"]}
+    assert why["first"] == "over budget: stopped before its end; finished work is kept"
+    assert why["second"].startswith("over budget: no time was left") or why["second"].startswith("starts from")
+    monkeypatch.setattr(tuning, "finetune", finetune)
+    _, again = execute(chain, tmp_path / "out", 2)
+    assert len(again.found) == 3 and sorted(again.ran) == ["first (seed 0)", "second (seed 0)", "third (seed 0)"]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import pytest
 
 from headstart import progress
 from headstart.storage.store import MANIFEST
+from headstart.study.execution.budget import now
 from headstart.study.execution.session import Session
 from headstart.study.parallel import job_runner
 from headstart.study.parallel.job_runner import JobRunner, packed
-from headstart.study.parallel.jobs import FEATURES, FIT, Job
-from headstart.study.parallel.messages import ListenerCall, Message
+from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job
+from headstart.study.parallel.messages import Finished, ListenerCall, Message, OutOfTime
 from headstart.study.parallel.setup import setup_of
 from headstart.study.results.run_record import KIND as FITS
 from headstart.transfer.frozen.features import KIND as KEPT
@@ -107,3 +108,30 @@ def test_a_worker_starts_from_the_folder_of_the_study_and_with_its_verbosity(
     assert str(tmp_path / "s") in str(runner.resources.store)
     JobRunner(replace(setup, cwd=str(tmp_path)), lambda message: None)
     assert moved == [str(tmp_path)]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_job_whose_time_is_up_stops_and_what_it_finished_is_kept(session: Session, shared: bool) -> None:
+    setup = setup_of(session) if shared else replace(setup_of(session), folder=None)
+    runner = JobRunner(setup, lambda message: None)
+    late = replace(job(session, FIT, "ridge"), seconds=5.0, began=now() - 6.0)
+    stopped = runner.do(late)
+    assert isinstance(stopped, OutOfTime) and stopped.done.folders == ()
+    assert not session.folder.run_folder("ridge", 0).exists()
+    assert isinstance(runner.do(replace(late, began=None)), Finished)  # 5 s from now, and the network is at hand
+
+
+def test_a_part_of_a_pass_is_computed_and_the_whole_put_together(session: Session) -> None:
+    runner = JobRunner(setup_of(session), lambda message: None)
+    whole = job(session, FEATURES, "ridge")
+    n = len(session.resources.dataset(whole.tasks[0].run.data))
+    rows = ((0, 32), (32, n))
+    for each in rows:
+        runner.do(replace(whole, stage=PART, rows=(each,)))
+    store = session.resources.store
+    assert len(list((store.root / KEPT).glob("*/manifest.json"))) == 2
+    done = runner.do(replace(whole, rows=rows))
+    assert isinstance(done, Finished) and len(done.spare) == 4
+    first = whole.tasks[0]
+    key = session.resources.features_key(first.run.data, first.run.network, first.seed)
+    assert store.has(KEPT, key) and (KEPT, key) not in done.spare and all(store.has(*pair) for pair in done.spare)

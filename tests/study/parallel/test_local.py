@@ -150,3 +150,24 @@ def test_workers_import_this_installation(monkeypatch: pytest.MonkeyPatch) -> No
     assert _path() == os.pathsep.join([here, "/elsewhere"])
     monkeypatch.delenv("PYTHONPATH")
     assert _path() == here
+
+
+def test_the_time_that_a_process_takes_to_start_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Job] = []
+    monkeypatch.setattr(local, "now", lambda: 12.0)
+    monkeypatch.setattr(_Process, "__init__", lambda process: None)
+    monkeypatch.setattr(_Process, "_send", lambda process, job: sent.append(job))
+    process = _Process()  # type: ignore[call-arg]
+    process.give(job(1))
+    process.give(Job(2, "heads", FIT, (), seconds=5.0))
+    assert [(each.seconds, each.began) for each in sent] == [(None, None), (5.0, 12.0)]
+
+
+def test_a_worker_is_as_much_slower_as_it_has_fewer_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nothing: Any = None
+    monkeypatch.delenv("HEADSTART_THREADS", raising=False)
+    monkeypatch.setattr(local.threads, "machine_cores", lambda: 8)
+    setup = Setup(nothing, nothing, (), {}, None, "store", "cpu", ".")
+    assert [LocalPool(setup, workers, tmp_path).slowdown for workers in (1, 2, 8)] == [1.0, 2.0, 8.0]
+    monkeypatch.setenv("HEADSTART_THREADS", "2")
+    assert LocalPool(setup, 4, tmp_path).slowdown == 1.0

@@ -99,7 +99,7 @@ def test_what_answers_but_is_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("headstart.study.parallel.ray._CONNECT", 8.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(ClusterError, match="not as a Ray cluster that this machine may use") as caught:
+        with pytest.raises(ClusterError, match="not as a Ray cluster that accepts this machine") as caught:
             check_address(address)
     assert "\n" not in str(caught.value)
 

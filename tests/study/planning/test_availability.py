@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from told import Told
 
-from headstart.errors import DataAbsent, WeightsAbsent
+from headstart.errors import DataAbsent, WeightsAbsent, WeightsError
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 
@@ -61,6 +61,20 @@ def test_a_run_without_its_weights_fails_and_the_others_go_on(
     }
     assert json.loads((root / "study.json").read_text())["status"] == "complete"
     assert json.loads((root / "runs" / "farther" / "seed-0" / "manifest.json").read_text())["status"] == "failed"
+
+
+def test_a_cached_file_that_does_not_load_costs_its_own_runs_only(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "alexnet-owt-7be5be79.pth"
+    damaged.write_bytes(b"half of a file")
+    monkeypatch.setattr("headstart.models.create.fetch_url", lambda url, *, download=True: damaged)
+    _, told = execute(study, tmp_path / "out")
+    assert told.ran == ["pixels (seed 0)"] and len(told.broken) == 3
+    assert "alexnet-owt-7be5be79.pth" in told.broken["far · ridge (seed 0)"]
+    study["runs"]["far"]["weights"] = {"path": str(damaged)}  # a file that the study names
+    with pytest.raises(WeightsError, match="alexnet-owt-7be5be79"):
+        execute(study, tmp_path / "other")
 
 
 def test_a_strict_study_is_refused_at_once(study: dict[str, Any], tmp_path: Path, offline: list[str]) -> None:

@@ -43,7 +43,7 @@ def test_backbones_have_imagenet_weights_and_exclude_networks() -> None:
 
 def test_a_licence_filters_backbones_too() -> None:
     assert networks_for(100, ["convnextv2_nano", "resnet50"], None, licence="open") == [Network("resnet50", "imagenet")]
-    with pytest.raises(SpecError, match="no backbone is left with an open licence"):
+    with pytest.raises(SpecError, match="no network is left with an open licence"):
         networks_for(100, ["convnextv2_nano"], None, licence="open")
     with pytest.raises(SpecError, match="unknown licence"):
         networks_for(100, ["resnet50"], None, licence="gpl")

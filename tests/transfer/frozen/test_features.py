@@ -164,5 +164,5 @@ def test_every_block_of_large_features_is_checked_before_they_are_read(
 def test_a_beginning_that_is_too_long_is_ignored(n: int, tmp_path: Path) -> None:
     module, store, pictures = network(), Store(tmp_path), Pictures(n)
     extract(Pictures(70), module, NEEDS, key="a" * 64, store=store)
-    found = extract(pictures, module, NEEDS, key="b" * 64, store=store, beginning="a" * 64)
+    found = extract(pictures, module, NEEDS, key="b" * 64, store=store, parts=["a" * 64])
     assert found.shape[0] == n and np.allclose(found, plainly(module, pictures.pixels), atol=1e-5)

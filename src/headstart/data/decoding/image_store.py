@@ -112,7 +112,7 @@ def decode_images(
     workers: int | None = None,
     on_chunk: OnChunk | None = None,
     strict: bool = False,
-    beginning: Dataset | None = None,
+    parts: Sequence[Dataset] = (),
 ) -> ImageArray:
     """Decode every distinct image of a dataset once, in threads, into the store, unless it is there.
 
@@ -120,8 +120,8 @@ def decode_images(
         on_chunk: called as (start, stop, pixels uint8 [stop - start, crop, crop, 3]) for consecutive rows, in
             order, from this thread, while later images are being decoded; needs a view with a crop.
         strict: refuse images that would not decode.
-        beginning: a dataset with whose images this one begins, else ignored; the pixels of those that are in the
-            store are copied.
+        parts: datasets of whose images, one after the other, this one consists, or with which it begins; the pixels of
+            the first of them that are in the store are copied. A part of other images is ignored, with those after it.
 
     Raises:
         StoreError: the disk is full or the store cannot be written; what was decoded is kept.
@@ -130,7 +130,7 @@ def decode_images(
     if on_chunk is not None and view.crop is None:
         raise DataError("images can be handed over in chunks only with a crop")
     store = store or default_store()
-    digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
+    digests = examined(dataset)
     rows, codes = distinct(digests)
     key = _stored_key(digests[rows], view)
     feed = _Feed(codes, on_chunk)
@@ -138,8 +138,8 @@ def decode_images(
     busy = f"{dataset.name}: another process is decoding these images"
     with store.building(KIND, key, wait_message=busy) as entry:
         if entry is not None:
-            if beginning is not None:
-                _copy_beginning(entry.path, job, beginning, store)
+            if parts:
+                _copy_parts(entry.path, job, parts, store)
             _fill(entry.path, job, workers or cores(), feed)
             entry.manifest.update(images=len(rows), view=view.facts(), bad=_bad(entry.path))
             (entry.path / _Journal.NAME).unlink()
@@ -159,13 +159,18 @@ def decode_images(
 
 def stored_key(dataset: Dataset, view: View) -> str:
     """Return the content key under which the store keeps these images at this size."""
-    digests = examine(dataset.reader).digests if dataset.digests is None else dataset.digests
+    digests = examined(dataset)
     return _stored_key(digests[distinct(digests)[0]], view)
 
 
 def images_key(dataset: Dataset, view: View) -> str:
     """Return the key of the decoded images of this dataset, row by row: what `ImageArray.key` will be."""
-    return _images_key(examine(dataset.reader).digests if dataset.digests is None else dataset.digests, view)
+    return _images_key(examined(dataset), view)
+
+
+def examined(dataset: Dataset) -> npt.NDArray[np.bytes_]:
+    """Return the digest of each row's content; the files are read if nobody has read them yet."""
+    return examine(dataset.reader).digests if dataset.digests is None else dataset.digests
 
 
 def _images_key(digests: npt.NDArray[np.bytes_], view: View) -> str:
@@ -257,19 +262,24 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
         np.save(folder / pixel_checks.NAME, np.array(journal.sums, dtype=np.uint32))
 
 
-def _copy_beginning(folder: Path, job: _Job, beginning: Dataset, store: Store) -> None:
-    """Write the stored images of another dataset as if a pass over this one had been interrupted after them."""
-    digests = examine(beginning.reader).digests if beginning.digests is None else beginning.digests
-    first = distinct(digests)[0]
-    same = np.array_equal(job.digests[job.rows[: len(first)]], digests[first])
-    if not same or (folder / _Journal.NAME).exists() or not store.has(KIND, stored_key(beginning, job.view)):
+def _copy_parts(folder: Path, job: _Job, parts: Sequence[Dataset], store: Store) -> None:
+    """Write the stored images of the first parts as if a pass over the whole had been interrupted after them."""
+    if (folder / _Journal.NAME).exists():
         return
-    images = decode_images(beginning, job.view, store=store)
-    with _Journal(folder, len(first), job.view.channels) as journal:
-        for start in range(0, len(first), CHUNK):
-            rows = first[start : start + CHUNK].tolist()
-            bad = {start + place: images.bad[row] for place, row in enumerate(rows) if row in images.bad}
-            journal.append([images[row] for row in rows], bad)
+    with _Journal(folder, len(job.rows), job.view.channels) as journal:
+        begin = 0
+        for part in parts:
+            end = begin + len(part)
+            same = np.array_equal(job.digests[begin:end], examined(part))
+            if not same or not store.has(KIND, stored_key(part, job.view)):
+                return
+            images = decode_images(part, job.view, store=store)
+            first, last = np.searchsorted(job.rows, [begin, end]).tolist()  # of the images that no earlier part has
+            for start in range(first, last, CHUNK):
+                rows = (job.rows[start : min(start + CHUNK, last)] - begin).tolist()
+                bad = {start + place: images.bad[row] for place, row in enumerate(rows) if row in images.bad}
+                journal.append([images[row] for row in rows], bad)
+            begin = end
 
 
 def _in_order(

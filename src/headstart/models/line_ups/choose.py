@@ -69,12 +69,27 @@ def choose_networks(
     names = [name.strip() for name in asked.split(",")] if isinstance(asked, str) else list(asked)
     if len(names) == 1 and names[0] in LINE_UPS:
         return _line_up(names[0], licence, fetch, fits, likely or fits)
-    found = LineUp(tuple(_named(names, licence)), "")
-    if not found.networks:
-        raise SpecError(
-            f"no network is left with an open licence of {', '.join(names)}; drop the licence, or add others"
-        )
-    return found
+    if not any(names):
+        raise SpecError(f"networks: none is named; give names, or a line-up ({', '.join(LINE_UPS)})")
+    return with_licence(list(_named(names)), licence)
+
+
+def with_licence(networks: Sequence[Network], licence: str | None) -> LineUp:
+    """Return the networks whose weights have a licence; the words name those that are left out.
+
+    Raises:
+        SpecError: an unknown licence; no network is left.
+    """
+    check_licence(licence)
+    if licence is None:
+        return LineUp(tuple(networks), "")
+    own = {each: licence_of(find_architecture(each.name), each.weights) for each in networks}
+    closed = [f"{each.name} ({found.name})" for each, found in own.items() if found.status != licence]
+    if len(closed) == len(own):
+        names = ", ".join(each.name for each in own)
+        raise SpecError(f"no network is left with an {licence} licence of {names}; drop the licence, or add others")
+    kept = tuple(each for each in networks if own[each].status == licence)
+    return LineUp(kept, f"left out, since not under an {licence} licence: {', '.join(closed)}" if closed else "")
 
 
 def cheap(device: str) -> Fits | None:
@@ -96,17 +111,15 @@ def check_licence(licence: str | None) -> None:
         choose("licence", licence, LICENCES)
 
 
-def _named(names: Sequence[str], licence: str | None) -> Iterator[Network]:
+def _named(names: Sequence[str]) -> Iterator[Network]:
     for name in dict.fromkeys(name for name in names if name):
         if name in LINE_UPS:
             raise SpecError(f"networks: {name!r} is a line-up and cannot be mixed with names; give one or the other")
         try:
-            architecture = find_architecture(name)
+            find_architecture(name)
         except ModelError as error:
             raise ModelError(f"networks: {error}; the line-ups are {', '.join(LINE_UPS)}") from None
-        weights = BY_NAME[name].weights if name in BY_NAME else "imagenet"
-        if licence is None or licence_of(architecture, weights).status == licence:
-            yield Network(name, weights)
+        yield Network(name, BY_NAME[name].weights if name in BY_NAME else "imagenet")
 
 
 def _line_up(name: str, licence: str | None, fetch: bool, fits: Fits | None, likely: Fits | None) -> LineUp:
@@ -120,10 +133,8 @@ def _line_up(name: str, licence: str | None, fetch: bool, fits: Fits | None, lik
             " with headstart, or name a network"
         )
     more = _taken(name, allowed, here, fetching=True, fits=likely) if why is not None else []
-    return LineUp(
-        tuple(Network(each.name, each.weights) for each in taken),
-        _words(taken, here, [each for each in more if each not in taken], why),
-    )
+    absent = [each for each in more if each not in taken and each.name not in here]
+    return LineUp(tuple(Network(each.name, each.weights) for each in taken), _words(taken, here, absent, why))
 
 
 def _taken(

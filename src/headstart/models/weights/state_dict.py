@@ -133,12 +133,11 @@ def _translate(
     backbone: Backbone, state: dict[str, Tensor], own: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors that have a place, by our keys, and the names of the others."""
-    if any(key.startswith("stages.") for key in state):
+    names = {theirs: ours for theirs, ours in backbone.original_keys.items() if ours in own}
+    if sum(key in own for key in state) > sum(key in names for key in state):  # timm, too, says "stages." in some
         names = {key: key for key in own}
-    else:
-        names = {theirs: ours for theirs, ours in backbone.original_keys.items() if ours in own}
-        if not any(key in names for key in state):
-            names = _by_order(names, state, own)
+    elif not any(key in names for key in state):
+        names = _by_order(names, state, own)
     found = {names[key]: value for key, value in state.items() if key in names}
     return found, [key for key in state if key not in names and not key.endswith(_COMPUTED)]
 

@@ -4,7 +4,8 @@ Frozen networks come first, in the plan's order. Tuned networks follow, ordered 
 backbone's frozen features; the further seeds of a run are ordered by its own validation accuracy. Before each group,
 its estimate is compared with the time that is left; estimates are corrected by the time that earlier groups took.
 When the budget is used up, the current stage stops at the next epoch, trial or chunk of images; its finished work is
-kept, and the same command continues from there.
+kept, and the same command continues from there. Several workers spend a budget together: see
+headstart.study.parallel.dispatcher.
 """
 
 from __future__ import annotations
@@ -26,29 +27,33 @@ from headstart.study.resources import nothing
 from headstart.study.results.state import LeftOut
 from headstart.study.spec.networks import proxy_images
 from headstart.study.spec.schema import StudySpec
+from headstart.study.task import Task
 from headstart.units import duration, parse_duration
 
 _BONUS = 0.02  # of the metric on validation, that tuning a network is expected to add to its frozen features
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
 
 
-def budget_of(spec: StudySpec, workers: int = 1, on: str | None = None) -> Budget | None:
+def budget_of(spec: StudySpec) -> Budget | None:
     """Return the budget of a study, which starts now, or None.
 
     Raises:
-        SpecError: the study uses several processes, or successive halving.
+        SpecError: the study uses successive halving.
     """
     if spec.budget is None:
         return None
-    if workers > 1 or on is not None:
-        raise SpecError("budget: only one process can spend it; drop --workers and --on, or the budget")
     if spec.halving is not None:
         raise SpecError("budget and halving exclude each other, because both decide which runs are skipped; drop one")
     return Budget(parse_duration(spec.budget))
 
 
-def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Session], None]) -> None:
+def spend(session: Session, budget: Budget, run: Callable[[Spending], None]) -> None:
     """Run what the budget allows; record in the study's state what was skipped, and why.
+
+    Args:
+        session: of the study.
+        budget: the time limit.
+        run: runs the groups that it is spent on; see `one_by_one`.
 
     Raises:
         SpecError: the budget is too small for one run.
@@ -58,11 +63,7 @@ def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Sess
     resources.watch = budget.check
     try:
         _order(session, budget)
-        for group in spending.groups(session):
-            try:
-                run_group(group, session)
-            except OverBudget:
-                spending.stopped(group)
+        run(spending)
     finally:
         resources.watch = nothing
     left_out = spending.left_out(session)
@@ -72,6 +73,15 @@ def spend(session: Session, budget: Budget, run_group: Callable[[TaskGroup, Sess
     if left_out:
         names = list(dict.fromkeys(row["run"] for row in left_out))
         session.listener.note(f"skipped {len(left_out)} runs and seeds over budget ({', '.join(names)})")
+
+
+def one_by_one(spending: Spending, session: Session, run_group: Callable[[TaskGroup, Session], None]) -> None:
+    """Run one group after the other, in this process, until none fits."""
+    for group in spending.groups(session):
+        try:
+            run_group(group, session)
+        except OverBudget:
+            spending.stopped(group.tasks)
 
 
 def _order(session: Session, budget: Budget) -> None:
@@ -99,6 +109,13 @@ class Spending:
     forecast: CostModel
     why: dict[tuple[str, int], str] = field(default_factory=dict)
     _paces: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    _gone: set[tuple[str, int]] = field(default_factory=set)
+    _closing: float = 0.0
+
+    @staticmethod
+    def pieces(group: TaskGroup) -> list[TaskGroup]:
+        """Return a group's parts; heads with the most accuracy for their time come first."""
+        return sorted(group.parts(), key=_value)
 
     def groups(self, session: Session) -> Iterator[TaskGroup]:
         """Yield the next group until none fits.
@@ -106,31 +123,62 @@ class Spending:
         Raises:
             SpecError: the budget is too small for one run; the message names the smallest that suffices.
         """
-        plan = session.plan
-        waiting = [piece for group in plan.groups for piece in pieces(group)]
-        closing = self.forecast.closing(plan.groups, plan.study.spec.audit)
-        self.budget.reserve = closing
-        self._check_least(pieces(plan.groups[0]) if plan.groups else [])
-        gone: set[tuple[str, int]] = set()
+        self.begin(session)
+        waiting = [piece for group in session.plan.groups for piece in self.pieces(group)]
         while waiting:
             ready = [group for group in waiting if not needed(group) & _names(waiting)]
-            group = self._next(ready, session)
+            group = ready[self.first_of(ready, session)]
             waiting.remove(group)
-            lost = needed(group) & gone
-            over = self.budget.left() <= 0  # then nothing is measured any more
-            cost = math.inf if lost or over else self._expected(group)
-            if cost > self.budget.left():
-                gone |= _names([group])
-                self._leave_out(group, cost, lost)
+            cost = self.admitted(group)
+            if cost is None:
                 continue
             began = self.budget.spent()
             yield group
-            self._paces.setdefault(group.kind, []).append((cost, self.budget.spent() - began))
-            self.budget.reserve = closing * max(1.0, _pace([pair for past in self._paces.values() for pair in past]))
+            self.took(group, cost, self.budget.spent() - began)
 
-    def stopped(self, group: TaskGroup) -> None:
-        """Record that the time ran out during a group."""
-        for task in group.tasks:
+    def begin(self, session: Session) -> None:
+        """Reserve the time that finishing the study takes.
+
+        Raises:
+            SpecError: the budget is too small for one run; the message names the smallest that suffices.
+        """
+        plan = session.plan
+        self.budget.reserve = self._closing = self.forecast.closing(plan.groups, plan.study.spec.audit)
+        self._check_least(self.pieces(plan.groups[0]) if plan.groups else [])
+
+    def first_of(self, ready: Sequence[TaskGroup], session: Session) -> int:
+        """Return the index of the first group in the plan's order; of tuned networks, of the most promising."""
+        preferred = preferred_backbone(session.plan.study)
+        if kind_of(ready[0], preferred) != LEARNED:
+            return 0
+        tuned = [number for number, group in enumerate(ready) if kind_of(group, preferred) == LEARNED]
+        return max(tuned, key=lambda number: _promise(ready[number], session))  # the first of equals
+
+    def admitted(self, group: TaskGroup, slower: float = 1.0) -> float | None:
+        """Return the seconds that a group is expected to take; None if they are not left, and it is then skipped.
+
+        Args:
+            group: what is to be run.
+            slower: how many times as long it takes as with all of this machine's cores.
+        """
+        lost = needed(group) & self._gone
+        over = self.budget.left() <= 0  # then nothing is measured any more
+        cost = math.inf if lost or over else slower * self._expected(group)
+        if cost <= self.budget.left():
+            return cost
+        self._gone |= _names([group])
+        self._leave_out(group, cost, lost)
+        return None
+
+    def took(self, group: TaskGroup, cost: float, seconds: float) -> None:
+        """Correct later estimates of such groups by the seconds that one took."""
+        self._paces.setdefault(group.kind, []).append((cost, seconds))
+        pace = _pace([pair for past in self._paces.values() for pair in past])
+        self.budget.reserve = self._closing * max(1.0, pace)
+
+    def stopped(self, tasks: Sequence[Task]) -> None:
+        """Record that the time ran out while these tasks were run."""
+        for task in tasks:
             self.why[(task.run.name, task.seed)] = "over budget: stopped before its end; finished work is kept"
 
     def left_out(self, session: Session) -> list[LeftOut]:
@@ -140,15 +188,6 @@ class Spending:
         return [
             LeftOut(run=t.run.name, seed=t.seed, why=self.why.get((t.run.name, t.seed), "over budget")) for t in missing
         ]
-
-    def _next(self, ready: Sequence[TaskGroup], session: Session) -> TaskGroup:
-        """Return the first group in the plan's order; of tuned networks, the most promising."""
-        first = ready[0]
-        preferred = preferred_backbone(session.plan.study)
-        if kind_of(first, preferred) != LEARNED:
-            return first
-        tuned = [group for group in ready if kind_of(group, preferred) == LEARNED]
-        return max(tuned, key=lambda group: _promise(group, session))  # the first of equals
 
     def _expected(self, group: TaskGroup) -> float:
         """Return the seconds that a group will take: its estimate, corrected by earlier groups of its kind."""
@@ -178,14 +217,9 @@ class Spending:
         )
 
 
-def pieces(group: TaskGroup) -> list[TaskGroup]:
-    """Return a group's parts; heads with the most accuracy for their time come first."""
-
-    def value(part: TaskGroup) -> int:
-        kind = part.first.run.spec.head_kind
-        return _KIND.index(kind) if kind in _KIND else len(_KIND)
-
-    return sorted(group.parts(), key=value)
+def _value(part: TaskGroup) -> int:
+    kind = part.first.run.spec.head_kind
+    return _KIND.index(kind) if kind in _KIND else len(_KIND)
 
 
 def _pace(past: Sequence[tuple[float, float]]) -> float:

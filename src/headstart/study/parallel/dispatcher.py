@@ -1,7 +1,8 @@
 """Runs a study on several workers: jobs start in the plan's order as soon as the jobs that they need have ended.
 
 The job of a worker that died is run again by another, once; if that one dies too, the job's runs have failed and
-the study continues. No result depends on which worker computes it.
+the study continues. No result depends on which worker computes it. Workers spend a budget together: a job starts if its
+estimate fits into the time that is left, and stops when that is used up.
 """
 
 from __future__ import annotations
@@ -10,17 +11,28 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from headstart import progress, threads
 from headstart.data.decoding.image_store import decode_images
 from headstart.errors import SpecError
 from headstart.study.execution.session import Session, network_of
-from headstart.study.parallel.jobs import FEATURES, Job, jobs_of
-from headstart.study.parallel.messages import Finished, JobError, ListenerCall, Message, ProgressUpdate
+from headstart.study.parallel.jobs import FIT, Job, Rows, jobs_of, parts_of, undivided
+from headstart.study.parallel.messages import (
+    Finished,
+    JobError,
+    ListenerCall,
+    Message,
+    OutOfTime,
+    ProgressUpdate,
+)
 from headstart.study.parallel.pool import WorkerPool
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.results.run_record import write_failure
 from headstart.study.task import Task
+
+if TYPE_CHECKING:
+    from headstart.study.execution.budgeting import Spending  # imports what measures this machine's speed
 
 _PATIENCE = 0.2  # seconds to wait for messages
 
@@ -44,19 +56,29 @@ def check_workers(workers: int, on: str | None) -> None:
         check_address(on)
 
 
-def dispatch(session: Session, workers: int, on: str | None) -> None:
+def dispatch(session: Session, workers: int, on: str | None, spending: Spending | None = None) -> None:
     """Run all jobs of a session's plan on local worker processes, or on a Ray cluster.
+
+    Args:
+        session: the study that is run.
+        workers, on: see `run_study`.
+        spending: chooses the jobs that a budget is spent on; None: all are run.
 
     Raises:
         HeadstartError: the input is invalid; finished work is kept.
     """
-    dispatcher = Dispatcher(session)
+    if spending is not None:
+        spending.begin(session)
+    divide = on is not None or min(workers, threads.machine_cores()) > 1
+    dispatcher = Dispatcher(session, spending, divide=divide)
     if dispatcher.jobs:
         pool = _pool(session, workers, on, len(dispatcher.jobs))
         try:
             dispatcher.run(pool)
         finally:
             pool.close()
+    for kind, key in sorted(dispatcher.spare):
+        session.resources.store.drop(kind, key)
     wanted = {source for run in session.plan.study.runs for source in run.sources}
     for task in session.plan.tasks:
         if task.run.name in wanted:
@@ -83,11 +105,16 @@ class Dispatcher:
 
     Args:
         session: the study that is run.
+        spending: chooses the jobs that a budget is spent on; None: all are run.
+        divide: divide passes over many images into parts, since several workers can share them.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.jobs = jobs_of(self._open_groups())
+    def __init__(self, session: Session, spending: Spending | None = None, *, divide: bool = False) -> None:
+        self._session, self._spending = session, spending
+        pieces = TaskGroup.parts if spending is None else spending.pieces
+        self.jobs = jobs_of(self._open_groups(), self._parts if divide else undivided, pieces)
+        self._costs: dict[int, tuple[float, float]] = {}  # of jobs that a budget is spent on: expected, spent before
+        self.spare: set[tuple[str, str]] = set()  # cache entries that nobody needs when all jobs are done
         self._blocked = {job.number: set(job.needs) for job in self.jobs}
         self._ready = [job.number for job in self.jobs if not job.needs]  # a heap, in the plan's order
         self._followers: dict[int, list[int]] = {job.number: [] for job in self.jobs}
@@ -129,16 +156,46 @@ class Dispatcher:
                 groups.append(TaskGroup(group.kind, tuple(tasks)))
         return groups
 
+    def _parts(self, group: TaskGroup) -> tuple[Rows, ...]:
+        return parts_of(len(self._session.resources.dataset(group.first.run.data)))
+
     def _assign(self, pool: WorkerPool) -> None:
         while self._ready and pool.free():
-            job = self.jobs[heapq.heappop(self._ready)]
+            job = self._next()
             open_tasks = tuple(task for task in job.tasks if task.key not in self._lost and not self._has(task))
-            if not open_tasks:
+            if not open_tasks or not self._admitted(replace(job, tasks=open_tasks), pool.slowdown):
                 self._release(job)
                 continue
-            self._running[job.number] = replace(job, tasks=open_tasks)
+            self._running[job.number] = replace(job, tasks=open_tasks, seconds=self._seconds())
             self._attempts[job.number] += 1
             pool.start(self._running[job.number])
+
+    def _next(self) -> Job:
+        """Take out the first of the jobs that are ready: in the plan's order or, with a budget, the most promising."""
+        if self._spending is None:
+            return self.jobs[heapq.heappop(self._ready)]
+        self._ready.sort()  # which leaves it a heap
+        ready = [self.jobs[number] for number in self._ready]
+        return self.jobs[self._ready.pop(self._spending.first_of([job.group for job in ready], self._session))]
+
+    def _admitted(self, job: Job, slower: float) -> bool:
+        """Say whether the budget allows a job; the runs of one that it does not allow are lost.
+
+        A pass over images is judged by the first of the heads that need it.
+        """
+        if self._spending is None or job.number in self._attempts:
+            return True
+        piece = job.group if job.stage == FIT else self._spending.pieces(job.group)[0]
+        cost = self._spending.admitted(piece, slower if job.stage == FIT else 1.0)
+        if cost is None:
+            self._lost.update(task.key for task in piece.tasks)
+            return False
+        if job.stage == FIT:
+            self._costs[job.number] = (cost, self._spending.budget.spent())
+        return True
+
+    def _seconds(self) -> float | None:
+        return None if self._spending is None else self._spending.budget.left()
 
     def _release(self, job: Job) -> None:
         """Make the jobs ready that only waited for this one."""
@@ -159,6 +216,11 @@ class Dispatcher:
             del self._running[job.number]
             if isinstance(message, Finished):
                 self._collect(job, message)
+                self._took(job)
+                self._release(job)
+            elif isinstance(message, OutOfTime):
+                self._collect(job, message.done)
+                self._stop(job)
                 self._release(job)
             else:
                 self._retry(job, message.why)
@@ -170,12 +232,26 @@ class Dispatcher:
         tasks = {(task.run.name, task.seed): task for task in job.tasks}
         for run, seed, files in found.folders:
             session.folder.take_run(run, seed, files)
+        self.spare.update(found.spare)
         resources = session.resources
         by_content = {resources.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
         for fingerprint, view in found.views:
             if fingerprint in by_content and (fingerprint, view) not in resources.decoded:
                 dataset = resources.dataset(by_content[fingerprint])
                 resources.decoded[(fingerprint, view)] = decode_images(dataset, view, store=resources.store)
+
+    def _took(self, job: Job) -> None:
+        """Correct later estimates by the time that a job took."""
+        if self._spending is not None and job.number in self._costs:
+            cost, before = self._costs[job.number]
+            self._spending.took(job.group, cost, self._spending.budget.spent() - before)
+
+    def _stop(self, job: Job) -> None:
+        """Record that the time ran out during a job."""
+        assert self._spending is not None
+        unfinished = [task for task in job.tasks if not self._has(task)]
+        self._spending.stopped(unfinished)
+        self._lost.update(task.key for task in unfinished)
 
     def _retry(self, job: Job, why: str) -> None:
         """Queue the job of a worker that died again; the second time, write its runs as failed."""
@@ -195,7 +271,7 @@ class Dispatcher:
 
     def _log(self, job: Job) -> None:
         """Pass the runs that this job finished to the trackers."""
-        if job.kind == "episodes" or job.stage == FEATURES:
+        if job.kind == "episodes" or job.stage != FIT:
             return
         for task in job.tasks:
             if task.name in self._logged or not self._has(task):

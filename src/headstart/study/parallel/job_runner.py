@@ -12,14 +12,15 @@ from headstart.storage.opening import open_store
 from headstart.storage.pinned import moved
 from headstart.storage.presence import at_work
 from headstart.storage.store import MANIFEST
+from headstart.study.execution.budget import Budget, OverBudget, now
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.session import Session
 from headstart.study.execution.unavailable import has_source, startable
-from headstart.study.parallel.jobs import FEATURES, Job
-from headstart.study.parallel.messages import Finished, ProgressRelay, RemoteListener, Say
+from headstart.study.parallel.jobs import FIT, PART, Job
+from headstart.study.parallel.messages import Finished, OutOfTime, ProgressRelay, RemoteListener, Say
 from headstart.study.parallel.setup import Setup
 from headstart.study.planning.plan import Plan
-from headstart.study.resources import Resources
+from headstart.study.resources import Resources, nothing
 from headstart.study.results.folder import StudyFolder
 from headstart.study.results.run_record import KIND as FITS
 
@@ -47,16 +48,22 @@ class JobRunner:
         self._listener = RemoteListener(say)
         progress.show_in(ProgressRelay(say))
 
-    def do(self, job: Job) -> Finished:
+    def do(self, job: Job) -> Finished | OutOfTime:
         """Run one job and return its results.
 
         Raises:
             HeadstartError: the input is invalid.
         """
-        with self.resources.store.in_use():
-            return self._do_in_place(job)
+        if job.seconds is not None:
+            began = now() if job.began is None else job.began
+            self.resources.watch = Budget(job.seconds, began=began).check
+        try:
+            with self.resources.store.in_use():
+                return self._do_in_place(job)
+        finally:
+            self.resources.watch = nothing
 
-    def _do_in_place(self, job: Job) -> Finished:
+    def _do_in_place(self, job: Job) -> Finished | OutOfTime:
         if self.setup.folder is not None:
             if not self.setup.folder.is_dir():  # the dispatcher made it
                 raise moved(self.setup.folder)
@@ -64,19 +71,40 @@ class JobRunner:
                 return self._do(job, StudyFolder(self.setup.folder))
         with tempfile.TemporaryDirectory(prefix="headstart-") as place:
             folder = StudyFolder(Path(place))
-            return replace(self._do(job, folder), folders=packed(folder, job))
+            found = self._do(job, folder)
+            if isinstance(found, OutOfTime):
+                return OutOfTime(replace(found.done, folders=packed(folder, job)))
+            return replace(found, folders=packed(folder, job))
 
-    def _do(self, job: Job, folder: StudyFolder) -> Finished:
+    def _do(self, job: Job, folder: StudyFolder) -> Finished | OutOfTime:
+        try:
+            spare = self._work(job, folder)
+        except OverBudget:
+            return OutOfTime(Finished(tuple(self.resources.decoded)))
+        return Finished(tuple(self.resources.decoded), spare=spare)
+
+    def _work(self, job: Job, folder: StudyFolder) -> tuple[tuple[str, str], ...]:
+        """Run one job; return the cache entries that nobody needs any more."""
         plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
         session = Session(plan, self.resources, folder, self.setup.state, self._listener)
         self._locate_networks(job, folder)
-        if job.stage == FEATURES:
-            first = job.tasks[0]
-            if has_source(first, session):
-                self.resources.features(first.run.data, first.run.network, first.seed)
-        elif ready := startable(job.tasks, session):
+        if job.stage != FIT:
+            return self._pass(job) if has_source(job.tasks[0], session) else ()
+        if ready := startable(job.tasks, session):
             WORK[job.kind](ready, session)
-        return Finished(tuple(self.resources.decoded))
+        return ()
+
+    def _pass(self, job: Job) -> tuple[tuple[str, str], ...]:
+        """Compute features, or a part of them; return the cache entries that nobody needs any more."""
+        first = job.tasks[0]
+        of = (first.run.data, first.run.network, first.seed)
+        if job.stage == PART:
+            self.resources.part_features(*of, *job.rows)
+        elif job.rows:
+            return tuple(self.resources.features_of_parts(*of, job.rows))
+        else:
+            self.resources.features(*of)
+        return ()
 
     def _locate_networks(self, job: Job, folder: StudyFolder) -> None:
         """Set the folders of the networks that runs may start or learn from; fetch those of this job."""

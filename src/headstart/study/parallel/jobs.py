@@ -1,14 +1,22 @@
-"""Jobs: the pieces of a plan that workers run, and their dependencies."""
+"""Jobs: the pieces of a plan that workers run, and their dependencies.
+
+A pass over many images is divided into parts of consecutive rows. How they are divided depends on the number of images
+alone, so that a study that was interrupted finds its parts again, with any number of workers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.task import Task
 
-FEATURES, FIT = "features", "fit"
+PART, FEATURES, FIT = "part", "features", "fit"
+SMALLEST, LARGEST, PARTS = 256, 4096, 16  # images of a part, a power of two; parts of a pass that needs no more
+
+Rows = tuple[int, int]  # from this row up to, but without, that one
 
 
 @dataclass(frozen=True)
@@ -18,9 +26,13 @@ class Job:
     Args:
         number: its place in the order in which jobs start.
         kind: of its group: "heads", "tune" or "episodes".
-        stage: FEATURES (one pass over the images, which other jobs wait for) or FIT (everything else).
-        tasks: the tasks that it runs or, for FEATURES, the tasks that use the features.
+        stage: PART (some rows of a pass over the images), FEATURES (the pass, or its parts put together; other jobs
+            wait for it) or FIT (everything else).
+        tasks: the tasks that it runs or, for PART and FEATURES, the tasks that use the features.
         needs: the numbers of the jobs that must have ended before.
+        rows: of PART, its rows; of FEATURES, the rows of each part.
+        seconds: how long it may take before it must stop; None: as long as it needs.
+        began: when it was sent, on this machine's monotonic clock; None: its seconds count from its arrival.
     """
 
     number: int
@@ -28,35 +40,72 @@ class Job:
     stage: str
     tasks: tuple[Task, ...]
     needs: frozenset[int] = frozenset()
+    rows: tuple[Rows, ...] = ()
+    seconds: float | None = None
+    began: float | None = None
+
+    @property
+    def group(self) -> TaskGroup:
+        """Its tasks."""
+        return TaskGroup(self.kind, self.tasks)
 
     @property
     def title(self) -> str:
         """The job's name, for people."""
         names = list(dict.fromkeys(task.run.name for task in self.tasks))
         shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        if self.stage == PART:
+            ((start, stop),) = self.rows
+            return f"features of {shown}, images {start + 1:,} to {stop:,}"
         return f"features of {shown}" if self.stage == FEATURES else shown
 
 
-def jobs_of(groups: Sequence[TaskGroup]) -> list[Job]:
+def undivided(group: TaskGroup) -> tuple[Rows, ...]:
+    """Return no parts: one job does the whole pass."""
+    return ()
+
+
+def parts_of(images: int) -> tuple[Rows, ...]:
+    """Return the rows of each part of a pass over so many images; none if they are too few to be divided.
+
+    Their size is a power of two, so that no batch of a network has images of two parts; the last may be smaller.
+    """
+    if images < 2 * SMALLEST:
+        return ()
+    size = min(LARGEST, max(SMALLEST, 1 << math.ceil(math.log2(images / PARTS))))
+    return tuple((start, min(start + size, images)) for start in range(0, images, size))
+
+
+def jobs_of(
+    groups: Sequence[TaskGroup],
+    divided: Callable[[TaskGroup], tuple[Rows, ...]] = undivided,
+    pieces: Callable[[TaskGroup], list[TaskGroup]] = TaskGroup.parts,
+) -> list[Job]:
     """Return the jobs of these groups, in their order.
 
     Heads that share features become one pass over the images, followed by one job for each kind of head:
     heads of one kind are one batched computation; heads of different kinds share only the features.
+
+    Args:
+        groups: with the tasks that are not done yet.
+        divided: gives the rows of each part of the pass of a group of heads, or none.
+        pieces: gives a group's parts, each a job, in their order.
     """
     jobs: list[Job] = []
     makers: dict[str, list[int]] = {}  # the numbers of the jobs that fit a run
 
-    def add(kind: str, stage: str, tasks: Sequence[Task], needs: set[int]) -> int:
+    def add(kind: str, stage: str, tasks: Sequence[Task], needs: set[int], rows: tuple[Rows, ...] = ()) -> int:
         number = len(jobs)
-        jobs.append(Job(number, kind, stage, tuple(tasks), frozenset(needs)))
+        jobs.append(Job(number, kind, stage, tuple(tasks), frozenset(needs), rows))
         return number
 
     for group in groups:
         sources = {source for task in group.tasks for source in task.run.sources}
         needs = {number for name in sources for number in makers.get(name, [])}
-        parts = group.parts()
-        if len(parts) > 1:
-            needs |= {add(group.kind, FEATURES, group.tasks, needs)}
+        parts, rows = pieces(group), divided(group) if group.kind == "heads" else ()
+        if len(parts) > 1 or rows:
+            passes = {add(group.kind, PART, group.tasks, needs, (each,)) for each in rows}
+            needs |= {add(group.kind, FEATURES, group.tasks, needs | passes, rows)}
         for part in parts:
             number = add(group.kind, FIT, part.tasks, needs)
             for name in dict.fromkeys(task.run.name for task in part.tasks):

@@ -17,8 +17,9 @@ from typing import Any
 
 from headstart import threads
 from headstart.storage.pinned import make_folder
+from headstart.study.execution.budget import now
 from headstart.study.parallel.jobs import Job
-from headstart.study.parallel.messages import Finished, JobError, Message, WorkerDied
+from headstart.study.parallel.messages import Finished, JobError, Message, OutOfTime, WorkerDied
 from headstart.study.parallel.setup import Setup
 
 _GRACE = 5.0  # seconds for workers to clean up when the study is stopped
@@ -36,6 +37,7 @@ class LocalPool:
     def __init__(self, setup: Setup, workers: int, logs: Path) -> None:
         self._setups = [replace(setup, device=device) for device in devices(setup.device, workers)]
         self._environment = {**os.environ, **threads.environment(threads.share(workers)), "PYTHONPATH": _path()}
+        self.slowdown = threads.cores() / threads.share(workers)
         self._logs = logs
         self._inbox: queue.SimpleQueue[tuple[_Process, Message]] = queue.SimpleQueue()
         self._places: list[_Process | None] = [None] * workers
@@ -115,14 +117,14 @@ class _Process:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def give(self, job: Job) -> None:
-        """Give it a job."""
+        """Give it a job; what it may take includes the time in which the process starts."""
         self.job = job
-        self._send(job)
+        self._send(job if job.seconds is None else replace(job, began=now()))
 
     @staticmethod
     def ends(message: Message) -> bool:
         """Say whether this is the last message on a job."""
-        return isinstance(message, Finished | JobError | WorkerDied)
+        return isinstance(message, Finished | OutOfTime | JobError | WorkerDied)
 
     def end(self) -> None:
         """Ask it to end."""

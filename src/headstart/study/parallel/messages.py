@@ -44,11 +44,24 @@ class Finished:
         views: the images that this worker has decoded so far, by fingerprint and view.
         folders: the content of the run folders, by run and seed, if the dispatcher cannot read them.
         told: all calls of the listener, if messages may be lost.
+        spare: the kind and the key of the cache entries that nobody needs any more.
     """
 
     views: tuple[tuple[str, View], ...] = ()
     folders: tuple[tuple[str, int, dict[str, bytes]], ...] = ()
     told: tuple[ListenerCall, ...] = ()
+    spare: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class OutOfTime:
+    """A job stopped because its time was used up; finished work is kept.
+
+    Args:
+        done: what it had done by then.
+    """
+
+    done: Finished
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ class WorkerDied:
 
 
 Message = (
-    ListenerCall | ProgressUpdate | None | Finished | JobError | WorkerDied
+    ListenerCall | ProgressUpdate | None | Finished | OutOfTime | JobError | WorkerDied
 )  # None: the current piece of work ended
 Say = Callable[[Message], None]
 

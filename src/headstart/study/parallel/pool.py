@@ -9,7 +9,13 @@ from headstart.study.parallel.messages import Message
 
 
 class WorkerPool(Protocol):
-    """A pool of workers, local or remote."""
+    """A pool of workers, local or remote.
+
+    Args:
+        slowdown: how many times as long a job takes as with all cores of this machine, by the number of its threads.
+    """
+
+    slowdown: float
 
     def free(self) -> bool:
         """Say whether a worker is idle."""

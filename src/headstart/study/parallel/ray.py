@@ -115,6 +115,7 @@ class RayPool:
             if gpu and not any(node["Resources"].get("GPU") for node in nodes):
                 raise ClusterError(f"--on {on}: no node of the cluster has a GPU; use --device cpu")
             cpus = max(1, min(int(node["Resources"]["CPU"]) for node in nodes) // workers)
+            self.slowdown = threads.cores() / cpus
             self._slots = sum(int(node["Resources"]["CPU"]) // cpus for node in nodes)
             note(f"Ray: {len(nodes)} nodes, {self._slots} jobs at a time, {cpus} threads each")
             self._task = ray.remote(run_job).options(

@@ -1,10 +1,13 @@
-"""Finds the runs that cannot be done: weights, images or the run that they start from are missing, or do not suit."""
+"""Finds the runs that cannot be done: weights, images or the run that they start from are missing, or do not suit.
+
+A cached file of published weights that does not load counts as missing, so that the other networks go on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from headstart.errors import DataAbsent, HeadstartError, Unsuitable, WeightsAbsent
+from headstart.errors import DataAbsent, HeadstartError, Unsuitable, WeightsAbsent, WeightsError
 from headstart.storage.store import content_key
 from headstart.study.planning.plan import Unavailable
 from headstart.study.spec.run import ResolvedStudy, Run
@@ -46,7 +49,9 @@ class Availability:
                 if run.data == self._study.spec.data:
                     raise
                 self._known[needs[0]] = error = found
-            except WeightsAbsent as found:
+            except WeightsError as found:
+                if run.spec.weights.path is not None and not isinstance(found, WeightsAbsent):
+                    raise  # a file that the user named
                 self._known[needs[1]] = error = found
             except Unsuitable as found:
                 error = found

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from headstart.devices import default_device
 from headstart.errors import SpecError
 from headstart.models.architectures.build import build
-from headstart.models.architectures.catalogue import find_architecture
-from headstart.models.line_ups.choose import AUTO, Fits, Network, cheap, check_licence, choose_networks
+from headstart.models.line_ups.choose import AUTO, Fits, Network, cheap, choose_networks, with_licence
 from headstart.models.line_ups.table import BY_NAME, Candidate
-from headstart.models.weights.registry import licence_of
 from headstart.progress import say
 from headstart.storage.opening import default_store
 from headstart.study.planning.microbenchmarks import Meter
@@ -45,8 +43,11 @@ def networks_for(
     if backbones and networks:
         raise SpecError("give networks or backbones, not both")
     if backbones:
-        return _plain(backbones, licence)
-    asked = networks or AUTO
+        plain = with_licence([Network(name, "imagenet") for name in backbones], licence)
+        if plain.words:
+            say(plain.words)
+        return list(plain.networks)
+    asked = AUTO if networks is None else networks
     seconds = None if budget is None else parse_duration(budget)
     fits = cheap(default_device()) if seconds is None else within(images, seconds)
     likely = None if seconds is None else within(images, seconds, measure=False)
@@ -62,18 +63,6 @@ def networks_for(
     if is_strong(networks) and budget is None:
         say(ALL_RUN)
     return list(chosen.networks)
-
-
-def _plain(backbones: Sequence[str], licence: str | None) -> list[Network]:
-    """Return networks with ImageNet weights, those left out whose licence is another."""
-    check_licence(licence)
-    chosen = [Network(name, "imagenet") for name in backbones]
-    if licence is None:
-        return chosen
-    found = [each for each in chosen if licence_of(find_architecture(each.name), each.weights).status == licence]
-    if not found:
-        raise SpecError(f"no backbone is left with an {licence} licence; drop the licence, or add others")
-    return found
 
 
 def within(images: int, seconds: float, *, measure: bool = True) -> Fits:

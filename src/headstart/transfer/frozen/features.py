@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -91,7 +91,7 @@ def extract(
     device: str = "cpu",
     title: str = "features",
     source: Source | None = None,
-    beginning: str | None = None,
+    parts: Sequence[str] = (),
 ) -> npt.NDArray[np.float32]:
     """Return the prefix's output for every image, float32 [n, *shape], memory-mapped from the store.
 
@@ -105,8 +105,8 @@ def extract(
         title: what the progress line says.
         source: hands over the pixels chunk by chunk, in order, as they are decoded; without it they
             are read from `images`.
-        beginning: the key under which the store may have the output for the first of these images, in this order, which
-            the caller has checked; it is copied.
+        parts: the keys under which the store may have the output for the first of these images, in this order, which
+            the caller has checked; up to the first that is missing, they are copied.
 
     Raises:
         StoreError: the disk is full.
@@ -116,8 +116,8 @@ def extract(
     with store.building(KIND, key, wait_message=f"{title}: another process is computing it; waiting") as entry:
         if entry is not None:
             give = source or _reading(images)
-            if beginning is not None and store.has(KIND, beginning):
-                _copy_beginning(entry.path, load_features(beginning, store), len(images))
+            if parts:
+                _copy_parts(entry.path, parts, store, len(images))
             facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give)
             entry.manifest.update(facts)
     return load_features(key, store)
@@ -166,21 +166,27 @@ def _fill(
                 matrix.flush()
                 write_json(folder / JOURNAL, sealed({"done": done, "shape": list(matrix.shape), "crc32": checksum}))
 
-        source(take)
+        if done < n:
+            source(take)
     seconds = time.perf_counter() - began
     rate = (n - resumed) / seconds if seconds > 0 else 0.0
     return {"engine": engine.name, "seconds": seconds, "images_per_second": rate, "shape": list(matrix.shape)}
 
 
-def _copy_beginning(folder: Path, known: npt.NDArray[np.float32], n: int) -> None:
+def _copy_parts(folder: Path, parts: Sequence[str], store: Store, n: int) -> None:
     """Write the output for the first images as if a pass over all n had been interrupted after them."""
-    if (folder / JOURNAL).exists() or len(known) > n:
+    if (folder / JOURNAL).exists() or not store.has(KIND, parts[0]):
         return
-    shape = (n, *known.shape[1:])
+    shape = (n, *load_features(parts[0], store).shape[1:])
     matrix = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
-    matrix[: len(known)] = known
+    done = 0
+    for key in parts:
+        if not store.has(KIND, key) or done + len(known := load_features(key, store)) > n:
+            break
+        matrix[done : done + len(known)] = known
+        done += len(known)
     matrix.flush()
-    note = {"done": len(known), "shape": list(shape), "crc32": _checksum(matrix[: len(known)])}
+    note = {"done": done, "shape": list(shape), "crc32": _checksum(matrix[:done])}
     write_json(folder / JOURNAL, sealed(note))
 
 
