@@ -372,7 +372,9 @@ def small(image: object) -> bytes:
         scaled = image.resize(size, Image.Resampling.LANCZOS) if scale < 1 else image
         for colours in COLOURS:
             buffer = io.BytesIO()
-            scaled.quantize(colours, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+            scaled.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+                buffer, "PNG", optimize=True
+            )
             if buffer.tell() <= LARGEST:
                 return buffer.getvalue()
     raise ValueError(f"{image.size}: no picture of {LARGEST:,} bytes")

@@ -138,6 +138,28 @@ def test_shared_work_is_counted_once_in_the_computing_time(tmp_path: Path) -> No
     assert {value for value, what in tiles(some) if what.startswith("classes in ")} == {f"1 of {known}"}
 
 
+def test_one_run_is_a_score_and_no_leaderboard_and_asks_how_good_it_is(tmp_path: Path) -> None:
+    alone = load_summary(study_of(tmp_path / "one", {"a": np.ones((2, 10), dtype=bool)}))
+    two = load_summary(study_of(tmp_path / "two", {name: np.ones((2, 10), dtype=bool) for name in ("a", "b")}))
+    assert dict(sections(page_data(alone)))["ranking"] == "Score"
+    assert dict(sections(page_data(two)))["ranking"] == "Leaderboard"
+    untitled = [_without_question(each.files.root) for each in (alone, two)]
+    assert untitled == ["How good is a?", "Which run is best, and is it really better?"]
+
+
+def _without_question(study: Path) -> str:
+    facts = json.loads((study / "study.json").read_text())
+    (study / "study.json").write_text(json.dumps({**facts, "question": ""}))
+    return load_summary(study).question
+
+
+def test_an_evaluation_counts_models_and_no_seeds(tmp_path: Path) -> None:
+    summary = load_summary(study_of(tmp_path, {name: np.ones((1, 10), dtype=bool) for name in ("a", "b")}))
+    boards = tuple(replace(board, evaluated=True) for board in summary.boards)
+    assert tiles(replace(summary, boards=boards))[0] == ("2", "models")
+    assert tiles(replace(summary, boards=boards, runs=summary.runs[:1]))[0] == ("1", "model")
+
+
 def test_missing_and_failed_runs_are_part_of_the_expected_number(tiny: Path) -> None:
     shutil.rmtree(tiny / "runs" / "ridge" / "seed-1")
     assert ("3 of 4", "runs × seeds finished") in tiles(load_summary(tiny))

@@ -27,9 +27,14 @@ body {{ margin: 0 auto; max-width: 64em; padding: 24px 20px 40px; background: li
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; opacity: .8; }}
 .word {{ display: inline-block; max-width: 100%; overflow-wrap: anywhere; }}
 footer {{ margin-top: 32px; font-size: 13px; opacity: .68; }}
-@media print {{ :root {{ color-scheme: light; }} body {{ background: #fff; color: #000; padding: 0; }} p, figure, tr {{ break-inside: avoid; }}
-  .hs.hs p {{ break-inside: avoid; }} .hs.hs table {{ font-size: 12px; }} .hs.hs th, .hs.hs td {{ padding-top: 2px; padding-bottom: 2px; }}
-  footer {{ margin-top: 16px; break-inside: avoid; }} }}
+@media print {{
+  :root {{ color-scheme: light; }}
+  body {{ background: #fff; color: #000; padding: 0; }}
+  p, figure, tr, footer {{ break-inside: avoid; }}
+  .hs.hs table {{ font-size: 12px; }}
+  .hs.hs :is(th, td) {{ padding-top: 2px; padding-bottom: 2px; }}
+  footer {{ margin-top: 16px; }}
+}}
 @page {{ margin: 14mm; }}
 </style>
 </head>

@@ -55,7 +55,9 @@ def kept_words(facts: Mapping[str, Any], which: Literal["best", "best_network"] 
         return None
     split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
     folds = split.get("folds") if split.get("fold") == "seed" else None
-    which_one = f"fold {kept['seed'] % folds + 1}, repeat {kept['seed'] // folds + 1}" if folds else f"seed {kept['seed']}"
+    which_one = (
+        f"fold {kept['seed'] % folds + 1}, repeat {kept['seed'] // folds + 1}" if folds else f"seed {kept['seed']}"
+    )
     several = kept.get("seeds", 1) > 1
     seed = f"; the model of {which_one}, whose score is the median of {kept['seeds']}" if several else ""
     again = "; refitted on all images, test images included" if which == "best" and facts.get(REFITTED) else ""
