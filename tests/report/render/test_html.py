@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import markupsafe
 import numpy as np
 import pytest
 from fake_study import study_of, write_run_folder
@@ -16,6 +15,7 @@ from headstart.report.read.summary import load_summary
 from headstart.report.render import html
 from headstart.report.render.formats import write_report
 from headstart.report.render.html import page_data, render, sections, tiles, use_it, weights_used, write_html
+from headstart.report.render.words import by_word
 from headstart.storage.presence import at_work
 from headstart.study.results.facts import write_facts
 from headstart.units import duration
@@ -213,7 +213,7 @@ def test_the_page_says_how_the_model_is_used(study: Path) -> None:
     (study / "model.safetensors").touch()
     summary = load_summary(study)
     assert use_it(summary).startswith("headstart predict ") and use_it(summary).endswith(" YOUR-PHOTO.jpg")
-    assert f"<code>{markupsafe.escape(use_it(summary))}</code>" in render(summary)
+    assert f"<code>{by_word(use_it(summary))}</code>" in render(summary)
 
 
 def test_the_figures_know_where_each_measure_begins_and_ends(tiny: Path) -> None:

@@ -85,7 +85,8 @@ def plan_html(rows: PlanRows) -> Markup:
 def fewshot_html(result: FewShotResult) -> Markup:
     """Return few-shot scores: each method and number of shots with its interval, then what they tell."""
     rows = sorted(result.rows, key=lambda row: row.shots)
-    ends = _ends([(row.low, row.accuracy, row.high) for row in rows])
+    widest = _ends([(row.low, row.accuracy, row.high) for row in rows])
+    ends = max(0.0, widest[0]), min(1.0, widest[1])
     best = {shots: max(row.accuracy for row in rows if row.shots == shots) for shots in {row.shots for row in rows}}
     cells = [
         (
