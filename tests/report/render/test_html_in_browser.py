@@ -389,8 +389,8 @@ def test_on_paper_the_dots_of_the_leaderboard_are_round_in_a_wide_column(browser
 
 def test_what_was_chosen_in_many_folds_is_summed_up(browser: Any) -> None:
     script = "return chosenIn(arguments[0])"
-    folds = [{"metric": "cosine" if k % 3 else "euclidean", "k": 5, "penalty": 10.0**-k} for k in range(6)]
-    assert browser.execute_script(script, folds) == ("metric cosine (4×) or euclidean (2×), k 5, penalty 0.00001 to 1")
+    folds = [{"k": 5, "metric": "cosine" if k % 3 else "euclidean", "penalty": 10.0**-k} for k in range(6)]
+    assert browser.execute_script(script, folds) == ("k 5, metric cosine (4×) or euclidean (2×), penalty 0.00001 to 1")
     assert browser.execute_script(script, [{"penalty": 0.1}, {"penalty": 1.0}, {"penalty": 0.1}]) == (
         "penalty 0.1 (2×) or 1 (1×)"
     )
