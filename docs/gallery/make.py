@@ -157,7 +157,7 @@ ENTRIES = (
     Entry(
         "tuned",
         "Is it worth training the last stages too?",
-        "Not here: six epochs on 150 photographs of 96 pixels, without choosing a learning rate, give a worse model"
+        "Not here: six epochs on 154 photographs of 96 pixels, without choosing a learning rate, give a worse model"
         " than the frozen features.",
         (("yaml", TUNED), ("bash", "headstart run tuned.yaml")),
         f"{RUNS}/tuned/report.html",
@@ -185,7 +185,7 @@ ENTRIES = (
         "audit",
         "Can these images be trusted?",
         "What an audit shows in a notebook: the findings, most serious first, then near duplicates and labels that look"
-        " wrong, with their pictures.",
+        " wrong, with their pictures and files.",
         (("python", AUDIT),),
         "audit.html",
     ),

@@ -85,10 +85,10 @@ def test_few_shot_scores_are_by_shots_with_what_they_tell() -> None:
 
 def test_the_scale_of_few_shot_scores_ends_at_100_per_cent() -> None:
     labels = np.repeat(np.arange(4), 10)
-    features = (8 * np.eye(4)[labels] + np.random.default_rng(0).normal(0, 1, (40, 4))).astype(np.float32)
+    features = (4 * np.eye(4)[labels] + np.random.default_rng(0).normal(0, 1, (40, 4))).astype(np.float32)
     data = LabelledFeatures(labels, [f"c{k}" for k in range(4)], features, name="points")
     found = run_fewshot(data, FewShotSpec(4, (1, 5), 4, 200, ("prototypes",), 1))
-    assert found.rows[1].accuracy == 1 and found.rows[0].low < 0.999  # type: ignore[operator]
+    assert found.rows[1].accuracy > 0.999 and found.rows[0].accuracy < 0.96
     assert "<span>100.0 %</span></span></th>" in str(fewshot_html(found))
 
 
