@@ -56,6 +56,12 @@ def test_files_that_do_not_decode_are_named_at_most_three() -> None:
     assert "every image decodes completely" not in texts("good", unreadable=bad)
 
 
+def test_a_skipped_file_is_no_image_that_decodes_and_its_reason_has_no_brackets_within_brackets() -> None:
+    skipped = [{"name": "a.jpg", "reason": "is cut short (it has no end)"}]
+    assert texts("notice", skipped=skipped) == ["1 item was skipped while loading: a.jpg (is cut short: it has no end)"]
+    assert "every other image decodes completely" in texts("good", skipped=skipped)
+
+
 def test_unusual_files_are_counted_with_an_example() -> None:
     odd = audit()["files"]["odd"] | {
         "modes": {"n": 1200, "rows": [place("a.png")]},

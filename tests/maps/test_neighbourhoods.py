@@ -49,9 +49,22 @@ def test_many_images_are_measured_by_some_and_one_image_by_none() -> None:
 
 def test_the_table_counts_the_classes_of_the_similar_images() -> None:
     near = Neighbours(np.array([0, 1, 3]), np.array([[1, 2], [0, 3], [4, 0]]))
-    codes = np.array([0, 0, 1, 1, -1])
+    codes = np.array([0, 0, 1, 1, -1])  # each class has one other: the nearest with a class counts
     assert mixing(near, codes, ["a", "b", "c"]) == [
-        Mixing("a", 2, 2 / 4, "b", 2 / 4),
+        Mixing("a", 2, 1.0, "", 0.0),
         Mixing("b", 2, 0.0, "a", 1.0),
         Mixing("c", 0, None, "", 0.0),
     ]
+
+
+def test_a_small_class_among_its_like_has_all_of_its_own() -> None:
+    centres = np.eye(6, dtype=np.float32)[np.repeat(np.arange(6), 3)]
+    codes = np.repeat(np.arange(6), 3)
+    codes[17] = 0  # a label that looks wrong
+    given = centres + np.random.default_rng(0).normal(0, 0.01, centres.shape).astype(np.float32)
+    found = {each.name: each for each in mixing(similar_images(given), codes, list("abcdef"))}
+    assert [found[name].own for name in "bcde"] == [1.0] * 4 and found["b"].other == ""
+    similar, counted = similar_images(given), []
+    for row in np.flatnonzero(codes == 0):  # four images: three others of each count
+        counted += [codes[other] for other in similar.nearest[row][:3]]
+    assert found["a"].own == pytest.approx(counted.count(0) / len(counted))

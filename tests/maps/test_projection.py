@@ -104,3 +104,10 @@ def test_chance_is_given_without_exponents() -> None:
         "35 %",
         "100 %",
     ]
+
+
+def test_of_few_images_it_is_not_said_that_all_are_near() -> None:
+    few = project(np.random.default_rng(0).standard_normal((18, 8)).astype(np.float32), method="pca")
+    assert few.words[1].endswith(" are among its 10 nearest here (by chance 59 %; measured on 18 images).")  # 10 / 17
+    many = project(groups()[0], method="pca")
+    assert " nearest here and " in many.words[1] and "(by chance 42 %;" in many.words[1]  # 50 / 119

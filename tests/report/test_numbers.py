@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from markupsafe import Markup
 
 from headstart.report import numbers
 
@@ -25,3 +26,12 @@ def test_every_metric_has_its_bounds(metric: str, bounds: tuple[float, float] | 
 def test_long_lists_are_cut_short() -> None:
     assert numbers.listed(["a"]) == "a" and numbers.listed(["a", "b"]) == "a and b"
     assert numbers.listed(["a", "b", "c", "d"]) == "a, b, c and 1 other" and numbers.listed([]) == ""
+
+
+def test_prose_keeps_figures_with_their_units_and_has_minus_signs() -> None:
+    assert numbers.prose("a-1 is 5 % worse: -2.8 points (-14.2 to +15.0)") == (
+        "a-1 is 5\N{NO-BREAK SPACE}% worse: \N{MINUS SIGN}2.8 points (\N{MINUS SIGN}14.2 to +15.0)"
+    )
+    assert numbers.prose("found (p = 0.622)") == "found (p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.622)"
+    assert numbers.prose("headstart compare --seeds 2 -o x") == "headstart compare --seeds 2 -o x"
+    assert isinstance(numbers.prose(Markup("<b>-1 %</b>")), Markup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ _UNEVEN = 10.0  # times as many images in the largest class as in the smallest
 _FEW = 5  # images of a class
 _WEAK = 0.5  # accuracy below which the classifier cannot judge labels
 _NAMED = 3
+_ENDING = re.compile(r" \(([^()]*)\)$")  # of a reason, which is in brackets itself
+_SAID = r": \1"
 _LEVELS = ("problem", "notice", "good")
 _TERMINAL = ("unreadable", "copies", "leaks", "conflicts", "classes")
 
@@ -46,7 +49,8 @@ def _unreadable(audit: Mapping[str, Any]) -> list[Finding]:
     if bad:
         found.append(_problem("unreadable", f"{_count(bad, 'file does', 'files do')} not decode: {_named(bad)}"))
     else:
-        found.append(_good("unreadable", "every image decodes completely"))
+        which = "every other image" if skipped else "every image"
+        found.append(_good("unreadable", f"{which} decodes completely"))
     if skipped:
         text = f"{_count(skipped, 'item was', 'items were')} skipped while loading: {_named(skipped)}"
         found.append(_notice("unreadable", text))
@@ -167,7 +171,7 @@ def _labelled(place: Mapping[str, Any]) -> str:
 
 
 def _named(rows: Sequence[Mapping[str, Any]]) -> str:
-    return _first([f"{row['name']} ({row['reason']})" for row in rows])
+    return _first([f"{row['name']} ({_ENDING.sub(_SAID, row['reason'])})" for row in rows])
 
 
 def _first(names: Sequence[str]) -> str:

@@ -107,17 +107,20 @@ def kept_near(neighbours: Neighbours, positions: npt.NDArray[np.float32]) -> Kep
 def mixing(neighbours: Neighbours, codes: IntArray, classes: Sequence[str]) -> list[Mixing]:
     """Return how each class lies among the others.
 
+    Of each image, at most as many of the nearest images with a class count as its own class has others: an image that
+    lies among all of its class has a share of 1, however few they are.
+
     Args:
         neighbours: of some of the images.
         codes: int64 [n], each image's class; -1 for none.
         classes: their names.
     """
-    own = np.repeat(codes[neighbours.rows], neighbours.nearest.shape[1])
-    others = codes[neighbours.nearest].ravel()
-    known = (own >= 0) & (others >= 0)
-    table = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(table, (own[known], others[known]), 1)
     sizes = np.bincount(codes[codes >= 0], minlength=len(classes))
+    own, others = codes[neighbours.rows][:, None], codes[neighbours.nearest]
+    room = np.where(own >= 0, sizes[np.maximum(own, 0)] - 1, 0)
+    known = (others >= 0) & (np.cumsum(others >= 0, axis=1) <= room)
+    table = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(table, (np.broadcast_to(own, others.shape)[known], others[known]), 1)
     found = []
     for code, name in enumerate(classes):
         total = int(table[code].sum())

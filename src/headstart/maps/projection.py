@@ -53,12 +53,14 @@ class Projection:
         kept = self.kept
         if not kept.similar:
             return [f"{made}{self.why}."]
-        near, wide = f"{100 * kept.among_nearest:.0f} %", f"{100 * kept.among_wide:.0f} %"
         share = (
-            f"Of the {kept.similar} images most similar to each by their vectors, {near} are among its {kept.similar}"
-            f" nearest here and {wide} among its {kept.wide} nearest (by chance {_percent(kept.by_chance)};"
-            f" measured on {kept.measured:,} images)."
+            f"Of the {kept.similar} image{'s' if kept.similar > 1 else ''} most similar to each by their vectors,"
+            f" {100 * kept.among_nearest:.0f} % are among its {kept.similar} nearest here"
         )
+        if kept.by_chance < 1:
+            share += f" and {100 * kept.among_wide:.0f} % among its {kept.wide} nearest"
+        chance = kept.by_chance if kept.by_chance < 1 else kept.similar / kept.wide  # so few that all are near
+        share += f" (by chance {_percent(chance)}; measured on {kept.measured:,} images)."
         return [f"{made}{self.why}.", share]
 
 

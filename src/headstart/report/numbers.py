@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from headstart.evaluate.metrics.scoring import METRICS
 
+_NEGATIVE = re.compile(r"(?<=[ (])-(?=\d)")
 _NO_SHARE = ("log_loss", "brier", "mcc")
 
 
-def unbroken(text: str) -> str:
-    """Return text in which no line ends between a number and its per cent sign; of markup, markup."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+def prose(text: str) -> str:
+    """Return text as a page sets it; of markup, markup.
+
+    No line ends between a number and its per cent sign, or within "p = 0.05"; negative numbers have a minus sign.
+    """
+    set_ = text.replace(" %", "\N{NO-BREAK SPACE}%").replace("(p = ", "(p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return type(text)(_NEGATIVE.sub("\N{MINUS SIGN}", set_))
 
 
 def percent(value: float | None, digits: int = 1) -> str:

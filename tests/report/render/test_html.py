@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import markupsafe
 import numpy as np
 import pytest
 from fake_study import study_of, write_run_folder
@@ -16,6 +15,7 @@ from headstart.report.read.summary import load_summary
 from headstart.report.render import html
 from headstart.report.render.formats import write_report
 from headstart.report.render.html import page_data, render, sections, tiles, use_it, weights_used, write_html
+from headstart.report.render.words import by_word
 from headstart.storage.presence import at_work
 from headstart.study.results.facts import write_facts
 from headstart.units import duration
@@ -138,6 +138,28 @@ def test_shared_work_is_counted_once_in_the_computing_time(tmp_path: Path) -> No
     assert {value for value, what in tiles(some) if what.startswith("classes in ")} == {f"1 of {known}"}
 
 
+def test_one_run_is_a_score_and_no_leaderboard_and_asks_how_good_it_is(tmp_path: Path) -> None:
+    alone = load_summary(study_of(tmp_path / "one", {"a": np.ones((2, 10), dtype=bool)}))
+    two = load_summary(study_of(tmp_path / "two", {name: np.ones((2, 10), dtype=bool) for name in ("a", "b")}))
+    assert dict(sections(page_data(alone)))["ranking"] == "Score"
+    assert dict(sections(page_data(two)))["ranking"] == "Leaderboard"
+    untitled = [_without_question(each.files.root) for each in (alone, two)]
+    assert untitled == ["How good is a?", "Which run is best, and is it really better?"]
+
+
+def _without_question(study: Path) -> str:
+    facts = json.loads((study / "study.json").read_text())
+    (study / "study.json").write_text(json.dumps({**facts, "question": ""}))
+    return load_summary(study).question
+
+
+def test_an_evaluation_counts_models_and_no_seeds(tmp_path: Path) -> None:
+    summary = load_summary(study_of(tmp_path, {name: np.ones((1, 10), dtype=bool) for name in ("a", "b")}))
+    boards = tuple(replace(board, evaluated=True) for board in summary.boards)
+    assert tiles(replace(summary, boards=boards))[0] == ("2", "models")
+    assert tiles(replace(summary, boards=boards, runs=summary.runs[:1]))[0] == ("1", "model")
+
+
 def test_missing_and_failed_runs_are_part_of_the_expected_number(tiny: Path) -> None:
     shutil.rmtree(tiny / "runs" / "ridge" / "seed-1")
     assert ("3 of 4", "runs × seeds finished") in tiles(load_summary(tiny))
@@ -191,7 +213,7 @@ def test_the_page_says_how_the_model_is_used(study: Path) -> None:
     (study / "model.safetensors").touch()
     summary = load_summary(study)
     assert use_it(summary).startswith("headstart predict ") and use_it(summary).endswith(" YOUR-PHOTO.jpg")
-    assert f"<code>{markupsafe.escape(use_it(summary))}</code>" in render(summary)
+    assert f"<code>{by_word(use_it(summary))}</code>" in render(summary)
 
 
 def test_the_figures_know_where_each_measure_begins_and_ends(tiny: Path) -> None:

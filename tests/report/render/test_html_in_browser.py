@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_study import RUNS, add_map, make_study
+from fake_study import RUNS, FakeRun, add_map, make_study
 from page_browser import NEEDS, SIZES, opened, wait
 
 from headstart.report.read.summary import Summary, load_summary, total_seconds
@@ -296,27 +297,36 @@ def test_a_mistake_is_enlarged_with_its_explanations_and_their_legend(browser: A
     click(browser, one(browser, "dialog .close"))
 
 
-def test_nothing_is_cut_off_on_paper(browser: Any) -> None:
+@contextmanager
+def on_paper(browser: Any) -> Iterator[None]:
+    """Show the page as it is printed: A4 less its margins."""
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    size = {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}  # A4 less its margins
+    size = {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
-    wide = browser.execute_script(
-        "return [...document.querySelectorAll('main *')]"
-        ".filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > 690)"
-        ".map((e) => `${e.getBoundingClientRect().right} ${e.tagName} ${e.textContent.slice(0, 20)}`)"
-    )
-    shut = browser.execute_script(
-        "return [...document.querySelectorAll('.specs, .spec')].filter((e) => e.checkVisibility()).length"
-    )
-    rows = browser.execute_script(
-        "return getComputedStyle(document.querySelector('#classes .more:not([hidden])'), '::after').content"
-    )
-    browser.execute_script("dispatchEvent(new Event('afterprint'))")
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    width, height, phone = SIZES["phone" if browser.phone else "desk"]
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.execute_script("dispatchEvent(new Event('afterprint'))")
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        width, height, phone = SIZES["phone" if browser.phone else "desk"]
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def test_nothing_is_cut_off_on_paper(browser: Any) -> None:
+    with on_paper(browser):
+        wide = browser.execute_script(
+            "return [...document.querySelectorAll('main *')]"
+            ".filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > 690)"
+            ".map((e) => `${e.getBoundingClientRect().right} ${e.tagName} ${e.textContent.slice(0, 20)}`)"
+        )
+        shut = browser.execute_script(
+            "return [...document.querySelectorAll('.specs, .spec')].filter((e) => e.checkVisibility()).length"
+        )
+        rows = browser.execute_script(
+            "return getComputedStyle(document.querySelector('#classes .more:not([hidden])'), '::after').content"
+        )
     assert wide == []
     assert shut == 0 and "of 101 are shown" in rows  # what is shut says nothing on paper; what is left out is counted
 
@@ -336,6 +346,55 @@ def test_bars_of_the_classes_have_their_names(
     with opened(many, SIZES[size], tmp_path_factory) as page:
         turned = len(all_of(page, "#data .plot svg text[transform*=rotate]"))
         assert turned == (0 if page.phone else 101)  # on a phone there is no room for 101 names
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_every_name_in_the_cost_chart_can_be_read_though_scores_and_costs_are_equal(
+    size: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    equal = [FakeRun(f"head number {k}", 5.4 + k / 100, "ridge", seconds=1.0) for k in range(4)]
+    place = make_study(tmp_path_factory.mktemp("equal"), [RUNS[0], *equal], classes=8, per_class=30, seeds=1, draws=10)
+    page = write_html(place, tmp_path_factory.mktemp("page") / "report.html")
+    with opened(page, SIZES[size], tmp_path_factory, "SEVERE", "WARNING") as driver:
+        wait(driver, lambda: all_of(driver, "#cost .mark-label"))
+        boxes = driver.execute_script(
+            "return [...document.querySelectorAll('#cost .mark-label')].map((e) => [e.textContent,"
+            " ...['left', 'top', 'right', 'bottom'].map((side) => e.getBoundingClientRect()[side])])"
+        )
+        assert sorted(name for name, *_ in boxes) == sorted(["raw pixels", *(run.name for run in equal)])
+        for k, (name, left, top, right, bottom) in enumerate(boxes):
+            for other, left2, top2, right2, bottom2 in boxes[:k]:
+                apart = left >= right2 or left2 >= right or top + 1 >= bottom2 or top2 + 1 >= bottom
+                assert apart, (name, other)
+        assert all(left >= 0 and right <= SIZES[size][0] for _, left, _, right, _ in boxes)
+
+
+def test_on_paper_the_dots_of_the_leaderboard_are_round_in_a_wide_column(browser: Any) -> None:
+    with on_paper(browser):
+        tracks = browser.execute_script(
+            "return [...document.querySelectorAll('#ranking .track')].map((e) => e.getBoundingClientRect().width)"
+        )
+        dots = browser.execute_script(
+            "return [...document.querySelectorAll('#ranking .track > .dot')].map((e) => e.getBBox())"
+            ".map((b) => [b.width, b.height])"
+        )
+        hidden = browser.execute_script(
+            "return [...document.querySelectorAll('.screen, .legend button[aria-pressed=false]')]"
+            ".filter((e) => e.checkVisibility()).length"
+        )
+    assert len(tracks) == len(names(browser)) and min(tracks) > 160
+    assert dots and all(width == pytest.approx(height) == pytest.approx(9.2, abs=0.1) for width, height in dots)
+    assert hidden == 0  # what only a screen can do, and runs that are not drawn
+
+
+def test_what_was_chosen_in_many_folds_is_summed_up(browser: Any) -> None:
+    script = "return chosenIn(arguments[0])"
+    folds = [{"k": 5, "metric": "cosine" if k % 3 else "euclidean", "penalty": 10.0**-k} for k in range(6)]
+    assert browser.execute_script(script, folds) == ("k 5, metric cosine (4×) or euclidean (2×), penalty 0.00001 to 1")
+    assert browser.execute_script(script, [{"penalty": 0.1}, {"penalty": 1.0}, {"penalty": 0.1}]) == (
+        "penalty 0.1 (2×) or 1 (1×)"
+    )
+    assert browser.execute_script(script, []) == ""
 
 
 def test_it_prints_and_is_then_as_it_was(browser: Any) -> None:

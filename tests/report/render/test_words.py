@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from headstart.report.render.words import (
     STATES,
+    by_word,
     interval_words,
     state_meaning,
     state_shown,
@@ -71,3 +73,11 @@ def test_an_evaluated_model_is_not_told_of_seeds_and_training_images() -> None:
 
 def test_what_is_between_backticks_is_code_and_the_rest_is_escaped() -> None:
     assert with_code("a < b: `x --y 1` & `z`") == "a &lt; b: <code>x --y 1</code> &amp; <code>z</code>"
+
+
+def test_a_command_is_broken_between_words_and_folders_alone() -> None:
+    html = by_word("headstart predict runs/my-study YOUR-<b>.jpg")
+    parts = re.findall('<span class="word">(.*?)</span>', html)
+    assert parts == ["headstart", "predict", "runs/", "my-study", "YOUR-&lt;b&gt;.jpg"]
+    assert html.count("</span> <span") == 3 and html.count("</span><wbr><span") == 1
+    assert re.sub("<.*?>", "", html) == "headstart predict runs/my-study YOUR-&lt;b&gt;.jpg"  # as it is copied

@@ -30,9 +30,9 @@ def test_words_on_a_kept_model_name_its_run_the_rule_and_the_seed_or_fold() -> N
     kept = Kept(run="a", folder="runs/a/seed-2", by="the highest validation accuracy", seed=2, seeds=3)
     words = "a, chosen by the highest validation accuracy"
     assert kept_words({"best": kept}) == f"{words}; the model of seed 2, whose score is the median of 3"
-    folds = {"data": {"split": {"fold": "seed"}}}
-    said = kept_words({"best": kept, "spec": folds})
-    assert said == f"{words}; the model of fold 2, whose score is the median of 3"
+    folds = {"data": {"split": {"fold": "seed", "folds": 5}}}
+    said = kept_words({"best": {**kept, "seed": 12, "seeds": 15}, "spec": folds})
+    assert said == f"{words}; the model of fold 3, repeat 3, whose score is the median of 15"
     assert kept_words({"best": {**kept, "seeds": 1}}) == words
     assert kept_words({"best_network": {**kept, "run": "b"}, "best": None}, "best_network").startswith("b, chosen by ")  # type: ignore[union-attr]
     assert kept_words({"best": None}) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from headstart.report.read.study_files import Record, StudyFiles, distinct, read
 from headstart.report.read.use import use_of
 
 AXES = ("shots", "fraction")
+QUESTION = "Which run is best, and is it really better?"  # of a study of several runs that asks none
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def load_summary(study: str | Path) -> Summary:
     costs = {run.run: total_seconds(run.cost) for run in runs}
     return Summary(
         name=str(facts.get("name", files.root.name)),
-        question=str(facts.get("question") or "Which run is best, and is it really better?"),
+        question=str(facts.get("question") or _question(by_run)),
         status=status,
         partial=partial,
         answer=headline_of(boards, costs, partial=partial, refitted=bool(facts.get(REFITTED))),
@@ -230,6 +231,11 @@ def load_summary(study: str | Path) -> Summary:
         spec=facts.get("spec") or {},
         files=files,
     )
+
+
+def _question(runs: Iterable[str]) -> str:
+    names = list(runs)
+    return f"How good is {names[0]}?" if len(names) == 1 else QUESTION
 
 
 def _refitted(facts: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ import jinja2
 
 from headstart.report import numbers
 from headstart.report.render.drift_words import drift_sentences
+from headstart.report.render.words import by_word
 from headstart.storage.files import write_atomic
 from headstart.study.results.facts import read_facts
 from headstart.version import VERSION
@@ -26,6 +27,7 @@ def template_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters |= {"prose": numbers.prose, "by_word": by_word}
     environment.globals |= {"drift_sentences": drift_sentences, "percent": numbers.percent}
     return environment
 

@@ -65,11 +65,12 @@ LEADS = {
     " number of comparisons, so that an interval without zero may still come with 'cannot tell yet'.",
     "cost": "What a model costs to use, and what it cost to get. No run beats those on the dashed line in both score"
     " and cost. The time for an image is that of the pass in this study; an ensemble takes that of all its networks."
-    " Sizes are those of 32-bit floats. Drag to zoom, double-click to reset.",
+    " Sizes are those of 32-bit floats.",
     "learning": "Score against the number of labelled images: each point is a run over its seeds with its 95 %"
     " interval.",
     "training": "What happened on training and validation images, epoch by epoch.",
-    "mistakes": "Images that most seeds get wrong; those with the lowest probability for the true class come first.",
+    "mistakes": "Images that a run classifies wrongly, in most of its seeds or repeats where it has several; those with"
+    " the lowest probability for the true class come first.",
     "map": "Test images that the network sees as similar are close together.",
     "calibration": "On the diagonal, predictions made with 80 % confidence are right in 8 of 10 cases. Probabilities"
     " are shown after temperature scaling on validation.",
@@ -84,6 +85,11 @@ LEADS = {
     " stages represent the images in the same way up to rotation and scale, and about 0 where they have nothing in"
     " common.",
     "runs": "Everything that a run's result depends on.",
+}
+
+HINTS = {  # what only a screen can do
+    "cost": "Drag to zoom, double-click to reset.",
+    "mistakes": "Point at an image for the name of its file, click to enlarge it.",
 }
 
 
@@ -111,7 +117,7 @@ def render(summary: Summary) -> str:
         return (static / name).read_text(encoding="utf-8")
 
     environment = template_environment()
-    environment.filters |= {"score": numbers.score, "seconds": units.duration, "unbroken": numbers.unbroken}
+    environment.filters |= {"score": numbers.score, "seconds": units.duration}
     template = environment.get_template("page")
     payload = page_data(summary)
     return template.render(
@@ -124,6 +130,7 @@ def render(summary: Summary) -> str:
         halving_lines=halving_lines(summary.halving) if summary.halving else [],
         proxy_lines=proxy_lines(summary.proxy, summary.left_out) if summary.proxy else [],
         leads=LEADS,
+        hints=HINTS,
         short=SHORT,
         intervals=with_code(interval_words(summary.boards)),
         states=state_words(summary.boards),
@@ -188,12 +195,11 @@ def tiles(summary: Summary) -> list[tuple[str, str]]:
         shared[key] = max(shared.get(key, 0.0), run.cost.get("shared_seconds") or 0.0)
     finished = sum(len(run.seeds) for run in summary.runs)
     expected = finished + len(summary.missing) + len(summary.failed)
-    found = [
-        (
-            f"{finished}" if finished == expected else f"{finished} of {expected}",
-            f"runs × {times_head(summary.boards)} finished",
-        )
-    ]
+    if summary.boards and all(board.evaluated for board in summary.boards):
+        what = "model" if len(summary.runs) == 1 else "models"
+    else:
+        what = f"runs × {times_head(summary.boards)} finished"
+    found = [(f"{finished}" if finished == expected else f"{finished} of {expected}", what)]
     if summary.boards:
         board = summary.boards[0]
         found.append((f"{board.n:,}", "episodes" if board.kind == "episodes" else "test images"))
@@ -229,8 +235,9 @@ def sections(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         "runs": bool(runs) or bool(payload["failed"]),
         "reproduce": True,
     }
+    compared = sum(len(board["ranking"]) for board in payload["boards"]) > 1 or not payload["boards"]
     titles = {
-        "ranking": "Leaderboard",
+        "ranking": "Leaderboard" if compared else "Score",
         "pairs": "Comparisons",
         "cost": "Cost",
         "learning": "Learning curves",

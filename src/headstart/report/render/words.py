@@ -19,6 +19,7 @@ OFFER = (
     " file."
 )
 _CODE = re.compile("`([^`]+)`")
+_FOLDERS = re.compile("[^/]*/|[^/]+")
 STATES = ("best", "tied", "cannot tell", "behind")
 
 
@@ -70,6 +71,16 @@ def interval_words(boards: Sequence[Board], where: str = "in brackets") -> str:
 def with_code(text: str) -> Markup:
     """Return text as HTML, with what is between backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+
+
+def by_word(command: str) -> Markup:
+    """Return a command as HTML that is broken between words and folders: not at the hyphens of options and names."""
+    parts = [Markup("<wbr>").join(_words(each)) for each in command.split(" ")]
+    return Markup(" ").join(parts)
+
+
+def _words(text: str) -> list[Markup]:
+    return [Markup('<span class="word">{}</span>').format(part) for part in _FOLDERS.findall(text)]
 
 
 def state_shown(row: Mapping[str, Any], board: Board) -> str:

@@ -71,8 +71,9 @@ def test_an_audit_has_its_findings_then_pairs_and_labels_with_pictures() -> None
         )
     )
     assert text_of(html) == (
-        "Audit of photos: 9 images 1 of 9 test images has a copy Note: no features Exact copies: daisy Near duplicates:"
-        " daisy · lily Labels that look wrong, the first 1 of 250: labelled <i>rose looks like lily"
+        "Audit of photos: 9 images 1 of 9 test images has a copy Note: no features Exact copies: daisy 0.jpg 1.jpg"
+        " Near duplicates: labelled daisy and lily 2.jpg 3.jpg"
+        " Labels that look wrong, the first 1 of 250: labelled <i>rose looks like lily 4.jpg"
     )
     assert html.count("<img") == 5 and 'class="hs-problem"' in html
 

@@ -73,12 +73,23 @@ def test_few_shot_scores_are_by_shots_with_what_they_tell() -> None:
     data = LabelledFeatures(labels, [f"c{k}" for k in range(6)], features, name="points")
     found = run_fewshot(data, FewShotSpec(3, (5, 1), 4, 200, ("prototypes", "ridge"), 1))
     text = text_of(str(fewshot_html(found)))
-    assert text.startswith("points: 3-way episodes from 6 classes, 4 queries of each 200 episodes")
+    assert text.startswith(
+        "points: 3-way episodes from 6 classes, 4 queries of each With 1 image of each class, ridge is"
+    )
     rows = {(row.method, row.shots): row for row in found.rows}
     assert text.index("prototypes 1 ") < text.index("prototypes 5 ")
     for row in rows.values():
         assert f"{row.method} {row.shots} {numbers.percent(row.accuracy)}" in text
     assert found.comparisons[5][0].verdict in text
+
+
+def test_the_scale_of_few_shot_scores_ends_at_100_per_cent() -> None:
+    labels = np.repeat(np.arange(4), 10)
+    features = (4 * np.eye(4)[labels] + np.random.default_rng(0).normal(0, 1, (40, 4))).astype(np.float32)
+    data = LabelledFeatures(labels, [f"c{k}" for k in range(4)], features, name="points")
+    found = run_fewshot(data, FewShotSpec(4, (1, 5), 4, 200, ("prototypes",), 1))
+    assert found.rows[1].accuracy > 0.999 and found.rows[0].accuracy < 0.96
+    assert "<span>100.0 %</span></span></th>" in str(fewshot_html(found))
 
 
 def test_few_shot_scores_keep_their_figures_on_a_phone_and_have_no_empty_column() -> None:
@@ -88,13 +99,15 @@ def test_few_shot_scores_keep_their_figures_on_a_phone_and_have_no_empty_column(
     found = run_fewshot(data, FewShotSpec(4, (1,), 4, 50, ("prototypes",), 1))
     assert all(row.new_classes is None for row in found.rows)
     html = str(fewshot_html(found))
-    heads = re.findall(r'<th class="([^"]*)">([^<]*)</th>', html)
+    heads = re.findall(r'<th class="([^"]*)">(.*?)</th>', html)
+    low, high = re.findall("<span>(.*?)</span>", dict(heads)["hs-track"])  # where the scale begins and ends
+    assert float(low[:-2]) < 100 * found.rows[0].accuracy < float(high[:-2])
     assert heads == [
         ("", "method"),
         ("hs-number", "shots"),
-        ("hs-track", ""),
+        ("hs-track", f'<span class="hs-ends"><span>{low}</span><span>{high}</span></span>'),
         ("hs-number", "accuracy"),
-        ("hs-number", "95 % interval"),
+        ("hs-number", "95\N{NO-BREAK SPACE}% interval"),
     ]
     assert len(re.findall("<td", html)) == len(heads)
     assert re.search(r"max-width: 480px\) { .hs.hs .hs-track { display: none; }", html)

@@ -65,7 +65,9 @@ def audit_html(audit: Audit) -> Markup:
         shown = [
             look.figure(
                 look.picture(pictures[row["thumbnail"]], row["name"], 96),
-                Markup("labelled <b>{}</b><br>looks like <b>{}</b>").format(row["label"], row["suggested"]),
+                Markup("labelled <b>{}</b><br>looks like <b>{}</b><br>{}").format(
+                    row["label"], row["suggested"], look.path(row["name"])
+                ),
             )
             for row in suspects
         ]
@@ -82,8 +84,8 @@ def _pair(a: Mapping[str, Any], b: Mapping[str, Any], pictures: Mapping[str, str
     both = look.joined(
         look.picture(pictures[each["thumbnail"]], each["name"], 84) for each in (a, b) if each["thumbnail"] in pictures
     )
-    words = Markup("{} · {}").format(a["label"], b["label"]) if a["label"] != b["label"] else str(a["label"])
-    return look.figure(both, words)
+    labels = f"labelled {a['label']} and {b['label']}" if a["label"] != b["label"] else str(a["label"])
+    return look.figure(both, Markup("{}<br>{}<br>{}").format(labels, look.path(a["name"]), look.path(b["name"])))
 
 
 def _rows_of(dataset: Dataset, code: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from headstart.data.decoding.thumbnail import thumbnail
-from headstart.report.numbers import unbroken
+from headstart.report.numbers import prose
 
 ACCENT, REST = "#17909c", "#8a949e"
 NUMBER, LONG, TRACK = "hs-number", "hs-long", "hs-track"  # kinds of a table's columns; a phone shows no TRACK
@@ -37,7 +37,7 @@ def joined(parts: Iterable[Markup]) -> Markup:
 
 def title(text: str) -> Markup:
     """Return what an output is of."""
-    return Markup('<p class="hs-title">{}</p>').format(unbroken(text))
+    return Markup('<p class="hs-title">{}</p>').format(prose(text))
 
 
 def line(text: str | Markup, kind: str = "") -> Markup:
@@ -47,10 +47,15 @@ def line(text: str | Markup, kind: str = "") -> Markup:
         text: it.
         kind: "", "muted", "answer", or the level of a finding.
     """
-    return Markup('<p class="hs-{}">{}</p>').format(kind or "plain", unbroken(text))
+    return Markup('<p class="hs-{}">{}</p>').format(kind or "plain", prose(text))
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str | Markup]], kinds: Sequence[str] = ()) -> Markup:
+def scale(ends: Sequence[str]) -> Markup:
+    """Return the head of a column of `interval_bar`: where its scale begins and ends."""
+    return Markup('<span class="hs-ends"><span>{}</span><span>{}</span></span>').format(*ends)
+
+
+def table(heads: Sequence[str | Markup], rows: Iterable[Sequence[str | Markup]], kinds: Sequence[str] = ()) -> Markup:
     """Return a table.
 
     Args:
@@ -127,6 +132,11 @@ def drawn(pixels: npt.NDArray[np.uint8] | Image.Image, alt: str, side: int) -> M
     """Return pixels uint8 [height, width, 3] as a small picture whose longer side is at most `side` px."""
     image = pixels.copy() if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     return picture(thumbnail(image.convert("RGB"), side, _QUALITY), alt)
+
+
+def path(name: str) -> Markup:
+    """Return a file's name that is broken between folders."""
+    return Markup('<span class="hs-muted">{}</span>').format(Markup("/<wbr>").join(name.split("/")))
 
 
 def figure(shown: Markup, caption: str | Markup) -> Markup:

@@ -21,6 +21,7 @@ from headstart.report.render.evaluation_words import (
     images_words,
     measure_rows,
 )
+from headstart.report.render.fewshot_words import ALONE, answer_words, telling_pairs
 from headstart.report.render.notebook import look
 from headstart.report.render.plan_text import figures_of, stage_word, tasks_of, total_of
 from headstart.report.render.words import (
@@ -84,11 +85,12 @@ def plan_html(rows: PlanRows) -> Markup:
 def fewshot_html(result: FewShotResult) -> Markup:
     """Return few-shot scores: each method and number of shots with its interval, then what they tell."""
     rows = sorted(result.rows, key=lambda row: row.shots)
-    ends = _ends([(row.low, row.accuracy, row.high) for row in rows])
+    widest = _ends([(row.low, row.accuracy, row.high) for row in rows])
+    ends = max(0.0, widest[0]), min(1.0, widest[1])
     best = {shots: max(row.accuracy for row in rows if row.shots == shots) for shots in {row.shots for row in rows}}
     cells = [
         (
-            f"{row.method}{' (transductive)' if row.transductive else ''}",
+            Markup("{}{}").format(row.method, Markup("<small> (transductive)</small>") if row.transductive else ""),
             str(row.shots),
             _track(row.low, row.accuracy, row.high, ends, strong=row.accuracy == best[row.shots]),
             numbers.percent(row.accuracy),
@@ -99,18 +101,28 @@ def fewshot_html(result: FewShotResult) -> Markup:
     ]
     episodes = rows[0].episodes if rows else 0
     name = f"{result.name}: {result.ways}-way episodes from {result.classes} classes, {result.queries} queries of each"
-    heads = ("method", "shots", "", "accuracy", "95 % interval", "for new classes")
+    scale = look.scale([numbers.percent(end) for end in ends])
+    heads = ("method", "shots", scale, "accuracy", numbers.prose("95 % interval"), "for new classes")
     kinds = ("", look.NUMBER, look.TRACK, look.NUMBER, look.NUMBER, look.NUMBER)
     shown = len(heads) if any(row.new_classes for row in rows) else len(heads) - 1
-    verdicts = [
-        look.line(f"{numbers.counted(shots, 'shot')}: {pair.verdict}", "muted")
-        for shots, pairs in result.comparisons.items()
-        for pair in pairs[:VERDICTS]
-    ]
+    table = look.table(heads[:shown], [row[:shown] for row in cells], kinds[:shown])
     drawn = look.line(f"{episodes:,} episodes for each number of shots, seed {result.seed}", "muted")
-    return look.panel(
-        look.title(name), drawn, look.table(heads[:shown], [row[:shown] for row in cells], kinds[:shown]), *verdicts
-    )
+    kind = [look.line(ALONE, "muted")] if len({row.transductive for row in rows}) > 1 else []
+    answers = [look.line(sentence, "answer") for sentence in answer_words(result)]
+    return look.panel(look.title(name), *answers, drawn, table, *kind, *_verdicts(result))
+
+
+def _verdicts(result: FewShotResult) -> list[Markup]:
+    """Return the most accurate method beside the next ones, and how many pairs are not shown."""
+    said, left_out = [], 0
+    for shots in sorted(result.comparisons):
+        pairs, rest = telling_pairs(result, shots, VERDICTS)
+        said += [look.line(f"{numbers.counted(shots, 'shot')}: {pair.verdict}", "muted") for pair in pairs]
+        left_out += rest
+    if left_out:
+        verb = "is" if left_out == 1 else "are"
+        said.append(look.line(f"{numbers.counted(left_out, 'other pair')} of methods {verb} not shown.", "muted"))
+    return said
 
 
 def evaluation_html(found: Evaluation) -> Markup:

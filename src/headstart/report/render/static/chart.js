@@ -50,7 +50,7 @@ function padded([low, high], log, share = 0.06) {
  * Draw a plot into `host` and keep it drawn when the width changes.
  * options: label, height, x and y ({label, domain, log, format, bounds, names}), draw(layer, sx, sy, hits, plot), legend
  * (rows of {key, label, swatch}), csv() → {header, rows}.
- * `draw` puts marks into `layer` and pushes {x, y, tip, line} (pixels) to `hits`; `line` is the element that is drawn stronger meanwhile.
+ * `draw` puts marks into `layer`, names that may leave the frame into `over`, and pushes {x, y, tip, line} (pixels) to `hits`; `line` is the element that is drawn stronger meanwhile.
  */
 function plot(host, options) {
   const state = { zoom: null, hidden: new Set(), strong: null };
@@ -65,8 +65,8 @@ function plot(host, options) {
     if (!width) return;
     reset.hidden = state.zoom === null;
     const height = options.height || Math.max(260, Math.min(420, width * 0.5));
-    const names = namesBelow(options.x.names, width - 68);
-    const margin = { left: 54, right: 14, top: 10, bottom: 42 + names.room };
+    const names = namesBelow(options.x.names, width - 76);
+    const margin = { left: 54, right: 22, top: 10, bottom: 42 + names.room };
     const inner = [width - margin.left - margin.right, height - margin.top - 42];
     const x = state.zoom ? state.zoom.x : domainOf(options.x);
     const y = state.zoom ? state.zoom.y : domainOf(options.y);
@@ -74,13 +74,14 @@ function plot(host, options) {
     const sy = scale(y, [inner[1], 0], options.y.log);
     const clip = `clip-${(plot.count = (plot.count || 0) + 1)}`;
     const layer = s("g", { "clip-path": `url(#${clip})` });
+    const over = s("g");
     const hits = [];
     const image = s("svg", { viewBox: `0 0 ${width} ${height + names.room}`, role: "img", "aria-label": options.label, tabindex: "0" },
       s("clipPath", { id: clip }, clipOf(x, y, inner, options)));
     const body = s("g", { transform: `translate(${margin.left},${margin.top})` });
-    body.append(...axes(sx, sy, inner, options, names.room), ...names.draw(sx, inner[1]), layer);
+    body.append(...axes(sx, sy, inner, options, names.room), ...names.draw(sx, inner[1]), layer, over);
     image.append(body);
-    options.draw(layer, sx, sy, hits, { inner, state });
+    options.draw(layer, sx, sy, hits, { inner, state, over });
     frame.replaceChildren(image);
     interact(image, body, { margin, inner, sx, sy, hits, state, render });
   }

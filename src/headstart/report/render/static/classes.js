@@ -9,7 +9,7 @@ function drawClasses(host, data) {
   const others = h("span");
   const againstChoice = () => {
     const same = runs.filter((each) => each.data === run.data && each.run !== run.run);
-    others.replaceChildren(select("against", [["", "nothing"], ...same.map((each) => [each.run, each.run])], other ? other.run : "", (name) => { other = same.find((each) => each.run === name) || null; draw(); }));
+    others.replaceChildren(!same.length ? "" : select("against", [["", "nothing"], ...same.map((each) => [each.run, each.run])], other ? other.run : "", (name) => { other = same.find((each) => each.run === name) || null; draw(); }));
   };
   host.append(h("div", { class: "figure-bar" }, runChoice(data, runs, run.run, (name) => { run = runs.find((each) => each.run === name); other = null; againstChoice(); draw(); }), others), place);
   againstChoice();

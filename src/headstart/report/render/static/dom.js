@@ -43,8 +43,10 @@ function measureTitle(metric) {
   return name[0].toUpperCase() + name.slice(1);
 }
 
+const NBSP = "\u00a0";  // between a number and its unit, where no line ends
+
 const format = {
-  percent: (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)} %`),
+  percent: (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)}${NBSP}%`),
   score: (value, metric) => {
     if (value === null || value === undefined) return "–";
     return NO_SHARE.has(metric) ? value.toFixed(3) : format.percent(value);
@@ -59,12 +61,12 @@ const format = {
     if (low === null || low === undefined) return "–";
     return NO_SHARE.has(metric)
       ? `${low.toFixed(3)}–${high.toFixed(3)}`
-      : `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)} %`;
+      : `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}${NBSP}%`;
   },
   seconds: (value) => {
     if (value === null || value === undefined) return "–";
-    if (value < 1) return `${Math.round(1000 * value)} ms`;
-    if (value < 60) return `${value.toFixed(1)} s`;
+    if (value < 1) return `${Math.round(1000 * value)}${NBSP}ms`;
+    if (value < 60) return `${value.toFixed(1)}${NBSP}s`;
     const minutes = Math.floor(Math.round(value) / 60);
     const rest = Math.round(value) % 60;
     if (minutes < 60) return rest && minutes < 10 ? `${minutes} min ${rest} s` : `${minutes} min`;
@@ -72,12 +74,13 @@ const format = {
   },
   count: (value) => {
     if (value === null || value === undefined) return "–";
-    for (const [size, unit] of [[1e9, " G"], [1e6, " M"], [1e3, " k"]]) {
-      if (value >= size) return (value / size >= 100 ? Math.round(value / size) : (value / size).toFixed(1)) + unit;
+    for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+      if (value >= size) return `${value / size >= 100 ? Math.round(value / size) : (value / size).toFixed(1)}${NBSP}${unit}`;
     }
     return String(Math.round(value));
   },
-  bytes: (value) => (value === null || value === undefined ? "–" : `${format.count(value)}B`),
+  bytes: (value) => (value === null || value === undefined ? "–" : value < 1e3 ? `${Math.round(value)}${NBSP}B` : `${format.count(value)}B`),
+  prose: (text) => text.replaceAll(" %", `${NBSP}%`).replace(/(?<=[ (])-(?=\d)/g, "−"),
   p: (value) => (value < 0.001 ? "p < 0.001" : `p = ${value.toPrecision(2)}`),
   words: (name) => String(name).replaceAll("_", " "),
 };

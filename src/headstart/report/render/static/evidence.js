@@ -57,7 +57,8 @@ function drawData(host, data) {
     const counts = set.counts || {};
     const sides = ["train", "validation", "test"].filter((side) => counts[side] && counts[side].some((n) => n));
     const sum = (side) => counts[side].reduce((a, b) => a + b, 0);
-    part.append(h("h3", {}, set.name || key), h("p", { class: "facts" }, [`${(set.n || 0).toLocaleString("en")} images`, `${set.classes.length} classes`, ...sides.map((side) => `${sum(side).toLocaleString("en")} ${side}`), set.skipped && set.skipped.length ? `${set.skipped.length} skipped` : null, set.about && set.about.licence ? `licence ${set.about.licence}` : null].filter(Boolean).join(" · ")));
+    const fold = sides.length && data.boards.some((board) => board.data === key && board.folds) ? " in the first fold" : "";
+    part.append(h("h3", {}, set.name || key), h("p", { class: "facts" }, [`${(set.n || 0).toLocaleString("en")} images`, `${set.classes.length} classes`, sides.map((side) => `${sum(side).toLocaleString("en")}${NBSP}${side}`).join(" · ") + fold, set.skipped && set.skipped.length ? `${set.skipped.length} skipped` : null, set.about && set.about.licence ? `licence ${set.about.licence}` : null].filter(Boolean).join(" · ")));
     if (sides.length) {
       const chart = h("div");
       part.append(chart);
@@ -101,14 +102,13 @@ function drawTransfer(host, data) {
         label: "Predicted against measured", height: 320,
         x: { label: `${named(score)}, before any training`, domain: [Math.min(...found.map((r) => r[score])), Math.max(...found.map((r) => r[score]))] },
         y: { label: `Measured ${measureName(metric)}`, domain: [Math.min(...found.map((r) => r.measured)), Math.max(...found.map((r) => r.measured))], format: NO_SHARE.has(metric) ? undefined : accuracyAxis, bounds: boundsOf(metric) },
-        draw: (layer, sx, sy, hits, { inner }) => {
-          const placed = found.map((row) => [sx(row[score]) - 5, sy(row.measured) - 5, sx(row[score]) + 5, sy(row.measured) + 5]);
+        draw: (layer, sx, sy, hits, { inner, over }) => {
           found.forEach((row, k) => {
             const [x, y] = [sx(row[score]), sy(row.measured)];
             layer.append(marker("circle", x, y, 5, { fill: `var(--c${(k % COLOURS) + 1})`, class: "mark" }));
-            label(layer, String(row[text[0]]), x, y, placed, inner);
             hits.push({ x, y, tip: () => tip(String(row[text[0]]), [[named(score), row[score].toPrecision(4)], ["measured", format.score(row.measured, metric)]]) });
           });
+          writeMarkNames(over, found.map((row) => ({ name: String(row[text[0]]), x: sx(row[score]), y: sy(row.measured) })), [], inner);
         },
       });
     };

@@ -40,20 +40,22 @@ function drawCost(host, number, data) {
       y: { label: measureTitle(metric), domain: whole ? [Math.min(...shown.map((r) => at(r).low)), Math.max(...shown.map((r) => at(r).high))] : trackDomain([...rows.values()], false), format: NO_SHARE.has(metric) ? undefined : accuracyAxis, bounds: boundsOf(metric) },
       legend: runLegend(shown),
       csv: () => ({ header: ["run", metric, "low", "high", cost.label], rows: shown.map((run) => [run.run, at(run).mean, at(run).low, at(run).high, cost.of(run)]) }),
-      draw: (layer, sx, sy, hits, { state, inner }) => {
+      draw: (layer, sx, sy, hits, { state, inner, over }) => {
         const seen = shown.filter((run) => !state.hidden.has(run.run));
-        layer.append(s("path", { class: "frontier", d: frontier(seen, cost, at, better, sx, sy) }));
+        const steps = frontier(seen, cost, at, better, sx, sy);
+        layer.append(s("path", { class: "frontier", d: steps.length > 1 ? pathOf(steps) : "" }));
         const named = [];
         for (const run of seen) {
           const [x, y] = [sx(cost.of(run)), sy(at(run).mean)];
           const faint = state.strong && state.strong !== run.run ? "faint" : "";
           layer.append(s("line", { class: `error ${faint}`, stroke: colourOf(run), x1: x, x2: x, y1: sy(at(run).low), y2: sy(at(run).high) }),
             marker(shapeOf(run), x, y, 5.2, { fill: colourOf(run), class: `mark ${faint}` }));
-          if (y >= 0 && y <= inner[1]) named.push([run, x, y]);
+          if (x >= 0 && x <= inner[0] && y >= 0 && y <= inner[1]) named.push({ name: run.run, rank: at(run).rank, x, y });
           hits.push({ x, y, tip: () => tip(run.run, [[measureName(metric), format.score(at(run).mean, metric)], ["95 % interval", format.interval(at(run).low, at(run).high, metric)], ["an image", run.use.seconds_per_image ? format.seconds(run.use.seconds_per_image) : null], ["size", run.use.megabytes ? format.bytes(1e6 * run.use.megabytes) : null], ["to get", format.seconds(run.total_seconds)], ["added to the study", format.seconds(run.cost.seconds)], ["learned", format.count(run.parameters.learned)], ["peak memory", format.bytes(run.cost.peak_memory_bytes)]]) });
         }
-        const placed = named.map(([, x, y]) => [x - 5, y - 5, x + 5, y + 5]);
-        named.sort(([a], [b]) => rows.get(a.run).rank - rows.get(b.run).rank).slice(0, 24).forEach(([run, x, y]) => label(layer, run.run, x, y, placed, inner));
+        const bars = seen.map((run) => [sx(cost.of(run)) - 1, sy(at(run).high), sx(cost.of(run)) + 1, sy(at(run).low)]);
+        const stairs = steps.slice(1).map(([x, y], k) => [Math.min(x, steps[k][0]) - 1, Math.min(y, steps[k][1]) - 1, Math.max(x, steps[k][0]) + 1, Math.max(y, steps[k][1]) + 1]);
+        writeMarkNames(over, named.sort((a, b) => a.rank - b.rank).slice(0, NAMED), [...bars, ...stairs], inner);
       },
     });
   }
@@ -70,21 +72,31 @@ function frontier(runs, cost, at, better, sx, sy) {
     points.push([x, y]);
     best = better * at(run).mean;
   }
-  return points.length > 1 ? pathOf(points) : "";
+  return points;
 }
 
-/** Write a name beside its mark, unless another name stands there. */
-function label(layer, text, x, y, placed, room) {
-  const width = text.length * 6.6;
-  for (const [dx, dy, anchor] of [[9, 4, "start"], [-9, 4, "end"], [0, -12, "middle"], [0, 20, "middle"]]) {
-    const left = anchor === "start" ? x + dx : anchor === "end" ? x + dx - width : x - width / 2;
-    const box = [left, y + dy - 10, left + width, y + dy + 3];
-    if (box[0] < 0 || box[2] > room[0] || box[1] < 0 || box[3] > room[1] || placed.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1])) continue;
-    placed.push(box);
-    layer.append(s("text", { class: "mark-label", x: x + dx, y: y + dy, "text-anchor": anchor }, text));
-    return;
+const NAMED = 24;  // runs with a name in the chart; the others are in the legend
+
+/** Write a name beside each mark, none over another or over a line; one that moves away has a thin line to its mark. */
+function writeMarkNames(layer, named, taken, room) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  const placed = [...taken, ...named.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6])];
+  const free = (box) => box[0] >= 0 && box[2] <= room[0] + 18 && box[1] >= -10 && box[3] <= room[1] && !placed.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1]);
+  for (const { name, x, y } of named) {
+    const width = pen.measureText(name).width;
+    const boxAt = ([dx, dy]) => { const left = dx > 0 ? x + dx : dx < 0 ? x + dx - width : x - width / 2; return [left, y + dy - 8, left + width, y + dy + 7]; };
+    const place = NAME_PLACES.find((each) => free(boxAt(each)));
+    if (!place) continue;
+    const [dx, dy] = place;
+    placed.push(boxAt(place));
+    if (Math.abs(dx) > 9) layer.append(s("line", { class: "leader", x1: x + Math.sign(dx) * 5, y1: y, x2: x + dx - Math.sign(dx) * 2, y2: y + dy }));
+    layer.append(s("text", { class: "mark-label", x: x + dx, y: y + dy + 4, "text-anchor": dx > 0 ? "start" : dx < 0 ? "end" : "middle" }, name));
   }
 }
+
+/** Where a name may be, from its mark, the nearest first: beside it, above or below, then further away. */
+const NAME_PLACES = [[9, 0], [-9, 0], [0, -15], [0, 16], ...[1, 2, 3, 4, 5, 6, 7, 8].flatMap((k) => [[24, 16 * k], [-24, 16 * k], [24, -16 * k], [-24, -16 * k]])];
 
 /** Score against the number of labels, one line for runs that differ in nothing else. */
 function drawLearning(host, number, data) {

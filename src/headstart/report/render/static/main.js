@@ -19,7 +19,7 @@ const DRAW = {
   pairs: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawComparisons)),
   cost: (host) => data.boards.forEach((board, number) => titled(host, board, number, drawCost)),
   learning: (host) => {
-    if (data.learning.length) host.append(h("ul", {}, ...data.learning.map((curve) => h("li", {}, h("strong", {}, curve.run), `: ${curve.words}`))));
+    if (data.learning.length) host.append(h("ul", {}, ...data.learning.map((curve) => h("li", {}, h("strong", {}, curve.run), `: ${format.prose(curve.words)}`))));
     data.boards.forEach((board, number) => titled(host, board, number, drawLearning));
   },
   training: (host) => drawTraining(host, data),

@@ -1,5 +1,6 @@
 // The confusion matrix on a canvas: any number of classes, the images behind a cell at a click.
 
+const LARGEST_CELL = 64;  // px: a few classes need no whole screen
 const ORDERS = { name: "by name", recall: "worst first", together: "confused ones together" };
 
 function drawMatrix(host, data) {
@@ -99,9 +100,10 @@ function layout(state, data, width) {
   const order = orderOf(state.order, run, set, support, cells);
   const [first, count] = state.zoom || [0, order.length];
   const shown = order.slice(first, first + count);
-  const size = Math.min(width, 720);
-  const named = size / shown.length > 11;
-  const edge = named ? Math.min(150, size * 0.26, 16 + Math.max(...shown.map((n) => set.classes[n].length)) * 6) : 6;
+  const most = Math.min(width, 720);
+  const named = most / shown.length > 11;
+  const edge = named ? Math.min(150, most * 0.26, 16 + Math.max(...shown.map((n) => set.classes[n].length)) * 6) : 6;
+  const size = Math.min(most, edge + 2 + LARGEST_CELL * shown.length);
   const place = new Map(shown.map((number, k) => [number, k]));
   return { order, shown, place, first, cells, support, total, size, left: edge, top: edge, named, cell: (size - edge - 2) / shown.length };
 }
@@ -221,6 +223,6 @@ function drawPairsList(host, data, state) {
       h("span", {}, `${format.words(set.classes[cell[0]])} → ${format.words(set.classes[cell[1]])}`), h("b", {}, format.images(cell[2])))), facesOf(set, pair)));
   }
   host.replaceChildren(h("h3", {}, "Most confused"), top.length ? list : h("p", { class: "empty" }, "No mistakes."),
-    h("p", { class: "hint" }, `Rows are the true class, columns what was predicted. Counts are test images${timesTested(state.run).count > 1 ? `, on average over ${timesTested(state.run).words}` : ""}. Click a cell to see its images; drag to zoom.`),
+    h("p", { class: "hint" }, `Rows are the true class, columns what was predicted. Counts are test images${timesTested(state.run).count > 1 ? `, on average over ${timesTested(state.run).words}` : ""}.`, h("span", { class: "screen" }, " Click a cell to see its images; drag to zoom.")),
     state.run.cells_left_out ? h("p", { class: "hint" }, `${state.run.cells_left_out} cells with the fewest images are left out.`) : "");
 }

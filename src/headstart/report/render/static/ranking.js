@@ -5,14 +5,14 @@ function badge(kind, text, title) {
 }
 
 function runLabel(run, row) {
-  const what = [run.spec.backbone, run.spec.strategy, weightsName(run), teacherName(run)].filter(Boolean).map(format.words).join(" · ");
+  const what = [run.spec.backbone, format.words(run.spec.strategy || ""), weightsName(run), teacherName(run)].filter(Boolean).join(" · ");
   const marks = [];
   if (row && row.chosen) marks.push(badge("chosen", "model", "Chosen on validation and saved"));
   const others = row && data.boards[row.board].ranking.length > 1;
   if (others && row.best) marks.push(badge("best", "best on test", data.meanings.best));
   else if (others && row.state !== "behind") marks.push(badge(STATE_CLASS[row.state], row.state, data.meanings[row.state]));
   if (row && row.baseline) marks.push(badge("plain", "baseline", "The run that the others are compared with"));
-  return h("span", { class: "run" }, swatch(run), h("span", {}, h("span", { class: "run-name" }, run.run), ...marks, h("span", { class: "run-what" }, what)));
+  return h("span", { class: "run" }, swatch(run), h("span", {}, h("span", { class: "run-name" }, run.run), ...marks, h("span", { class: "run-what", title: what }, what)));
 }
 
 const STATE_CLASS = { best: "best", tied: "tied", "cannot tell": "open", behind: "rest" };
@@ -47,23 +47,21 @@ function around(rows) {
   return domainOf({ domain: [Math.min(...rows.map((row) => row.low)), Math.max(...rows.map((row) => row.high))], bounds: boundsOf(rows[0].metric) });
 }
 
-function track(row, domain, run) {
-  const width = 240;
-  const at = (value) => 6 + ((value - domain[0]) / (domain[1] - domain[0])) * (width - 12);
-  const image = s("svg", { class: "track", viewBox: `0 0 ${width} 22`, preserveAspectRatio: "none", "aria-hidden": "true" });
+/** An interval with its dot: places are shares of the width, so that the dot is round however wide the column is. */
+function track(row, domain) {
+  const share = (value) => (value - domain[0]) / (domain[1] - domain[0]);
+  const at = (value) => `${(100 * Math.max(0, Math.min(1, share(value)))).toFixed(2)}%`;
+  const image = s("svg", { class: "track", "aria-hidden": "true" });
+  const beyond = (left) => image.append(s("svg", { x: left ? "0%" : "100%", y: 11, overflow: "visible" }, s("path", { class: "off", d: left ? "M7,-5L-2,0L7,5" : "M-7,-5L2,0L-7,5" })));
   for (const tick of linearTicks(domain[0], domain[1], 4)) image.append(s("line", { class: "grid", x1: at(tick), x2: at(tick), y1: 0, y2: 22 }));
   if (row.high < domain[0] || row.low > domain[1]) {
-    const left = row.high < domain[0];
-    const x = left ? 4 : width - 4;
-    image.append(s("path", { class: "off", d: left ? `M${x + 9},6L${x},11L${x + 9},16` : `M${x - 9},6L${x},11L${x - 9},16` }));
+    beyond(row.high < domain[0]);
     return image;
   }
   const kind = STATE_CLASS[row.state];
-  const low = Math.max(2, at(row.low));
-  const high = Math.min(width - 2, at(row.high));
-  image.append(s("line", { class: `whisker ${kind}`, x1: low, x2: high, y1: 11, y2: 11 }));
-  if (row.mean < domain[0]) image.append(s("path", { class: "off", d: "M13,6L4,11L13,16" }));
-  if (row.mean >= domain[0] && row.mean <= domain[1]) image.append(s("ellipse", { class: `dot ${kind}`, cx: at(row.mean), cy: 11, rx: 4.6, ry: 4.6 }));
+  image.append(s("line", { class: `whisker ${kind}`, x1: at(row.low), x2: at(row.high), y1: 11, y2: 11 }));
+  if (row.mean < domain[0]) beyond(true);
+  else if (row.mean <= domain[1]) image.append(s("circle", { class: `dot ${kind}`, cx: at(row.mean), cy: 11, r: 4.6 }));
   return image;
 }
 
@@ -81,7 +79,7 @@ function drawRanking(host, board, data) {
     { key: "rank", label: "#", value: (r) => r.rank, numeric: true, class: "rank" },
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => runLabel(runs.get(r.run), r), class: "name" },
     { key: "mean", label: measureTitle(metric), csv: metric, numeric: true, value: (r) => r.mean, class: "score", cell: (r) => h("span", {}, h("b", {}, format.score(r.mean, metric)), h("small", {}, format.interval(r.low, r.high, metric)), r.wider_low === null ? null : h("small", { title: "Also for other training images" }, `(${format.interval(r.wider_low, r.wider_high, metric)})`)) },
-    { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain, runs.get(r.run)) },
+    { key: "track", label: "", class: "track-cell", cell: (r) => track(r, domain) },
     { key: "low", label: "low", value: (r) => r.low, numeric: true, class: "gone" },
     { key: "high", label: "high", value: (r) => r.high, numeric: true, class: "gone" },
     { key: "wider_low", label: "wider low", value: (r) => r.wider_low, numeric: true, class: "gone" },
@@ -124,7 +122,7 @@ function drawComparisons(host, number, data) {
     const place = h("div");
     host.append(h("h3", {}, title), place);
     table(place, [
-      { key: "verdict", label: "Verdict", head: true, value: (p) => p.verdict, class: "verdict" },
+      { key: "verdict", label: "Verdict", head: true, value: (p) => p.verdict, cell: (p) => format.prose(p.verdict), class: "verdict" },
       { key: "wider", label: "Other training images too", title: "The 95 % interval of the difference that also holds for other training images", value: (p) => p.wider_low, cell: (p) => (p.wider_low === null ? "–" : `${format.points(p.wider_low, board.metric)} to ${format.points(p.wider_high, board.metric)}`), class: board.wider ? "wider" : "gone" },
       { key: "probability", label: "Probability", title: "The probability that the first is better than the second when both are trained with a new seed and judged on new images", numeric: true, value: (p) => p.probability, cell: (p) => (p.probability > 0.99 ? "> 99 %" : p.probability < 0.01 ? "< 1 %" : format.percent(p.probability, 0)) },
     ], pairs, { label: title, class: "verdicts", limit: 8 });
@@ -165,7 +163,7 @@ function drawPairs(host, number, data) {
     body.append(line);
   });
   grid.append(body);
-  host.append(h("div", { class: "table-bar" }, h("span", { class: "key" }, h("i", { class: "key-above" }), "row is better ", h("i", { class: "key-below" }), "row is worse ", h("i", { class: "key-same" }, "="), "tied ", h("i", { class: "key-same" }, "?"), "cannot tell yet"), h("span", { class: "push" }),
+  host.append(h("div", { class: "table-bar" }, h("span", { class: "key" }, ...[["above", "", "row is better"], ["below", "", "row is worse"], ["same", "=", "tied"], ["same", "?", "cannot tell yet"]].map(([kind, sign, meaning]) => h("span", {}, h("i", { class: `key-${kind}` }, sign), meaning))), h("span", { class: "push" }),
     csvButton("Comparisons", () => ({ header: ["a", "b", "difference", "low", "high", "p", "p_adjusted", "verdict"], rows: board.pairwise.map((p) => [p.a, p.b, p.difference, p.low, p.high, p.p, p.p_adjusted, p.verdict]) }))),
   h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every pair of runs" }, grid));
 }
@@ -175,5 +173,5 @@ function pairTip(a, b, pair, sign, metric) {
   return [...tip(`${a} − ${b}`, [
     ["difference", format.points(sign * pair.difference, metric)], ["95 % interval", `${format.points(low, metric)} to ${format.points(high, metric)}`],
     ["p, all pairs together", format.p(pair.p_adjusted)], ["test", pair.test],
-  ]), h("div", { class: "tip-note" }, pair.verdict)];
+  ]), h("div", { class: "tip-note" }, format.prose(pair.verdict))];
 }

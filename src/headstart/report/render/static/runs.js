@@ -7,17 +7,29 @@ function flat(value, path = "") {
   return [[path, typeof value === "number" ? String(+value.toPrecision(6)) : String(value)]];
 }
 
+/** What was chosen on validation, setting by setting: each value with how often, or the range of many numbers. */
+function chosenIn(choices) {
+  const found = new Map();
+  for (const [key, value] of choices.flatMap((each) => flat(each))) found.set(key, (found.get(key) || new Map()).set(value, ((found.get(key) || new Map()).get(value) || 0) + 1));
+  return [...found].map(([key, counts]) => {
+    if (counts.size === 1) return `${key} ${[...counts.keys()][0]}`;
+    const numbers = [...counts.keys()].map(Number);
+    if (counts.size > 3 && numbers.every(Number.isFinite)) return `${key} ${Math.min(...numbers)} to ${Math.max(...numbers)}`;
+    return `${key} ${[...counts].sort((a, b) => b[1] - a[1]).map(([value, n]) => `${value} (${n}×)`).join(" or ")}`;
+  }).join(", ");
+}
+
 function drawRuns(host, data) {
   const settings = new Map(data.runs.map((run) => [run.run, new Map(flat(run.spec))]));
   const keys = [...new Set([...settings.values()].flatMap((each) => [...each.keys()]))];
   const differing = keys.filter((key) => !key.startsWith("data.fingerprint") && new Set([...settings.values()].map((each) => each.get(key) ?? "")).size > 1);
-  const choice = (run) => [...new Set(Object.values(run.chosen).map((each) => flat(each).map(([key, value]) => `${key} ${value}`).join(", ")))].join(" | ");
+  const choice = (run) => chosenIn(Object.values(run.chosen));
   const place = h("div");
   host.append(place);
   table(place, [
     { key: "run", label: "Run", head: true, value: (r) => r.run, cell: (r) => h("span", { class: "run" }, swatch(r), h("span", {}, r.run)) },
     ...differing.map((key) => ({ key, label: key, value: (r) => settings.get(r.run).get(key) ?? null, cell: (r) => settings.get(r.run).get(key) ?? "" })),
-    ...(data.runs.some((run) => choice(run)) ? [{ key: "chosen", label: "chosen on validation", value: choice }] : []),
+    ...(data.runs.some((run) => choice(run)) ? [{ key: "chosen", label: "chosen on validation", value: choice, class: "choice" }] : []),
   ], data.runs, { label: "Settings that differ", class: "compact", filter: data.runs.length > 7 ? "Filter runs" : null });
   for (const failure of data.failed) host.append(h("p", { class: "failed" }, h("b", {}, `${failure.run}, seed ${failure.seed}, failed: `), failure.why));
   host.append(h("h3", { class: "specs" }, "All settings, run by run"));

@@ -14,6 +14,7 @@ function drawUncertainty(host, data) {
   const kinds = Object.fromEntries(found.answers.map((row) => [row.kind, row]));
   const part = (kind) => format.percent(found.test ? kinds[kind].n / found.test : null);
   host.append(h("p", {}, `${found.run}, calibrated on ${found.held_out.toLocaleString("en")} validation images. Of ${found.test.toLocaleString("en")} test images it is sure of ${part("sure")} (right: ${shareOf(kinds.sure.right)}), names a few classes for ${part("one of")} (the right one among them: ${shareOf(kinds["one of"].right)}), and does not know ${part("don't know")}.`));
+  host.append(...ofOneFold(found, data));
   for (const note of found.notes) host.append(h("p", { class: "note" }, note));
   const [curve, guarantees, sizes, classes, strange] = [h("div"), h("div"), h("div"), h("div"), h("div")];
   host.append(h("h3", {}, "What is left to a person"), curve, guarantees, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
@@ -23,6 +24,13 @@ function drawUncertainty(host, data) {
   if (set) drawCovered(classes, found, set);
   if (found.familiarity) { host.append(h("h3", {}, "Unfamiliar images"), strange); drawStrange(strange, found, set); }
   if (found.costs) host.append(h("h3", {}, "Costs"), h("p", {}, `The answers of least expected cost pay ${found.costs.least_cost.value.toPrecision(3)} an image [${found.costs.least_cost.low.toPrecision(3)}–${found.costs.least_cost.high.toPrecision(3)}], the most probable classes ${found.costs.most_probable.value.toPrecision(3)}; a person is asked for ${shareOf(found.costs.asked)} of the images.`));
+}
+
+/** Of cross-validation, these figures are those of one fold: say which, where the leaderboard counts all of them. */
+function ofOneFold(found, data) {
+  const run = data.runs.find((each) => each.run === found.run);
+  if (!run || !foldsOf(run)) return [];
+  return [h("p", { class: "hint" }, `These are the validation and test images of one model of the cross-validation, the one that was saved (${seedName(run, found.seed)}).`)];
 }
 
 /** Mistakes among the answers against the share of images that are answered, the most certain first. */
