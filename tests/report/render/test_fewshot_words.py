@@ -11,7 +11,8 @@ def row(method: str, shots: int, accuracy: float) -> Any:
 
 
 def result(rows: list[Any], pairs: list[tuple[str, str]] = ()) -> Any:  # type: ignore[assignment]
-    return SimpleNamespace(rows=rows, comparisons={1: [SimpleNamespace(first=a, second=b) for a, b in pairs]})
+    found = [SimpleNamespace(first=a, second=b, category="tied" if "t" in (a, b) else "better") for a, b in pairs]
+    return SimpleNamespace(rows=rows, comparisons={1: found})
 
 
 def test_the_answer_names_the_best_of_both_kinds_for_each_number_of_images() -> None:
@@ -31,3 +32,9 @@ def test_the_pairs_are_those_of_the_best_with_the_next_ones() -> None:
     shown, left_out = telling_pairs(result(rows, pairs), 1, 2)
     assert [(pair.first, pair.second) for pair in shown] == [("b", "c"), ("b", "d")] and left_out == 4
     assert len(telling_pairs(result(rows, pairs), 1, 9)[0]) == 3 and telling_pairs(result(rows), 5, 2) == ([], 0)
+
+
+def test_methods_that_may_be_as_good_as_the_best_are_named_with_it() -> None:
+    rows = [row("a", 1, 0.6), row("b", 1, 0.9), row("t", 1, 0.89)]
+    found = answer_words(result(rows, [("a", "b"), ("a", "t"), ("t", "b")]))
+    assert found == ["With 1 image of each class, b is the most accurate: 90.0 % (t may be as good)."]

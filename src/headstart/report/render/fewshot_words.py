@@ -10,15 +10,18 @@ if TYPE_CHECKING:  # they load PyTorch, and pages are made without it
     from headstart.fewshot.comparisons import PairOfMethods
     from headstart.fewshot.evaluation import FewShotResult, FewShotRow
 
+AS_GOOD = ("tied", "cannot tell")
 ALONE = "Transductive methods see all queries of an episode together; the others judge each image by itself."
 
 
 def answer_words(result: FewShotResult) -> list[str]:
     """Return a sentence for each number of labelled images: the most accurate method, and the best one of its kind.
 
-    Of transductive methods and those that judge each image by itself, the best is named of both.
+    Of transductive methods and those that judge each image by itself, the best is named of both; methods that may be as
+    good as the most accurate one are named with it.
     """
-    return [_answer(_of(result, shots)) for shots in sorted({row.shots for row in result.rows})]
+    shots = sorted({row.shots for row in result.rows})
+    return [_answer(_of(result, each), _as_good(result, each)) for each in shots]
 
 
 def telling_pairs(result: FewShotResult, shots: int, limit: int) -> tuple[list[PairOfMethods], int]:
@@ -35,12 +38,21 @@ def _of(result: FewShotResult, shots: int) -> list[FewShotRow]:
     return sorted((row for row in result.rows if row.shots == shots), key=lambda row: -row.accuracy)
 
 
-def _answer(rows: list[FewShotRow]) -> str:
+def _as_good(result: FewShotResult, shots: int) -> list[str]:
+    """Return the methods that are tied with the most accurate one, or cannot be told from it."""
+    best = _of(result, shots)[0].method
+    pairs = telling_pairs(result, shots, len(result.rows))[0]
+    return [pair.second if pair.first == best else pair.first for pair in pairs if pair.category in AS_GOOD]
+
+
+def _answer(rows: list[FewShotRow], as_good: list[str]) -> str:
     best = rows[0]
     images = f"With {numbers.counted(best.shots, 'image')} of each class,"
     if len(rows) == 1:
         return f"{images} {best.method} is right in {numbers.percent(best.accuracy)} of the cases."
     said = f"{images} {_named(best)} is the most accurate: {numbers.percent(best.accuracy)}"
+    if as_good:
+        said += f" ({' and '.join(as_good)} may be as good)"
     other = next((row for row in rows if row.transductive != best.transductive), None)
     if other is None:
         return f"{said}."
