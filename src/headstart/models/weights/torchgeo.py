@@ -73,8 +73,8 @@ class Listed:
             elif kind != "Identity":
                 raise WeightsError(f"{self.origin} cannot be used: its transform has a {kind}, which is not known")
         size = size or resize or _SIZE
-        scaled = (tuple(value / _TOP for value in each) for each in (mean, std))
-        return Preprocessing(size, max(size, resize or size), interpolation, *scaled)
+        means, stds = (tuple(value / _TOP for value in each) for each in (mean, std))
+        return Preprocessing(size, max(size, resize or size), interpolation, means, stds)
 
 
 def is_known(architecture: Architecture) -> bool:
