@@ -42,6 +42,7 @@ OPTIONAL = (
     "starlette",
     "tensorboard",
     "tifffile",
+    "torchgeo",
     "uvicorn",
     "uvloop",
 )

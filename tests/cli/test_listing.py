@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from headstart.errors import ModelError, SpecError
 from headstart.models.create import ALIASES, create_backbone
 from headstart.models.describe import list_backbones
 from headstart.models.line_ups.table import CANDIDATES, SPECIAL
+from headstart.models.weights import torchgeo
 from tests.support.weights_cache import empty_caches, put_marker
 
 Capture = pytest.CaptureFixture[str]
@@ -129,6 +131,24 @@ def test_what_is_published_of_a_network_comes_with_its_sources(capsys: Capture) 
     assert json.loads(capsys.readouterr().out)["published"]["licence"]["status"] == "open"
     show_backbones("lenet5", as_json=True)
     assert json.loads(capsys.readouterr().out)["published"] is None
+
+
+def test_weights_for_bands_are_a_table_of_their_own(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = SimpleNamespace(
+        name="SENTINEL2", url="https://example.org/a.pth", transforms=None, meta={"in_chans": 2, "bands": ["B1", "B8a"]}
+    )
+    monkeypatch.setattr(torchgeo, "_is_installed", lambda: True)
+    monkeypatch.setattr(torchgeo, "table", lambda name: [entry])
+    show_backbones("resnet152", as_json=False)
+    shown = capsys.readouterr().out
+    assert [line.split() for line in shown.splitlines() if "SENTINEL2" in line] == [
+        ["torchgeo:SENTINEL2", "B1,", "B8a", "unknown"]
+    ]
+    monkeypatch.setattr(torchgeo, "_is_installed", lambda: False)
+    show_backbones("resnet152", as_json=False)
+    assert "torchgeo has weights of it for the bands of satellites: pip install 'headstart[torchgeo]'" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_the_stages_of_a_backbone_add_up(capsys: Capture) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torchvision.transforms import functional as F
 
+from headstart.bands import BandChoice, Bands
 from headstart.models.preprocessing import Preprocessing, as_tensor, normalise, pixels_of, scale_and_shift
 
 NEEDS = Preprocessing(8, 8, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -59,3 +60,24 @@ def test_normalising_leaves_its_input_alone() -> None:
 def test_another_input_size_keeps_the_margin_in_proportion() -> None:
     assert Preprocessing(224, 256).at(112) == Preprocessing(112, 128)
     assert Preprocessing(32, 32).at(40).resize == 40
+
+
+def of_range(low: float, high: float, mean: float = 0.4) -> Bands:
+    choice = BandChoice((0, 1), ("B1", "B2"), (0, 0, 0), 2, "uint16")
+    return Bands(choice, (low, low), (high, high), (mean, mean), (0.2, 0.2), (0.0, 0.0), (255.0, 255.0))
+
+
+def test_statistics_of_the_numbers_in_files_hold_for_any_range() -> None:
+    native = Preprocessing(mean=(0.0, 0.0), std=(1.0, 1.0))
+    found = native.of_numbers([1600.0, 1400.0], [800.0, 900.0], of_range(100.0, 5200.0))
+    for needs in (found, found.of_bands(of_range(600.0, 3150.0, 0.7))):  # as a second study reads other pictures
+        assert needs.bands is not None
+        numbers = np.full((1, 1, 2), 2600.0)
+        pixels = torch.from_numpy(needs.bands.scaled(numbers))[None]
+        # (2600 - 1600) / 800 and (2600 - 1400) / 900, worked out by hand
+        np.testing.assert_allclose(normalise(pixels, needs).flatten(), [1.25, 4 / 3], rtol=1e-5)
+
+
+def test_what_was_measured_on_other_pictures_is_replaced_by_what_is_measured_on_these() -> None:
+    measured = Preprocessing().of_bands(of_range(0.0, 100.0))
+    assert measured.of_bands(of_range(0.0, 200.0, 0.7)).mean == (0.7, 0.7)

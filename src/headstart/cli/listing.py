@@ -91,6 +91,7 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
     show_line(_network_answer(name, found))
     print()
     _show_stages(found)
+    _show_banded(found)
     if published is not None:
         _show_published(published)
 
@@ -204,6 +205,20 @@ def _show_published(published: Mapping[str, Any]) -> None:
         show_line(f"published: {each['value']} % {each['how']} on {each['data']} ({each['source']})")
 
 
+def _show_banded(found: Mapping[str, Any]) -> None:
+    """Print the weights that take bands, or how to see them."""
+    from headstart.models.architectures.catalogue import Architecture
+    from headstart.models.weights.torchgeo import EXTRA, is_known
+
+    rows = [[row["weights"], row["bands"], row["licence"]] for row in found["weights_rows"] if "bands" in row]
+    if rows:
+        print()
+        show_table(("weights for bands", "bands", "licence"), rows)
+        print()
+    elif is_known(Architecture(found["library"], found["name"].removeprefix("torchvision/"))):
+        show_line(f"torchgeo has weights of it for the bands of satellites: pip install 'headstart[{EXTRA}]'")
+
+
 def _show_stages(found: Mapping[str, Any]) -> None:
     columns = ("stage", "output", "parameters", "multiply-adds")
     rows = [
@@ -218,4 +233,5 @@ def _show_stages(found: Mapping[str, Any]) -> None:
     ]
     show_table(columns, [*rows, total])
     print()
-    show_line(f"input {found['input_size']} px; weights: {', '.join(found['weights']) or 'none known'}")
+    names = [row["weights"] for row in found["weights_rows"] if "bands" not in row]
+    show_line(f"input {found['input_size']} px; weights: {', '.join(names) or 'none known'}")

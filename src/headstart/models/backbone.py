@@ -31,6 +31,8 @@ class Backbone(nn.Module):
         source_classes: names of the classifier's classes, or () where unknown.
         reduce: how activations after any stage become a vector when the network is cut short there:
             a module from that stage's output to [n, channels]; must have no parameters.
+        input_bands: the bands that its weights were trained on, by name and in order, and whose numbers as they are in
+            the files its preprocessing then normalises; (): the channels are red, green and blue.
         original_keys: for each key of the state dict that the architecture's authors publish, ours; the
             tensor may be gone from a network that was cut short or that has no classifier.
     """
@@ -45,6 +47,7 @@ class Backbone(nn.Module):
         classifier: nn.Module | None = None,
         source_classes: tuple[str, ...] = (),
         reduce: nn.Module | None = None,
+        input_bands: tuple[str, ...] = (),
         original_keys: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class Backbone(nn.Module):
         self.classifier = classifier
         self.source_classes = source_classes
         self.reduce = reduce
+        self.input_bands = input_bands
         self.original_keys = dict(original_keys or {})
 
     @property
@@ -145,6 +149,7 @@ class Backbone(nn.Module):
         shape = output_shape(nn.Sequential(kept), self.preprocessing.size, name, self.preprocessing.channels)
         short = Backbone(name, kept, feature_dim=shape[1], preprocessing=self.preprocessing)
         short.train(self.training)
+        short.input_bands = self.input_bands
         short.original_keys = dict(self.original_keys)
         return short
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from headstart.models.architectures.catalogue import ALIASES as ALIASES
 from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_file import ENTRY, MODEL, check_tensors, description_of
-from headstart.models.first_layer import with_bands
+from headstart.models.first_layer import widen, with_bands
 from headstart.models.weights.aerial import AERIAL, read_aerial
 from headstart.models.weights.aerial import NAME as AERIAL_NETWORK
 from headstart.models.weights.checkpoint import Checkpoint, read_checkpoint
-from headstart.models.weights.download import fetch_timm, fetch_url
+from headstart.models.weights.download import fetch_timm, fetch_url, hash_in
 from headstart.models.weights.huggingface_folder import folder_licence
 from headstart.models.weights.registry import (
     EMBEDDED,
@@ -31,10 +31,12 @@ from headstart.models.weights.registry import (
     preferred,
     timm_facts,
     timm_weights,
+    torchgeo_facts,
     torchvision_facts,
     torchvision_weights,
 )
 from headstart.models.weights.state_dict import load_state
+from headstart.models.weights.torchgeo import TORCHGEO, named_weights
 from headstart.storage.opening import found_again
 from headstart.storage.store import cache_root
 
@@ -63,8 +65,8 @@ def create_backbone(
     Args:
         name: "resnet18", "vit", "small_cnn", any name of timm or torchvision, or "timm/NAME", "torchvision/NAME".
         weights: None or "none" (random, from `seed`); "imagenet" (the best known source); "aerial" (of
-            aerial_resnet18); "timm:TAG" or "torchvision:TAG"; a local file (safetensors or state dict) or run folder;
-            or a mapping {"path": …, "sha256": …} of which the hash must agree.
+            aerial_resnet18); "timm:TAG", "torchvision:TAG" or "torchgeo:TAG"; a local file (safetensors or state dict)
+            or run folder; or a mapping {"path": …, "sha256": …} of which the hash must agree.
         seed: of the random initialisation.
         input_size: side of the square images in pixels; None: what the weights were trained on.
         download: fetch published weights that are not here.
@@ -127,7 +129,11 @@ def _measure(backbone: Backbone, input_size: int) -> None:
 def _fill(backbone: Backbone, source: Source, input_size: int | None) -> Weights:
     facts, checkpoint = source.facts, source.checkpoint
     bands = None if facts.preprocessing is None else facts.preprocessing.bands
-    report = load_state(with_bands(backbone, bands), checkpoint.state, str(checkpoint.path))
+    with_bands(backbone, bands)
+    if len(facts.bands) not in (0, backbone.preprocessing.channels):
+        widen(backbone, len(facts.bands))
+    report = load_state(backbone, checkpoint.state, str(checkpoint.path))
+    backbone.input_bands = facts.bands
     preprocessing = facts.preprocessing or backbone.preprocessing
     backbone.preprocessing = preprocessing.at(input_size) if input_size else preprocessing
     if backbone.classifier is not None:
@@ -160,8 +166,8 @@ def find_weights(
     if weights == "imagenet":
         return _imagenet(architecture, download)
     library, colon, tag = str(weights).partition(":")
-    if colon and library in ("timm", "torchvision"):
-        return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
+    if colon and library in _LIBRARIES:
+        return _LIBRARIES[library](architecture, tag, download)
     if is_address(str(weights)):
         return _local(architecture, str(weights), None, agreed)
     return _local(architecture, found_again(Path(weights).expanduser()), None, agreed)
@@ -184,7 +190,7 @@ def check_at_hand(path: Path, source: str) -> None:
 
 def _is_published(weights: object) -> bool:
     text = str(weights)
-    return text in NAMED or text.startswith(("timm:", "torchvision:"))
+    return text in NAMED or text.startswith(tuple(f"{library}:" for library in _LIBRARIES))
 
 
 def _imagenet(architecture: Architecture, download: bool) -> Source:
@@ -197,7 +203,7 @@ def _imagenet(architecture: Architecture, download: bool) -> Source:
     if choice == "embedded":
         return _embedded(EMBEDDED[architecture.name])
     library, _, tag = choice.partition(":")
-    return (_timm if library == "timm" else _torchvision)(architecture, tag, download)
+    return _LIBRARIES[library](architecture, tag, download)
 
 
 def _embedded(embedded: Embedded) -> Source:
@@ -234,6 +240,22 @@ def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source
     return Source(
         read_checkpoint(fetch_url(known[tag].url, download=download)), torchvision_facts(architecture.name, tag)
     )
+
+
+def _torchgeo(architecture: Architecture, tag: str, download: bool) -> Source:
+    listed = named_weights(architecture, tag)
+    path = fetch_url(listed.url, download=download)
+    checkpoint = read_checkpoint(path)
+    if (known := hash_in(path.name)) is not None and not checkpoint.sha256.startswith(known):
+        raise WeightsError(f"{path}: its sha256 is {checkpoint.sha256}, but its name says {known}…: delete it")
+    return Source(checkpoint, torchgeo_facts(listed))
+
+
+_LIBRARIES: dict[str, Callable[[Architecture, str, bool], Source]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    TORCHGEO: _torchgeo,
+}
 
 
 def _local(architecture: Architecture, path: str | Path, sha256: str | None, agreed: bool) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -39,8 +39,25 @@ class Preprocessing:
         return len(self.mean)
 
     def of_bands(self, bands: Bands) -> Preprocessing:
-        """Return the same for images of these bands, normalised by what was measured of each."""
-        return replace(self, mean=bands.mean, std=bands.std, bands=bands)
+        """Return the same for images of these bands, normalised by what was measured of each.
+
+        Numbers that are normalised by what their weights were trained with, not by what was measured, still are.
+        """
+        old = self.bands
+        if old is None or (self.mean, self.std) == (old.mean, old.std) or old.count != bands.count:
+            return replace(self, mean=bands.mean, std=bands.std, bands=bands)
+        spreads = [high - low for low, high in zip(old.low, old.high, strict=True)]
+        mean = [low + spread * value for low, spread, value in zip(old.low, spreads, self.mean, strict=True)]
+        std = [spread * value for spread, value in zip(spreads, self.std, strict=True)]
+        return self.of_numbers(mean, std, bands)
+
+    def of_numbers(self, mean: Sequence[float], std: Sequence[float], bands: Bands) -> Preprocessing:
+        """Return the same for images of these bands, normalised by statistics of the numbers in their files."""
+        spreads = [high - low for low, high in zip(bands.low, bands.high, strict=True)]
+        means = tuple((m - low) / spread for m, low, spread in zip(mean, bands.low, spreads, strict=True))
+        return replace(
+            self, mean=means, std=tuple(s / spread for s, spread in zip(std, spreads, strict=True)), bands=bands
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return it as plain values, which say nothing of bands where it takes ordinary pictures."""

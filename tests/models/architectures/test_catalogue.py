@@ -68,6 +68,11 @@ def test_all_names_are_the_short_list_first_and_without_repeats() -> None:
     assert len(set(names)) == len(names) and {"resnet18", "shufflenet_v2_x0_5"} <= set(names)
 
 
+def test_torchgeo_has_weights_and_no_networks() -> None:
+    with pytest.raises(ModelError, match=r"take backbone 'resnet18' and weights torchgeo:TAG"):
+        find_architecture("torchgeo/resnet18")
+
+
 def test_a_tag_is_no_part_of_an_architecture() -> None:
     with pytest.raises(ModelError, match=r"unknown backbone 'resnet18\.a1_in1k'"):
         find_architecture("resnet18.a1_in1k")

@@ -10,9 +10,11 @@ import pytest
 import torch
 from tuning_subject import network
 
+from headstart.bands import BandChoice, Bands
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import View
 from headstart.data.sources.in_memory import PictureReader
+from headstart.models.first_layer import with_bands
 from headstart.storage.store import Store
 from headstart.study.planning import microbenchmarks
 from headstart.study.planning.microbenchmarks import (
@@ -108,6 +110,14 @@ def test_a_pass_has_its_shape_and_costs(meter: Meter) -> None:
     assert found["shape"] == [16] and found["seconds"] > 0 and found["setup"] > 0 and found["memory"] >= 0
     assert _structure(backbone.stages) == _structure(network(seed=1).stages)  # weights do not change the cost
     assert _structure(backbone.stages) != _structure(backbone.truncate("stage2").stages)
+
+
+def test_a_pass_over_five_bands_is_measured_on_five_bands(meter: Meter) -> None:
+    choice = BandChoice(tuple(range(5)), tuple("01234"), (0, 1, 2), 5, "uint16")
+    zeros, ones = (0.0,) * 5, (1.0,) * 5
+    backbone = with_bands(network().bare(), Bands(choice, zeros, ones, zeros, ones, zeros, ones)).eval()
+    assert meter.passing(backbone.stages, backbone.preprocessing)["shape"] == [16]
+    assert meter.tuning(backbone, Strategy("fine_tune"), Recipe(batch_size=8), False, 3)["train"] > 0
 
 
 def test_a_pass_is_measured_with_its_export_which_later_engines_take(

@@ -136,3 +136,9 @@ def test_a_graph_takes_any_number_of_images() -> None:
     assert graph is not None
     shape = onnx.load_from_string(graph).graph.input[0].type.tensor_type.shape.dim
     assert shape[0].dim_param == "n" and [each.dim_value for each in shape[1:]] == [8, 8, 3]
+
+
+def test_a_network_that_cannot_be_exported_leaves_standard_output_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    stretched = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(6))  # of 2 × 2 pixels, as in AlexNet
+    engine = Engine(stretched, Preprocessing(4, 4))
+    assert engine.name == "pytorch" and capfd.readouterr().out == ""

@@ -105,6 +105,11 @@ def find_architecture(name: str) -> Architecture:
     if library in ("", "torchvision") and bare in torchvision_names():
         return Architecture("torchvision", bare)
     known = {"timm": timm_names, "torchvision": torchvision_names}.get(library, all_names)()
+    if library == "torchgeo":
+        raise ModelError(
+            f"unknown backbone {name!r}: torchgeo has weights, not networks; take backbone {bare!r} and weights"
+            " torchgeo:TAG"
+        )
     near = difflib.get_close_matches(bare, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise ModelError(f"unknown backbone {name!r}{hint} ('headstart backbones' lists them)")

@@ -77,13 +77,18 @@ def fetch_url(url: str, *, download: bool = True) -> Path:
     if not download:
         raise _not_here(url)
     say(f"downloading {url}")
-    found = re.search(r"-([0-9a-f]{8,})\.", name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=found[1] if found else None, progress=False)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=hash_in(name), progress=False)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise _absent(url, error) from error
     return path
+
+
+def hash_in(name: str) -> str | None:
+    """Return the beginning of the sha256 that a published file's name ends with; None if it has none."""
+    found = re.search(r"-([0-9a-f]{8,})\.", name)
+    return found[1] if found else None
 
 
 def _absent(url: str, error: Exception) -> WeightsAbsent:

@@ -18,8 +18,9 @@ from headstart.models.weights import aerial
 from headstart.models.weights.aerial import AERIAL, aerial_file
 from headstart.models.weights.checkpoint import Checkpoint
 from headstart.models.weights.huggingface_folder import folder_facts, folder_licence
-from headstart.models.weights.licences import NONE, OPEN, Licence, of_published, of_text
+from headstart.models.weights.licences import NONE, OPEN, UNKNOWN, Licence, of_published, of_text
 from headstart.models.weights.state_dict import LoadReport
+from headstart.models.weights.torchgeo import TORCHGEO, Listed, listed_file, torchgeo_weights
 
 TORCHVISION_LICENCE = "BSD-3-Clause"
 NAMED = ("none", "imagenet", AERIAL)  # weights that are asked for by a name of their own
@@ -51,12 +52,15 @@ class Facts:
     Args:
         origin, licence, preprocessing: as of Weights; preprocessing None: the architecture's default.
         classes: names of the classes its classifier knows, or ().
+        bands: names of the bands that it was trained on, whose numbers the preprocessing normalises; (): pictures of
+            red, green and blue, or bands that the preprocessing describes.
     """
 
     origin: str
     licence: str | None = None
     preprocessing: Preprocessing | None = None
     classes: tuple[str, ...] = ()
+    bands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,11 @@ def torchvision_facts(name: str, tag: str) -> Facts:
     )
 
 
+def torchgeo_facts(listed: Listed) -> Facts:
+    """Return what torchgeo says about weights of its table; it names no licence for most of them."""
+    return Facts(listed.origin, listed.licence or UNKNOWN, listed.preprocessing, bands=listed.bands)
+
+
 def timm_facts(cfg: dict[str, Any]) -> Facts:
     """Return what timm says about weights of its own."""
     full = f"timm {cfg['architecture']}.{cfg['tag']}"
@@ -172,6 +181,8 @@ def facts_of(checkpoint: Checkpoint) -> Facts:
         return torchvision_facts(*REPACKED[checkpoint.sha256])
     if (named := _torchvision_file(checkpoint)) is not None:
         return torchvision_facts(*named)
+    if (listed := listed_file(checkpoint.path.name, checkpoint.sha256)) is not None:
+        return torchgeo_facts(listed)
     if "headstart" in checkpoint.metadata:
         return _bundle_facts(checkpoint)
     preprocessing, classes = folder_facts(checkpoint.path)
@@ -219,7 +230,7 @@ def preferred(architecture: Architecture) -> str | None:
 
 
 def licence_of(architecture: Architecture, weights: str) -> Licence:
-    """Return the licence of published weights: "none", "imagenet", "aerial", "timm:TAG", "torchvision:TAG"."""
+    """Return the licence of published weights: "none", "imagenet", "aerial", or "LIBRARY:TAG"."""
     asked = preferred(architecture) if weights == "imagenet" else weights
     library, _, tag = str(asked).partition(":")
     if library == NONE:
@@ -233,6 +244,8 @@ def licence_of(architecture: Architecture, weights: str) -> Licence:
         entry = torchvision_weights(architecture.name).get(tag)
         stated = entry.meta.get("license", TORCHVISION_LICENCE) if entry is not None else None
         return of_text(stated, "torchvision")
+    if library == TORCHGEO and tag in (listed := torchgeo_weights(architecture)):
+        return of_text(listed[tag].licence, "torchgeo's table of weights")
     tags = timm_weights(architecture.name) if library == "timm" and architecture.library == "timm" else {}
     if tag not in tags:
         return of_text(None, f"no published weights {weights}")
@@ -260,4 +273,8 @@ def weights_of(architecture: Architecture) -> list[dict[str, str]]:
     if architecture.name in torchvision_names():
         for tag, entry in torchvision_weights(architecture.name).items():
             rows.append({"weights": f"torchvision:{tag}", "from": entry.url, "licence": TORCHVISION_LICENCE})
+    for tag, listed in torchgeo_weights(architecture).items():
+        stated = listed.licence or UNKNOWN
+        bands = ", ".join(listed.bands)
+        rows.append({"weights": f"{TORCHGEO}:{tag}", "from": listed.url, "licence": stated, "bands": bands})
     return rows

@@ -150,8 +150,8 @@ def _time_decoding(dataset: Dataset, view: View) -> Facts:
 
 
 def _time_pass(prefix: nn.Module, preprocessing: Preprocessing, device: str) -> Facts:
-    size = preprocessing.size
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
+    size, channels = preprocessing.size, preprocessing.channels
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, channels), np.uint8)
     found: Facts = {}
 
     def work() -> None:
@@ -227,7 +227,8 @@ def _time_tuning(backbone: Backbone, strategy: Strategy, recipe: Recipe, classes
     from headstart.transfer.finetune.lr_range_test import Stepper
 
     size, count = backbone.preprocessing.size, recipe.batch_size
-    pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    shape = (count, size, size, backbone.preprocessing.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     labels: Any = np.arange(count) % max(2, min(classes, count))
     if recipe.loss == "bce":
         labels = np.eye(classes, dtype=bool)[labels % classes]

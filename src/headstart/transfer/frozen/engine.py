@@ -155,6 +155,9 @@ def _graph_of(module: nn.Module, example: Tensor, anew: bool) -> bytes | None:
 def export_onnx(module: nn.Module, example: Tensor) -> bytes | None:
     """Return the network as an ONNX graph with a free first dimension, or None if it cannot be exported."""
     buffer = io.BytesIO()
+    torch._C._jit_set_onnx_log_output_stream(
+        "stderr"
+    )  # the exporter prints what it cannot export, by default on stdout
     with warnings.catch_warnings(), logged_from(logging.ERROR, "torch.onnx"):
         warnings.simplefilter("ignore")
         try:
