@@ -26,6 +26,7 @@ FAMILIES = {
     "fastvit_t8": (64, "stage2"),
 }
 SLOW = {"vit_base_patch16_siglip_224": (32, "block6"), "naflexvit_base_patch16_siglip": (32, "block6")}
+NOT_EXPORTED = ("naflexvit_base_patch16_siglip",)  # it resizes its positions with antialiasing: PyTorch runs it
 NAMES = [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
@@ -43,13 +44,13 @@ def shaken(backbone: Backbone) -> Backbone:
     return backbone
 
 
-def check_engine(network: nn.Module, backbone: Backbone, size: int) -> None:
-    """Assert that ONNX Runtime runs this part of a backbone and gives what PyTorch gives."""
+def check_engine(network: nn.Module, backbone: Backbone, size: int, name: str = "onnxruntime") -> None:
+    """Assert that this engine runs this part of a backbone and gives what PyTorch gives."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
     engine = Engine(network, backbone.preprocessing)
     with torch.no_grad():
         expected = Normalised(network, backbone.preprocessing).eval()(torch.from_numpy(pixels)).numpy()
-    assert engine.name == "onnxruntime"
+    assert engine.name == name
     np.testing.assert_allclose(engine(pixels), expected, atol=1e-4 * float(np.abs(expected).max()))
 
 
@@ -75,7 +76,7 @@ def check_lora(backbone: Backbone, size: int) -> None:
 def test_onnx_runtime_gives_what_pytorch_gives_whole_and_cut(name: str) -> None:
     backbone, (size, point) = backbone_of(name), (FAMILIES | SLOW)[name]
     for network in (backbone.stages, backbone.cut(point)[0]):
-        check_engine(network, backbone, size)
+        check_engine(network, backbone, size, "pytorch" if name in NOT_EXPORTED else "onnxruntime")
 
 
 @pytest.mark.long
