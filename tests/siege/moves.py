@@ -52,7 +52,7 @@ MOVES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None], str]] = {
 def prepare(scratch: Path) -> Attack:
     """Run the study once undisturbed, and see how long it takes."""
     rehearsal = rehearsed(scratch)
-    whole = rehearsal.again().seconds
+    whole = rehearsal.whole.seconds
 
     def attempt(one: Attempt) -> str:
         place, how = one.place, one.draw.choice(sorted(MOVES))
