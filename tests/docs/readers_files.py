@@ -127,18 +127,23 @@ class StandIns:
         self.monkeypatch.setattr(target, "onnx_of", once)
 
     def check_here(self) -> None:
-        """Run exported files in this process: one of its own for each takes seconds to import what it needs.
+        """Run exported files in this process."""
+        check_here(self.monkeypatch)
 
-        A server folder keeps its own, since it comes with a module.
-        """
-        plain = checking.Process
-        self.monkeypatch.setenv("HEADSTART_THREADS", str(cores()))  # which the runner of model files sets
 
-        def here(form: Form) -> checking.Process | _Here:
-            return plain(form) if form.kind == "server" else _Here(form)
+def check_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run exported files in this process: one of its own for each takes seconds to import what it needs.
 
-        for module in (checking, benchmark):
-            self.monkeypatch.setattr(module, "Process", here)
+    A server folder keeps its own, since it comes with a module.
+    """
+    plain = checking.Process
+    monkeypatch.setenv("HEADSTART_THREADS", str(cores()))  # which the runner of model files sets
+
+    def here(form: Form) -> checking.Process | _Here:
+        return plain(form) if form.kind == "server" else _Here(form)
+
+    for module in (checking, benchmark):
+        monkeypatch.setattr(module, "Process", here)
 
 
 class _Here:
