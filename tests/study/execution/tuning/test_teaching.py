@@ -204,8 +204,9 @@ def test_workers_give_the_same_numbers(study: dict[str, Any], tmp_path: Path, mo
     monkeypatch.setattr(Inline, "made", [])
     one, _ = execute(study, tmp_path / "one")
     study["name"] = "two"
-    for entry in default_store().root.glob("fits/*"):
-        default_store().remove("fits", entry.name)
+    for kind in ("fits", "trials", "soft-labels"):
+        for entry in default_store().root.glob(f"{kind}/*"):
+            default_store().remove(kind, entry.name)
     two, _ = execute(study, tmp_path / "two", workers=2)
     assert [job.tasks[0].run.name for job in Inline.made[0].jobs][-1] == "student"
     first, second = (np.load(root / "runs" / "student" / "seed-0" / "predictions.npz") for root in (one, two))
