@@ -12,6 +12,7 @@ from headstart.deploy.export import page
 from headstart.deploy.export.page_runtime import Runtime
 from headstart.errors import SpecError
 from tests.cli.conftest import Call
+from tests.docs.readers_files import check_here
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,12 @@ def finished(photos: Path, one_cache: Path, tmp_path_factory: pytest.TempPathFac
 
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
+
+
+@pytest.fixture(autouse=True)
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own check what the tests of deploy/export write."""
+    check_here(monkeypatch)
 
 
 @pytest.mark.long

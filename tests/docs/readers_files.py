@@ -24,6 +24,7 @@ from headstart.deploy.export import benchmark, checking, runner, target
 from headstart.deploy.export.checking import Form
 from headstart.deploy.export.program import Input
 from headstart.explain.explainers import EXPLAINERS
+from headstart.models.bundle import Ensemble, model_bytes
 from headstart.threads import cores
 
 NAMES = ("daisy", "lily", "rose", "tulip", "violet")
@@ -110,9 +111,16 @@ class StandIns:
         self.monkeypatch.setitem(EXPLAINERS, "lime", replace(plain, method=few))
 
     def export_once(self) -> None:
-        """Keep the graph of each model: PyTorch's exporter takes seconds, and a page exports one model many times."""
-        plain = target.onnx_of
+        """Keep program and graph of each model: PyTorch takes seconds for each, and a page exports one many times."""
+        plain, trace = target.onnx_of, target.program_of
         made: dict[str, ModelProto] = {}
+        traced: dict[str, ExportedProgram] = {}
+
+        def traced_once(ensemble: Ensemble) -> ExportedProgram:
+            key = hashlib.sha256(model_bytes(ensemble)).hexdigest()
+            if key not in traced:
+                traced[key] = trace(ensemble)
+            return traced[key]
 
         def once(program: ExportedProgram, inputs: tuple[Input, ...], outputs: tuple[str, ...]) -> ModelProto:
             tensors = {name: value.detach().clone().contiguous() for name, value in program.state_dict.items()}
@@ -125,20 +133,26 @@ class StandIns:
             return copy
 
         self.monkeypatch.setattr(target, "onnx_of", once)
+        self.monkeypatch.setattr(target, "program_of", traced_once)
 
     def check_here(self) -> None:
-        """Run exported files in this process: one of its own for each takes seconds to import what it needs.
+        """Run exported files in this process."""
+        check_here(self.monkeypatch)
 
-        A server folder keeps its own, since it comes with a module.
-        """
-        plain = checking.Process
-        self.monkeypatch.setenv("HEADSTART_THREADS", str(cores()))  # which the runner of model files sets
 
-        def here(form: Form) -> checking.Process | _Here:
-            return plain(form) if form.kind == "server" else _Here(form)
+def check_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run exported files in this process: one of its own for each takes seconds to import what it needs.
 
-        for module in (checking, benchmark):
-            self.monkeypatch.setattr(module, "Process", here)
+    A server folder keeps its own, since it comes with a module.
+    """
+    plain = checking.Process
+    monkeypatch.setenv("HEADSTART_THREADS", str(cores()))  # which the runner of model files sets
+
+    def here(form: Form) -> checking.Process | _Here:
+        return plain(form) if form.kind == "server" else _Here(form)
+
+    for module in (checking, benchmark):
+        monkeypatch.setattr(module, "Process", here)
 
 
 class _Here:

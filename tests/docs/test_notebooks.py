@@ -74,7 +74,12 @@ SMALL: dict[str, tuple[dict[str, int], str, str]] = {
     ),
 }
 
-QUICK = "from headstart.study.planning import microbenchmarks\nmicrobenchmarks._PATIENCE = 0.01"  # of a plan's figures
+QUICK = """
+from headstart.study import comparison
+from headstart.study.planning import microbenchmarks
+
+comparison.FOLDS, microbenchmarks._PATIENCE = 3, 0.01
+"""  # of cross-validation, and of a plan's figures
 
 
 def read(path: Path) -> NotebookNode:

@@ -15,8 +15,12 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "map_projection.py"
 
 
 @pytest.mark.long
-def test_each_method_is_timed_in_a_process_of_its_own() -> None:
-    methods = ["pca", "measure", *(["tsne"] if is_installed() else [])]
+@pytest.mark.parametrize(
+    "methods", [["pca", "measure"], pytest.param(["pca", "measure", "tsne"], marks=pytest.mark.slow)]
+)
+def test_each_method_is_timed_in_a_process_of_its_own(methods: list[str]) -> None:
+    if "tsne" in methods and not is_installed():
+        pytest.skip("openTSNE is not installed")
     command = [sys.executable, str(SCRIPT), "--images", "300", "--width", "32", "--methods", *methods]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines()]

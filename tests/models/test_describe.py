@@ -13,9 +13,9 @@ from headstart.models.freeze import fingerprint
 PUBLISHED = [
     ("resnet18", 1.814, 512),
     ("mobilenet_v2", 0.301, 1280),
-    pytest.param("vit_b_32", 4.409, 768, marks=pytest.mark.long),
+    pytest.param("vit_b_32", 4.409, 768, marks=pytest.mark.slow),
     ("swin_t", 4.491, 768),
-    pytest.param("densenet121", 2.834, 1024, marks=pytest.mark.long),
+    pytest.param("densenet121", 2.834, 1024, marks=pytest.mark.slow),
     ("convnext_tiny", 4.456, 768),
 ]
 

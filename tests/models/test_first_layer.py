@@ -30,7 +30,7 @@ FAMILIES = (
     "small_cnn",
     "squeezenet1_1",
     "torchvision/resnet18",
-    pytest.param("torchvision/vgg11", marks=pytest.mark.long),
+    pytest.param("torchvision/vgg11", marks=pytest.mark.slow),
     "vit_tiny",
 )
 

@@ -13,7 +13,7 @@ from tests.siege.siege import Attack, Broken
 def prepare(scratch: Path) -> Attack:
     """Run the study once alone, and see how long it takes."""
     rehearsal = rehearsed(scratch)
-    whole = rehearsal.again().seconds
+    whole = rehearsal.whole.seconds
 
     def attempt(one: Attempt) -> str:
         draw = one.draw

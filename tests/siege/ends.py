@@ -44,7 +44,7 @@ def run(pictures: Path, place: Path) -> StudyFolder:
 def prepare(scratch: Path) -> Attack:
     """Run the study to its end, once more until shortly before it, and from there; see how long each takes."""
     rehearsal = rehearsed(scratch, draw, run)
-    whole = rehearsal.again().worked
+    whole = rehearsal.whole.worked
     if whole < _LEAST:
         raise Broken(f"the study takes {whole:.1f} s: too few for this siege")
     late, left = _shortly_before_the_last(rehearsal, whole)

@@ -19,8 +19,8 @@ _MOST = 8  # kills of one study
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a kill, and once more when it is finished, and see how long each takes."""
     rehearsal = rehearsed(scratch)
-    whole = rehearsal.again().seconds
-    again = rehearsal.again().seconds
+    whole = rehearsal.whole.seconds
+    again = rehearsal.finished.seconds
 
     def attempt(one: Attempt) -> str:
         count = one.draw.randrange(1, _MOST + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,29 @@ class Rehearsal:
     pictures: Path
     wanted: dict[str, object]
     run: Callable[[Path, Path], StudyFolder]
+    _ended: list[Ended] = field(default_factory=list)
+
+    @property
+    def whole(self) -> Ended:
+        """How the study ended in a process that has its imports."""
+        return self._time(0)
+
+    @property
+    def finished(self) -> Ended:
+        """How it ended where it was finished already."""
+        return self._time(1)
+
+    def _time(self, number: int) -> Ended:
+        while len(self._ended) <= number:
+            self._ended.append(self._again())
+        return self._ended[number]
 
     def study(self, place: Path) -> partial[StudyFolder]:
         """Return what runs the study in a place."""
         return partial(self.run, self.pictures, place)
 
-    def again(self) -> Ended:
-        """Run the study, each time in the same place, in a process that has its imports."""
-        return ended_well(run_forked(self.study(self.scratch / "whole")), "no disturbance")
+    def _again(self) -> Ended:
+        return ended_well(run_forked(self.study(self.pictures.parent / "whole")), "no disturbance")
 
     def attack(self, attempted: Callable[[Attempt], str]) -> Attack:
         """Return the attack that makes each attempt in a new folder."""
@@ -79,21 +94,29 @@ class Rehearsal:
         return attack
 
 
+_rehearsed: dict[object, Rehearsal] = {}  # by what draws the pictures and what runs the study
+
+
 def rehearsed(
     scratch: Path,
     draw: Callable[[Path], Path] = scene.draw,
     run: Callable[[Path, Path], StudyFolder] = scene.run,
 ) -> Rehearsal:
-    """Draw the pictures and run the study once.
+    """Draw the pictures and run the study once, or take what an earlier siege of this process has left of both.
 
     Raises:
         Broken: it failed by itself.
     """
+    known = _rehearsed.get((draw, run))
+    if known is not None and known.pictures.exists():
+        return replace(known, scratch=scratch)
     pictures = draw(scratch / "pictures")
     first = learn_imports(partial(run, pictures, scratch / "first"), scratch / "modules")
     if first.status:
         raise Broken(f"the study itself failed: {first.said[-2000:]}")
-    return Rehearsal(scratch, pictures, scene.results(scratch / "first"), run)
+    found = Rehearsal(scratch, pictures, scene.results(scratch / "first"), run)
+    _rehearsed[draw, run] = found
+    return found
 
 
 def ended_well(process: Ended, after: str) -> Ended:

@@ -16,7 +16,7 @@ from tests.siege.siege import Attack, Broken
 def prepare(scratch: Path) -> Attack:
     """Run the study once without a signal, and see how long it takes."""
     rehearsal = rehearsed(scratch)
-    whole = rehearsal.again().seconds
+    whole = rehearsal.whole.seconds
 
     def attempt(one: Attempt) -> str:
         number = one.draw.choice((signal.SIGTERM, signal.SIGHUP))

@@ -24,6 +24,7 @@ from headstart.study.spec.settings import recipe_of
 from headstart.transfer.finetune.distillation import Distillation
 from headstart.transfer.frozen.views import view_of
 from tests.study.conftest import draw
+from tests.study.parallel.test_dispatcher import Inline
 from tests.support.multispectral import BANDS, scene, write_folder, write_tiff
 
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 0.05, "augment": ["horizontal_flip"]}
@@ -216,11 +217,17 @@ def test_a_saved_model_can_teach(study: dict[str, Any], tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_workers_give_the_same_numbers(study: dict[str, Any], tmp_path: Path) -> None:
+def test_workers_give_the_same_numbers(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are planned and set up as processes are, and run here."""
+    monkeypatch.setattr("headstart.study.parallel.local.LocalPool", Inline)
+    monkeypatch.setattr("headstart.study.parallel.dispatcher.threads.machine_cores", lambda: 2)
+    monkeypatch.setattr(Inline, "made", [])
     one, _ = execute(study, tmp_path / "one")
     study["name"] = "two"
-    for entry in default_store().root.glob("fits/*"):
-        default_store().remove("fits", entry.name)
+    for kind in ("fits", "trials", "soft-labels"):
+        for entry in default_store().root.glob(f"{kind}/*"):
+            default_store().remove(kind, entry.name)
     two, _ = execute(study, tmp_path / "two", workers=2)
+    assert [job.tasks[0].run.name for job in Inline.made[0].jobs][-1] == "student"
     first, second = (np.load(root / "runs" / "student" / "seed-0" / "predictions.npz") for root in (one, two))
     np.testing.assert_array_equal(first["test_probabilities"], second["test_probabilities"])
