@@ -37,6 +37,24 @@ def test_the_first_calls_are_checked_and_those_of_the_next_test_again(function: 
         function(bad)  # no more
 
 
+class Rows:
+    @classmethod
+    def first(cls, matrix: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "1 d"]:
+        return matrix[:1]
+
+
+def test_class_methods_are_called_alone_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rows, "first", jaxtyped(Rows.__dict__["first"], typechecker=shapes.checked))
+    shapes.begin()
+    for _ in range(shapes.CALLS):
+        assert Rows.first(np.zeros((3, 2))).shape == (1, 2)
+    with pytest.raises(IndexError):
+        Rows.first(np.zeros(()))  # numpy's own error: the shape is not checked any more
+    shapes.begin()
+    with pytest.raises(TypeCheckError):
+        Rows.first(np.zeros(()))
+
+
 def test_the_product_is_checked() -> None:
     head: Any = LinearHead(4, 3)
     assert isinstance(sys.modules["headstart.models.heads"], ModuleType)

@@ -9,6 +9,7 @@ import functools
 import sys
 from collections.abc import Callable
 from operator import attrgetter
+from types import FunctionType
 from typing import Any
 
 from beartype import beartype
@@ -71,6 +72,7 @@ class _Check:
             found = attrgetter(name)(module)
         except AttributeError:
             return
-        if callable(found) and "__no_type_check__" not in vars(found):
-            found.__no_type_check__ = True
+        found = getattr(found, "__func__", found)  # of a class method
+        if isinstance(found, FunctionType) and "__no_type_check__" not in vars(found):
+            found.__no_type_check__ = True  # type: ignore[attr-defined]
             self.silent = found

@@ -53,15 +53,17 @@ def kept_words(facts: Mapping[str, Any], which: Literal["best", "best_network"] 
     kept = facts.get(which)
     if not kept:
         return None
-    split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
-    folds = split.get("folds") if split.get("fold") == "seed" else None
-    which_one = (
-        f"fold {kept['seed'] % folds + 1}, repeat {kept['seed'] // folds + 1}" if folds else f"seed {kept['seed']}"
-    )
-    several = kept.get("seeds", 1) > 1
-    seed = f"; the model of {which_one}, whose score is the median of {kept['seeds']}" if several else ""
+    seed = ""
+    if kept.get("seeds", 1) > 1:
+        seed = f"; the model of {_which(kept['seed'], facts)}, whose score is the median of {kept['seeds']}"
     again = "; refitted on all images, test images included" if which == "best" and facts.get(REFITTED) else ""
     return f"{kept['run']}, chosen by {kept['by']}{seed}{again}"
+
+
+def _which(seed: int, facts: Mapping[str, Any]) -> str:
+    split = ((facts.get("spec") or {}).get("data") or {}).get("split") or {}
+    folds = split.get("folds") if split.get("fold") == "seed" else None
+    return f"fold {seed % folds + 1}, repeat {seed // folds + 1}" if folds else f"seed {seed}"
 
 
 @dataclass
