@@ -112,6 +112,11 @@ def test_bands_to_show_need_bands_that_are_read() -> None:
         check_show(None, [1])
 
 
+def test_what_is_read_and_shown_is_said() -> None:
+    words = "bands B04, B02 (2 of 4, uint16); shown as red, green and blue: B04, B02, B02"
+    assert two().choice.words == words
+
+
 def test_a_name_where_the_files_name_no_bands_is_answered_with_indices() -> None:
     with pytest.raises(DataError, match=r"'B02' is unknown, because the files do not name their bands; .* 0 to 12"):
         choose_bands(["B02"], None, [str(place) for place in range(13)], "uint16")

@@ -40,6 +40,13 @@ class BandChoice:
         """The settings `bands` and `show` by which other images are read in the same bands."""
         return {"bands": list(self.indices), "show": [self.indices[place] for place in self.show]}
 
+    @property
+    def words(self) -> str:
+        """What is read and shown, for people."""
+        shown = ", ".join(self.names[place] for place in self.show)
+        which = f"bands {', '.join(self.names)} ({len(self.names)} of {self.of}, {self.dtype})"
+        return f"{which}; shown as red, green and blue: {shown}"
+
 
 @dataclass(frozen=True)
 class Bands:

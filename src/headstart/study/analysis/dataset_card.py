@@ -68,6 +68,7 @@ def write_card(
         "multi_label": dataset.multi_label,
         "n": len(dataset),
         "about": dataset.about,
+        "bands": None if dataset.bands is None else dataset.bands.words,
         "skipped": skipped,
         "corrected": [asdict(each) for each in dataset.corrected],
         "split": split.rule,

@@ -58,7 +58,7 @@ function drawData(host, data) {
     const sides = ["train", "validation", "test"].filter((side) => counts[side] && counts[side].some((n) => n));
     const sum = (side) => counts[side].reduce((a, b) => a + b, 0);
     const fold = sides.length && data.boards.some((board) => board.data === key && board.folds) ? " in the first fold" : "";
-    part.append(h("h3", {}, set.name || key), h("p", { class: "facts" }, [`${(set.n || 0).toLocaleString("en")} images`, `${set.classes.length} classes`, sides.map((side) => `${sum(side).toLocaleString("en")}${NBSP}${side}`).join(" · ") + fold, set.skipped && set.skipped.length ? `${set.skipped.length} skipped` : null, set.about && set.about.licence ? `licence ${set.about.licence}` : null].filter(Boolean).join(" · ")));
+    part.append(h("h3", {}, set.name || key), h("p", { class: "facts" }, [`${(set.n || 0).toLocaleString("en")} images`, `${set.classes.length} classes`, sides.map((side) => `${sum(side).toLocaleString("en")}${NBSP}${side}`).join(" · ") + fold, set.skipped && set.skipped.length ? `${set.skipped.length} skipped` : null, set.about && set.about.licence ? `licence ${set.about.licence}` : null, set.bands].filter(Boolean).join(" · ")));
     if (sides.length) {
       const chart = h("div");
       part.append(chart);
