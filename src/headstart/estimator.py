@@ -33,6 +33,7 @@ from headstart.evaluate.metrics.calibration import apply_temperature, fit_temper
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import Bundle, Origin
 from headstart.models.create import create_backbone
+from headstart.models.first_layer import with_bands
 from headstart.models.network import Network
 from headstart.models.pixels import NAME as PIXELS
 from headstart.models.pixels import pixels_backbone
@@ -224,6 +225,7 @@ def _frozen(
         content: the sha256 of a local file of weights.
     """
     backbone, filled = create_backbone(name, weights, seed=0, input_size=input_size)
+    with_bands(backbone, None)  # refuses weights for other pictures
     if truncate_at:
         backbone = backbone.truncate(truncate_at)
     return Origin(name, truncate_at, input_size, weights, 0, filled.sha256), backbone.eval()

@@ -19,6 +19,7 @@ QUIET, NORMAL, VERBOSE = 0, 1, 2
 _PATIENCE = 2.0  # seconds before anything is shown
 _EVERY = 5.0  # seconds between plain lines
 _REDRAWN = 0.25  # seconds between two states of a bar in a notebook
+_STAYS = 1.0  # seconds for which the bar of one of several jobs keeps the line
 
 _verbosity = int(os.environ.get("HEADSTART_VERBOSITY", NORMAL))
 _display: Callable[[Ticker | None], None] | None = None
@@ -61,6 +62,7 @@ class Ticker:
         self._task: Any = None
         self._output: Output | None = None
         self._over = False
+        self._updated = 0.0
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count `count` more pieces done; `note` is shown at the end of the line (such as a current loss)."""
@@ -125,8 +127,10 @@ class Ticker:
         global _drawn
         with _drawing:
             if _drawn is not None and _drawn is not self:
+                if now - _drawn._updated < _STAYS:  # of several jobs at once, one keeps the line
+                    return
                 _drawn._hide()
-            _drawn = self
+            _drawn, self._updated = self, now
             said = ", ".join(part for part in (self._count(), self._left(now), self.note) if part)
             if self._bar is None:
                 from rich.progress import BarColumn, Progress, TextColumn

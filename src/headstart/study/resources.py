@@ -21,7 +21,7 @@ from headstart.data.sources.load import load_dataset
 from headstart.data.sources.without_labels import load_without_labels
 from headstart.data.splits import subsample
 from headstart.devices import resolve_device
-from headstart.errors import DataError, SpecError, StoreError, unknown_name
+from headstart.errors import DataError, SpecError, unknown_name
 from headstart.models.backbone import Backbone
 from headstart.models.bundle_file import find_bundle
 from headstart.models.create import create_backbone
@@ -33,15 +33,15 @@ from headstart.models.weights.checkpoint import read_checkpoint
 from headstart.models.weights.registry import Weights
 from headstart.storage.store import Store, content_key
 from headstart.study.measured_bands import measured_bands, split_by
+from headstart.study.parts import part_of, rows_of_parts
 from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, WeightsSpec
 from headstart.study.teachers import SavedTeacher, new_images, read_teacher, with_unlabelled
 from headstart.transfer.frozen.features import KIND as FEATURES
-from headstart.transfer.frozen.features import extract, features_key, network_facts
+from headstart.transfer.frozen.features import Source, extract, features_key, network_facts
 from headstart.transfer.frozen.views import view_of
 
 ALL = Subset()  # of the training part
-_CHUNK = 256  # images read at a time
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,10 @@ class Loaded:
 
 def nothing() -> None:
     """Do nothing: no stage is stopped."""
+
+
+def ignore(start: int, stop: int, pixels: npt.NDArray[np.uint8]) -> None:
+    """Do nothing with images that are handed over."""
 
 
 @dataclass
@@ -262,9 +266,10 @@ class Resources:
 
     def features_key(self, data: DataSpec, network: NetworkSpec, seed: int) -> str:
         """Return the content key of these images' features by this network."""
-        return self._features_key(self.dataset(data), self.loaded(network, seed).backbone)
+        return self.features_key_of(self.dataset(data), self.loaded(network, seed).backbone)
 
-    def _features_key(self, dataset: Dataset, backbone: Backbone) -> str:
+    def features_key_of(self, dataset: Dataset, backbone: Backbone) -> str:
+        """Return the content key of the features of images at hand by a network at hand."""
         needs = backbone.preprocessing
         if backbone not in self._facts:  # what is frozen does not change, and every fit on its features asks again
             self._facts[backbone] = network_facts(backbone.stages)
@@ -280,19 +285,18 @@ class Resources:
         return self.features_by(dataset, self.loaded(network, seed).backbone)
 
     def features_by(
-        self, dataset: Dataset, backbone: Backbone, parts: Sequence[Dataset] = ()
+        self, dataset: Dataset, backbone: Backbone, source: Source | None = None
     ) -> npt.NDArray[np.float32]:
         """Return the frozen features that a network at hand computes of a dataset at hand; see `features`.
 
         Args:
-            dataset, backbone: of the pass.
-            parts: what the dataset consists of, in order; what the store has of them is copied.
+            dataset, backbone: of the pass. What the cache has of its parts, which several workers left, is copied.
+            source: hands over decoded images; None: they are decoded, or read from the cache.
         """
-        key = self._features_key(dataset, backbone)
+        key = self.features_key_of(dataset, backbone)
         if key not in self._features:
             view = view_of(backbone.preprocessing)
-            if parts:
-                self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, parts=parts)
+            parts = self._parts(dataset, backbone) if source is None and not self.store.has(FEATURES, key) else []
             self._features[key] = extract(
                 PendingImages(len(dataset)),
                 backbone.stages,
@@ -301,69 +305,30 @@ class Resources:
                 store=self.store,
                 device=self.device,
                 title=f"{dataset.name}: features of {backbone.name}",
-                source=lambda take: self._decode(dataset, view, take),
-                parts=[self._features_key(part, backbone) for part in parts],
+                source=source or (lambda take: self._decode(dataset, view, take, parts)),
+                parts=[self.features_key_of(part, backbone) for part in parts],
             )
-        self.images_of(dataset, backbone.preprocessing)
+            if parts and not self.store.has(IMAGES, stored_key(dataset, view)):  # all features were copied
+                self._decode(dataset, view, ignore, parts)
+        if source is None:
+            self.images_of(dataset, backbone.preprocessing)
         return self._features[key]
 
-    def part_features(self, data: DataSpec, network: NetworkSpec, seed: int, rows: tuple[int, int]) -> None:
-        """Compute the features of consecutive rows, from the first up to the second, unless all rows' are cached."""
-        dataset, backbone = self.dataset(data), self.loaded(network, seed).backbone
-        key, view = self._features_key(dataset, backbone), view_of(backbone.preprocessing)
-        if self.store.has(FEATURES, key):
-            return
-        try:
-            if self.store.has(IMAGES, stored_key(dataset, view)):
-                images = self.images_of(dataset, backbone.preprocessing)
-                self._part_features(images, part_of(dataset, rows), backbone, rows)
-            else:
-                self.features_by(part_of(dataset, rows), backbone)
-        except StoreError:  # another process put the parts together and deleted them
-            if not self.store.has(FEATURES, key):
-                raise
+    def _parts(self, dataset: Dataset, backbone: Backbone) -> list[Dataset]:
+        """Return the parts of a pass, if the cache has the features of the first."""
+        parts = (part_of(dataset, rows) for rows in rows_of_parts(len(dataset)))
+        first = next(parts, None)
+        if first is None or not self.store.has(FEATURES, self.features_key_of(first, backbone)):
+            return []
+        return [first, *parts]
 
-    def _part_features(self, images: ImageArray, part: Dataset, backbone: Backbone, rows: tuple[int, int]) -> None:
-        """Compute the features of some rows of decoded images."""
-
-        def hand_over(take: OnChunk) -> None:
-            for start in range(0, len(part), _CHUNK):
-                self.watch()
-                stop = min(start + _CHUNK, len(part))
-                take(start, stop, images.batch(np.arange(rows[0] + start, rows[0] + stop)))
-
-        extract(
-            PendingImages(len(part)),
-            backbone.stages,
-            backbone.preprocessing,
-            key=self._features_key(part, backbone),
-            store=self.store,
-            device=self.device,
-            title=f"{part.name}: features of {backbone.name}",
-            source=hand_over,
-        )
-
-    def features_of_parts(
-        self, data: DataSpec, network: NetworkSpec, seed: int, rows: Sequence[tuple[int, int]]
-    ) -> list[tuple[str, str]]:
-        """Put the features of all rows together from those of their parts.
-
-        Returns:
-            The kind and the key of the cache entries of the parts, which nobody needs any more.
-        """
-        dataset, backbone = self.dataset(data), self.loaded(network, seed).backbone
-        parts = [part_of(dataset, each) for each in rows]
-        self.features_by(dataset, backbone, parts)
-        view = view_of(backbone.preprocessing)
-        kept = [(IMAGES, stored_key(part, view)) for part in parts]
-        return [*kept, *((FEATURES, self._features_key(part, backbone)) for part in parts)]
-
-    def _decode(self, dataset: Dataset, view: View, take: OnChunk) -> None:
+    def _decode(self, dataset: Dataset, view: View, take: OnChunk, parts: Sequence[Dataset] = ()) -> None:
         def watched(start: int, stop: int, pixels: npt.NDArray[np.uint8]) -> None:
             self.watch()
             take(start, stop, pixels)
 
-        self.decoded[(dataset.fingerprint, view)] = decode_images(dataset, view, store=self.store, on_chunk=watched)
+        images = decode_images(dataset, view, store=self.store, on_chunk=watched, parts=parts)
+        self.decoded[(dataset.fingerprint, view)] = images
 
     def features_facts(self, data: DataSpec, network: NetworkSpec, seed: int) -> dict[str, Any]:
         """Return what the pass over the images cost: seconds, images_per_second, engine."""
@@ -376,12 +341,6 @@ class Resources:
             if fingerprint == dataset.fingerprint:
                 bad.update(images.bad)
         return bad
-
-
-def part_of(dataset: Dataset, rows: tuple[int, int]) -> Dataset:
-    """Return consecutive rows of a dataset, from the first up to the second, with their place in its name."""
-    start, stop = rows
-    return replace(dataset.select(np.arange(start, stop)), name=f"{dataset.name}, images {start + 1:,} to {stop:,}")
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def test_two_processes_decode_the_same_images_once_and_agree(many: Path) -> None
 
 def test_a_full_disk_is_one_clear_error_and_keeps_what_was_done(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = load_dataset(many)
-    real, calls = images_module._Journal.append, []
+    real, calls = images_module.Journal.append, []
 
     def full(self: Any, *args: Any) -> None:
         calls.append(1)
@@ -258,7 +258,7 @@ def test_a_full_disk_is_one_clear_error_and_keeps_what_was_done(many: Path, monk
             raise OSError(28, "No space left on device")
         real(self, *args)
 
-    monkeypatch.setattr(images_module._Journal, "append", full)
+    monkeypatch.setattr(images_module.Journal, "append", full)
     with pytest.raises(StoreError, match="disk is full"):
         decode_images(dataset, VIEW)
     array = decode_images(dataset, VIEW)

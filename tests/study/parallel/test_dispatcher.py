@@ -201,8 +201,8 @@ def test_an_error_of_the_input_is_the_same_in_a_worker(
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> None:
     """Divide the passes over 42 images into parts of 32."""
-    monkeypatch.setattr("headstart.study.parallel.jobs.SMALLEST", 16)
-    monkeypatch.setattr("headstart.study.parallel.jobs.PARTS", 2)
+    monkeypatch.setattr("headstart.study.parts.SMALLEST", 16)
+    monkeypatch.setattr("headstart.study.parts.MOST", 2)
 
 
 def entries(place: Path) -> list[tuple[str, str]]:
@@ -223,7 +223,7 @@ def test_workers_share_a_pass_and_leave_what_one_leaves(
     assert [job for job in done if job[1] == "pixels"] == [
         (PART, "pixels", parts[:1]),
         (PART, "pixels", parts[1:]),
-        (FEATURES, "pixels", parts),
+        (FEATURES, "pixels", ()),
         (FIT, "pixels", ()),
     ]
     assert [stage for stage, run, _ in done if run == "third"] == [PART, PART, FEATURES, FIT]

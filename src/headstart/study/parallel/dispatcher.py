@@ -17,7 +17,7 @@ from headstart import progress, threads
 from headstart.data.decoding.image_store import decode_images
 from headstart.errors import SpecError
 from headstart.study.execution.session import Session, network_of
-from headstart.study.parallel.jobs import FIT, Job, Rows, jobs_of, parts_of, undivided
+from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job, jobs_of, undivided
 from headstart.study.parallel.messages import (
     Finished,
     JobError,
@@ -27,6 +27,7 @@ from headstart.study.parallel.messages import (
     ProgressUpdate,
 )
 from headstart.study.parallel.pool import WorkerPool
+from headstart.study.parts import Rows, rows_of_parts
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.results.run_record import write_failure
 from headstart.study.task import Task
@@ -77,8 +78,8 @@ def dispatch(session: Session, workers: int, on: str | None, spending: Spending 
             dispatcher.run(pool)
         finally:
             pool.close()
-    for kind, key in sorted(dispatcher.spare):
-        session.resources.store.drop(kind, key)
+            for kind, key in sorted(dispatcher.spare):
+                session.resources.store.drop(kind, key)
     wanted = {source for run in session.plan.study.runs for source in run.sources}
     for task in session.plan.tasks:
         if task.run.name in wanted:
@@ -113,8 +114,10 @@ class Dispatcher:
         self._session, self._spending = session, spending
         pieces = TaskGroup.parts if spending is None else spending.pieces
         self.jobs = jobs_of(self._open_groups(), self._parts if divide else undivided, pieces)
-        self._costs: dict[int, tuple[float, float]] = {}  # of jobs that a budget is spent on: expected, spent before
-        self.spare: set[tuple[str, str]] = set()  # cache entries that nobody needs when all jobs are done
+        self._costs: dict[int, float] = {}  # the expected seconds of jobs that a budget is spent on
+        self.spare: set[tuple[str, str]] = set()  # cache entries of parts that were put together
+        self._made: dict[int, set[tuple[str, str]]] = {}  # by the job that puts them together
+        self._passes: set[int] = set()  # that a budget admitted: the same jobs
         self._blocked = {job.number: set(job.needs) for job in self.jobs}
         self._ready = [job.number for job in self.jobs if not job.needs]  # a heap, in the plan's order
         self._followers: dict[int, list[int]] = {job.number: [] for job in self.jobs}
@@ -157,7 +160,7 @@ class Dispatcher:
         return groups
 
     def _parts(self, group: TaskGroup) -> tuple[Rows, ...]:
-        return parts_of(len(self._session.resources.dataset(group.first.run.data)))
+        return rows_of_parts(len(self._session.resources.dataset(group.first.run.data)))
 
     def _assign(self, pool: WorkerPool) -> None:
         while self._ready and pool.free():
@@ -181,18 +184,37 @@ class Dispatcher:
     def _admitted(self, job: Job, slower: float) -> bool:
         """Say whether the budget allows a job; the runs of one that it does not allow are lost.
 
-        A pass over images is judged by the first of the heads that need it.
+        A pass over images is judged once, by the first of the heads that need it; its other parts need only time.
         """
-        if self._spending is None or job.number in self._attempts:
+        spending = self._spending
+        if spending is None or job.number in self._attempts:
             return True
-        piece = job.group if job.stage == FIT else self._spending.pieces(job.group)[0]
-        cost = self._spending.admitted(piece, slower if job.stage == FIT else 1.0)
+        if job.stage == FIT:
+            piece, cost = job.group, spending.admitted(job.group, slower)
+        elif self._whole(job) in self._passes and spending.budget.left() > 0:
+            return True
+        else:
+            piece = job.group
+            cost = spending.admitted(piece, share=spending.pieces(piece)[0])
         if cost is None:
             self._lost.update(task.key for task in piece.tasks)
             return False
         if job.stage == FIT:
-            self._costs[job.number] = (cost, self._spending.budget.spent())
+            self._costs[job.number] = cost
+        else:
+            self._passes.add(self._whole(job))
         return True
+
+    def _whole(self, job: Job) -> int:
+        """Return the number of the job that puts the parts of a pass together."""
+        return self._followers[job.number][0] if job.stage == PART else job.number
+
+    def _keep(self, job: Job, found: Finished) -> None:
+        """Note which cache entries a part made, and that they are not needed once they have been put together."""
+        if job.stage == PART:
+            self._made.setdefault(self._whole(job), set()).update(found.entries)
+        elif job.stage == FEATURES:
+            self.spare |= self._made.get(job.number, set()) - set(found.entries)
 
     def _seconds(self) -> float | None:
         return None if self._spending is None else self._spending.budget.left()
@@ -216,7 +238,7 @@ class Dispatcher:
             del self._running[job.number]
             if isinstance(message, Finished):
                 self._collect(job, message)
-                self._took(job)
+                self._took(job, message.seconds)
                 self._release(job)
             elif isinstance(message, OutOfTime):
                 self._collect(job, message.done)
@@ -232,7 +254,7 @@ class Dispatcher:
         tasks = {(task.run.name, task.seed): task for task in job.tasks}
         for run, seed, files in found.folders:
             session.folder.take_run(run, seed, files)
-        self.spare.update(found.spare)
+        self._keep(job, found)
         resources = session.resources
         by_content = {resources.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
         for fingerprint, view in found.views:
@@ -240,11 +262,10 @@ class Dispatcher:
                 dataset = resources.dataset(by_content[fingerprint])
                 resources.decoded[(fingerprint, view)] = decode_images(dataset, view, store=resources.store)
 
-    def _took(self, job: Job) -> None:
+    def _took(self, job: Job, seconds: float) -> None:
         """Correct later estimates by the time that a job took."""
         if self._spending is not None and job.number in self._costs:
-            cost, before = self._costs[job.number]
-            self._spending.took(job.group, cost, self._spending.budget.spent() - before)
+            self._spending.took(job.group, self._costs[job.number], seconds)
 
     def _stop(self, job: Job) -> None:
         """Record that the time ran out during a job."""

@@ -19,6 +19,7 @@ from headstart.study.execution.unavailable import has_source, startable
 from headstart.study.parallel.jobs import FIT, PART, Job
 from headstart.study.parallel.messages import Finished, OutOfTime, ProgressRelay, RemoteListener, Say
 from headstart.study.parallel.setup import Setup
+from headstart.study.passes import entries_of, part_features
 from headstart.study.planning.plan import Plan
 from headstart.study.resources import Resources, nothing
 from headstart.study.results.folder import StudyFolder
@@ -77,14 +78,15 @@ class JobRunner:
             return replace(found, folders=packed(folder, job))
 
     def _do(self, job: Job, folder: StudyFolder) -> Finished | OutOfTime:
+        began = now()
         try:
-            spare = self._work(job, folder)
+            entries = self._work(job, folder)
         except OverBudget:
             return OutOfTime(Finished(tuple(self.resources.decoded)))
-        return Finished(tuple(self.resources.decoded), spare=spare)
+        return Finished(tuple(self.resources.decoded), entries=entries, seconds=now() - began)
 
     def _work(self, job: Job, folder: StudyFolder) -> tuple[tuple[str, str], ...]:
-        """Run one job; return the cache entries that nobody needs any more."""
+        """Run one job; return the cache entries of its pass."""
         plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
         session = Session(plan, self.resources, folder, self.setup.state, self._listener)
         self._locate_networks(job, folder)
@@ -95,16 +97,13 @@ class JobRunner:
         return ()
 
     def _pass(self, job: Job) -> tuple[tuple[str, str], ...]:
-        """Compute features, or a part of them; return the cache entries that nobody needs any more."""
+        """Compute features, or a part of them; return the cache entries, of a part those that were made."""
         first = job.tasks[0]
         of = (first.run.data, first.run.network, first.seed)
         if job.stage == PART:
-            self.resources.part_features(*of, *job.rows)
-        elif job.rows:
-            return tuple(self.resources.features_of_parts(*of, job.rows))
-        else:
-            self.resources.features(*of)
-        return ()
+            return part_features(self.resources, *of, *job.rows)
+        self.resources.features(*of)
+        return entries_of(self.resources, *of)
 
     def _locate_networks(self, job: Job, folder: StudyFolder) -> None:
         """Set the folders of the networks that runs may start or learn from; fetch those of this job."""

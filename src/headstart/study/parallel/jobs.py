@@ -1,22 +1,15 @@
-"""Jobs: the pieces of a plan that workers run, and their dependencies.
-
-A pass over many images is divided into parts of consecutive rows. How they are divided depends on the number of images
-alone, so that a study that was interrupted finds its parts again, with any number of workers.
-"""
+"""Jobs: the pieces of a plan that workers run, and their dependencies."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from headstart.study.parts import Rows
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.task import Task
 
 PART, FEATURES, FIT = "part", "features", "fit"
-SMALLEST, LARGEST, PARTS = 256, 4096, 16  # images of a part, a power of two; parts of a pass that needs no more
-
-Rows = tuple[int, int]  # from this row up to, but without, that one
 
 
 @dataclass(frozen=True)
@@ -30,7 +23,7 @@ class Job:
             wait for it) or FIT (everything else).
         tasks: the tasks that it runs or, for PART and FEATURES, the tasks that use the features.
         needs: the numbers of the jobs that must have ended before.
-        rows: of PART, its rows; of FEATURES, the rows of each part.
+        rows: of PART, its rows.
         seconds: how long it may take before it must stop; None: as long as it needs.
         began: when it was sent, on this machine's monotonic clock; None: its seconds count from its arrival.
     """
@@ -65,17 +58,6 @@ def undivided(group: TaskGroup) -> tuple[Rows, ...]:
     return ()
 
 
-def parts_of(images: int) -> tuple[Rows, ...]:
-    """Return the rows of each part of a pass over so many images; none if they are too few to be divided.
-
-    Their size is a power of two, so that no batch of a network has images of two parts; the last may be smaller.
-    """
-    if images < 2 * SMALLEST:
-        return ()
-    size = min(LARGEST, max(SMALLEST, 1 << math.ceil(math.log2(images / PARTS))))
-    return tuple((start, min(start + size, images)) for start in range(0, images, size))
-
-
 def jobs_of(
     groups: Sequence[TaskGroup],
     divided: Callable[[TaskGroup], tuple[Rows, ...]] = undivided,
@@ -105,7 +87,7 @@ def jobs_of(
         parts, rows = pieces(group), divided(group) if group.kind == "heads" else ()
         if len(parts) > 1 or rows:
             passes = {add(group.kind, PART, group.tasks, needs, (each,)) for each in rows}
-            needs |= {add(group.kind, FEATURES, group.tasks, needs | passes, rows)}
+            needs |= {add(group.kind, FEATURES, group.tasks, needs | passes)}
         for part in parts:
             number = add(group.kind, FIT, part.tasks, needs)
             for name in dict.fromkeys(task.run.name for task in part.tasks):

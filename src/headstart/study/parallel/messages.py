@@ -44,13 +44,15 @@ class Finished:
         views: the images that this worker has decoded so far, by fingerprint and view.
         folders: the content of the run folders, by run and seed, if the dispatcher cannot read them.
         told: all calls of the listener, if messages may be lost.
-        spare: the kind and the key of the cache entries that nobody needs any more.
+        entries: the kind and the key of the cache entries of a pass; of a part, those that it made.
+        seconds: how long the worker was busy with it.
     """
 
     views: tuple[tuple[str, View], ...] = ()
     folders: tuple[tuple[str, int, dict[str, bytes]], ...] = ()
     told: tuple[ListenerCall, ...] = ()
-    spare: tuple[tuple[str, str], ...] = ()
+    entries: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,10 @@
-"""Finds the runs that cannot be done: weights, images or the run that they start from are missing, or do not suit.
-
-A cached file of published weights that does not load counts as missing, so that the other networks go on.
-"""
+"""Finds the runs that cannot be done: weights, images or the run that they start from are missing, or do not suit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from headstart.errors import DataAbsent, HeadstartError, Unsuitable, WeightsAbsent, WeightsError
+from headstart.errors import DataAbsent, HeadstartError, Unsuitable, WeightsAbsent
 from headstart.storage.store import content_key
 from headstart.study.planning.plan import Unavailable
 from headstart.study.spec.run import ResolvedStudy, Run
@@ -49,9 +46,7 @@ class Availability:
                 if run.data == self._study.spec.data:
                     raise
                 self._known[needs[0]] = error = found
-            except WeightsError as found:
-                if run.spec.weights.path is not None and not isinstance(found, WeightsAbsent):
-                    raise  # a file that the user named
+            except WeightsAbsent as found:
                 self._known[needs[1]] = error = found
             except Unsuitable as found:
                 error = found

@@ -12,6 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -116,9 +117,8 @@ def extract(
     with store.building(KIND, key, wait_message=f"{title}: another process is computing it; waiting") as entry:
         if entry is not None:
             give = source or _reading(images)
-            if parts:
-                _copy_parts(entry.path, parts, store, len(images))
-            facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give)
+            copied = _copy_parts(entry.path, parts, store, len(images)) if parts else Copied()
+            facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give, copied)
             entry.manifest.update(facts)
     return load_features(key, store)
 
@@ -148,6 +148,7 @@ def _fill(
     device: str,
     title: str,
     source: Source,
+    copied: Copied,
 ) -> dict[str, Any]:
     engine = Engine(prefix, preprocessing, device)
     matrix, done, checksum = _open(folder, (n, *engine.output_shape))
@@ -168,26 +169,49 @@ def _fill(
 
         if done < n:
             source(take)
-    seconds = time.perf_counter() - began
-    rate = (n - resumed) / seconds if seconds > 0 else 0.0
+    seconds = time.perf_counter() - began + copied.seconds
+    rate = (n - resumed + copied.rows) / seconds if seconds > 0 else 0.0
     return {"engine": engine.name, "seconds": seconds, "images_per_second": rate, "shape": list(matrix.shape)}
 
 
-def _copy_parts(folder: Path, parts: Sequence[str], store: Store, n: int) -> None:
-    """Write the output for the first images as if a pass over all n had been interrupted after them."""
-    if (folder / JOURNAL).exists() or not store.has(KIND, parts[0]):
-        return
-    shape = (n, *load_features(parts[0], store).shape[1:])
-    matrix = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
-    done = 0
+@dataclass(frozen=True)
+class Copied:
+    """Rows that were copied from parts, and the seconds that computing them took."""
+
+    rows: int = 0
+    seconds: float = 0.0
+
+
+def _copy_parts(folder: Path, parts: Sequence[str], store: Store, n: int) -> Copied:
+    """Write the output for the first images as if a pass over all n had been interrupted after them.
+
+    Nothing is written if there is none, or if an earlier attempt has as much.
+    """
+    known = []
     for key in parts:
-        if not store.has(KIND, key) or done + len(known := load_features(key, store)) > n:
+        if not store.has(KIND, key):
             break
-        matrix[done : done + len(known)] = known
-        done += len(known)
+        known.append(load_features(key, store))
+    ends = np.cumsum([0, *map(len, known)]).tolist()
+    while known and ends[len(known)] > n:
+        known.pop()
+    done = ends[len(known)]
+    if not known or done <= _journalled(folder):
+        return Copied()
+    matrix = _new_matrix(folder / "features.npy", (n, *known[0].shape[1:]))
+    for start, rows in zip(ends, known, strict=False):
+        matrix[start : start + len(rows)] = rows
     matrix.flush()
-    note = {"done": done, "shape": list(shape), "crc32": _checksum(matrix[:done])}
+    note = {"done": done, "shape": list(matrix.shape), "crc32": _checksum(matrix[:done])}
     write_json(folder / JOURNAL, sealed(note))
+    return Copied(done, sum(store.manifest(KIND, key)["seconds"] for key in parts[: len(known)]))
+
+
+def _journalled(folder: Path) -> int:
+    """Return how many rows an earlier attempt finished, by its journal."""
+    with contextlib.suppress(StoreError, OSError, ValueError, KeyError, TypeError):
+        return int(unsealed(folder / JOURNAL, strict=True)["done"])
+    return 0
 
 
 def _open(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap[Any, Any], int, int]:
@@ -204,11 +228,15 @@ def _open(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap[Any, Any], in
             and _checksum(matrix[: note["done"]]) == note["crc32"]
         ):
             return matrix, note["done"], note["crc32"]
+    return _new_matrix(path, shape), 0, 0
+
+
+def _new_matrix(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
     matrix = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a crash of the process later
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return matrix, 0, 0
+    return matrix
 
 
 def _checksum(rows: npt.NDArray[Any]) -> int:
