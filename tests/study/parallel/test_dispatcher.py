@@ -24,6 +24,7 @@ from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job, jobs_of
 from headstart.study.parallel.local import LocalPool
 from headstart.study.parallel.messages import Message, WorkerDied, broken
 from headstart.study.parallel.setup import Setup
+from headstart.study.passes import part_features
 from headstart.study.planning.cost import CostModel
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
@@ -266,6 +267,42 @@ def test_workers_spend_a_budget_and_say_what_they_skip(
     assert "skipped 3 runs and seeds over budget (first, second, third)" in told.notes
     whole, again = execute(chain, tmp_path / "out", 2)
     assert len(again.ran) == 3 and len(again.found) == 3 and whole == root
+
+
+def test_a_divided_pass_is_judged_once(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch, divided: None
+) -> None:
+    clock = Clock(monkeypatch)
+
+    def seconds(model: CostModel, group: Any) -> float:  # 20 s for a pass, of which 10 s are left to run
+        task, of = group.first, model.resources
+        return 5.0 if of.store.has("features", of.features_key(task.run.data, task.run.network, task.seed)) else 20.0
+
+    def part(*given: Any) -> Any:
+        clock.time += 10.0
+        return part_features(*given)
+
+    monkeypatch.setattr(CostModel, "seconds", seconds)
+    monkeypatch.setattr("headstart.study.parallel.job_runner.part_features", part)
+    spec = {**chain, "runs": {"pixels": chain["runs"]["pixels"]}, "budget": "31s"}
+    _, told = execute(spec, tmp_path / "out", 2)
+    assert told.ran == ["pixels (seed 0)"] and told.notes == []  # when both parts are done, 10 s are left
+
+
+def test_what_was_there_before_or_is_the_whole_is_not_deleted(
+    small_study: dict[str, Any], tmp_path: Path, inline: type[Inline], divided: None
+) -> None:
+    folder = tmp_path / "pictures"
+    for path in sorted(folder.glob("red/*.png"))[4:]:  # the last part has copies of images of the first part only
+        path.write_bytes((folder / "blue" / path.name).read_bytes())
+    spec = {**small_study, "seeds": 1, "runs": {"pixels": {"backbone": "pixels", "strategy": "ridge"}}}
+    small = Resources(default_store(), "cpu")
+    data = load_study(spec).runs[0].data
+    before = part_features(small, data, load_study(spec).runs[0].network, 0, (0, 32))
+    _, told = execute(spec, tmp_path / "out", 2)
+    assert told.broken == {} and len(told.ran) == 1
+    left = entries(default_store().root)
+    assert set(before) <= set(left) and len(left) == 3  # the images of the first part are those of the whole
 
 
 def test_a_job_stops_when_the_time_is_up_and_the_next_run_goes_on(
