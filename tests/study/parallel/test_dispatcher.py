@@ -24,7 +24,7 @@ from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job, jobs_of
 from headstart.study.parallel.local import LocalPool
 from headstart.study.parallel.messages import Message, WorkerDied, broken
 from headstart.study.parallel.setup import Setup
-from headstart.study.passes import part_features
+from headstart.study.passes import entries_of, part_features
 from headstart.study.planning.cost import CostModel
 from headstart.study.planning.planner import make_plan
 from headstart.study.resources import Resources
@@ -289,20 +289,21 @@ def test_a_divided_pass_is_judged_once(
     assert told.ran == ["pixels (seed 0)"] and told.notes == []  # when both parts are done, 10 s are left
 
 
+@pytest.mark.parametrize("before", [True, False])
 def test_what_was_there_before_or_is_the_whole_is_not_deleted(
-    small_study: dict[str, Any], tmp_path: Path, inline: type[Inline], divided: None
+    before: bool, small_study: dict[str, Any], tmp_path: Path, inline: type[Inline], divided: None
 ) -> None:
     folder = tmp_path / "pictures"
     for path in sorted(folder.glob("red/*.png"))[4:]:  # the last part has copies of images of the first part only
         path.write_bytes((folder / "blue" / path.name).read_bytes())
-    spec = {**small_study, "seeds": 1, "runs": {"pixels": {"backbone": "pixels", "strategy": "ridge"}}}
-    small = Resources(default_store(), "cpu")
-    data = load_study(spec).runs[0].data
-    before = part_features(small, data, load_study(spec).runs[0].network, 0, (0, 32))
-    _, told = execute(spec, tmp_path / "out", 2)
+    study = {**small_study, "seeds": 1, "runs": {"pixels": {"backbone": "pixels", "strategy": "ridge"}}}
+    run, resources = load_study(study).runs[0], Resources(default_store(), "cpu")
+    mine = part_features(resources, run.data, run.network, 0, (0, 32)) if before else ()
+    _, told = execute(study, tmp_path / "out", 2)
     assert told.broken == {} and len(told.ran) == 1
-    left = entries(default_store().root)
-    assert set(before) <= set(left) and len(left) == 3  # the images of the first part are those of the whole
+    whole = entries_of(resources, run.data, run.network, 0)
+    assert set(entries(default_store().root)) == {*mine, *whole}
+    assert len({*mine, *whole}) == (3 if before else 2)  # the images of the first part are those of the whole
 
 
 def test_a_job_stops_when_the_time_is_up_and_the_next_run_goes_on(
