@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from headstart import progress, threads
+from headstart.errors import HeadstartError
 from headstart.storage.opening import open_store
 from headstart.storage.pinned import moved
 from headstart.storage.presence import at_work
@@ -19,7 +21,7 @@ from headstart.study.execution.unavailable import has_source, startable
 from headstart.study.parallel.jobs import FIT, PART, Job
 from headstart.study.parallel.messages import Finished, OutOfTime, ProgressRelay, RemoteListener, Say
 from headstart.study.parallel.setup import Setup
-from headstart.study.passes import entries_of, part_features
+from headstart.study.passes import Entries, entries_of, part_features
 from headstart.study.planning.plan import Plan
 from headstart.study.resources import Resources, nothing
 from headstart.study.results.folder import StudyFolder
@@ -78,25 +80,30 @@ class JobRunner:
             return replace(found, folders=packed(folder, job))
 
     def _do(self, job: Job, folder: StudyFolder) -> Finished | OutOfTime:
+        plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
+        session = Session(plan, self.resources, folder, self.setup.state, self._listener)
+        self._locate_networks(job, folder)
+        first = job.tasks[0]
+        with contextlib.suppress(HeadstartError):  # which the work itself raises, where it may be of one run only
+            if has_source(first, session):  # what a worker does once is no part of the time of its first job
+                self.resources.dataset(first.run.data)
+                self.resources.loaded(first.run.network, first.seed)
         began = now()
         try:
-            entries = self._work(job, folder)
+            entries = self._work(job, session)
         except OverBudget:
             return OutOfTime(Finished(tuple(self.resources.decoded)))
         return Finished(tuple(self.resources.decoded), entries=entries, seconds=now() - began)
 
-    def _work(self, job: Job, folder: StudyFolder) -> tuple[tuple[str, str], ...]:
+    def _work(self, job: Job, session: Session) -> Entries:
         """Run one job; return the cache entries of its pass."""
-        plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
-        session = Session(plan, self.resources, folder, self.setup.state, self._listener)
-        self._locate_networks(job, folder)
         if job.stage != FIT:
             return self._pass(job) if has_source(job.tasks[0], session) else ()
         if ready := startable(job.tasks, session):
             WORK[job.kind](ready, session)
         return ()
 
-    def _pass(self, job: Job) -> tuple[tuple[str, str], ...]:
+    def _pass(self, job: Job) -> Entries:
         """Compute features, or a part of them; return the cache entries, of a part those that were made."""
         first = job.tasks[0]
         of = (first.run.data, first.run.network, first.seed)

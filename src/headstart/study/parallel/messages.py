@@ -45,7 +45,7 @@ class Finished:
         folders: the content of the run folders, by run and seed, if the dispatcher cannot read them.
         told: all calls of the listener, if messages may be lost.
         entries: the kind and the key of the cache entries of a pass; of a part, those that it made.
-        seconds: how long the worker was busy with it.
+        seconds: how long the worker was busy with it, its images and its network at hand.
     """
 
     views: tuple[tuple[str, View], ...] = ()
