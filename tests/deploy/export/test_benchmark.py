@@ -49,7 +49,9 @@ def test_a_form_is_measured_and_compared(monkeypatch: pytest.MonkeyPatch) -> Non
     assert other.lost.low <= other.lost.points <= other.lost.high
 
 
-def only_two(ensemble: Ensemble, material: Material, folder: Path, **options: object) -> tuple[list[Form], list[str]]:
+def only_two(
+    ensemble: Ensemble, material: Material, folder: Path, ticker: object, **options: object
+) -> tuple[list[Form], list[str]]:
     """Return a model, and one that always says the class that the first says least often."""
     said = [int(p.probabilities.argmax()) for p in Classifier(ensemble).predict(list(material.test))]
     constant = linear()
