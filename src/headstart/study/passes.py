@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.image_store import KIND as IMAGES
-from headstart.data.decoding.image_store import OnChunk, stored_key
+from headstart.data.decoding.image_store import stored_key
 from headstart.errors import StoreError
 from headstart.models.backbone import Backbone
 from headstart.study.parts import Rows, part_of
@@ -14,11 +12,10 @@ from headstart.study.resources import Resources
 from headstart.study.spec.network import NetworkSpec
 from headstart.study.spec.schema import DataSpec
 from headstart.transfer.frozen.features import KIND as FEATURES
-from headstart.transfer.frozen.features import Source
+from headstart.transfer.frozen.features import reading
 from headstart.transfer.frozen.views import view_of
 
 Entries = tuple[tuple[str, str], ...]  # kind and key of cache entries
-_CHUNK = 256  # images read at a time
 
 
 def part_features(resources: Resources, data: DataSpec, network: NetworkSpec, seed: int, rows: Rows) -> Entries:
@@ -35,7 +32,8 @@ def part_features(resources: Resources, data: DataSpec, network: NetworkSpec, se
         if store.has(*whole_features):
             return ()
         try:
-            source = _reading(resources, dataset, backbone, rows) if store.has(*whole_images) else None
+            decoded = store.has(*whole_images)  # for another network, perhaps
+            source = reading(resources.images_of(dataset, backbone.preprocessing), *rows) if decoded else None
             resources.features_by(part, backbone, source)
             return tuple(pair for pair in new if store.has(*pair))
         except StoreError:  # another process put the parts together and deleted them
@@ -52,17 +50,3 @@ def entries_of(resources: Resources, data: DataSpec, network: NetworkSpec, seed:
 def _entries(resources: Resources, dataset: Dataset, backbone: Backbone) -> Entries:
     images = stored_key(dataset, view_of(backbone.preprocessing))
     return (IMAGES, images), (FEATURES, resources.features_key_of(dataset, backbone))
-
-
-def _reading(resources: Resources, dataset: Dataset, backbone: Backbone, rows: Rows) -> Source:
-    """Return what hands over some rows of decoded images."""
-    images = resources.images_of(dataset, backbone.preprocessing)
-    start, stop = rows
-
-    def hand_over(take: OnChunk) -> None:
-        for low in range(start, stop, _CHUNK):
-            resources.watch()
-            high = min(low + _CHUNK, stop)
-            take(low - start, high - start, images.batch(np.arange(low, high)))
-
-    return hand_over

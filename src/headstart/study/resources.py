@@ -297,6 +297,7 @@ class Resources:
         if key not in self._features:
             view = view_of(backbone.preprocessing)
             parts = self._parts(dataset, backbone) if source is None and not self.store.has(FEATURES, key) else []
+            give = source or (lambda take: self._decode(dataset, view, take, parts))
             self._features[key] = extract(
                 PendingImages(len(dataset)),
                 backbone.stages,
@@ -305,11 +306,11 @@ class Resources:
                 store=self.store,
                 device=self.device,
                 title=f"{dataset.name}: features of {backbone.name}",
-                source=source or (lambda take: self._decode(dataset, view, take, parts)),
+                source=lambda take: give(self._watched(take)),
                 parts=[self.features_key_of(part, backbone) for part in parts],
             )
             if parts and not self.store.has(IMAGES, stored_key(dataset, view)):  # all features were copied
-                self._decode(dataset, view, ignore, parts)
+                self._decode(dataset, view, self._watched(ignore), parts)
         if source is None:
             self.images_of(dataset, backbone.preprocessing)
         return self._features[key]
@@ -323,12 +324,15 @@ class Resources:
         return [first, *parts]
 
     def _decode(self, dataset: Dataset, view: View, take: OnChunk, parts: Sequence[Dataset] = ()) -> None:
+        images = decode_images(dataset, view, store=self.store, on_chunk=take, parts=parts)
+        self.decoded[(dataset.fingerprint, view)] = images
+
+    def _watched(self, take: OnChunk) -> OnChunk:
         def watched(start: int, stop: int, pixels: npt.NDArray[np.uint8]) -> None:
             self.watch()
             take(start, stop, pixels)
 
-        images = decode_images(dataset, view, store=self.store, on_chunk=watched, parts=parts)
-        self.decoded[(dataset.fingerprint, view)] = images
+        return watched
 
     def features_facts(self, data: DataSpec, network: NetworkSpec, seed: int) -> dict[str, Any]:
         """Return what the pass over the images cost: seconds, images_per_second, engine."""

@@ -289,6 +289,26 @@ def test_a_divided_pass_is_judged_once(
     assert told.ran == ["pixels (seed 0)"] and told.notes == []  # when both parts are done, 10 s are left
 
 
+def test_parts_that_were_not_put_together_in_time_are_kept(
+    chain: dict[str, Any], tmp_path: Path, inline: type[Inline], monkeypatch: pytest.MonkeyPatch, divided: None
+) -> None:
+    clock = Clock(monkeypatch)
+    features = Resources.features
+
+    def late(*given: Any) -> Any:
+        clock.time += 100.0
+        given[0].watch()
+        return features(*given)
+
+    monkeypatch.setattr(Resources, "features", late)
+    spec = {**chain, "runs": {"pixels": chain["runs"]["pixels"]}, "budget": "31s"}
+    _, told = execute(spec, tmp_path / "out", 2)
+    assert told.ran == [] and told.notes == ["skipped 1 runs and seeds over budget (pixels)"]
+    assert inline.made[0].jobs[-1].stage == FEATURES
+    kinds = [kind for kind, _ in entries(default_store().root)]
+    assert kinds.count("features") == 2 and kinds.count("images") >= 2  # of both parts
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_what_was_there_before_or_is_the_whole_is_not_deleted(
     before: bool, small_study: dict[str, Any], tmp_path: Path, inline: type[Inline], divided: None

@@ -14,7 +14,7 @@ from headstart.study.execution.session import Session
 from headstart.study.parallel import job_runner
 from headstart.study.parallel.job_runner import JobRunner, packed
 from headstart.study.parallel.jobs import FEATURES, FIT, PART, Job
-from headstart.study.parallel.messages import Finished, ListenerCall, Message, OutOfTime
+from headstart.study.parallel.messages import Finished, ListenerCall, Message
 from headstart.study.parallel.setup import setup_of
 from headstart.study.results.run_record import KIND as FITS
 from headstart.transfer.frozen.features import KIND as KEPT
@@ -116,9 +116,9 @@ def test_a_job_whose_time_is_up_stops_and_what_it_finished_is_kept(session: Sess
     runner = JobRunner(setup, lambda message: None)
     late = replace(job(session, FIT, "ridge"), seconds=5.0, began=now() - 6.0)
     stopped = runner.do(late)
-    assert isinstance(stopped, OutOfTime) and stopped.done.folders == ()
+    assert stopped.stopped and stopped.folders == ()
     assert not session.folder.run_folder("ridge", 0).exists()
-    assert isinstance(runner.do(replace(late, began=None)), Finished)  # 5 s from now, and the network is at hand
+    assert not runner.do(replace(late, began=None)).stopped  # 5 s from now, and the network is at hand
 
 
 def test_a_part_of_a_pass_is_computed_and_the_whole_put_together(

@@ -23,7 +23,6 @@ from headstart.study.parallel.messages import (
     JobError,
     ListenerCall,
     Message,
-    OutOfTime,
     ProgressUpdate,
 )
 from headstart.study.parallel.pool import WorkerPool
@@ -190,14 +189,13 @@ class Dispatcher:
         if spending is None or job.number in self._attempts:
             return True
         if job.stage == FIT:
-            piece, cost = job.group, spending.admitted(job.group, slower)
+            cost = spending.admitted(job.group, slower)
         elif self._whole(job) in self._passes and spending.budget.left() > 0:
             return True
         else:
-            piece = job.group
-            cost = spending.admitted(piece, share=spending.pieces(piece)[0])
+            cost = spending.admitted(job.group, share=spending.pieces(job.group)[0])
         if cost is None:
-            self._lost.update(task.key for task in piece.tasks)
+            self._lost.update(task.key for task in job.tasks)
             return False
         if job.stage == FIT:
             self._costs[job.number] = cost
@@ -238,11 +236,11 @@ class Dispatcher:
             del self._running[job.number]
             if isinstance(message, Finished):
                 self._collect(job, message)
-                self._took(job, message.seconds)
-                self._release(job)
-            elif isinstance(message, OutOfTime):
-                self._collect(job, message.done)
-                self._stop(job)
+                if message.stopped:
+                    self._stop(job)
+                else:
+                    self._keep(job, message)
+                    self._took(job, message.seconds)
                 self._release(job)
             else:
                 self._retry(job, message.why)
@@ -254,7 +252,6 @@ class Dispatcher:
         tasks = {(task.run.name, task.seed): task for task in job.tasks}
         for run, seed, files in found.folders:
             session.folder.take_run(run, seed, files)
-        self._keep(job, found)
         resources = session.resources
         by_content = {resources.dataset(task.run.data).fingerprint: task.run.data for task in tasks.values()}
         for fingerprint, view in found.views:

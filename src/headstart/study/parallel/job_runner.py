@@ -19,7 +19,7 @@ from headstart.study.execution.executors import WORK
 from headstart.study.execution.session import Session
 from headstart.study.execution.unavailable import has_source, startable
 from headstart.study.parallel.jobs import FIT, PART, Job
-from headstart.study.parallel.messages import Finished, OutOfTime, ProgressRelay, RemoteListener, Say
+from headstart.study.parallel.messages import Finished, ProgressRelay, RemoteListener, Say
 from headstart.study.parallel.setup import Setup
 from headstart.study.passes import Entries, entries_of, part_features
 from headstart.study.planning.plan import Plan
@@ -51,7 +51,7 @@ class JobRunner:
         self._listener = RemoteListener(say)
         progress.show_in(ProgressRelay(say))
 
-    def do(self, job: Job) -> Finished | OutOfTime:
+    def do(self, job: Job) -> Finished:
         """Run one job and return its results.
 
         Raises:
@@ -66,7 +66,7 @@ class JobRunner:
         finally:
             self.resources.watch = nothing
 
-    def _do_in_place(self, job: Job) -> Finished | OutOfTime:
+    def _do_in_place(self, job: Job) -> Finished:
         if self.setup.folder is not None:
             if not self.setup.folder.is_dir():  # the dispatcher made it
                 raise moved(self.setup.folder)
@@ -74,12 +74,9 @@ class JobRunner:
                 return self._do(job, StudyFolder(self.setup.folder))
         with tempfile.TemporaryDirectory(prefix="headstart-") as place:
             folder = StudyFolder(Path(place))
-            found = self._do(job, folder)
-            if isinstance(found, OutOfTime):
-                return OutOfTime(replace(found.done, folders=packed(folder, job)))
-            return replace(found, folders=packed(folder, job))
+            return replace(self._do(job, folder), folders=packed(folder, job))
 
-    def _do(self, job: Job, folder: StudyFolder) -> Finished | OutOfTime:
+    def _do(self, job: Job, folder: StudyFolder) -> Finished:
         plan = Plan(self.setup.study, (), learned_on=self.setup.learned_on)
         session = Session(plan, self.resources, folder, self.setup.state, self._listener)
         self._locate_networks(job, folder)
@@ -92,7 +89,7 @@ class JobRunner:
         try:
             entries = self._work(job, session)
         except OverBudget:
-            return OutOfTime(Finished(tuple(self.resources.decoded)))
+            return Finished(tuple(self.resources.decoded), stopped=True)
         return Finished(tuple(self.resources.decoded), entries=entries, seconds=now() - began)
 
     def _work(self, job: Job, session: Session) -> Entries:

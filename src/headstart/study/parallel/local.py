@@ -19,7 +19,7 @@ from headstart import threads
 from headstart.storage.pinned import make_folder
 from headstart.study.execution.budget import now
 from headstart.study.parallel.jobs import Job
-from headstart.study.parallel.messages import Finished, JobError, Message, OutOfTime, WorkerDied
+from headstart.study.parallel.messages import Finished, JobError, Message, WorkerDied
 from headstart.study.parallel.setup import Setup
 
 _GRACE = 5.0  # seconds for workers to clean up when the study is stopped
@@ -124,7 +124,7 @@ class _Process:
     @staticmethod
     def ends(message: Message) -> bool:
         """Say whether this is the last message on a job."""
-        return isinstance(message, Finished | OutOfTime | JobError | WorkerDied)
+        return isinstance(message, Finished | JobError | WorkerDied)
 
     def end(self) -> None:
         """Ask it to end."""

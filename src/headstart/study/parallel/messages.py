@@ -38,7 +38,7 @@ class ProgressUpdate:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job is done.
+    """A job is done, or has stopped because its time was used up.
 
     Args:
         views: the images that this worker has decoded so far, by fingerprint and view.
@@ -46,6 +46,7 @@ class Finished:
         told: all calls of the listener, if messages may be lost.
         entries: the kind and the key of the cache entries of a pass; of a part, those that it made.
         seconds: how long the worker was busy with it, its images and its network at hand.
+        stopped: its time was used up; what it had finished is kept.
     """
 
     views: tuple[tuple[str, View], ...] = ()
@@ -53,17 +54,7 @@ class Finished:
     told: tuple[ListenerCall, ...] = ()
     entries: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class OutOfTime:
-    """A job stopped because its time was used up; finished work is kept.
-
-    Args:
-        done: what it had done by then.
-    """
-
-    done: Finished
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ class WorkerDied:
 
 
 Message = (
-    ListenerCall | ProgressUpdate | None | Finished | OutOfTime | JobError | WorkerDied
+    ListenerCall | ProgressUpdate | None | Finished | JobError | WorkerDied
 )  # None: the current piece of work ended
 Say = Callable[[Message], None]
 

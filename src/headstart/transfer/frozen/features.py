@@ -116,7 +116,7 @@ def extract(
     store.check(KIND, key)
     with store.building(KIND, key, wait_message=f"{title}: another process is computing it; waiting") as entry:
         if entry is not None:
-            give = source or _reading(images)
+            give = source or reading(images)
             copied = _copy_parts(entry.path, parts, store, len(images)) if parts else Copied()
             facts = _fill(entry.path, len(images), prefix, preprocessing, device, title, give, copied)
             entry.manifest.update(facts)
@@ -131,11 +131,14 @@ def load_features(key: str, store: Store | None = None) -> npt.NDArray[np.float3
     return matrix
 
 
-def _reading(images: Images) -> Source:
+def reading(images: Images, start: int = 0, stop: int | None = None) -> Source:
+    """Return what hands over decoded images: all of them, or consecutive rows, which are then counted from 0."""
+    end = len(images) if stop is None else stop
+
     def hand_over(take: OnChunk) -> None:
-        for start in range(0, len(images), 8 * BATCH):
-            stop = min(start + 8 * BATCH, len(images))
-            take(start, stop, images.batch(np.arange(start, stop)))
+        for low in range(start, end, 8 * BATCH):
+            high = min(low + 8 * BATCH, end)
+            take(low - start, high - start, images.batch(np.arange(low, high)))
 
     return hand_over
 
