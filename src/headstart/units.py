@@ -1,4 +1,4 @@
-"""Durations, sizes and counts: written as people read them, and read from text such as 20min or 5GB."""
+"""Durations, sizes, counts and percentages: written as people read them, and read from text such as 20min or 5GB."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ _SPELLINGS |= {"hour": "h", "hours": "h", **{unit: unit for unit in _SECONDS}}
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return 0.9312 as "93.1 %"; a dash where it is unknown."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
 def duration(seconds: float | None) -> str:

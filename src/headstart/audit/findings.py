@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.units import percent
+
 _UNEVEN = 10.0  # times as many images in the largest class as in the smallest
 _FEW = 5  # images of a class
 _WEAK = 0.5  # accuracy below which the classifier cannot judge labels
@@ -114,7 +116,7 @@ def _leaks(audit: Mapping[str, Any]) -> list[Finding]:
             found.append(
                 _problem(
                     "leaks",
-                    f"{total:,} of {row['n']:,} {part} images ({100 * total / row['n']:.1f} %) {copies} in {earlier}:"
+                    f"{total:,} of {row['n']:,} {part} images ({percent(total / row['n'])}) {copies} in {earlier}:"
                     f" {row['exact']:,} exact, {row['near']:,} near; to leave the copies out: headstart compare"
                     f" --drop-duplicates {option}, or drop_duplicates: {setting} in a study file",
                 )
@@ -138,13 +140,13 @@ def _labels(audit: Mapping[str, Any]) -> list[Finding]:
         return []
     many, right = audit["counts"]["label_errors"], audit["label_check"]["accuracy"]
     looks = "label looks wrong" if many == 1 else "labels look wrong"
-    text = f"{many:,} {looks} ({100 * many / max(1, audit['n']):.1f} %)"
+    text = f"{many:,} {looks} ({percent(many / max(1, audit['n']))})"
     if right < _WEAK:
-        judge = f"the classifier that judges them is only {100 * right:.1f} % accurate"
+        judge = f"the classifier that judges them is only {percent(right)} accurate"
         return [_notice("labels", f"{text}, but {judge}: do not rely on it")]
     first = rows[0]
     example = f"{first['name']}, labelled {first['label']}, looks like {first['suggested']}"
-    judge = f"the classifier that judges them is {100 * right:.1f} % accurate"
+    judge = f"the classifier that judges them is {percent(right)} accurate"
     return [_notice("labels", f"{text}, first of all {example} ({judge})")]
 
 

@@ -25,6 +25,7 @@ from headstart.data.decoding.digests import distinct
 from headstart.progress import progress
 from headstart.storage.store import Store, content_key
 from headstart.threads import cores
+from headstart.units import percent
 
 DARK, BRIGHT, BLANK, BLURRED, SIZE, SHAPE = "dark", "bright", "blank", "blurred", "size", "shape"
 KIND = "measures"
@@ -61,12 +62,12 @@ def find_odd_images(dataset: Dataset, inspection: Inspection, store: Store) -> l
         (
             DARK,
             high < _DARKEST,
-            lambda row: f"99 % of it is darker than {100 * high[row] / 255:.0f} % of full brightness",
+            lambda row: f"99 % of it is darker than {percent(high[row] / 255, 0)} of full brightness",
         ),
         (
             BRIGHT,
             fifth > _BRIGHTEST,
-            lambda row: f"95 % of it is brighter than {100 * fifth[row] / 255:.0f} % of white",
+            lambda row: f"95 % of it is brighter than {percent(fifth[row] / 255, 0)} of white",
         ),
         (BLURRED, (sharp < _SHARP) & (short >= _SIDE / 2), lambda row: "it has no fine details"),
         (SHAPE, long > LONG * np.maximum(short, 1), size.__getitem__),

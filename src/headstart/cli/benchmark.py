@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
-from headstart.units import duration, size
+from headstart.units import duration, percent, size
 
 if TYPE_CHECKING:
     from headstart.deploy.export.benchmark import Benchmark, Speed
@@ -69,6 +69,6 @@ def _kept(row: Speed) -> tuple[str, ...]:
     return (
         row.form,
         str(row.labels_differ),
-        "" if row.accuracy is None else f"{100 * row.accuracy:.1f} %",
+        "" if row.accuracy is None else percent(row.accuracy),
         "" if row.lost is None else f"{row.lost.points:+.1f} ({row.lost.low:+.1f} to {row.lost.high:+.1f})",
     )

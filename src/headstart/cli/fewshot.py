@@ -13,6 +13,7 @@ from headstart.cli.overview import said_overview
 from headstart.cli.tables import show_line, show_table
 from headstart.disclosure import show
 from headstart.errors import SpecError
+from headstart.units import percent
 
 
 def fewshot_and_show(
@@ -87,7 +88,7 @@ def _show(table: dict[str, Any], title: str) -> None:
         cells = (
             row["method"] + (" (transductive)" if row["transductive"] else ""),
             str(row["shots"]),
-            f"{100 * row['accuracy']:.2f} %",
+            percent(row["accuracy"], 2),
             "" if row["low"] is None else f"{100 * row['low']:.2f}–{100 * row['high']:.2f} %",
             "" if not new else f"{100 * new['low']:.1f}–{100 * new['high']:.1f} %",
             f"{row['episodes_per_second']:,.0f}" if row.get("episodes_per_second") else "",
@@ -104,6 +105,6 @@ def _show(table: dict[str, Any], title: str) -> None:
 
 def _answer(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return in a sentence how accurate one method is, where there is no other to compare it with."""
-    first, *others = (f"{100 * row['accuracy']:.1f} % with {row['shots']}" for row in rows)
+    first, *others = (f"{percent(row['accuracy'])} with {row['shots']}" for row in rows)
     images = "image" if rows[0]["shots"] == 1 else "images"
     return f"{rows[0]['method']}: {', '.join([f'{first} {images} of each class', *others])}"

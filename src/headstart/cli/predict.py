@@ -19,6 +19,7 @@ from headstart.disclosure import printable, show
 from headstart.errors import DataError, SpecError, choose
 from headstart.progress import say
 from headstart.report.numbers import counted
+from headstart.units import percent
 
 if TYPE_CHECKING:
     from headstart.data.sources.unlabelled import Found
@@ -226,8 +227,8 @@ def _guaranteed(classifier: Classifier) -> str:
     guarantee = classifier.judge.guaranteed
     left = guarantee.left["value"] or 0.0
     return (
-        f"on images like those of its study the others are right in {100 * guarantee.at_least:.1f} % of cases at least,"
-        f" and {100 * left:.1f} % are left"
+        f"on images like those of its study the others are right in {percent(guarantee.at_least)} of cases at least,"
+        f" and {percent(left)} are left"
         f" ({guarantee.kept - guarantee.wrong:,} of {guarantee.kept:,} held-out ones were right)"
     )
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.errors import DataError
+from headstart.units import percent
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 FEW_TEST_IMAGES = 10  # of a class, below which its figures are uncertain, and `compare` tests all images, in folds
@@ -61,10 +62,10 @@ def make_split(
         has_validation |= has_test
     elif not has_test:
         _draw(side, 2, test, strata, groups, np.random.default_rng([test_seed, 1]))
-        rules.append(f"test {100 * test:.0f} % (seed {test_seed})")
+        rules.append(f"test {percent(test, 0)} (seed {test_seed})")
     if not has_validation:
         _draw(side, 1, validation, strata, groups, np.random.default_rng([seed, 2]))
-        rules.append(f"validation {100 * validation:.0f} % of the rest (seed {seed})")
+        rules.append(f"validation {percent(validation, 0)} of the rest (seed {seed})")
     rows = [np.flatnonzero(side == code).astype(np.int64) for code in range(3)]
     train, validating, testing = rows
     if not len(train):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from headstart.errors import SpecError
 from headstart.explain.scope import check_gradients, device_of, log_odds
 from headstart.progress import progress, say
+from headstart.units import percent
 
 _LEAST_CHANGE = 0.1  # of log odds: a share of next to nothing says nothing
 
@@ -94,7 +95,7 @@ def _say_error(missed: Sequence[float], error: float, most_steps: int) -> None:
     if over := [miss for miss in missed if miss > error]:
         say(
             f"integrated gradients: {len(over)} of {len(missed)} images reached the limit of {most_steps} steps; their"
-            f" maps miss the change of the log odds by up to {100 * max(over):.0f} % ({100 * error:g} % is allowed)."
+            f" maps miss the change of the log odds by up to {percent(max(over), 0)} ({100 * error:g} % is allowed)."
             " Raise most_steps"
         )
 

@@ -14,6 +14,7 @@ from headstart.maps.neighbour_map import EXTRA, LEAST, PACKAGE, is_installed, ne
 from headstart.maps.neighbourhoods import Kept, Neighbours, kept_near, similar_images
 from headstart.maps.principal import principal_components
 from headstart.storage.store import Store, array_digest, content_key
+from headstart.units import percent
 
 KIND = "maps"
 _VERSION = 1
@@ -47,7 +48,7 @@ class Projection:
     def words(self) -> list[str]:
         """Sentences that say how the map was made, and how far it can be trusted."""
         if self.shares is not None:
-            made = f"The two principal components of the vectors, with {100 * sum(self.shares):.0f} % of their variance"
+            made = f"The two principal components of the vectors, with {percent(sum(self.shares), 0)} of their variance"
         else:
             made = "t-SNE: similar images are close together; distances between groups mean little"
         kept = self.kept
@@ -55,10 +56,10 @@ class Projection:
             return [f"{made}{self.why}."]
         share = (
             f"Of the {kept.similar} image{'s' if kept.similar > 1 else ''} most similar to each by their vectors,"
-            f" {100 * kept.among_nearest:.0f} % are among its {kept.similar} nearest here"
+            f" {percent(kept.among_nearest, 0)} are among its {kept.similar} nearest here"
         )
         if kept.by_chance < 1:
-            share += f" and {100 * kept.among_wide:.0f} % among its {kept.wide} nearest"
+            share += f" and {percent(kept.among_wide, 0)} among its {kept.wide} nearest"
         chance = kept.by_chance if kept.by_chance < 1 else kept.similar / kept.wide  # so few that all are near
         share += f" (by chance {_percent(chance)}; measured on {kept.measured:,} images)."
         return [f"{made}{self.why}.", share]
@@ -66,7 +67,7 @@ class Projection:
 
 def _percent(share: float) -> str:
     """Return a share with two digits, or whole from ten per cent on."""
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
+    return percent(share, 0) if share >= 0.0995 else f"{100 * share:.2g} %"
 
 
 def project(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from headstart.evaluate.metrics.scoring import METRICS
+from headstart.units import percent as percent
 
 _NEGATIVE = re.compile(r"(?<=[ (])-(?=\d)")
 _NO_SHARE = ("log_loss", "brier", "mcc")
@@ -19,11 +20,6 @@ def prose(text: str) -> str:
     """
     set_ = text.replace(" %", "\N{NO-BREAK SPACE}%").replace("(p = ", "(p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
     return type(text)(_NEGATIVE.sub("\N{MINUS SIGN}", set_))
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return 0.9312 as "93.1 %"."""
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
 def score(value: float | None, metric: str) -> str:

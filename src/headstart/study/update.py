@@ -33,6 +33,7 @@ from headstart.study.spec.load import load_study
 from headstart.study.spec.schema import DataSpec, SplitSpec
 from headstart.transfer.frozen.features import extract
 from headstart.transfer.frozen.views import view_of
+from headstart.units import percent
 
 _LONGEST = 80  # characters of a study's name
 
@@ -90,14 +91,14 @@ def prepare_update(
     given = _given(source, label, old_data, old, resources)
     dataset, notes = joined(old, given, former)
     share = len(former.test) / len(old)
-    for line in overview(given, f"{100 * share:.0f} % of the images that are new become test images"):
+    for line in overview(given, f"{percent(share, 0)} of the images that are new become test images"):
         say(line)
     study = _study(facts, former, dataset, len(dataset) - len(old), refit)
     _compute_new(study, old_data, old, resources)
     assert dataset.given_split is not None
     parts = dataset.given_split[len(old) :]
     counts = {part: int((parts == part).sum()) for part in ("train", "test")}
-    notes += [f"{100 * share:.0f} % of new images become test images, chosen by their content"]
+    notes += [f"{percent(share, 0)} of new images become test images, chosen by their content"]
     if old_data.split.fold == "seed":
         notes.append(
             f"the seeds of the study were folds: the {len(former.test)} images on which its kept model was tested stay"

@@ -37,6 +37,7 @@ from headstart.errors import HeadstartError, SpecError
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.evaluate.uncertainty.selective import Guarantee
 from headstart.progress import say
+from headstart.units import percent
 from headstart.version import VERSION
 
 OPEN = ("/health", "/", "/docs", "/openapi.json")  # what needs no key: browsers cannot send one when they open a page
@@ -315,14 +316,14 @@ def _guaranteed_words(classifier: Classifier) -> str:
         return ""
     held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked
     level = min(asked.level, float(classifier.judge.thresholds.guaranteed.min()))
-    words = f"A set holds the right class of {100 * level:.1f} % of images like those of its study ({held:,} checked)."
+    words = f"A set holds the right class of {percent(level)} of images like those of its study ({held:,} checked)."
     guarantee = _guarantee(classifier)
     if guarantee is None:
         return words
     left = guarantee.left["value"] or 0.0
     return (
-        f"{words} Answers that are not withheld are right in at least {100 * guarantee.at_least:.1f} % of cases;"
-        f" {100 * left:.1f} % are withheld, for a person."
+        f"{words} Answers that are not withheld are right in at least {percent(guarantee.at_least)} of cases;"
+        f" {percent(left)} are withheld, for a person."
     )
 
 

@@ -33,6 +33,7 @@ from headstart.evaluate.uncertainty.familiarity import (
 )
 from headstart.evaluate.uncertainty.selective import Guarantee, fewest, guarantee, most_accurate
 from headstart.threads import one_blas_thread
+from headstart.units import percent
 
 SURE, ONE_OF, UNKNOWN = "sure", "one of", "don't know"
 MOST_NAMED = 10  # classes in "one of"
@@ -230,11 +231,11 @@ class Judge:
         count, said = len(own.held_out), ""
         if self.asked.by_class and least < level:
             short = int((self.thresholds.guaranteed < level).sum())
-            said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {100 * level:.1f} %"
-            said += f" ({needed(level):,} each): the lowest level of a class is {100 * least:.1f} %"
+            said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {percent(level)}"
+            said += f" ({needed(level):,} each): the lowest level of a class is {percent(least)}"
         elif least < level:
-            said = f"{_few(count)} too few for sets of {100 * level:.1f} %: they hold the right class in"
-            said += f" {100 * least:.1f} % of cases; {needed(level):,} are needed"
+            said = f"{_few(count)} too few for sets of {percent(level)}: they hold the right class in"
+            said += f" {percent(least)} of cases; {needed(level):,} are needed"
         if own.score and count < (enough := needed(1 - MOST_REJECTED)):
             said += f"{'; ' if said else ''}no image is called unfamiliar: that takes {enough:,} held-out images"
         return said

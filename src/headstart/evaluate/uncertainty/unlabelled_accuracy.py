@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from headstart.evaluate.metrics.intervals import normal_quantile, wilson_at
 from headstart.evaluate.uncertainty.drift import Sketch, nearest_labels
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
+from headstart.units import percent
 
 FEWEST = 30  # images on either side
 MOST_APART = 0.1  # of the two estimates: their middle is then within 5 points of what is between them
@@ -75,7 +76,7 @@ def guess_accuracy(
     low = max(0.0, low - max(0.0, unfamiliar - MOST_REJECTED))
     why = ""
     if unfamiliar > MOST_UNFAMILIAR:
-        why = f"at least {100 * unfamiliar:.0f} % of the images are unfamiliar, and may be of no class that it knows"
+        why = f"at least {percent(unfamiliar, 0)} of the images are unfamiliar, and may be of no class that it knows"
     elif max(estimates.values()) - min(estimates.values()) > MOST_APART:
         why = f"two ways to estimate it differ by more than {100 * MOST_APART:.0f} points"
     middle = sum(estimates.values()) / len(estimates)

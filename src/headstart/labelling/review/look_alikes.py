@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from headstart.audit.neighbours import nearest_pairs
 from headstart.labelling.suggest import project
+from headstart.units import percent
 
 IntArray = npt.NDArray[np.int64]
 
@@ -66,5 +67,5 @@ def outliers(features: npt.NDArray[np.floating], seed: int) -> list[tuple[int, s
     spread = 1.4826 * float(np.median(np.abs(fifth - middle)))
     far = np.flatnonzero(fifth < middle - _FAR * max(spread, 1e-6))
     order = far[np.argsort(fifth[far], kind="stable")]
-    words = f"alike; usual are {100 * middle:.0f} %"
-    return [(row, f"its fifth nearest image is {100 * fifth[row]:.0f} % {words}") for row in order.tolist()]
+    words = f"alike; usual are {percent(middle, 0)}"
+    return [(row, f"its fifth nearest image is {percent(fifth[row], 0)} {words}") for row in order.tolist()]

@@ -17,6 +17,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.sources.corrections import label_text
 from headstart.labelling.review.look_alikes import look_alikes, outliers
 from headstart.storage.store import Store
+from headstart.units import percent
 
 LEAK, LABEL, DUPLICATE, GROUP, OUTLIER = "leak", "label", "duplicate", "group", "outlier"
 KINDS = {
@@ -101,7 +102,7 @@ def _copies(pool: Pool, duplicates: Duplicates, errors: LabelErrors | None) -> I
     for pair in duplicates.near:
         rows = [int(pool.row[pair.a]), int(pool.row[pair.b])]
         labels = {label_text(dataset, row) for row in rows}
-        near.append((rows, len(labels) > 1, f"{pair.kind}, {100 * pair.similarity:.0f} % alike"))
+        near.append((rows, len(labels) > 1, f"{pair.kind}, {percent(pair.similarity, 0)} alike"))
     for rows, conflict, words in sorted((*equal, *near), key=lambda each: not each[1]):
         parts = [str(pool.parts[0][row]) for row in rows]
         kind = LEAK if len(set(parts)) > 1 else DUPLICATE
@@ -124,7 +125,7 @@ def _labels(dataset: Dataset, errors: LabelErrors | None) -> Iterator[Problem]:
     for row, suggested in zip(errors.rows.tolist(), errors.suggested.tolist(), strict=True):
         own, other = (float(errors.probabilities[row, code]) for code in (dataset.labels[row], suggested))
         given, proposed = dataset.classes[dataset.labels[row]], dataset.classes[suggested]
-        words = f"labelled {given} ({100 * own:.0f} %), looks like {proposed} ({100 * other:.0f} %)"
+        words = f"labelled {given} ({percent(own, 0)}), looks like {proposed} ({percent(other, 0)})"
         yield Problem(LABEL, (row,), words, (row,), proposed)
 
 
@@ -143,7 +144,7 @@ def _groups(
         where = f"in {_listed(sorted(parts))}" if divided else "a random split would divide them"
         shown = rows[:MOST]
         apart = [row for row in shown if str(given[row]) not in ("test", "")] if divided else shown[1:]
-        words = f"{len(rows)} images, {100 * cosine:.0f} % alike, {where}"
+        words = f"{len(rows)} images, {percent(cosine, 0)} alike, {where}"
         yield Problem(GROUP, tuple(shown), words, tuple(apart))
 
 

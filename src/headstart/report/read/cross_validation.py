@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from headstart.evaluate.comparison.sources import SEED
 from headstart.report.read.study_files import Record
+from headstart.units import percent
 
 
 def folds_of(record: Record) -> int | None:
@@ -47,7 +48,7 @@ def _notes(lacking: list[str], repeats: int, folds: int) -> list[str]:
     times = "once" if repeats == 1 else f"{repeats} times, each with another division into folds"
     notes = [
         f"{folds}-fold cross-validation: every image is tested {times}, by a model that was trained without it;"
-        f" the scores are those of models trained on {100 * (1 - 1 / folds):.0f} % of the images"
+        f" the scores are those of models trained on {percent(1 - 1 / folds, 0)} of the images"
     ]
     if lacking:
         notes.append(f"left out, since not every fold was run: {', '.join(lacking)}")

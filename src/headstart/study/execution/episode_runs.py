@@ -33,6 +33,7 @@ from headstart.study.results.run_record import described
 from headstart.study.spec.schema import EPISODIC, ClassSplitSpec, EpisodesSpec
 from headstart.study.spec.settings import finetune_options, training_options
 from headstart.study.task import Task
+from headstart.units import percent
 
 
 def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_on: Mapping[str, str]) -> float:
@@ -108,7 +109,7 @@ def _train(task: Task, spec: EpisodesSpec, dataset: Dataset, resources: Resource
         score = EpisodeScores(spec.method, arrays["accuracy"], arrays["classes"], 0.0)
     note = (
         f"trained on {len(split.base)} classes, selected on {len(split.validation)}, tested on {len(split.novel)} novel"
-        f" ones; before training: {100 * facts['untrained']:.1f} %"
+        f" ones; before training: {percent(facts['untrained'])}"
     )
     history = [
         {

@@ -35,6 +35,7 @@ from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import extract, features_key
 from headstart.transfer.frozen.views import view_of
 from headstart.transfer.heads.fit import HeadJob, fit_heads
+from headstart.units import percent
 
 KIND = "rungs"
 
@@ -98,7 +99,7 @@ def _score(score: RungScore, metric: str) -> float:
 
 def _shown(score: RungScore, metric: str) -> str:
     own = _score(score, metric)
-    return f"{100 * own:.1f} %" if metric == "accuracy" else f"{measure_name(metric)} {own:.3f}"
+    return percent(own) if metric == "accuracy" else f"{measure_name(metric)} {own:.3f}"
 
 
 def candidates(runs: Sequence[Run], spec: HalvingSpec, baseline: str | None) -> list[Run]:

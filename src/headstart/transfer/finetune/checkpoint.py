@@ -23,6 +23,7 @@ from headstart.progress import Ticker, say
 from headstart.storage.checksums import certify, forget, is_intact
 from headstart.storage.files import disk_errors, read_json, temporary, write_json
 from headstart.transfer.finetune.learner import Learner
+from headstart.units import percent
 
 EPOCH, MID, BEST, JOB = "epoch.ckpt", "mid.ckpt", "best.safetensors", "job.json"
 
@@ -96,9 +97,7 @@ class Progress(pl.Callback):  # type: ignore[misc]
         row = rows[-1] if rows else {}
         shown = row.get("validation_accuracy")
         note = f"epoch {trainer.current_epoch + 1}, loss {pl_module.current_loss:.3f}"
-        self.ticker.advance(
-            len(batch.labels), note + (f", validation {100 * shown:.1f} %" if shown is not None else "")
-        )
+        self.ticker.advance(len(batch.labels), note + (f", validation {percent(shown)}" if shown is not None else ""))
 
 
 def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
