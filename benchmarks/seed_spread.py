@@ -1,49 +1,64 @@
 """How far do seeds spread? Many small models, 12 seeds each, and the seeds' standard deviation in probits.
 
     python benchmarks/seed_spread.py [--images FILE.npz] [--seeds 12]
+    python benchmarks/seed_spread.py --folds 5 [--seeds 12]    repeats of a cross-validation in place of seeds
 
 The digits of scikit-learn are always used. FILE.npz may hold `train`, `train_labels`, `test`, `test_labels` (uint8
-images [n, 32, 32, 3]) for convolutional networks. The figures are those of docs/statistics.md; the prior of
-`headstart.evaluate.comparison.seed_spread` is taken from them.
+images [n, 32, 32, 3]) for convolutional networks. With --folds the differences between models that share their folds
+are measured too. The figures are those of docs/statistics.md; the priors of
+`headstart.evaluate.comparison.seed_spread` are taken from them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from scipy import special
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import train_test_split
+from sklearn.linear_model import RidgeClassifier, SGDClassifier
+from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from headstart.evaluate.comparison.seed_spread import probit_slope
 
-def seed_sd(correct: np.ndarray) -> tuple[float, float, float]:
-    """Return accuracy, the sd of the seeds' accuracies, and the seeds' own sd in probits (0 where noise explains all).
+Model = Any  # a classifier of scikit-learn
 
-    What chance adds to each seed's accuracy on a finite set of images is taken out.
-    """
-    scores = correct.astype(float)
+
+def own_sd(scores: np.ndarray) -> float:
+    """Return the sd of the seeds (rows), without what chance adds to each on a finite set of images (columns)."""
     seeds, n = scores.shape
     means = scores.mean(1)
     rest = scores - scores.mean(0) - means[:, None] + scores.mean()
     noise = (rest**2).sum() / ((seeds - 1) * (n - 1)) / n
-    p = (scores.mean() * n + 0.5) / (n + 1)
-    slope = np.exp(-(special.ndtri(p) ** 2) / 2) / np.sqrt(2 * np.pi)
-    return float(scores.mean()), float(means.std(ddof=1)), float(np.sqrt(max(0.0, means.var(ddof=1) - noise)) / slope)
+    return float(np.sqrt(max(0.0, means.var(ddof=1) - noise)))
 
 
-def digits(seeds: int) -> Iterator[tuple[str, np.ndarray]]:
-    data = load_digits()
-    pool, test, pool_labels, labels = train_test_split(data.data, data.target, test_size=797, random_state=0)
-    makers: dict[str, Callable[[int], object]] = {
+def seed_sd(correct: np.ndarray) -> tuple[float, float, float]:
+    """Return accuracy, the sd of the seeds' accuracies, and their own sd in probits (0 where noise explains all)."""
+    scores = correct.astype(float)
+    accuracy = float(scores.mean())
+    return accuracy, float(scores.mean(1).std(ddof=1)), own_sd(scores) / probit_slope(accuracy, scores.shape[1])
+
+
+def difference_sd(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the sd between repeats of the difference of two models that share their folds, in probits."""
+    slopes = [probit_slope(float(each.mean()), each.shape[1]) for each in (first, second)]
+    return own_sd(first.astype(float) - second) / float(np.hypot(*slopes))
+
+
+def models(size: int) -> dict[str, Callable[[int], Model]]:
+    """Return the models that so many images can train; each is made for a seed."""
+    makers: dict[str, Callable[[int], Model]] = {
         "perceptron, 32 hidden": lambda s: MLPClassifier(32, max_iter=60, random_state=s),
         "perceptron, 128 hidden, early stop": lambda s: MLPClassifier(128, early_stopping=True, random_state=s),
         "perceptron, 64 + 64 hidden, sgd": lambda s: MLPClassifier((64, 64), solver="sgd", max_iter=60, random_state=s),
@@ -53,18 +68,39 @@ def digits(seeds: int) -> Iterator[tuple[str, np.ndarray]]:
         "linear head, hinge, sgd 30 epochs": lambda s: SGDClassifier(max_iter=30, tol=None, random_state=s),
         "random forest, 30 trees": lambda s: RandomForestClassifier(30, random_state=s),
     }
+    return {name: make for name, make in makers.items() if "early" not in name or size > 60}
+
+
+def digits(seeds: int) -> Iterator[tuple[str, np.ndarray]]:
+    data = load_digits()
+    pool, test, pool_labels, labels = train_test_split(data.data, data.target, test_size=797, random_state=0)
     for size in (50, 200, 1000):
         scaler = StandardScaler().fit(pool[:size])
         x, y = scaler.transform(pool[:size]), pool_labels[:size]
-        for name, make in makers.items():
-            if "early" in name and size == 50:
-                continue
-            yield (
-                f"digits, {size} train: {name}",
-                np.stack(
-                    [make(s).fit(x, y).predict(scaler.transform(test)) == labels for s in range(seeds)]  # type: ignore[attr-defined]
-                ),
-            )
+        for name, make in models(size).items():
+            right = [make(seed).fit(x, y).predict(scaler.transform(test)) == labels for seed in range(seeds)]
+            yield f"digits, {size} train: {name}", np.stack(right)
+
+
+def folded(repeats: int, folds: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yield, for each number of images, what each model had right in each repeat of a cross-validation."""
+    data = load_digits()
+    order = np.random.default_rng(0).permutation(len(data.data))
+    fixed: dict[str, Callable[[int], Model]] = {  # nothing is random but the folds
+        "ridge": lambda seed: RidgeClassifier(),
+        "nearest neighbour": lambda seed: KNeighborsClassifier(1),
+    }
+    for size in (60, 250, 1250):
+        x, y = data.data[order[:size]], data.target[order[:size]]
+        found = {}
+        for name, make in {**models(size), **fixed}.items():
+            right = np.zeros((repeats, size), dtype=bool)
+            for repeat in range(repeats):
+                for train, test in StratifiedKFold(folds, shuffle=True, random_state=repeat).split(x, y):
+                    model = make_pipeline(StandardScaler(), make(repeat)).fit(x[train], y[train])
+                    right[repeat, test] = model.predict(x[test]) == y[test]
+            found[f"digits, {size} images in {folds} folds: {name}"] = right
+        yield found
 
 
 def small_cnn(width: int) -> torch.nn.Module:
@@ -123,25 +159,37 @@ def networks(file: Path, seeds: int) -> Iterator[tuple[str, np.ndarray]]:
             yield f"CIFAR-10, {size} train: CNN width {width}, {epochs} epochs, {kind} {rate:g}", np.stack(right)
 
 
-def main() -> None:
-    warnings.simplefilter("ignore")
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--images", type=Path)
-    options.add_argument("--seeds", type=int, default=12)
-    chosen = options.parse_args()
-    spreads = []
-    sources = [digits(chosen.seeds)] + ([networks(chosen.images, chosen.seeds)] if chosen.images else [])
-    for source in sources:
-        for name, correct in source:
-            accuracy, sd, probits = seed_sd(correct)
-            spreads.append(probits)
-            print(f"{name} | {100 * accuracy:.1f} % | {100 * sd:.2f} points | {probits:.3f} probits", flush=True)
+def summary(what: str, spreads: list[float]) -> str:
     log = np.log(np.maximum(spreads, 0.005))
-    print(
-        f"{len(log)} models: median {np.exp(np.median(log)):.3f} probits, 10 % to 90 %:"
+    return (
+        f"{len(log)} {what}: median {np.exp(np.median(log)):.3f} probits, 10 % to 90 %:"
         f" {np.exp(np.quantile(log, 0.1)):.3f} to {np.exp(np.quantile(log, 0.9)):.3f},"
         f" sd of the logarithm {log.std():.2f}"
     )
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--images", type=Path)
+    options.add_argument("--seeds", type=int, default=12)
+    options.add_argument("--folds", type=int, default=0)
+    chosen = options.parse_args()
+    sources: list[Iterator[dict[str, np.ndarray]]] = [({n: c} for n, c in digits(chosen.seeds))]
+    if chosen.images:
+        sources.append({n: c} for n, c in networks(chosen.images, chosen.seeds))
+    if chosen.folds:
+        sources = [folded(chosen.seeds, chosen.folds)]
+    spreads, differences = [], []
+    for together in itertools.chain.from_iterable(sources):
+        for name, correct in together.items():
+            accuracy, sd, probits = seed_sd(correct)
+            spreads.append(probits)
+            print(f"{name} | {100 * accuracy:.1f} % | {100 * sd:.2f} points | {probits:.3f} probits", flush=True)
+        differences += [difference_sd(*pair) for pair in itertools.combinations(together.values(), 2)]
+    print(summary("models", spreads))
+    if differences:
+        print(summary("differences", differences))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ import pytest
 from scipy import stats
 
 from headstart.evaluate.comparison.seed_spread import (
+    SAMPLES,
     SEEDS,
     SeedFacts,
+    of_folds,
     probit_slope,
     seed_spread,
 )
@@ -24,6 +26,14 @@ def test_one_seed_leaves_the_prior_whose_median_is_that_of_recorded_runs() -> No
     assert np.median(drawn) == pytest.approx(SEEDS[0], rel=0.1)
     assert 0.03 < np.quantile(drawn, 0.1) < 0.06
     assert 0.2 < np.quantile(drawn, 0.9) < 0.35
+
+
+def test_a_repeat_of_four_folds_is_expected_to_spread_half_as_much_as_a_training() -> None:
+    assert of_folds(SEEDS, 4) == (SEEDS[0] / 2, SEEDS[1])
+    assert of_folds(SAMPLES, 1) == SAMPLES
+    spread = seed_spread([facts(0.0, 1)], prior=of_folds(SEEDS, 4))
+    drawn = np.sqrt(spread.draw(4000, np.random.default_rng(0))[:, 0]) / SLOPE
+    assert np.median(drawn) == pytest.approx(SEEDS[0] / 2, rel=0.15)
 
 
 def test_many_seeds_decide_by_themselves() -> None:

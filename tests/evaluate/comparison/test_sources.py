@@ -71,6 +71,14 @@ def test_pairing_takes_out_what_the_seeds_of_both_runs_share() -> None:
     assert paired_pairs(both, runs, None).scale[0] < 0.4 * pairs_of(runs).scale[0]
 
 
+def test_one_repeat_of_four_folds_leaves_a_quarter_of_the_variance_of_one_training() -> None:
+    both = {name: np.arange(400)[None] < right for name, right in (("a", 300), ("b", 340))}
+    one, four = (runs_of(both, ["a", "b"], None, (), (0.0, 1.0), folds=folds) for folds in (1, 4))
+    assert four.spread.expected() == pytest.approx(one.spread.expected() / 4, rel=0.1)
+    differences = [paired_pairs(both, runs, None).seed_variance for runs in (one, four)]
+    assert 0.2 < differences[1] / differences[0] < 0.4  # the grid has no room for the widest spreads of one training
+
+
 @pytest.mark.parametrize("freedom", [5.0, 9.0, 40.0])
 def test_the_t_is_students_where_the_variance_is_known_as_from_so_many_degrees_of_freedom(freedom: float) -> None:
     none = np.zeros(1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_sentences_on_seeds_speak_of_repeats() -> None:
     one = make_boards(files(*two_repeats("a")[:2]))[0]
     assert one.tested == "2 folds × 1 repeat"
     assert any(note.startswith("one repeat only (a)") for note in one.notes)
+
+
+def test_one_repeat_is_surer_than_one_training_on_the_same_images() -> None:
+    rows, right = np.arange(2000), np.arange(2000) % 5 > 0
+    folds = [record("a", fold, rows[fold::2].tolist(), right[fold::2].tolist()) for fold in (0, 1)]
+    whole = dataclasses.replace(record("a", 0, rows.tolist(), right.tolist()), spec={"data": {"name": "toy"}})
+    repeat, training = (make_boards(files(*each))[0].ranking[0] for each in (folds, [whole]))
+    assert repeat["mean"] == training["mean"] == pytest.approx(0.8)
+    ratio = (repeat["high"] - repeat["low"]) / (training["high"] - training["low"])
+    assert 0.6 < ratio < 0.9  # the root of a half where all of it is the training's
 
 
 def test_other_splits_are_not_cross_validation() -> None:

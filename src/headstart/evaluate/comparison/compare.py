@@ -93,6 +93,7 @@ def compare_runs(
     bounds: Bounds | None = None,
     percent: bool | None = None,
     unit: str = SEED,
+    folds: int = 1,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
@@ -113,6 +114,7 @@ def compare_runs(
         bounds: least and greatest possible mean of scores that are not right or wrong (balanced accuracy: 0, 1).
         percent: write scores as percentages; by default those that are right or wrong.
         unit: what a row of scores is called in sentences: a seed, or a repeat of cross-validation.
+        folds: trainings whose test images make up one row, in a repeat of cross-validation: their mean varies less.
         draws: of seeds and images, by which families are corrected.
         seed: of the draws.
 
@@ -128,7 +130,7 @@ def compare_runs(
     names = sorted(scores, key=lambda run: (-sign * float(scores[run].mean()), run))
     pairing = bool(pair_seeds) or images is not None
     limits = _bounds(scores, bounds)
-    runs = runs_of(scores, names, images, deterministic, limits, unit)
+    runs = runs_of(scores, names, images, deterministic, limits, unit, folds)
     pairs = paired_pairs(scores, runs, images) if pairing else pairs_of(runs)
     if pairing:
         rows = np.stack([scores[name].mean(axis=1) for name in names], axis=1)

@@ -139,7 +139,7 @@ def _log_prior(prior: tuple[float, float]) -> Float[np.ndarray, " k"]:
     return np.asarray((typical + np.array(kind)[:, None]).ravel())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _kernel(median: float) -> Float[np.ndarray, "k g"]:
     """Return the chance of a run's standard deviation (columns) for each typical one, likeness, and exceptions."""
     ratio = np.log(_GRID[None, :] / _TYPICAL_GRID[:, None])
@@ -151,6 +151,14 @@ def _kernel(median: float) -> Float[np.ndarray, "k g"]:
 def _bell(ratio: Float[np.ndarray, "k g"], spread: float) -> Float[np.ndarray, "k g"]:
     density = np.exp(-(ratio**2) / (2 * spread**2))
     return np.asarray(density / density.sum(axis=1, keepdims=True))
+
+
+def of_folds(prior: tuple[float, float], folds: int) -> tuple[float, float]:
+    """Return the prior of the spread of repeats of a cross-validation, each the mean of so many trainings.
+
+    As that of a mean of independent ones: the repeats of `benchmarks/seed_spread.py --folds 5` spread less still.
+    """
+    return float(prior[0] / np.sqrt(folds)), prior[1]
 
 
 def probit_slope(mean: float, n: int) -> float:

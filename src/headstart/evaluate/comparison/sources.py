@@ -12,8 +12,10 @@ from scipy import special
 from headstart.evaluate.comparison.seed_spread import (
     FLAT,
     SAMPLES,
+    SEEDS,
     SeedFacts,
     SeedSpread,
+    of_folds,
     probit_slope,
     seed_spread,
 )
@@ -42,6 +44,7 @@ class Runs:
         bounds: least and greatest possible mean, or None.
         deterministic: runs whose seeds change nothing.
         unit: what a row of scores is called: a seed, or a repeat of cross-validation.
+        folds: trainings whose scores make up a row.
     """
 
     names: tuple[str, ...]
@@ -55,6 +58,7 @@ class Runs:
     bounds: Bounds | None
     deterministic: Bool[np.ndarray, " r"]
     unit: str = SEED
+    folds: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def runs_of(
     deterministic: Collection[str],
     bounds: Bounds | None,
     unit: str = SEED,
+    folds: int = 1,
 ) -> Runs:
     """Summarise the scores of the runs; `bounds` are those of a mean score."""
     tables = [correct[name].astype(np.float64) for name in names]
@@ -116,11 +121,12 @@ def runs_of(
         n=n,
         image_means=np.stack([table.mean(axis=0) if images is None else table.ravel() for table in tables]),
         facts=tuple(facts),
-        spread=seed_spread(facts),
+        spread=seed_spread(facts, prior=of_folds(SEEDS, folds)),
         image_variance=np.array(image_variance),
         bounds=bounds,
         deterministic=np.array([name in deterministic for name in names]),
         unit=unit,
+        folds=folds,
     )
 
 
@@ -157,7 +163,8 @@ def paired_pairs(correct: Mapping[str, Scores], runs: Runs, images: Int[np.ndarr
         facts.append(fact)
         if images is not None:
             part[place] = max(part[place], own)
-    spread = seed_spread(facts, 2 / max(2, len(runs.names)), SAMPLES)  # of r runs, r - 1 pairs are independent
+    independent = 2 / max(2, len(runs.names))  # share of the pairs: r - 1 of r runs
+    spread = seed_spread(facts, independent, of_folds(SAMPLES, runs.folds))
     expected, doubt = spread.expected(), np.diag(spread.covariance())
     seeds = int(runs.seeds[0])
     noise = np.array([fact.noise for fact in facts])

@@ -141,6 +141,7 @@ def _board(
         deterministic=fixed,
         percent=numbers.is_share(metric),
         unit=unit_of(folds),
+        folds=folds or 1,
     )
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None
