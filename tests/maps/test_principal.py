@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.decomposition import PCA
 
 from headstart.maps.principal import principal_components
@@ -22,6 +23,18 @@ def test_scores_and_shares_are_those_of_scikit_learn_on_unit_vectors() -> None:
     for axis, direction in enumerate(peer.components_):  # the largest entry of each direction is positive
         sign = np.sign(direction[np.abs(direction).argmax()])
         assert np.allclose(scores[:, axis], sign * theirs[:, axis], atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [7, 12, 13])
+def test_fewer_images_than_numbers_give_what_the_full_decomposition_gives(n: int) -> None:
+    given = vectors(n)
+    unit = (given / np.linalg.norm(given, axis=1, keepdims=True)).astype(np.float64)
+    centred = unit - unit.mean(axis=0)
+    left, sizes, right = np.linalg.svd(centred, full_matrices=False)
+    signs = np.sign(right[np.arange(4), np.abs(right[:4]).argmax(axis=1)])
+    scores, shares = principal_components(given, 4)
+    assert np.allclose(scores, (left * sizes)[:, :4] * signs, atol=1e-5)
+    assert np.allclose(shares, (sizes**2 / (sizes**2).sum())[:4], atol=1e-6)
 
 
 def test_the_order_and_the_length_of_vectors_change_nothing() -> None:
