@@ -24,9 +24,17 @@ def test_a_fault_of_a_network_is_a_cell_that_fails(
 
     monkeypatch.setattr(table, "CHECKS", {"groups": table.groups, "wrong": wrong})
     groups = Backbone.parameter_groups
-    assert table.main(["--only", "headstart-lenet5"]) == 1
+    assert table.main(["--only", "lenet5"]) == 1
     assert "| `lenet5` | yes | **fails**: the first line \\| of two |" in capsys.readouterr().out
     monkeypatch.setattr(Backbone, "parameter_groups", lambda self: list(groups(self))[:-1])
     monkeypatch.setattr(table, "CHECKS", {"groups": table.groups})
-    assert table.main(["--only", "headstart-lenet5"]) == 1
+    assert table.main(["--only", "lenet5"]) == 1
     assert "1 networks, 1 of 1 cells failed" in capsys.readouterr().out
+
+
+def test_a_network_is_asked_for_by_the_name_that_the_table_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table, "CHECKS", {"library": lambda member: member.library})
+    assert table.main(["--all", "--only", "torchvision/vgg11_bn"]) == 0
+    assert "| `torchvision/vgg11_bn` | torchvision |\n\n1 networks" in capsys.readouterr().out
