@@ -44,6 +44,19 @@ def test_the_engine_gives_what_pytorch_gives() -> None:
     assert np.array_equal(engine(pixels), Engine(subject, NEEDS)(pixels)), "to the last bit"
 
 
+class OnlyTwo(nn.Module):
+    """A network whose graph has the number of images in it, as a traced `expand` has."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3)) + torch.ones(1, 3).expand(int(images.shape[0]), 3)
+
+
+def test_a_graph_that_holds_the_number_of_images_is_not_used() -> None:
+    engine, pixels = Engine(OnlyTwo(), NEEDS), some_pixels(5)
+    assert engine.name == "pytorch"
+    assert np.allclose(engine(pixels), plainly(OnlyTwo(), pixels), atol=1e-5)
+
+
 def test_a_network_is_exported_once_and_again_for_other_weights_normalisation_or_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
