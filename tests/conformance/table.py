@@ -33,7 +33,7 @@ from tests.conformance.test_current_families import check_engine, check_lora, sh
 YES, NONE, REFUSED, EAGER = "yes", "–", "refused", "PyTorch"
 _CLASSES = 5
 _IMAGENET_SIZE = 224
-_NOT_EXPORTED = (  # three resize their position embedding with antialiasing; the graph of one holds the number of images
+_NOT_EXPORTED = (  # three resize their positions with antialiasing; the graph of one holds the number of images
     "hiera_small_abswin_256",
     "naflexvit_base_patch16_siglip",
     "naflexvit_base_patch16_par_gap",
