@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -9,6 +10,8 @@ from torch import nn
 
 from headstart.errors import ModelError
 from headstart.models.architectures.torchvision_stages import stage_torchvision
+from headstart.models.preprocessing import Preprocessing
+from headstart.transfer.frozen.engine import Engine
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,17 @@ def test_stages_in_order_and_the_classifier_give_the_logits_of_the_network(name:
         staged = stage_torchvision(model)
         assert list(staged.stages) == stages and staged.classifier is not None
         torch.testing.assert_close(staged.classifier(nn.Sequential(staged.stages)(images)), expected)
+
+
+def test_the_graph_of_a_vision_transformer_takes_any_number_of_images() -> None:
+    model = torchvision.models.VisionTransformer(32, 16, 1, 2, 16, 32, num_classes=3).eval()
+    network = nn.Sequential(stage_torchvision(model).stages)
+    engine = Engine(network, Preprocessing(32, 32, "bilinear", (0.5,) * 3, (0.5,) * 3))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1)
+    assert engine.name == "onnxruntime"
+    assert np.allclose(engine(pixels), expected.numpy(), atol=1e-5)
 
 
 def test_each_pooling_of_alexnet_belongs_to_the_convolution_before_it() -> None:

@@ -141,7 +141,7 @@ def _vit(model: Any) -> Staged:
 
 def _vit_embed(part: Any, images: Tensor) -> Tensor:
     patches = part._process_input(images)
-    tokens = torch.cat([part.class_token.expand(len(patches), -1, -1), patches], dim=1)
+    tokens = torch.cat([part.class_token.expand(patches.shape[0], -1, -1), patches], dim=1)
     embedded: Tensor = part.encoder.dropout(tokens + part.encoder.pos_embedding)
     return embedded
 

@@ -125,7 +125,7 @@ def _onnx_session(
         return None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised, and said by whoever handles it
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # images decode on the same cores
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
