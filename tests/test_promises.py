@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import parsed
 import pytest
 import typer.main
 from sybil import Document
@@ -27,8 +28,7 @@ OF_NO_CONCERN = {"--help", "--install-completion", "--show-completion"}
 @cache
 def trees() -> list[ast.Module]:
     """Return every test, parsed, but for this one."""
-    files = [file for file in sorted(TESTS.rglob("*.py")) if file != Path(__file__)]
-    return [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    return [parsed.tree(file) for file in sorted(TESTS.rglob("*.py")) if file != Path(__file__)]
 
 
 @cache

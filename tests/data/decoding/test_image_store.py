@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ VIEW = View(10, 8)
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("drawn")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 2 classes with 150 images each, of several sizes; rows 0 and 1 are equal images."""
+    root = tmp_path_factory.mktemp("many")
     for name in ("c0", "c1"):
         (root / name).mkdir()
     for number in range(300):
@@ -41,13 +43,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def many(drawn: Path, tmp_path: Path) -> Path:
-    """Return a folder of 2 classes with 150 images each, of several sizes; rows 0 and 1 are equal images."""
-    return Path(shutil.copytree(drawn, tmp_path / "many"))
+def altered(many: Path, tmp_path: Path) -> Path:
+    """Return a copy of these images for a test that changes some."""
+    return Path(shutil.copytree(many, tmp_path / "many"))
+
+
+@cache
+def decoded_alone(path: Path, view: View) -> np.ndarray:
+    """Return an image that no test changes, without the store."""
+    return decode_file(path, view)
 
 
 def expected(root: Path, dataset: Any, view: View) -> list[np.ndarray]:
-    return [decode_file(root / dataset.reader.name(row), view) for row in range(len(dataset))]
+    return [decoded_alone(root / dataset.reader.name(row), view) for row in range(len(dataset))]
 
 
 def test_every_row_is_the_decoded_image(many: Path) -> None:
@@ -124,14 +132,14 @@ def test_the_key_depends_on_content_order_and_view(many: Path) -> None:
     assert len(keys) == 5
 
 
-def test_a_damaged_image_is_bad_and_black_and_the_others_are_whole(many: Path) -> None:
-    victim = many / "c1" / "151.png"
+def test_a_damaged_image_is_bad_and_black_and_the_others_are_whole(altered: Path) -> None:
+    victim = altered / "c1" / "151.png"
     with Image.open(victim) as image:
         image.convert("RGB").save(victim, "JPEG")
     data = bytearray(victim.read_bytes())
     data[-80:-40] = bytes(40)  # its end is whole, so that only decoding shows it
     victim.write_bytes(data)
-    dataset = load_dataset(many)
+    dataset = load_dataset(altered)
     array = decode_images(dataset, VIEW)
     (row,) = array.bad
     assert dataset.reader.name(row) == "c1/151.png"
@@ -142,12 +150,12 @@ def test_a_damaged_image_is_bad_and_black_and_the_others_are_whole(many: Path) -
         decode_images(dataset, VIEW, strict=True)
 
 
-def test_an_image_that_changed_after_loading_is_refused(many: Path, draw: Any) -> None:
-    dataset = load_dataset(many)
-    draw(many / "c0" / "100.png", 999)
+def test_an_image_that_changed_after_loading_is_refused(altered: Path, draw: Any) -> None:
+    dataset = load_dataset(altered)
+    draw(altered / "c0" / "100.png", 999)
     with pytest.raises(DataError, match=r"c0/100.png has changed since it was loaded"):
         decode_images(dataset, VIEW)
-    (many / "c0" / "100.png").unlink()
+    (altered / "c0" / "100.png").unlink()
     with pytest.raises(DataError, match="cannot be read any more"):
         decode_images(dataset, VIEW)
 
@@ -357,4 +365,4 @@ def test_only_the_same_first_images_are_copied(
     wanted = 49 if rows == "more rows" else len(np.unique(dataset.digests))  # row 150 equals row 0
     assert len(decoded) == wanted
     for row in range(len(dataset)):
-        np.testing.assert_array_equal(found[row], decode_file(many / dataset.reader.name(row), view))
+        np.testing.assert_array_equal(found[row], decoded_alone(many / dataset.reader.name(row), view))
