@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -289,12 +290,17 @@ def _photo(path: Path) -> bytes:
 
 
 def _picture(label: int, difficulty: float, name: str) -> bytes:
+    return _drawn(label, f"{name[:12]} {difficulty:+.1f}")
+
+
+@cache
+def _drawn(label: int, text: str) -> bytes:
     hue = (label * 47) % 255
     picture = Image.new("HSV", (96, 72), (hue, 90, 200)).convert("RGB")
     draw = ImageDraw.Draw(picture)
     reach = 12 + (label % 5) * 4
     draw.ellipse((48 - reach, 36 - reach, 48 + reach, 36 + reach), fill=(hue, 40, 255 - hue))
-    draw.text((3, 58), f"{name[:12]} {difficulty:+.1f}", fill="white")
+    draw.text((3, 58), text, fill="white")
     return _jpeg(picture)
 
 

@@ -38,7 +38,7 @@ def describe(name: str, input_size: int | None = None) -> dict[str, Any]:
         ModelError: no such architecture, or it cannot take images of this size.
     """
     architecture = find_architecture(name)
-    backbone = build(architecture, input_size=input_size)
+    backbone = build(architecture, input_size=input_size, drawn=False)  # only shapes are read
     size = backbone.preprocessing.size
     rows = stage_rows(backbone, size)
     weights = weights_of(architecture)
