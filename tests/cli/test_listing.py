@@ -139,13 +139,13 @@ def test_weights_for_bands_are_a_table_of_their_own(capsys: Capture, monkeypatch
     )
     monkeypatch.setattr(torchgeo, "_is_installed", lambda: True)
     monkeypatch.setattr(torchgeo, "table", lambda name: [entry])
-    show_backbones("resnet152", as_json=False)
+    show_backbones("resnet18", as_json=False)
     shown = capsys.readouterr().out
     assert [line.split() for line in shown.splitlines() if "SENTINEL2" in line] == [
         ["torchgeo:SENTINEL2", "B1,", "B8a", "unknown"]
     ]
     monkeypatch.setattr(torchgeo, "_is_installed", lambda: False)
-    show_backbones("resnet152", as_json=False)
+    show_backbones("resnet18", as_json=False)
     assert "torchgeo has weights of it for the bands of satellites: pip install 'headstart[torchgeo]'" in " ".join(
         capsys.readouterr().out.split()
     )
