@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import os
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers and the processes that te
 
 gc.disable()  # until the tests run: what is imported stays, and visiting it again and again takes seconds
 
+_caches = itertools.count()
 CHECKED = ("evaluate", "fewshot", "transfer", "models", "explain")
 shapes.enforce([f"headstart.{area}" for area in CHECKED])
 
@@ -51,13 +53,17 @@ def own_store(
     Workers have a width of the terminal in their environment, which is taken away.
     """
     shapes.begin()
-    place = tmp_path_factory.mktemp("cache")
+    place = tmp_path_factory.getbasetemp() / f"cache{next(_caches)}"  # mktemp would look for a free name, and link it
+    place.mkdir(mode=0o700)
     monkeypatch.setenv("HEADSTART_CACHE", str(place))
     monkeypatch.delenv("COLUMNS", raising=False)
     if request.node.get_closest_marker("realdata") is None:
         monkeypatch.delenv("HEADSTART_DATA", raising=False)
     yield place
-    shutil.rmtree(place, ignore_errors=True)
+    try:
+        place.rmdir()  # of most tests it is empty
+    except OSError:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
