@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 from headstart.errors import WeightsError
-from headstart.models.architectures.build import build
+from headstart.models.architectures import build as building
 from headstart.models.architectures.catalogue import Architecture
 from headstart.models.backbone import Backbone
 from headstart.models.create import create_backbone
@@ -31,6 +32,16 @@ def made(name: str, seed: int, **options: object) -> dict[str, Tensor]:
     torch.manual_seed(seed)
     state: dict[str, Tensor] = timm.create_model(name, **options).state_dict()
     return state
+
+
+def build(architecture: Architecture, seed: int = 0, **options: int) -> Backbone:
+    """Return the network that headstart builds, of which each is built once: a copy, to be filled."""
+    return deepcopy(built(architecture, seed, **options))
+
+
+@lru_cache(maxsize=8)
+def built(architecture: Architecture, seed: int, **options: int) -> Backbone:
+    return building.build(architecture, seed, **options)
 
 
 def logits(backbone: Backbone, size: int = 64) -> Tensor:
