@@ -117,7 +117,8 @@ def test_a_notebook_is_valid_without_outputs_and_linked(path: Path) -> None:
 def small(path: Path, folder: Path) -> list[NotebookNode]:
     """Return a notebook's cells with its parameters made small, in a folder of its own and without earlier names."""
     parameters, before, after = SMALL[path.stem]
-    start = f"import gc\ngc.freeze()  # a reset looks through all objects\n%reset -f\nimport os\nos.makedirs({str(folder)!r})\nos.chdir({str(folder)!r})\n{QUICK}\n{before}"
+    new = "import gc\ngc.freeze()  # the reset looks through all objects\n%reset -f\nimport os"
+    start = f"{new}\nos.makedirs({str(folder)!r})\nos.chdir({str(folder)!r})\n{QUICK}\n{before}"
     cells = [_cell(start, path)]
     for cell in read(path).cells:
         cells.append(cell)

@@ -374,17 +374,14 @@ def test_without_ray_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 def test_two_worker_processes_leave_the_same_table_as_one(
     chain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A training, what starts from it, and the head on pixels that the other worker does meanwhile."""
-    runs = {name: chain["runs"][name] for name in ("pixels", "first")}
-    spec = {**chain, "runs": {**runs, "second": {"strategy": "ridge", "weights": {"run": "first"}}}}
     fresh_cache(tmp_path / "cache of one", monkeypatch)
-    one, _ = execute(spec, tmp_path / "one")
+    one, _ = execute(chain, tmp_path / "one")
     fresh_cache(tmp_path / "cache of two", monkeypatch)
-    two, told = execute(spec, tmp_path / "two", 2)
-    assert len(told.ran) == 3 and results(one) == results(two)
+    two, told = execute(chain, tmp_path / "two", 2)
+    assert len(told.ran) == 6 and results(one) == results(two)
     assert [path.read_text() for path in sorted((two / "logs").iterdir())] == ["", ""]
-    _, again = execute(spec, tmp_path / "two", 2)
-    assert again.ran == [] and len(again.found) == 3
+    _, again = execute(chain, tmp_path / "two", 2)
+    assert again.ran == [] and len(again.found) == 6
 
 
 class Killer(Told):

@@ -102,7 +102,6 @@ def test_killed_again_and_again_it_ends_the_same(
 @pytest.mark.long
 def test_two_processes_share_one_search(searched: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
-    searched["runs"] = {"a": {**searched["runs"]["a"], "trials": 4}}
     path.write_text(yaml.safe_dump(searched))
     ended = side_by_side([["run", str(path), "--out", str(tmp_path / f"out {n}")] for n in range(2)])
     said = [words for _, words in ended]
@@ -111,7 +110,7 @@ def test_two_processes_share_one_search(searched: dict[str, Any], tmp_path: Path
     assert one == other
     assert all("trial" in words for words in said)  # each has done some
     trials = list(default_store().root.glob("trials/*/trial.json"))
-    assert len(trials) <= 5  # four, of which some are pruned, and the refit: none was done twice
+    assert len(trials) <= 11  # ten, of which some are pruned, and the refit: none was done twice
 
 
 def test_a_search_in_which_all_fails_is_a_failed_run(searched: dict[str, Any], tmp_path: Path) -> None:
