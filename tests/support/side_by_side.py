@@ -9,7 +9,6 @@ import sys
 
 PATIENCE = 300  # seconds
 MODULES = ("headstart.api", "headstart.study.execution.tuning.optuna_search", "lightning", "optuna")
-MODULES += ("alembic.command", "headstart.report.render.html", "optuna.storages._rdb.models", "pandas", "pyarrow")
 FORK = """
 import contextlib, importlib, json, os, sys, warnings
 modules, commands = json.loads(sys.argv[1])
