@@ -33,7 +33,7 @@ SMALL: dict[str, tuple[dict[str, int], str, str]] = {
         "assert results.ranking()[0]['run'] == 'pretrained' and len(history) == EPOCHS",
     ),
     "03-five-pictures-a-class": (
-        {"PER_CLASS": 16, "EPISODES": 100},
+        {"CLASSES": 5, "PER_CLASS": 16, "EPISODES": 100},
         "",
         "assert len(scores.rows) == 12 and score > 0.6, score\n"
         "assert all(a < b for a, b in zip(*[[row.accuracy for row in scores.rows if row.shots == k] for k in (1, 5)]))",
@@ -47,18 +47,21 @@ SMALL: dict[str, tuple[dict[str, int], str, str]] = {
     ),
     "05-why-did-it-say-that": (
         {"PER_CLASS": 12},
-        "",
+        "smaller_pictures(_Patch(), 224)  # as they are: the label is small",
         "assert plain.count('south') <= 3 and labelled.count('south') >= 6, (plain, labelled)",
     ),
     "06-from-model-to-web-page": (
         {"PER_CLASS": 8},
         "from headstart.deploy.export import page as page_export\n"
+        "from tests.docs.readers_files import check_here, export_once\n"
+        "export_once(_Patch())  # both formats are of one model\n"
+        "check_here(_Patch())\n"
         "from headstart.deploy.export.page_runtime import Runtime\n"
         "page_export.runtime_of = lambda given: Runtime(b'export const env = 1;', b'\\0asm')",
         "assert (onnx.folder / 'model.onnx').is_file() and any(page.folder.glob('*.html'))",
     ),
     "07-a-study-from-python": (
-        {"PER_CLASS": 20, "SEEDS": 1},
+        {"CLASSES": 3, "PER_CLASS": 20, "SEEDS": 1},
         "",
         "assert {shots: len(rows) for shots, rows in curve.items()} == {'ridge': 4, 'prototypes': 4}, curve",
     ),
@@ -74,12 +77,17 @@ SMALL: dict[str, tuple[dict[str, int], str, str]] = {
     ),
 }
 
-QUICK = """
+QUICK = f"""
+import sys
+from pytest import MonkeyPatch as _Patch
+sys.path[:0] = [{str(REPOSITORY)!r}] * ({str(REPOSITORY)!r} not in sys.path)
 from headstart.study import comparison
 from headstart.study.planning import microbenchmarks
+from tests.docs.readers_files import smaller_pictures
 
+smaller_pictures(_Patch())
 comparison.FOLDS, microbenchmarks._PATIENCE = 3, 0.01
-"""  # of cross-validation, and of a plan's figures
+"""  # the size of the pictures, the folds of cross-validation, the accuracy of a plan's figures
 
 
 def read(path: Path) -> NotebookNode:
@@ -109,7 +117,8 @@ def test_a_notebook_is_valid_without_outputs_and_linked(path: Path) -> None:
 def small(path: Path, folder: Path) -> list[NotebookNode]:
     """Return a notebook's cells with its parameters made small, in a folder of its own and without earlier names."""
     parameters, before, after = SMALL[path.stem]
-    start = f"%reset -f\nimport os\nos.makedirs({str(folder)!r})\nos.chdir({str(folder)!r})\n{QUICK}\n{before}"
+    new = "import gc\ngc.freeze()  # the reset looks through all objects\n%reset -f\nimport os"
+    start = f"{new}\nos.makedirs({str(folder)!r})\nos.chdir({str(folder)!r})\n{QUICK}\n{before}"
     cells = [_cell(start, path)]
     for cell in read(path).cells:
         cells.append(cell)

@@ -13,7 +13,7 @@ from sybil import Document
 from headstart.study import comparison
 from headstart.study.planning import microbenchmarks
 from tests.docs.blocks import blocks_of
-from tests.docs.readers_files import StandIns, draw, draw_one
+from tests.docs.readers_files import StandIns, draw, draw_one, smaller_pictures
 from tests.docs.running import REPOSITORY, Runner, parse
 from tests.docs.test_links import FENCED
 
@@ -44,6 +44,7 @@ def test_every_block_of_the_page_runs(
     monkeypatch.setenv("HEADSTART_CACHE", str(cache))
     monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)  # the figures of a plan are not looked at
     monkeypatch.setattr(comparison, "FOLDS", 3)  # of cross-validation, in place of five
+    smaller_pictures(monkeypatch)
     monkeypatch.chdir(tmp_path)
     for name in ("studies", "benchmarks"):
         (tmp_path / name).symlink_to(REPOSITORY / name)

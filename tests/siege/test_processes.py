@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[2]
 # the long form: where too little is left, a native library may end the process itself.
 FEW = {
     "kills": ("continued after", 1, 2),
-    "moves": ("then continued", 2, 2),
-    "limits": ("one line", 2, 4),
+    "moves": ("then continued", 1, 3),
+    "limits": ("one line", 1, 4),
     "labels": ("every confirmed label", 1, 1),
-    "pages": ("all that was confirmed is there", 2, 2),
+    "pages": ("all that was confirmed is there", 1, 2),
     "signals": ("SIG", 1, 2),
     "crowds": ("at once", 1, 1),
 }
