@@ -103,9 +103,7 @@ def guarantee(
     above = ranked[counts]  # the confidence of the next one
     kept = np.searchsorted(-ranked[:-1], -above, side="left")  # fewer than counted where confidences are equal
     wrong = np.concatenate([[0], np.cumsum(~correct[order])])[kept]
-    from scipy import stats  # takes a tenth of the time in which a command starts
-
-    passed = stats.binom.cdf(wrong, kept, 1 - at_least) <= 1 - level
+    passed = special.bdtr(wrong, kept, 1 - at_least) <= 1 - level
     passed[kept == 0] = False
     failed = np.flatnonzero(~passed & (kept >= first))
     good = np.flatnonzero(passed[: failed[0]] if len(failed) else passed)
