@@ -151,9 +151,7 @@ def caltech101(folder: Path) -> None:
 def drawn(source: Path, folder: Path, count: int = 1500, without: str = "") -> None:
     """Link images of every class, as many of each as its share of some `count`, two thirds to learn from."""
     classes = sorted(path for path in source.iterdir() if path.is_dir() and path.name != without)
-    files = {
-        path.name: sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES) for path in classes
-    }
+    files = {path.name: sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES) for path in classes}
     share = min(1.0, count / sum(len(each) for each in files.values()))
     rng = np.random.default_rng(0)
     for name, each in files.items():
@@ -190,7 +188,7 @@ def write_weights(path: Path) -> Path:
     """Write headstart's ImageNet weights of EfficientNet-Lite0 under timm's names, without the classifier."""
     backbone, _ = create_backbone("efficientnet_lite0", "imagenet")
     network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-    state = dict(zip(network.state_dict(), backbone.state_dict().values(), strict=True))
+    state = dict(zip(network.state_dict(), backbone.stages.state_dict().values(), strict=True))
     network.load_state_dict(state)
     torch.save(state, path)
     return path
@@ -208,7 +206,9 @@ def measure(
             found: dict[str, Measured] = {}
             for use in uses:
                 out = records / f"{name}-{who}{use and '-'}{use}-{seed}.npz"
-                task = Task(folder / "train", folder / "test", 60 * options.minutes, seed, options.threads, weights, use, out)
+                task = Task(
+                    folder / "train", folder / "test", 60 * options.minutes, seed, options.threads, weights, use, out
+                )
                 record = record_of(who, task, options.peer.get(who))
                 if record is None:
                     continue
@@ -249,8 +249,8 @@ def judged(record: Record, names: list[str]) -> Measured:
         ValueError: the record is of other images, or lacks a class or probabilities that add up to one.
     """
     rows = {name: row for row, name in enumerate(record.names)}
-    if len(rows) != len(names) or set(rows) != set(names):
-        raise ValueError(f"the record has {len(rows)} images, the test part {len(names)}, and not the same")
+    if sorted(record.names) != sorted(names):
+        raise ValueError(f"the record has {len(record.names)} images, the test part {len(names)}, and not the same")
     probabilities = record.probabilities[[rows[name] for name in names]]
     labels = np.array([record.classes.index(name.rpartition("/")[0]) for name in names])
     if not np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-2):
@@ -258,7 +258,7 @@ def judged(record: Record, names: list[str]) -> Measured:
     correct = probabilities.argmax(axis=1) == labels
     losses = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], CLIPPED, 1.0))
     confidence = np.clip(probabilities.max(axis=1), 0.0, 1.0)
-    error = calibration_error(confidence, correct).value
+    error = calibration_error(confidence, correct)["value"]
     return Measured(correct, losses, error, record.seconds, record.size)
 
 

@@ -41,7 +41,11 @@ def main() -> None:
             "env.num_workers": task.threads,
         }
         predictor.fit(
-            table, time_limit=task.seconds, seed=task.seed, hyperparameters=settings, column_types={"image": "image_path"}
+            table,
+            time_limit=task.seconds,
+            seed=task.seed,
+            hyperparameters=settings,
+            column_types={"image": "image_path"},
         )
         seconds = time.perf_counter() - began
         paths = images_in(task.test)
