@@ -16,6 +16,9 @@ tiles       grey photographs of magnetic tiles, five defects and none (1,344 ima
             github.com/abin24/Magnetic-tile-defect-datasets. at cc4eb530. A tile can be in it several times, under
             different exposures, so that a test image may have a sibling among those to learn from.
 
+Each peer needs an environment of its own, whose Python is given: `pip install fastai timm`, `autogluon.multimodal` or
+`ultralytics timm`. Neither AutoGluon's default network (Swin) nor Ultralytics' own can be had without a download.
+
 A folder has a folder of images for each class; some 1,500 images of it are drawn as of caltech101.
 
 All get a folder of image files with train/ and test/ inside, nothing cached, the same cores and the same ImageNet
