@@ -1,7 +1,7 @@
 """The best classifier in five minutes on the same files: `headstart compare --budget 5min` beside its peers.
 
     HEADSTART_DATA=… python benchmarks/five_minutes.py --folder waste=FOLDER signs=FOLDER tiles=FOLDER \\
-        --peer fastai=PYTHON autogluon=PYTHON ultralytics=PYTHON lightly=PYTHON [--data groceries caltech101] \\
+        --peer fastai=PYTHON autogluon=PYTHON ultralytics=PYTHON [--data groceries caltech101] \\
         [--seeds 3] [--minutes 5] [--records FOLDER] [--small]
 
 groceries   the embedded photographs, 14 fine classes, the split that they come with.
@@ -62,7 +62,7 @@ from headstart.threads import environment, machine_cores
 HERE = Path(__file__).parent
 OURS = "headstart"
 USES = {"fastai": ("head", "tuned", "small")}
-PEERS = ("fastai", "autogluon", "ultralytics", "lightly")
+PEERS = ("fastai", "autogluon", "ultralytics")
 CLIPPED = 1e-7
 SMALL = (60, 30)
 

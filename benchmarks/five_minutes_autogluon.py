@@ -2,7 +2,7 @@
 
 It takes timm's networks from a folder with `pytorch_model.bin` and `config.json`, which is made of the weights file;
 it splits its own validation part off, and averages its three best checkpoints. Without a GPU it needs "32" as
-precision. What it leaves behind is the folder of `predictor.save`.
+precision. The clock includes the averaging, which its limit does not bound. What it leaves behind is the folder of `predictor.save`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def main() -> None:
         predictor.save(str(left))
         names = tuple(name_of(path) for path in paths)
         classes = tuple(str(name) for name in found.columns)
-        chosen = f"{ARCHITECTURE} tuned, {checkpoints(Path(place) / 'fitted')}"
-        write_record(task.out, Record(names, classes, np.asarray(found), chosen, seconds, size_of(left)))
+        record = Record(names, classes, np.asarray(found), f"{ARCHITECTURE} tuned", seconds, size_of(left))
+    write_record(task.out, record)
 
 
 def checkpoint(task: Task, folder: Path) -> Path:
@@ -67,14 +67,6 @@ def checkpoint(task: Task, folder: Path) -> Path:
     config = {"architecture": ARCHITECTURE, "num_features": network.num_features, "pretrained_cfg": cfg}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
-
-
-def checkpoints(folder: Path) -> str:
-    """Return the epochs that the training log names, if there is one."""
-    tables = sorted(folder.rglob("metrics.csv"))
-    if not tables:
-        return "epochs unknown"
-    return f"{int(pd.read_csv(tables[-1])['epoch'].max()) + 1} epochs begun"
 
 
 if __name__ == "__main__":
