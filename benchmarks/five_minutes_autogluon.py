@@ -2,7 +2,8 @@
 
 It takes timm's networks from a folder with `pytorch_model.bin` and `config.json`, which is made of the weights file;
 it splits its own validation part off, and averages its three best checkpoints. Without a GPU it needs "32" as
-precision. The clock includes the averaging, which its limit does not bound. What it leaves behind is the folder of `predictor.save`.
+precision. The clock includes the averaging, which its limit does not bound. What it leaves behind is the folder of
+`predictor.save`.
 """
 
 from __future__ import annotations
