@@ -39,7 +39,9 @@ class Clock(fast.Callback):  # type: ignore[misc]
         self.count, self.stamps = count, []
 
     def after_batch(self) -> None:
-        """Note the time."""
+        """Note the time of a training step."""
+        if not self.training:
+            return
         self.stamps.append(time.perf_counter())
         if len(self.stamps) > self.count:
             raise fast.CancelFitException
@@ -129,7 +131,7 @@ def timed(learner: Any, count: int = 4) -> float:
     """Return the seconds of a training step at a rate of zero, which is taken off the time."""
     clock = Clock(count)
     state = {name: value.clone() for name, value in learner.model.state_dict().items()}
-    learner.fit(1, 0.0, cbs=clock)
+    learner.fit(count + 1, 0.0, cbs=clock)  # more than one epoch only where there are few images
     learner.model.load_state_dict(state)
     return float(np.median(np.diff(clock.stamps)))
 
