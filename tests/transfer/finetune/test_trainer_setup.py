@@ -7,7 +7,15 @@ import logging
 import pytest
 import torch
 
-from headstart.transfer.finetune.trainer_setup import accelerator, own_randomness, quiet, reseed, several
+from headstart.transfer.finetune.trainer_setup import (
+    _say_slow,
+    accelerator,
+    own_randomness,
+    quiet,
+    reseed,
+    several,
+    warn_of_slow,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +34,33 @@ def test_devices_by_lightnings_names(device: str, count: int, expected: tuple[st
 
 def test_several_devices_are_forked_on_the_cpu_and_spawned_elsewhere() -> None:
     assert several("cpu") == "ddp_fork" and several("cuda") == "ddp_spawn"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision", "device", "said"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "bf16-mixed", "cpu", 1),
+        ({"avx2": True, "avx512_bf16": True, "amx_bf16": False}, "bf16-mixed", "cpu", 0),
+        ({"neon": True, "bf16": True}, "bf16-mixed", "cpu", 0),
+        ({"neon": True, "bf16": False}, "bf16-mixed", "cpu", 1),
+        ({}, "bf16-mixed", "cpu", 0),
+        ({"avx512_bf16": False}, "32", "cpu", 0),
+        ({"avx512_bf16": False}, "bf16-mixed", "cuda", 0),
+    ],
+)
+def test_bfloat16_without_instructions_for_it_is_said_once(
+    capabilities: dict[str, bool],
+    precision: str,
+    device: str,
+    said: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _say_slow.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    for _ in range(2):
+        warn_of_slow(precision, device)
+    assert capsys.readouterr().err.count("precision bf16-mixed trains far more slowly") == said
 
 
 def test_levels_are_restored_after_an_error() -> None:

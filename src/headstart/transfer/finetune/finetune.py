@@ -19,7 +19,14 @@ from headstart.transfer.finetune.learner import Diverged, Learner
 from headstart.transfer.finetune.malloc import large_blocks_kept
 from headstart.transfer.finetune.outcome import restore_chosen
 from headstart.transfer.finetune.routes import Route
-from headstart.transfer.finetune.trainer_setup import accelerator, open_loggers, own_randomness, quiet, several
+from headstart.transfer.finetune.trainer_setup import (
+    accelerator,
+    open_loggers,
+    own_randomness,
+    quiet,
+    several,
+    warn_of_slow,
+)
 
 
 def finetune(job: TuneJob) -> TuneResult:
@@ -52,6 +59,7 @@ def _fit(job: TuneJob, learner: Learner, device: str, resume: Path | None) -> Di
     epochs = job.recipe.epochs if job.stop_after is None else min(job.recipe.epochs, job.stop_after)
     if epochs == 0:
         return None
+    warn_of_slow(job.recipe.precision, device)
     kind, chosen = accelerator(device, job.devices)
     title = f"training {job.backbone.name}"
     with progress(title, epochs * len(job.train)) as ticker, quiet(), own_randomness(), large_blocks_kept():

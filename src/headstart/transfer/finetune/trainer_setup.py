@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from headstart.errors import require
+from headstart.progress import say
 from headstart.transfer.finetune.event_logger import EventLogger
 from headstart.transfer.loggers import logged_from
 
@@ -29,6 +32,27 @@ def accelerator(device: str, count: int) -> tuple[str, int | list[int]]:
     if kind == "cuda":
         return "gpu", [int(index)] if index else count
     return kind, count if kind == "cpu" else 1
+
+
+def warn_of_slow(precision: str, device: str) -> None:
+    """Say once if this processor has no instructions for bfloat16 and computes it many times as slowly as 32 bits."""
+    if precision == "bf16-mixed" and device == "cpu" and not _has_bfloat16():
+        _say_slow()
+
+
+@cache
+def _say_slow() -> None:
+    say(
+        "recipe: this processor has no instructions for bfloat16, and precision bf16-mixed trains far more slowly on it"
+        " than 32; set precision: 32"
+    )
+
+
+def _has_bfloat16() -> bool:
+    """Say whether the processor has them; True where PyTorch cannot tell."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    found = [capabilities[name] for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if name in capabilities]
+    return any(found) or not found
 
 
 def open_loggers(names: tuple[str, ...], folder: Path) -> list[Logger]:
