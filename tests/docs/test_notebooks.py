@@ -80,7 +80,8 @@ SMALL: dict[str, tuple[dict[str, int], str, str]] = {
 QUICK = f"""
 import sys
 from pytest import MonkeyPatch as _Patch
-sys.path[:0] = [{str(REPOSITORY)!r}] * ({str(REPOSITORY)!r} not in sys.path)
+if {str(REPOSITORY)!r} not in sys.path:
+    sys.path.insert(0, {str(REPOSITORY)!r})
 from headstart.study import comparison
 from headstart.study.planning import microbenchmarks
 from tests.docs.readers_files import smaller_pictures

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from headstart.evaluate.comparison.sentences import notes, pair_sentence
+from headstart.evaluate.comparison.sources import unit_of
 from headstart.evaluate.comparison.verdict import Needed
-from headstart.report.read.cross_validation import complete_repeats, folds_of, unit_of
+from headstart.report.read.cross_validation import complete_repeats, folds_of
 from headstart.report.read.leaderboard import make_boards
 from headstart.report.read.study_files import Outcome, Record, StudyFiles
 

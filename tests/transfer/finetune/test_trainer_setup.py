@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from headstart.transfer.finetune.trainer_setup import (
-    _say_slow,
     accelerator,
     own_randomness,
     quiet,
@@ -56,7 +55,7 @@ def test_bfloat16_without_instructions_for_it_is_said_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _say_slow.cache_clear()
+    warn_of_slow.cache_clear()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     for _ in range(2):
         warn_of_slow(precision, device)

@@ -28,7 +28,7 @@ from headstart.evaluate.comparison.families import (
 )
 from headstart.evaluate.comparison.leader import Leader, interval_of, leader_of, means_of
 from headstart.evaluate.comparison.letters import compact_letters
-from headstart.evaluate.comparison.sources import SEED, Bounds, Pairs, Runs, Scores, paired_pairs, pairs_of, runs_of
+from headstart.evaluate.comparison.sources import Bounds, Pairs, Runs, Scores, paired_pairs, pairs_of, runs_of
 from headstart.evaluate.comparison.tables import ALPHA, Pair, PairRows, Ranked, State, ranked
 from headstart.evaluate.comparison.verdict import Category
 from headstart.evaluate.metrics.guards import check_runs_differ
@@ -92,8 +92,7 @@ def compare_runs(
     deterministic: Collection[str] = (),
     bounds: Bounds | None = None,
     percent: bool | None = None,
-    unit: str = SEED,
-    folds: int = 1,
+    folds: int | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
@@ -113,8 +112,8 @@ def compare_runs(
             from seed to seed, also those that have one seed, or whose seeds all gave the same answers.
         bounds: least and greatest possible mean of scores that are not right or wrong (balanced accuracy: 0, 1).
         percent: write scores as percentages; by default those that are right or wrong.
-        unit: what a row of scores is called in sentences: a seed, or a repeat of cross-validation.
-        folds: trainings whose test images make up one row, in a repeat of cross-validation: their mean varies less.
+        folds: of a cross-validation whose repeats are the rows: trainings whose test images make up one row. Their
+            mean varies less, and sentences speak of repeats. None: a row is a seed.
         draws: of seeds and images, by which families are corrected.
         seed: of the draws.
 
@@ -130,7 +129,7 @@ def compare_runs(
     names = sorted(scores, key=lambda run: (-sign * float(scores[run].mean()), run))
     pairing = bool(pair_seeds) or images is not None
     limits = _bounds(scores, bounds)
-    runs = runs_of(scores, names, images, deterministic, limits, unit, folds)
+    runs = runs_of(scores, names, images, deterministic, limits, folds)
     pairs = paired_pairs(scores, runs, images) if pairing else pairs_of(runs)
     if pairing:
         rows = np.stack([scores[name].mean(axis=1) for name in names], axis=1)

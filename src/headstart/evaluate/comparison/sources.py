@@ -23,7 +23,7 @@ from headstart.evaluate.comparison.seed_spread import (
 Scores = Bool[np.ndarray, "s n"] | Float[np.ndarray, "s n"]
 Bounds = tuple[float, float]
 
-SEED = "seed"  # what a row of scores is called
+SEED, REPEAT = "seed", "repeat"  # what a row of scores is called
 _DIGITS = 12  # of a mean: what is equal but for rounding is equal, and 1 is not just below 1
 
 
@@ -43,8 +43,7 @@ class Runs:
         image_variance: of each run's mean, that the choice of images adds.
         bounds: least and greatest possible mean, or None.
         deterministic: runs whose seeds change nothing.
-        unit: what a row of scores is called: a seed, or a repeat of cross-validation.
-        folds: trainings whose scores make up a row.
+        folds: trainings whose scores make up a row, which is a repeat of cross-validation then; None: a row is a seed.
     """
 
     names: tuple[str, ...]
@@ -57,8 +56,12 @@ class Runs:
     image_variance: Float[np.ndarray, " r"]
     bounds: Bounds | None
     deterministic: Bool[np.ndarray, " r"]
-    unit: str = SEED
-    folds: int = 1
+    folds: int | None = None
+
+    @property
+    def unit(self) -> str:
+        """What a row of scores is called."""
+        return unit_of(self.folds)
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,18 @@ class Pairs:
         return np.asarray(np.where(self.scale > 0, tail, 1.0))
 
 
+def unit_of(folds: int | None) -> str:
+    """Return what a row of scores is called: a seed, or a repeat where all folds together make one."""
+    return SEED if folds is None else REPEAT
+
+
 def runs_of(
     correct: Mapping[str, Scores],
     names: Sequence[str],
     images: Int[np.ndarray, "s n"] | None,
     deterministic: Collection[str],
     bounds: Bounds | None,
-    unit: str = SEED,
-    folds: int = 1,
+    folds: int | None = None,
 ) -> Runs:
     """Summarise the scores of the runs; `bounds` are those of a mean score."""
     tables = [correct[name].astype(np.float64) for name in names]
@@ -121,11 +128,10 @@ def runs_of(
         n=n,
         image_means=np.stack([table.mean(axis=0) if images is None else table.ravel() for table in tables]),
         facts=tuple(facts),
-        spread=seed_spread(facts, prior=of_folds(SEEDS, folds)),
+        spread=seed_spread(facts, prior=of_folds(SEEDS, folds or 1)),
         image_variance=np.array(image_variance),
         bounds=bounds,
         deterministic=np.array([name in deterministic for name in names]),
-        unit=unit,
         folds=folds,
     )
 
@@ -164,7 +170,7 @@ def paired_pairs(correct: Mapping[str, Scores], runs: Runs, images: Int[np.ndarr
         if images is not None:
             part[place] = max(part[place], own)
     independent = 2 / max(2, len(runs.names))  # share of the pairs: r - 1 of r runs
-    spread = seed_spread(facts, independent, of_folds(SAMPLES, runs.folds))
+    spread = seed_spread(facts, independent, of_folds(SAMPLES, runs.folds or 1))
     expected, doubt = spread.expected(), np.diag(spread.covariance())
     seeds = int(runs.seeds[0])
     noise = np.array([fact.noise for fact in facts])

@@ -7,9 +7,9 @@ from typing import Any
 
 from headstart import units
 from headstart.evaluate.comparison.sentences import margin_words, settled
+from headstart.evaluate.comparison.sources import unit_of
 from headstart.evaluate.metrics.names import measure_name
 from headstart.report import numbers
-from headstart.report.read.cross_validation import unit_of
 from headstart.report.read.leaderboard import Board
 
 Segment = tuple[str, bool]  # text, and whether it is emphasised

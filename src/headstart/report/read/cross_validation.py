@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headstart.evaluate.comparison.sources import SEED
 from headstart.report.read.study_files import Record
 from headstart.units import percent
 
@@ -13,11 +12,6 @@ def folds_of(record: Record) -> int | None:
     """Return the number of folds where each seed is tested on its own fold, else None."""
     split = (record.spec.get("data") or {}).get("split") or {}
     return int(split["folds"]) if split.get("fold") == "seed" and split.get("folds") else None
-
-
-def unit_of(folds: int | None) -> str:
-    """Return what a row of scores is called: a seed, or a repeat where all folds together make one."""
-    return SEED if folds is None else "repeat"
 
 
 def complete_repeats(

@@ -17,7 +17,7 @@ from headstart.evaluate.comparison.sentences import SAME_SEEDS
 from headstart.evaluate.metrics.scoring import METRICS
 from headstart.report import numbers
 from headstart.report.read.board_scores import Scores, board_scores
-from headstart.report.read.cross_validation import folds_of, unit_of
+from headstart.report.read.cross_validation import folds_of
 from headstart.report.read.study_files import DataFolder, Record, StudyFiles, metric_of
 from headstart.report.read.training_images import WiderIntervals, read_resampled
 
@@ -140,8 +140,7 @@ def _board(
         margin=MARGIN if margin is None else float(margin),
         deterministic=fixed,
         percent=numbers.is_share(metric),
-        unit=unit_of(folds),
-        folds=folds or 1,
+        folds=folds,
     )
     chosen = (files.facts.get("best") or {}).get("run")
     chosen = str(chosen) if chosen in scores else None

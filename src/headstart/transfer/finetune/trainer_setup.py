@@ -34,18 +34,14 @@ def accelerator(device: str, count: int) -> tuple[str, int | list[int]]:
     return kind, count if kind == "cpu" else 1
 
 
+@cache  # once, however many trainings there are
 def warn_of_slow(precision: str, device: str) -> None:
-    """Say once if this processor has no instructions for bfloat16 and computes it many times as slowly as 32 bits."""
+    """Say if this processor has no instructions for bfloat16, which it computes more slowly than 32 bits."""
     if precision == "bf16-mixed" and device == "cpu" and not _has_bfloat16():
-        _say_slow()
-
-
-@cache
-def _say_slow() -> None:
-    say(
-        "recipe: this processor has no instructions for bfloat16, and precision bf16-mixed trains far more slowly on it"
-        " than 32; set precision: 32"
-    )
+        say(
+            "recipe: this processor has no instructions for bfloat16, and precision bf16-mixed trains far more slowly"
+            " on it than 32; set precision: 32"
+        )
 
 
 def _has_bfloat16() -> bool:
