@@ -87,13 +87,13 @@ class TimedPool(ray_module.RayPool):
         return found
 
 
-def seconds(nodes: int, folders: Sequence[Path], backbone: str, place: Path) -> list[tuple[float, float]]:
-    """Return how long the study of each folder takes, and its pass, one after the other, on a new cluster."""
+def seconds(nodes: int, folders: Sequence[Path], backbone: str, place: Path) -> tuple[float, float]:
+    """Return how long the study of the last folder takes, and its pass, after the others, on a new cluster."""
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
     cluster = Cluster(initialize_head=True, head_node_args=node)
-    took = []
+    took = math.nan
     try:
         for _ in range(nodes - 1):
             cluster.add_node(**node)
@@ -102,10 +102,10 @@ def seconds(nodes: int, folders: Sequence[Path], backbone: str, place: Path) -> 
             os.environ["HEADSTART_CACHE"] = str(place / f"cache of {folder.name}")
             began = time.perf_counter()
             run_study(load_study(study_of(folder, backbone)), place / "runs", device="cpu", on=cluster.address)
-            took.append((time.perf_counter() - began, TimedPool.took))
+            took = time.perf_counter() - began
     finally:
         cluster.shutdown()
-    return took
+    return took, TimedPool.took
 
 
 def main() -> int:
@@ -128,11 +128,11 @@ def main() -> int:
             each = {"few": (0, FEW), "all": (FEW, images)}
             folders = [copied(asked.data, *rows, at / name) for name, rows in each.items()]
             one, two = (seconds(nodes, folders, asked.backbone, at / f"{nodes} nodes") for nodes in (1, 2))
-        whole.append(one[-1][0] / (2 * two[-1][0]))
-        passes.append(one[-1][1] / (2 * two[-1][1]))
+        whole.append(one[0] / (2 * two[0]))
+        passes.append(one[1] / (2 * two[1]))
         print(
-            f"round {number}, one node and two: study {one[-1][0]:.1f} and {two[-1][0]:.1f} s, efficiency"
-            f" {whole[-1]:.2f}; pass {one[-1][1]:.1f} and {two[-1][1]:.1f} s, {passes[-1]:.2f}",
+            f"round {number}, one node and two: study {one[0]:.1f} and {two[0]:.1f} s, efficiency"
+            f" {whole[-1]:.2f}; pass {one[1]:.1f} and {two[1]:.1f} s, {passes[-1]:.2f}",
             flush=True,
         )
     middle = statistics.median(passes)
