@@ -291,7 +291,7 @@ FILE = "name: a\ndata: photos\nseeds: 2\nruns:\n  probe: {backbone: pixels, stra
     ("override", "says"),
     [
         ("runs.probe.strategey=ridge", "study.yaml, override runs.probe.strategey=ridge: unknown key 'strategey'"),
-        ("seeds=abc", "study.yaml, override seeds=abc: seeds: Input should be a valid integer"),
+        ("seeds=abc", "study.yaml, override seeds=abc: seeds: expected a whole number or a list, such as [a, b]"),
         ("name=../up", "study.yaml, override name=../up: name: '../up' cannot name a folder: begin with a letter"),
         ("runs.probe.shots=0", "study.yaml, override runs.probe.shots=0: "),
         ("budget=soon", "study.yaml, override budget=soon: budget: 'soon' is not a duration"),
