@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import headstart
 from headstart import estimator
+from headstart.deploy.export.facts import licence_of
 from headstart.errors import HeadstartError
 from headstart.models.create import create_backbone
 from headstart.storage.opening import default_store
@@ -153,10 +154,18 @@ def test_weights_that_were_replaced_are_loaded_again_also_if_the_file_has_the_sa
         backbone, _ = create_backbone("lenet5", "none", seed=seed)
         save_file(backbone.state_dict(), path)
         os.utime(path, ns=(10**18 + 1, 10**18 + 1))
-        _, loaded = headstart.ImageClassifier(backbone="lenet5", weights=str(path))._backbone()
+        _, loaded, _ = headstart.ImageClassifier(backbone="lenet5", weights=str(path))._backbone()
         found.append((backbone.state_dict(), loaded.state_dict()))
     for own, loaded in found:
         assert all(torch.equal(own[name], loaded[name]) for name in own)
+
+
+def test_the_classifier_names_the_licence_of_the_weights(tmp_path: Path) -> None:
+    backbone, _ = create_backbone("lenet5", "none", seed=0)
+    for metadata, licence in (({"license": "cc-by-nc-4.0"}, "cc-by-nc-4.0"), (None, "unknown")):
+        save_file(backbone.state_dict(), tmp_path / "weights.safetensors", metadata=metadata)
+        model = headstart.ImageClassifier(backbone="lenet5", weights=str(tmp_path / "weights.safetensors"))
+        assert licence_of(model.fit(IMAGES, LABELS).to_classifier().ensemble) == licence
 
 
 def test_pruning_the_cache_meanwhile_leaves_what_a_fit_has_stored(

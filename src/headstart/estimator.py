@@ -32,6 +32,7 @@ from headstart.errors import ArgumentError, DataError, choose
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import Bundle, Origin
+from headstart.models.bundle_file import licence_entry
 from headstart.models.create import create_backbone
 from headstart.models.first_layer import with_bands
 from headstart.models.network import Network
@@ -71,6 +72,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, sorted.
         backbone_: the frozen network.
+        licence_: of its weights, as far as it is known.
         head_: the fitted head.
         chosen_: the settings of the head that were best on the validation part.
         tried_: every configuration with its validation accuracy and log loss.
@@ -136,7 +138,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dataset = _dataset(pictures, codes.astype(np.int64), tuple(str(label) for label in self.classes_))
         seed = self._seed()
         split = make_split(dataset, validation=self.validation, test=0.0, given=False, seed=seed)
-        self.origin_, self.backbone_ = self._backbone()
+        self.origin_, self.backbone_, self.licence_ = self._backbone()
         features = features_of(dataset, self.backbone_, self._device())
         refit = len(split.validation) > 0
         job = HeadJob(kind, split.train, split.validation, len(self.classes_), options, seed, refit)
@@ -179,7 +181,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "head_")
         names = tuple(str(label) for label in self.classes_)
         network = Network(copy.deepcopy(self.backbone_), copy.deepcopy(self.head_)).eval()
-        return Classifier(Bundle(network, self.origin_, names, temperature=self.temperature_), device)
+        provenance = licence_entry(self.licence_)
+        bundle = Bundle(network, self.origin_, names, temperature=self.temperature_, provenance=provenance)
+        return Classifier(bundle, device)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -200,9 +204,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _device(self) -> str:
         return resolve_device(self.device)
 
-    def _backbone(self) -> tuple[Origin, Backbone]:
+    def _backbone(self) -> tuple[Origin, Backbone, str | None]:
         if self.backbone == PIXELS:
-            return Origin(PIXELS, input_size=self.input_size), pixels_backbone(self.input_size or 32)
+            return Origin(PIXELS, input_size=self.input_size), pixels_backbone(self.input_size or 32), None
         source = None if self.weights == "none" else str(self.weights)
         file = Path(source or "")
         content = sha256_of(file) if file.is_file() else ""
@@ -217,8 +221,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 @lru_cache(maxsize=4)
 def _frozen(
     name: str, weights: str | None, content: str, truncate_at: str | None, input_size: int | None
-) -> tuple[Origin, Backbone]:
-    """Return a backbone, loaded once for all fits of a grid search; it is never changed.
+) -> tuple[Origin, Backbone, str | None]:
+    """Return a backbone and the licence of its weights, loaded once for all fits of a grid search; it is never changed.
 
     Args:
         name, weights, truncate_at, input_size: of the network.
@@ -228,7 +232,7 @@ def _frozen(
     with_bands(backbone, None)  # refuses weights for other pictures
     if truncate_at:
         backbone = backbone.truncate(truncate_at)
-    return Origin(name, truncate_at, input_size, weights, 0, filled.sha256), backbone.eval()
+    return Origin(name, truncate_at, input_size, weights, 0, filled.sha256), backbone.eval(), filled.licence
 
 
 def _labels(y: Any) -> npt.NDArray[Any]:

@@ -12,10 +12,11 @@ import photographs
 import pytest
 from PIL import Image
 
-from headstart.audit.audit import Other, audit_dataset, without_near_duplicates
+from headstart.audit.audit import Other, audit_dataset, near_copies, without_near_duplicates
 from headstart.data.dataset import Dataset, Split
 from headstart.data.readers import FileReader
 from headstart.data.sources.load import load_dataset
+from headstart.data.sources.without_labels import load_without_labels
 from headstart.errors import DataError
 from headstart.storage.store import Store
 from headstart.study.resources import Resources
@@ -149,6 +150,21 @@ def test_near_duplicates_leave_the_training_part_when_a_study_asks_for_it(folder
     test = np.array(["test" if before.reader.name(r) == "bee/again.jpg" else "train" for r in range(len(before))])
     kept = without_near_duplicates(replace(before, given_split=test), store)
     assert "bee/again.jpg" in [kept.reader.name(row) for row in range(len(kept))]  # the test copy stays
+
+
+def test_near_copies_among_other_images_are_found(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    picture(1).save(tmp_path / "more/b.jpg", quality=70)  # bee/01.png, saved again
+    shutil.copy(folder / "ant/04.png", tmp_path / "more/d.png")
+    for k, name in ((200, "a"), (201, "c")):
+        picture(k).save(tmp_path / f"more/{name}.png")
+    picture(200).save(tmp_path / "more/e.jpg", quality=70)  # a copy among these images only
+    dataset, others = load_dataset(folder), load_without_labels(tmp_path / "more")
+    assert [others.reader.name(row) for row in near_copies(dataset, others)] == ["b.jpg", "d.png"]
+    for near, left in (("near", ["a.png", "c.png", "e.jpg"]), (True, ["a.png", "b.jpg", "c.png", "e.jpg"])):
+        spec = DataSpec(source=str(folder), unlabelled=str(tmp_path / "more"), drop_duplicates=near)
+        found = Resources(Store(tmp_path / "store")).unlabelled(spec)
+        assert found is not None and [found.reader.name(row) for row in range(len(found))] == left
 
 
 def test_labels_that_look_wrong_are_listed_with_names(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from headstart.data.dataset import Dataset
 from headstart.data.sources.in_memory import PictureReader
 from headstart.errors import DataError, WeightsError
-from headstart.study.teachers import new_images, read_teacher, with_unlabelled
+from headstart.study.teachers import COPIES, new_images, read_teacher, with_unlabelled
 
 
 def images(*digests: str, labels: list[int], classes: tuple[str, ...] = ()) -> Dataset:
@@ -23,6 +23,12 @@ def test_copies_of_labelled_images_and_of_one_another_are_left_out() -> None:
     labelled = images("a", "b", labels=[0, 1], classes=("x", "y"))
     fresh = new_images(images("c", "a", "d", "c", labels=[-1] * 4), labelled)
     assert fresh.digests is not None and fresh.digests.tolist() == [b"c", b"d"]
+    assert fresh.about[COPIES] == "1 equal to a labelled image, 1 equal to another one"
+    near = new_images(images("c", "a", "d", "e", "e", labels=[-1] * 5), labelled, np.array([1, 2]))
+    assert near.digests is not None and near.digests.tolist() == [b"c", b"e"]
+    told = "1 equal to a labelled image, 1 with the photograph of a labelled image, 1 equal to another one"
+    assert near.about[COPIES] == told
+    assert COPIES not in new_images(images("c", labels=[-1]), labelled).about
     both = with_unlabelled(labelled, fresh)
     assert both.labels.tolist() == [0, 1, -1, -1] and both.classes == ("x", "y") and len(both.reader) == 4
     other = with_unlabelled(labelled, replace(fresh, digests=np.array([b"c", b"e"])))

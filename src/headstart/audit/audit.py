@@ -16,7 +16,7 @@ from headstart.audit.label_errors import LabelErrors, find_label_errors
 from headstart.audit.near_duplicates import NearPair
 from headstart.audit.pool import Pool, make_pool, photographs
 from headstart.audit.tables import exact_rows, label_rows, near_rows, thumbnails
-from headstart.data.dataset import Dataset, Split
+from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.data.sources.layout import with_note
 from headstart.errors import DataError
 from headstart.notebook import Shown
@@ -132,6 +132,16 @@ def without_near_duplicates(dataset: Dataset, store: Store | None = None) -> Dat
     if not gone:
         return dataset
     return with_note(dataset.without(gone), "near duplicates", f"{len(gone)} near duplicates dropped")
+
+
+def near_copies(dataset: Dataset, others: Dataset, store: Store | None = None) -> IntArray:
+    """Return the rows of the others that show a photograph of the dataset, copies of equal content among them.
+
+    As for `without_near_duplicates`, no features are used.
+    """
+    pool = make_pool(dataset, [others], None, store)
+    same = photographs(pool, find_duplicates(pool, None, seed=0).near)
+    return np.flatnonzero(np.isin(same[len(dataset) :], same[: len(dataset)]))
 
 
 def _pooled_features(

@@ -94,6 +94,12 @@ def show_backbones(name: str | None, *, as_json: bool) -> None:
     _show_banded(found)
     if published is not None:
         _show_published(published)
+    elif any(row["weights"] == "imagenet" for row in found["weights_rows"]):
+        from headstart.models.architectures.catalogue import find_architecture
+        from headstart.models.weights.registry import licence_of
+
+        own = licence_of(find_architecture(name), "imagenet")
+        show_line(f"licence of its ImageNet weights: {own.name}, {own.status} ({own.source})")
 
 
 def show_line_ups() -> None:
@@ -199,7 +205,8 @@ def _published(name: str) -> dict[str, Any] | None:
 
 def _show_published(published: Mapping[str, Any]) -> None:
     licence = published["licence"]
-    show_line(f"in line-ups with weights {published['weights']}, trained on {published['source_data']}")
+    belongs = f"in line-ups {', '.join(published['line_ups'])}" if published["line_ups"] else "by its name"
+    show_line(f"--networks takes it {belongs}: weights {published['weights']}, trained on {published['source_data']}")
     show_line(f"licence: {licence['name']}, {licence['status']} ({licence['source']})")
     for each in published["figures"]:
         show_line(f"published: {each['value']} % {each['how']} on {each['data']} ({each['source']})")

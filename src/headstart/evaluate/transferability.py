@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -192,6 +193,21 @@ def predicted_order(scores: Mapping[str, TransferScores], by: str) -> list[str]:
     names = sorted(scores)
     found = np.array([choose("transferability score", by, scores[name].values) for name in names], dtype=np.float64)
     return [names[place] for place in np.argsort(-_ranks(found), kind="stable")]
+
+
+def order_in_words(proxy: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the order that a proxy pass gave networks, and how sure it is, each as a sentence without its end.
+
+    Args:
+        proxy: "images", how many; "networks", each with "network" and "logme", in order; "pairs" of them, and how many
+            of these two halves of the images order "alike".
+    """
+    names = "; ".join(f"{row['network']}: {row['logme']:.3f}" for row in proxy["networks"])
+    return (
+        f"most promising networks first, by LogME on {proxy['images']} training images, more is better: {names}",
+        f"two halves of these images order {proxy['alike']} of {proxy['pairs']} pairs of networks alike; by chance"
+        " it would be half of them",
+    )
 
 
 def _ranks(values: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -26,6 +26,7 @@ from headstart.models.contents import beginning_of, other_content
 FORMAT = 3
 MODEL, HEAD = "model.safetensors", "head.safetensors"  # with and without the backbone's tensors
 ENTRY, SEAL = "headstart", "seal"  # of the metadata, of the description
+LICENCE = "licence"  # of the weights that a model was made from: its key among the facts of a bundle's provenance
 EXPORTED = (".onnx", ".pt2", ".html")  # of `headstart export`, which cannot be read back
 MAX_HEADER = 64 << 20  # bytes
 
@@ -86,6 +87,11 @@ def check_tensors(path: Path, described: Mapping[str, Any], tensors: Mapping[str
     """
     if described.get("tensors") != tensors_sha256(tensors):
         raise WeightsError(_altered(path))
+
+
+def licence_entry(licence: str | None) -> dict[str, str]:
+    """Return what the provenance of a bundle says of the licence of the weights that it was made from."""
+    return {LICENCE: licence} if licence else {}
 
 
 def description_of(path: Path, text: str) -> dict[str, Any]:

@@ -196,10 +196,10 @@ def _is_published(weights: object) -> bool:
 def _imagenet(architecture: Architecture, download: bool) -> Source:
     choice = preferred(architecture)
     if choice is None:
-        other = f"{AERIAL}, or none" if architecture.name == AERIAL_NETWORK else "none"
-        raise WeightsError(
-            f"there are no published ImageNet weights of {architecture.name}; start from weights: {other}"
-        )
+        how = "start from weights: none"
+        if architecture.name == AERIAL_NETWORK:
+            how = f"name it with --networks, or set weights: {AERIAL}, or none, in a study"
+        raise WeightsError(f"there are no published ImageNet weights of {architecture.name}; {how}")
     if choice == "embedded":
         return _embedded(EMBEDDED[architecture.name])
     library, _, tag = choice.partition(":")

@@ -149,9 +149,14 @@ class Resources:
             return None
         labelled = self.dataset(spec)
         read = None if labelled.bands is None else asdict(labelled.bands)
-        key = content_key([spec.unlabelled, labelled.fingerprint, read])
+        key = content_key([spec.unlabelled, labelled.fingerprint, read, spec.drop_duplicates == "near"])
         if key not in self._unlabelled:
-            self._unlabelled[key] = new_images(load_without_labels(spec.unlabelled, like=labelled.bands), labelled)
+            found, near = load_without_labels(spec.unlabelled, like=labelled.bands), None
+            if spec.drop_duplicates == "near":
+                from headstart.audit.audit import near_copies
+
+                near = near_copies(labelled, found, self.store)
+            self._unlabelled[key] = new_images(found, labelled, near)
         return self._unlabelled[key]
 
     def pictures(self, spec: DataSpec) -> Dataset:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.dataset import Dataset, JoinedRows, fingerprint_of
+from headstart.data.dataset import Dataset, IntArray, JoinedRows, fingerprint_of
+from headstart.data.sources.layout import with_note
 from headstart.errors import DataError
 from headstart.models.bundle import Ensemble, read_ensemble
 from headstart.models.freeze import fingerprint
 from headstart.storage.store import content_key
+
+COPIES = "copies"  # of labelled images: how many were left out, among what is said about images without labels
 
 
 @dataclass(frozen=True)
@@ -57,20 +60,33 @@ def with_unlabelled(labelled: Dataset, unlabelled: Dataset) -> Dataset:
     )
 
 
-def new_images(unlabelled: Dataset, labelled: Dataset) -> Dataset:
-    """Return the images without labels that are no copies of labelled ones, each once.
+def new_images(unlabelled: Dataset, labelled: Dataset, near: IntArray | None = None) -> Dataset:
+    """Return the images without labels that are no copies of labelled ones, each once; `about` counts the copies.
 
     A copy of a test image would be learned from, and a copy of a training image has a label.
+
+    Args:
+        unlabelled, labelled: the images.
+        near: rows of the images without labels that show the photograph of a labelled one.
 
     Raises:
         DataError: none is left.
     """
     assert unlabelled.digests is not None and labelled.digests is not None
     _, first = np.unique(unlabelled.digests, return_index=True)
-    fresh = np.sort(first[~np.isin(unlabelled.digests[first], labelled.digests)])
+    equal = np.isin(unlabelled.digests, labelled.digests)
+    altered = np.setdiff1d([] if near is None else near, np.flatnonzero(equal)).astype(np.int64)
+    fresh = np.setdiff1d(first[~equal[first]], altered)
     if not len(fresh):
         raise DataError(
             f"data.unlabelled: each of the {len(unlabelled)} images of {unlabelled.name} is a copy of a labelled one;"
             " give others"
         )
-    return replace(unlabelled.select(fresh), name=f"{unlabelled.name}, unlabelled")
+    counts = {
+        "equal to a labelled image": int(equal.sum()),
+        "with the photograph of a labelled image": len(altered),
+        "equal to another one": len(unlabelled) - int(equal.sum()) - len(altered) - len(fresh),
+    }
+    copies = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    found = replace(unlabelled.select(fresh), name=f"{unlabelled.name}, unlabelled")
+    return with_note(found, COPIES, copies) if copies else found

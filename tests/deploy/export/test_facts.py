@@ -9,6 +9,7 @@ from exported_models import calibrated, linear, three
 from headstart.deploy.export.facts import facts_of_model, licence_of, licence_of_weights
 from headstart.deploy.export.program import inputs_of
 from headstart.models.bundle import Ensemble, Origin
+from headstart.models.bundle_file import licence_entry
 
 LITE = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 RESNET = "25254364d9d2d366c00c1b5d1411cd7bd88a9a4dc5614845d7786a503d4f03dc"
@@ -31,7 +32,18 @@ RESNET = "25254364d9d2d366c00c1b5d1411cd7bd88a9a4dc5614845d7786a503d4f03dc"
     ],
 )
 def test_the_licence_of_weights(origin: Origin, licence: str) -> None:
-    assert licence_of_weights(origin) == licence
+    assert licence_of_weights(replace(linear(), origin=origin)) == licence
+
+
+def test_a_licence_that_a_file_or_its_card_named_is_told_unless_the_file_is_a_published_one() -> None:
+    named = replace(linear(), provenance=licence_entry("cc-by-nc-4.0"))
+    own = Ensemble((replace(named, origin=Origin("lenet5", weights="mine.pt", sha256="f" * 64)),))
+    facts = facts_of_model(own, inputs_of(own))
+    assert (facts["licence"], facts["licence_status"]) == ("cc-by-nc-4.0", "restricted")
+    assert facts["networks"][0]["licence"] == "cc-by-nc-4.0"
+    published = replace(named, origin=Origin("efficientnet_lite0", weights="mine.pt", sha256=LITE))
+    assert licence_of_weights(published) == "Apache-2.0"
+    assert licence_of_weights(replace(named, origin=Origin("lenet5"))) == "none"
 
 
 def test_an_ensembles_facts_are_those_of_all_its_networks() -> None:

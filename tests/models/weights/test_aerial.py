@@ -111,7 +111,7 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_weights_belong_to_one_network_and_are_not_imagenets() -> None:
     with pytest.raises(WeightsError, match="are those of aerial_resnet18, not of resnet18"):
         find_weights(find_architecture("resnet18"), "aerial")
-    with pytest.raises(WeightsError, match="start from weights: aerial, or none"):
+    with pytest.raises(WeightsError, match="name it with --networks, or set weights: aerial, or none, in a study"):
         find_weights(find_architecture("aerial_resnet18"), "imagenet")
 
 

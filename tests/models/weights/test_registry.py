@@ -91,6 +91,9 @@ def test_a_bundle_says_what_it_needs_and_a_plain_file_says_nothing(tmp_path: Pat
     facts = facts_of(written({"preprocessing": fields}))
     assert facts.preprocessing == Preprocessing(32, 36, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert facts.origin == str(tmp_path / "b.safetensors")
+    assert facts.licence is None
+    for provenance, licence in (({"licence": "mit"}, "mit"), ({"licence": 3}, None), ({}, None), (3, None)):
+        assert facts_of(written({"preprocessing": fields, "provenance": provenance})).licence == licence
     for damaged in ({}, {"preprocessing": {"mean": 1}}, {"preprocessing": {**fields, "shape": 3}}):
         with pytest.raises(WeightsError, match="its description is damaged"):
             facts_of(written(damaged))

@@ -75,7 +75,7 @@ def test_the_best_by_logme_on_training_images_comes_first(
     found = facts["proxy"]
     values = [row["logme"] for row in found["networks"]]
     assert found["images"] == 30 and found["pairs"] == 3 and 0 <= found["alike"] <= 3
-    assert {row["network"] for row in found["networks"]} == {f"{name}, none" for name in NETWORKS}
+    assert {row["network"] for row in found["networks"]} == {f"{name} (none)" for name in NETWORKS}
     assert values == sorted(values, reverse=True) and len(set(values)) == 3
     with np.load(root / "runs" / "conv4" / "seed-0" / "split.npz") as split:
         train = split["train"].tolist()
@@ -92,7 +92,7 @@ def test_scores_are_those_of_the_features_and_the_groups_change_places(
     before = [group.first.run.name for group in session.plan.groups]
     order_by_proxy(session, 30, Budget(600.0))
     after = [group.first.run.name for group in session.plan.groups]
-    ranked = [row["network"].split(",")[0] for row in (session.state.proxy or {})["networks"]]
+    ranked = [row["network"].split(" (")[0] for row in (session.state.proxy or {})["networks"]]
     assert after == ["floor", *ranked] and sorted(after) == sorted(before) and before[0] == "floor"
     task = next(task for task in session.plan.tasks if task.run.name == "conv4")
     split = session.resources.split(task.run.data, 0, task.run.subset)
@@ -100,7 +100,7 @@ def test_scores_are_those_of_the_features_and_the_groups_change_places(
     features = session.resources.features(task.run.data, task.run.network, 0)[rows]
     expected = logme(np.asarray(features), session.resources.dataset(task.run.data).labels[rows])
     found = {row["network"]: row["logme"] for row in (session.state.proxy or {})["networks"]}
-    assert found["conv4, none"] == pytest.approx(expected, abs=1e-3)
+    assert found["conv4 (none)"] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,13 @@ def test_a_budget_that_is_used_up_ends_the_proxy(many: Path, open_study: OpenStu
 
 
 def test_what_was_not_run_is_said_beside_the_order() -> None:
-    proxy = {"images": 400, "networks": [{"network": "a, imagenet", "logme": 0.5}], "pairs": 3, "alike": 2}
+    proxy = {"images": 400, "networks": [{"network": "a (imagenet)", "logme": 0.5}], "pairs": 3, "alike": 2}
     left = [{"run": "b ridge", "seed": 0, "why": "over budget"}, {"run": "b ridge", "seed": 1, "why": "over budget"}]
     lines = proxy_lines(proxy, left)
-    assert "by LogME on 400 training images, more is better: a, imagenet (0.500)." in lines[0]
-    assert lines[1:] == [
-        "Two halves of these images order 2 of 3 pairs of networks alike.",
+    assert lines == [
+        "The budget went to the most promising networks first, by LogME on 400 training images, more is better:"
+        " a (imagenet): 0.500.",
+        "Two halves of these images order 2 of 3 pairs of networks alike; by chance it would be half of them.",
         "Not run, in whole or in part: b ridge.",
     ]
     assert len(proxy_lines(proxy, [])) == 2

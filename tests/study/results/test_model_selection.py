@@ -102,11 +102,27 @@ def test_a_loss_has_a_lowest_one(tmp_path: Path) -> None:
     assert choose(found, set(), "log_loss") == ("b", "the lowest validation log loss")
 
 
-def test_only_seeds_that_all_have_are_compared(tmp_path: Path) -> None:
+def test_a_run_with_fewer_seeds_counts_by_its_lead_on_those_of_both(tmp_path: Path) -> None:
     found = [judged(tmp_path, "one", range(30), seed) for seed in (0, 1)]
     found += [judged(tmp_path, "two", range(20), 0), judged(tmp_path, "many", range(29), 0)]
     found += [judged(tmp_path, "many", range(1), 1)]
-    assert choose(found, {"many"}) == ("two", VALIDATION)  # seed 1, on which "many" shines, is not one of "two"
+    # on seed 0 "two" leads "many" by 9 images; seed 1, on which "many" shines, is not one of "two"
+    few = f"{VALIDATION} (of 1 of 2 trainings, beside the others' on the same images)"
+    assert choose(found, {"many"}) == ("two", few)
+    found += [judged(tmp_path, "behind", range(31), 0)]  # 69 %, and "many" has 71 % there
+    assert choose(found, {"many"}) == ("two", few)
+
+
+def test_a_run_with_fewer_seeds_does_not_take_the_others_seeds_away(tmp_path: Path) -> None:
+    found = [judged(tmp_path, "logistic", range(wrong), seed) for seed, wrong in enumerate((0, 3, 3))]
+    found += [judged(tmp_path, "ridge", range(wrong), seed) for seed, wrong in enumerate((0, 0, 1))]
+    found += [judged(tmp_path, "tuned", range(0), 0)]  # as good as "ridge" where both were judged
+    ties = "tied with 'tuned'; ties go to more trainings"
+    for order in (found, found[::-1]):
+        assert choose(order, set()) == ("ridge", f"{VALIDATION}, {ties}")
+    found[-1] = replace(found[-1], baseline=False)
+    found[3:6] = [replace(each, baseline=True) for each in found[3:6]]
+    assert choose(found, set())[0] == "tuned"  # ties go to a network first
 
 
 def test_images_that_do_not_pair_say_nothing_of_noise(tmp_path: Path) -> None:

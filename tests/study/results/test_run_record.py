@@ -180,6 +180,9 @@ def test_a_result_is_a_run_folder_with_the_calibrated_model(tmp_path: Path, monk
     assert json.loads((place / "result.json").read_text())["chosen"] == {"penalty": 0.1}
     with np.load(place / "split.npz") as split, np.load(place / "predictions.npz") as predictions:
         assert split["validation"].tolist() == [2, 3, 4] and predictions["test_rows"].tolist() == [5, 6, 7]
+    given["weights"] = {**WEIGHTS, "licence": "cc-by-nc-4.0"}
+    write_result(task(strategy="ridge"), FIT, folder=StudyFolder(tmp_path / "other"), store=store, test=TEST, **given)
+    assert said[1] == {**said[0], "licence": "cc-by-nc-4.0"}
     named = result_files(result, {}, FIT, SPLIT, "cpu")
     assert {path.name for path in place.iterdir()} == {*named, HEAD, "spec.json", "manifest.json"}
     assert SimpleNamespace(**json.loads(bytes(named["environment.json"]))).device == "cpu"  # type: ignore[arg-type]

@@ -33,6 +33,13 @@ def test_every_run_without_a_backbone_is_made_for_each_network(cache: Path) -> N
     assert found.runs[1].axes == {"backbone": "dinov2_small"}
 
 
+def test_a_line_up_in_a_list_is_the_line_up(capsys: pytest.CaptureFixture[str]) -> None:
+    plain, listed = load_study(study(networks="auto")), load_study(study(networks=["auto"]))
+    assert [run.name for run in listed.runs] == [run.name for run in plain.runs]
+    one, other = capsys.readouterr().err.splitlines()
+    assert one == other and one.startswith("networks: ")
+
+
 def test_networks_multiply_with_each_and_leave_weights_that_a_run_says() -> None:
     runs = {
         "random": {"weights": "none", "strategy": "ridge"},

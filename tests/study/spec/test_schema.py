@@ -102,7 +102,7 @@ def test_baselines_have_no_network_or_ignore_the_images(settings: dict[str, Any]
         (SplitSpec, {"fold": -1}, "fold"),
         (DataSpec, {"source": "d", "limit": 0}, "limit: Input should be greater than or equal to 1"),
         (DataSpec, {}, "f: source is missing"),
-        (WeightsSpec, {}, "f: value: weights need exactly one of name, path or run"),
+        (WeightsSpec, {}, "f: weights need exactly one of name, path or run"),
         (WeightsSpec, {"name": "a", "run": "b"}, "weights need exactly one of name, path or run"),
         (EpisodesSpec, {"ways": 1}, "ways: Input should be greater than or equal to 2"),
         (EpisodesSpec, {"shots": 0}, "shots: "),

@@ -44,6 +44,11 @@ def test_a_recipe_is_the_familys_default_with_the_settings_of_the_study() -> Non
     assert changed.epochs == 77 and default.epochs != 77 and changed.lr == default.lr
 
 
+def test_a_key_of_the_run_in_its_recipe_is_sent_one_level_up() -> None:
+    with pytest.raises(SpecError, match="'views' is a key of the run, not of its recipe; write it beside `recipe`"):
+        recipe_of(spec(strategy="fine_tune", recipe={"views": 2}))
+
+
 def test_a_strategy_takes_only_what_is_set() -> None:
     found = strategy_of(spec(strategy="fine_tune", train_only=["conv1"], views=2, layer_decay=0.5))
     assert (found.kind, found.train_only, found.views, found.layer_decay) == ("fine_tune", ("conv1",), 2, 0.5)

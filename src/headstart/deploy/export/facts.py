@@ -12,7 +12,8 @@ from headstart.evaluate.uncertainty.answers import MOST_NAMED, Asked
 from headstart.evaluate.uncertainty.costs import Costs
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.models.architectures.catalogue import find_architecture
-from headstart.models.bundle import Bundle, Ensemble, Origin
+from headstart.models.bundle import Bundle, Ensemble
+from headstart.models.bundle_file import LICENCE
 from headstart.models.heads import head_config
 from headstart.models.pixels import NAME as PIXELS_BACKBONE
 from headstart.models.weights.licences import UNKNOWN, status_of
@@ -86,17 +87,21 @@ def _network(bundle: Bundle) -> dict[str, Any]:
         "preprocessing": bundle.preprocessing.facts(),
         "test_time_augmentation": bundle.tta,
         "temperature": bundle.temperature,
-        "licence": licence_of_weights(bundle.origin),
+        "licence": licence_of_weights(bundle),
     }
 
 
 def licence_of(ensemble: Ensemble) -> str:
     """Return the licences of the weights that the model was made from, joined by " and "."""
-    return " and ".join(dict.fromkeys(licence_of_weights(bundle.origin) for bundle in ensemble.members))
+    return " and ".join(dict.fromkeys(licence_of_weights(bundle) for bundle in ensemble.members))
 
 
-def licence_of_weights(origin: Origin) -> str:
-    """Return the SPDX name of the licence of a backbone's weights; "unknown"; "none" of random weights."""
+def licence_of_weights(bundle: Bundle) -> str:
+    """Return the SPDX name of the licence of a backbone's weights; "unknown"; "none" of random weights.
+
+    What a file of weights or the card beside it named when the model was made is in the model's provenance.
+    """
+    origin = bundle.origin
     if origin.name == PIXELS_BACKBONE or origin.weights in (None, "none"):
         return "none"
     known = embedded_facts(origin.sha256 or "")
@@ -104,6 +109,8 @@ def licence_of_weights(origin: Origin) -> str:
         return known.licence or UNKNOWN
     if origin.sha256 in REPACKED:
         return TORCHVISION_LICENCE
+    if named := bundle.provenance.get(LICENCE):
+        return str(named)
     try:
         return published_licence(find_architecture(origin.name), str(origin.weights)).name
     except HeadstartError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.evaluate.transferability import order_in_words
 from headstart.report import numbers
 
 
@@ -27,11 +28,7 @@ def halving_lines(halving: Mapping[str, Any]) -> list[str]:
 
 def proxy_lines(proxy: Mapping[str, Any], left_out: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the order that a proxy pass gave the networks, how sure it is, and what was not run after it."""
-    names = [f"{row['network']} ({row['logme']:.3f})" for row in proxy["networks"]]
-    lines = [
-        f"The budget went to the most promising networks first, by LogME on {proxy['images']} training images, more is"
-        f" better: {'; '.join(names)}.",
-        f"Two halves of these images order {proxy['alike']} of {proxy['pairs']} pairs of networks alike.",
-    ]
+    order, sure = order_in_words(proxy)
+    lines = [f"The budget went to the {order}.", f"{sure[0].upper()}{sure[1:]}."]
     gone = list(dict.fromkeys(str(row["run"]) for row in left_out))
     return [*lines, f"Not run, in whole or in part: {', '.join(gone)}."] if gone else lines

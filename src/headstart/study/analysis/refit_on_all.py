@@ -15,6 +15,7 @@ import numpy as np
 from headstart.data.dataset import Split
 from headstart.errors import DataError, ModelError, RunFailed
 from headstart.models.bundle import MODEL, Bundle, Ensemble, model_bytes
+from headstart.models.bundle_file import licence_entry
 from headstart.models.network import Network
 from headstart.models.refitted import REFITTED, Refitted
 from headstart.storage.files import read_json, write_atomic
@@ -100,6 +101,7 @@ def _member(session: Session, task: Task, split: Split, found: Refitted) -> Bund
     provenance: dict[str, Any] = {
         **session.provenance,
         **task.provenance(session.resources.dataset(task.run.data)),
+        **licence_entry(result["weights"]["licence"]),
         REFITTED: dict(found),
     }
     if spec.strategy == AS_IS:

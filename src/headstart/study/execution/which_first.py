@@ -14,7 +14,7 @@ import numpy as np
 
 from headstart.data.dataset import IntArray
 from headstart.errors import DataError
-from headstart.evaluate.transferability import logme
+from headstart.evaluate.transferability import logme, order_in_words
 from headstart.progress import progress
 from headstart.study.execution.budget import Budget
 from headstart.study.execution.halving import features_of_rows
@@ -67,7 +67,8 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     chosen = {id(group) for group in frozen}
     session.plan = replace(session.plan, groups=tuple(next(order) if id(g) in chosen else g for g in groups))
     session.state.proxy = facts(ranked, scores, images)
-    session.listener.note(f"most promising first, by {images} images: {', '.join(_name(g.first) for g in ranked)}")
+    for words in order_in_words(session.state.proxy):
+        session.listener.note(words)
 
 
 def _why_not(frozen: list[TaskGroup], images: int, session: Session) -> str:
@@ -95,7 +96,7 @@ def facts(ranked: list[TaskGroup], scores: dict[str, tuple[float, float, float]]
 
 def _name(task: Task) -> str:
     spec = task.run.spec
-    return f"{spec.backbone}, {spec.weights.name or spec.weights.path or spec.weights.run}"
+    return f"{spec.backbone} ({spec.weights.name or spec.weights.path or spec.weights.run})"
 
 
 def _scores(task: Task, rows: IntArray, session: Session) -> tuple[float, float, float]:

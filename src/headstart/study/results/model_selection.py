@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +45,15 @@ class Candidate:
 def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: str = "accuracy") -> tuple[str, str]:
     """Return the name of the run to keep, and by which rule it was chosen.
 
-    The run with the best mean on validation over the seeds that all runs have; but where an ensemble is
-    below a single run by no more than one standard error of the difference on the same images (each counts once,
-    by the mean over the seeds that were judged on it), the ensemble. A study
-    has many single runs, and the one that happens to lead on few images is likely to have been lucky; a mean of
-    networks errs less on new images (the rule of one standard error: Breiman, Friedman, Olshen and Stone,
-    Classification and regression trees, 1984, section 3.4.3; figures: LOG.md). Where the two do not differ on any
-    image, nothing is gained by the ensemble, and the single run is kept. Of runs with the same mean, a network comes
-    before a baseline, and then the smaller model first.
+    The run with the best mean on validation over the seeds that the complete runs share; a run with fewer of them, for
+    which a budget was not enough, counts as the best complete run plus its mean lead over that run on the seeds of
+    both. But where an ensemble is below a single run by no more than one standard error of the difference on the same
+    images (each counts once, by the mean over the seeds that were judged on it), the ensemble. A study has many single
+    runs, and the one that happens to lead on few images is likely to have been lucky; a mean of networks errs less on
+    new images (the rule of one standard error: Breiman, Friedman, Olshen and Stone, Classification and regression
+    trees, 1984, section 3.4.3; figures: LOG.md). Where the two do not differ on any image, nothing is gained by the
+    ensemble, and the single run is kept. Of runs with the same mean, a network comes before a baseline, then the one
+    with more trainings, then the smaller model.
 
     Args:
         candidates: at least one.
@@ -95,13 +97,19 @@ def _rule(best: str, means: Mapping[str, float], candidates: Sequence[Candidate]
     """Say what decided: the metric alone, or what made the difference between runs with the same mean."""
     by_name = {each.run: each for each in candidates}
     level = [name for name in means if means[name] == means[best] and name != best]
-    alone = f"the {_extreme(metric)} {_plain(metric)}"
+    trainings = _trainings(candidates)
+    alone, most = f"the {_extreme(metric)} {_plain(metric)}", max(trainings.values())
+    if trainings[best] < most:
+        alone += f" (of {trainings[best]} of {most} trainings, beside the others' on the same images)"
     if not level:
         return alone
     rules = []
     if any(by_name[name].baseline and not by_name[best].baseline for name in level):
         rules.append("a network over a baseline")
     same = [by_name[name] for name in level if by_name[name].baseline == by_name[best].baseline]
+    if any(trainings[each.run] < trainings[best] for each in same):
+        rules.append("more trainings")
+    same = [each for each in same if trainings[each.run] == trainings[best]]
     if any(each.parameters > by_name[best].parameters for each in same):
         rules.append("the smaller model")
     if any(each.parameters == by_name[best].parameters for each in same):
@@ -121,25 +129,43 @@ def representative(candidates: Sequence[Candidate], run: str) -> Candidate:
 
 
 def _best(means: Mapping[str, float], candidates: Sequence[Candidate]) -> str:
-    """Return the run with the highest mean; of equals a network before a baseline, and the smaller model first."""
-    by_name = {each.run: each for each in candidates}
-    return max(means, key=lambda name: (means[name], not by_name[name].baseline, -by_name[name].parameters))
+    """Return the run with the highest mean; of equals a network before a baseline, more trainings, a smaller model."""
+    by_name, trainings = {each.run: each for each in candidates}, _trainings(candidates)
+    return max(
+        means,
+        key=lambda name: (means[name], not by_name[name].baseline, trainings[name], -by_name[name].parameters),
+    )
 
 
 def _fair(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return those of the seeds that all runs have: a budget may leave a run with fewer."""
+    """Return those of the seeds that the runs with the most seeds share: a budget may leave other runs with fewer."""
     seeds: dict[str, set[str]] = {}
     for each in candidates:
         seeds.setdefault(each.run, set()).add(each.folder.name)
-    shared = set.intersection(*seeds.values())
+    most = max(map(len, seeds.values()))
+    shared = set.intersection(*(own for own in seeds.values() if len(own) == most))
     return [each for each in candidates if each.folder.name in shared] or list(candidates)
 
 
 def _means(candidates: Sequence[Candidate]) -> dict[str, float]:
-    names = dict.fromkeys(each.run for each in candidates)
-    return {
-        name: round(float(np.mean([each.score for each in candidates if each.run == name])), _DIGITS) for name in names
-    }
+    """Return the mean of each run; of one with fewer seeds than others, what it would be if its lead on them held."""
+    scores: dict[str, dict[str, float]] = {}
+    for each in candidates:
+        scores.setdefault(each.run, {})[each.folder.name] = each.score
+    most = max(map(len, scores.values()))
+    plain = {name: float(np.mean(list(own.values()))) for name, own in scores.items()}
+    best = max((name for name, own in scores.items() if len(own) == most), key=plain.__getitem__)
+    found = {}
+    for name, own in scores.items():
+        leads = [own[seed] - scores[best][seed] for seed in own.keys() & scores[best].keys()]
+        known = len(own) == most or not leads
+        found[name] = round(plain[name] if known else plain[best] + float(np.mean(leads)), _DIGITS)
+    return found
+
+
+def _trainings(candidates: Sequence[Candidate]) -> Counter[str]:
+    """Return how many seeds of each run were judged."""
+    return Counter(each.run for each in candidates)
 
 
 def _standard_error(candidates: Sequence[Candidate], first: str, second: str, metric: str) -> float:

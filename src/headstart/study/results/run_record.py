@@ -15,6 +15,7 @@ from headstart.data.dataset import Dataset, Split
 from headstart.evaluate.metrics.calibration import apply_temperature, fit_temperature
 from headstart.evaluate.metrics.metrics import evaluate
 from headstart.models.bundle import HEAD, MODEL, Bundle, bundle_bytes, copy_with_temperature
+from headstart.models.bundle_file import licence_entry
 from headstart.storage.files import link_or_copy, read_json, write_atomic
 from headstart.storage.store import Store
 from headstart.study.results.environment import environment
@@ -108,7 +109,7 @@ def write_result(
     """
     result, predictions = judged(fit, dataset, split, test, weights=weights, shared=shared, device=device)
     model = MODEL if fit.whole else HEAD
-    provenance = {"study": study, **task.provenance(dataset)}
+    provenance = {"study": study, **task.provenance(dataset), **licence_entry(weights["licence"])}
     source = store.path(KIND, task.key) / model
     files: dict[str, Content] = {
         "spec.json": json_bytes(described(task, dataset)),

@@ -47,7 +47,7 @@ def networks_of(spec: StudySpec, place: str) -> dict[str, str]:
     """
     if spec.networks is None:
         return {}
-    fits = cheap(default_device()) if spec.networks == AUTO else None
+    fits = cheap(default_device()) if spec.networks in (AUTO, [AUTO]) else None
     try:
         chosen = choose_networks(spec.networks, licence=spec.licence, fits=fits)
     except HeadstartError as error:

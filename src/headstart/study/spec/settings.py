@@ -71,6 +71,10 @@ def recipe_of(spec: RunSpec) -> Recipe:
     Raises:
         SpecError: an unknown key or an invalid value.
     """
+    own = {entry.name for entry in fields(Recipe)}
+    for key in spec.recipe:
+        if key in RunSpec.model_fields and key not in own:
+            raise SpecError(f"recipe: {key!r} is a key of the run, not of its recipe; write it beside `recipe`")
     return recipe_from(placeholder(spec).recipe, _default_recipe(spec))
 
 

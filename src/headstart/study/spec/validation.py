@@ -71,7 +71,7 @@ def _say(kind: type[Spec], best: Mapping[str, Any], same: Sequence[Mapping[str, 
     if _expected(best):
         types = [_expected(each) for each in same if len(each["loc"]) == len(best["loc"]) and _expected(each)]
         message = f"expected {' or '.join(dict.fromkeys(types))}, not {best['input']!r:.60}"
-    return f"{shown or 'value'}: {message}" if "function" not in best["type"] else message
+    return f"{shown}: {message}" if shown and "function" not in best["type"] else message
 
 
 def _fields(kind: type[Spec], parents: tuple[Any, ...]) -> list[str]:

@@ -26,6 +26,7 @@ from headstart.study.results.folder import npz_bytes
 from headstart.study.spec.run import Run
 from headstart.study.spec.schema import RunSpec
 from headstart.study.spec.settings import WHOLE
+from headstart.study.teachers import COPIES
 from headstart.transfer.augment.augment import Augmenter
 from headstart.transfer.finetune.distillation import Distillation
 from headstart.transfer.finetune.inputs import Frames
@@ -186,6 +187,8 @@ def teaching_notes(context: TrialContext, pictures: Dataset) -> list[str]:
     more = context.resources.unlabelled(run.data)
     if more is not None and more.unusable:
         notes.append(f"left out of data.unlabelled: {more.unusable}")
+    if more is not None and COPIES in more.about:
+        notes.append(f"left out of data.unlabelled: {more.about[COPIES]}")
     return notes
 
 
