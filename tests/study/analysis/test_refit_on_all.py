@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from headstart.api import Results
 from headstart.data.decoding.decode import decode
 from headstart.deploy.classifier import Classifier
+from headstart.deploy.export.facts import licence_of
 from headstart.errors import RunFailed, SpecError
-from headstart.models.bundle import MODEL
+from headstart.models.bundle import MODEL, read_ensemble
+from headstart.models.create import create_backbone
 from headstart.models.preprocessing import as_tensor, normalise
 from headstart.models.refitted import REFITTED, refitted_of
 from headstart.report.read.conclusion import plain
@@ -104,6 +107,14 @@ def test_the_tested_run_keeps_its_model_and_scores(run: Run, tmp_path: Path) -> 
             heads = [Classifier.load(each.parent).bundle.network.head.state_dict() for each in (one, other)]
             assert all(torch.equal(heads[0][key], heads[1][key]) for key in heads[0])
     assert refitted_of(Classifier.load(study / "runs" / "ridge" / "seed-0").bundle.provenance) is None
+
+
+def test_what_is_delivered_names_the_licence_that_its_weights_name(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_file(create_backbone("lenet5", "none", seed=0)[0].state_dict(), file, metadata={"license": "cc-by-nc-4.0"})
+    study = run({"ridge": {"strategy": "ridge", "weights": {"path": str(file)}}})
+    for place in (study, study / "runs" / "ridge" / "seed-0"):
+        assert licence_of(read_ensemble(place, agreed=True)) == "cc-by-nc-4.0"
 
 
 def test_what_is_delivered_says_that_it_is_not_tested(run: Run) -> None:
