@@ -5,7 +5,14 @@ import pytest
 from known_studies import study
 from scipy import stats
 
-from headstart.evaluate.comparison.families import Chance, best_against_each, chances_of, stepped_down
+from headstart.evaluate.comparison.families import (
+    Chance,
+    Family,
+    best_against_each,
+    chances_of,
+    stepped_down,
+    with_one_answer,
+)
 from headstart.evaluate.comparison.sources import Pairs, pairs_of, runs_of
 
 ALONE = 1.959964
@@ -88,3 +95,14 @@ def test_a_p_counts_the_observed_study_among_the_draws() -> None:
     chance, pairs = even([99.0, 0.0, -50.0], draws=99)
     assert best_against_each(chance, pairs, 3, 0).p == pytest.approx(0.01)  # none of 99 is as large: 1 of 100
     assert stepped_down(chance, pairs, np.array([0, 1])).p == pytest.approx(0.01)
+
+
+def test_a_pair_of_two_families_has_the_larger_p_in_both() -> None:
+    one = Family(np.array([4, 1, 7]), np.array([0.04, 0.2, 0.01]), 1.2)
+    other = Family(np.array([7, 2, 4]), np.array([0.03, 0.5, 0.01]), 1.1)
+    found = with_one_answer(one, other)
+    assert found[0].p.tolist() == [0.04, 0.2, 0.03] and found[1].p.tolist() == [0.03, 0.5, 0.04]
+    assert [family.reach for family in found] == [1.2, 1.1]
+    assert one.p.tolist() == [0.04, 0.2, 0.01]  # those given are not changed
+    apart = Family(np.array([3]), np.array([0.5]), 1.0)
+    assert [family.p.tolist() for family in with_one_answer(one, apart)] == [one.p.tolist(), [0.5]]

@@ -25,6 +25,7 @@ from headstart.evaluate.comparison.families import (
     of_run,
     paired_chance,
     stepped_down,
+    with_one_answer,
 )
 from headstart.evaluate.comparison.leader import Leader, interval_of, leader_of, means_of
 from headstart.evaluate.comparison.letters import compact_letters
@@ -158,6 +159,7 @@ def _compared(
     facing = nothing
     if baseline is not None:
         facing = stepped_down(chance, pairs, np.array(of_run(pairs, names.index(baseline)), dtype=np.int64))
+        lead, facing = with_one_answer(lead, facing)
     share = all(scores.dtype == np.bool_ for scores in correct.values()) if percent is None else percent
     rows = PairRows(runs, pairs, sign, margin, share)
     against_best = [rows.row(lead, int(k)) for k in np.argsort(lead.pairs)]
