@@ -126,13 +126,16 @@ def test_what_is_published_of_a_network_comes_with_its_sources(capsys: Capture) 
     out = capsys.readouterr().out.splitlines()
     assert out[-1].startswith("published: 69.8 % supervised on ImageNet-1k (torchvision")
     assert out[-2] == "licence: BSD-3-Clause, open (torchvision)"
-    assert out[-3] == "--networks takes it in line-ups fast: weights torchvision:IMAGENET1K_V1, trained on ImageNet-1k"
+    assert (
+        out[-3]
+        == "line-ups: fast; a comparison that names it takes weights torchvision:IMAGENET1K_V1, trained on ImageNet-1k"
+    )
     show_backbones("resnet18", as_json=True)
     assert json.loads(capsys.readouterr().out)["published"]["licence"]["status"] == "open"
     show_backbones("lenet5", as_json=True)
     assert json.loads(capsys.readouterr().out)["published"] is None
     show_backbones("dinov2_small", as_json=False)
-    assert "--networks takes it in line-ups strong: weights " in capsys.readouterr().out
+    assert "line-ups: strong; a comparison that names it takes weights " in capsys.readouterr().out
     show_backbones("torchvision/vit_b_32", as_json=False)
     said = "licence of its ImageNet weights: BSD-3-Clause, open (torchvision)"
     assert capsys.readouterr().out.splitlines()[-1] == said

@@ -34,7 +34,7 @@ FILES = sorted(FOLDER.glob("*.yaml"), key=lambda file: file.stem)
 COUNTS = {
     "aerial-sources": ((30, 30), (20, 20)),
     "caltech101": ((10, 83), (8, 9)),
-    "caltech101-distilled": ((8, 8), (8, 8)),
+    "caltech101-distilled": ((7, 7), (7, 7)),
     "caltech101-two-cores": ((21, 21), (21, 21)),
     "cifar10": ((2, 2), (2, 2)),
     "cifar10-pretrained-or-not": ((5, 6), (5, 6)),

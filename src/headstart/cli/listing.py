@@ -205,8 +205,9 @@ def _published(name: str) -> dict[str, Any] | None:
 
 def _show_published(published: Mapping[str, Any]) -> None:
     licence = published["licence"]
-    belongs = f"in line-ups {', '.join(published['line_ups'])}" if published["line_ups"] else "by its name"
-    show_line(f"--networks takes it {belongs}: weights {published['weights']}, trained on {published['source_data']}")
+    belongs = ", ".join(published["line_ups"]) or "none"
+    start = f"a comparison that names it takes weights {published['weights']}, trained on {published['source_data']}"
+    show_line(f"line-ups: {belongs}; {start}")
     show_line(f"licence: {licence['name']}, {licence['status']} ({licence['source']})")
     for each in published["figures"]:
         show_line(f"published: {each['value']} % {each['how']} on {each['data']} ({each['source']})")

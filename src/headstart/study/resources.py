@@ -18,7 +18,6 @@ from headstart.data.decoding.decode import View
 from headstart.data.decoding.image_store import KIND as IMAGES
 from headstart.data.decoding.image_store import ImageArray, OnChunk, decode_images, images_key, stored_key
 from headstart.data.sources.load import load_dataset
-from headstart.data.sources.without_labels import load_without_labels
 from headstart.data.splits import subsample
 from headstart.devices import resolve_device
 from headstart.errors import DataError, SpecError, unknown_name
@@ -36,7 +35,7 @@ from headstart.study.measured_bands import measured_bands, split_by
 from headstart.study.parts import part_of, rows_of_parts
 from headstart.study.spec.network import NetworkSpec, Subset
 from headstart.study.spec.schema import DataSpec, WeightsSpec
-from headstart.study.teachers import SavedTeacher, new_images, read_teacher, with_unlabelled
+from headstart.study.teachers import SavedTeacher, read_teacher, read_unlabelled, with_unlabelled
 from headstart.transfer.frozen.features import KIND as FEATURES
 from headstart.transfer.frozen.features import Source, extract, features_key, network_facts
 from headstart.transfer.frozen.views import view_of
@@ -151,12 +150,7 @@ class Resources:
         read = None if labelled.bands is None else asdict(labelled.bands)
         key = content_key([spec.unlabelled, labelled.fingerprint, read, spec.drop_duplicates == "near"])
         if key not in self._unlabelled:
-            found, near = load_without_labels(spec.unlabelled, like=labelled.bands), None
-            if spec.drop_duplicates == "near":
-                from headstart.audit.audit import near_copies
-
-                near = near_copies(labelled, found, self.store)
-            self._unlabelled[key] = new_images(found, labelled, near)
+            self._unlabelled[key] = read_unlabelled(spec, labelled, self.store)
         return self._unlabelled[key]
 
     def pictures(self, spec: DataSpec) -> Dataset:

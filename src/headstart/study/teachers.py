@@ -9,10 +9,12 @@ import numpy as np
 
 from headstart.data.dataset import Dataset, IntArray, JoinedRows, fingerprint_of
 from headstart.data.sources.layout import with_note
+from headstart.data.sources.without_labels import load_without_labels
 from headstart.errors import DataError
 from headstart.models.bundle import Ensemble, read_ensemble
 from headstart.models.freeze import fingerprint
-from headstart.storage.store import content_key
+from headstart.storage.store import Store, content_key
+from headstart.study.spec.schema import DataSpec
 
 COPIES = "copies"  # of labelled images: how many were left out, among what is said about images without labels
 
@@ -58,6 +60,23 @@ def with_unlabelled(labelled: Dataset, unlabelled: Dataset) -> Dataset:
         digests=digests,
         bands=labelled.bands,
     )
+
+
+def read_unlabelled(spec: DataSpec, labelled: Dataset, store: Store) -> Dataset:
+    """Return the images without labels that a study file names, without copies of labelled ones; see `new_images`.
+
+    Where the study drops near duplicates, altered copies are left out, too.
+
+    Raises:
+        DataError: none can be used, or each is a copy of a labelled one.
+    """
+    assert spec.unlabelled is not None
+    found, near = load_without_labels(spec.unlabelled, like=labelled.bands), None
+    if spec.drop_duplicates == "near":
+        from headstart.audit.audit import near_copies
+
+        near = near_copies(labelled, found, store)
+    return new_images(found, labelled, near)
 
 
 def new_images(unlabelled: Dataset, labelled: Dataset, near: IntArray | None = None) -> Dataset:
