@@ -26,7 +26,7 @@ from headstart.models.contents import beginning_of, other_content
 FORMAT = 3
 MODEL, HEAD = "model.safetensors", "head.safetensors"  # with and without the backbone's tensors
 ENTRY, SEAL = "headstart", "seal"  # of the metadata, of the description
-LICENCE = "licence"  # of the weights that a model was made from: its key among the facts of a bundle's provenance
+_LICENCE = "licence"  # of the weights that a model was made from: its key among the facts of a bundle's provenance
 EXPORTED = (".onnx", ".pt2", ".html")  # of `headstart export`, which cannot be read back
 MAX_HEADER = 64 << 20  # bytes
 
@@ -91,7 +91,13 @@ def check_tensors(path: Path, described: Mapping[str, Any], tensors: Mapping[str
 
 def licence_entry(licence: str | None) -> dict[str, str]:
     """Return what the provenance of a bundle says of the licence of the weights that it was made from."""
-    return {LICENCE: licence} if licence else {}
+    return {_LICENCE: licence} if licence else {}
+
+
+def licence_in(provenance: object) -> str | None:
+    """Return the licence that `licence_entry` noted in a provenance, or None; a file may have anything there."""
+    licence = provenance.get(_LICENCE) if isinstance(provenance, Mapping) else None
+    return licence if isinstance(licence, str) else None
 
 
 def description_of(path: Path, text: str) -> dict[str, Any]:

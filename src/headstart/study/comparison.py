@@ -15,10 +15,11 @@ from headstart.data.sources.written import written
 from headstart.data.splits import FEW_TEST_IMAGES
 from headstart.errors import MissingExtra, SpecError, choose, require
 from headstart.models.line_ups.choose import Network
+from headstart.models.line_ups.table import STRONG
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.study.planning.networks import networks_for
-from headstart.study.spec.networks import PROXY_IMAGES, is_strong
+from headstart.study.spec.networks import PROXY_IMAGES, is_line_up
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.heads.catalogue import HEADS as KINDS
 from headstart.units import parse_duration
@@ -106,7 +107,7 @@ def compare_spec(
         "compare": {"baseline": "raw pixels", **({} if folded else {"training_images": training_images})},
         "budget": budget,
         "refit": refit,
-    } | ({"proxy": PROXY_IMAGES} if budget is not None and is_strong(networks) else {})
+    } | ({"proxy": PROXY_IMAGES} if budget is not None and is_line_up(networks, STRONG) else {})
 
 
 def _runs(

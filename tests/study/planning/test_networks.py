@@ -29,7 +29,10 @@ def test_by_default_a_comparison_takes_what_is_here_and_says_nothing(
     assert networks_for(100, None, None) == [Network("dinov2_small", "timm:lvd142m"), *LITES]
     assert capsys.readouterr().err == ""
     networks_for(100, None, "auto")
-    assert capsys.readouterr().err.startswith("networks: dinov2_small, efficientnet_lite0")
+    said = capsys.readouterr().err
+    assert said.startswith("networks: dinov2_small, efficientnet_lite0")
+    networks_for(100, None, ["auto"])
+    assert capsys.readouterr().err == said
 
 
 def test_backbones_have_imagenet_weights_and_exclude_networks() -> None:

@@ -13,7 +13,7 @@ from headstart.evaluate.uncertainty.costs import Costs
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.bundle import Bundle, Ensemble
-from headstart.models.bundle_file import LICENCE
+from headstart.models.bundle_file import licence_in
 from headstart.models.heads import head_config
 from headstart.models.pixels import NAME as PIXELS_BACKBONE
 from headstart.models.weights.licences import UNKNOWN, status_of
@@ -109,8 +109,8 @@ def licence_of_weights(bundle: Bundle) -> str:
         return known.licence or UNKNOWN
     if origin.sha256 in REPACKED:
         return TORCHVISION_LICENCE
-    if named := bundle.provenance.get(LICENCE):
-        return str(named)
+    if named := licence_in(bundle.provenance):
+        return named
     try:
         return published_licence(find_architecture(origin.name), str(origin.weights)).name
     except HeadstartError:

@@ -12,7 +12,7 @@ from headstart.errors import ModelError, WeightsError
 from headstart.models.architectures.build import timm_preprocessing, torchvision_preprocessing
 from headstart.models.architectures.catalogue import Architecture, torchvision_names
 from headstart.models.bundle_checks import check_preprocessing
-from headstart.models.bundle_file import ENTRY, LICENCE, description_of
+from headstart.models.bundle_file import ENTRY, description_of, licence_in
 from headstart.models.preprocessing import Preprocessing, preprocessing_from
 from headstart.models.weights import aerial
 from headstart.models.weights.aerial import AERIAL, aerial_file
@@ -206,14 +206,12 @@ def _torchvision_file(checkpoint: Checkpoint) -> tuple[str, str] | None:
 def _bundle_facts(checkpoint: Checkpoint) -> Facts:
     described = description_of(checkpoint.path, checkpoint.metadata[ENTRY])
     fields: Any = described.get("preprocessing")
-    provenance = described.get("provenance")
-    licence = provenance.get(LICENCE) if isinstance(provenance, dict) else None
     try:
         check_preprocessing(fields)
     except ModelError as error:
         raise WeightsError(f"{checkpoint.path}: its description is damaged ({error})") from error
     preprocessing = preprocessing_from(fields)
-    return Facts(str(checkpoint.path), licence if isinstance(licence, str) else None, preprocessing)
+    return Facts(str(checkpoint.path), licence_in(described.get("provenance")), preprocessing)
 
 
 def preferred(architecture: Architecture) -> str | None:

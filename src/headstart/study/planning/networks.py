@@ -8,11 +8,11 @@ from headstart.devices import default_device
 from headstart.errors import SpecError
 from headstart.models.architectures.build import build
 from headstart.models.line_ups.choose import AUTO, Fits, Network, cheap, choose_networks, with_licence
-from headstart.models.line_ups.table import BY_NAME, Candidate
+from headstart.models.line_ups.table import BY_NAME, STRONG, Candidate
 from headstart.progress import say
 from headstart.storage.opening import default_store
 from headstart.study.planning.microbenchmarks import Meter
-from headstart.study.spec.networks import ALL_RUN, is_strong
+from headstart.study.spec.networks import ALL_RUN, is_line_up
 from headstart.units import parse_duration
 
 OPTIMISM = 8  # multiply-adds a second of large matrix products, as a multiple of those of small convolutions
@@ -51,7 +51,7 @@ def networks_for(
     seconds = None if budget is None else parse_duration(budget)
     fits = cheap(default_device()) if seconds is None else within(images, seconds)
     likely = None if seconds is None else within(images, seconds, measure=False)
-    limits: dict[str, Fits | None] = {"fits": fits, "likely": likely} if asked == AUTO else {}
+    limits: dict[str, Fits | None] = {"fits": fits, "likely": likely} if is_line_up(asked, AUTO) else {}
     try:
         chosen = choose_networks(asked, licence=licence, fetch=networks is not None, **limits)
     except SpecError:
@@ -60,7 +60,7 @@ def networks_for(
         raise
     if chosen.words and networks is not None:
         say(chosen.words)
-    if is_strong(networks) and budget is None:
+    if is_line_up(networks, STRONG) and budget is None:
         say(ALL_RUN)
     return list(chosen.networks)
 

@@ -20,9 +20,9 @@ ALL_RUN = (
 )
 
 
-def is_strong(networks: str | Sequence[str] | None) -> bool:
-    """Say whether these are the line-up "strong"."""
-    return networks is not None and ([networks] if isinstance(networks, str) else list(networks)) == [STRONG]
+def is_line_up(networks: str | Sequence[str] | None, name: str) -> bool:
+    """Say whether these are the line-up of this name, as a text or as the only one of a list."""
+    return networks is not None and ([networks] if isinstance(networks, str) else list(networks)) == [name]
 
 
 def proxy_images(spec: StudySpec) -> int | None:
@@ -32,7 +32,7 @@ def proxy_images(spec: StudySpec) -> int | None:
     """
     if spec.budget is None or spec.proxy is not None:
         return spec.proxy
-    return PROXY_IMAGES if is_strong(spec.networks) else None
+    return PROXY_IMAGES if is_line_up(spec.networks, STRONG) else None
 
 
 def networks_of(spec: StudySpec, place: str) -> dict[str, str]:
@@ -47,14 +47,14 @@ def networks_of(spec: StudySpec, place: str) -> dict[str, str]:
     """
     if spec.networks is None:
         return {}
-    fits = cheap(default_device()) if spec.networks in (AUTO, [AUTO]) else None
+    fits = cheap(default_device()) if is_line_up(spec.networks, AUTO) else None
     try:
         chosen = choose_networks(spec.networks, licence=spec.licence, fits=fits)
     except HeadstartError as error:
         raise SpecError(f"{place}: {error}") from error
     if chosen.words:
         say(chosen.words)
-    if is_strong(spec.networks) and spec.budget is None and spec.halving is None:
+    if is_line_up(spec.networks, STRONG) and spec.budget is None and spec.halving is None:
         say(ALL_RUN)
     return {each.name: each.weights for each in chosen.networks}
 
