@@ -16,7 +16,7 @@ from headstart.report.read.summary import load_summary
 from headstart.report.render.formats import markdown
 from headstart.report.render.halving_text import proxy_lines
 from headstart.study.execution import which_first as module
-from headstart.study.execution.budget import Budget
+from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.which_first import order_by_proxy
 from headstart.study.planning import microbenchmarks
 from headstart.study.run import run_study
@@ -124,11 +124,43 @@ def test_too_few_networks_or_images_leave_the_order_and_it_is_said(
     assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
 
 
-def test_a_budget_that_is_used_up_ends_the_proxy(many: Path, open_study: OpenStudy) -> None:
+def test_time_that_is_up_ends_the_proxy_within_a_network(many: Path, open_study: OpenStudy) -> None:
     session = open_study(study(many)["runs"], data=str(many), budget="10min", proxy=30)
     groups = session.plan.groups
-    order_by_proxy(session, 30, Budget(1e-9))
-    assert session.plan.groups == groups and session.state.proxy is None
+    with pytest.raises(OverBudget):
+        order_by_proxy(session, 30, Budget(1e-9))
+    asked: list[int] = []
+
+    def watch() -> None:
+        asked.append(1)
+        raise OverBudget
+
+    session.resources.watch = watch
+    with pytest.raises(OverBudget):
+        order_by_proxy(session, 30, Budget(600.0))
+    assert asked == [1] and session.plan.groups == groups and session.state.proxy is None
+
+
+@pytest.mark.long
+def test_a_proxy_gets_half_of_the_budget_and_the_runs_the_rest(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[tuple[float, float]] = []
+
+    def slow(session: Any, images: int, budget: Budget) -> None:
+        shares.append((budget.seconds, budget.began))
+        with monkeypatch.context() as later:
+            later.setattr("headstart.study.execution.budget.now", lambda: budget.began + budget.seconds + 1)
+            session.resources.watch()
+
+    monkeypatch.setattr("headstart.study.execution.budgeting.order_by_proxy", slow)
+    told = Told()
+    root = run_study(load_study(study(many, proxy=30)), tmp_path / "out", device="cpu", listener=told).root
+    facts = json.loads((root / "study.json").read_text())
+    assert [seconds for seconds, _ in shares] == [300.0] and facts["status"] == "complete" and "proxy" not in facts
+    said = "no proxy pass decides which network is first: half of the budget, 5 min, was not enough"
+    assert f"{said}; the plan's order holds" in told.notes
+    assert sorted(told.ran) == [f"{name} (seed 0)" for name in sorted(["floor", *NETWORKS])]
 
 
 def test_what_was_not_run_is_said_beside_the_order() -> None:

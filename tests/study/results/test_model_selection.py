@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,22 @@ def test_a_run_with_fewer_seeds_counts_by_its_lead_on_those_of_both(tmp_path: Pa
     assert choose(found, {"many"}) == ("two", few)
     found += [judged(tmp_path, "behind", range(31), 0)]  # 69 %, and "many" has 71 % there
     assert choose(found, {"many"}) == ("two", few)
+
+
+def test_a_run_with_fewer_seeds_must_lead_by_more_than_chance(tmp_path: Path) -> None:
+    def found(name: str, wrong: range, **facts: Any) -> list[Candidate]:
+        complete = [judged(tmp_path / name, "complete", range(10, 20), seed) for seed in (0, 1)]
+        return [*(replace(each, **facts) for each in complete), judged(tmp_path / name, "few", wrong)]
+
+    close = "validation accuracy within one standard error of the highest, that of 'few'"
+    # it has 10 images right that the other has wrong, and 8 or 5 the other way round: of the mean of 100 differences of
+    # +1 and -1, sqrt((10 + c - lead² / 100) / 99) / 10, a lead of 2 images has an error of 4.3, one of 5 an error of 3.9
+    assert choose(found("chance", range(20, 28)), set()) == ("complete", f"{close}: 2 trainings before 1")
+    assert best_single(found("one", range(20, 28)), set())[1] == f"{close}: 2 trainings before 1, among single networks"
+    assert choose(found("clear", range(20, 25)), set())[0] == "few"
+    assert choose(found("network", range(20, 28), baseline=True), set())[0] == "few"
+    together = [*found("ensemble", range(20, 28)), judged(tmp_path, "many", range(20, 28))]
+    assert choose(together, {"many"})[0] == "complete"  # an ensemble of few trainings is no surer than they are
 
 
 def test_a_run_with_fewer_seeds_does_not_take_the_others_seeds_away(tmp_path: Path) -> None:

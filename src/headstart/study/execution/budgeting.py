@@ -31,6 +31,7 @@ from headstart.study.task import Task
 from headstart.units import duration, parse_duration
 
 _BONUS = 0.02  # of the metric on validation, that tuning a network is expected to add to its frozen features
+_PROXY = 0.5  # of the budget, at most, for deciding which network comes first
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
 
 
@@ -89,10 +90,17 @@ def _order(session: Session, budget: Budget) -> None:
     images = proxy_images(session.plan.study.spec)
     if images is None:
         return
+    share = Budget(_PROXY * budget.seconds, began=budget.began)
+    session.resources.watch = share.check
     try:
-        order_by_proxy(session, images, budget)
+        order_by_proxy(session, images, share)
     except OverBudget:
-        session.listener.note("the budget was used up before all networks had a proxy pass; the plan's order holds")
+        session.listener.note(
+            f"no proxy pass decides which network is first: half of the budget, {duration(share.seconds)}, was not"
+            " enough; the plan's order holds"
+        )
+    finally:
+        session.resources.watch = budget.check
 
 
 @dataclass

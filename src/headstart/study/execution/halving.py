@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data.dataset import IntArray, Split
-from headstart.data.decoding.image_store import decode_images, images_key
 from headstart.errors import RunFailed, SpecError, unknown_name
 from headstart.evaluate.metrics.names import measure_name
 from headstart.evaluate.metrics.scoring import METRICS
@@ -25,15 +24,13 @@ from headstart.progress import progress
 from headstart.storage.store import content_key
 from headstart.study.execution.session import Session
 from headstart.study.execution.validation_scores import validation_scores
-from headstart.study.resources import PendingImages, Resources
+from headstart.study.resources import Resources
 from headstart.study.results.state import LeftOut
 from headstart.study.spec.run import Run
 from headstart.study.spec.schema import TUNED, HalvingSpec, RunSpec
 from headstart.study.spec.settings import head_options, recipe_of
 from headstart.study.task import Task
 from headstart.transfer.frozen.features import KIND as FEATURES
-from headstart.transfer.frozen.features import extract, features_key
-from headstart.transfer.frozen.views import view_of
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 from headstart.units import percent
 
@@ -186,30 +183,14 @@ def features_of_rows(
     task: Task, rows: IntArray, resources: Resources
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Return features float32 [len(rows), d] of some rows, and whether the image of each could be decoded."""
-    loaded, dataset = resources.loaded(task.run.network, task.seed), resources.dataset(task.run.data)
-    needs = loaded.backbone.preprocessing
-    if resources.store.has(FEATURES, resources.features_key(task.run.data, task.run.network, task.seed)):
-        features = resources.features(task.run.data, task.run.network, task.seed)
-        bad = resources.bad_rows(dataset)
-        return np.reshape(features[rows], (len(rows), -1)), np.array([int(row) not in bad for row in rows])
-    part, view = dataset.select(rows), view_of(needs)
-    key = features_key(images_key(part, view), loaded.backbone.stages, needs, resources.device)
-    features = extract(
-        PendingImages(len(part)),
-        loaded.backbone.stages,
-        needs,
-        key=key,
-        store=resources.store,
-        device=resources.device,
-        title=f"{dataset.name}: features of {loaded.backbone.name}, {len(part):,} images",
-        source=lambda take: _decode(part, view, resources, take),
-    )
-    bad = decode_images(part, view, store=resources.store).bad
-    return np.reshape(features, (len(rows), -1)), np.array([number not in bad for number in range(len(rows))])
-
-
-def _decode(part: Any, view: Any, resources: Resources, take: Any) -> None:
-    decode_images(part, view, store=resources.store, on_chunk=take)
+    dataset = resources.dataset(task.run.data)
+    part, every = dataset, resources.features_key(task.run.data, task.run.network, task.seed)
+    if not resources.store.has(FEATURES, every):
+        part = replace(dataset.select(rows), name=f"{dataset.name}, {len(rows):,} images")
+        rows = np.arange(len(rows))
+    features = resources.features_of(part, task.run.network, task.seed)
+    bad = resources.bad_rows(part)
+    return np.reshape(features[rows], (len(rows), -1)), np.array([int(row) not in bad for row in rows])
 
 
 def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:

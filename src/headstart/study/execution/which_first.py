@@ -35,7 +35,10 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     Args:
         session: its plan is replaced, and its state says what was found.
         images: how many training images are drawn.
-        budget: counts the time, and stops the proxy when it is used up.
+        budget: what the proxy may spend.
+
+    Raises:
+        OverBudget: it was used up before every network had a score; the plan's order holds.
     """
     preferred = preferred_backbone(session.plan.study)
     groups = session.plan.groups
@@ -53,9 +56,7 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     scores: dict[str, tuple[float, float, float]] = {}
     with progress("which network first", len(frozen), "networks") as ticker:
         for group in frozen:
-            if budget.left() <= 0:
-                given_up("the budget is used up")
-                return
+            budget.check()
             try:
                 scores[_name(group.first)] = _scores(group.first, drawn, session)
             except DataError as error:  # a half with fewer than two classes: nothing can be said

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from headstart import threads
-from headstart.errors import ClusterError, HeadstartError, MissingExtra, SpecError
+from headstart.errors import ClusterError, MissingExtra, SpecError
 from headstart.storage.pinned import make_folder
 from headstart.storage.remote import RemoteStore
 from headstart.storage.store import Store
-from headstart.study.parallel.job_runner import JobRunner
 from headstart.study.parallel.jobs import Job
-from headstart.study.parallel.messages import JobError, ListenerCall, Message, WorkerDied, broken
+from headstart.study.parallel.messages import ListenerCall, Message, WorkerDied
+from headstart.study.parallel.ray_node import Mailbox, inspect_node, run_job
 from headstart.study.parallel.setup import Setup
 from headstart.version import VERSION
 
@@ -144,9 +144,8 @@ class RayPool:
         self._running[self._task.remote(self._shared, job, attempt, self._mailbox)] = (job.number, attempt)
 
     def listen(self, patience: float) -> list[tuple[int, Message]]:
-        """Return the messages with the number of their job; wait at most `patience` seconds."""
-        tasks = list(self._running)
-        ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=patience)
+        """Return the messages with the number of their job; wait at most `patience` seconds for one to end."""
+        ended, _ = self._ray.wait(list(self._running), timeout=patience)
         heard: list[tuple[int, Message]] = []
         current = {attempt: number for number, attempt in self._running.values()}
         for attempt, place, message in self._mail():
@@ -204,55 +203,6 @@ class RayPool:
         except RayError as error:
             return WorkerDied(f"was lost with its node or its process ({type(error).__name__})"), ()
         return message, told
-
-
-class Mailbox:
-    """Keeps the messages of tasks until they are fetched."""
-
-    def __init__(self) -> None:
-        self._messages: list[tuple[int, int | None, Message]] = []
-
-    def put(self, attempt: int, place: int | None, message: Message) -> None:
-        """Add one message of an attempt; `place` is the number of the listener call, if it is one."""
-        self._messages.append((attempt, place, message))
-
-    def take(self) -> list[tuple[int, int | None, Message]]:
-        """Return the messages and delete them."""
-        messages, self._messages = self._messages, []
-        return messages
-
-
-_runners: dict[str, JobRunner] = {}  # of this process, in which Ray runs several tasks one after the other
-
-
-def run_job(setup: Setup, job: Job, attempt: int, mailbox: Any) -> tuple[Message, tuple[ListenerCall, ...]]:
-    """Run one job in a Ray worker; return the last message and all listener calls."""
-    told: list[ListenerCall] = []
-
-    def say(message: Message) -> None:
-        place = None
-        if isinstance(message, ListenerCall):
-            place = len(told)
-            told.append(message)
-        mailbox.put.remote(attempt, place, message)
-
-    try:
-        runner = _runners.get(setup.token)
-        if runner is None:
-            _runners.clear()
-            runner = _runners[setup.token] = JobRunner(setup, say)
-        runner.listen(say)
-        message: Message = runner.do(job)
-    except HeadstartError as error:
-        message = JobError(type(error).__name__, f"{error} (on the node {socket.gethostname()})", "")
-    except Exception as error:
-        message = broken(error)
-    return message, tuple(told)
-
-
-def inspect_node(place: str | None) -> tuple[str, bool]:
-    """Return the version of headstart on a node, and whether the node can read a file."""
-    return VERSION, place is None or Path(place).is_file()
 
 
 def _connect(on: str) -> bool:
