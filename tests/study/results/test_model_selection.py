@@ -120,8 +120,8 @@ def test_a_run_with_fewer_seeds_must_lead_by_more_than_chance(tmp_path: Path) ->
         return [*(replace(each, **facts) for each in complete), judged(tmp_path / name, "few", wrong)]
 
     close = "validation accuracy within one standard error of the highest, that of 'few'"
-    # it has 10 images right that the other has wrong, and 8 or 5 the other way round: of the mean of 100 differences of
-    # +1 and -1, sqrt((10 + c - lead² / 100) / 99) / 10, a lead of 2 images has an error of 4.3, one of 5 an error of 3.9
+    # 10 images are right in "few" alone, and 8 or 5 in the other alone: by the mean of 100 differences of +1 and -1,
+    # sqrt((10 + c - lead² / 100) / 99) / 10, a lead of 2 images has an error of 4.3, and one of 5 an error of 3.9
     assert choose(found("chance", range(20, 28)), set()) == ("complete", f"{close}: 2 trainings before 1")
     assert best_single(found("one", range(20, 28)), set())[1] == f"{close}: 2 trainings before 1, among single networks"
     assert choose(found("clear", range(20, 25)), set())[0] == "few"

