@@ -55,6 +55,19 @@ def test_class_methods_are_called_alone_too(monkeypatch: pytest.MonkeyPatch) -> 
         Rows.first(np.zeros(()))
 
 
+def test_a_function_that_is_called_while_its_check_is_made_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+
+    def making(function: Any) -> Any:
+        found.append(call(np.zeros((3, 2))))  # as an import does that needs the function to find the module
+        return lambda *given: "checked"
+
+    monkeypatch.setattr(shapes, "beartype", making)
+    shapes.begin()
+    call = shapes.checked(lambda matrix: len(matrix))
+    assert (call(np.zeros((4, 2))), found) == ("checked", [3])
+
+
 def test_the_product_is_checked() -> None:
     head: Any = LinearHead(4, 3)
     assert isinstance(sys.modules["headstart.models.heads"], ModuleType)

@@ -50,7 +50,8 @@ class _Check:
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         if not self.made:
-            self.function, self.made = beartype(self.function), True
+            self.made = True  # at once: making a check imports modules, and the function may be one that finds them
+            self.function = beartype(self.function)
         if self.calls == 0:
             _checks.append(self)
         self.calls += 1
