@@ -1,16 +1,28 @@
-"""A real Ray cluster of two nodes on this machine, each with a cache of its own; a node is killed in the middle."""
+"""Real Ray clusters of two nodes on this machine.
+
+One is of this process, each of its nodes with a cache of its own, and a node is killed in the middle. The other is one
+that `ray start` makes, which wants a token.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from told import Told
 
 from headstart.errors import ClusterError
@@ -62,7 +74,10 @@ def chain(pictures: Path) -> dict[str, Any]:
 
 
 def execute(spec: dict[str, Any], out: Path, told: Told, **how: Any) -> dict[str, Any]:
-    root = run_study(load_study(spec), out, device="cpu", listener=told, **how).root
+    return table_of(run_study(load_study(spec), out, device="cpu", listener=told, **how).root)
+
+
+def table_of(root: Path) -> dict[str, Any]:
     assert json.loads((root / "study.json").read_text())["status"] == "complete"
     found = {}
     for path in sorted(root.glob("runs/*/*/result.json")):
@@ -144,3 +159,85 @@ def test_a_node_killed_in_the_middle_changes_nothing(
     assert execute(chain, tmp_path / "storm", killer, on=cluster.address) == alone
     assert cluster.other is None and killer.broken == {}
     assert [note for note in killer.notes if note.endswith("another worker runs the job again")]
+
+
+TOKEN = "a-token-of-this-test-and-of-nothing-else"
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[tuple[str, dict[str, str]]]:
+    """Return the address of a cluster for clients, and an environment with its token."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
+    head, client, *agents = free_ports(4)
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0", "HEADSTART_THREADS": "1"}
+    environment = {**os.environ, **own}
+    with contextlib.ExitStack() as ends:
+        place = ends.enter_context(tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True))
+        roles = (
+            ["--head", f"--port={head}", f"--ray-client-server-port={client}", f"--temp-dir={place}"],
+            [f"--address=127.0.0.1:{head}"],
+        )
+        for role, agent in zip(roles, agents, strict=True):
+            room = ["--num-cpus=1", "--object-store-memory=80000000", f"--dashboard-agent-listen-port={agent}"]
+            command = [str(Path(sys.executable).with_name("ray")), "start", *role, *room, "--block"]
+            log = ends.enter_context(tempfile.TemporaryFile())
+            node = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            ends.callback(end, node)
+            if "--head" in role:
+                wait_for(client, node)
+        yield f"ray://127.0.0.1:{client}", environment
+
+
+def wait_for(port: int, node: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and node.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the head of the cluster does not answer (status {node.poll()})")
+
+
+def end(node: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(node.pid, signal.SIGTERM)
+    try:
+        node.wait(5)
+    except subprocess.TimeoutExpired:
+        os.killpg(node.pid, signal.SIGKILL)
+
+
+def run_there(study: Path, out: Path, on: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "headstart", "run", str(study), "--on", on, "--device", "cpu", "--out", str(out)]
+    store = ["--store", str(out.parent / "shared")]
+    return subprocess.run(
+        [*command, *store], env=dict(environment), capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def test_a_cluster_that_was_started_by_hand_takes_whoever_has_its_token(
+    started: tuple[str, dict[str, str]], chain: dict[str, Any], alone: dict[str, Any], tmp_path: Path
+) -> None:
+    on, environment = started
+    study = tmp_path / "chain.yaml"
+    study.write_text(yaml.safe_dump(chain))
+    bare = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH")}
+    others = (bare, {**bare, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "another"})
+    with ThreadPoolExecutor() as pool:  # Ray tries for a while
+        for refused in pool.map(lambda each: run_there(study, tmp_path / "out", on, each), others):
+            *_, line = refused.stderr.strip().splitlines()
+            assert refused.returncode == 2 and line.startswith(f"headstart: --on {on}: ") and "token" in line, line
+            assert "Traceback" not in refused.stderr and not (tmp_path / "out").exists()
+    done = run_there(study, tmp_path / "out", on, environment)
+    assert done.returncode == 0, done.stderr
+    assert table_of(tmp_path / "out" / "chain") == alone
+    assert "Ray: 2 nodes, 2 jobs at a time, 1 threads each" in done.stdout + done.stderr
+    kept = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert kept and not [path for path in kept if TOKEN.encode() in path.read_bytes()]
