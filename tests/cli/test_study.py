@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +80,10 @@ def test_plan_says_in_json_what_would_be_done(call: Call, study_file: Path, tmp_
     assert {row["images"] for row in rows} == {20} and not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
-def test_on_ray_without_ray_says_how_to_get_it(call: Call, study_file: Path, photos: Path, tmp_path: Path) -> None:
+def test_on_ray_without_ray_says_how_to_get_it(
+    call: Call, study_file: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.study.parallel.ray.find_spec", lambda name: None)
     for verb, place in (("run", study_file), ("compare", photos)):
         code, _, said = call(verb, place, "--on", "ray", "--out", tmp_path)
         assert code == 2 and "pip install 'headstart[ray]'" in said

@@ -51,7 +51,11 @@ class _Check:
     def __call__(self, *given: Any, **named: Any) -> Any:
         if not self.made:
             self.made = True  # at once: making a check imports modules, and the function may be one that finds them
-            self.function = beartype(self.function)
+            try:
+                self.function = beartype(self.function)
+            except BaseException:
+                self.made = False
+                raise
         if self.calls == 0:
             _checks.append(self)
         self.calls += 1

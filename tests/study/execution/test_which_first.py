@@ -124,43 +124,43 @@ def test_too_few_networks_or_images_leave_the_order_and_it_is_said(
     assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
 
 
-def test_time_that_is_up_ends_the_proxy_within_a_network(many: Path, open_study: OpenStudy) -> None:
+@pytest.mark.parametrize("within", [False, True])
+def test_time_that_is_up_ends_the_proxy_within_a_network(within: bool, many: Path, open_study: OpenStudy) -> None:
     session = open_study(study(many)["runs"], data=str(many), budget="10min", proxy=30)
-    groups = session.plan.groups
-    with pytest.raises(OverBudget):
-        order_by_proxy(session, 30, Budget(1e-9))
-    asked: list[int] = []
+    groups, told, asked = session.plan.groups, Told(), []
 
     def watch() -> None:
         asked.append(1)
         raise OverBudget
 
-    session.resources.watch = watch
-    with pytest.raises(OverBudget):
-        order_by_proxy(session, 30, Budget(600.0))
-    assert asked == [1] and session.plan.groups == groups and session.state.proxy is None
+    session.listener, session.resources.watch = told, watch
+    order_by_proxy(session, 30, Budget(600.0 if within else 0.0))
+    assert asked == [1] * within and session.plan.groups == groups and session.state.proxy is None
+    took = "10 min" if within else "0 ms"
+    why = f"{took}, half of the budget that was left, were not enough"
+    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
 
 
 @pytest.mark.long
-def test_a_proxy_gets_half_of_the_budget_and_the_runs_the_rest(
+def test_a_proxy_gets_half_of_the_budget_and_the_runs_all_that_is_left(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares: list[tuple[float, float]] = []
+    watched: list[Any] = []
 
-    def slow(session: Any, images: int, budget: Budget) -> None:
-        shares.append((budget.seconds, budget.began))
-        with monkeypatch.context() as later:
-            later.setattr("headstart.study.execution.budget.now", lambda: budget.began + budget.seconds + 1)
-            session.resources.watch()
+    class Watching(Told):
+        def running(self, run: str) -> None:
+            super().running(run)
+            watched.append(watched[0].watch.__self__.seconds)
 
-    monkeypatch.setattr("headstart.study.execution.budgeting.order_by_proxy", slow)
-    told = Told()
-    root = run_study(load_study(study(many, proxy=30)), tmp_path / "out", device="cpu", listener=told).root
-    facts = json.loads((root / "study.json").read_text())
-    assert [seconds for seconds, _ in shares] == [300.0] and facts["status"] == "complete" and "proxy" not in facts
-    said = "no proxy pass decides which network is first: half of the budget, 5 min, was not enough"
-    assert f"{said}; the plan's order holds" in told.notes
-    assert sorted(told.ran) == [f"{name} (seed 0)" for name in sorted(["floor", *NETWORKS])]
+    def proxy(session: Any, images: int, budget: Budget) -> None:
+        assert session.resources.watch.__self__ is budget and images == 30
+        watched.extend([session.resources, budget.seconds])
+
+    monkeypatch.setattr("headstart.study.execution.budgeting.order_by_proxy", proxy)
+    told = Watching()
+    run_study(load_study(study(many, proxy=30)), tmp_path / "out", device="cpu", listener=told)
+    _, share, *rest = watched
+    assert 290 < share < 300 and rest == [600.0] * 4 and len(told.ran) == 4
 
 
 def test_what_was_not_run_is_said_beside_the_order() -> None:

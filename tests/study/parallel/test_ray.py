@@ -162,6 +162,17 @@ def test_a_node_killed_in_the_middle_changes_nothing(
 
 
 TOKEN = "a-token-of-this-test-and-of-nothing-else"
+BOTH = """
+import sys, time, ray
+for _ in range(5):
+    try:
+        ray.init(sys.argv[1], log_to_driver=False)
+        break
+    except ConnectionError:
+        time.sleep(1)
+while sum(node["Alive"] for node in ray.nodes()) < 2:
+    time.sleep(0.1)
+"""
 
 
 def free_ports(count: int) -> list[int]:
@@ -193,7 +204,9 @@ def started() -> Iterator[tuple[str, dict[str, str]]]:
             ends.callback(end, node)
             if "--head" in role:
                 wait_for(client, node)
-        yield f"ray://127.0.0.1:{client}", environment
+        on = f"ray://127.0.0.1:{client}"
+        subprocess.run([sys.executable, "-c", BOTH, on], env=environment, capture_output=True, timeout=120, check=True)
+        yield on, environment
 
 
 def wait_for(port: int, node: subprocess.Popen[bytes]) -> None:
@@ -212,6 +225,7 @@ def end(node: subprocess.Popen[bytes]) -> None:
         node.wait(5)
     except subprocess.TimeoutExpired:
         os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
 
 
 def run_there(study: Path, out: Path, on: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -228,16 +242,16 @@ def test_a_cluster_that_was_started_by_hand_takes_whoever_has_its_token(
     on, environment = started
     study = tmp_path / "chain.yaml"
     study.write_text(yaml.safe_dump(chain))
-    bare = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH")}
-    others = (bare, {**bare, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "another"})
-    with ThreadPoolExecutor() as pool:  # Ray tries for a while
-        for refused in pool.map(lambda each: run_there(study, tmp_path / "out", on, each), others):
-            *_, line = refused.stderr.strip().splitlines()
-            assert refused.returncode == 2 and line.startswith(f"headstart: --on {on}: ") and "token" in line, line
-            assert "Traceback" not in refused.stderr and not (tmp_path / "out").exists()
     done = run_there(study, tmp_path / "out", on, environment)
     assert done.returncode == 0, done.stderr
     assert table_of(tmp_path / "out" / "chain") == alone
     assert "Ray: 2 nodes, 2 jobs at a time, 1 threads each" in done.stdout + done.stderr
     kept = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert kept and not [path for path in kept if TOKEN.encode() in path.read_bytes()]
+    bare = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH")}
+    others = (bare, {**bare, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "another"})
+    with ThreadPoolExecutor() as pool:  # Ray tries for a while
+        for refused in pool.map(lambda each: run_there(study, tmp_path / "no", on, each), others):
+            *_, line = refused.stderr.strip().splitlines()
+            assert refused.returncode == 2 and line.startswith(f"headstart: --on {on}: ") and "token" in line, line
+            assert "Traceback" not in refused.stderr and not (tmp_path / "no").exists()

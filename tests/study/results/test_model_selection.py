@@ -126,8 +126,21 @@ def test_a_run_with_fewer_seeds_must_lead_by_more_than_chance(tmp_path: Path) ->
     assert best_single(found("one", range(20, 28)), set())[1] == f"{close}: 2 trainings before 1, among single networks"
     assert choose(found("clear", range(20, 25)), set())[0] == "few"
     assert choose(found("network", range(20, 28), baseline=True), set())[0] == "few"
-    together = [*found("ensemble", range(20, 28)), judged(tmp_path, "many", range(20, 28))]
+    together = [*found("ensemble", range(20, 28)), judged(tmp_path / "1", "many", range(20, 28))]
     assert choose(together, {"many"})[0] == "complete"  # an ensemble of few trainings is no surer than they are
+    whole = [judged(tmp_path / "2", "many", range(30, 40), seed) for seed in (0, 1)]
+    ensemble = f"{close}: an ensemble before a single run"
+    assert choose([*together[:3], *whole], {"many"}) == ("many", ensemble)
+    behind = [
+        judged(tmp_path / "3", "many", range(20, 36), seed) for seed in (0, 1)
+    ]  # by 8 images, with an error of 4.8
+    assert choose([*together[:3], *behind], {"many"})[0] == "complete"
+
+
+def test_more_trainings_go_first_where_only_a_baseline_has_all(tmp_path: Path) -> None:
+    found = [judged(tmp_path, "one", range(20, 28)), *(judged(tmp_path, "two", range(10, 20), k) for k in (0, 1))]
+    found += [replace(judged(tmp_path, "floor", range(70), seed), baseline=True) for seed in (0, 1, 2)]
+    assert choose(found, set())[0] == "two"
 
 
 def test_a_run_with_fewer_seeds_does_not_take_the_others_seeds_away(tmp_path: Path) -> None:

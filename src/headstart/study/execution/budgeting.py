@@ -31,7 +31,7 @@ from headstart.study.task import Task
 from headstart.units import duration, parse_duration
 
 _BONUS = 0.02  # of the metric on validation, that tuning a network is expected to add to its frozen features
-_PROXY = 0.5  # of the budget, at most, for deciding which network comes first
+_PROXY = 0.5  # of the budget that is left, at most, for deciding which network comes first
 _KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
 
 
@@ -90,15 +90,10 @@ def _order(session: Session, budget: Budget) -> None:
     images = proxy_images(session.plan.study.spec)
     if images is None:
         return
-    share = Budget(_PROXY * budget.seconds, began=budget.began)
+    share = Budget(_PROXY * max(0.0, budget.left()))
     session.resources.watch = share.check
     try:
         order_by_proxy(session, images, share)
-    except OverBudget:
-        session.listener.note(
-            f"no proxy pass decides which network is first: half of the budget, {duration(share.seconds)}, was not"
-            " enough; the plan's order holds"
-        )
     finally:
         session.resources.watch = budget.check
 

@@ -16,12 +16,13 @@ from headstart.data.dataset import IntArray
 from headstart.errors import DataError
 from headstart.evaluate.transferability import logme, order_in_words
 from headstart.progress import progress
-from headstart.study.execution.budget import Budget
+from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.halving import features_of_rows
 from headstart.study.execution.session import Session
 from headstart.study.planning.plan import TaskGroup
 from headstart.study.planning.priority import DEFAULT, FROZEN, kind_of, preferred_backbone
 from headstart.study.task import Task
+from headstart.units import duration
 
 FEWEST = 3  # networks, below which a proxy pass decides nothing
 WORTH = 2  # a proxy pass is made of at most 1 / WORTH of the images: of more, the whole pass costs little more
@@ -30,15 +31,13 @@ WORTH = 2  # a proxy pass is made of at most 1 / WORTH of the images: of more, t
 def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     """Put the frozen networks of the plan in the order of their proxy scores, the best first, and record the scores.
 
-    With fewer than three networks, several labels an image, or too few images nothing changes, and a note says why.
+    With fewer than three networks, several labels an image, too few images or too little time nothing changes, and a
+    note says why.
 
     Args:
         session: its plan is replaced, and its state says what was found.
         images: how many training images are drawn.
         budget: what the proxy may spend.
-
-    Raises:
-        OverBudget: it was used up before every network had a score; the plan's order holds.
     """
     preferred = preferred_backbone(session.plan.study)
     groups = session.plan.groups
@@ -56,9 +55,12 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     scores: dict[str, tuple[float, float, float]] = {}
     with progress("which network first", len(frozen), "networks") as ticker:
         for group in frozen:
-            budget.check()
             try:
+                budget.check()
                 scores[_name(group.first)] = _scores(group.first, drawn, session)
+            except OverBudget:
+                given_up(f"{duration(budget.seconds)}, half of the budget that was left, were not enough")
+                return
             except DataError as error:  # a half with fewer than two classes: nothing can be said
                 given_up(str(error))
                 return

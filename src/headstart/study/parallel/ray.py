@@ -34,7 +34,7 @@ from headstart.version import VERSION
 
 LOCAL = "ray"  # the cluster of this machine; started if there is none
 _ANSWER = 5.0  # seconds within which a cluster's address must answer
-_CONNECT = 40.0  # seconds within which a cluster must accept this machine
+_CONNECT = 60.0  # seconds within which a cluster must accept this machine
 _START = 120.0  # seconds within which each node must answer a first task
 _HEAD = "node:__internal_head__"
 

@@ -47,13 +47,13 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
 
     The run with the best mean on validation over the seeds that the complete runs share; a run with fewer of them, for
     which a budget was not enough, counts as the best complete run plus its mean lead over that run on the seeds of
-    both. But where the best complete run is below it by no more than one standard error of the difference on the same
-    images (each counts once, by the mean over the seeds that were judged on it), the complete run; and likewise where
-    an ensemble is below a single run, the ensemble. A study has many single runs, and the one that happens to lead on
-    few images is likely to have been lucky; a mean of networks errs less on new images (the rule of one standard error:
-    Breiman, Friedman, Olshen and Stone, Classification and regression trees, 1984, section 3.4.3; figures: LOG.md).
-    Where the two do not differ on any image, nothing is gained by the ensemble, and the single run is kept. Of runs
-    with the same mean, a network comes before a baseline, then the one with more trainings, then the smaller model.
+    both. But where a run with more trainings, or an ensemble with as many, is below it by no more than one standard
+    error of the difference on the same images (each counts once, by the mean over the seeds that were judged on it),
+    that one; a baseline stands in for no network. A study has many single runs, and the one that happens to lead on few
+    images or trainings is likely to have been lucky; a mean of networks errs less on new images (the rule of one
+    standard error: Breiman, Friedman, Olshen and Stone, Classification and regression trees, 1984, section 3.4.3;
+    figures: LOG.md). Where the two do not differ on any image, the first is kept. Of runs with the same mean, a network
+    comes before a baseline, then the one with more trainings, then the smaller model.
 
     Args:
         candidates: at least one.
@@ -62,19 +62,27 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
     """
     fair = _fair(candidates)
     means, trainings = _means(fair), _trainings(fair)
-    best, by = _best_but_for_chance(means, fair, metric)
-    averaged = [name for name in means if name in ensembles and trainings[name] >= trainings[best]]
-    if best in ensembles or not averaged:
-        return best, by
-    rival = max(averaged, key=means.__getitem__)
-    gap, error = means[best] - means[rival], _standard_error(fair, best, rival, metric)
-    if gap > error or gap == error == 0:
-        return best, by
-    return rival, f"{_close(best, metric)}: an ensemble before a single run"
+    best = _best(means, fair)
+    for rivals in _surer(best, fair, ensembles):
+        rival = _best({name: means[name] for name in rivals}, fair)
+        gap, error = means[best] - means[rival], _standard_error(fair, best, rival, metric)
+        if gap <= error and error > 0:
+            level = f"{_plain(metric)} within one standard error of the {_extreme(metric)}, that of {best!r}"
+            if rival in ensembles and best not in ensembles:
+                return rival, f"{level}: an ensemble before a single run"
+            return rival, f"{level}: {trainings[rival]} trainings before {trainings[best]}"
+    return best, _rule(best, means, fair, metric)
 
 
-def _close(best: str, metric: str) -> str:
-    return f"{_plain(metric)} within one standard error of the {_extreme(metric)}, that of {best!r}"
+def _surer(best: str, candidates: Sequence[Candidate], ensembles: Container[str]) -> list[list[str]]:
+    """Return the runs that go before the best one if they are as good but for chance, the surest kind first."""
+    trainings, baselines = _trainings(candidates), {each.run for each in candidates if each.baseline}
+    kinds: dict[tuple[int, bool], list[str]] = {}
+    for name, count in trainings.items():
+        kind, own = (count, name in ensembles), (trainings[best], best in ensembles)
+        if kind > own and (name not in baselines or best in baselines):
+            kinds.setdefault(kind, []).append(name)
+    return [kinds[kind] for kind in sorted(kinds, reverse=True)]
 
 
 def _plain(metric: str) -> str:
@@ -89,8 +97,7 @@ def best_single(
     candidates: Sequence[Candidate], ensembles: Container[str], metric: str = "accuracy"
 ) -> tuple[str, str]:
     """Return the run of one network with the best mean on validation, and by which rule it was chosen."""
-    fair = [each for each in _fair(candidates) if each.run not in ensembles]
-    best, by = _best_but_for_chance(_means(fair), fair, metric)
+    best, by = choose([each for each in _fair(candidates) if each.run not in ensembles], (), metric)
     return best, f"{by}, among single networks"
 
 
@@ -136,18 +143,6 @@ def _best(means: Mapping[str, float], candidates: Sequence[Candidate]) -> str:
         means,
         key=lambda name: (means[name], not by_name[name].baseline, trainings[name], -by_name[name].parameters),
     )
-
-
-def _best_but_for_chance(means: Mapping[str, float], candidates: Sequence[Candidate], metric: str) -> tuple[str, str]:
-    """Return the best run and the rule: one with fewer trainings must lead by more than one standard error."""
-    best, trainings = _best(means, candidates), _trainings(candidates)
-    most, network = max(trainings.values()), any(each.run == best and not each.baseline for each in candidates)
-    full = [each for each in candidates if trainings[each.run] == most and not (network and each.baseline)]
-    if trainings[best] < most and full:
-        rival = _best({each.run: means[each.run] for each in full}, full)
-        if means[best] - means[rival] <= _standard_error(candidates, best, rival, metric):
-            return rival, f"{_close(best, metric)}: {most} trainings before {trainings[best]}"
-    return best, _rule(best, means, candidates, metric)
 
 
 def _fair(candidates: Sequence[Candidate]) -> list[Candidate]:
