@@ -131,9 +131,8 @@ def test_a_run_with_fewer_seeds_must_lead_by_more_than_chance(tmp_path: Path) ->
     whole = [judged(tmp_path / "2", "many", range(30, 40), seed) for seed in (0, 1)]
     ensemble = f"{close}: an ensemble before a single run"
     assert choose([*together[:3], *whole], {"many"}) == ("many", ensemble)
-    behind = [
-        judged(tmp_path / "3", "many", range(20, 36), seed) for seed in (0, 1)
-    ]  # by 8 images, with an error of 4.8
+    # 16 images are right in "few" alone and 8 in "many" alone: a lead of 8 with an error of 4.9
+    behind = [judged(tmp_path / "3", "many", range(30, 46), seed) for seed in (0, 1)]
     assert choose([*together[:3], *behind], {"many"})[0] == "complete"
 
 

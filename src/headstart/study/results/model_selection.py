@@ -77,9 +77,10 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
 def _surer(best: str, candidates: Sequence[Candidate], ensembles: Container[str]) -> list[list[str]]:
     """Return the runs that go before the best one if they are as good but for chance, the surest kind first."""
     trainings, baselines = _trainings(candidates), {each.run for each in candidates if each.baseline}
+    own = (trainings[best], best in ensembles)
     kinds: dict[tuple[int, bool], list[str]] = {}
     for name, count in trainings.items():
-        kind, own = (count, name in ensembles), (trainings[best], best in ensembles)
+        kind = (count, name in ensembles)
         if kind > own and (name not in baselines or best in baselines):
             kinds.setdefault(kind, []).append(name)
     return [kinds[kind] for kind in sorted(kinds, reverse=True)]
