@@ -137,7 +137,7 @@ def test_time_that_is_up_ends_the_proxy_within_a_network(within: bool, many: Pat
     order_by_proxy(session, 30, Budget(600.0 if within else 0.0))
     assert asked == [1] * within and session.plan.groups == groups and session.state.proxy is None
     took = "10 min" if within else "0 ms"
-    why = f"{took}, half of the budget that was left, were not enough"
+    why = f"its share of the budget, {took}, was not enough"
     assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
 
 

@@ -59,7 +59,7 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
                 budget.check()
                 scores[_name(group.first)] = _scores(group.first, drawn, session)
             except OverBudget:
-                given_up(f"{duration(budget.seconds)}, half of the budget that was left, were not enough")
+                given_up(f"its share of the budget, {duration(budget.seconds)}, was not enough")
                 return
             except DataError as error:  # a half with fewer than two classes: nothing can be said
                 given_up(str(error))
