@@ -41,10 +41,10 @@ from headstart.models.pixels import pixels_backbone
 from headstart.storage.checksums import sha256_of
 from headstart.storage.opening import default_store_in_use
 from headstart.transfer.frozen.feature_index import features_of
-from headstart.transfer.heads.catalogue import check_options
+from headstart.transfer.heads.catalogue import HEADS, check_options
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
-HEADS = {"linear_probe": "logistic", **{k: k for k in ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")}}
+_HEAD_OF = {"linear_probe": "logistic", **{kind: kind for kind in HEADS}}  # by the name of the strategy
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -119,7 +119,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: an image cannot be decoded, or the labels cannot be used.
             SpecError: a setting that the head does not have.
         """
-        kind, options = choose("strategy", self.strategy, HEADS), self._options()
+        kind, options = choose("strategy", self.strategy, _HEAD_OF), self._options()
         check_options(kind, options)
         self.flattening_: Flattening | None = None
         if is_table(X):

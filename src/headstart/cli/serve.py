@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.deploy.serve.limits import MEBIBYTE, Limits
-from headstart.deploy.serve.run import check_packages, is_local, listen, run, side_by_side, together
+from headstart.deploy.serve.run import address, check_packages, is_local, listen, run, side_by_side, together
 from headstart.errors import SpecError
 from headstart.evaluate.uncertainty.answers import Asked
 from headstart.progress import say
@@ -64,7 +64,7 @@ def serve_model(
         files = model_files(model)
         classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
         app = make_app(classifier, files=files, limits=limits, key=key, explain=_explainer(classifier))
-        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+        shown = address(host, listening)
         say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
         if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
             say(words(refitted))

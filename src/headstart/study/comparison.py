@@ -21,7 +21,7 @@ from headstart.storage.names import readable
 from headstart.study.planning.networks import networks_for
 from headstart.study.spec.networks import PROXY_IMAGES, is_line_up
 from headstart.transfer.finetune.recipe import Recipe
-from headstart.transfer.heads.catalogue import HEADS as KINDS
+from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
 FOLDS = 5  # of cross-validation
@@ -37,7 +37,7 @@ BASELINES: dict[str, dict[str, Any]] = {
     },
 }
 TAILS = {"efficientnet_lite": "stage6", "resnet": "stage3"}  # what a budget leaves frozen of a network it tunes
-TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each image in place of a pass every epoch
+TUNING: dict[str, Any] = {  # from the fitted probe; two stored views of each image in place of a pass every epoch
     "strategy": "lp_ft",
     "views": 2,
     "recipe": {"epochs": 6, "augment": ["horizontal_flip"]},
@@ -46,7 +46,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
 TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
 COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
-HEADS = ("logistic", "ridge", "prototypes", "knn")
+DEFAULT_HEADS = ("logistic", "ridge", "prototypes", "knn")
 
 
 def compare_spec(
@@ -56,7 +56,7 @@ def compare_spec(
     backbones: Sequence[str] | None = None,
     networks: str | Sequence[str] | None = None,
     licence: str | None = None,
-    heads: Sequence[str] = HEADS,
+    heads: Sequence[str] = DEFAULT_HEADS,
     seeds: int = 3,
     budget: str | None = None,
     drop_duplicates: str | None = None,
@@ -90,7 +90,7 @@ def compare_spec(
     tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
     listed = list_dataset(place := source_of(data), label=label)
     chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
-    heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
+    heads = [head for head in heads if not listed.multi_label or HEADS[head].multi_label]
     runs = _runs(chosen, heads, _tuned_for(listed) if tuning else None, random_features=random_features)
     averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
     read = bands_asked(data, bands, show)
@@ -153,8 +153,8 @@ def _tuned_for(dataset: Dataset) -> dict[str, Any]:
     """Return the settings of a tuned run: a loss for several labels, and batches that few training images fill."""
     learned = len(dataset) if dataset.given_split is None else int((dataset.given_split == "train").sum())
     batch = 2 ** max(1, int(learned * (1 - TEST_SHARE) ** 2 / 2).bit_length() - 1)  # at least two batches an epoch
-    recipe = {**TUNED["recipe"], **({"loss": "bce"} if dataset.multi_label else {})}
-    return {**TUNED, "recipe": recipe if batch >= Recipe.batch_size else {**recipe, "batch_size": batch}}
+    recipe = {**TUNING["recipe"], **({"loss": "bce"} if dataset.multi_label else {})}
+    return {**TUNING, "recipe": recipe if batch >= Recipe.batch_size else {**recipe, "batch_size": batch}}
 
 
 def _is_small(dataset: Dataset) -> bool:

@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
@@ -23,6 +21,7 @@ from headstart.evaluate.metrics.scoring import METRICS
 from headstart.study.spec.band_settings import ReadBands, ShownBands
 from headstart.study.spec.origins import TeacherSpec, check_taught, given_teacher, given_weights
 from headstart.study.spec.origins import WeightsSpec as WeightsSpec
+from headstart.study.spec.value import Spec
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
@@ -34,12 +33,6 @@ MAX_SEEDS = 1_000
 MAX_SIDE = 4096  # px
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
 EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
-
-
-class Spec(BaseModel):
-    """A frozen value that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class SplitSpec(Spec):
