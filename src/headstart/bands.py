@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headstart.errors import DataError, unknown_name
 
-Asked = str | Sequence[int | str]  # "all", or the indices from 0 and the names of bands
+BandsAsked = str | Sequence[int | str]  # "all", or the indices from 0 and the names of bands
 
 _TYPES = tuple(np.dtype(code).name for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"])  # of numbers
 TOP = 255.0  # what the upper end of a band's range becomes
@@ -130,7 +130,7 @@ def bands_from(facts: Mapping[str, Any]) -> Bands:
     return Bands(choice, low, high, mean, std, dark, bright)
 
 
-def choose_bands(asked: Asked, show: Asked | None, names: Sequence[str], dtype: str) -> BandChoice:
+def choose_bands(asked: BandsAsked, show: BandsAsked | None, names: Sequence[str], dtype: str) -> BandChoice:
     """Return the bands asked for.
 
     Args:
@@ -168,7 +168,7 @@ def options_of(choice: BandChoice | None) -> list[str]:
     return ["--bands", "all" if whole else bands, "--show", show]
 
 
-def check_show(bands: Asked | None, show: Asked | None) -> None:
+def check_show(bands: BandsAsked | None, show: BandsAsked | None) -> None:
     """Refuse bands to show where none are read.
 
     Raises:
@@ -178,7 +178,7 @@ def check_show(bands: Asked | None, show: Asked | None) -> None:
         raise DataError("show says how bands are shown, and none are read; give bands, too, such as all of them")
 
 
-def as_list(asked: Asked) -> list[int | str]:
+def as_list(asked: BandsAsked) -> list[int | str]:
     """Return bands that are asked for as a list; one name is one band."""
     return [asked] if isinstance(asked, str) else list(asked)
 

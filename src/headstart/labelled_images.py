@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.audit import audit as auditing
 from headstart.audit.audit import Audit
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.dataset import Dataset
 from headstart.data.overview import given_by, overview
 from headstart.errors import choose
@@ -44,8 +44,8 @@ def audit_images(
     backbone: str = "efficientnet_lite0",
     label: str | None = None,
     corrections: str | Path | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     device: str = "auto",
     listener: Listener | None = None,
 ) -> Audit:
@@ -91,8 +91,8 @@ def evaluate_fewshot(
     backbone: str = "efficientnet_lite0",
     weights: str = "imagenet",
     label: str | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     ways: int = 5,
     shots: Sequence[int] = (1, 5),
     queries: int = 15,

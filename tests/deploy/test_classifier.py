@@ -14,7 +14,7 @@ from PIL import Image
 from headstart.deploy import classifier as module
 from headstart.deploy.classifier import BATCH, Classifier
 from headstart.errors import ImageTypeError, ModelError, SpecError
-from headstart.evaluate.uncertainty.answers import Asked
+from headstart.evaluate.uncertainty.answers import AnswerOptions
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
@@ -318,7 +318,7 @@ def test_an_engine_is_made_for_each_backbone_and_computes_its_features(
 def test_a_model_without_calibration_guarantees_nothing_and_says_why() -> None:
     plain = network(0)
     with pytest.raises(SpecError, match="its file holds no calibration"):
-        Classifier(plain, asked=Asked(at_least=0.9))
+        Classifier(plain, asked=AnswerOptions(at_least=0.9))
     again = replace(plain, provenance={REFITTED: FOUND})
     with pytest.raises(SpecError, match="it was refitted on every labelled image"):
-        Classifier(again, asked=Asked(at_least=0.9))
+        Classifier(again, asked=AnswerOptions(at_least=0.9))

@@ -13,7 +13,7 @@ from headstart.report.numbers import counted
 
 if TYPE_CHECKING:
     from headstart.data.sources.catalogue import DatasetInfo
-    from headstart.models.line_ups.table import Candidate, Figure
+    from headstart.models.line_ups.table import Figure, LineUpNetwork
 
 
 def show_datasets(name: str | None, *, as_json: bool) -> None:
@@ -148,7 +148,7 @@ def show_line_ups() -> None:
     show_line("use: open is for anybody and anything; otherwise, headstart backbones NAME names the licence")
 
 
-def _networks_answer(listed: Sequence[Candidate], here: set[str]) -> str:
+def _networks_answer(listed: Sequence[LineUpNetwork], here: set[str]) -> str:
     """Return in a sentence how many networks the table has, which of them need no download, and what is the default."""
     found = [each.name for each in listed if each.name in here]
     if not found:

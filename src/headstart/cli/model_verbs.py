@@ -127,7 +127,7 @@ def serve(
     Example: headstart serve headstart-runs/demo --port 8000
     """
     from headstart.cli.serve import serve_model
-    from headstart.evaluate.uncertainty.answers import Asked
+    from headstart.evaluate.uncertainty.answers import AnswerOptions
 
     serve_model(
         model,
@@ -138,7 +138,7 @@ def serve(
         queue=queue,
         batch=batch,
         megabytes=megabytes,
-        asked=Asked(level=level, at_least=at_least),
+        asked=AnswerOptions(level=level, at_least=at_least),
     )
 
 

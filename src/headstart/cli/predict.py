@@ -87,11 +87,11 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     from headstart.data.sources.unlabelled import STANDARD_INPUT, find_images
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
-    from headstart.evaluate.uncertainty.answers import Asked
+    from headstart.evaluate.uncertainty.answers import AnswerOptions
     from headstart.models.refitted import refitted_of, words
     from headstart.study.results.tested import said_model
 
-    asked = Asked(output.level, output.sets, output.by_class, output.at_least)
+    asked = AnswerOptions(output.level, output.sets, output.by_class, output.at_least)
     classifier = Classifier.load(model, resolve_device(device), asked=asked)
     if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
         say(f"headstart: {model}: {words(refitted)}")
@@ -239,10 +239,10 @@ def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> Non
     Raises:
         DataError: none was read.
     """
-    from headstart.data.reasons import counted as reasons_of
+    from headstart.data.reasons import counted_reasons
 
     total = len(found.images)
-    reasons = f" ({reasons_of(unread)})" if unread else ""
+    reasons = f" ({counted_reasons(unread)})" if unread else ""
     if len(unread) == 1 == total:
         raise DataError(f"{found.images[0].name}: {unread[0]}")
     if len(unread) == total:

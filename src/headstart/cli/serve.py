@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headstart.deploy.serve.limits import MEBIBYTE, Limits
 from headstart.deploy.serve.run import address, check_packages, is_local, listen, run, side_by_side, together
 from headstart.errors import SpecError
-from headstart.evaluate.uncertainty.answers import Asked
+from headstart.evaluate.uncertainty.answers import AnswerOptions
 from headstart.progress import say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def serve_model(
     queue: int,
     batch: int | None,
     megabytes: int,
-    asked: Asked,
+    asked: AnswerOptions,
 ) -> None:
     """Serve a model until the process is told to stop.
 

@@ -17,7 +17,7 @@ from headstart.data.sources.unlabelled import Unlabelled, find_images
 from headstart.devices import resolve_device
 from headstart.errors import SpecError
 from headstart.evaluate.metrics.calibration import calibrated
-from headstart.evaluate.uncertainty.answers import Answer, Asked, Judge
+from headstart.evaluate.uncertainty.answers import Answer, AnswerOptions, Judge
 from headstart.evaluate.uncertainty.costs import ASK
 from headstart.evaluate.uncertainty.stored import from_part
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
@@ -95,7 +95,7 @@ class Classifier:
         device: str = "cpu",
         *,
         engine: bool = False,
-        asked: Asked | None = None,
+        asked: AnswerOptions | None = None,
         threads: int | None = None,
     ) -> None:
         self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
@@ -119,7 +119,7 @@ class Classifier:
         device: str = "cpu",
         *,
         engine: bool = False,
-        asked: Asked | None = None,
+        asked: AnswerOptions | None = None,
         threads: int | None = None,
     ) -> Classifier:
         """Read a classifier from a model file, a run folder or a study folder.
@@ -282,12 +282,12 @@ class Classifier:
         return Prediction(name, "", float("nan"), nothing, error)
 
 
-def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
+def _judge(ensemble: Ensemble, asked: AnswerOptions | None) -> Judge | None:
     if ensemble.uncertainty is not None:
         first = ensemble.members[0]
         known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
-        return Judge(known, asked or Asked())
-    if asked is None or asked == Asked():
+        return Judge(known, asked or AnswerOptions())
+    if asked is None or asked == AnswerOptions():
         return None
     lacks = "gives no prediction sets" if asked.at_least is None else "guarantees no accuracy"
     if refitted_of(ensemble.members[0].provenance) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.sources.without_labels import load_without_labels
 from headstart.labelling.embeddings import BACKBONE, embed
 from headstart.labelling.label_file import LabelFile
@@ -23,8 +23,8 @@ def label_session(
     share: float = 0.25,
     suggest: bool = False,
     seed: int = 0,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> LabelSession:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.sources.unlabelled import Member, Unlabelled
 from headstart.deploy.classifier import Classifier
 from headstart.devices import resolve_device
@@ -89,8 +89,8 @@ def map_images(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     label: str | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     method: str = AUTO,
     model: str | Path | None = None,
     seed: int = 0,

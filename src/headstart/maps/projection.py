@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headstart.errors import SpecError, choose, require
 from headstart.maps.neighbour_map import EXTRA, LEAST, PACKAGE, is_installed, neighbour_map
-from headstart.maps.neighbourhoods import Kept, Neighbours, kept_near, similar_images
+from headstart.maps.neighbourhoods import Neighbours, Preserved, kept_near, similar_images
 from headstart.maps.principal import principal_components
 from headstart.storage.store import Store, array_digest, content_key
 from headstart.units import percent
@@ -39,7 +39,7 @@ class Projection:
 
     positions: npt.NDArray[np.float32]
     method: str
-    kept: Kept
+    kept: Preserved
     neighbours: Neighbours
     shares: tuple[float, float] | None
     why: str

@@ -24,8 +24,8 @@ from headstart.models.weights.registry import (
     EMBEDDED,
     NAMED,
     Embedded,
-    Facts,
     Weights,
+    WeightsFacts,
     aerial_facts,
     facts_of,
     preferred,
@@ -48,7 +48,7 @@ class Source:
     """A weights file at hand and what is known about it."""
 
     checkpoint: Checkpoint
-    facts: Facts
+    facts: WeightsFacts
 
 
 def create_backbone(

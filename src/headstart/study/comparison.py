@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from headstart.bands import Asked, as_list
+from headstart.bands import BandsAsked, as_list
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.data.splits import FEW_TEST_IMAGES
 from headstart.errors import MissingExtra, SpecError, choose, require
-from headstart.models.line_ups.choose import Network
+from headstart.models.line_ups.choose import NamedNetwork
 from headstart.models.line_ups.table import STRONG
 from headstart.progress import say
 from headstart.storage.names import readable
@@ -65,8 +65,8 @@ def compare_spec(
     training_images: int = 0,
     refit: str | None = None,
     corrections: str | Path | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -111,7 +111,7 @@ def compare_spec(
 
 
 def _runs(
-    chosen: Sequence[Network], heads: Sequence[str], tuned: Mapping[str, Any] | None, *, random_features: bool
+    chosen: Sequence[NamedNetwork], heads: Sequence[str], tuned: Mapping[str, Any] | None, *, random_features: bool
 ) -> dict[str, dict[str, Any]]:
     """Return the baselines, then the runs of each network."""
     runs = {baseline: dict(settings) for baseline, settings in BASELINES.items()}
@@ -132,14 +132,14 @@ def _data_of(
     return {**source, "split": {"folds": FOLDS, "fold": "seed"}} if folded else source
 
 
-def bands_asked(data: Data, bands: Asked | None, show: Asked | None) -> dict[str, Any]:
+def bands_asked(data: Data, bands: BandsAsked | None, show: BandsAsked | None) -> dict[str, Any]:
     """Return the settings `bands` and `show` of a study: as given, else those in which a dataset was read."""
     read = dict(data.bands.asked) if bands is None and isinstance(data, Dataset) and data.bands is not None else {}
     given = {"bands": bands if bands in (None, "all") else as_list(bands), "show": show and as_list(show)}
     return {**read, **{key: value for key, value in given.items() if value is not None}}
 
 
-def _runs_of(network: Network, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def _runs_of(network: NamedNetwork, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """Return the runs of one network: each head, and its last stages tuned, where there are settings for that."""
     backbone, base = network.name, {"backbone": network.name, "weights": network.weights}
     runs: dict[str, dict[str, Any]] = {f"{backbone} {head}": {**base, "strategy": head} for head in heads}

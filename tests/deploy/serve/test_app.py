@@ -16,7 +16,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.serve import app as app_module
 from headstart.deploy.serve.limits import Limits
 from headstart.errors import DataError, SpecError
-from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.stored import to_part
 from tests.deploy.serve.conftest import form, picture, served
 from tests.evaluate.uncertainty.test_conformal import honest
@@ -289,7 +289,7 @@ def test_answers_that_are_asked_to_be_accurate_may_be_withheld_and_the_interface
     sharp[np.arange(90), labels] = 0.999
     sharp[:3] = np.roll(sharp[:3], 1, axis=1) * 0.5 + 0.5 / n  # the least certain are wrong
     part = to_part(Uncertainty(n, held_out_of(sharp, labels)))
-    judged = Classifier(replace(classifier.ensemble, uncertainty=part), asked=Asked(level=0.9, at_least=0.95))
+    judged = Classifier(replace(classifier.ensemble, uncertainty=part), asked=AnswerOptions(level=0.9, at_least=0.95))
     (expected,) = judged.predict(picture(1))
     with served(judged) as ask:
         row = ask("POST", "/predict", picture(1))[1]["predictions"][0]

@@ -16,7 +16,7 @@ from headstart.evaluate.uncertainty.drift import (
     FEWEST,
     LEVEL,
     MIX,
-    Compared,
+    DriftTest,
     Sketch,
     compare,
     nearest_labels,
@@ -41,7 +41,7 @@ def sketch(m: int, generator: np.random.Generator) -> Sketch:
     return sketch_of(train, labels, *images(m, generator))
 
 
-def compared(own: Sketch, new: tuple[np.ndarray, ...], **options: Any) -> Compared:
+def compared(own: Sketch, new: tuple[np.ndarray, ...], **options: Any) -> DriftTest:
     embeddings, looks, labels = new
     return compare(own, projected(own, embeddings), looks, labels, **options)
 

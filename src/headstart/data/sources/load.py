@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from headstart.addresses import is_address
-from headstart.bands import Asked, check_show
+from headstart.bands import BandsAsked, check_show
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import ABSENT, examine
-from headstart.data.reasons import counted
+from headstart.data.reasons import counted_reasons
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import TAR_SUFFIXES as TARS
 from headstart.data.sources.archives import archive_tree
@@ -56,8 +56,8 @@ def load_dataset(
     strict: bool = False,
     name: str | None = None,
     corrections: str | Path | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
 ) -> Dataset:
     """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
 
@@ -208,7 +208,7 @@ def _nowhere(text: str) -> str:
 
 
 def _looked_at(
-    dataset: Dataset, *, strict: bool, drop_duplicates: bool, asked: tuple[Asked, Asked | None] | None
+    dataset: Dataset, *, strict: bool, drop_duplicates: bool, asked: tuple[BandsAsked, BandsAsked | None] | None
 ) -> Dataset:
     """Return the dataset without the files that are not images, with digests and fingerprint."""
     seen = examine(dataset.reader, bands=asked is not None)
@@ -249,7 +249,7 @@ def _check_parts(dataset: Dataset, problems: Mapping[int, str]) -> None:
         parts |= {f" in the part {part!r}": given == part for part in ("train", "validation", "test")}
     for where, rows in parts.items():
         if rows.any() and bad[rows].all():
-            why = counted(reason for row, reason in sorted(problems.items()) if rows[row])
+            why = counted_reasons(reason for row, reason in sorted(problems.items()) if rows[row])
             first = dataset.reader.name(int(np.flatnonzero(rows)[0]))
             sought = f"; looked for in {_folder_of(dataset)}" if set(problems.values()) == {ABSENT} else ""
             raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first}{sought})")

@@ -105,7 +105,7 @@ assert _RIGHT.keys() == SCORES.keys()
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnswerOptions:
     """What is asked of the answers.
 
     Args:
@@ -166,7 +166,7 @@ class Uncertainty:
     notes: tuple[str, ...] = ()
     sketch: Sketch | None = None
 
-    def thresholds(self, asked: Asked) -> Thresholds:
+    def thresholds(self, asked: AnswerOptions) -> Thresholds:
         """Return the thresholds of the sets that are asked for.
 
         Raises:
@@ -219,7 +219,7 @@ class Judge:
         SpecError: what is asked cannot be guaranteed.
     """
 
-    def __init__(self, uncertainty: Uncertainty, asked: Asked) -> None:
+    def __init__(self, uncertainty: Uncertainty, asked: AnswerOptions) -> None:
         self.uncertainty, self.asked = uncertainty, asked
         self.thresholds = uncertainty.thresholds(asked)
         self.guaranteed = None if asked.at_least is None else uncertainty.guarantee(asked.at_least)

@@ -153,7 +153,7 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
-class Compared:
+class DriftTest:
     """What a comparison found.
 
     Args:
@@ -183,7 +183,7 @@ def compare(
     *,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
-) -> Compared:
+) -> DriftTest:
     """Compare new images with the held-out ones.
 
     The maximum mean discrepancy of the embeddings (Gretton et al. 2012; a Gaussian kernel as wide as the median
@@ -221,7 +221,7 @@ def compare(
     changes = [Change(EMBEDDINGS, float(adjusted[0])), Change(MIX, float(adjusted[1]))]
     changes += [Change(name, float(p), *pair) for name, p, pair in zip(APPEARANCE, adjusted[2:], means, strict=True)]
     found = _changed_classes(codes, ratios, numbers, m, n) if changes[1].found else ()
-    return Compared(float(adjusted.min()), tuple(changes), found, m, n)
+    return DriftTest(float(adjusted.min()), tuple(changes), found, m, n)
 
 
 def _divisions(m: int, n: int, permutations: int, seed: int) -> Float[np.ndarray, "b t"]:

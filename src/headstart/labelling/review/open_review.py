@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import load_dataset
 from headstart.labelling.embeddings import BACKBONE, Source, embed, read_already
@@ -27,8 +27,8 @@ def review_session(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     seed: int = 0,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> ReviewSession:

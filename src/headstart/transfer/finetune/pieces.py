@@ -10,7 +10,7 @@ from headstart.errors import RunFailed
 from headstart.transfer.finetune.recipe import Recipe
 
 
-class Pieces:
+class MicroBatches:
     """How many images are processed at a time, and what the reader of a run must know about it.
 
     Args:
