@@ -19,7 +19,7 @@ from headstart.study.spec.run import Run
 from headstart.study.spec.schema import DISTIL, EPISODIC
 from headstart.transfer.heads.catalogue import HEADS
 
-_VERSION = 3  # raise it when the same settings would give other numbers, or files that are read in another way
+_VERSION = 4  # raise it when the same settings would give other numbers, or files that are read in another way
 
 
 _OF_TEACHERS = ("teacher_views", "temperature", "hard_labels")  # settings that keys of other runs do not know
