@@ -61,7 +61,7 @@ class Sorter:
         """Copy or link one image into the folder of each of its classes.
 
         Raises:
-            DataError: the image cannot be read any more.
+            DataError: the image can no longer be read.
             StoreError: the place cannot be written, or links are impossible there.
         """
         if prediction.error is not None:
@@ -135,7 +135,7 @@ def _content(image: Unlabelled) -> bytes:
         try:
             return image.path.read_bytes()
         except OSError as error:
-            raise DataError(f"{image.path}: cannot be read any more ({error.strerror}); classify it again") from error
+            raise DataError(f"{image.path}: can no longer be read ({error.strerror}); classify it again") from error
     content = image.read()
     assert isinstance(content, bytes), "only encoded images are sorted"
     return content

@@ -28,7 +28,7 @@ def label_session(
     device: str = "auto",
     store: Store | None = None,
 ) -> LabelSession:
-    """Return the labelling of a folder, which goes on where it was left if the file of labels exists.
+    """Return the labelling session of a folder, which resumes if the file of labels exists.
 
     Args:
         folder: is searched to any depth; names of folders are not taken for labels.

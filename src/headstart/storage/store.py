@@ -146,7 +146,7 @@ class Store:
                 with locked(self._lock(kind, key)):  # `prune` may have it in its hands, and put it back
                     found = self.here(kind, key)
                 if not found:
-                    raise StoreError(f"{folder}: is not in the cache any more; give the same command again")
+                    raise StoreError(f"{folder}: was removed from the cache; run the command again")
             facts = unsealed(folder / MANIFEST, strict=True)
         except StoreError:
             _checked.pop(folder, None)
@@ -222,7 +222,7 @@ class Store:
         delete(folder)
 
     def drop(self, kind: str, key: str) -> None:
-        """Delete an entry that nobody needs any more, if there is one; also where other machines would find it."""
+        """Delete an entry that is no longer needed, if there is one; also where other machines would find it."""
         self.remove(kind, key)
 
     def prune(self, keep_bytes: int) -> int:

@@ -180,15 +180,15 @@ class _Server:
         return HTMLResponse(self._interface)
 
     async def health(self) -> dict[str, Any]:
-        """Say that the server answers, and whether the model's file changed since it was read."""
+        """Say that the server answers, and whether the model's file changed on disk since it was read."""
         return {"status": "ok", "model_file_changed": self._changed()}
 
     async def watch(self) -> None:
-        """Say once, in the terminal, that the model's file changed since it was read."""
+        """Report once, in the terminal, that the model's file changed since it was read."""
         while not await asyncio.to_thread(self._changed):
             await asyncio.sleep(WATCHED)
         names = ", ".join(str(file) for file in self.files)
-        say(f"{names}: changed since it was read; this server goes on with what it read, until it is started again")
+        say(f"{names}: changed on disk; restart the server to use the new version")
 
     def _changed(self) -> bool:
         return [_stamp(file) for file in self.files] != self._stamps

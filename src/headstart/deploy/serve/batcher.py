@@ -41,7 +41,7 @@ class Overloaded(Exception):
 @dataclass
 class _Item:
     name: str
-    left: Leave  # called once, when nothing here uses the picture any more
+    left: Leave  # called once, when nothing here uses the picture any longer
     decoded: dict[View, Pixels] = field(default_factory=dict)
     answer: Future[Prediction] = field(default_factory=Future)
 
@@ -133,7 +133,7 @@ class Batcher:
                 [item.name for item in batch],
                 [np.stack([item.decoded[view] for item in batch]) for view in self._views],
             )
-        except Exception as error:  # the requests end with it; the server goes on
+        except Exception as error:  # the requests end with it; the server continues
             answers = [error] * len(batch)
         for item, answer in zip(batch, answers, strict=True):
             self._give(item, answer)

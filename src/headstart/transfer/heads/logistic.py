@@ -212,9 +212,9 @@ class _Candidate:
 
     Args:
         transform: of the features.
-        basis: [d, r] in which the weights stand; None for that of the features.
+        basis: [d, r] of the weights; None for that of the features.
         objective, curvature: of the penalty.
-        weights: [r + 1, C], where it stands.
+        weights: [r + 1, C], the current ones.
         threshold: the gradient norm at which it is solved.
     """
 
