@@ -172,7 +172,7 @@ def update_study(
     """Retrain a finished study's kept model with images that arrived since, and compare the two.
 
     The images that the study was tested on stay test images; each new image gets a part by its group or its
-    content. The previous study is left as it is.
+    content. The previous study is not changed.
 
     Args:
         study: its folder.
@@ -211,7 +211,7 @@ def benchmark(
 
     Args:
         model: a model file, a run folder, a study folder (its kept model), or a classifier.
-        int8: measure eight bits too; needs the study's images.
+        int8: also measure the int8 forms; needs the study's images.
         images: use the pictures of this folder, instead of the study's test images.
         count: use this many pictures, evenly spread; None takes all.
 
@@ -244,7 +244,7 @@ def export(
         model: a model file, a run folder, a study folder (its kept model), or a classifier.
         to: "onnx", "torch", "server", "huggingface", "page", or several of them.
         out: where the folders are written.
-        int8: the ONNX graphs compute in eight bits; needs the study's images.
+        int8: write int8 ONNX graphs; needs the study's images.
         margin: points of validation accuracy that int8 may cost.
         images: check the files on the pictures of this folder, instead of the study's test images.
         check: check them on this many pictures, evenly spread; all by default.

@@ -78,7 +78,7 @@ def compare_spec(
         licence: "open" leaves out networks whose weights have a restricted or unknown licence.
         heads: fitted to the cached features; those for one label an image are left out if images have several.
         seeds: number of seeds, or of repeats of five-fold cross-validation if a class has too few test images.
-        budget: a time limit such as "5min"; time left after the frozen networks tunes the best one's last stages.
+        budget: a time limit such as "5min"; the remaining time tunes the last stages of networks, the best first.
         drop_duplicates: "exact" leaves out copies of images, "near" also those that were saved again or resized.
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
