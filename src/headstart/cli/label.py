@@ -65,7 +65,7 @@ def label_and_serve(
         say(f"labels: {file}" + (f", {done:,} so far" if done else ""))
         key = secrets.token_urlsafe(12)
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
-        show(f"open {shown}  (Ctrl-C ends it)")
+        show(f"open {shown}  (press Ctrl-C to stop)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
         next_ = next_command(str(file), images.bands)

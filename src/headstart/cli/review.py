@@ -60,7 +60,7 @@ def review_and_serve(
         say(f"found: {found or 'nothing'}; {left:,} to decide")
         key = secrets.token_urlsafe(12)
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
-        show(f"open {shown}  (Ctrl-C ends it)")
+        show(f"open {shown}  (press Ctrl-C to stop)")
         next_ = next_command(data, session.dataset.bands, corrections=out, label=label)
         run(make_review_app(session, key, next_), listening, Limits())
         if not out.expanduser().is_file():

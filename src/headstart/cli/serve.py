@@ -65,7 +65,7 @@ def serve_model(
         classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
         app = make_app(classifier, files=files, limits=limits, key=key, explain=_explainer(classifier))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-        say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
+        say(f"serving {model} at {shown} (page), {shown}/docs (interface); press Ctrl-C to stop")
         if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
             say(words(refitted))
         run(app, listening, limits)

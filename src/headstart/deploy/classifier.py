@@ -49,7 +49,7 @@ class Prediction(Shown):
         set: the classes that may be right, the most probable first: the right one is among them as often as the
             classifier's `level` says.
         familiarity: which share of familiar images is no more familiar than this one; 0.05 and less is "don't know".
-        withheld: left to a person, since its class is not certain enough for the accuracy asked for.
+        withheld: left for review, since its class is not certain enough for the accuracy asked for.
         decision: the class of least expected cost, or "ask"; empty without costs.
         classes: the classifier's classes.
         image: what was classified, to be shown again; None where it was given as pixels of the network's size.

@@ -202,6 +202,6 @@ def _answers(remote: str) -> Iterator[None]:
         raise
     except Exception as error:  # every fsspec implementation passes on what its own client raises
         raise StoreError(
-            f"{remote}: unexpected response from the shared store ({first_line(error)}); finished work is kept in the"
+            f"{remote}: the shared store cannot be used ({first_line(error)}); finished work is kept in the"
             " local cache: check the address and the credentials, then run the command again"
         ) from error

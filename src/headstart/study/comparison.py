@@ -96,7 +96,7 @@ def compare_spec(
     read = bands_asked(data, bands, show)
     title, folded = title_of(place), _is_small(listed) and not read
     if folded and training_images:
-        say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
+        say("cross-validation already varies the training images; no bootstrap samples are drawn")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",

@@ -143,5 +143,5 @@ def _rows(
         notes.append(f"left out: {len(bad)} images that cannot be decoded: {listed_names(names)}")
     rows = np.setdiff1d(np.flatnonzero(~seen), np.array(bad, dtype=np.int64))
     if not len(rows):
-        raise DataError(f"{dataset.name}: no image is left to look at; {'; '.join(notes)}")
+        raise DataError(f"{dataset.name}: no image is left to measure drift on; {'; '.join(notes)}")
     return rows

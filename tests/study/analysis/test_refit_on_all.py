@@ -229,8 +229,8 @@ def test_an_update_compares_the_tested_models_and_refits_again(run: Run, tmp_pat
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"refit": "train+validation"}, "refit: 'train+validation' is not known here"),
-        ({"defaults": {"refit": "all"}}, "refit: 'all' is of the study, not of a run"),
+        ({"refit": "train+validation"}, "refit: 'train+validation' is unknown; the study accepts only 'all'"),
+        ({"defaults": {"refit": "all"}}, "refit: 'all' is a setting of the study; write `refit: all` beside `runs`"),
     ],
 )
 def test_a_refit_in_the_wrong_place_is_one_line(wrong: dict[str, Any], said: str) -> None:

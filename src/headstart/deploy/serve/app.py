@@ -48,7 +48,7 @@ PREDICTED = {  # what each status means
     408: "the request did not arrive in time",
     413: "the request is too large, or has too many images",
     422: "an image cannot be read: `detail` names it, `predictions` has the others",
-    503: "more images wait than may, or there was no answer in time: come back after Retry-After",
+    503: "the queue is full, or there was no answer in time; try again after Retry-After",
 }
 EXPLAINED = {
     **PREDICTED,
@@ -220,7 +220,9 @@ class _Server:
                 async with asyncio.timeout(self.limits.seconds):
                     found = await self.batcher.predict(received.pictures, received.keep)
             except Overloaded:
-                raise busy(f"{self.batcher.waiting} images wait already") from None
+                raise busy(
+                    f"the queue has no room ({self.batcher.waiting} images are waiting); try again later"
+                ) from None
             except TimeoutError:
                 raise busy(f"no answer within {self.limits.seconds:g} s") from None
         rows = [self._row(prediction, top) for prediction in found]

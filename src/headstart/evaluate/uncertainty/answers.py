@@ -112,7 +112,7 @@ class Asked:
         level: how often a set must hold the right class.
         sets: the kind of prediction set, a name in SCORES.
         by_class: the level holds for the images of each class.
-        at_least: answers that are not right so often are left to a person; None leaves none.
+        at_least: answers that are less certain are left for review; None leaves none.
     """
 
     level: float = LEVEL
@@ -129,7 +129,7 @@ class Answer:
         kind: SURE, ONE_OF or UNKNOWN.
         inside: the numbers of the classes in its set, the most probable first.
         familiarity: which share of familiar images is no more familiar; None where the model cannot tell.
-        withheld: left to a person, since the accuracy asked for cannot be guaranteed for it.
+        withheld: left for review, since the accuracy asked for cannot be guaranteed for it.
         decision: the class of least expected cost, or ASK; None without costs.
     """
 

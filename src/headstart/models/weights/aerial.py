@@ -47,7 +47,7 @@ def read_aerial(path: Path | None = None, sha256: str = SHA256) -> Checkpoint:
 
     Raises:
         WeightsAbsent: the package is not installed.
-        WeightsError: the file is another one, or is damaged.
+        WeightsError: it is a different file, or is damaged.
     """
     path = path or aerial_file()
     if path is None:

@@ -63,7 +63,7 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     found = digest_of_files(list(placed))
     if sha256 is not None and found != sha256.lower():
         raise WeightsError(
-            f"{path}: sha256 is {found}, expected {sha256.lower()}; the file was changed or is another one"
+            f"{path}: sha256 is {found}, expected {sha256.lower()}; the file was modified or is a different file"
         )
     state, part, metadata = dict[str, Tensor](), "", dict[str, str]()
     beside: list[str] = []

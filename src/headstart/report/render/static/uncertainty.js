@@ -1,4 +1,4 @@
-// How sure an answer is: what is left to a person, prediction sets, unfamiliar images, costs.
+// How sure an answer is: what is left for review, prediction sets, unfamiliar images, costs.
 
 const SETS = { lac: "LAC", aps: "APS", raps: "RAPS" };
 
@@ -17,7 +17,7 @@ function drawUncertainty(host, data) {
   host.append(...ofOneFold(found, data));
   for (const note of found.notes) host.append(h("p", { class: "note" }, note));
   const [curve, guarantees, sizes, classes, strange] = [h("div"), h("div"), h("div"), h("div"), h("div")];
-  host.append(h("h3", {}, "What is left to a person"), curve, guarantees, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
+  host.append(h("h3", {}, "Answers left for review"), curve, guarantees, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
   drawRisk(curve, found);
   drawGuarantees(guarantees, found);
   drawSets(sizes, found);
@@ -52,7 +52,7 @@ function drawRisk(host, found) {
 function drawGuarantees(host, found) {
   table(host, [
     { key: "at_least", label: "Right at least", head: true, numeric: true, value: (r) => r.at_least, cell: (r) => format.percent(r.at_least, 0) },
-    { key: "left", label: "Left to a person", numeric: true, value: (r) => (r.left ? r.left.value : null), cell: (r) => (r.left ? format.percent(r.left.value) : h("span", { title: r.why }, `not guaranteed`)) },
+    { key: "left", label: "Left for review", numeric: true, value: (r) => (r.left ? r.left.value : null), cell: (r) => (r.left ? format.percent(r.left.value) : h("span", { title: r.why }, `not guaranteed`)) },
     { key: "test_left", label: "On test", title: "Share of the test images that is left", numeric: true, value: (r) => (r.on_test ? r.on_test.left.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.left) : "–") },
     { key: "test_right", label: "Right on test", title: "Share of right answers among the test images that are kept, with its exact 95 % interval", numeric: true, value: (r) => (r.on_test ? r.on_test.right.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.right) : "–") },
   ], found.promises, { label: "Guaranteed accuracy", class: "compact" });
