@@ -1,4 +1,4 @@
-"""The weights of a ResNet-18 that learned from aerial pictures, as the package geoembed carries them."""
+"""The weights of a ResNet-18 trained on aerial images, as the package geoembed contains them."""
 
 from __future__ import annotations
 

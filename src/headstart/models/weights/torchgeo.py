@@ -1,4 +1,4 @@
-"""Weights for the bands of satellites, as torchgeo's table lists them: their bands, and what their transforms do."""
+"""Weights for satellite bands, as torchgeo's table lists them: their bands, and what their transforms do."""
 
 from __future__ import annotations
 
