@@ -247,7 +247,7 @@ def test_an_accuracy_that_is_not_guaranteed_is_refused(
         ((judged, "--at-least", "0.98"), "add --out"),
         ((judged, "--at-least", "0.999", "--out", "o.csv"), "0.999 cannot be guaranteed from 400 held-out images"),
         ((finished / "runs" / "one" / "seed-0", "--at-least", "0.9", "--out", "o.csv"), "guarantees no accuracy"),
-        ((finished / "runs" / "one" / "seed-0", "--level", "0.9"), "gives no prediction sets: its file holds no cal"),
+        ((finished / "runs" / "one" / "seed-0", "--level", "0.9"), "has no prediction sets: its file holds no cal"),
         ((judged, "--at-least", "0.98", "--out", "o.csv", "o-rest.csv"), "images are read from o-rest.csv"),
         ((judged, "--sets", "lap"), "lac"),
         ((judged, "--level", "1"), "above 0 and below 1"),

@@ -289,7 +289,7 @@ def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
         return Judge(known, asked or Asked())
     if asked is None or asked == Asked():
         return None
-    lacks = "gives no prediction sets" if asked.at_least is None else "guarantees no accuracy"
+    lacks = "has no prediction sets" if asked.at_least is None else "guarantees no accuracy"
     if refitted_of(ensemble.members[0].provenance) is not None:
         raise SpecError(
             f"this model {lacks}: it was refitted on every labelled image, so none is left to calibrate it on; give the"

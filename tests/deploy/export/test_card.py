@@ -41,7 +41,7 @@ def test_the_card_says_results_with_intervals_data_licence_and_limits() -> None:
         "| accuracy | 0.9000 | 0.7700 to 0.9600 |",
         "Dataset meadow: 1,200 training, 20 validation and 40 test images (fingerprint abc).",
         "Licence of the images: CC BY 4.0.",
-        "The 40 test images of meadow went through the original and through each file, in a process of its own:",
+        "The 40 test images of meadow were classified by the original and by each file, in separate processes:",
         "| model.onnx | 40 | 1 | 2.5e-07 | 3 ms | 12 MB |",
         "The original took 4 ms per picture. Times were measured on the machine that wrote the files",
         "model.onnx loses 2.50 points of accuracy there (95 % interval -2.60 to 7.60).",

@@ -53,7 +53,7 @@ def test_the_refusal_of_unknown_classes_counts_what_is_shared() -> None:
         check_classes(["cat", "dog"], ["cat", "heron", "wren"])
     assert str(caught.value) == (
         "the model cannot be scored here: 2 of the dataset's 3 classes are unknown to it ('heron', 'wren'); it knows 2"
-        " ('cat', 'dog'), 1 of them shared. Learn a new head on this dataset (strategy: linear_probe, or prototypes"
+        " ('cat', 'dog'), 1 of them shared. Train a new head on this dataset (strategy: linear_probe, or prototypes"
         " when there are few labels), or leave those classes out"
     )
 

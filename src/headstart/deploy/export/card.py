@@ -36,7 +36,7 @@ def card_text(parts: Parts, checks: Sequence[Check], notes: Sequence[str], usage
         results_text(parts),
         "## Training data",
         _data(parts),
-        "## Is the exported model the model?",
+        "## Does the exported model match the original?",
         checks_text(checks, notes, learned=refitted_of(parts.ensemble.members[0].provenance) is not None),
         "## Licence",
         _licence(facts),
@@ -130,7 +130,7 @@ def checks_text(checks: Sequence[Check], notes: Sequence[str], *, learned: bool 
             rows.append(
                 f"\n{each.form} loses {points:.2f} points of accuracy there (95 % interval {low:.2f} to {high:.2f})."
             )
-    heading = f"{checks[0].pictures} went through the original and through each file, in a process of its own:"
+    heading = f"{checks[0].pictures} were classified by the original and by each file, in separate processes:"
     notes = [*notes, *(["The model has learned from the study's test images too."] if learned else [])]
     return "\n".join([heading[0].upper() + heading[1:], "", *rows, *(f"\n{note}" for note in notes)])
 

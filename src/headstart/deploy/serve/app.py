@@ -318,14 +318,14 @@ def _guaranteed_words(classifier: Classifier) -> str:
         return ""
     held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked
     level = min(asked.level, float(classifier.judge.thresholds.guaranteed.min()))
-    words = f"A set holds the right class of {percent(level)} of images like those of its study ({held:,} checked)."
+    words = f"Sets contain the right class for {percent(level)} of images like those of the study ({held:,} checked)."
     guarantee = _guarantee(classifier)
     if guarantee is None:
         return words
     left = guarantee.left["value"] or 0.0
     return (
         f"{words} Answers that are not withheld are right in at least {percent(guarantee.at_least)} of cases;"
-        f" {percent(left)} are withheld, for a person."
+        f" {percent(left)} are withheld for review."
     )
 
 

@@ -27,7 +27,7 @@ def check_classes(model_classes: Sequence[str], dataset_classes: Sequence[str]) 
     raise DataError(
         f"the model cannot be scored here: {len(unknown)} of the dataset's {len(dataset_classes)} classes are"
         f" unknown to it ({listed_names(unknown)}); it knows {len(model_classes)}"
-        f" ({listed_names(list(model_classes))}), {shared} of them shared. Learn a new head on this dataset"
+        f" ({listed_names(list(model_classes))}), {shared} of them shared. Train a new head on this dataset"
         " (strategy: linear_probe, or prototypes when there are few labels), or leave those classes out"
     )
 

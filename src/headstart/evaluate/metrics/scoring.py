@@ -74,7 +74,7 @@ def scorer_of(metric: str, *, multi_label: bool) -> Scorer:
     scorer: Scorer | None = getattr(choose("metric", metric, METRICS), side)
     if scorer is None:
         known = ", ".join(name for name, each in METRICS.items() if getattr(each, side) is not None)
-        raise DataError(f"{metric} has no meaning for images with {kind}: choose one of {known}")
+        raise DataError(f"{metric} is not defined for images with {kind}: choose one of {known}")
     return scorer
 
 

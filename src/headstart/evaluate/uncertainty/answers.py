@@ -109,7 +109,7 @@ class Asked:
     """What is asked of the answers.
 
     Args:
-        level: how often a set must hold the right class.
+        level: the coverage of the sets: how often they contain the right class.
         sets: the kind of prediction set, a name in SCORES.
         by_class: the level holds for the images of each class.
         at_least: answers that are less certain are left for review; None leaves none.
@@ -234,7 +234,7 @@ class Judge:
             said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {percent(level)}"
             said += f" ({needed(level):,} each): the lowest level of a class is {percent(least)}"
         elif least < level:
-            said = f"{_few(count)} too few for sets of {percent(level)}: they hold the right class in"
+            said = f"{_few(count)} too few for sets of {percent(level)}: they contain the right class in"
             said += f" {percent(least)} of cases; {needed(level):,} are needed"
         if own.score and count < (enough := needed(1 - MOST_REJECTED)):
             said += f"{'; ' if said else ''}no image is called unfamiliar: that takes {enough:,} held-out images"

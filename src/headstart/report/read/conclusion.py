@@ -48,7 +48,7 @@ def findings_of(
         segments += _cheaper(board, costs)
         segments += _baseline(board)
     if refitted is not None:
-        segments += [("The saved model is another one. ", True), (refitted, False)]
+        segments += [("The saved model is a different one. ", True), (refitted, False)]
     text, strong = segments[-1]
     return (*segments[:-1], (text.rstrip(), strong))
 

@@ -310,7 +310,7 @@ def _read_record(folder: Path, metric: str) -> Record:
 
 
 def _check_file(path: Path, digest: str) -> None:
-    remedy = "run the study again to have this run made anew"
+    remedy = "run the study again to repeat this run"
     if not path.is_file():
         raise StoreError(f"{path}: is missing, though the run's {MANIFEST} lists it; {remedy}")
     if sha256_of(path) != digest:

@@ -193,7 +193,7 @@ def _obstacle(tasks: Sequence[Task], session: Session) -> str | None:
     if not tasks[0].probe:
         return "its network is trained, not only a head on frozen features"
     if run.data.split.fold == "seed":
-        return "cross-validation varies the training images already"
+        return "cross-validation already varies the training images"
     if run.spec.weights.run is not None and _learned_here(run.spec.weights.run, tasks[0], session):
         return "its network is another run's, which learned from the same images"
     tests = [_split(session, run.name, task.seed)["test"] for task in tasks]

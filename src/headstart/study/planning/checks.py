@@ -40,7 +40,7 @@ def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) ->
     known, asked = resources.dataset(first.data), resources.dataset(run.data)
     try:
         if known.multi_label != asked.multi_label:
-            raise DataError("one has several labels per image and the other has one; learn a new head")
+            raise DataError("one has several labels per image and the other has one; train a new head")
         check_classes(known.classes, asked.classes)
     except DataError as error:
         raise DataError(f"{run.called} ({first.name!r} on {asked.name}): {error}") from error
