@@ -49,7 +49,7 @@ def audit_images(
     device: str = "auto",
     listener: Listener | None = None,
 ) -> Audit:
-    """Say whether images and labels can be trusted: damaged files, copies, leaks, labels that look wrong.
+    """Audit images and labels for damaged files, duplicates, leaks and label errors.
 
     Args:
         data: what `compare` takes.
@@ -102,7 +102,7 @@ def evaluate_fewshot(
     device: str = "auto",
     listener: Listener | None = None,
 ) -> FewShotResult:
-    """Say how well a few images of each class teach a new class, over many episodes drawn from labelled images.
+    """Evaluate few-shot classifiers over many episodes drawn from labelled images.
 
     Args:
         data: what `compare` takes.

@@ -84,7 +84,7 @@ def explain_images(
     target: str | None = None,
     seed: int = 0,
 ) -> Explained:
-    """Say which parts of images a model's answers rest on.
+    """Return maps of the image regions that support a model's predictions.
 
     Args:
         model: a model file, a run folder, a study folder (of an ensemble, its study's best network), or a classifier.
@@ -115,7 +115,7 @@ def explain_images(
 def measure_drift(
     model: str | Path, images: str | Path, out: str | Path = OUT, *, device: str = "auto", command: str = ""
 ) -> DriftReport:
-    """Say whether images without labels are like those that a model was checked on, and write the report.
+    """Measure how unlabelled images differ from those that a model was validated on, and write the report.
 
     Args:
         model: a model file, or the folder of a study.

@@ -79,7 +79,7 @@ def _answer(audit: Mapping[str, Any]) -> str:
 
 
 def _is_read_otherwise(settings: Mapping[str, Any]) -> bool:
-    """Say whether options decide what is read; the command that is shown has none of them."""
+    """Return whether options decide what is read; the command that is shown has none of them."""
     return any(settings.get(key) is not None for key in ("label", "corrections", "bands", "show"))
 
 

@@ -36,7 +36,7 @@ def label_and_serve(
         folder, classes, backbone, weights, device: as `label_session` takes them; classes are separated by commas.
         out: the file of labels.
         host, port: where the page is.
-        random, suggest: the share of the random sample; show images that teach.
+        random, suggest: the share of the random sample; show informative images.
         read: the bands in which the images are read, as `asked_bands` returns them.
 
     Raises:

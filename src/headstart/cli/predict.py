@@ -233,7 +233,7 @@ def _guaranteed(classifier: Classifier) -> str:
 
 
 def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> None:
-    """Say how many images were read, how many files were left aside and why, and by which model of a study.
+    """Print how many images were read, how many files were skipped and why, and by which model of a study.
 
     Raises:
         DataError: none was read.

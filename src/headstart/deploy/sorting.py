@@ -43,7 +43,7 @@ class Sorter:
         """Refuse to sort into a folder that images are read from.
 
         Raises:
-            SpecError: which.
+            SpecError: the folder that images are read from.
         """
         root = self.root.resolve()
         places = {root, *(root / name for name in (*self._folders.values(), self._without))}
@@ -94,7 +94,7 @@ class Sorter:
 
 
 def _is_there(image: Unlabelled, content: bytes | None, target: Path) -> bool:
-    """Say whether the file is what an earlier run made of this image."""
+    """Return whether the file is what an earlier run made of this image."""
     if content is None:
         return image.path is not None and target.is_symlink() and target.readlink() == image.path.absolute()
     if not target.is_file() or target.is_symlink():

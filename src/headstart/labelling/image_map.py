@@ -47,11 +47,11 @@ class ImageMap:
         return self.projection.positions
 
     def save(self, path: str | Path, *, thumbnails: int = THUMBNAILS) -> Path:
-        """Write one HTML page that needs no network; return where.
+        """Write one HTML page that works offline; return where.
 
         Args:
             path: the file.
-            thumbnails: at most so many images, chosen at random, have a small picture in the page.
+            thumbnails: the maximum number of images, chosen at random, that have a small picture in the page.
 
         Raises:
             StoreError: the place cannot be written.

@@ -60,7 +60,7 @@ def most_similar(embeddings: Embeddings, picture: Picture, count: int = 10) -> l
     Args:
         embeddings: of the images to search.
         picture: a path, bytes, an open file, a PIL image, an array or a tensor.
-        count: at most so many.
+        count: the maximum number.
 
     Raises:
         SpecError: fewer than one is asked for.

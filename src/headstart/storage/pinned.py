@@ -22,7 +22,7 @@ class _Pin:
     mark: Path | None
 
     def holds(self, folder: Path) -> bool:
-        """Say whether this is still the folder; also where its disk does not answer at the moment."""
+        """Return whether this is still the folder; also where its disk does not answer at the moment."""
         try:
             found = folder.stat()
         except (FileNotFoundError, NotADirectoryError):

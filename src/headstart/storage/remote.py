@@ -47,7 +47,7 @@ class RemoteStore(Store):
         self._system()
 
     def has(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete here or in the remote store; after True it is here."""
+        """Return whether the entry is complete here or in the remote store; after True it is here."""
         if self.here(kind, key):
             self._share(kind, key)
             return True
@@ -156,7 +156,7 @@ def _listed(content: bytes) -> _Listed | None:
 
 
 def _stays_inside(name: str) -> bool:
-    """Say whether a name of a file, on any system, is of one inside the entry's folder."""
+    """Return whether a name of a file, on any system, is of one inside the entry's folder."""
     return _FILE.fullmatch(name) is not None and not any(
         part in ("", ".", "..") or part.endswith((".", " ")) for part in name.split("/")
     )

@@ -158,7 +158,7 @@ def _tuned_for(dataset: Dataset) -> dict[str, Any]:
 
 
 def _is_small(dataset: Dataset) -> bool:
-    """Say whether a class has too few images for a test part, and folds can be made."""
+    """Return whether a class has too few images for a test part, and folds can be made."""
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return False
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
@@ -192,7 +192,7 @@ def _is_budget(budget: str) -> bool:
 
 
 def _can_tune() -> bool:
-    """Say whether networks can be trained here; if not, tell the user which extra to install."""
+    """Return whether networks can be trained here; if not, tell the user which extra to install."""
     try:
         require("lightning", "tuned networks are left out of this comparison: training", "tune")
     except MissingExtra as error:

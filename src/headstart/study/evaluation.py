@@ -256,7 +256,7 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
 
 
 def _part(dataset: Dataset, part: str) -> npt.NDArray[np.bool_]:
-    """Say which rows are in a part of the split that the data come with."""
+    """Return which rows are in a part of the split that the data come with."""
     if part == "all":
         return np.ones(len(dataset), dtype=bool)
     if dataset.given_split is None:

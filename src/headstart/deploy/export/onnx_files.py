@@ -61,7 +61,7 @@ probabilities, labels = session.run(["probabilities", "labels"], {{"pictures": n
 
 
 def banded(parts: Parts) -> bool:
-    """Say whether the model takes other bands than red, green and blue."""
+    """Return whether the model takes other bands than red, green and blue."""
     return any(each.view.bands is not None for each in parts.inputs)
 
 

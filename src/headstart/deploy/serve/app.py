@@ -180,7 +180,7 @@ class _Server:
         return HTMLResponse(self._interface)
 
     async def health(self) -> dict[str, Any]:
-        """Say that the server answers, and whether the model's file changed on disk since it was read."""
+        """Report that the server answers, and whether the model's file changed on disk since it was read."""
         return {"status": "ok", "model_file_changed": self._changed()}
 
     async def watch(self) -> None:
@@ -249,7 +249,7 @@ class _Server:
         }
 
     async def explanation(self, request: Request, method: str | None = None) -> Response:
-        """Draw which parts of the image speak for its class: a PNG."""
+        """Draw which parts of the image support its class: a PNG."""
         if self.explain is None:
             raise HTTPException(501, "this server explains nothing")
         async with self.bodies.pictures(request) as received:
@@ -313,7 +313,7 @@ def _guarantee(classifier: Classifier) -> Guarantee | None:
 
 
 def _guaranteed_words(classifier: Classifier) -> str:
-    """Say what the answers guarantee, for people; "" of a model that was not calibrated to guarantee anything."""
+    """Describe what the answers guarantee, for people; "" for a model that was not calibrated to guarantee anything."""
     if classifier.judge is None:
         return ""
     held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked

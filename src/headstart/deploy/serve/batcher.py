@@ -139,7 +139,7 @@ class Batcher:
             self._give(item, answer)
 
     def _given_up(self, item: _Item) -> bool:
-        """Say whether the request of a picture was given up; if so, the picture leaves."""
+        """Return whether the request of a picture was given up; if so, the picture leaves."""
         if not item.answer.cancelled():
             return False
         self._leave(item)

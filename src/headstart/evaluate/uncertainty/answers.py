@@ -1,4 +1,4 @@
-"""What a model may answer of an image: sure, one of a few classes, or that it does not know; and what that rests on."""
+"""What a model answers for an image: one class, one of a few, or that it does not know; and the data behind it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class HeldOut:
 
     @property
     def correct(self) -> Bool[np.ndarray, " n"]:
-        """Say of which images the most probable class is the right one."""
+        """Return for which images the most probable class is the right one."""
         return np.asarray(self.rank == 1)
 
     @property

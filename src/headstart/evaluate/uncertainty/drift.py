@@ -132,7 +132,7 @@ class Change:
 
     @property
     def found(self) -> bool:
-        """Say whether it has changed."""
+        """Return whether it has changed."""
         return self.p <= LEVEL
 
 
@@ -171,7 +171,7 @@ class Compared:
 
     @property
     def found(self) -> bool:
-        """Say whether the images differ."""
+        """Return whether the images differ."""
         return self.p <= LEVEL
 
 

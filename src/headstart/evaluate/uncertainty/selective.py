@@ -13,7 +13,7 @@ from headstart.errors import DataError
 from headstart.evaluate.metrics.intervals import Estimate
 
 CONFIDENCE = 0.95  # of guarantees
-_FIRST = 4  # the first tried threshold keeps at least one in so many images
+_FIRST = 4  # the first tried threshold keeps at least one in this many images
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Listed:
 
 
 def is_known(architecture: Architecture) -> bool:
-    """Say whether torchgeo has weights of this architecture."""
+    """Return whether torchgeo has weights of this architecture."""
     return architecture.name in NETWORKS.get(architecture.library, ())
 
 

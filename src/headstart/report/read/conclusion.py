@@ -28,7 +28,7 @@ def findings_of(
     kept: Mapping[str, Any] | None = None,
     refitted: str | None = None,
 ) -> tuple[Segment, ...]:
-    """Say which run was chosen on validation and how good it is on test, which is best on test, and how sure that is.
+    """Describe which run was chosen on validation, how good it is on test, which is best on test, and how sure that is.
 
     Args:
         boards: the rankings; the first one answers the question, the others get a sentence each.
@@ -59,7 +59,7 @@ def runs_in(board: Board, state: str) -> list[str]:
 
 
 def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
-    """Say how good the model is that was chosen on validation, and which run leads on test where that is another."""
+    """Describe how good the model chosen on validation is, and which run leads on test where that is another."""
     first = board.runs[0]
     if board.chosen is None:
         return [(first, True), (f" {_leads(board)} ", False), *_score(board, board.row(first), _basis(board, first))]
@@ -117,7 +117,7 @@ def _basis(board: Board, run: str) -> str:
 
 
 def _others(board: Board) -> list[Segment]:
-    """Say how the best on test compares with each other run; the chosen one is compared already."""
+    """Describe how the best on test compares with each other run; the chosen one is compared already."""
     if len(board.ranking) == 1:
         return []
     best, it = board.runs[0], "It" if board.chosen in (None, board.runs[0]) else board.runs[0]
@@ -151,7 +151,7 @@ def _others(board: Board) -> list[Segment]:
 
 
 def _settled(board: Board, pair: Mapping[str, Any]) -> str:
-    """Say what would settle a question about images; what episodes would is not known."""
+    """Describe what would settle a question about images; for episodes it is not known."""
     return settled(pair["needed"], board.n, unit_of(board.folds)) if board.kind == "images" else ""
 
 

@@ -17,7 +17,7 @@ REFIT = "The saved model was trained again on every image. "
 def headline_of(
     boards: Sequence[Board], costs: Mapping[str, float | None], *, partial: bool, refitted: bool = False
 ) -> tuple[Segment, ...]:
-    """Say what to use and how good it is; then, as far as the words last, what it was compared with.
+    """Describe what to use and how good it is; then, as far as the words last, what it was compared with.
 
     Args:
         boards: the rankings; the first one answers the question.

@@ -134,7 +134,7 @@ class RayPool:
         self._heard: dict[int, set[int]] = {}  # by attempt: the numbers of the listener calls that have arrived
 
     def free(self) -> bool:
-        """Say whether a node has room for another job."""
+        """Return whether a node has room for another job."""
         return len(self._running) < self._slots
 
     def start(self, job: Job) -> None:

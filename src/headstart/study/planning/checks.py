@@ -78,7 +78,7 @@ def _check_colours(run: Run) -> None:
     """Refuse augmentations that are made of red, green and blue, where the images have bands.
 
     Raises:
-        SpecError: which.
+        SpecError: the augmentation.
     """
     if run.spec.strategy not in TUNED and not run.spec.recipe.get("augment"):
         return
@@ -170,7 +170,7 @@ def check_labels(run: Run, resources: Resources) -> None:
 
 
 def starts_fitted(task: Task, split: Split) -> bool:
-    """Say whether the head is fitted first: with lp_ft, unless `probe_epochs` asks for gradient steps, and with distil.
+    """Return whether the head is fitted first: with distil, and with lp_ft unless `probe_epochs` wants gradient steps.
 
     Without validation rows the penalty cannot be chosen, and the head learns by gradient steps.
     """

@@ -49,7 +49,7 @@ def check_teacher(run: Run, study: ResolvedStudy, resources: Resources) -> None:
 
 
 def _is_refitted(run: Run) -> bool:
-    """Say whether a run's network, once chosen, learns from the validation images, too."""
+    """Return whether a run's network, once chosen, learns from the validation images, too."""
     return run.spec.strategy != AS_IS and run.refits
 
 

@@ -217,7 +217,7 @@ class RunSpec(Spec):
 
     @property
     def is_baseline(self) -> bool:
-        """Say whether the run has no network, or does not look at the images: what a model must beat."""
+        """Return whether the run has no network, or does not look at the images: what a model must beat."""
         return self.backbone == "pixels" or (self.strategy in HEADS and HEADS[self.strategy].baseline)
 
     @property

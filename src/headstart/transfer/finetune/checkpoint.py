@@ -123,7 +123,7 @@ def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
 
 
 def _is_of(note: Path, job: dict[str, Any]) -> bool:
-    """Say whether the checkpoints are of this job; a note that is damaged is of none."""
+    """Return whether the checkpoints are of this job; a note that is damaged is of none."""
     try:
         return note.exists() and bool(read_json(note) == job)
     except StoreError:

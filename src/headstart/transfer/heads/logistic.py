@@ -281,7 +281,7 @@ def minimise(objective: Objective, curvature: Curvature, state: State, threshold
         curvature: of the features, for the preconditioner.
         state: the start, and the result.
         threshold: gradient norm at which to stop.
-        limit: at most so many steps.
+        limit: the maximum number of steps.
     """
     extrapolate(objective, state)
     p = objective.probabilities(state.logits)

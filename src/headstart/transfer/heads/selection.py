@@ -144,7 +144,7 @@ def best_scale(
         logits: [n, C].
         labels: int64 [n] or bool [n, C].
         start: the first guess.
-        steps: at most so many.
+        steps: the maximum number.
         tolerance: relative change at which to stop.
     """
     scale, ceiling, double = start, 1e6, wide(logits.device)
