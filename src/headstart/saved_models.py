@@ -51,8 +51,8 @@ def evaluate_models(
         models: a model file, a run folder or a study folder; several are compared with each other, paired over images.
         data: what `compare` takes.
         out: the folder that holds studies.
-        label: which label, where the data have several.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        label: the label to use if the data have several.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         part: "all", or one part of a split that the data come with.
         metric: what models are compared by; by default that of the first model's study, or accuracy.
         baseline: the place in `models` of the one that the others are compared with, from 0.
@@ -169,7 +169,7 @@ def update_study(
     listener: Listener | None = None,
     command: str = "",
 ) -> Updated:
-    """Retrain a finished study's kept model with images that arrived since, and compare the two.
+    """Retrain a finished study's kept model with new images, and compare the two models.
 
     The images that the study was tested on stay test images; each new image gets a part by its group or its
     content. The previous study is not changed.
@@ -178,7 +178,7 @@ def update_study(
         study: its folder.
         data: what `compare` takes: the new images, or all.
         out: the folder that holds studies.
-        label: which label, where the data have several.
+        label: the label to use if the data have several.
         refit: "all" trains the new study's saved model on every image, test images included; the comparison is of the
             tested models. By default as in the finished study.
         device: "auto", "cpu", "cuda", "mps".

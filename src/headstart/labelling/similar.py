@@ -55,7 +55,7 @@ def nearest_rows(
 
 
 def most_similar(embeddings: Embeddings, picture: Picture, count: int = 10) -> list[Similar]:
-    """Return the `count` images most like a picture, most similar first; the picture itself, if it is among them.
+    """Return the `count` images most like a picture, most similar first; it is included if it is among them.
 
     Args:
         embeddings: of the images to search.

@@ -41,7 +41,7 @@ def neighbour_map(
     Raises:
         MissingExtra: openTSNE is not installed.
     """
-    require(PACKAGE, "a map by neighbours", EXTRA)
+    require(PACKAGE, "a t-SNE map", EXTRA)
     from openTSNE import TSNEEmbedding, initialization
     from openTSNE.affinity import PerplexityBasedNN
 

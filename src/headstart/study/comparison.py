@@ -84,7 +84,7 @@ def compare_spec(
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
         refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
     """
     tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
