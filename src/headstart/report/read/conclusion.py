@@ -74,14 +74,14 @@ def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
         return found
     pair = next(pair for pair in board.against_best if pair["b"] == board.chosen)
     if pair["difference"] == 0:
-        found += [(first, True), (" reaches the same on these images. ", False)]
+        found += [(first, True), (" reaches the same score on these images. ", False)]
     else:
         found += [(first, True), (f" {_leads(board)} ", False)]
         found += _score(board, board.row(first), f"allowing for the choice among {board.leader['of']}")
     gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
     words = {
         "tied": f"The two are tied: {gap}. ",
-        "cannot tell": f"Whether it is better than the model cannot be told yet: {gap}{_settled(board, pair)}. ",
+        "cannot tell": f"It is not yet clear whether it is better than the model: {gap}{_settled(board, pair)}. ",
     }
     return [*found, (words.get(pair["category"], f"It is better than the model, by {gap}. "), False)]
 
@@ -138,7 +138,7 @@ def _others(board: Board) -> list[Segment]:
             (pair,) = kinds["cannot tell"]
             gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
             rest = f": {gap}{_settled(board, pair)}"
-        found += [(f"Whether {best} is better than ", False), (names, True), (f" cannot be told yet{rest}. ", False)]
+        found += [(f"It is not yet clear whether {best} is better than ", False), (names, True), (f"{rest}. ", False)]
     if kinds["better"]:
         rest = "every other run" if len(kinds["better"]) == len(others) else f"{len(kinds['better'])} others"
         if len(kinds["better"]) == 1:
@@ -192,4 +192,4 @@ def _baseline(board: Board) -> list[Segment]:
         return [(f"{start} is better than {behind}, by {shown}. ", False)]
     if pair["category"] == "tied":
         return [(f"{start} is tied with {behind}: {shown}. ", False)]
-    return [(f"Whether {ahead} is better than {behind} cannot be told yet: {shown}{_settled(board, pair)}. ", False)]
+    return [(f"It is not yet clear whether {ahead} is better than {behind}: {shown}{_settled(board, pair)}. ", False)]

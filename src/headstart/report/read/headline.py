@@ -70,7 +70,7 @@ def _baseline(board: Board) -> list[Segment]:
         return []
     base = f"the baseline {board.baseline} ({numbers.score(board.row(board.baseline)['mean'], board.metric)})"
     if not pair["significant"]:
-        return [(f"Whether it differs from {base} cannot be told yet. ", False)]
+        return [(f"It is not yet clear whether it differs from {base}. ", False)]
     return [(f"It is {'better' if pair['a'] == run else 'worse'} than {base}. ", False)]
 
 
