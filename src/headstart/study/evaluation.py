@@ -112,7 +112,7 @@ def evaluate_models(
         SpecError: as `check_request` raises it.
         WeightsError: a model cannot be read.
         ModelError: the models do not have the same classes.
-        DataError: nothing is left to score, or the metric has no meaning for the labels.
+        DataError: nothing is left to score, or the metric is not defined for the labels.
     """
     check_request(places, metric, baseline)
     resources, models = Resources(store or default_store(), device), _loaded(places, device)

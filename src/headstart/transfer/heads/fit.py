@@ -120,7 +120,7 @@ def check_head(
 
     Raises:
         SpecError: an invalid option, or several configurations without validation rows.
-        DataError: a metric that has no meaning for these labels.
+        DataError: a metric that is not defined for these labels.
     """
     question = (kind, _text(options), multi_label, has_validation, metric)
     if question in _accepted:  # by another run, or for an earlier plan: a fit takes tens of milliseconds

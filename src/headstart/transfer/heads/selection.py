@@ -43,7 +43,7 @@ def score(logits: Float[Tensor, "n c"], labels: Tensor, metric: str = ACCURACY) 
 
     Raises:
         SpecError: unknown metric.
-        DataError: the metric has no meaning for these labels.
+        DataError: the metric is not defined for these labels.
     """
     double = wide(logits.device)
     if labels.dim() == 2:
