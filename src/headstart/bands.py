@@ -118,7 +118,10 @@ def bands_from(facts: Mapping[str, Any]) -> Bands:
     count = len(choice.indices)
     lists = (choice.names, low, high, mean, std, dark, bright)
     if not count or any(len(each) != count for each in lists) or not all(0 <= place < count for place in choice.show):
-        raise DataError(f"{count} bands are described with lists of other lengths, or others are shown")
+        raise DataError(
+            f"the description of the bands is inconsistent: each list needs {count} entries, and the bands shown must"
+            " be among them"
+        )
     if choice.dtype not in _TYPES:
         raise DataError(f"the bands are of {choice.dtype!r}, which is no type of numbers")
     if not all(0 <= index < choice.of for index in choice.indices):

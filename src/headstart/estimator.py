@@ -59,7 +59,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         backbone: an architecture's name, or "pixels".
         weights: "imagenet", "none", or a local file.
         strategy: "linear_probe", "ridge", "prototypes", "knn", "sgd" or "majority".
-        penalty: of the head, where it has one; of several values the best on the validation part is used.
+        penalty: the head's penalty, if it has one; of several values, the best on the validation part is used.
         options: further settings of the head, such as {"k": [1, 5]}, as `head` of a study file takes them.
         validation: the share of the training images on which such choices are made and probabilities are
             calibrated; the head is then fitted again on all training images with the choice.
@@ -72,7 +72,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, sorted.
         backbone_: the frozen network.
-        licence_: of its weights, as far as it is known.
+        licence_: the licence of its weights, if it is known.
         head_: the fitted head.
         chosen_: the settings of the head that were best on the validation part.
         tried_: every configuration with its validation accuracy and log loss.

@@ -49,14 +49,14 @@ def audit_images(
     device: str = "auto",
     listener: Listener | None = None,
 ) -> Audit:
-    """Say whether images and labels can be trusted: damaged files, copies, leaks, labels that look wrong.
+    """Audit images and labels for damaged files, duplicates, leaks and label errors.
 
     Args:
         data: what `compare` takes.
         others: datasets that should share no image with this one, such as the test images of a model.
         backbone: the pretrained network whose features find cut-outs and labels that look wrong.
-        label: which label, where the data have several.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        label: the label to use if the data have several.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         bands, show: "all" or which bands of each file are read, by index or name, and the three that people see; the
             others are read in the same.
         device: "auto", "cpu", "cuda", "mps".
@@ -102,12 +102,12 @@ def evaluate_fewshot(
     device: str = "auto",
     listener: Listener | None = None,
 ) -> FewShotResult:
-    """Say how well a few images of each class teach a new class, over many episodes drawn from labelled images.
+    """Evaluate few-shot classifiers over many episodes drawn from labelled images.
 
     Args:
         data: what `compare` takes.
         backbone, weights: the frozen network.
-        label: which label, where the data have several.
+        label: the label to use if the data have several.
         bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
         ways, queries: classes in an episode, and images of each that are classified.
         shots: labelled images of each class; each number has episodes of its own.

@@ -73,7 +73,7 @@ def saved(browser: Any) -> list[dict[str, str]]:
 def test_the_page_says_what_predict_says(browser: Any, classifier: Classifier, photos: Path) -> None:
     files = sorted(photos.iterdir())
     wait(browser, lambda: text(browser, "status") == "Ready.")
-    assert text(browser, "title") == "lenet5" and "into 3 classes. A set holds the right class" in text(
+    assert text(browser, "title") == "lenet5" and "into 3 classes. Sets contain the right class" in text(
         browser, "about"
     )
     browser.find_element("id", "files").send_keys("\n".join(map(str, files)))

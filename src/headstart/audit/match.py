@@ -136,7 +136,7 @@ class _Inside:
         return _Place(float(scores[y, x]), shape, int(y), int(x))
 
     def tells(self, image: Grey, place: _Place) -> bool:
-        """Say whether agreement there means anything: details all over, or equal grey levels."""
+        """Return whether agreement there means anything: details all over, or equal grey levels."""
         levels, part = _levels_and_details(shrunk(image, *(round(side) for side in place.shape)))
         here = self.levels[place.top : place.top + part.shape[0], place.left : place.left + part.shape[1]]
         return _widespread(part) or float(np.abs(here - levels).mean()) <= _LEVELS
@@ -224,7 +224,7 @@ def _levels_and_details(image: npt.NDArray[np.generic]) -> tuple[Floats, Floats]
 
 
 def _widespread(details: Floats) -> bool:
-    """Say whether there are details in at least half of the picture."""
+    """Return whether there are details in at least half of the picture."""
     rows, columns = (np.array_split(np.arange(side), 4) for side in details.shape)
     blocks = [details[r[0] : r[-1] + 1, c[0] : c[-1] + 1].std() for r in rows for c in columns]
     return bool(np.median(blocks) >= _FAINT)

@@ -36,7 +36,7 @@ def label_and_serve(
         folder, classes, backbone, weights, device: as `label_session` takes them; classes are separated by commas.
         out: the file of labels.
         host, port: where the page is.
-        random, suggest: the share of the random sample; show images that teach.
+        random, suggest: the share of the random sample; show informative images.
         read: the bands in which the images are read, as `asked_bands` returns them.
 
     Raises:
@@ -64,7 +64,7 @@ def label_and_serve(
         done = sum(session.counts().values())
         say(f"labels: {file}" + (f", {done:,} so far" if done else ""))
         key = secrets.token_urlsafe(12)
-        show(f"open {address(host, listening)}/open/{key}  (Ctrl-C ends it)")
+        show(f"open {address(host, listening)}/open/{key}  (press Ctrl-C to stop)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
         next_ = next_command(str(file), images.bands)

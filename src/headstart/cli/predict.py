@@ -48,7 +48,7 @@ class Output:
 
     @property
     def rest(self) -> Path | None:
-        """The file of the images that are left to a person, beside that of the others."""
+        """The file of the images left for review, beside that of the others."""
         if self.at_least is None or self.out is None:
             return None
         return self.out.with_name(f"{self.out.stem}-rest{self.out.suffix}")
@@ -111,7 +111,7 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
 
 def _check_places(output: Output, images: Sequence[str]) -> None:
     if output.at_least is not None and output.out is None:
-        raise SpecError("--at-least leaves images to a person, in a file of their own beside that of --out; add --out")
+        raise SpecError("--at-least writes the images left for review to a second file beside --out; add --out")
     for file in (output.out, output.rest):
         if file is not None:
             check_file(file)
@@ -209,8 +209,7 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
     show(str(output.out))
     if output.rest is not None:
         show(str(output.rest))
-        left = counted(rest.count, "image is", "images are")
-        say(f"headstart: {left} left to a person: {_guaranteed(classifier)}")
+        say(f"headstart: {counted(rest.count, 'image')} left for review. {_guaranteed(classifier)}")
 
 
 def _without_withheld(predictions: Iterable[Prediction], rest: RowWriter) -> Iterator[Prediction]:
@@ -227,14 +226,14 @@ def _guaranteed(classifier: Classifier) -> str:
     guarantee = classifier.judge.guaranteed
     left = guarantee.left["value"] or 0.0
     return (
-        f"on images like those of its study the others are right in {percent(guarantee.at_least)} of cases at least,"
-        f" and {percent(left)} are left"
-        f" ({guarantee.kept - guarantee.wrong:,} of {guarantee.kept:,} held-out ones were right)"
+        f"On images like those of the study, at least {percent(guarantee.at_least)} of the other answers are correct,"
+        f" and {percent(left)} of the images are left for review ({guarantee.kept - guarantee.wrong:,} of"
+        f" {guarantee.kept:,} held-out answers were correct)"
     )
 
 
 def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> None:
-    """Say how many images were read, how many files were left aside and why, and by which model of a study.
+    """Print how many images were read, how many files were skipped and why, and by which model of a study.
 
     Raises:
         DataError: none was read.

@@ -59,7 +59,7 @@ def review_and_serve(
         left = sum(left for left, _ in counts.values())
         say(f"found: {found or 'nothing'}; {left:,} to decide")
         key = secrets.token_urlsafe(12)
-        show(f"open {address(host, listening)}/open/{key}  (Ctrl-C ends it)")
+        show(f"open {address(host, listening)}/open/{key}  (press Ctrl-C to stop)")
         next_ = next_command(data, session.dataset.bands, corrections=out, label=label)
         run(make_review_app(session, key, next_), listening, Limits())
         if not out.expanduser().is_file():

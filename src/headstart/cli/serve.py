@@ -65,7 +65,7 @@ def serve_model(
         classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
         app = make_app(classifier, files=files, limits=limits, key=key, explain=_explainer(classifier))
         shown = address(host, listening)
-        say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
+        say(f"serving {model} at {shown} (page), {shown}/docs (interface); press Ctrl-C to stop")
         if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
             say(words(refitted))
         run(app, listening, limits)
@@ -77,7 +77,7 @@ def _limits(queue: int, batch: int, workers: int, megabytes: int) -> Limits:
 
 
 class _GivenUpError(Exception):
-    """Nobody waits for this explanation any more."""
+    """Nobody waits for this explanation."""
 
 
 def _explainer(classifier: Classifier) -> Explain | None:
@@ -89,7 +89,7 @@ def _explainer(classifier: Classifier) -> Explain | None:
         return None
 
     @functools.cache
-    def network() -> Network:  # explainers disturb it while the classifier goes on
+    def network() -> Network:  # explainers disturb it while the classifier continues
         return copy.deepcopy(classifier.bundle.network)
 
     def explain(content: bytes, method: str | None, given_up: threading.Event) -> bytes:

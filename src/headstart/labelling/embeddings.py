@@ -116,7 +116,7 @@ def embed(
         data: what `compare` takes, or images without labels.
         backbone: the network; its features are taken before the classifier.
         weights: "imagenet", "aerial", "none" (random) or a file.
-        label: which label, where the data have several.
+        label: the label to use if the data have several.
         bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
         device: "auto", "cpu", "cuda", "mps".
         store: the cache.

@@ -28,7 +28,7 @@ def label_session(
     device: str = "auto",
     store: Store | None = None,
 ) -> LabelSession:
-    """Return the labelling of a folder, which goes on where it was left if the file of labels exists.
+    """Return the labelling session of a folder, which resumes if the file of labels exists.
 
     Args:
         folder: is searched to any depth; names of folders are not taken for labels.
@@ -36,7 +36,7 @@ def label_session(
         file: a CSV; by default FOLDER-labels.csv in the current folder.
         backbone, weights, device, store: of the vectors; see `embed`.
         share: of suggestions that come from a random sample, which measures the accuracy, between 0 and 1.
-        suggest: show images that teach; otherwise all come in random order.
+        suggest: show informative images; otherwise all come in random order.
         seed: of the random sample.
         bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
 

@@ -53,7 +53,7 @@ class Preserved:
 
 @dataclass(frozen=True)
 class Mixing:
-    """How one class lies among the others, by the vectors.
+    """How far one class is mixed with the others, by the vectors.
 
     Args:
         name: of the class.
@@ -105,10 +105,10 @@ def kept_near(neighbours: Neighbours, positions: npt.NDArray[np.float32]) -> Pre
 
 
 def mixing(neighbours: Neighbours, codes: IntArray, classes: Sequence[str]) -> list[Mixing]:
-    """Return how each class lies among the others.
+    """Return how far each class is mixed with the others.
 
     Of each image, at most as many of the nearest images with a class count as its own class has others: an image that
-    lies among all of its class has a share of 1, however few they are.
+    whose neighbours include all of its class has a share of 1, however few they are.
 
     Args:
         neighbours: of some of the images.

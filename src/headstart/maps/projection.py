@@ -121,17 +121,17 @@ def method_for(method: str, images: int) -> tuple[str, str]:
     """
     choose("method", method, METHODS)
     if method == TSNE:
-        require(PACKAGE, "a map by neighbours", EXTRA)
+        require(PACKAGE, "a t-SNE map", EXTRA)
     if method == TSNE and images < LEAST:
-        raise SpecError(f"a map by neighbours needs at least {LEAST} images, not {images}; choose the method pca")
+        raise SpecError(f"a t-SNE map needs at least {LEAST} images, not {images}; choose the method pca")
     if method != AUTO:
         return method, ""
     if images < LEAST:
-        return PCA, f" ({images} images are too few for a map by neighbours)"
+        return PCA, f" ({images} images are too few for a t-SNE map)"
     if not is_installed():
-        return PCA, f" (pip install 'headstart[{EXTRA}]' for a map by neighbours)"
+        return PCA, f" (pip install 'headstart[{EXTRA}]' for a t-SNE map)"
     if images > MOST:
-        return PCA, f" (a map by neighbours of {images:,} images takes long: choose the method tsne for one)"
+        return PCA, f" (a t-SNE map of {images:,} images takes long: choose the method tsne for one)"
     return TSNE, ""
 
 

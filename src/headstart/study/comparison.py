@@ -78,13 +78,13 @@ def compare_spec(
         licence: "open" leaves out networks whose weights have a restricted or unknown licence.
         heads: fitted to the cached features; those for one label an image are left out if images have several.
         seeds: number of seeds, or of repeats of five-fold cross-validation if a class has too few test images.
-        budget: a time limit such as "5min"; time left after the frozen networks tunes the best one's last stages.
+        budget: a time limit such as "5min"; the remaining time tunes the last stages of networks, the best first.
         drop_duplicates: "exact" leaves out copies of images, "near" also those that were saved again or resized.
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
         refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
     """
     tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
@@ -96,7 +96,7 @@ def compare_spec(
     read = bands_asked(data, bands, show)
     title, folded = title_of(place), _is_small(listed) and not read
     if folded and training_images:
-        say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
+        say("cross-validation already varies the training images; no bootstrap samples are drawn")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
@@ -158,7 +158,7 @@ def _tuned_for(dataset: Dataset) -> dict[str, Any]:
 
 
 def _is_small(dataset: Dataset) -> bool:
-    """Say whether a class has too few images for a test part, and folds can be made."""
+    """Return whether a class has too few images for a test part, and folds can be made."""
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return False
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
@@ -192,7 +192,7 @@ def _is_budget(budget: str) -> bool:
 
 
 def _can_tune() -> bool:
-    """Say whether networks can be trained here; if not, tell the user which extra to install."""
+    """Return whether networks can be trained here; if not, tell the user which extra to install."""
     try:
         require("lightning", "tuned networks are left out of this comparison: training", "tune")
     except MissingExtra as error:

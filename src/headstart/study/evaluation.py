@@ -118,7 +118,7 @@ def evaluate_models(
         SpecError: as `check_request` raises it.
         WeightsError: a model cannot be read.
         ModelError: the models do not have the same classes.
-        DataError: nothing is left to score, or the metric has no meaning for the labels.
+        DataError: nothing is left to score, or the metric is not defined for the labels.
     """
     check_request(places, metric, baseline)
     resources, models = Resources(store or default_store(), device), _loaded(places, device)
@@ -261,7 +261,7 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
 
 
 def _part(dataset: Dataset, part: str) -> npt.NDArray[np.bool_]:
-    """Say which rows are in a part of the split that the data come with."""
+    """Return which rows are in a part of the split that the data come with."""
     if part == "all":
         return np.ones(len(dataset), dtype=bool)
     if dataset.given_split is None:

@@ -139,5 +139,5 @@ def _rows(
         notes.append(note)
     rows = np.setdiff1d(np.flatnonzero(~seen), np.array(bad, dtype=np.int64))
     if not len(rows):
-        raise DataError(f"{dataset.name}: no image is left to look at; {'; '.join(notes)}")
+        raise DataError(f"{dataset.name}: no image is left to measure drift on; {'; '.join(notes)}")
     return rows

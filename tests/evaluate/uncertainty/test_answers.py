@@ -112,7 +112,8 @@ def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
     assert Judge(calibrated(100), AnswerOptions()).shortfall == ""
     few = Judge(calibrated(5), AnswerOptions()).shortfall
     assert few == (
-        "5 held-out images are too few for sets of 95.0 %: they hold the right class in 83.3 % of cases; 19 are needed"
+        "5 held-out images are too few for sets of 95.0 %: they contain the right class in 83.3 % of cases; 19 are"
+        " needed"
     )
     assert Judge(calibrated(1), AnswerOptions()).shortfall.startswith("1 held-out image is too few for sets of 95.0 %")
     with pytest.raises(SpecError, match=r"from 1 held-out image: that takes 29 .* mistake; 1 suffices for 0\.050"):

@@ -121,7 +121,7 @@ def test_too_few_networks_or_images_leave_the_order_and_it_is_said(
     groups = session.plan.groups
     order_by_proxy(session, images, Budget(600.0))
     assert session.plan.groups == groups and session.state.proxy is None
-    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
+    assert told.notes == [f"no proxy pass: {why}; networks run in the order of the plan"]
 
 
 @pytest.mark.parametrize("within", [False, True])
@@ -138,7 +138,7 @@ def test_time_that_is_up_ends_the_proxy_within_a_network(within: bool, many: Pat
     assert asked == [1] * within and session.plan.groups == groups and session.state.proxy is None
     took = "10 min" if within else "0 ms"
     why = f"its share of the budget, {took}, was not enough"
-    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
+    assert told.notes == [f"no proxy pass: {why}; networks run in the order of the plan"]
 
 
 @pytest.mark.long

@@ -59,21 +59,21 @@ def load_dataset(
     bands: BandsAsked | None = None,
     show: BandsAsked | None = None,
 ) -> Dataset:
-    """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
+    """Return the images and labels of a source; every image file is checked (see `Dataset.digests`).
 
     Args:
         source: a folder of class folders, a zip or tar archive of them, a manifest (CSV, TSV, Parquet), WebDataset
             shards or Parquet files (a folder, a pattern such as `data-{000..123}.tar`, an address), the name
             of a dataset (see `DATASETS`), `hf:NAME`, a folder in `$HEADSTART_DATA` by its name, or
-            {"images": …, "labels": …}. What exists here as a path goes before a name.
-        label: which label, where there are several: a column of a manifest, "coarse" of groceries, "cls" of shards.
+            {"images": …, "labels": …}. An existing path takes precedence over a name.
+        label: the label to use if there are several: a column of a manifest, "coarse" of groceries, "cls" of shards.
         lists: files that name the images of each part, such as ["train.txt", "test.txt"] or {"train": …}; by
             default those in `FOLDER.splits`.
         limit: keep at most this many images of each class and each given part, always the same ones.
         drop_duplicates: keep the first of images of equal content.
         strict: refuse what would otherwise be skipped and listed.
         name: for people; by default the source's own.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         bands: "all", or the indices (from 0) and names of the bands to read of each file; None: ordinary pictures.
         show: the three bands that people see as red, green and blue, or the one that they see in grey.
 

@@ -58,7 +58,7 @@ def address(host: str, listening: socket.socket) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Say whether an address is reached from this machine only."""
+    """Return whether an address is reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

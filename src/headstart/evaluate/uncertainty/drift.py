@@ -132,7 +132,7 @@ class Change:
 
     @property
     def found(self) -> bool:
-        """Say whether it has changed."""
+        """Return whether it has changed."""
         return self.p <= LEVEL
 
 
@@ -171,7 +171,7 @@ class DriftTest:
 
     @property
     def found(self) -> bool:
-        """Say whether the images differ."""
+        """Return whether the images differ."""
         return self.p <= LEVEL
 
 
@@ -205,7 +205,7 @@ def compare(
     m, n = len(sketch), len(chosen)
     if min(m, n) < FEWEST:
         which = f"{m} held-out images" if m < FEWEST else f"{n} new images"
-        raise DataError(f"{which} are too few to say whether images have changed; it takes {FEWEST} of each")
+        raise DataError(f"{which} are too few to measure drift; at least {FEWEST} of each are needed")
     groups = _divisions(m, n, permutations, seed)
     together = np.concatenate([sketch.embeddings, embeddings[chosen]])
     both = np.concatenate([sketch.looks, looks[chosen]]).astype(np.float64)

@@ -32,12 +32,12 @@ def review_session(
     device: str = "auto",
     store: Store | None = None,
 ) -> ReviewSession:
-    """Return the review of a dataset, which continues where it was left if the file of corrections exists.
+    """Return the review of a dataset, which resumes if the file of corrections exists.
 
     Args:
         data: what `compare` takes; the images need labels.
         file: a CSV, the `data.corrections` of a study.
-        label: which label, where the data have several.
+        label: the label to use if the data have several.
         backbone, weights, device, store: of the vectors; see `embed`.
         seed: of the folds that judge the labels.
         bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.

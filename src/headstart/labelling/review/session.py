@@ -71,7 +71,7 @@ class ReviewSession:
         """Return places of open problems; for two minutes they are shown to nobody else.
 
         Args:
-            count: at most so many.
+            count: the maximum number.
             who: the person.
             kind: only problems of this kind.
         """
@@ -90,7 +90,7 @@ class ReviewSession:
         return found
 
     def is_open(self, place: int) -> bool:
-        """Say whether a problem waits for a decision; one of images that are excluded already does not."""
+        """Return whether a problem waits for a decision; one of images that are excluded already does not."""
         problem, keys = self.problems[place], self._keys[place]
         if all(key in self._decisions for key in keys):
             return False

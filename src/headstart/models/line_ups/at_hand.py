@@ -52,7 +52,7 @@ def why_not_fetched() -> str | None:
 
 @functools.cache
 def _hub_answers() -> bool:
-    """Say whether the Hugging Face hub can be reached; it is asked once."""
+    """Return whether the Hugging Face hub can be reached; it is asked once."""
     from huggingface_hub.constants import ENDPOINT
 
     try:
@@ -66,7 +66,7 @@ def _hub_answers() -> bool:
 
 
 def _is_whole(path: Path) -> bool:
-    """Say whether a file has content and, if it is a safetensors file, all bytes that its description announces."""
+    """Return whether a file has content and, if it is a safetensors file, all bytes that its description announces."""
     try:
         size = path.stat().st_size
         if path.suffix != ".safetensors":

@@ -15,7 +15,7 @@ from headstart.units import size
 
 AUTO = "auto"
 LINE_UPS = (AUTO, EMBEDDED, FAST, STRONG)
-LICENCES = {licences.OPEN: "weights that anybody may use for anything"}
+LICENCES = {licences.OPEN: "weights whose licence permits any use"}
 MOST = 3  # networks that `auto` adds to the embedded ones
 CPU_MACS = 9e9  # multiply-adds of an image, above which `auto` takes no network on a CPU unless a budget decides
 

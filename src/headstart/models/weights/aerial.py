@@ -1,4 +1,4 @@
-"""The weights of a ResNet-18 that learned from aerial pictures, as the package geoembed carries them."""
+"""The weights of a ResNet-18 trained on aerial images, as the package geoembed contains them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_aerial(path: Path | None = None, sha256: str = SHA256) -> Checkpoint:
 
     Raises:
         WeightsAbsent: the package is not installed.
-        WeightsError: the file is another one, or is damaged.
+        WeightsError: it is a different file, or is damaged.
     """
     path = path or aerial_file()
     if path is None:

@@ -1,4 +1,4 @@
-"""Weights for the bands of satellites, as torchgeo's table lists them: their bands, and what their transforms do."""
+"""Weights for satellite bands, as torchgeo's table lists them: their bands, and what their transforms do."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Listed:
 
 
 def is_known(architecture: Architecture) -> bool:
-    """Say whether torchgeo has weights of this architecture."""
+    """Return whether torchgeo has weights of this architecture."""
     return architecture.name in NETWORKS.get(architecture.library, ())
 
 

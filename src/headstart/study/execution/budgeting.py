@@ -155,7 +155,7 @@ class Spending:
             share: the part of the group by which it is judged; None: all of it.
         """
         lost = needed(group) & self._gone
-        over = self.budget.left() <= 0  # then nothing is measured any more
+        over = self.budget.left() <= 0  # then nothing more is measured
         cost = math.inf if lost or over else slower * self._expected(share or group)
         if cost <= self.budget.left():
             return cost

@@ -44,7 +44,7 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     frozen = [group for group in groups if group.kind == "heads" and kind_of(group, preferred) in (DEFAULT, FROZEN)]
 
     def given_up(why: str) -> None:
-        session.listener.note(f"no proxy pass decides which network is first: {why}; the plan's order holds")
+        session.listener.note(f"no proxy pass: {why}; networks run in the order of the plan")
 
     if why := _why_not(frozen, images, session):
         given_up(why)

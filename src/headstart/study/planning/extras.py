@@ -28,5 +28,5 @@ def check_extras(study: ResolvedStudy) -> None:
 
 
 def trains_network(spec: RunSpec) -> bool:
-    """Say whether Lightning trains the network: not for heads on cached features, nor for episodes."""
+    """Return whether Lightning trains the network: not for heads on cached features, nor for episodes."""
     return spec.episodes is None and spec.head_kind is None and spec.strategy not in (AS_IS, *EPISODIC)

@@ -176,7 +176,7 @@ class RunSpec(Spec):
     @classmethod
     def _refits_itself(cls, value: Any) -> Any:
         if value == "all":
-            raise ValueError("'all' is of the study, not of a run: write `refit: all` beside `runs`")
+            raise ValueError("'all' is a setting of the study; write `refit: all` beside `runs`")
         return value
 
     @field_validator("strategy")
@@ -210,7 +210,7 @@ class RunSpec(Spec):
 
     @property
     def is_baseline(self) -> bool:
-        """Say whether the run has no network, or does not look at the images: what a model must beat."""
+        """Return whether the run has no network, or does not look at the images: what a model must beat."""
         return self.backbone == "pixels" or (self.strategy in HEADS and HEADS[self.strategy].baseline)
 
     @property
@@ -352,8 +352,8 @@ class StudySpec(Spec):
     def _refits_the_model(cls, value: Any) -> Any:
         if value not in (None, "all"):
             raise ValueError(
-                f"{value!r:.40} is not known here: 'all' trains the saved model on every image, test images included;"
-                " what a run is refitted on is a key of the run"
+                f"{value!r:.40} is unknown; the study accepts only 'all' (every image, test images included);"
+                " set a run's own refit in the run"
             )
         return value
 

@@ -233,9 +233,9 @@ class _Candidate:
 
     Args:
         transform: of the features.
-        basis: [d, r] in which the weights stand; None for that of the features.
+        basis: [d, r] of the weights; None for that of the features.
         objective, curvature: of the penalty.
-        weights: [r + 1, C], where it stands.
+        weights: [r + 1, C], the current ones.
         threshold: the gradient norm at which it is solved.
     """
 
@@ -302,7 +302,7 @@ def minimise(objective: Objective, curvature: Curvature, state: State, threshold
         curvature: of the features, for the preconditioner.
         state: the start, and the result.
         threshold: gradient norm at which to stop.
-        limit: at most so many steps.
+        limit: the maximum number of steps.
     """
     extrapolate(objective, state)
     precondition = curvature.inverse(max(objective.curvature(state.logits), 1e-8), objective.penalty)

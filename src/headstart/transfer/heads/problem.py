@@ -45,7 +45,7 @@ class Problem:
 
     @property
     def multi_label(self) -> bool:
-        """Say whether a row may have several labels."""
+        """Return whether a row may have several labels."""
         return self.labels.ndim == 2
 
     @property

@@ -132,7 +132,7 @@ def _job(
     recipe = recipe_of(spec)
     if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
         context.note(
-            f"{task.name}: batch_size is {len(train)} instead of {recipe.batch_size}: there are no more images"
+            f"{task.name}: batch_size reduced from {recipe.batch_size} to {len(train)}, the number of training images"
         )
         recipe = replace(recipe, batch_size=len(train))
     backbone = resources.loaded(task.run.network, task.seed).backbone
