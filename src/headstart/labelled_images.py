@@ -57,8 +57,8 @@ def audit_images(
         backbone: the pretrained network whose features find cut-outs and labels that look wrong.
         label: the label to use if the data have several.
         corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
-        bands, show: "all" or which bands of each file are read, by index or name, and the three that people see; the
-            others are read in the same.
+        bands: which bands of each file are read: "all", or their indices or names; the same of the others.
+        show: the three bands that people see.
         device: "auto", "cpu", "cuda", "mps".
         listener: is told what the images are.
 
@@ -106,10 +106,13 @@ def evaluate_fewshot(
 
     Args:
         data: what `compare` takes.
-        backbone, weights: the frozen network.
+        backbone: the frozen network.
+        weights: "imagenet", "none" (random), another published name or a file.
         label: the label to use if the data have several.
-        bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
-        ways, queries: classes in an episode, and images of each that are classified.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
+        ways: classes in an episode.
+        queries: images of each class that are classified.
         shots: labelled images of each class; each number has episodes of its own.
         episodes: how many for each number of shots; by default 10,000, or 5 where the network is tuned.
         methods: names of episodic classifiers, "finetune", or ["all"].

@@ -17,6 +17,7 @@ from headstart.cli.options import (
     Corrections,
     Data,
     Device,
+    Explainers,
     Json,
     Label,
     Level,
@@ -322,12 +323,7 @@ def report(
 def explain(
     model: Model,
     images: Annotated[list[str], typer.Argument(help="Image files.")],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="lime, grad_cam (default: both, if supported), integrated_gradients, occlusion or attention_rollout."
-        ),
-    ] = None,
+    method: Explainers = None,
     against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
     target: Annotated[str | None, typer.Option(help="The class to explain (default: the predicted class).")] = None,
     checks: Annotated[bool, typer.Option(help="Also measure faithfulness and run the randomisation check.")] = False,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from headstart.explain.names import EXPLAINER_NAMES
+
 Data = Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")]
 Model = Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")]
 Label = Annotated[str | None, typer.Option(help="The label to use if the dataset has several.")]
@@ -16,6 +18,12 @@ Corrections = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Explainers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method", help=f"{', '.join(EXPLAINER_NAMES)}; repeatable (default: lime, and grad_cam if supported)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 Refit = Annotated[
     str | None, typer.Option(help="all: retrain the chosen model on every image, including the test images.")

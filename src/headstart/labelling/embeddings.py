@@ -117,7 +117,8 @@ def embed(
         backbone: the network; its features are taken before the classifier.
         weights: "imagenet", "aerial", "none" (random) or a file.
         label: the label to use if the data have several.
-        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
         device: "auto", "cpu", "cuda", "mps".
         store: the cache.
 

@@ -34,11 +34,15 @@ def label_session(
         folder: is searched to any depth; names of folders are not taken for labels.
         classes: those to begin with; more can be added.
         file: a CSV; by default FOLDER-labels.csv in the current folder.
-        backbone, weights, device, store: of the vectors; see `embed`.
+        backbone: the network that computes the vectors; see `embed`.
+        weights: of the network.
+        device: "auto", "cpu", "cuda", "mps".
+        store: the cache.
         share: of suggestions that come from a random sample, which measures the accuracy, between 0 and 1.
         suggest: show informative images; otherwise all come in random order.
         seed: of the random sample.
-        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
 
     Raises:
         DataError: no image, or the file is another table.

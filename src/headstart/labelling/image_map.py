@@ -103,9 +103,11 @@ def map_images(
 
     Args:
         data: what `compare` takes, or images without labels.
-        backbone, weights: the network; see `embed`.
+        backbone: the network that computes the vectors; see `embed`.
+        weights: of the network.
         label: the label to use if the data have several.
-        bands, show: of the images; see `embed`.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
         method: "tsne" (extra `map`), "pca", or "auto": the first that is installed.
         model: a saved classifier, whose predictions and mistakes the map shows.
         seed: of the t-SNE map.

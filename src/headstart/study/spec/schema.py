@@ -18,6 +18,7 @@ from pydantic import (
 from headstart.errors import unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
+from headstart.explain.names import EXPLAINER_NAMES
 from headstart.study.spec.band_settings import ReadBands, ShownBands
 from headstart.study.spec.origins import TeacherSpec, check_taught, given_teacher, given_weights
 from headstart.study.spec.origins import WeightsSpec as WeightsSpec
@@ -32,7 +33,6 @@ AS_IS = "as_is"  # evaluates another run's network without learning
 MAX_SEEDS = 1_000
 MAX_SIDE = 4096  # px
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
-EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
 
 
 class SplitSpec(Spec):
@@ -265,8 +265,8 @@ class ExplainSpec(Spec):
     @classmethod
     def _known_methods(cls, value: list[str]) -> list[str]:
         for name in value:
-            if name not in EXPLAINERS:
-                raise ValueError(unknown_name("explainer", name, EXPLAINERS))
+            if name not in EXPLAINER_NAMES:
+                raise ValueError(unknown_name("explainer", name, EXPLAINER_NAMES))
         return value
 
 
