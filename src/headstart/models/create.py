@@ -196,7 +196,7 @@ def _is_published(weights: object) -> bool:
 def _imagenet(architecture: Architecture, download: bool) -> Source:
     choice = preferred(architecture)
     if choice is None:
-        how = "start from weights: none"
+        how = "set weights: none in a study file"
         if architecture.name == AERIAL_NETWORK:
             how = f"name it with --networks, or set weights: {AERIAL}, or none, in a study"
         raise WeightsError(f"there are no published ImageNet weights of {architecture.name}; {how}")

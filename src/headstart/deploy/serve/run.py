@@ -30,7 +30,7 @@ def check_packages() -> None:
         MissingExtra: one is.
     """
     for package in PACKAGES:
-        require(package, "headstart serve", "serve")
+        require(package, "serving a model", "serve")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.disclosure import disclosable
-from headstart.errors import StoreError, require
+from headstart.errors import StoreError, first_line, require
 from headstart.storage.names import folder_name
 from headstart.study.results.folder import StudyFolder
 from headstart.transfer.event_file import EventFile
@@ -89,7 +89,8 @@ def _mlflow(address: str, study: str) -> Tracker:
         experiment = client.get_experiment_by_name(study)
         number = client.create_experiment(study) if experiment is None else experiment.experiment_id
     except Exception as error:  # MLflow raises whatever its transport or database raises
-        raise StoreError(f"MLflow at {address} does not answer ({error}); start it, or drop track") from error
+        why = first_line(error).split(". ")[0]
+        raise StoreError(f"MLflow at {address} does not answer ({why}); start it, or drop track") from error
 
     def log(done: Logged) -> None:
         spec, name = done.spec, f"{done.spec['run']} (seed {done.spec['seed']})"
