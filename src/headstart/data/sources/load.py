@@ -42,6 +42,7 @@ from headstart.data.splits import rank_in_stratum, strata_of
 from headstart.errors import DataError
 
 HUB = "hf:"
+FILES = (*MANIFESTS, *ARCHIVES)  # the suffixes of what is read as one file
 ALWAYS_DISTINCT = ("groceries",)  # its makers included each test image twice by mistake
 _LIMIT_STREAM = 5
 
@@ -108,7 +109,7 @@ def title_of(source: str) -> str:
     if is_address(source) or is_pattern(source):
         source = without_braces(source)
     path = _absolute(Path(source).expanduser())
-    suffix = next((each for each in (*ARCHIVES, *MANIFESTS) if path.name.lower().endswith(each)), "")
+    suffix = next((each for each in FILES if path.name.lower().endswith(each)), "")
     return (path.name if path.is_dir() else path.name[: len(path.name) - len(suffix)]) or "data"
 
 
@@ -159,8 +160,7 @@ def _from_path(path: Path, label: str | None, lists: Lists | None, name: str | N
     elif lowered.endswith(ARCHIVES):
         tree = archive_tree(path)
     else:
-        known = ", ".join((*MANIFESTS, *ARCHIVES))
-        raise DataError(f"{path} is not a folder, manifest or archive that headstart can read ({known})")
+        raise DataError(f"{path} is not a folder, manifest or archive that headstart can read ({', '.join(FILES)})")
     chosen = lists or default_lists(path)
     if chosen and label not in (None, BY_FOLDER):
         raise DataError(f"{path}: a label can be chosen only in a table, not with lists of the images")
