@@ -39,7 +39,7 @@ def test_which_addresses_only_this_machine_reaches(host: str, local: bool) -> No
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"headstart serve .* 'headstart\[serve\]'"):
+    with pytest.raises(MissingExtra, match=r"serving a model .* 'headstart\[serve\]'"):
         check_packages()
 
 

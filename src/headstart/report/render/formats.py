@@ -196,7 +196,7 @@ def _ranking(summary: Summary, board: Board) -> list[str]:
         )
     group = ["group"] if board.lettered else []
     wider = ["(wider)"] if board.wider else []
-    heads = ["#", "run", metric, "95 % interval", *wider, "on test", *group, times_head([board]), "an image", "to get"]
+    heads = ["#", "run", metric, "95 % interval", *wider, "on test", *group, times_head([board]), "per image", "to get"]
     letters = "Runs that share a letter under *group* do not differ significantly when every pair is tested. "
     bold = "The bold run was chosen on validation. " if board.chosen else ""
     states = f"{state_words([board])} {letters if board.lettered else ''}".strip()

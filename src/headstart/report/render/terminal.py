@@ -54,7 +54,7 @@ def ranking_table(summary: Summary, width: int = 140) -> Table:
         table.add_column("on test", no_wrap=True)
     if wide:
         table.add_column(times_head(summary.boards).replace("× ", "×\n"), justify="right")
-        table.add_column("an image", justify="right", no_wrap=True)
+        table.add_column("per image", justify="right", no_wrap=True)
         table.add_column("to get", justify="right", no_wrap=True)
     previous = None
     for row in summary.ranking():
