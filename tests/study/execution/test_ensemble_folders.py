@@ -67,7 +67,7 @@ def test_members_tested_on_other_rows_are_a_defect() -> None:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Any:
-    runs = {"a": {"strategy": "ridge"}, "b": {"strategy": "knn"}, "c": {}}
+    runs = {"a": {"strategy": "ridge"}, "b": {"strategy": "knn", "fraction": 0.5}, "c": {}}
     spec = {"name": "s", "data": "d", "seeds": 1, "runs": runs, "ensembles": {"ab": ["a", "b"], "ac": ["a", "c"]}}
     study = load_study(spec)
     tasks = tuple(Task(run, 0, f"key {run.name}") for run in study.runs)

@@ -45,8 +45,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def session_of(runs: Runs, kinds: Mapping[str, str] = {}, seeds: int = 1, **scores: float) -> Any:
-    study = load_study({"name": "s", "data": "d", "seeds": seeds, "runs": dict(runs)})
+def session_of(runs: Runs, kinds: Mapping[str, str] = {}, proxy: int | None = None, **scores: float) -> Any:
+    more = {} if proxy is None else {"budget": "2min", "proxy": proxy}
+    study = load_study({"name": "s", "data": "d", "seeds": 1, "runs": dict(runs), **more})
     groups = tuple(
         TaskGroup(kinds.get(run.name, "tune"), (Task(run, seed, f"{run.name} {seed}"),))
         for run in study.runs
@@ -236,8 +237,8 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
     monkeypatch.setattr(budgeting, "CostModel", cost_model)
 
     def run_group(group: TaskGroup, where: Any) -> None:
-        assert session.resources.watch.__name__ == "check"
-        clock.time += 9.0
+        assert where is session and session.resources.watch.__name__ == "check"
+        clock.time += 9.02
         if group.first.run.name == "b":
             raise OverBudget
         session.done.add(group.first.key)
@@ -245,11 +246,31 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
     spend(session, Budget(24.0), lambda spending: one_by_one(spending, session, run_group))
     why = {row["run"]: row["why"] for row in session.state.left_out}
     assert why["b"] == "over budget: stopped before its end; finished work is kept"
-    assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18 s spent of 14 s expected
+    assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18.04 s spent of 14 s expected
     assert session.notes == ["skipped 2 runs and seeds over budget (b, c)"]
     assert session.state.expected == [{"run": "a", "seed": 0}]
     assert session.state.spending == {"seconds": 24.0, "spent": 18.0}
     assert session.written == ["running"] and session.resources.watch.__name__ == "nothing"
+
+
+@pytest.mark.parametrize(("left", "share"), [(60.0, 30.0), (-1.0, 0.0)])
+def test_half_of_what_is_left_is_for_which_network_is_first(
+    left: float, share: float, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_of({"a": FINE}, proxy=30)
+    session.resources = SimpleNamespace(store=object(), device="cpu", watch=None)
+    budget, given = Budget(left), list[Budget]()
+
+    def order_by_proxy(where: Any, images: int, budget: Budget) -> None:
+        assert where is session and images == 30 and session.resources.watch == budget.check
+        given.append(budget)
+
+    def run(spending: Spending) -> None:
+        assert session.resources.watch == budget.check and spending.budget is budget
+
+    monkeypatch.setattr(budgeting, "order_by_proxy", order_by_proxy)
+    spend(session, budget, run)
+    assert given == [Budget(share)]
 
 
 def test_what_takes_longer_with_fewer_threads_is_expected_to(clock: Any) -> None:

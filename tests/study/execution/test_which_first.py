@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,8 +20,11 @@ from headstart.study.execution import which_first as module
 from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.which_first import order_by_proxy
 from headstart.study.planning import microbenchmarks
+from headstart.study.planning.plan import TaskGroup
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
+from headstart.study.spec.network import Subset
+from headstart.study.task import Task
 from tests.study.conftest import OpenStudy, draw
 
 NETWORKS = ("conv4", "small_cnn", "lenet5")
@@ -122,6 +126,56 @@ def test_too_few_networks_or_images_leave_the_order_and_it_is_said(
     order_by_proxy(session, images, Budget(600.0))
     assert session.plan.groups == groups and session.state.proxy is None
     assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
+
+
+def frozen(**runs: dict[str, Any]) -> list[TaskGroup]:
+    """Return a group for each run, on the images "d" unless it says otherwise."""
+    study = load_study({"name": "s", "data": "d", "seeds": [4, 5], "runs": runs})
+    return [TaskGroup("heads", (Task(run, 4, run.name),)) for run in study.runs]
+
+
+def test_several_labels_other_images_or_few_in_the_subset_leave_the_order() -> None:
+    few: dict[str, Any] = {"fraction": 0.5}
+    groups, other = frozen(a=few, b=few, c=few), frozen(a=few, b=few, c={**few, "data": "e"})
+
+    def why(groups: list[TaskGroup], images: int, *, multi_label: bool = False) -> str:
+        def split(data: Any, seed: int, subset: Subset) -> Any:
+            assert (data.source, seed, subset) == ("d", 4, Subset(fraction=0.5))
+            return SimpleNamespace(train=np.arange(60))
+
+        resources = SimpleNamespace(split=split, dataset=lambda data: SimpleNamespace(multi_label=multi_label))
+        return module._why_not(groups, images, cast(Any, SimpleNamespace(resources=resources)))
+
+    assert why(groups, 30) == "" and why(groups, 31) == "60 training images are fewer than 2 × 31"
+    assert why(groups, 30, multi_label=True) == "an image has several labels"
+    assert why(other, 30) == "the networks see different images"
+
+
+def test_a_network_is_scored_on_the_images_that_decode_and_on_each_half_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator, rows = np.random.default_rng(0), np.array([3, 5, 8, 13, 21, 30, 34, 38, 39])
+    features, labels = generator.normal(size=(9, 2)), generator.integers(0, 2, 40)
+    good = np.arange(9) != 4
+    monkeypatch.setattr(module, "features_of_rows", lambda task, asked, resources: (features[asked == rows], good))
+    resources = SimpleNamespace(dataset=lambda data: SimpleNamespace(labels=labels))
+    (group,) = frozen(a={})
+    found = module._scores(group.first, rows, cast(Any, SimpleNamespace(resources=resources)))
+    parts = ([0, 1, 2, 3, 5, 6, 7, 8], [0, 2, 5, 7], [1, 3, 6, 8])
+    single = features.astype(np.float32)
+    assert found == pytest.approx([logme(single[part], labels[rows[part]]) for part in parts], abs=1e-6)
+
+
+def test_two_halves_order_a_pair_alike_if_both_put_the_same_network_first() -> None:
+    groups = frozen(a={"backbone": "a"}, b={"backbone": "b"}, c={"backbone": "c"}, d={"backbone": "d"})
+    names = [module._name(group.first) for group in groups]
+    # by the first half: a < c < b < d; by the second: c < b < a < d. Alike: a-d, b-d, c-d and c-b
+    scores = dict(zip(names, [(0.9, 0.1, 0.6), (0.8, 0.7, 0.5), (0.7, 0.3, 0.4), (0.6, 0.8, 0.9)], strict=True))
+    found = module.facts(groups, scores, 50)
+    assert (found["images"], found["pairs"], found["alike"]) == (50, 6, 4)
+    assert [(row["network"], row["logme"]) for row in found["networks"]] == list(
+        zip(names, (0.9, 0.8, 0.7, 0.6), strict=True)
+    )
 
 
 @pytest.mark.parametrize("within", [False, True])

@@ -13,6 +13,7 @@ from headstart.study.planning.priority import (
     LEARNED,
     RANDOM,
     kind_of,
+    learns,
     needed,
     ordered,
     preferred_backbone,
@@ -67,6 +68,7 @@ def test_baselines_come_first_and_tuned_networks_last() -> None:
         "chain": DEFAULT,
         "episodes": LEARNED,
     }
+    assert [name for name, kind in kinds.items() if kind == LEARNED] == [g.first.run.name for g in groups if learns(g)]
     order = [group.first.run.name for group in ordered(groups, study, RESOURCES)]
     assert order == ["pixels", "majority", "own", "small", "big", "random", "tuned", "chain", "episodes"]
 

@@ -88,6 +88,13 @@ def test_of_equals_a_network_goes_before_a_baseline_and_the_smaller_before_the_l
     assert choose([*found, better], set())[0] == "better pixels"
 
 
+def test_of_runs_that_tie_three_are_named() -> None:
+    found = [Candidate(name, 0.9, Path(f"{name}/seed-0")) for name in "abcdef"]
+    for count, words in ((4, "'b', 'c', 'd'"), (5, "'b', 'c', 'd' and 1 more"), (6, "'b', 'c', 'd' and 2 more")):
+        by = f"{VALIDATION}, tied with {words}; ties go to the first in the study"
+        assert best_single(found[:count], set()) == ("a", f"{by}, among single networks")
+
+
 def test_means_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
     thrice = [replace(judged(tmp_path, "large", range(1), s), score=0.8, parameters=9) for s in range(3)]
     once = [replace(judged(tmp_path, "small", range(1), s), score=x) for s, x in enumerate((0.7, 0.8, 0.9))]
@@ -287,6 +294,11 @@ def test_where_no_seed_is_common_all_seeds_count() -> None:
     assert best_single(found, set())[0] == "b"  # 0.6 on average
     assert choose(found, set()) == ("b", VALIDATION)
     assert choose(found, set(), "balanced_accuracy") == ("b", "the highest validation balanced accuracy")
+    apart = [Candidate(run, score, Path(f"{run}/seed-{k}")) for run, k, score in (("a", 0, 0.5), ("a", 1, 0.7))]
+    apart += [Candidate(run, score, Path(f"{run}/seed-{k}")) for run, k, score in (("b", 2, 0.6), ("b", 3, 0.6))]
+    alone = Candidate("c", 0.9, Path("c/seed-4"))  # which no other run was judged with: its own score counts
+    few = f"{VALIDATION} (of 1 of 2 trainings, beside the others' on the same images)"
+    assert choose([*apart, alone], set()) == ("c", few)
 
 
 def test_of_an_even_number_of_seeds_the_upper_median_is_saved() -> None:

@@ -68,6 +68,15 @@ def test_overrides_and_smoke_are_laid_on_the_file() -> None:
         ("name: s\ndata: d\ndefaults:\n  backbon: x\nruns: {a: {}}\n", 4, "did you mean 'backbone'"),
         ("name: s\ndata: d\nruns:\n  a: {}\n  a: {}\n", 5, "is repeated (first in line 4)"),
         ("name: s\ndata: [d\n", 3, "not YAML"),
+        ("name: s\ndata: d\nruns: 3\n", 3, "runs is a mapping, not 3"),
+        (
+            "name: s\ndata: d\nruns:\n  a:\n    strategy: ridge\n    weights: {run: b}\n",
+            6,
+            "starts from unknown run 'b'",
+        ),
+        ("name: s\ndata: d\nruns:\n  a: {}\ncompare:\n  baseline: b\n", 6, "compare.baseline: unknown run 'b'"),
+        ("name: s\ndata: d\nruns:\n  a:\n    strategy: distil\n    teacher: b\n", 6, "learns from unknown run or"),
+        ("name: s\nruns: {a: {}}\ndata: d\nnetworks: [nothing]\n", 4, "nothing"),
     ],
 )
 def test_a_mistake_is_pointed_at_by_line(tmp_path: Path, text: str, line: int, says: str) -> None:
