@@ -10,10 +10,11 @@ from headstart.evaluate.comparison.families import (
     Family,
     best_against_each,
     chances_of,
+    paired_chance,
     stepped_down,
     with_one_answer,
 )
-from headstart.evaluate.comparison.sources import Pairs, pairs_of, runs_of
+from headstart.evaluate.comparison.sources import Pairs, paired_pairs, pairs_of, runs_of
 
 ALONE = 1.959964
 
@@ -74,6 +75,18 @@ def test_draws_vary_as_each_pair_says() -> None:
         gap = one.errors[:, pairs.a[place]] - one.errors[:, pairs.b[place]]
         expected = pairs.image_variance[place] + pairs.seed_variance[place] / 3
         assert gap.var() == pytest.approx(expected, rel=0.15)
+
+
+def test_one_seed_says_nothing_about_which_runs_fail_together_and_images_do() -> None:
+    drawn = study(np.random.default_rng(4), [0.9, 0.88, 0.7], 1, 400, 0.1)
+    runs = runs_of(drawn, list(drawn), None, (), (0.0, 1.0))
+    pairs = paired_pairs(drawn, runs, None)
+    rows = np.stack([scores.mean(axis=1) for scores in drawn.values()], axis=1)
+    chance = paired_chance(runs, pairs, rows, 20_000, 0)
+    for place, (a, b) in enumerate(zip(pairs.a, pairs.b, strict=True)):
+        gap = chance.errors[:, a] - chance.errors[:, b]
+        assert gap.var() == pytest.approx(pairs.image_variance[place], rel=0.15)
+        assert chance.factor[place] * gap.std(ddof=1) == pytest.approx(pairs.scale[place])
 
 
 def test_of_thirty_equal_runs_that_spread_widely_hardly_a_pair_is_said_to_differ() -> None:

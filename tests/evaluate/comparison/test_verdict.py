@@ -39,6 +39,7 @@ def test_no_number_of_seeds_is_named_where_nothing_is_random() -> None:
     assert needed is not None
     assert needed["seeds"] is None
     assert needed["images"] is not None
+    assert needed["both"] == (1, needed["images"])
 
 
 def test_the_probability_counts_a_new_seed_and_is_more_modest_than_the_test() -> None:
