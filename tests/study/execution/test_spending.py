@@ -114,6 +114,18 @@ def test_groups_of_another_kind_do_not_correct_estimates(clock: Any) -> None:
     assert order(spending, session, clock, {"a": 16.0, "b": 12.0}) == ["a", "b"]
 
 
+def test_what_fits_into_the_last_second_runs(clock: Any) -> None:
+    session = session_of({"a": FINE, "b": FINE})
+    spending = Spending(Budget(10.75), Forecast({"a": 8, "b": 0.5}))  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": 8.0, "b": 0.5}) == ["a", "b"]
+
+
+def test_a_plan_of_nothing_takes_no_time(clock: Any) -> None:
+    session = session_of({"a": FINE})
+    session.plan = Plan(session.plan.study, ())
+    assert order(Spending(Budget(1.0), Forecast({})), session, clock, {}) == []  # type: ignore[arg-type]
+
+
 def test_nothing_is_measured_when_no_time_is_left(clock: Any) -> None:
     session = session_of({"a": FINE, "b": FINE})
     forecast = Forecast({"a": 8, "b": 8})
@@ -238,7 +250,7 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
 
     def run_group(group: TaskGroup, where: Any) -> None:
         assert where is session and session.resources.watch.__name__ == "check"
-        clock.time += 9.02
+        clock.time += 9.07
         if group.first.run.name == "b":
             raise OverBudget
         session.done.add(group.first.key)
@@ -246,10 +258,10 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
     spend(session, Budget(24.0), lambda spending: one_by_one(spending, session, run_group))
     why = {row["run"]: row["why"] for row in session.state.left_out}
     assert why["b"] == "over budget: stopped before its end; finished work is kept"
-    assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18.04 s spent of 14 s expected
+    assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18.14 s spent of 14.07 s expected
     assert session.notes == ["skipped 2 runs and seeds over budget (b, c)"]
     assert session.state.expected == [{"run": "a", "seed": 0}]
-    assert session.state.spending == {"seconds": 24.0, "spent": 18.0}
+    assert session.state.spending == {"seconds": 24.0, "spent": 18.1}
     assert session.written == ["running"] and session.resources.watch.__name__ == "nothing"
 
 

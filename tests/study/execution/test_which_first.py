@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from told import Told
 
-from headstart.errors import SpecError
+from headstart.errors import DataError, SpecError
 from headstart.evaluate.transferability import logme
 from headstart.report.read.summary import load_summary
 from headstart.report.render.formats import markdown
@@ -21,6 +21,7 @@ from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.which_first import order_by_proxy
 from headstart.study.planning import microbenchmarks
 from headstart.study.planning.plan import TaskGroup
+from headstart.study.planning.priority import pretrained
 from headstart.study.run import run_study
 from headstart.study.spec.load import load_study
 from headstart.study.spec.network import Subset
@@ -57,7 +58,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
 
     monkeypatch.setattr(module, "_scores", score)
     monkeypatch.setattr(microbenchmarks, "_PATIENCE", 0.01)
-    monkeypatch.setattr(module, "kind_of", lambda group, _: -1 if group.first.run.spec.is_baseline else module.FROZEN)
+    monkeypatch.setattr(module, "pretrained", lambda group: pretrained(group) or group.first.run.name in NETWORKS)
     return asked
 
 
@@ -104,6 +105,7 @@ def test_scores_are_those_of_the_features_and_the_groups_change_places(
     features = session.resources.features(task.run.data, task.run.network, 0)[rows]
     expected = logme(np.asarray(features), session.resources.dataset(task.run.data).labels[rows])
     found = {row["network"]: row["logme"] for row in (session.state.proxy or {})["networks"]}
+    assert list(found.values()) == sorted(found.values(), reverse=True)
     assert found["conv4 (none)"] == pytest.approx(expected, abs=1e-3)
 
 
@@ -166,12 +168,46 @@ def test_a_network_is_scored_on_the_images_that_decode_and_on_each_half_of_them(
     assert found == pytest.approx([logme(single[part], labels[rows[part]]) for part in parts], abs=1e-6)
 
 
+def test_a_network_that_another_run_trains_is_left_out_and_one_at_two_sizes_has_two_scores(
+    many: Path, open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = study(many)["runs"]
+    runs["tuned"] = {"backbone": "lenet5", "weights": "none", "strategy": "scratch", "recipe": {"epochs": 1}}
+    runs["after"] = {"backbone": "lenet5", "weights": {"run": "tuned"}, "strategy": "ridge"}
+    runs["conv4 large"] = {**runs["conv4"], "input_size": 64}
+    monkeypatch.setattr(module, "pretrained", lambda group: pretrained(group) or "conv4" in group.first.run.name)
+    monkeypatch.setattr(module, "FEWEST", 2)
+    by_size = {32: (0.3, 0.0, 0.0), 64: (0.7, 1.0, 1.0)}
+    monkeypatch.setattr(module, "_scores", lambda task, rows, session: by_size[task.run.spec.input_size])
+    session = open_study(runs, data=str(many), budget="10min", proxy=30)
+    order_by_proxy(session, 30, Budget(600.0))
+    found = session.state.proxy or {}
+    assert [row["logme"] for row in found["networks"]] == [0.7, 0.3] and (found["pairs"], found["alike"]) == (1, 1)
+    order = [group.first.run.name for group in session.plan.groups]
+    assert order.index("conv4 large") < order.index("conv4") and order.index("tuned") < order.index("after")
+
+
+def test_images_of_one_class_say_nothing_of_the_networks(
+    many: Path, open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise DataError("all images are of one class")
+
+    session, told = open_study(study(many)["runs"], data=str(many), budget="10min", proxy=30), Told()
+    monkeypatch.setattr(module, "_scores", refused)
+    session.listener, groups = told, session.plan.groups
+    order_by_proxy(session, 30, Budget(600.0))
+    assert session.plan.groups == groups and session.state.proxy is None
+    why = "all images are of one class"
+    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
+
+
 def test_two_halves_order_a_pair_alike_if_both_put_the_same_network_first() -> None:
     groups = frozen(a={"backbone": "a"}, b={"backbone": "b"}, c={"backbone": "c"}, d={"backbone": "d"})
     names = [module._name(group.first) for group in groups]
     # by the first half: a < c < b < d; by the second: c < b < a < d. Alike: a-d, b-d, c-d and c-b
-    scores = dict(zip(names, [(0.9, 0.1, 0.6), (0.8, 0.7, 0.5), (0.7, 0.3, 0.4), (0.6, 0.8, 0.9)], strict=True))
-    found = module.facts(groups, scores, 50)
+    scores = [(0.9, 0.1, 1.6), (0.8, 0.7, 1.5), (0.7, 0.3, 1.4), (0.6, 0.8, 1.9)]
+    found = module.facts(list(zip(groups, scores, strict=True)), 50)
     assert (found["images"], found["pairs"], found["alike"]) == (50, 6, 4)
     assert [(row["network"], row["logme"]) for row in found["networks"]] == list(
         zip(names, (0.9, 0.8, 0.7, 0.6), strict=True)

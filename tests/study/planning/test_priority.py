@@ -17,6 +17,7 @@ from headstart.study.planning.priority import (
     needed,
     ordered,
     preferred_backbone,
+    pretrained,
 )
 from headstart.study.spec.load import load_study
 from headstart.study.task import Task
@@ -69,6 +70,7 @@ def test_baselines_come_first_and_tuned_networks_last() -> None:
         "episodes": LEARNED,
     }
     assert [name for name, kind in kinds.items() if kind == LEARNED] == [g.first.run.name for g in groups if learns(g)]
+    assert {group.first.run.name for group in groups if pretrained(group)} == {"big", "small", "own"}
     order = [group.first.run.name for group in ordered(groups, study, RESOURCES)]
     assert order == ["pixels", "majority", "own", "small", "big", "random", "tuned", "chain", "episodes"]
 

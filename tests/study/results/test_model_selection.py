@@ -301,6 +301,12 @@ def test_where_no_seed_is_common_all_seeds_count() -> None:
     assert choose([*apart, alone], set()) == ("c", few)
 
 
+def test_complete_runs_of_other_seeds_are_compared_by_those_of_both() -> None:
+    found = [Candidate("a", score, Path(f"a/seed-{k}")) for k, score in ((0, 0.9), (1, 0.5))]
+    found += [Candidate("b", score, Path(f"b/seed-{k}")) for k, score in ((1, 0.6), (2, 0.1))]
+    assert choose(found, set()) == ("b", VALIDATION)
+
+
 def test_of_an_even_number_of_seeds_the_upper_median_is_saved() -> None:
     found = [Candidate("r", score, Path(f"r/seed-{k}"), seed=k) for k, score in enumerate((0.9, 0.7, 0.8, 0.6))]
     found.append(Candidate("other", 0.75, Path("other/seed-0"), seed=9))

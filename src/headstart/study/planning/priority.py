@@ -53,6 +53,13 @@ def learns(group: TaskGroup) -> bool:
     return group.kind == "tune" or group.first.run.spec.strategy in EPISODIC
 
 
+def pretrained(group: TaskGroup) -> bool:
+    """Say whether a group is of heads on a frozen network whose weights are there before the study runs."""
+    spec = group.first.run.spec
+    own = spec.is_baseline or spec.weights.name == "none" or spec.weights.run is not None
+    return group.kind == "heads" and not own
+
+
 def needed(group: TaskGroup) -> set[tuple[str, int]]:
     """Return the runs and seeds that the tasks of a group start or learn from."""
     return {(source, task.seed) for task in group.tasks for source in task.run.sources}
