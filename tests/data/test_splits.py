@@ -334,6 +334,13 @@ def test_shots_need_one_label_per_image() -> None:
         subsample(split, labels, shots=1)
 
 
+def test_the_only_image_of_a_class_stays_in_training() -> None:
+    data = dataset([0] * 20 + [1, 2, 3, 4, 5])
+    split = make_split(data, test=0.4, validation=0.4)
+    assert data.counts(split.train).min() == 1 and not data.counts(split.test)[1:].any()
+    assert len(split.test) == 9  # 8 of the large class, and one of the two that the others cannot give
+
+
 def test_labels_of_one_class_are_enough_for_shots() -> None:
     labels = np.zeros(6, dtype=np.int64)
     split = make_split(dataset(labels), test=0, validation=0)

@@ -120,6 +120,7 @@ def test_an_ensemble_is_a_run_of_its_own_with_the_mean_of_its_members(session: A
     assert test.argmax(1).tolist() == [0, 1]  # the means are (0.8, 0.2) and (0.4, 0.6), whatever the temperature
     assert (found["n_train"], found["n_validation"], found["n_test"]) == (2, 2, 2)
     assert found["parameters"] == {"learned": 20, "total": 120} and found["cost"]["shared_seconds"] == 8.0
+    assert 0 <= found["cost"]["seconds"] < 60
     assert "the mean of 2 runs' probabilities: a, b" in found["notes"][-1]
     spec = json.loads((place / "spec.json").read_text())
     assert (spec["run"], spec["strategy"], spec["backbone"]) == ("ab", "ensemble", "lenet5")

@@ -70,6 +70,11 @@ def test_overrides_and_smoke_are_laid_on_the_file() -> None:
         ("name: s\ndata: [d\n", 3, "not YAML"),
         ("name: s\ndata: d\nruns: 3\n", 3, "runs is a mapping, not 3"),
         (
+            "name: s\ndata: d\nruns:\n  a:\n    strategy: ridge\n    trials: 0\n",
+            6,
+            "trials must be between 1 and 10,000",
+        ),
+        (
             "name: s\ndata: d\nruns:\n  a:\n    strategy: ridge\n    weights: {run: b}\n",
             6,
             "starts from unknown run 'b'",
@@ -201,6 +206,8 @@ def test_names_of_runs_show_the_values_of_each() -> None:
         "b": {"strategy": "fine_tune", "recipe": {"lr": {"each": [0.1, 1]}}},
         "c": {"strategy": "fine_tune", "train_only": {"each": [["s1", "s2"], []]}},
         "d": {"backbone": {"each": ["x", "y"]}, "shots": [1, "all"]},
+        "e": {"head": {"each": [{"C": 1, "normalise": "l2"}]}},
+        "f": {"data": {"source": "d", "split": {"test": {"each": [0.1, 0.3]}}}},
     }
     assert names(runs) == [
         "a · w.pt",
@@ -213,6 +220,9 @@ def test_names_of_runs_show_the_values_of_each() -> None:
         "d · x · shots all",
         "d · y · shots 1",
         "d · y · shots all",
+        "e · 1 l2",
+        "f · test 0.1",
+        "f · test 0.3",
     ]
 
 
@@ -282,7 +292,8 @@ def test_the_smoke_block_is_not_applied_unless_asked(capsys: pytest.CaptureFixtu
     raw = {**BASE, "runs": {"a": {}}, "smoke": {"seeds": 1}}
     assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
     assert capsys.readouterr().err == ""
-    assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
+    whole = load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec
+    assert (whole.seeds, whole.name) == (3, BASE["name"])
     assert "has no smoke block, so its small form is the whole study" in capsys.readouterr().err
     assert load_study(raw, smoke=True).spec.name == f"{BASE['name']}-smoke"  # its results overwrite nothing
     assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
@@ -329,5 +340,8 @@ def test_what_is_no_study_file_is_refused_with_what_it_is(tmp_path: Path) -> Non
     (tmp_path / "empty.yaml").touch()
     with pytest.raises(SpecError, match=r"this one is empty$"):
         load_study(tmp_path / "empty.yaml")
+    (tmp_path / "word.yaml").write_text("photos")
+    with pytest.raises(SpecError, match=r"this one is a single value$"):
+        load_study(tmp_path / "word.yaml")
     with pytest.raises(SpecError, match=r"is a folder, not a study file; .*: headstart compare "):
         load_study(tmp_path)
