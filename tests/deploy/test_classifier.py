@@ -210,7 +210,7 @@ def test_of_several_labels_those_above_the_threshold_are_said() -> None:
     classifier = Classifier(network(3, multi_label=True, threshold=0.25))
     (said,) = classifier.predict(PIXELS)
     above = [name for name, score in zip(classifier.classes, said.probabilities, strict=True) if score > 0.25]
-    assert said.label == "|".join(above)
+    assert said.label == "|".join(above) and said.labels == tuple(above)
     assert said.probability == pytest.approx(said.probabilities.max())
     level = replace(classifier.bundle, threshold=float(said.probabilities.max()))
     assert Classifier(level).predict(PIXELS)[0].label == ""  # none is above its own value
@@ -351,6 +351,9 @@ def test_a_calibrated_model_says_in_names_what_its_judge_says_of_the_first_netwo
     assert [each.familiarity for each in said] == pytest.approx([answer.familiarity for answer in answers])
     np.testing.assert_allclose([each.probabilities for each in said], mean, atol=1e-6)
     assert len({each.answer for each in said}) > 1 and {each.withheld for each in said} == {True, False}
+    alone = Classifier(Ensemble((first,), uncertainty=to_part(known)), asked=asked).answered(["image 0"], [pixels[:1]])
+    (answer,) = Judge(known, asked).answers(expected(first, pixels[:1]), features[:1].numpy(), logits[:1].numpy())
+    assert (alone[0].answer, alone[0].set) == (answer.kind, tuple(first.classes[k] for k in answer.inside))
 
 
 def test_a_model_without_calibration_guarantees_nothing_and_says_why() -> None:
