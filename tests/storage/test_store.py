@@ -369,6 +369,17 @@ def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
     assert not store.has("kind", "key")
 
 
+def test_facts_that_lost_their_seal_are_not_given(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    manifest = fill(store, "kind", "key") / "manifest.json"
+    time.sleep(A_MOMENT)
+    assert store.has("kind", "key")
+    facts = {"entry": "kind/key", "files": json.loads(manifest.read_text())["files"]}
+    manifest.write_text(json.dumps(facts).ljust(manifest.stat().st_size))  # as long, so its files count as checked
+    with pytest.raises(StoreError, match="delete it to create it again"):
+        store.manifest("kind", "key")
+
+
 def test_an_entry_without_one_of_its_files_remains_complete(tmp_path: Path) -> None:
     folder = fill(Store(tmp_path), "kind", "key", 5)
     for _ in range(2):
@@ -510,6 +521,8 @@ def test_every_byte_is_checked_when_that_is_asked_for(tmp_path: Path, capsys: py
     assert list(store.verify()) == [Verified("kind", "bad", why, True), *sound]
     assert capsys.readouterr().err == f"{tmp_path / 'kind' / 'bad'}: damaged ({why}); deleted\n"
     assert not (tmp_path / "kind" / "bad").exists()
+    time.sleep(A_MOMENT)
+    assert list(store.verify()) == sound and store.has("kind", "good")
 
 
 def test_damage_that_cannot_be_deleted_does_not_end_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
