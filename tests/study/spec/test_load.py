@@ -79,6 +79,8 @@ def test_overrides_and_smoke_are_laid_on_the_file() -> None:
             6,
             "starts from unknown run 'b'",
         ),
+        ("name: s\ndata: d\nruns:\n  a:\n    shots: [1, 5]\n    weights: {run: b}\n", 6, "starts from unknown run 'b'"),
+        ("name: s\ndata: d\nruns:\n  a:\n    shots: [1, 5]\n    strategy: distil\n    teacher: b\n", 7, "learns from"),
         ("name: s\ndata: d\nruns:\n  a: {}\ncompare:\n  baseline: b\n", 6, "compare.baseline: unknown run 'b'"),
         ("name: s\ndata: d\nruns:\n  a:\n    strategy: distil\n    teacher: b\n", 6, "learns from unknown run or"),
         ("name: s\nruns: {a: {}}\ndata: d\nnetworks: [nothing]\n", 4, "nothing"),

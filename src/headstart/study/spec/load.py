@@ -150,6 +150,7 @@ def _expand(
             trials,
             spec.compare.metric,
             where if lines else "",
+            key,
         )
 
 
@@ -184,7 +185,7 @@ def _check_names(runs: Sequence[Run], spec: StudySpec, name: str, lines: dict[Ke
         raise SpecError(f"{name}: two runs are named {double!r:.100}")
     for run in runs:
         if run.needs is not None and run.needs not in names:
-            where = place_of(name, ("runs", run.name, "weights"), with_defaults(run.name, lines))
+            where = place_of(name, ("runs", run.key, "weights"), with_defaults(run.key, lines))
             raise SpecError(f"{where}: run {run.name!r} starts from {unknown_name('run', run.needs, names)}")
     if spec.compare.baseline is not None and spec.compare.baseline not in names:
         where = place_of(name, ("compare", "baseline"), lines)
