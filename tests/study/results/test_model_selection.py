@@ -59,6 +59,13 @@ def test_images_are_paired(tmp_path: Path) -> None:
     assert choose(nested, {"many"})[0] == "one" and choose(apart, {"many"})[0] == "many"
 
 
+def test_a_lead_of_one_image_is_one_standard_error_whatever_is_rounded(tmp_path: Path) -> None:
+    for wrong in range(1, 40):  # 1 / 100, and sqrt((1 / 100 - 1 / 100²) · 100 / 99) / 10
+        place = tmp_path / str(wrong)
+        found = [judged(place, "one", range(wrong)), judged(place, "many", range(wrong + 1))]
+        assert choose(found, {"many"})[0] == "many"
+
+
 def test_an_ensemble_that_leads_is_taken_as_it_is(tmp_path: Path) -> None:
     found = [judged(tmp_path, "one", range(5)), judged(tmp_path, "many", range(4))]
     assert choose(found, {"many"}) == ("many", VALIDATION)
@@ -108,6 +115,7 @@ def test_means_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
 def test_a_loss_has_a_lowest_one(tmp_path: Path) -> None:
     found = [replace(judged(tmp_path, name, range(1)), score=-loss) for name, loss in (("a", 0.5), ("b", 0.4))]
     assert choose(found, set(), "log_loss") == ("b", "the lowest validation log loss")
+    assert best_single(found, set(), "log_loss") == ("b", "the lowest validation log loss, among single networks")
 
 
 def test_a_run_with_fewer_seeds_counts_by_its_lead_on_those_of_both(tmp_path: Path) -> None:
