@@ -69,6 +69,7 @@ def test_overrides_and_smoke_are_laid_on_the_file() -> None:
         ("name: s\ndata: d\nruns:\n  a: {}\n  a: {}\n", 5, "is repeated (first in line 4)"),
         ("name: s\ndata: [d\n", 3, "not YAML"),
         ("name: s\ndata: d\nruns: 3\n", 3, "runs is a mapping, not 3"),
+        ("name: s\ndata: d\nruns:\n  a: {recipe: {lr: {grid: []}}}\n", 4, "grid needs a list with at least one value"),
         (
             "name: s\ndata: d\nruns:\n  a:\n    strategy: ridge\n    trials: 0\n",
             6,
@@ -299,6 +300,13 @@ def test_the_smoke_block_is_not_applied_unless_asked(capsys: pytest.CaptureFixtu
     assert "has no smoke block, so its small form is the whole study" in capsys.readouterr().err
     assert load_study(raw, smoke=True).spec.name == f"{BASE['name']}-smoke"  # its results overwrite nothing
     assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
+
+
+def test_a_smoke_block_that_is_none_is_pointed_at_by_line(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\ndata: d\nruns: {a: {}}\nsmoke: 3\n")
+    with pytest.raises(SpecError) as caught:
+        load_study(tmp_path / "s.yaml", smoke=True)
+    assert str(caught.value) == f"{tmp_path / 's.yaml'}, line 4: smoke is a mapping, not 3"
 
 
 def test_a_run_with_a_dot_in_its_name_can_be_excluded() -> None:
