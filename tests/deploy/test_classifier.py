@@ -279,6 +279,8 @@ def test_a_classifier_is_saved_and_read_again(tmp_path: Path) -> None:
     assert again.classes == one.classes == ("ant", "bee", "cat") and again.device == torch.device("cpu")
     np.testing.assert_array_equal(again.probabilities(BATCHED), one.probabilities(BATCHED))
     assert again.bundle.temperature == 2.0
+    with pytest.raises(SpecError, match="this model gives no prediction sets"):
+        Classifier.load(path, asked=Asked(level=0.8))
 
 
 def test_networks_are_put_into_evaluation_mode() -> None:

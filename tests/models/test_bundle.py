@@ -416,6 +416,13 @@ def test_a_network_whose_features_do_not_grow_may_see_larger_images_than_it_was_
     assert again.preprocessing.size == 48 and torch.equal(logits(again), logits(one))
 
 
+def test_a_file_that_is_given_away_holds_no_password(tmp_path: Path) -> None:
+    told = {"dataset": "https://me:secret@example.org/photos.zip", "classes": 3}
+    content = bundle_bytes(bundle(provenance=told, origin=Origin("lenet5", weights=told["dataset"])), whole=True)
+    assert b"secret" not in content and b"example.org/photos.zip" in content
+    assert read_bundle(written(tmp_path / "m", content)).provenance["classes"] == 3
+
+
 def test_tensors_of_any_memory_format_are_written(tmp_path: Path) -> None:
     one = bundle()
     one.network.to(memory_format=torch.channels_last)
